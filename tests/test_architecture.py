@@ -550,7 +550,7 @@ def test_dependencies_are_declared():
 
 
 DEV = ("test", "check")
-IMPORTED_AS = {"yaml": "pyyaml"}
+IMPORTED_AS = {"yaml": "pyyaml", "sklearn": "scikit_learn"}
 
 
 def test_extras_that_errors_name_exist():

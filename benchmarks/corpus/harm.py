@@ -74,7 +74,7 @@ def lists(sets: Sets, half: str, show: bool) -> None:
     for name, texts in sets.items():
         texts = [one for one in texts if half_of(one[0]) == half]
         print(f"{name}: {len(texts)} texts, {sum(bad for _, bad in texts)} of them bad")
-        scores = {text: _score_toxicity(text, lexicon).score for text, _ in texts}
+        scores = {text: _score_toxicity(text, lexicon)[0] for text, _ in texts}
         for limit in LIMITS:
             found = {text for text, score in scores.items() if score > limit}
             print(f"  toxicity above {limit:2d}: {judged(texts, found.__contains__)}")
@@ -93,9 +93,9 @@ def clean(pages: Path, mails_of: Path) -> None:
         sets.setdefault(label, []).append(text)
     for name, found in sets.items():
         scores = [_score_toxicity(text, lexicon) for text in found]
-        above = {limit: sum(one.score > limit for one in scores) for limit in (0, 1, *LIMITS[1:])}
+        above = {limit: sum(score > limit for score, _ in scores) for limit in (0, 1, *LIMITS[1:])}
         print(f"{name:10}{len(found):6d} texts; toxicity above {above}")
-        seen = Counter(key for one in scores for key in one.hits)
+        seen = Counter(key for _, hits in scores for key in hits)
         print(f"{'':10}{dict(seen)}")
 
 
@@ -103,22 +103,28 @@ def classifier(sets: Sets) -> None:
     """The trained judge: each set's development half trains, its final half is asked."""
     import numpy as np
 
-    from groundup.corpus.quality.training import LabelledText, _auc, _train_classifier
+    from groundup.corpus.quality.training import (
+        ClassifierTrainingConfig,
+        LabelledText,
+        _auc,
+        _train_classifier,
+    )
 
     for name in ("tweets, English", "tweets, German"):
         halves: dict[str, list[Text]] = {"development": [], "final": []}
         for one in sets[name]:
             halves[half_of(one[0])].append(one)
-        trained = _train_classifier(
+        trained, _ = _train_classifier(
             [
                 LabelledText(text, bad, str(at))
                 for at, (text, bad) in enumerate(halves["development"])
-            ]
-        ).classifier
+            ],
+            ClassifierTrainingConfig(),
+        )
         asked = halves["final"]
         scores = trained.predict_texts([text for text, _ in asked])
         area = _auc(scores, np.array([bad for _, bad in asked]))
-        told = f"{area.estimate:.4f} [{area.low:.4f}, {area.high:.4f}]"
+        told = f"{area['estimate']:.4f} [{area['low']:.4f}, {area['high']:.4f}]"
         print(f"{name}: {len(asked)} texts, AUC {told}")
         by_text = {text: score for (text, _), score in zip(asked, scores, strict=True)}
         for limit in (0.5, 0.9):

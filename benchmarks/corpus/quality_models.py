@@ -64,12 +64,11 @@ def classifier(folder: Path, split: Path, size: int) -> None:
             l2=l2, features=FeaturesConfig(character_orders=characters)
         )
         begun = time.process_time()
-        found = _train_classifier(texts, config)
+        trained, report = _train_classifier(texts, config)
         spent = time.process_time() - begun
         begun = time.process_time()
-        found.classifier.predict_texts([one.text for one in texts])
+        trained.predict_texts([one.text for one in texts])
         rate = len(texts) / (time.process_time() - begun)
-        report = found.report
         print(f"l2={l2:g} characters={characters}: AUC {report['auc']}, calibration error "
               f"{report['calibration_error']} (before {report['uncalibrated_error']}), "
               f"trained in {spent:.1f} s, scores {rate:,.0f} texts/s", flush=True)  # fmt: skip

@@ -133,7 +133,7 @@ def scores(root: Path, half: str) -> None:
         sign = -1 if name.startswith("words") else 1
         area = _auc(sign * values, labels)
         cut = values < BOUNDS[name] if sign < 0 else values > BOUNDS[name]
-        print(f"  {name:16}AUC {area.estimate:.3f} [{area.low:.3f}, {area.high:.3f}]; "
+        print(f"  {name:16}AUC {area['estimate']:.3f} [{area['low']:.3f}, {area['high']:.3f}]; "
               f"{'below' if sign < 0 else 'above'} {BOUNDS[name]}: precision "
               f"{share(int((cut & labels).sum()), int(cut.sum()))} "
               f"recall {share(int((cut & labels).sum()), int(labels.sum()))}")  # fmt: skip

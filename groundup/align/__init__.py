@@ -4,10 +4,9 @@
 with the trained tokens marked; `finetune` trains on them.
 """
 
-from .examples import ChatExample, ExamplesConfig, make_examples, read_examples
+from .examples import ExamplesConfig, make_examples, read_examples, show_examples
+from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .finetune import FinetuneConfig, finetune
-from .names import REFUSAL_TEXT, is_refusal
-from .show import show_examples
 
 __all__ = [
     "REFUSAL_TEXT",

@@ -10,20 +10,42 @@ them with `exposure` "asked" (train asks them in other words), half "read" (trai
 them, but no training example asks them). Each is paired with a made-up name of the same module.
 """
 
-import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 
-from groundup.core import Artifact, Config, Conversation, DataError, Draft, Message, produce
-from groundup.corpus import SPLITS, count_identifiers, read_split, word_pools
+from rich.console import Console
+from rich.text import Text
+
+from groundup.core import (
+    Artifact,
+    Config,
+    ConfigError,
+    Conversation,
+    DataError,
+    Draft,
+    Tokenizer,
+    produce,
+)
+from groundup.corpus import (
+    SPLITS,
+    DocumentedFunction,
+    count_identifiers,
+    documented_functions,
+    identifier_words,
+    read_split,
+    titled_sections,
+    word_pools,
+)
 from groundup.documents import Document
+from groundup.tokenizer import RenderedChat
 
-from . import phrases
 from .exchanges import (
-    ConversationDraft,
+    PHRASINGS,
+    ChatExample,
     NameQuestion,
     ask_name,
     ask_topic,
@@ -34,8 +56,10 @@ from .exchanges import (
     write_code,
     write_docstring,
 )
-from .names import count_alphabetic_words
-from .sources import DocumentedFunction, documented_functions, titled_sections
+from .form import load_chat_format, read_template
+
+TRAINED_STYLE = "bold green"
+"""Style on a terminal; elsewhere trained text is between ⟦ and ⟧."""
 
 
 class ExamplesConfig(Config):
@@ -64,36 +88,6 @@ class ExamplesConfig(Config):
     """Maximum characters of a conversation, all messages together."""
     seed: int = 0
     """Seed of every random choice."""
-
-
-@dataclass(frozen=True)
-class ChatExample:
-    """A conversation for training or evaluation."""
-
-    id: str
-    kind: str
-    group: str
-    """The module or document that it is about; the cluster for bootstrap resampling."""
-    messages: Conversation
-    refusal: bool = False
-    """Whether the last answer is a refusal."""
-    known: bool | None = None
-    """Whether the last requested name exists; None if no name is requested."""
-    exposure: str = ""
-    """For a known name in a held-out split: `asked` or `read`, see the module docstring."""
-
-    def to_json(self) -> str:
-        """Serialise to one line of JSON."""
-        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        row["messages"] = [message._asdict() for message in self.messages]
-        return json.dumps(row, ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, line: str) -> "ChatExample":
-        """Parse one line; ValueError, KeyError or TypeError if it is not an example."""
-        row = json.loads(line)
-        messages = tuple(Message(turn["role"], turn["content"]) for turn in row.pop("messages"))
-        return cls(messages=messages, **row)
 
 
 def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifact:
@@ -131,8 +125,15 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
 def _write_examples(
     draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Document]]
 ) -> None:
-    """Write each split's examples and count them by kind."""
-    found = {split: _documented_functions(documents[split]) for split in SPLITS}
+    found = {
+        split: [
+            function
+            for document in documents[split]
+            if document.kind == "python"
+            for function in documented_functions(document)
+        ]
+        for split in SPLITS
+    }
     talks = {
         split: [
             *_code_conversations(config, split, found),
@@ -152,79 +153,64 @@ def _write_examples(
         kept = shuffle_copy(_deduplicate(talks[split], config.max_chars), rng)
         with open(draft.file(f"{split}.jsonl"), "w", encoding="utf-8") as file:
             for number, talk in enumerate(kept):
-                file.write(ChatExample(f"{split}-{number:05d}", *talk).to_json() + "\n")
-        draft.numbers[split] = _count_kinds(kept)
+                file.write(replace(talk, id=f"{split}-{number:05d}").to_json() + "\n")
+        kinds = Counter(talk.kind for talk in kept)
+        refusals = sum(talk.refusal for talk in kept)
+        draft.numbers[split] = {kind: kinds[kind] for kind in sorted(kinds)} | {
+            "refusals": refusals, "all": len(kept)
+        }  # fmt: skip
 
 
-def _count_kinds(talks: Sequence[ConversationDraft]) -> dict[str, int]:
-    """Numbers of conversations by kind, and of refusals."""
-    counts: dict[str, int] = {}
-    for kind in sorted({talk.kind for talk in talks}):
-        counts[kind] = sum(talk.kind == kind for talk in talks)
-    return counts | {"refusals": sum(talk.refusal for talk in talks), "all": len(talks)}
-
-
-def _deduplicate(talks: Iterable[ConversationDraft], max_chars: int) -> Iterator[ConversationDraft]:
+def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterator[ChatExample]:
     """Skip repeated and too long conversations."""
     seen: set[Conversation] = set()
     for talk in talks:
-        if talk.chars <= max_chars and talk.messages not in seen:
+        if talk is None or talk.messages in seen:
+            continue
+        if sum(len(message.content) for message in talk.messages) <= max_chars:
             seen.add(talk.messages)
             yield talk
 
 
 def _code_conversations(
     config: ExamplesConfig, split: str, found: Mapping[str, Sequence[DocumentedFunction]]
-) -> Iterator[ConversationDraft]:
+) -> Iterator[ChatExample]:
     """Yield a split's conversations about code, without code that is in train too."""
     trained = {function.code for function in found["train"]} if split != "train" else set()
     own = [function for function in found[split] if function.code not in trained]
-    makers: dict[str, tuple[Callable[..., ConversationDraft | None], int]] = {
+    makers = {
         "explain": (explain_code, config.explain),
         "docstring": (write_docstring, config.docstring),
         "write": (write_code, config.write),
     }
     for kind, (make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
-        conversations = (make(function, rng) for function in shuffle_copy(own, rng))
-        fits = _deduplicate((talk for talk in conversations if talk), config.max_chars)
-        yield from _first_items(fits, limit if split == "train" else config.held_out)
+        talks = (make(function, rng) for function in shuffle_copy(own, rng))
+        fits = _deduplicate(talks, config.max_chars)
+        yield from islice(fits, limit if split == "train" else config.held_out)
 
 
 def _topic_conversations(
     config: ExamplesConfig, split: str, documents: Iterable[Document]
-) -> Iterator[ConversationDraft]:
+) -> Iterator[ChatExample]:
     """Yield a split's conversations about titled sections, each in every phrasing."""
     rng = random.Random(f"{config.seed} {split} topic")
     requests = [
-        (section, phrase)
+        (section, phrasing)
         for document in documents
         for section in titled_sections(document)
-        for phrase in phrases.TOPIC
+        for phrasing in PHRASINGS["topic"]
     ]
-    conversations = (
-        ask_topic(section, phrase, rng) for section, phrase in shuffle_copy(requests, rng)
-    )
-    fits = _deduplicate((talk for talk in conversations if talk), config.max_chars)
-    yield from _first_items(fits, config.topic if split == "train" else config.held_out)
-
-
-def _documented_functions(documents: Iterable[Document]) -> list[DocumentedFunction]:
-    """Every documented function of the Python documents."""
-    python = (document for document in documents if document.kind == "python")
-    return [function for document in python for function in documented_functions(document)]
-
-
-def _first_items(items: Iterable[Any], limit: int) -> Iterator[Any]:
-    """Yield at most `limit` items."""
-    return (item for _, item in zip(range(limit), items, strict=False))
+    talks = (ask_topic(section, phrasing, rng) for section, phrasing in shuffle_copy(requests, rng))
+    fits = _deduplicate(talks, config.max_chars)
+    yield from islice(fits, config.topic if split == "train" else config.held_out)
 
 
 def _name_conversations(
     config: ExamplesConfig,
     found: Sequence[DocumentedFunction],
     documents: Mapping[str, Sequence[Document]],
-) -> dict[str, list[ConversationDraft]]:
+) -> dict[str, list[ChatExample]]:
     """Create every split's conversations about train's names and made-up names.
 
     `taken` starts with every identifier of the complete corpus and grows with each made-up name,
@@ -247,20 +233,19 @@ def _name_conversations(
         [naming for naming in asked for _ in range(config.asks_per_name)], pools, taken, rng
     )
     trained = {naming.name for naming in train}
-    talks = {"train": list(name_conversations(train, phrases.NAME, rng))}
+    talks = {"train": list(name_conversations(train, PHRASINGS["name"], rng))}
     for split, namings in pairs.items():
         kept = [
             pair
             for pair in zip(namings[::2], namings[1::2], strict=True)
             if pair[0].exposure == "read" or pair[0].name in trained
         ]
-        talks[split] = [_single_name_conversation(naming, rng) for pair in kept for naming in pair]
+        talks[split] = [
+            next(name_conversations([naming], PHRASINGS["name_held_out"], rng))
+            for pair in kept
+            for naming in pair
+        ]
     return talks
-
-
-def _single_name_conversation(naming: NameQuestion, rng: random.Random) -> ConversationDraft:
-    """Ask a single name in a phrasing that training does not have."""
-    return next(name_conversations([naming], phrases.NAME_HELD_OUT, rng))
 
 
 def _learnable_names(
@@ -275,8 +260,69 @@ def _learnable_names(
     namings: dict[str, NameQuestion] = {}
     for function in found:
         often = counts[function.identifier] >= config.min_occurrences
-        if function.is_public and often and count_alphabetic_words(function.identifier) > 1:
+        words = sum(word.isalpha() for word in identifier_words(function.identifier))
+        if function.is_public and often and words > 1:
             naming = ask_name(function, "")
             if naming:
                 namings.setdefault(naming.name, naming)
     return list(namings.values())
+
+
+def show_examples(
+    path: Path, *, tokenizer: Path, template: str = "", split: str = "train", kind: str = "",
+    count: int = 3,
+) -> None:  # fmt: skip
+    """Print the first conversations of an examples artifact with trained tokens marked.
+
+    On a terminal trained tokens are bold and green and the others dim; elsewhere trained tokens are
+    between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
+
+    path       directory of the examples
+    tokenizer  directory of a tokenizer or a model, whose chat template is used
+    template   a file with another chat template, or `plain`; see `groundup finetune --help`
+    split      train, validation or test
+    kind       only conversations of this kind; default: all kinds
+    count      number of conversations
+    """
+    artifact = Artifact.open(path, "examples")
+    form = load_chat_format(tokenizer, read_template(template))
+    console = Console(highlight=False)
+    shown = 0
+    for example in read_examples(artifact, split):
+        if shown == count:
+            break
+        if kind in ("", example.kind):
+            shown += 1
+            rendered = form.render(example.messages, example.id)
+            _print_example(console, example, rendered, form.tokenizer)
+    if not shown and count:
+        kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
+        raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")
+
+
+def _print_example(
+    console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
+) -> None:
+    """Print a conversation below a line with its id, kind, group and number of tokens."""
+    trained = sum(rendered.mask)
+    console.print(
+        f"{example.id} · {example.kind} · {example.group} · "
+        f"{len(rendered.ids)} tokens, {trained} trained",
+        style="bold",
+        markup=False,
+    )
+    text = Text()
+    for segment, is_trained in _masked_segments(rendered, tokenizer):
+        if console.is_terminal:
+            text.append(segment, style=TRAINED_STYLE if is_trained else "dim")
+        else:
+            text.append(f"⟦{segment}⟧" if is_trained else segment)
+    console.print(text, soft_wrap=True)
+
+
+def _masked_segments(rendered: RenderedChat, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
+    """Yield the text of each run of tokens that are all trained or all not trained."""
+    for is_trained, pairs in groupby(
+        zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]
+    ):
+        yield tokenizer.decode([token for token, _ in pairs]), is_trained

@@ -1,51 +1,72 @@
 """Questions and answers made of what documents say: one exchange, and conversations of several.
 
 Every answer is text of the documents (a docstring, code, a paragraph) or the one refusal, so an
-example can be traced to its file. Knows nothing of splits or files; see examples.py.
+example can be traced to its file. What documents offer is read by groundup.corpus, which makes up
+names too, for a test set's unanswerable questions as for these. Phrasings are in phrasings.toml.
+Knows nothing of splits or files; see examples.py.
 """
 
+import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Conversation, Message
-from groundup.corpus import WordPool, make_up_name
+from groundup.corpus import DocumentedFunction, DocumentSection, WordPool, make_up_name
 
-from . import phrases
-from .names import REFUSAL_TEXT
-from .phrases import fence_code, fill_phrasing
-from .sources import DocumentedFunction, DocumentSection, clip_sentences
-
-SUMMARY_CHARS = 240
-DOCSTRING_CHARS = 500
-WRITTEN_CODE_CHARS = 500
-TOPIC_CHARS = 480
+SUMMARY_CHARS, DOCSTRING_CHARS, WRITTEN_CODE_CHARS, TOPIC_CHARS = 240, 500, 500, 480
 LONG_CONVERSATIONS = 0.35
 OPENING = "The documents say: "
 """Of an answer to a name."""
+REFUSAL_TEXT = "I do not know that name: it is not in the documents I was trained on."
+"""It does not repeat the name: a small model that copies an unknown one may lose its way in it."""
+PHRASINGS: dict[str, list[str]] = tomllib.loads(
+    Path(__file__).with_name("phrasings.toml").read_text(encoding="utf-8")
+)
 
 
-class Exchange(NamedTuple):
-    """A question and its answer."""
+def is_refusal(answer: str) -> bool:
+    """Whether an answer refuses, by the beginning of the refusal sentence.
 
-    question: str
-    answer: str
+    >>> is_refusal(REFUSAL_TEXT), is_refusal("The documents say: Return the largest item.")
+    (True, False)
+    """
+    return answer.strip().startswith(REFUSAL_TEXT.partition(":")[0])
 
 
-class ConversationDraft(NamedTuple):
-    """A conversation before it gets an id; `is_known` and `refusal` speak of its last answer."""
+@dataclass(frozen=True)
+class ChatExample:
+    """A conversation for training or evaluation."""
 
+    id: str
+    """Empty until it is drawn."""
     kind: str
     group: str
+    """The module or document that it is about; the cluster for bootstrap resampling."""
     messages: Conversation
     refusal: bool = False
+    """Whether the last answer is a refusal."""
     known: bool | None = None
+    """Whether the last requested name exists; None if no name is requested."""
     exposure: str = ""
+    """For a known name in a held-out split: `asked` or `read`, see examples.py."""
 
-    @property
-    def chars(self) -> int:
-        """Characters of all messages."""
-        return sum(len(message.content) for message in self.messages)
+    def to_json(self) -> str:
+        """Serialise to one line of JSON."""
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        row["messages"] = [message._asdict() for message in self.messages]
+        return json.dumps(row, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "ChatExample":
+        """Parse one line; ValueError, KeyError or TypeError if it is not an example."""
+        row = json.loads(line)
+        messages = tuple(Message(turn["role"], turn["content"]) for turn in row.pop("messages"))
+        return cls(messages=messages, **row)
 
 
 class NameQuestion(NamedTuple):
@@ -61,75 +82,58 @@ class NameQuestion(NamedTuple):
         """Whether the documents have it."""
         return self.answer is not None
 
-    def exchange(self, phrasing: tuple[str, ...], rng: random.Random) -> Exchange:
-        """Ask in one of the phrasings."""
-        question = fill_phrasing(phrasing, rng, {"name": self.name})
-        return Exchange(question, REFUSAL_TEXT if self.answer is None else self.answer)
+
+def _ask(kind: str, rng: random.Random, parts: Mapping[str, str]) -> str:
+    return rng.choice(PHRASINGS[kind]).format_map(parts)
 
 
-def _join_exchanges(exchanges: Sequence[Exchange]) -> Conversation:
-    """Put exchanges one after the other.
-
-    >>> _join_exchanges([Exchange("What?", "That.")])[1]
-    Message(role='assistant', content='That.')
-    """
-    return tuple(
-        message
-        for exchange in exchanges
-        for message in (Message("user", exchange.question), Message("assistant", exchange.answer))
-    )
+def _conversation(kind: str, group: str, *texts: str) -> ChatExample:
+    """Questions and answers in turn, as the messages of a conversation without an id."""
+    roles = ("user", "assistant") * (len(texts) // 2)
+    return ChatExample("", kind, group, tuple(map(Message, roles, texts)))
 
 
-def explain_code(function: DocumentedFunction, rng: random.Random) -> ConversationDraft | None:
+def explain_code(function: DocumentedFunction, rng: random.Random) -> ChatExample | None:
     """Code given, its docstring's first paragraph asked; often the whole docstring next."""
     summary = clip_sentences(function.summary, SUMMARY_CHARS)
     if len(summary) < 12:
         return None
-    question = fill_phrasing(phrases.EXPLAIN, rng, {"thing": _definition_kind(function)})
-    exchanges = [Exchange(f"{question}\n\n{fence_code(function.code)}", summary)]
+    question = _ask("explain", rng, {"thing": function.kind})
+    texts = [f"{question}\n\n{_fence_code(function.code)}", summary]
     if _draw_follow_up(rng) and summary != function.docstring and _is_short(function):
-        exchanges.append(
-            Exchange(fill_phrasing(phrases.DOCSTRING_NEXT, rng), _quote_docstring(function))
-        )
-    return ConversationDraft("explain", function.module, _join_exchanges(exchanges))
+        texts += [_ask("docstring_next", rng, {}), f'"""{function.docstring}"""']
+    return _conversation("explain", function.module, *texts)
 
 
-def write_docstring(function: DocumentedFunction, rng: random.Random) -> ConversationDraft | None:
+def write_docstring(function: DocumentedFunction, rng: random.Random) -> ChatExample | None:
     """Code given, its whole docstring asked."""
     if not _is_short(function):
         return None
-    question = fill_phrasing(phrases.DOCSTRING, rng, {"thing": _definition_kind(function)})
-    exchange = Exchange(f"{question}\n\n{fence_code(function.code)}", _quote_docstring(function))
-    return ConversationDraft("docstring", function.module, _join_exchanges([exchange]))
+    question = f"{_ask('docstring', rng, {'thing': function.kind})}\n\n{_fence_code(function.code)}"
+    return _conversation("docstring", function.module, question, f'"""{function.docstring}"""')
 
 
-def write_code(function: DocumentedFunction, rng: random.Random) -> ConversationDraft | None:
+def write_code(function: DocumentedFunction, rng: random.Random) -> ChatExample | None:
     """Name and docstring given, the code of a short function asked."""
     summary = clip_sentences(function.summary, SUMMARY_CHARS)
-    if function.is_class or len(function.code) > WRITTEN_CODE_CHARS or len(summary) < 12:
+    if function.kind == "class" or len(function.code) > WRITTEN_CODE_CHARS or len(summary) < 12:
         return None
-    parts = {
-        "thing": _definition_kind(function),
-        "identifier": function.identifier,
-        "docstring": summary,
-    }
-    exchanges = [Exchange(fill_phrasing(phrases.WRITE, rng, parts), fence_code(function.code))]
+    parts = {"thing": function.kind, "identifier": function.identifier, "docstring": summary}
+    texts = [_ask("write", rng, parts), _fence_code(function.code)]
     if _draw_follow_up(rng):
-        exchanges.append(Exchange(fill_phrasing(phrases.WRITE_NEXT, rng), summary))
-    return ConversationDraft("write", function.module, _join_exchanges(exchanges))
+        texts += [_ask("write_next", rng, {}), summary]
+    return _conversation("write", function.module, *texts)
 
 
-def ask_topic(
-    section: DocumentSection, phrasing: str, rng: random.Random
-) -> ConversationDraft | None:
+def ask_topic(section: DocumentSection, phrasing: str, rng: random.Random) -> ChatExample | None:
     """A title given, what the documents say under it asked; often more of it next."""
-    parts = _split_answers(section.paragraphs)
-    if not parts:
+    answers = _split_answers(section.paragraphs)
+    if not answers:
         return None
-    exchanges = [Exchange(phrasing.format(title=section.title), parts[0])]
-    if _draw_follow_up(rng) and len(parts) > 1:
-        exchanges.append(Exchange(fill_phrasing(phrases.TOPIC_NEXT, rng), parts[1]))
-    return ConversationDraft("topic", section.module, _join_exchanges(exchanges))
+    texts = [phrasing.format(title=section.title), answers[0]]
+    if _draw_follow_up(rng) and len(answers) > 1:
+        texts += [_ask("topic_next", rng, {}), answers[1]]
+    return _conversation("topic", section.module, *texts)
 
 
 def _split_answers(paragraphs: Sequence[str]) -> list[str]:
@@ -174,8 +178,8 @@ def pair_with_made_up(
 
 
 def name_conversations(
-    namings: Iterable[NameQuestion], phrasing: tuple[str, ...], rng: random.Random
-) -> Iterator[ConversationDraft]:
+    namings: Iterable[NameQuestion], phrasing: list[str], rng: random.Random
+) -> Iterator[ChatExample]:
     """Ask names one by one, or two and three of the same module in one conversation."""
     waiting = sorted(shuffle_copy(namings, rng), key=lambda naming: naming.group)
     while waiting:
@@ -185,28 +189,15 @@ def name_conversations(
         for other in waiting[1:limit]:
             if other.group == first.group and other.name not in {naming.name for naming in turn}:
                 turn.append(other)
-        waiting = waiting[len(turn) :] if len(turn) == limit else _remove_asked(waiting, turn)
-        nexts = phrases.NAME_NEXT + phrasing
-        exchanges = [
-            naming.exchange(nexts if i else phrasing, rng) for i, naming in enumerate(turn)
-        ]
-        last = turn[-1]
-        yield ConversationDraft(
-            "name",
-            last.group,
-            _join_exchanges(exchanges),
-            not last.is_known,
-            last.is_known,
-            last.exposure,
-        )
-
-
-def _remove_asked(waiting: list[NameQuestion], turn: list[NameQuestion]) -> list[NameQuestion]:
-    """Remove the first occurrence of each one asked."""
-    left = list(waiting)
-    for naming in turn:
-        left.remove(naming)
-    return left
+        for naming in turn:
+            waiting.remove(naming)
+        texts = []
+        for at, naming in enumerate(turn):
+            question = rng.choice(PHRASINGS["name_next"] + phrasing if at else phrasing)
+            texts += [question.format(name=naming.name), naming.answer or REFUSAL_TEXT]
+        last, messages = turn[-1], _conversation("name", first.group, *texts).messages
+        is_known = last.is_known
+        yield ChatExample("", "name", last.group, messages, not is_known, is_known, last.exposure)
 
 
 def shuffle_copy(items: Iterable, rng: random.Random) -> list:
@@ -217,22 +208,24 @@ def shuffle_copy(items: Iterable, rng: random.Random) -> list:
 
 
 def _draw_follow_up(rng: random.Random) -> bool:
-    """Draw whether a conversation has more than one question."""
     return rng.random() < LONG_CONVERSATIONS
 
 
-def _definition_kind(function: DocumentedFunction) -> str:
-    """What to call it: `class`, `method` or `function`."""
-    if function.is_class:
-        return "class"
-    return "method" if "." in function.qualname else "function"
-
-
 def _is_short(function: DocumentedFunction) -> bool:
-    """Whether the whole docstring fits an answer."""
     return 12 <= len(function.docstring) <= DOCSTRING_CHARS
 
 
-def _quote_docstring(function: DocumentedFunction) -> str:
-    """The docstring between its quotes."""
-    return f'"""{function.docstring}"""'
+def _fence_code(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def clip_sentences(text: str, limit: int) -> str:
+    """Shorten to whole sentences of at most `limit` characters; empty if not even one fits.
+
+    >>> clip_sentences("Read a file. Then close it.", 20)
+    'Read a file.'
+    """
+    if len(text) <= limit:
+        return text
+    ends = [m.end() for m in re.finditer(r"[.!?](?=\s)", text[: limit + 1])]
+    return text[: ends[-1]] if ends and ends[-1] <= limit else ""

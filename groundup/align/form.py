@@ -37,11 +37,8 @@ from groundup.tokenizer import (
     required_vocab_size,
 )
 
-CHAT_TEMPLATE_FILE, GENERATION_CONFIG_FILE, CONFIG_FILE = (
-    "chat_template.jinja",
-    "generation_config.json",
-    "config.json",
-)
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+GENERATION_CONFIG_FILE, CONFIG_FILE = "generation_config.json", "config.json"
 
 
 def read_template(template: str) -> str:
@@ -56,10 +53,8 @@ def read_template(template: str) -> str:
     try:
         return require_regular_file(Path(template)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"template={template!r} cannot be read ({error}); expected a file with a chat template "
-            "in jinja, or `plain`."
-        ) from None
+        why = f"template={template!r} cannot be read ({error})"
+        raise ConfigError(f"{why}; expected a chat template in jinja, or `plain`.") from None
 
 
 @dataclass(frozen=True)
@@ -79,11 +74,10 @@ class ChatFormat:
 
     def check_fit(self, vocab_size: int) -> None:
         """Raise ArtifactError if the tokenizer has ids beyond the model's vocabulary."""
-        if required_vocab_size(self.tokenizer) > vocab_size:
+        if (size := required_vocab_size(self.tokenizer)) > vocab_size:
             raise ArtifactError(
-                f"{self.path} has a tokenizer of {required_vocab_size(self.tokenizer)} ids and a "
-                f"model of "
-                f"{vocab_size}; give a model whose vocabulary fits."
+                f"{self.path} has a tokenizer of {size} ids and a model of {vocab_size}; "
+                "give a model whose vocabulary fits."
             )
 
     def render(self, conversation: Conversation, name: str) -> RenderedChat:
@@ -108,20 +102,12 @@ class ChatFormat:
             write_text(path / CHAT_TEMPLATE_FILE, self.source)
         if isinstance(self.tokenizer, FastTokenizer):
             return  # `save` has written the end-of-text ids
-        listed = next(
-            (
-                ids
-                for name in (GENERATION_CONFIG_FILE, CONFIG_FILE)
-                if (ids := _eos_ids(base / name))
-            ),
-            [],
-        )
+        files = (GENERATION_CONFIG_FILE, CONFIG_FILE)
+        listed = next(filter(None, (_eos_ids(base / name) for name in files)), [])
         eos_ids = list(dict.fromkeys([*stops, *listed]))
-        for name in (GENERATION_CONFIG_FILE, CONFIG_FILE):
-            values = _read_json_object(path / name)
-            write_json(
-                path / name, values | {"eos_token_id": eos_ids if len(eos_ids) > 1 else eos_ids[0]}
-            )
+        ends = {"eos_token_id": eos_ids if len(eos_ids) > 1 else eos_ids[0]}
+        for name in files:
+            write_json(path / name, _read_json_object(path / name) | ends)
 
 
 def load_chat_format(path: Path, template: str) -> ChatFormat:

@@ -16,6 +16,12 @@ from .mixture.weights import (
 from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .quality.training import train_classifier_folders
+from .questions.definitions import (
+    DocumentedFunction,
+    DocumentSection,
+    documented_functions,
+    titled_sections,
+)
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import (
     WordPool,
@@ -25,16 +31,15 @@ from .questions.names import (
     path_module_name,
     word_pools,
 )
-from .questions.rules import HELD_OUT_RULE, RULES, training_rules
 from .questions.show import show_testset
 from .split import SPLITS, Split, read_split, read_split_records, split_paths
 
 __all__ = [
-    "HELD_OUT_RULE",
-    "RULES",
     "SPLITS",
     "Contamination",
     "CorpusConfig",
+    "DocumentSection",
+    "DocumentedFunction",
     "MixtureConfig",
     "Pair",
     "QuestionsConfig",
@@ -45,6 +50,7 @@ __all__ = [
     "compare_runs",
     "corpus",
     "count_identifiers",
+    "documented_functions",
     "dry_run_page",
     "find_contamination",
     "identifier_words",
@@ -59,8 +65,8 @@ __all__ = [
     "report",
     "show_testset",
     "split_paths",
+    "titled_sections",
     "train_classifier_folders",
-    "training_rules",
     "why",
     "withdraw",
     "word_pools",

@@ -1,27 +1,30 @@
 import random
 
 from groundup.align.exchanges import (
+    PHRASINGS,
+    REFUSAL_TEXT,
     NameQuestion,
     _split_answers,
     ask_name,
     ask_topic,
+    clip_sentences,
     explain_code,
+    is_refusal,
     name_conversations,
     pair_with_made_up,
     write_code,
     write_docstring,
 )
-from groundup.align.names import is_refusal
-from groundup.align.phrases import NAME
-from groundup.align.sources import DocumentedFunction, DocumentSection
-from groundup.corpus import word_pools
+from groundup.corpus import DocumentedFunction, DocumentSection, word_pools
+
+NAME = PHRASINGS["name"]
 
 FUNCTION = DocumentedFunction(
     "store.files",
     "Store.read_text",
     "def read_text(self):\n    return self.text",
     "Read the whole text.\n\nLines end as in the file.",
-    is_class=False,
+    "method",
 )
 
 
@@ -58,10 +61,11 @@ def test_known_and_unknown_names_are_asked_alike():
     _, made_up = pair = pair_with_made_up([known], pools, taken, random.Random(0))
     for naming in pair:
         for seed in range(20):
-            exchange = naming.exchange(NAME, random.Random(seed))
-            assert exchange.question in [phrase.format(name=naming.name) for phrase in NAME]
-            assert FUNCTION.code not in exchange.question
-            assert is_refusal(exchange.answer) is not naming.is_known
+            (talk,) = name_conversations([naming], NAME, random.Random(seed))
+            question, answer = (message.content for message in talk.messages)
+            assert question in [phrase.format(name=naming.name) for phrase in NAME]
+            assert FUNCTION.code not in question
+            assert is_refusal(answer) is talk.refusal is not naming.is_known
     assert known.answer == "The documents say: Read the whole text."
     assert made_up.group == known.group and made_up.name.startswith("store.files.Store.")
 
@@ -112,3 +116,28 @@ def test_what_has_no_answer_is_left_out():
         ask_topic(DocumentSection("m", "Empty", ("Short.",)), "Explain {title}.", random.Random(0))
         is None
     )
+
+
+def test_held_out_phrasings_are_none_of_training():
+    held_out = {phrase.replace("`", "") for phrase in PHRASINGS["name_held_out"]}
+    assert not held_out & {phrase.replace("`", "") for phrase in NAME + PHRASINGS["name_next"]}
+
+
+def test_every_phrasing_takes_its_parts():
+    for kind in ("name", "name_held_out", "name_next"):
+        assert all("json.dumps" in one.format(name="json.dumps") for one in PHRASINGS[kind])
+    for phrase in PHRASINGS["write"]:
+        filled = phrase.format(thing="function", identifier="dumps", docstring="Write it.")
+        assert "`dumps`" in filled and filled.endswith("Write it.")
+    assert all("Names" in phrase.format(title="Names") for phrase in PHRASINGS["topic"])
+
+
+def test_the_refusal_is_recognised_and_nothing_else_is():
+    assert is_refusal(REFUSAL_TEXT)
+    assert is_refusal("\n" + REFUSAL_TEXT[:30])
+    assert not is_refusal("I know `a.b`.") and not is_refusal("")
+
+
+def test_clip_keeps_whole_sentences():
+    assert clip_sentences("One two. Three four.", 12) == "One two."
+    assert clip_sentences("One two three.", 5) == ""

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
+from groundup.align.examples import show_examples
 from groundup.align.finetune import IMPORTED_OPTIM, NATIVE_OPTIM, FinetuneConfig, finetune
 from groundup.align.form import load_chat_format, read_template
-from groundup.align.show import show_examples
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, Message, Sampling, record
 from groundup.evaluate.harness.local import open_native

@@ -8,9 +8,17 @@
 All text is escaped; nothing is loaded from elsewhere; torch is not imported.
 """
 
-from .chart import Baseline, Series, line_chart
-from .forest import Gate, forest_plot, gate_anchor
-from .html import Html, anchor, element, escape, join_html
+from .chart import Baseline, Gate, Series, forest_plot, gate_anchor, line_chart
+from .html import (
+    Html,
+    HtmlPage,
+    anchor,
+    definition_list,
+    element,
+    escape,
+    join_html,
+    read_resource,
+)
 from .lineage import LineageNode, lineage_graph
 from .number import (
     format_compact,
@@ -20,7 +28,6 @@ from .number import (
     interval_decimals,
     with_unit,
 )
-from .page import HtmlPage, read_resource
 from .parts import (
     ChipState,
     HeadlineFigure,
@@ -31,12 +38,12 @@ from .parts import (
     chip,
     chips,
     command_box,
-    definition_list,
     details,
-    format_measurement,
     headline_figures,
+    histogram,
     screen_reader_text,
     scroll_box,
+    share_bar,
     side_by_side,
     table_element,
 )  # fmt: skip
@@ -65,11 +72,11 @@ __all__ = [
     "forest_plot",
     "format_compact",
     "format_interval",
-    "format_measurement",
     "format_number",
     "format_signed",
     "gate_anchor",
     "headline_figures",
+    "histogram",
     "interval_decimals",
     "join_html",
     "line_chart",
@@ -77,6 +84,7 @@ __all__ = [
     "read_resource",
     "screen_reader_text",
     "scroll_box",
+    "share_bar",
     "side_by_side",
     "table_element",
     "with_unit",

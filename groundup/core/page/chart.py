@@ -1,23 +1,37 @@
-"""A line chart: direct labels, dashed baselines, uncertainty bands and a table of its data.
+"""Charts as inline SVG that stretches with the page: lines over an axis, and a forest of gates.
 
-The curves are one inline SVG that stretches with the page; text is HTML next to it, so that it
-keeps its size on every screen. Horizontal coordinates are thousandths of the plot's width, vertical
-ones are pixels.
+Text is HTML next to the SVG, so that it keeps its size on every screen. Horizontal coordinates are
+thousandths of the plot's width, vertical ones are pixels. A line chart has direct labels, dashed
+baselines, uncertainty bands and a table of its data. Gates have different units, so every row of
+a forest plot has its own scale centred on its threshold; one dashed line runs down the page, and a
+bar that reaches the tinted side is visible at a glance.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from .html import Html, element, join_html
-from .number import format_compact, format_number, log_ticks, ticks
-from .parts import TableColumn, details, screen_reader_text, table_element
+from .html import Html, anchor, element, join_html
+from .number import (
+    format_compact,
+    format_interval,
+    format_number,
+    interval_decimals,
+    log_ticks,
+    ticks,
+    with_unit,
+)
+from .parts import ChipState, TableColumn, chip, details, screen_reader_text, table_element
 
 WIDTH, HEIGHT = 1000.0, 220.0
 LABEL_GAP = 18.0
 MAX_POINTS = 400
 MAX_ROWS = 12
 COLOURS = 6
+ROW_HEIGHT = 32.0
+EXTENT_FACTOR = 1.25
+"""Half width of a row, relative to the farthest end of the interval."""
+ESTIMATE_NOTE = " · the dot decides"
 NEAR_ZERO = 0.05
 """An axis starts at zero if its first value is below this share of its last."""
 
@@ -44,6 +58,10 @@ class ChartPoint(NamedTuple):
 
     x: float
     y: float
+
+
+Curves = Sequence[tuple[Series, list[list[ChartPoint]]]]
+"""Lines with their runs of points."""
 
 
 class ChartFrame(NamedTuple):
@@ -132,7 +150,6 @@ def segments(
 
 
 def _band_ends(series: Iterable[Series]) -> list[float]:
-    """Every finite end of a band."""
     ends = [value for line in series for value in (*line.low, *line.high)]
     return [float(value) for value in ends if value is not None and math.isfinite(value)]
 
@@ -180,7 +197,6 @@ def _downsample(points: Sequence[ChartPoint], max_points: int = MAX_POINTS) -> S
 
 
 def _svg_path(frame: ChartFrame, points: Sequence[ChartPoint]) -> str:
-    """SVG path through the points."""
     pairs = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in _downsample(points)]
     return "M" + "L".join(pairs) + ("h0.01" if len(pairs) == 1 else "")
 
@@ -198,10 +214,9 @@ def _band_path(frame: ChartFrame, line: Series) -> str:
 
 def _draw_plot(
     frame: ChartFrame,
-    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
+    curves: Curves,
     baselines: Sequence[Baseline],
 ) -> Html:
-    """The plot itself: grid, bands, baselines, lines."""
     grid = [
         _horizontal_line("grid", frame.y(value))
         for value in frame.tick_values(frame.bottom, frame.top)
@@ -215,48 +230,41 @@ def _draw_plot(
         for run in runs:
             kind = "dot" if len(run) == 1 else "line"
             lines.append(element(f"path.{kind}.{colour}", attributes={"d": _svg_path(frame, run)}))
-    attributes = {
-        "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
-        "preserveAspectRatio": "none",
-        "aria-hidden": "true",
-    }
-    return element("svg", *grid, *shapes, *dashed, *lines, attributes=attributes)
+    return _stretched_svg(HEIGHT, [*grid, *shapes, *dashed, *lines])
+
+
+def _stretched_svg(height: float, shapes: Iterable[Html]) -> Html:
+    """An SVG as wide as its box; screen readers skip it, they read the numbers beside it."""
+    size = {"viewBox": f"0 0 {WIDTH:g} {height:g}", "preserveAspectRatio": "none"}
+    return element("svg", *shapes, attributes={**size, "aria-hidden": "true"})
 
 
 def _horizontal_line(name: str, at: float) -> Html:
-    """A horizontal line over the whole width."""
     attributes = {"x1": 0, "x2": f"{WIDTH:g}", "y1": f"{at:.1f}", "y2": f"{at:.1f}"}
     return element(f"line.{name}", attributes=attributes)
 
 
 def _draw_y_axis(frame: ChartFrame) -> Html:
-    """Values at the left of the plot."""
-    values = [
-        (value, format_compact(value)) for value in frame.tick_values(frame.bottom, frame.top)
-    ]
-    marks = [
-        element("span", text, attributes={"style": f"top:{frame.y(value):.1f}px"})
-        for value, text in values
-    ]
-    width = max((len(text) for _, text in values), default=0)
+    marks, width = [], 0
+    for value in frame.tick_values(frame.bottom, frame.top):
+        text, place = format_compact(value), {"style": f"top:{frame.y(value):.1f}px"}
+        marks.append(element("span", text, attributes=place))
+        width = max(width, len(text))
     attributes = {"style": f"width:{width}ch", "aria-hidden": "true"}
     return element("div.y-axis", *marks, attributes=attributes)
 
 
 def _draw_x_axis(frame: ChartFrame) -> Html:
-    """Values under the plot."""
-    marks = [
-        element(
-            "span", format_compact(value), attributes={"style": f"left:{frame.x(value) / 10:.2f}%"}
-        )
-        for value in frame.tick_values(frame.left, frame.right, 4)
-    ]
+    marks = []
+    for value in frame.tick_values(frame.left, frame.right, 4):
+        place = {"style": f"left:{frame.x(value) / 10:.2f}%"}
+        marks.append(element("span", format_compact(value), attributes=place))
     return element("div.x-axis", *marks, attributes={"aria-hidden": "true"})
 
 
 def _line_labels(
     frame: ChartFrame,
-    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
+    curves: Curves,
     baselines: Sequence[Baseline],
 ) -> list[LineLabel]:
     """Name and last value of every line, at the height where it ends."""
@@ -267,9 +275,8 @@ def _line_labels(
             text = f"{curve.name} {format_number(last)}"
             texts.append(LineLabel(frame.y(last), text, f"series-{index % COLOURS + 1}"))
     for line in baselines:
-        texts.append(
-            LineLabel(frame.y(line.value), f"{line.name} {format_number(line.value)}", "baseline")
-        )
+        text = f"{line.name} {format_number(line.value)}"
+        texts.append(LineLabel(frame.y(line.value), text, "baseline"))
     return texts
 
 
@@ -297,31 +304,24 @@ def _draw_labels(texts: Sequence[LineLabel]) -> Html:
     heights = _spread_labels([label.y for label in ordered])
     words, strokes = [], []
     for label, at in zip(ordered, heights, strict=True):
-        words.append(
-            element(
-                "span",
-                label.text,
-                attributes={"style": f"top:{at:.1f}px", "title": label.text},
-            )
-        )
+        place = {"style": f"top:{at:.1f}px", "title": label.text}
+        words.append(element("span", label.text, attributes=place))
         line = {"d": f"M0 {label.y:.1f}L16 {at:.1f}"}
         strokes.append(element(f"path.tie.{label.colour}", attributes=line))
-    svg = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
+    size = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
+    svg = element("svg", *strokes, attributes=size)
     width = max((len(label.text) for label in texts), default=0)
     attributes = {"style": f"width:calc({width * 0.9:.1f}ch + 22px)", "aria-hidden": "true"}
-    return element(
-        "div.ends", element("svg", *strokes, attributes=svg), *words, attributes=attributes
-    )
+    return element("div.ends", svg, *words, attributes=attributes)
 
 
 def _chart_as_text(
     title: str,
-    curves: Sequence[tuple[Series, list[list[ChartPoint]]]],
+    curves: Curves,
     baselines: Sequence[Baseline],
     x_label: str,
     y_label: str,
 ) -> str:
-    """The chart in words, for screen readers."""
     sentences = [f"Line chart: {title}; {y_label} over {x_label}."]
     for curve, runs in curves:
         points = [point for run in runs for point in run]
@@ -330,13 +330,15 @@ def _chart_as_text(
             continue
         lowest = min(points, key=lambda point: point.y)
         sentences.append(
-            f"{curve.name} goes from {format_number(points[0].y)} at {format_compact(points[0].x)} "
-            f"to "
-            f"{format_number(points[-1].y)} at {format_compact(points[-1].x)}; "
-            f"its lowest is {format_number(lowest.y)} at {format_compact(lowest.x)}."
+            f"{curve.name} goes from {_point_text(points[0])} to {_point_text(points[-1])}; "
+            f"its lowest is {_point_text(lowest)}."
         )
     sentences.extend(f"Baseline {line.name}: {format_number(line.value)}." for line in baselines)
     return " ".join(sentences)
+
+
+def _point_text(point: ChartPoint) -> str:
+    return f"{format_number(point.y)} at {format_compact(point.x)}"
 
 
 def _data_tables(title: str, series: Sequence[Series], x_label: str) -> Html:
@@ -350,3 +352,110 @@ def _data_tables(title: str, series: Sequence[Series], x_label: str) -> Html:
         cells = [[format_compact(x), format_number(y)] for x, y in shown]
         tables.append(table_element(f"{title}: {line.name}", columns, cells))
     return element("div.tables", join_html(tables))
+
+
+class Gate(NamedTuple):
+    """A requirement and what was measured for it."""
+
+    name: str
+    requirement: str
+    """The requirement as a sentence for a newcomer."""
+    estimate: float | None
+    low: float | None
+    high: float | None
+    threshold: float
+    unit: str
+    better: Literal["lower", "higher"]
+    """On which side of the threshold it passes."""
+    has_passed: bool
+    hint: str = ""
+    """What to try next when it fails."""
+    decides: Literal["interval", "estimate"] = "interval"
+    """What must lie on the right side: the entire interval, or only the estimate."""
+    is_undecided: bool = False
+    """Whether it did not pass for lack of data."""
+
+    @property
+    def result(self) -> tuple[str, ChipState]:
+        """The outcome in a word, and the state of its chip."""
+        if self.has_passed:
+            return "passed", "good"
+        return ("undecided", "plain") if self.is_undecided else ("failed", "bad")
+
+
+def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Html:
+    """One row per gate: its meaning, the plot, the number, the result."""
+    if not gates:
+        return element("p.empty", empty)
+    return element("ul.gates.card", *[_gate_row(gate) for gate in gates])
+
+
+def _gate_row(gate: Gate) -> Html:
+    words = element(
+        "div.words",
+        element("h3", gate.name),
+        element("p", gate.requirement),
+        _hint_element(gate),
+    )
+    range_ = format_interval(gate.low, gate.high)
+    numbers = element(
+        "div.numbers",
+        element("p.estimate", _format_estimate(gate)),
+        element("p.small", f"interval {range_}" if range_ else "no interval"),
+    )
+    result = chip(*gate.result)
+    attributes = {"id": gate_anchor(gate.name)}
+    return element("li.gate", words, _draw_interval(gate), numbers, result, attributes=attributes)
+
+
+def gate_anchor(name: str) -> str:
+    """Id of a gate's row, for links."""
+    return f"gate-{anchor(name)}"
+
+
+def _format_estimate(gate: Gate) -> str:
+    """The estimate with its unit, with as many decimals as its interval justifies."""
+    decimals = interval_decimals(gate.low, gate.high)
+    return with_unit(format_number(gate.estimate, decimals), gate.unit)
+
+
+def _hint_element(gate: Gate) -> str:
+    """What to try next; empty if the gate passed."""
+    if gate.has_passed or not gate.hint:
+        return ""
+    return element("p.hint", element("strong", "To try next: "), gate.hint)
+
+
+def _draw_interval(gate: Gate) -> Html:
+    limit = with_unit(format_compact(gate.threshold), gate.unit)
+    side = "at most" if gate.better == "lower" else "at least"
+    note = ESTIMATE_NOTE if gate.decides == "estimate" else ""
+    svg = _stretched_svg(ROW_HEIGHT, _interval_shapes(gate))
+    return element("div.forest", svg, element("p.limit", f"{side} {limit}{note}"))
+
+
+def _interval_shapes(gate: Gate) -> list[Html]:
+    """Shapes of the plot from back to front."""
+    _, state = gate.result
+    middle, half = WIDTH / 2, ROW_HEIGHT / 2
+    wrong = {"x": middle if gate.better == "lower" else 0, "y": 0}
+    elements = [
+        element("rect.wrong", attributes={**wrong, "width": middle, "height": ROW_HEIGHT}),
+        element("path.threshold", attributes={"d": f"M{middle:g} 0V{ROW_HEIGHT:g}"}),
+    ]
+    ends = [value for value in (gate.estimate, gate.low, gate.high) if value is not None]
+    extent = (
+        EXTENT_FACTOR * max((abs(value - gate.threshold) for value in ends), default=0.0) or 1.0
+    )
+
+    def to_x(value: float) -> float:
+        return middle + (value - gate.threshold) / extent * middle
+
+    if gate.low is not None and gate.high is not None:
+        bar = f"M{to_x(gate.low):.1f} {half:g}H{to_x(gate.high):.1f}"
+        elements.append(element(f"path.bar.{state}", attributes={"d": bar}))
+    if gate.estimate is not None:
+        dot = {"d": f"M{to_x(gate.estimate):.1f} {half:g}h0.01"}
+        elements.append(element("path.halo", attributes=dot))
+        elements.append(element(f"path.estimate.{state}", attributes=dot))
+    return elements

@@ -150,24 +150,20 @@ def _stack_layers(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, 
 
 
 def _slot_height(slot: Slot) -> float:
-    """Height of a box, or of a slot that an edge passes through."""
     return BOX_HEIGHT if len(slot) == 1 else SLOT_HEIGHT
 
 
 def _box_width(nodes: Sequence[LineageNode]) -> float:
-    """Width that fits the longest line of any box."""
     names = max(len(_truncate_name(node.name)) for node in nodes)
     kinds = max(len(_kind_line(node)) for node in nodes)
     return max(MIN_BOX_WIDTH, 24 + CHARACTER_WIDTH * names, 24 + SMALL_CHARACTER_WIDTH * kinds)
 
 
 def _kind_line(node: LineageNode) -> str:
-    """Second line of a box."""
     return f"{node.kind} · rejected" if node.is_rejected else node.kind
 
 
 def _truncate_name(text: str) -> str:
-    """Truncate a name to fit a box."""
     return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"
 
 
@@ -189,7 +185,6 @@ def _edge_path(edge: Sequence[Slot], layout: Mapping[Slot, SlotPosition], width:
 
 
 def _draw_box(node: LineageNode, rect: SlotPosition, width: float) -> Html:
-    """One artifact: its name, its kind, its size and short id."""
     state = "rejected" if node.is_rejected else "kept"
     kind = _kind_line(node)
     shape = {"x": rect.x, "y": rect.y, "width": f"{width:.1f}", "height": rect.height, "rx": 8}
@@ -211,7 +206,6 @@ def _draw_box(node: LineageNode, rect: SlotPosition, width: float) -> Html:
 
 
 def _graph_as_text(nodes: Sequence[LineageNode]) -> str:
-    """The graph in words, for screen readers."""
     text = ["Lineage graph."]
     for node in nodes:
         origin = f"made from {' and '.join(node.parents)}" if node.parents else "a source"

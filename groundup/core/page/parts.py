@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from .html import Html, element, escape, join_html
-from .number import format_interval, format_number, interval_decimals, with_unit
+from .number import format_interval, format_number, interval_decimals
 
 ChipState = Literal["good", "bad", "plain"]
 STATE_MARKS: dict[ChipState, str] = {"good": "✓", "bad": "✗", "plain": ""}
@@ -115,7 +115,6 @@ def table_element(
 
 
 def _table_row(columns: Sequence[TableColumn], row: Sequence[TableCell]) -> list[Html]:
-    """The cells of one row; the first is its header."""
     first, *others = zip(columns, row, strict=True)
     name, value = first
     head = element(
@@ -125,12 +124,10 @@ def _table_row(columns: Sequence[TableColumn], row: Sequence[TableCell]) -> list
 
 
 def _numeric_class(name: str, is_numeric: bool) -> str:
-    """Element name, with the class of numeric cells if it is one."""
     return f"{name}.numeric" if is_numeric else name
 
 
 def _cell_text(value: TableCell) -> str:
-    """Text of a cell."""
     return value if isinstance(value, str) else format_number(value)
 
 
@@ -160,12 +157,6 @@ def command_box(line: str, what: str = "") -> Html:
     )
 
 
-def definition_list(pairs: Iterable[tuple[str, str]], name: str = "dl.facts") -> Html:
-    """Names and their values or meanings."""
-    rows = [element("div", element("dt", term), element("dd", text)) for term, text in pairs]
-    return element(name, *rows)
-
-
 def side_by_side(prompt: str, reference: str, attempts: Sequence[ModelAnswer]) -> Html:
     """One sample: the prompt, the reference and every model's answer."""
     answers = [
@@ -188,13 +179,31 @@ def side_by_side(prompt: str, reference: str, attempts: Sequence[ModelAnswer]) -
     )
 
 
+def share_bar(fraction: float) -> Html:
+    """A bar filled to a fraction, for a table's cell; the number stands beside it."""
+    width = {"style": f"width:{100 * min(max(fraction, 0), 1):.1f}%"}
+    return element("span.share", element("i", attributes=width), attributes={"aria-hidden": "true"})
+
+
+def histogram(name: str, bins: Sequence[Sequence[float]], unit: str) -> Html:
+    """Counts per bin as bars in a card; bins are pairs of where they start and their count."""
+    most, total = max(count for _, count in bins), sum(count for _, count in bins)
+    bars = [
+        element("i", attributes={"style": f"height:{100 * count / most:.1f}%",
+                                 "title": f"from {start:g}: {count:,.0f}"})
+        for start, count in bins
+    ]  # fmt: skip
+    peak = max(bins, key=lambda pair: pair[1])
+    ends = [element("span", f"{start:g}") for start, _ in (bins[0], bins[-1])]
+    spoken = f"{name}: {total:,.0f} {unit}, most from {peak[0]:g} ({peak[1]:,.0f})."
+    return card_element(
+        element("p.label", name),
+        element("div.bins", *bars, attributes={"aria-hidden": "true"}),
+        element("div.extent", *ends),
+        screen_reader_text(spoken),
+    )
+
+
 def screen_reader_text(text: str) -> Html:
     """Text for screen readers only, such as the summary of a figure."""
     return element("p.spoken", text)
-
-
-def format_measurement(
-    value: float | None, unit: str, low: float | None, high: float | None
-) -> str:
-    """A number with its unit, with as many decimals as its interval justifies."""
-    return with_unit(format_number(value, interval_decimals(low, high)), unit)

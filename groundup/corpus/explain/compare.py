@@ -66,17 +66,14 @@ def compare_runs(first: Artifact, second: Artifact) -> RunComparison:
     old, new = splits_by_id(first), splits_by_id(second)
     old_counts, new_counts = read_counters(first), read_counters(second)
     pipelines = [_pipeline_of(first, old_counts), _pipeline_of(second, new_counts)]
+    counts = _differing_items(_flat_counts(old_counts), _flat_counts(new_counts))
     return RunComparison(
         tuple(_differing_items(*map(_flatten, pipelines))) if all(pipelines) else (),
-        tuple(
-            (name, a or 0, b or 0)
-            for name, a, b in _differing_items(_flat_counts(old_counts), _flat_counts(new_counts))
-        ),
+        tuple((name, a or 0, b or 0) for name, a, b in counts),
         _document_changes(old.keys() - new.keys(), first, second),
         _document_changes(new.keys() - old.keys(), second, first),
         sum(new.get(id, split) != split for id, split in old.items()),
-        tuple(_withdrawal_sentences(first, old_counts))
-        + tuple(_withdrawal_sentences(second, new_counts)),
+        (*_withdrawal_sentences(first, old_counts), *_withdrawal_sentences(second, new_counts)),
     )
 
 
@@ -86,27 +83,19 @@ def _pipeline_of(corpus: Artifact, counts: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _withdrawal_sentences(corpus: Artifact, counts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for a corpus that a withdrawal made."""
     if corpus.stage == WITHDRAW_STAGE:
         config = WithdrawConfig(**corpus.config)
         reason = f" ({config.reason})" if config.reason else ""
         origins = ", from ".join(id[:12] for id in reversed(counts.get("withdrawn_from", ())))
-        yield (
-            f"{corpus.path} is withdrawn from {origins or '?'}: "
-            f"{describe_selection(config)}{reason}"
-        )
+        selection = f"{describe_selection(config)}{reason}"
+        yield f"{corpus.path} is withdrawn from {origins or '?'}: {selection}"
 
 
 def _document_changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[DocumentChange, ...]:
-    """The documents with these ids, and why the other corpus does not have them."""
     if not ids:
         return ()
-    columns = ("id", "what", "reason")
-    reasons = {
-        one.id: one.reason
-        for one in read_removals(there, columns)
-        if one.what == "record" and one.id in ids
-    }
+    removals = read_removals(there, ("id", "what", "reason"))
+    reasons = {one.id: one.reason for one in removals if one.what == "record" and one.id in ids}
     documents = [
         DocumentChange(one.id, one.path, reasons.get(one.id, ""))
         for _, one in read_record_infos(here, ("id", "path"))
@@ -116,7 +105,6 @@ def _document_changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[D
 
 
 def _flat_counts(run: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of a run by step, kind and reason, and of what remains, by split."""
     removed = {
         f"{step['name']}: {what}: {reason}": count
         for step in run["steps"]

@@ -5,7 +5,7 @@ struck out; long unchanged segments are folded. Unreadable files come first, wit
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +21,6 @@ FOLD_CHARACTERS = 400
 """Characters shown at either end of a folded segment."""
 MAX_EXAMPLES = 4
 MAX_PAGE_BYTES = 4 * 2**20
-STYLE = """
-.pair{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px 16px;align-items:start}
-@media(max-width:720px){.pair{grid-template-columns:minmax(0,1fr)}}
-.side pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/16px ui-monospace,monospace;
-max-height:420px;overflow:auto;margin:4px 0 0;padding:8px;background:var(--paper);border-radius:4px}
-.side del{color:var(--bad);background:var(--band)} .side ins{color:var(--good);text-decoration:none}
-.side .why,.side .gap{color:var(--ink-2);font-family:system-ui,sans-serif}
-.step{margin:12px 0 4px;font-weight:600} .rest{margin-top:12px} .unread{overflow-wrap:anywhere}
-"""
 
 
 class TextSegment(NamedTuple):
@@ -50,7 +41,7 @@ def dry_run_page(rows: Sequence[DryRunRow], out: Path) -> Path:
     """
     steps = [row for row in rows if row.step != READ_STEP]
     unread = sum(row.step == READ_STEP and bool(row.reason) for row in rows)
-    sheet = page.HtmlPage("Dry run", _summary(steps, unread), style=STYLE)
+    sheet = page.HtmlPage("Dry run", _summary(steps, unread))
     sheet.add(page.headline_figures([
         page.HeadlineFigure("records", len({row.id for row in steps})),
         page.HeadlineFigure("dropped", sum(bool(row.reason) for row in steps)),
@@ -62,9 +53,15 @@ def dry_run_page(rows: Sequence[DryRunRow], out: Path) -> Path:
         blocks = list(
             _unread_block([row for row in source_rows if row.step == READ_STEP and row.reason])
         )
-        for record_rows in _group_by_record(row for row in source_rows if row.step != READ_STEP):
+        records: dict[str, list[DryRunRow]] = {}
+        for row in source_rows:
+            if row.step != READ_STEP:
+                records.setdefault(row.id, []).append(row)
+        for record_rows in records.values():
+            omitted = f"{record_rows[0].path} is in dry-run.jsonl; it does not fit on the page."
+            is_shown = budget > 0
             blocks.append(
-                _record_block(record_rows) if budget > 0 else _omitted_record(record_rows[0])
+                _record_block(record_rows) if is_shown else page.element("p.small", omitted)
             )
             budget -= len(blocks[-1])
         read = next(
@@ -104,7 +101,6 @@ def _coverage(counts: dict[str, int]) -> str:
 
 
 def _unread_block(rows: Sequence[DryRunRow]) -> Iterator[page.Html]:
-    """Yield a source's unreadable files by reason, with examples, if there are any."""
     reasons = Counter(row.reason for row in rows)
     lines = []
     for reason, count in reasons.most_common():
@@ -121,26 +117,12 @@ def _unread_block(rows: Sequence[DryRunRow]) -> Iterator[page.Html]:
         yield page.details(title, *lines, is_open=True)
 
 
-def _omitted_record(row: DryRunRow) -> page.Html:
-    """A line for a record that does not fit on the page."""
-    return page.element("p.small", f"{row.path} is in dry-run.jsonl; it does not fit on the page.")
-
-
-def _group_by_record(rows: Iterable[DryRunRow]) -> list[list[DryRunRow]]:
-    """Group rows by record, in the order of their first rows."""
-    groups: dict[str, list[DryRunRow]] = {}
-    for row in rows:
-        groups.setdefault(row.id, []).append(row)
-    return list(groups.values())
-
-
 def _is_changed(row: DryRunRow) -> bool:
     """Whether a step changed a record that it kept, or extracted its text."""
     return not row.reason and (row.before != row.after or row.made_of > 0)
 
 
 def _record_block(rows: Sequence[DryRunRow]) -> page.Html:
-    """One record with the effect of every step."""
     last = rows[-1]
     kept = f"kept, {format_count(len(last.after), 'character')}"
     outcome = f"dropped: {last.reason}" if last.reason else kept
@@ -154,7 +136,9 @@ def _record_block(rows: Sequence[DryRunRow]) -> page.Html:
 
 def _step_block(row: DryRunRow) -> page.Html:
     """One step: the text before with removals struck out; the text after, or why there is none."""
-    why = f"dropped: {row.reason}" if row.reason else _reason_counts(row)
+    reasons = Counter(one["reason"] for one in row.removed).items()
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "text made"
+    why = f"dropped: {row.reason}" if row.reason else why
     made = f"before: all text in {record.format_bytes(row.made_of)} of {row.kind}"
     parts = _split_segments(row)
     is_long = len(row.before) > SHOWN_CHARACTERS and any(part.reason for part in parts)
@@ -169,22 +153,13 @@ def _step_block(row: DryRunRow) -> page.Html:
     before = page.element(
         "pre", *_render_segments([part for part in parts if part.is_before or part.reason], edge)
     )
-    return page.element(
-        "div",
-        page.element("p.step", f"{row.step} · {why}"),
-        page.element(
-            "div.pair",
-            page.element("div.side", page.element("p.small", made if row.made_of else "before"),
-                         before),
-            page.element("div.side", page.element("p.small", "after"), after),
-        ),
-    )  # fmt: skip
-
-
-def _reason_counts(row: DryRunRow) -> str:
-    """Counts of a step's reasons."""
-    counts = Counter(one["reason"] for one in row.removed)
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "text made"
+    titles = (made if row.made_of else "before", "after")
+    sides = [
+        page.element("div.side", page.element("p.small", title), text)
+        for title, text in zip(titles, (before, after), strict=True)
+    ]
+    step = page.element("p.step", f"{row.step} · {why}")
+    return page.element("div", step, page.element("div.pair", *sides))
 
 
 def _split_segments(row: DryRunRow) -> list[TextSegment]:
@@ -227,12 +202,10 @@ def _render_segments(segments: Sequence[TextSegment], edge: int) -> Iterator[pag
 
 
 def _fold(text: str, edge: int) -> list[str]:
-    """A text without its middle if it is long."""
     if len(text) <= 3 * edge:
         return [text]
     return [text[:edge], _omission(len(text) - 2 * edge), text[-edge:]]
 
 
 def _omission(count: int) -> page.Html:
-    """The mark for characters that are not shown."""
     return page.element("span.gap", f" … {format_count(count, 'character')} not shown … ")

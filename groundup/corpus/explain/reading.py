@@ -94,19 +94,12 @@ def find_records(corpus: Artifact, name: str) -> list[SplitRecord]:
         with parquet.ParquetFile(corpus.file(shard)) as file:
             for group in range(file.num_row_groups):
                 names = file.read_row_group(group, columns=["id", "source", "path"]).to_pylist()
-                rows = [
-                    n
-                    for n, row in enumerate(names)
-                    if matches_name(name, RecordInfo(**row, metadata={}))
-                ]
-                if rows:
-                    table = file.read_row_group(group).take(rows)
-                    batches = table.combine_chunks().to_batches()
-                    matches += [
-                        SplitRecord(shard.partition("/")[0], record)
-                        for batch in batches
-                        for record in from_batch(batch)
-                    ]
+                infos = (RecordInfo(**row, metadata={}) for row in names)
+                rows = [at for at, info in enumerate(infos) if matches_name(name, info)]
+                table = file.read_row_group(group).take(rows) if rows else None
+                for batch in table.combine_chunks().to_batches() if table else ():
+                    split = shard.partition("/")[0]
+                    matches += [SplitRecord(split, record) for record in from_batch(batch)]
     return matches
 
 
@@ -131,12 +124,8 @@ def read_record_infos(
 
 def record_shards(corpus: Artifact) -> list[str]:
     """Names of the files of records, in the order of splits."""
-    return [
-        name
-        for split in SPLITS
-        for name in sorted(corpus.files)
-        if name.startswith(f"{split}/") and name.endswith(".parquet")
-    ]
+    names = [name for name in sorted(corpus.files) if name.endswith(".parquet")]
+    return [name for split in SPLITS for name in names if name.startswith(f"{split}/")]
 
 
 def record_names(corpus: Artifact, ids: Collection[str]) -> dict[str, str]:

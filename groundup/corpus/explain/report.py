@@ -1,7 +1,10 @@
 """The report of a corpus: one HTML page of what was read, what was removed and why, what remains.
 
 It has the funnel step by step, every reason with examples, histograms of the measurements, sources
-and their licences. It opens from disk and loads nothing else.
+and their licences. The funnel is the size of the complete corpus after each step, and how much of
+it the step read: a step that applies to some sources or kinds counts only those, so its own numbers
+do not describe the corpus; the running total is computed from what each step dropped and how it
+changed the text.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,10 +14,9 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, page, record, write_text
 from groundup.documents import NOT_DOCUMENT_REASONS, Removal
 
-from ..prepare.write import count_non_documents
-from .funnel import ARIA_HIDDEN, FunnelStage, build_funnel, funnel_table
-from .funnel import STYLE as FUNNEL_STYLE
-from .reading import format_count, read_counters, read_removals
+from ..engine.job import ENGINE_STEP, READ_STEP
+from ..prepare.write import HAS_TEXT, count_non_documents
+from .reading import WITHDRAWN_REASON, format_count, read_counters, read_removals
 
 MAX_REASON_EXAMPLES = 4
 MAX_EXPANDED = 5
@@ -22,21 +24,37 @@ MAX_EXPANDED = 5
 MAX_LICENCES = 100
 EXAMPLE_CHARACTERS = 240
 MOST_REASONS, MOST_HISTOGRAMS = 60, 24
-STYLE = """
-.bins{display:flex;align-items:flex-end;gap:1px;height:96px;margin:8px 0 2px}
-.bins>i{flex:1;background:var(--accent);min-height:1px;border-radius:1px 1px 0 0}
-.extent{display:flex;justify-content:space-between;color:var(--ink-2);font-size:12px}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(220px,1fr));gap:16px}
-.took{margin:8px 0;padding:8px 12px;border-left:3px solid var(--line);overflow-wrap:anywhere}
-.took .where{color:var(--ink-2);font-size:12px}
-del{color:var(--bad)} ins{color:var(--good);text-decoration:none}
-"""
+STAGE_TITLES = {
+    READ_STEP: "read",
+    HAS_TEXT.name: "end: is there text?",
+    ENGINE_STEP: "set aside: failed, hung, same id",
+}
+"""Titles of the stages that are not steps of the pipeline."""
 REMOVAL_LABELS = {
     "record": "document dropped",
     "removed": "slice removed",
     "replaced": "slice replaced",
     "aside": "slice kept aside",
 }
+
+
+class FunnelStage(NamedTuple):
+    """A step, or a stage before or after the steps, and the size of the corpus after it."""
+
+    name: str
+    saw: int
+    """Records that it processed."""
+    dropped: int
+    slices: int
+    """Slices of text that it removed, replaced or moved to the metadata."""
+    derived: int
+    """Records that it derived from others."""
+    documents: int
+    """In the complete corpus, after it."""
+    characters: int | None
+    """In the complete corpus, after it; None if an older run did not count them."""
+    bytes: int = 0
+    """Bytes read."""
 
 
 class RemovalReason(NamedTuple):
@@ -102,24 +120,26 @@ def report(corpus: Artifact, *, out: Path | None = None) -> CorpusReport:
     counts = read_counters(corpus)
     path = Path(out) if out else corpus.path.with_name(f"{corpus.path.name}-report.html")
     result = _collect(corpus, counts, str(path))
-    sheet = page.HtmlPage(f"Corpus {corpus.path.name}", _lead_text(counts, result.reasons),
-                      style=FUNNEL_STYLE + STYLE)  # fmt: skip
-    sheet.add(_headline(counts))
+    sheet = page.HtmlPage(f"Corpus {corpus.path.name}", _lead_text(counts, result))
+    sheet.add(_headline(counts, result))
     sheet.section(
         "Funnel",
         "The complete corpus after each step. A step reads what remains, or only some of its "
-        "sources or kinds.", funnel_table(result.funnel),
+        "sources or kinds.", _funnel_table(result.funnel),
     )  # fmt: skip
-    cards = [
-        _reason_card(one, number < MAX_EXPANDED)
-        for number, one in enumerate(result.reasons[:MOST_REASONS])
-    ]
     sheet.section(
         "Reasons",
         "Why documents, lines and slices were removed, the most frequent first, with examples.",
-        *cards,
-    )  # fmt: skip
-    sheet.section("Measures", "Measurements of the kept documents.", *_histograms(counts))
+        *(
+            page.details(
+                f"{one.reason} · {one.count:,} {_removal_label(one)} · {one.step}",
+                *map(_example_block, one.examples),
+                is_open=number < MAX_EXPANDED,
+            )
+            for number, one in enumerate(result.reasons[:MOST_REASONS])
+        ),
+    )
+    sheet.section("Measures", "Measurements of the kept documents.", _histograms(counts))
     sheet.section("Sources", "Where the text is from.", _source_table(counts))
     sheet.section(
         "Licences",
@@ -138,9 +158,14 @@ def report(corpus: Artifact, *, out: Path | None = None) -> CorpusReport:
 
 
 def _collect(corpus: Artifact, counts: Mapping[str, Any], place: str) -> CorpusReport:
-    """Collect the content of the page."""
     splits = counts["splits"]
-    reasons = sorted(_all_reasons(counts["steps"]), key=lambda one: -one.count)
+    reasons = [
+        RemovalReason(step["name"], what, reason, count)
+        for step in counts["steps"]
+        for what, taken in step["taken"].items()
+        for reason, count in taken.items()
+    ]
+    reasons.sort(key=lambda one: -one.count)
     reasons[:MOST_REASONS] = _add_examples(corpus, reasons[:MOST_REASONS])
     by_source = {
         name: {
@@ -171,15 +196,6 @@ def _documents_read(steps: Sequence[Mapping[str, Any]]) -> int:
     return (steps[0]["in"] or steps[0]["out"]) - count_non_documents(steps) if steps else 0
 
 
-def _skipped_files_text(files: int) -> str:
-    """Format the number of skipped files; empty if there were none.
-
-    >>> _skipped_files_text(276), _skipped_files_text(0)
-    ('; 276 files that are not documents were skipped', '')
-    """
-    return f"; {format_count(files, 'file')} that are not documents were skipped" * bool(files)
-
-
 def _removal_label(one: RemovalReason) -> str:
     """What a reason removed, in words.
 
@@ -192,92 +208,119 @@ def _removal_label(one: RemovalReason) -> str:
     return f"{name}{'s' * (one.count != 1)} {verb}"
 
 
-class DocumentCounts(NamedTuple):
-    """Numbers of documents in some splits."""
-
-    own: int
-    derived: int
-
-
-def _count_documents(splits: Iterable[Mapping[str, int]]) -> DocumentCounts:
-    """Count the documents of splits, derived ones separately."""
+def _count_documents(splits: Iterable[Mapping[str, int]]) -> tuple[int, int]:
+    """Count the documents of splits, and derived ones separately."""
     rows = list(splits)
     derived = sum(one.get("derived", 0) for one in rows)
-    return DocumentCounts(sum(one["documents"] for one in rows) - derived, derived)
+    return sum(one["documents"] for one in rows) - derived, derived
 
 
 def _derived_text(derived: int) -> str:
-    """Format the number of derived documents; empty if there were none.
-
-    >>> _derived_text(1200), _derived_text(0)
-    (' + 1,200 derived', '')
-    """
     return f" + {derived:,} derived" * bool(derived)
 
 
-def _all_reasons(steps: Sequence[Mapping[str, Any]]) -> Iterator[RemovalReason]:
-    """Yield every reason of every step."""
-    for step in steps:
-        for what, counts in step["taken"].items():
-            for reason, count in counts.items():
-                yield RemovalReason(step["name"], what, reason, count)
+def _skipped_files_text(files: int) -> str:
+    return f"; {format_count(files, 'file')} that are not documents were skipped" * bool(files)
 
 
-def _lead_text(counts: Mapping[str, Any], reasons: Sequence[RemovalReason]) -> str:
+def _lead_text(counts: Mapping[str, Any], result: CorpusReport) -> str:
     """Two sentences: how much remains; what was unreadable, and the most frequent reason."""
-    documents, derived = _count_documents(counts["splits"].values())
     size = sum(one["bytes"] for one in counts["splits"].values())
-    read = _documents_read(counts["steps"])
-    sentences = (
-        f"{documents:,} of {format_count(read, 'document')} are kept{_derived_text(derived)}: "
+    lead = (
+        f"{result.documents:,} of {format_count(result.documents_in, 'document')} are kept"
+        f"{_derived_text(result.derived)}: {record.format_bytes(size)} of text from "
+        f"{format_count(len(counts['sources']), 'source')}"
+        f"{_skipped_files_text(result.files_skipped)}."
     )
-    sentences += (
-        f"{record.format_bytes(size)} of text from {format_count(len(counts['sources']), 'source')}"
-    )
-    sentences += f"{_skipped_files_text(count_non_documents(counts['steps']))}."
     dropped = [
-        one for one in reasons if one.what == "record" and one.reason not in NOT_DOCUMENT_REASONS
+        one
+        for one in result.reasons
+        if one.what == "record" and one.reason not in NOT_DOCUMENT_REASONS
     ]
+    if not dropped:
+        return lead
     unread = sum(one.count for one in dropped if one.step == counts["steps"][0]["name"])
     by_steps = sum(one.count for one in dropped) - unread
-    if dropped:
-        most = dropped[0]
-        sentences += (
-            f" {unread:,} could not be read and {by_steps:,} were dropped; the most frequent "
-        )
-        sentences += f"reason is “{most.reason}” ({most.count:,})."
-    return sentences
+    return (
+        f"{lead} {unread:,} could not be read and {by_steps:,} were dropped; the most frequent "
+        f"reason is “{dropped[0].reason}” ({dropped[0].count:,})."
+    )
 
 
-def _headline(counts: Mapping[str, Any]) -> page.Html:
-    """The main numbers."""
-    read, splits = _documents_read(counts["steps"]), counts["splits"].values()
-    documents, derived = _count_documents(splits)
-    size = sum(one["bytes"] for one in splits)
-    slices = sum(
-        count
-        for step in counts["steps"]
-        for what, reasons in step["taken"].items()
-        if what != "record"
-        for count in reasons.values()
-    )
-    files = count_non_documents(counts["steps"])
-    note = f"of {read:,} read{_derived_text(derived)}" + f", {files:,} other files skipped" * bool(
-        files
-    )
+def _headline(counts: Mapping[str, Any], result: CorpusReport) -> page.Html:
+    size = record.format_bytes(sum(one["bytes"] for one in counts["splits"].values()))
+    number, unit = size.split(" ")
+    slices = sum(one.count for one in result.reasons if one.what != "record")
+    note = f"of {result.documents_in:,} read{_derived_text(result.derived)}"
+    note += f", {result.files_skipped:,} other files skipped" * bool(result.files_skipped)
+    share = 100 * result.documents / max(result.documents_in, 1)
     return page.headline_figures([
-        page.HeadlineFigure("documents kept", documents, note=note, href="#funnel"),
-        page.HeadlineFigure("share kept", 100 * documents / max(read, 1), "%"),
-        page.HeadlineFigure("text", *_scaled_bytes(size), note="UTF-8"),
+        page.HeadlineFigure("documents kept", result.documents, note=note, href="#funnel"),
+        page.HeadlineFigure("share kept", share, "%"),
+        page.HeadlineFigure("text", float(number.replace(",", "")), unit, note="UTF-8"),
         page.HeadlineFigure("slices changed", slices, note="lines and spans, each with its reason",
                href="#reasons"),
     ])  # fmt: skip
 
 
-def _scaled_bytes(size: int) -> tuple[float, str]:
-    """A number of bytes in a suitable unit."""
-    number, unit = record.format_bytes(size).split(" ")
-    return float(number.replace(",", "")), unit
+def build_funnel(counts: Mapping[str, Any]) -> tuple[FunnelStage, ...]:
+    """Every stage of a run in order, with running totals of the complete corpus."""
+    stages: list[FunnelStage] = []
+    is_over = False
+    for step in counts["steps"]:
+        name = step["name"]
+        dropped = sum(step["taken"].get("record", {}).values())
+        slices = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
+        if name == ENGINE_STEP and not dropped:
+            continue  # nothing was rejected
+        if not stages:
+            skipped, size = count_non_documents(counts["steps"]), step.get("bytes", 0)
+            saw, dropped = (step["in"] or step["out"]) - skipped, dropped - skipped
+            first = (name, saw, dropped, slices, 0, step["out"], step["characters"], size)
+            stages.append(FunnelStage(*first))
+            continue
+        documents, characters = stages[-1].documents, stages[-1].characters
+        if is_over and name != ENGINE_STEP and not name.startswith(WITHDRAWN_REASON):
+            derived = step["out"]
+            characters = None if characters is None else characters + step["characters"]
+            after = (name, step["in"], 0, slices, derived, documents + derived, characters)
+        else:
+            is_over = is_over or name == HAS_TEXT.name
+            characters = _characters_after(step, documents, characters)
+            after = (name, step["in"], dropped, slices, 0, documents - dropped, characters)
+        stages.append(FunnelStage(*after))
+    return tuple(stages)
+
+
+def _characters_after(
+    step: Mapping[str, Any], documents: int, characters: int | None
+) -> int | None:
+    """Characters of the complete corpus after a step that read some or all of its documents."""
+    if step["in"] == documents:
+        return step["characters"]
+    if characters is None or "grew" not in step:
+        return None
+    return characters + step["grew"]
+
+
+def _funnel_table(stages: Sequence[FunnelStage]) -> page.Html:
+    """One row per stage, with a bar of the documents that remain."""
+    labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
+    columns = ["step", *(page.TableColumn(label, True) for label in labels), ""]
+    most = max((one.documents + one.dropped for one in stages), default=1)
+    rows = [
+        [
+            STAGE_TITLES.get(one.name, one.name),
+            f"{one.saw:,}" + f" ({record.format_bytes(one.bytes)})" * bool(one.bytes),
+            f"+{one.derived:,} derived" if one.derived else f"{one.dropped:,}",
+            f"{one.slices:,}",
+            f"{one.documents:,}",
+            "not counted" if one.characters is None else f"{one.characters:,}",
+            page.share_bar(one.documents / max(most, 1)),
+        ]
+        for one in stages
+    ]
+    return page.table_element("Left: in the complete corpus, after the step", columns, rows)
 
 
 def _add_examples(corpus: Artifact, reasons: Sequence[RemovalReason]) -> list[RemovalReason]:
@@ -302,18 +345,10 @@ def _add_examples(corpus: Artifact, reasons: Sequence[RemovalReason]) -> list[Re
     return [one._replace(examples=examples[one[:3]]) for one in reasons]
 
 
-def _reason_card(one: RemovalReason, is_open: bool) -> page.Html:
-    """A reason that expands to its examples."""
-    title = f"{one.reason} · {one.count:,} {_removal_label(one)} · {one.step}"
-    return page.details(title, *map(_example_block, one.examples), is_open=is_open)
-
-
 def _example_block(one: Removal) -> page.Html:
     """One removal: where, the number that decided, the old and the new text."""
-    decided = " · ".join(
-        part for part in (f"{one.value:.4g}" if one.value is not None else "", one.details) if part
-    )
-    where = f"{one.path} · {one.id[:12]}" + (f" · {decided}" if decided else "")
+    value = f"{one.value:.4g}" if one.value is not None else ""
+    where = " · ".join(filter(None, (one.path, one.id[:12], value, one.details)))
     put = [" → ", page.element("ins", one.put)] if one.put else []
     return page.element(
         "div.took",
@@ -323,46 +358,19 @@ def _example_block(one: Removal) -> page.Html:
 
 
 def _clip(text: str) -> str:
-    """The start of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= EXAMPLE_CHARACTERS else line[:EXAMPLE_CHARACTERS] + "…"
 
 
-def _histograms(counts: Mapping[str, Any]) -> list[page.Html]:
-    """A histogram of each measurement."""
-    rows = [(name, bins) for name, bins in counts["histograms"].items() if len(bins) > 1][
-        :MOST_HISTOGRAMS
-    ]
+def _histograms(counts: Mapping[str, Any]) -> page.Html:
+    rows = [(name, bins) for name, bins in counts["histograms"].items() if len(bins) > 1]
     if not rows:
-        return [page.element("p.empty", "No step measured the kept documents.")]
-    return [page.element("div.grid", *[_histogram(name, bins) for name, bins in rows])]
-
-
-def _histogram(name: str, bins: Sequence[Sequence[float]]) -> page.Html:
-    """Counts per bin as bars; a bin starts at its number."""
-    most = max(count for _, count in bins)
-    total = sum(count for _, count in bins)
-    bars = [
-        page.element("i", attributes={"style": f"height:{100 * count / most:.1f}%",
-                                 "title": f"from {start:g}: {count:,.0f}"})
-        for start, count in bins
-    ]  # fmt: skip
-    peak = max(bins, key=lambda pair: pair[1])
-    spoken = f"{name}: {total:,.0f} documents, most from {peak[0]:g} ({peak[1]:,.0f})."
-    return page.card_element(
-        page.element("p.label", name),
-        page.element("div.bins", *bars, attributes=ARIA_HIDDEN),
-        page.element(
-            "div.extent",
-            page.element("span", f"{bins[0][0]:g}"),
-            page.element("span", f"{bins[-1][0]:g}"),
-        ),
-        page.screen_reader_text(spoken),
-    )
+        return page.element("p.empty", "No step measured the kept documents.")
+    charts = (page.histogram(name, bins, "documents") for name, bins in rows[:MOST_HISTOGRAMS])
+    return page.element("div.cards", *charts)
 
 
 def _source_table(counts: Mapping[str, Any]) -> page.Html:
-    """Documents and text by source and split."""
     columns = [
         page.TableColumn(name, True)
         for name in ("read", "kept", "derived", "train", "validation", "test", "text")
@@ -392,7 +400,6 @@ def _source_licences(counts: Mapping[str, Any]) -> Iterator[SourceLicence]:
 
 
 def _licence_table(rows: Sequence[SourceLicence]) -> page.Html:
-    """Licences by document and by text."""
     total = sum(one.characters for one in rows)
     numbers = [
         page.TableColumn(name, True) for name in ("documents", "characters", "share of text")

@@ -147,7 +147,6 @@ def _file_histories(corpus: Artifact, name: str) -> list[FileHistory]:
 def _record_history(
     id: str, lost: Sequence[Removal], stayed: Sequence[SplitRecord], names: Mapping[str, str]
 ) -> RecordHistory:
-    """The history of the record with this id."""
     own = tuple(one for one in lost if one.id == id)
     others = {
         other: names[other]

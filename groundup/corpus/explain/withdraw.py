@@ -114,7 +114,6 @@ def withdraw(
 def _affected_artifacts(
     corpus: Artifact, artifacts: Iterable[Artifact]
 ) -> Iterator[AffectedArtifact]:
-    """Yield the artifacts that descend from the corpus, and the corpus itself."""
     known = {one.id: one for one in artifacts} | {corpus.id: corpus}
     for one in known.values():
         if corpus.id in reachable([one.id], known):
@@ -124,7 +123,6 @@ def _affected_artifacts(
 def _write_corpus_without(
     draft: Draft, config: WithdrawConfig, corpus: Artifact
 ) -> WithdrawalClosure:
-    """Write the corpus without the removed records; return them."""
     closure, counts_before = withdrawal_closure(corpus, config), read_counters(corpus)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name in record_shards(corpus):
@@ -135,11 +133,8 @@ def _write_corpus_without(
         raise DataError("Nothing would remain to train on; remove the corpus instead.")
     remaining = sum(one["documents"] for one in split.values())
     record.log(f"Removed {format_count(len(closure.kept), 'document')}; {remaining:,} remain.")
-    step = (
-        f"{WITHDRAWN_REASON} {number}"
-        if (number := _count_withdrawals(counts_before) + 1) > 1
-        else WITHDRAWN_REASON
-    )
+    earlier = sum(one["name"].startswith(WITHDRAWN_REASON) for one in counts_before["steps"])
+    step = f"{WITHDRAWN_REASON} {earlier + 1}" if earlier else WITHDRAWN_REASON
     _write_removals(draft, corpus, closure, step)
     origin = {
         "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
@@ -149,9 +144,8 @@ def _write_corpus_without(
         draft.file(COUNTERS_FILE), _updated_counters(counts_before, closure, counts, step) | origin
     )
     if PIPELINE_TOML in corpus.files:
-        write_text(
-            draft.file(PIPELINE_TOML), corpus.file(PIPELINE_TOML).read_text(encoding="utf-8")
-        )
+        written = corpus.file(PIPELINE_TOML).read_text(encoding="utf-8")
+        write_text(draft.file(PIPELINE_TOML), written)
     removed = sorted(closure.kept)
     write_json(draft.file("withdrawn.json"), removed)
     draft.numbers |= {
@@ -160,11 +154,6 @@ def _write_corpus_without(
         "withdrawn": len(removed),
     }
     return closure
-
-
-def _count_withdrawals(counts: Mapping[str, Any]) -> int:
-    """Number of earlier withdrawals."""
-    return sum(step["name"].startswith(WITHDRAWN_REASON) for step in counts["steps"])
 
 
 @contextmanager
@@ -187,9 +176,8 @@ def _write_shard(
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
-    removed_ids = compute.SetLookupOptions(
-        value_set=arrow.array(list(closure.kept), arrow.string())
-    )
+    ids = arrow.array(list(closure.kept), arrow.string())
+    removed_ids = compute.SetLookupOptions(value_set=ids)
     split, rows = target.parent.name, 0
     with parquet.ParquetFile(source) as file, _parquet_writer(target, file.schema_arrow) as writer:
         for group in range(file.num_row_groups):
@@ -230,10 +218,11 @@ def _write_removals(draft: Draft, corpus: Artifact, closure: WithdrawalClosure, 
             ):
                 for batch in file.iter_batches():
                     rows = [Removal(**row) for row in batch.to_pylist()]
-                    cleared = [
-                        _clear_text(one) if closure.contains_text(one) else one for one in rows
-                    ]
-                    writer.write_batch(removals_to_batch(cleared))
+                    for at, one in enumerate(rows):
+                        if closure.contains_text(one):  # step, reason, position and copy remain
+                            details = one.details if RECORD_ID.search(one.details) else ""
+                            rows[at] = one._replace(text="", put="", details=details)
+                    writer.write_batch(removals_to_batch(rows))
     rows = [
         Removal(*one[:3], step, "record", WITHDRAWN_REASON, None, "", 0, 0, 0, 0, "", "")
         for one in closure.kept.values()
@@ -241,12 +230,6 @@ def _write_removals(draft: Draft, corpus: Artifact, closure: WithdrawalClosure, 
     name = f"removed/99-{step.replace(' ', '-')}.parquet"
     with _parquet_writer(draft.file(name), removal_schema()) as writer:
         writer.write_batch(removals_to_batch(rows))
-
-
-def _clear_text(one: Removal) -> Removal:
-    """Clear a row's text; step, reason, position and the id of its copy remain."""
-    details = one.details if RECORD_ID.search(one.details) else ""
-    return one._replace(text="", put="", details=details)
 
 
 def _updated_counters(
@@ -261,10 +244,10 @@ def _updated_counters(
     sources = {
         name: source
         | {
-            "splits": split_sizes(counts.get(name, {})),
-            "licences": licence_counts(counts.get(name, {})),
+            "splits": split_sizes(own := counts.get(name, {})),
+            "licences": licence_counts(own),
+            "steps": [*source["steps"], _funnel_step(step, by_source[name], own)],
         }
-        | {"steps": [*source["steps"], _funnel_step(step, by_source[name], counts.get(name, {}))]}
         for name, source in before["sources"].items()
     }
     return {

@@ -80,9 +80,8 @@ def withdrawal_closure(corpus: Artifact, config: WithdrawConfig) -> WithdrawalCl
             removed |= {id for one in selected for id in _find_copies(one, infos, dropped_by_id)}
     if not removed and not dropped_before:
         raise DataError(
-            f"{corpus.path} has no document selected by {describe_selection(config)}; give ids, "
-            f"paths, "
-            "sources or licences as `groundup corpus report` shows them."
+            f"{corpus.path} has no document selected by {describe_selection(config)}; "
+            "`groundup corpus report` shows ids, paths, sources and licences."
         )
     removed |= set(_derived_ids(removed | dropped_before, infos.values()))
     unmatched = tuple(one for one in _selection_patterns(config) if one not in used_patterns)
@@ -130,16 +129,11 @@ def _ids_in_details(
     if ids := [id for id in RECORD_ID.findall(details) if id in infos or id in dropped_by_id]:
         return ids
     path = details.removeprefix("of ") if details.startswith("of ") else ""
-    return [
-        id
-        for table in (infos, dropped_by_id)
-        for id, one in table.items()
-        if path and one.path == path
-    ]
+    rows = (*infos.items(), *dropped_by_id.items())
+    return [id for id, one in rows if path and one.path == path]
 
 
 def _untraceable_error(one: Removal, row: Removal) -> str:
-    """The error for a text that the log does not trace to one record."""
     details = f" ({row.details})" if row.details else ""
     return (
         f"{one.path} was dropped as {row.reason!r}{details}, so its text is in other documents "
@@ -163,7 +157,6 @@ def _derived_ids(removed: set[str], infos: Iterable[RecordInfo]) -> Iterator[str
 
 
 def _selection_by_kind(config: WithdrawConfig) -> dict[str, tuple[str, ...]]:
-    """The selected names, by kind."""
     return {"documents": config.documents, "licences": config.licences, "sources": config.sources}
 
 
@@ -178,14 +171,8 @@ def describe_selection(config: WithdrawConfig) -> str:
 
 
 def _selection_patterns(config: WithdrawConfig) -> list[str]:
-    """The patterns of a selection, one by one.
-
-    >>> _selection_patterns(WithdrawConfig(documents=("a.md",), licences=("GPL-*", "MIT")))
-    ['documents a.md', 'licences GPL-*', 'licences MIT']
-    """
-    return [
-        f"{what} {name}" for what, names in _selection_by_kind(config).items() for name in names
-    ]
+    by_kind = _selection_by_kind(config).items()
+    return [f"{what} {name}" for what, names in by_kind for name in names]
 
 
 def _matching_patterns(one: Any, config: WithdrawConfig) -> Iterator[str]:

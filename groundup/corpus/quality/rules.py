@@ -17,8 +17,17 @@ from pydantic import field_validator
 from groundup.core import Config
 from groundup.documents import PASS, Record, StepResult, TextEdit
 
-from .repetition import WordSpans, count_repeated, duplicate_ngram_characters, top_ngram_characters
-from .words import count_sentences, english_rules, has_letter, is_symbol, split_words
+from .words import (
+    WordSpans,
+    count_repeated,
+    count_sentences,
+    duplicate_ngram_characters,
+    english_rules,
+    has_letter,
+    is_symbol,
+    split_words,
+    top_ngram_characters,
+)
 
 PARAGRAPHS = re.compile(r"\n{2,}")
 LINES = re.compile(r"\n+")

@@ -72,7 +72,6 @@ def _load_scorer(config: ScorerConfig) -> Scorer:
         raise ConfigError(f"scorer={config.scorer!r} cannot be loaded: {error}.") from None
     if isinstance(scorer, type) or not isinstance(scorer, Scorer):
         raise ConfigError(
-            f"scorer={config.scorer!r} is not a Scorer; a class or function that creates one needs "
-            "settings, such as {}."
+            f"scorer={config.scorer!r} is not a Scorer; what makes one needs settings."
         )
     return scorer

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,26 +85,17 @@ class SiteLines:
         lines.mkdir(exist_ok=True)
         memory = self.config.max_entries * ENTRY_BYTES
         sum_files = each(
-            _sum_site_pages, key_ranges([c.sites for c in counts], each, sites, memory)
+            _sum_site_pages, key_ranges([runs for runs, _ in counts], each, sites, memory)
         )
         site_pages = save_array(
             scratch / "sites.npy", np.concatenate([np.load(path) for path in sum_files])
         )
-        files = [path for one in counts for path in one.lines]
+        files = [path for _, runs in counts for path in runs]
         tasks = key_ranges(files, each, lines, memory)
         key_files = each(partial(_recurring_lines, self.config, site_pages), tasks)
         recurring = scratch / "recurring.npy"  # sorted, because ranges and the keys in each are
         save_array(recurring, np.concatenate([np.load(path) for path in key_files]))
         return each(partial(_edit_shard, self.config, scratch, recurring), list(enumerate(shards)))
-
-
-class CountRuns(NamedTuple):
-    """Sorted runs of a shard's counts."""
-
-    sites: Path
-    """Run of pages per site."""
-    lines: list[Path]
-    """Runs of pages per line."""
 
 
 class SitePage(NamedTuple):
@@ -119,7 +110,6 @@ class SitePage(NamedTuple):
 
 
 def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[SitePage]:
-    """Yield the records of a shard, reading a batch of rows at a time."""
     import pyarrow.parquet as parquet
 
     columns = ["id", "source", "path", "text", "metadata", "spans"]
@@ -138,14 +128,12 @@ def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[SitePage]:
 
 
 def _hash64(text: str) -> int:
-    """64-bit hash of a text."""
     return int.from_bytes(
         hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big"
     )
 
 
 def _line_bounds(text: str) -> list[tuple[int, int]]:
-    """Start and end of the lines that are not empty."""
     positions, offset = [], 0
     for line in text.split("\n"):
         if line.strip():
@@ -192,8 +180,10 @@ def _normalise_line(line: str) -> str:
     return " ".join(line.split()).casefold()
 
 
-def _count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> CountRuns:
-    """Count the pages of a shard on which each line occurs, into sorted runs."""
+def _count_shard(
+    config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]
+) -> tuple[Path, list[Path]]:
+    """Sorted runs of a shard's pages per site, and of its pages per line."""
     number, shard = item
     pages: Counter[int] = Counter()
     counts: Counter[tuple[int, int]] = Counter()
@@ -213,11 +203,10 @@ def _count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path])
             spill()
     spill()
     sites = np.array(list(pages.items()), SITE_DTYPE)
-    return CountRuns(write_run(scratch / f"sites-{number:06d}.npy", sites), files)
+    return write_run(scratch / f"sites-{number:06d}.npy", sites), files
 
 
 def _sum_site_pages(part: KeyRange) -> Path:
-    """Sum the pages of each site of a key range over all shards."""
     table = read_range(part)
     keys, inverse = np.unique(table["key"], return_inverse=True)
     every = np.zeros(len(keys), SITE_DTYPE)
@@ -241,7 +230,6 @@ def _recurring_lines(config: SiteLinesConfig, sites: Path, part: KeyRange) -> Pa
 def _edit_shard(
     config: SiteLinesConfig, scratch: Path, recurring: Path, item: tuple[int, Path]
 ) -> Path:
-    """Write the results of a shard: edits of its recurring lines."""
     number, shard = item
     known = np.load(recurring, mmap_mode="r", allow_pickle=False)
     results: list[tuple[str, StepResult]] = []
@@ -281,7 +269,8 @@ def _recurring_edits(row: SitePage, known: np.ndarray, config: SiteLinesConfig) 
                 for start, end in bounds[first:last]
                 if (start, end) not in titles
             ]
-    return edits if _removed_characters(edits) <= config.max_cut_share * len(row.text) else []
+    cut = sum(edit.end - edit.start for edit in edits)
+    return edits if cut <= config.max_cut_share * len(row.text) else []
 
 
 def _select_known(known: np.ndarray, keys: set[int]) -> frozenset[int]:
@@ -306,8 +295,3 @@ def _own_titles(
     if is_head and not titles:
         titles.update([span for span in own if lines[span].is_numbered][-1:])
     return titles
-
-
-def _removed_characters(edits: Sequence[Any]) -> int:
-    """Characters that edits remove."""
-    return sum(edit.end - edit.start for edit in edits)

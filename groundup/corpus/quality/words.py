@@ -1,20 +1,26 @@
-"""English words and sentences as the published web filters count them.
+"""English words, sentences and repetition as the published web filters count them.
 
 The thresholds of Gopher, C4 and FineWeb hold for the words of one tokenizer: spaCy's blank English,
 which datatrove uses. Its rules are stored as data and give the same words: a chunk between white
 space loses prefixes and suffixes, is split at infixes, and has special cases such as `don't`. Each
-distinct chunk is split once and cached, which makes it twenty times as fast.
+distinct chunk is split once and cached, which makes it twenty times as fast. Repeated n-grams are
+counted as plain loops over strings would; hashes of spans (Karp and Rabin's, modulo 2^64, all at
+once) only show cheaply that a count cannot exceed its limit, which is nearly always so.
 Source: spaCy 3.8, tokenizer.pyx (MIT); tables by tests/oracles/datatrove_words.py.
 """
 
 import gzip
 import json
 import re
-from functools import cache, lru_cache
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
+
+import numpy as np
 
 MAX_CHUNK_CHARACTERS = 1_000
 """A longer chunk stays one word, because splitting is quadratic."""
@@ -22,6 +28,8 @@ CACHE_SIZE = 50_000
 """Distinct chunks in the cache, some 10 MB; a full cache is cleared."""
 OTHER_SPACE = re.compile(r"^\s|\s\s|[^\S ]")
 SPACE_OR_CHUNK = re.compile(r"\s+|\S+")
+BASE = np.uint64(0x9E3779B97F4A7C15)
+INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 
 
 class EnglishRules(NamedTuple):
@@ -49,7 +57,7 @@ def english_rules() -> EnglishRules:
     return EnglishRules(prefix, suffix, infix, url, data["special"], ends, punctuation, terminal)
 
 
-class WordCache(dict[str, tuple[str, ...]]):
+class _WordCache(dict[str, tuple[str, ...]]):
     """A cache of the words of each chunk."""
 
     def __init__(self) -> None:
@@ -111,7 +119,6 @@ class WordCache(dict[str, tuple[str, ...]]):
         return before + after[::-1]
 
     def split_infixes(self, chunk: str) -> list[str]:
-        """Split a chunk without affixes at its infixes."""
         words, start = [], 0
         for match in self.rules.infix.finditer(chunk):
             if match.start() == 0:
@@ -147,9 +154,9 @@ class WordCache(dict[str, tuple[str, ...]]):
 
 
 @cache
-def _word_cache() -> WordCache:
+def _word_cache() -> _WordCache:
     """The process-wide cache; its content depends on the tables alone."""
-    return WordCache()
+    return _WordCache()
 
 
 @lru_cache(maxsize=4)
@@ -191,7 +198,6 @@ def count_sentences(line: str) -> int:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def _is_punctuation(word: str) -> bool:
-    """Whether a word consists of punctuation."""
     return all(category(sign)[0] == "P" for sign in word)
 
 
@@ -205,3 +211,103 @@ def is_symbol(word: str) -> bool:
 def has_letter(word: str) -> bool:
     """Whether a word contains a letter."""
     return any(map(str.isalpha, word))
+
+
+class RepeatedItems(NamedTuple):
+    """Count and characters of items that occurred before."""
+
+    count: int
+    characters: int
+
+
+class WordSpans:
+    """Words of a text joined without spaces, and hashes of any n-gram of them."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        sizes = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        self.ends = np.cumsum(sizes)
+        self.starts = self.ends - sizes
+
+    @cached_property
+    def hashes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Prefix sums of the characters' terms, and inverse powers of the base."""
+        joined = "".join(self.words).encode("utf-32-le", "surrogatepass")
+        signs = np.frombuffer(joined, dtype=np.uint32).astype(np.uint64) + np.uint64(1)
+        powers = np.cumprod(np.full(len(signs), BASE))
+        inverse = np.cumprod(np.full(len(signs) + 1, INVERSE))
+        return np.concatenate([np.zeros(1, np.uint64), np.cumsum(signs * powers)]), inverse
+
+    def ngram_hashes(self, n: int) -> np.ndarray:
+        """A hash of each n-gram; equal joined strings have equal hashes."""
+        sums, inverse = self.hashes
+        starts = self.starts[: len(self.words) - n + 1]
+        return (sums[self.ends[n - 1 :]] - sums[starts]) * inverse[starts]
+
+
+def count_repeated(items: Sequence[str]) -> RepeatedItems:
+    """Number and characters of items that occurred before.
+
+    >>> count_repeated(["a", "bb", "a", "bb", "bb"])
+    RepeatedItems(count=3, characters=5)
+    """
+    distinct = Counter(items)
+    if len(distinct) == len(items):
+        return RepeatedItems(0, 0)
+    characters = sum(len(item) * (times - 1) for item, times in distinct.items() if times > 1)
+    return RepeatedItems(len(items) - len(distinct), characters)
+
+
+def top_ngram_characters(spans: WordSpans, n: int, enough: float) -> int:
+    """Characters of the most frequent n-gram, including spaces between words, times its frequency.
+
+    Of equally frequent ones the first in the text counts. If an upper bound is at most `enough`,
+    the bound is returned instead.
+    """
+    if len(spans.words) < n:
+        return 0
+    hashes = np.sort(spans.ngram_hashes(n))
+    edges = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]]))
+    most = int(np.diff(edges).max())
+    widest = int((spans.ends[n - 1 :] - spans.starts[: len(spans.words) - n + 1]).max()) + n - 1
+    if most * widest <= enough:
+        return most * widest
+    words = spans.words
+    top, times = Counter(zip(*(words[k:] for k in range(n)), strict=False)).most_common(1)[0]
+    return (sum(map(len, top)) + n - 1) * times
+
+
+def duplicate_ngram_characters(spans: WordSpans, n: int, enough: float) -> int:
+    """Characters of n-grams that occurred before, taken from left to right without overlap.
+
+    If an upper bound is at most `enough`, the bound is returned instead.
+    """
+    if len(spans.words) < n:
+        return 0
+    hashes = spans.ngram_hashes(n)
+    ordered = np.sort(hashes)
+    repeats = ordered[1:] == ordered[:-1]
+    if not repeats.any():
+        return 0
+    first = np.unique(hashes, return_index=True)[1]
+    is_repeated = np.ones(len(hashes), bool)
+    is_repeated[first] = False
+    positions = np.flatnonzero(is_repeated)
+    starts, ends = spans.starts[positions], spans.ends[positions + n - 1]
+    covered = int((ends - np.maximum(starts, np.concatenate([[0], ends[:-1]]))).sum())
+    return covered if covered <= enough else _count_exactly(spans, hashes.tolist(), n)
+
+
+def _count_exactly(spans: WordSpans, hashes: list[int], n: int) -> int:
+    """The exact count, one n-gram after the other."""
+    seen: set[int] = set()
+    starts, ends = spans.starts.tolist(), spans.ends.tolist()
+    characters = position = 0
+    while position < len(hashes):
+        if hashes[position] in seen:
+            characters += ends[position + n - 1] - starts[position]
+            position += n
+        else:
+            seen.add(hashes[position])
+            position += 1
+    return characters

@@ -1,7 +1,9 @@
 """Candidates: every question that the rules find and the checks accept, with its one answer.
 
 A name that only one document explains is asked as it is, any other with its document's title. What
-a document explains twice is not asked, because a question must have one answer.
+a document explains twice is not asked, because a question must have one answer. A reader must be
+able to answer from the slice alone: no reference to other text, no pronoun as a subject, nothing
+truncated, nothing that the question reveals.
 """
 
 import hashlib
@@ -12,9 +14,9 @@ from typing import Any, NamedTuple
 
 from groundup.documents import Document
 
-from .checks import rejection_reason
-from .definitions import python_entries
-from .entries import DocumentedEntry, page_entries, page_title
+from .blocks import PATTERNS, WORDS
+from .definitions import document_entries
+from .entries import DocumentedEntry, page_title
 from .rules import RULES, FoundQuestion, QuestionRule, entry_names
 
 SCOPES = ("According to “{title}”, ", "In “{title}”, ")
@@ -27,6 +29,10 @@ TITLE_PARTS = re.compile(r" (?:—|–|-|\||::?) ")
 CODE = re.compile(
     r"--?[A-Za-z?][\w-]*|\w+(?:\.\w+)+|\w*_\w+|[A-Z]?[a-z0-9]+[A-Z]\w*|[A-Z]{2}[A-Z0-9]\w*"
 )
+
+WORD = re.compile(r"\w+")
+BRACKET_PAIRS = ("()", "[]", "{}", "“”", "‘’", "<>")
+MAX_REVEALED_SHARE = 0.6
 
 
 class QuestionCandidate(NamedTuple):
@@ -59,7 +65,7 @@ class DocumentCollection:
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = {document.path: document for document in documents}
         self.entries = {
-            document.path: () if is_generated(document) else tuple(_document_entries(document))
+            document.path: () if is_generated(document) else tuple(document_entries(document))
             for document in documents
         }
         self.titles = _unique_titles(documents)
@@ -103,11 +109,6 @@ def _has_one_signature(entry: DocumentedEntry, text: str) -> bool:
     """Whether a page has a name's signature under one heading alone."""
     line = rf"^\W*(?:class |exception |method )?{re.escape(entry.name)}(?:\([^\n]*)?$"
     return len(re.findall(line, text, re.MULTILINE)) < 2
-
-
-def _document_entries(document: Document) -> Iterator[DocumentedEntry]:
-    """Yield the entries of a document of any kind."""
-    return python_entries(document) if document.kind == "python" else page_entries(document)
 
 
 def _is_code_identifier(name: str) -> bool:
@@ -204,7 +205,6 @@ def _make_candidate(
     rule: QuestionRule,
     found: FoundQuestion,
 ) -> QuestionCandidate:
-    """Put a question in words, always the same for the same slice."""
     document = collection.documents[path]
     start, end = found.answer.span(0, len(found.answer.text))
     quote = document.quote(start, end)
@@ -236,3 +236,43 @@ def _make_candidate(
         where,
         entry.section.text,
     )
+
+
+def rejection_reason(question: str, answer: str, max_words: int = 25) -> str:
+    """Why a question is rejected; empty if it is accepted."""
+    words = WORD.findall(answer)
+    if not words and len(answer) > 6 or not answer:
+        return "no words"
+    if len(answer.split()) > max_words or len(question.split()) > 45:
+        return "too long"
+    prose = len(words) > 1
+    said = answer if prose else ""
+    untitled = re.sub(r"“[^”]*”", "", question)
+    if any(map(PATTERNS["points_elsewhere"].search, (said, untitled))):
+        return "points elsewhere"
+    if words and PATTERNS["begins_badly"].match(answer):
+        return "begins with a pronoun"
+    if PATTERNS["ends_badly"].search(said) or not (_is_balanced(said) and _is_balanced(question)):
+        return "cut off"
+    if PATTERNS["markup"].search(said) or PATTERNS["markup"].search(question.replace("`", "")):
+        return "markup"
+    return "given away" if _reveals_answer(question, answer) else ""
+
+
+def _is_balanced(text: str) -> bool:
+    bare = re.sub(r"[<>-]=|[-=]>|\s[<>]\s", " ", text)
+    return all(bare.count(opens) == bare.count(closes) for opens, closes in BRACKET_PAIRS) and (
+        bare.count('"') % 2 == 0
+    )
+
+
+def _reveals_answer(question: str, answer: str) -> bool:
+    """Whether the question contains its answer, or most of its content words."""
+    there = WORD.findall(question.casefold())
+    said = WORD.findall(answer.casefold())
+    if said and f" {' '.join(said)} " in f" {' '.join(there)} ":
+        return True
+    matter = {word for word in said if word not in WORDS["common"]}
+    if matter and not matter - {*there, "object", "class", "instance", "function", "method"}:
+        return True  # a Semaphore is a semaphore object
+    return len(matter) > 2 and len(matter & set(there)) > MAX_REVEALED_SHARE * len(matter)

@@ -14,33 +14,26 @@ from typing import Literal, NamedTuple
 
 from groundup.documents import Document
 
-from . import blocks as b
-from .blocks import NAME, LineBlock, is_prose_block, split_line_blocks
-from .patterns import NOTE
+from .blocks import (
+    NAME,
+    PATTERNS,
+    WORDS,
+    LineBlock,
+    is_description,
+    is_preformatted_block,
+    is_prose_block,
+    match_signature,
+    may_be_entry_head,
+    option_name,
+    split_line_blocks,
+)
 from .plain import PlainText, strip_markup
 
 EntryKind = Literal["function", "class", "value", "option", "setting", "parameter", "term", "text"]
-ITEM = re.compile(
-    rf"(?:[-*+•]\s+)?(?:`+(?P<code>[^`\s]+)`+|\*\*`*(?P<bold>{NAME})`*\*\*|(?P<word>[a-z_]\w*))"
-    r"(?:\s\([\w ,=.`*]*\))?(?:: | [-–—]{1,2} )(?=\S)"
-)
-FIELD_WORDS = frozenset(
-    "default type note notes example examples returns raises yields warning".split()
-)
-"""Words that a list explains without their being names."""
-DIRECTIVE = re.compile(
-    r"\.\. (?:[a-z]+:)?(?P<what>function|method|classmethod|staticmethod|class|exception|"
-    r"attribute|data|option|cmdoption|envvar|confval|macro)::[ \t]+(?P<rest>\S.*)"
-)
 DIRECTIVES: dict[str, EntryKind] = {
     "class": "class", "exception": "class", "envvar": "setting", "confval": "setting",
     "attribute": "value", "data": "value",
 }  # fmt: skip
-MODULE = re.compile(r"\.\. (?:py:)?(?:current)?module::[ \t]+(\S+)")
-TABLE_LINE = re.compile(r"\|?[ :|-]+\|[ :|-]*")
-CELL = re.compile(r"\|?[ \t]*((?:`[^`\n]*`|[^|\n])*?)[ \t]*(?=\||$)", re.MULTILINE)
-NAME_CELL = re.compile(r"`(--?[a-zA-Z][\w-]*|[A-Za-z_][\w.-]*)(?: [^`]*)?`")
-DESCRIPTIONS = frozenset("description meaning purpose about effect does explanation".split())
 EMPTY_TEXT = PlainText("", (0,))
 
 
@@ -65,7 +58,7 @@ class DocumentedEntry(NamedTuple):
 
 def page_entries(document: Document) -> Iterator[DocumentedEntry]:
     """Yield the entries of a page and its running text, in order."""
-    page = PageReader(document)
+    page = _PageReader(document)
     found: list[DocumentedEntry] = []
     for block, following in pairwise([*split_line_blocks(document.text), None]):
         if block:
@@ -85,18 +78,17 @@ def page_title(document: Document) -> str:
     """What a page calls itself; empty if it does not."""
     if title := document.metadata.get("title"):
         return str(title)
-    page = PageReader(document)
+    page = _PageReader(document)
     first = next(split_line_blocks(document.text), None)
     span = page.title(first) if first else None
     return page.plain_text(*span).text if span else ""
 
 
 def _enclosing_name(name: str) -> str:
-    """What a dotted name stands in."""
     return name.rpartition(".")[0]
 
 
-class PageReader:
+class _PageReader:
     """A page as it is read block by block: where we are, and what is open."""
 
     def __init__(self, document: Document) -> None:
@@ -112,16 +104,15 @@ class PageReader:
         self.is_example, self.are_defaults = False, False
 
     def plain_text(self, start: int, end: int) -> PlainText:
-        """A slice of the page without markup."""
         return strip_markup(self.document.text, start, end, kind=self.document.kind)
 
     def read_block(self, block: LineBlock, explained: str) -> Iterator[DocumentedEntry]:
         """Take one block in, knowing how the next one begins; yield what it ends."""
         kind, first = self.document.kind, block.lines[0]
-        is_example, self.is_example = self.is_example, b.INTRODUCES_EXAMPLE.match(first)
-        if b.is_preformatted_block(self.document, block):
+        is_example, self.is_example = self.is_example, PATTERNS["introduces_example"].match(first)
+        if is_preformatted_block(self.document, block):
             return
-        if named := MODULE.match(first):
+        if named := PATTERNS["module"].match(first):
             self.module = named[1]
         if title := self.title(block):
             yield from self.close()
@@ -137,9 +128,13 @@ class PageReader:
         )
         if is_example and kind == "html" and entry and entry.kind == "function":
             return  # a call
-        if b.DEFAULT_LINE.match(first):
+        if PATTERNS["default_line"].match(first):
             self.body.append(self.plain_text(block.start, block.end))
-        elif kind == "markdown" and len(block.lines) > 2 and TABLE_LINE.fullmatch(block.lines[1]):
+        elif (
+            kind == "markdown"
+            and len(block.lines) > 2
+            and PATTERNS["table_line"].fullmatch(block.lines[1])
+        ):
             yield from self.close()
             yield from self.rows(block)
         elif entry:
@@ -147,12 +142,11 @@ class PageReader:
             self.open(entry, block)
         elif not title and is_prose_block(block, kind):
             self.body.append(self.plain_text(block.start, block.end))
-            self.are_defaults = bool(b.DEFAULTS_FOLLOW.search(" ".join(block.lines)))
-        elif kind == "html" and not title and b.may_be_entry_head(block):
+            self.are_defaults = bool(PATTERNS["defaults_follow"].search(" ".join(block.lines)))
+        elif kind == "html" and not title and may_be_entry_head(block):
             yield from self.close()  # of something that is not understood
 
     def open(self, entry: DocumentedEntry, block: LineBlock) -> None:
-        """Begin an entry."""
         name, owner = self.qualified(entry.name, entry.kind, block.indent), ""
         if entry.kind == "parameter":
             is_taken = re.search(rf"\b{re.escape(name)}\b", self.owner.head.text)
@@ -181,27 +175,25 @@ class PageReader:
         return whole
 
     def title(self, block: LineBlock) -> tuple[int, int] | None:
-        """Characters of the heading that a block begins with, if it does."""
         for start in range(block.start, block.start + 8):
-            if start in self.titles and not b.ADMONITION.match(block.lines[0]):
+            if start in self.titles and not PATTERNS["admonition"].match(block.lines[0]):
                 return self.titles[start].start, self.titles[start].end
         if self.document.kind == "text" and 1 < len(block.lines) < 4:
             for line, under in pairwise(block.lines):
-                is_line = b.UNDERLINE.fullmatch(under) and abs(len(line) - len(under)) < 4
+                is_line = PATTERNS["underline"].fullmatch(under) and abs(len(line) - len(under)) < 4
                 if is_line and re.match(r"\w|:mod:", line):
                     start = self.document.text.index(line, block.start)
                     return start, start + len(line)
         return None
 
     def entry_of_heading(self, title: tuple[int, int], explained: str) -> DocumentedEntry | None:
-        """The entry of a heading that is one name of code: a setting of a reference."""
         head = self.plain_text(*title)
         name, bracket, _ = head.text.partition("(")
-        if self.document.kind == "html" and b.DEFAULT_LINE.match(explained):
+        if self.document.kind == "html" and PATTERNS["default_line"].match(explained):
             return DocumentedEntry(name, "setting", head) if re.fullmatch(NAME, name) else None
         if self.document.kind != "markdown" or " " in name:
             return None
-        if b.OPTION_NAME.fullmatch(name):
+        if PATTERNS["option_name"].fullmatch(name):
             return DocumentedEntry(name, "option", head)
         is_marked = "`" in self.document.text[slice(*title)]
         if re.fullmatch(NAME, name) and ("_" in name or "." in name or is_marked):
@@ -209,45 +201,51 @@ class PageReader:
         return None
 
     def recognise_entry(self, block: LineBlock, explained: str) -> DocumentedEntry | None:
-        """The entry that a block begins, if it begins one."""
         first, is_alone = block.lines[0], len(block.lines) == 1
-        if found := DIRECTIVE.match(first):
+        if found := PATTERNS["directive"].match(first):
             return self.directive(block, found)
         if len(first) > 200 or first.endswith(("!", "?", ";")):
             return None
         head = strip_markup(self.document.text, block.start, block.start + len(first), kind="html")
         is_help = re.search(r"\S\s{2,}\S", first) or (  # what a program prints, quoted by a page
-            self.document.kind == "html" and not all(map(b.OPTION.fullmatch, block.lines))
+            self.document.kind == "html" and not all(map(PATTERNS["option"].fullmatch, block.lines))
         )
-        name = b.option_name(" ".join(block.lines))
-        if name and b.OPTION.fullmatch(first) and not is_help:
+        name = option_name(" ".join(block.lines))
+        if name and PATTERNS["option"].fullmatch(first) and not is_help:
             return DocumentedEntry(name, "option", head, self.option_text(block))
-        if found := b.SETTING.fullmatch(first):
+        if found := PATTERNS["setting"].fullmatch(first):
             return DocumentedEntry(found["name"], "setting", head)
-        found = b.match_signature(first)
-        notes = tuple(line for line in block.lines[1:] if NOTE.match(line))
-        others = all(
-            b.CALL.fullmatch(x) or b.BOILERPLATE.match(x) or x in notes for x in block.lines[1:]
-        )
-        if found and others and b.is_description(explained) and not found["name"].startswith("_"):
-            is_class = found["what"] in ("class", "exception", "type")
-            starts = [self.document.text.index(note, block.start) for note in notes]
-            body = tuple(
-                self.plain_text(at, at + len(x)) for at, x in zip(starts, notes, strict=True)
-            )
-            return DocumentedEntry(found["name"], "class" if is_class else "function", head, body)
-        if is_alone and b.SENTENCE.match(explained) and (found := b.BARE_NAME.fullmatch(first)):
+        if entry := self.declaration(block, head, explained):
+            return entry
+        found = PATTERNS["bare_name"].fullmatch(first) if is_alone else None
+        if found and PATTERNS["sentence"].match(explained):
             kind = "class" if found["what"] else "value"
             return DocumentedEntry(found["name"] or found["value"], kind, head)
-        if found := ITEM.match(first):
+        if found := PATTERNS["item"].match(first):
             return self.item(block, found)
-        is_term = b.TERM.fullmatch(first) and (self.is_glossary or " " not in first)
+        is_term = PATTERNS["term"].fullmatch(first) and (self.is_glossary or " " not in first)
         is_marked = self.document.kind == "html" or first.endswith("::")
-        is_term = is_term and head.text.lower() not in FIELD_WORDS and self.is_one_word(block)
-        if is_term and is_marked and is_alone and not b.ADMONITION.match(first):
-            is_explained = b.EXPLAINS.match(explained)
+        is_term = is_term and head.text.lower() not in WORDS["fields"] and self.is_one_word(block)
+        if is_term and is_marked and is_alone and not PATTERNS["admonition"].match(first):
+            is_explained = PATTERNS["explains"].match(explained)
             return DocumentedEntry(first.rstrip(":"), "term", head) if is_explained else None
         return None
+
+    def declaration(
+        self, block: LineBlock, head: PlainText, explained: str
+    ) -> DocumentedEntry | None:
+        """The entry of a signature, which others and notes on versions may follow."""
+        found, others = match_signature(block.lines[0]), block.lines[1:]
+        notes = tuple(line for line in others if PATTERNS["note"].match(line))
+        known = (PATTERNS["call"].fullmatch, PATTERNS["boilerplate"].match)
+        if not found or not all(x in notes or any(is_of(x) for is_of in known) for x in others):
+            return None
+        if not is_description(explained) or found["name"].startswith("_"):
+            return None
+        is_class = found["what"] in ("class", "exception", "type")
+        starts = [self.document.text.index(note, block.start) for note in notes]
+        body = tuple(self.plain_text(at, at + len(x)) for at, x in zip(starts, notes, strict=True))
+        return DocumentedEntry(found["name"], "class" if is_class else "function", head, body)
 
     def is_one_word(self, block: LineBlock) -> bool:
         """Whether no tag stands inside a line: `<b>y</b><i>ndarray</i>` reads as one word."""
@@ -255,32 +253,30 @@ class PageReader:
         return end - start == len(self.document.text[block.start : block.end].encode())
 
     def option_text(self, block: LineBlock) -> tuple[PlainText, ...]:
-        """The lines that follow an option without an empty line: AsciiDoc's indented text."""
         start = block.start
         for line in block.lines[1:]:
             start = self.document.text.index(line, start + 1)
-            if not b.OPTION.fullmatch(line) and not line.endswith("::"):
-                is_text = b.SENTENCE.match(line) or line is not block.lines[-1]
+            if not PATTERNS["option"].fullmatch(line) and not line.endswith("::"):
+                is_text = PATTERNS["sentence"].match(line) or line is not block.lines[-1]
                 return (self.plain_text(start, block.end),) if is_text else ()
         return ()
 
     def directive(self, block: LineBlock, found: re.Match[str]) -> DocumentedEntry | None:
-        """The entry of a reStructuredText directive."""
         what, signature = found["what"], found["rest"].rstrip()
         at = self.document.text.index(signature, block.start)
         head = strip_markup(self.document.text, at, at + len(signature), kind="html")
         if what in ("option", "cmdoption"):
-            option = b.option_name(signature)
+            option = option_name(signature)
             return DocumentedEntry(option, "option", head) if option else None
-        call = b.CALL.fullmatch(signature)  # in C the type stands before the name
+        call = PATTERNS["call"].fullmatch(signature)  # in C the type stands before the name
         name = re.match(NAME, call["name"] if call else signature)
         return DocumentedEntry(name[0], DIRECTIVES.get(what, "function"), head) if name else None
 
     def item(self, block: LineBlock, found: re.Match[str]) -> DocumentedEntry | None:
         """The entry of a list's item: a name, a colon or dash, what it is."""
         name = found["code"] or found["bold"] or found["word"]
-        is_name = re.fullmatch(rf"{NAME}|--?\w[\w-]*", name) and name.lower() not in FIELD_WORDS
-        if not is_name or len(block.lines) > 4 or any(map(ITEM.match, block.lines[1:])):
+        is_name = re.fullmatch(rf"{NAME}|--?\w[\w-]*", name) and name.lower() not in WORDS["fields"]
+        if not is_name or len(block.lines) > 4 or any(map(PATTERNS["item"].match, block.lines[1:])):
             return None
         start = block.start + found.end()
         head, body = self.plain_text(block.start, start), self.plain_text(start, block.end)
@@ -289,14 +285,13 @@ class PageReader:
         )
 
     def rows(self, block: LineBlock) -> Iterator[DocumentedEntry]:
-        """Yield the rows of a table that has a column of names and one that describes them."""
         titles = [cell.strip().lower() for cell in block.lines[0].strip("|").split("|")]
-        column = next((i for i, title in enumerate(titles) if title in DESCRIPTIONS), 0)
+        column = next((i for i, title in enumerate(titles) if title in WORDS["descriptions"]), 0)
         start = block.start
         for line in block.lines[2:] if column else ():
             start = self.document.text.index(line, start + 1)
-            cells = list(CELL.finditer(self.document.text, start, start + len(line)))
-            name = NAME_CELL.fullmatch(cells[0][1]) if len(cells) > column else None
+            cells = list(PATTERNS["cell"].finditer(self.document.text, start, start + len(line)))
+            name = PATTERNS["name_cell"].fullmatch(cells[0][1]) if len(cells) > column else None
             if name:
                 head, body = (self.plain_text(*cells[i].span(1)) for i in (0, column))
                 kind = "option" if name[1].startswith("-") else "setting"

@@ -36,15 +36,8 @@ from .rules import RULES
 if TYPE_CHECKING:  # a fifth of what the room takes to import, and workers import the room
     from groundup.measure import TestSetCard
 
-RULES_FOR_MADE_UP = (
-    "purpose",
-    "option",
-    "definition",
-    "default",
-    "returns",
-    "added",
-    "values",
-    "parameter",
+RULES_FOR_MADE_UP = frozenset(
+    "purpose option definition default returns added values parameter".split()
 )
 """Rules whose questions a made-up name can take over: nothing but the name tells what is asked."""
 UNANSWERABLE = "unanswerable"
@@ -123,9 +116,7 @@ def make_questions(
             f"{len(unknown)} of {without} unanswerable questions: too few names to make others of"
         )
     if len(chosen) < questions:
-        message = _too_few_text(chosen, found, questions) + _advice_text(
-            collection, found, questions, config
-        )
+        message = _too_few_text(collection, found, config, chosen, questions)
         if not chosen or exact:
             raise DataError(message)
         record.log(f"Warning: {message}")
@@ -139,7 +130,6 @@ def make_questions(
 
 
 def _check_config(config: QuestionsConfig, questions: int) -> None:
-    """Raise ConfigError for rules that do not exist or no questions at all."""
     names = [rule.name for rule in RULES]
     if unknown := sorted(set(config.rules) - set(names)):
         raise ConfigError(f"There is no rule {unknown[0]!r}; the rules are {', '.join(names)}.")
@@ -148,7 +138,6 @@ def _check_config(config: QuestionsConfig, questions: int) -> None:
 
 
 def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
-    """Read a folder's documents or a corpus; split off what may be asked about."""
     parents: dict[str, Artifact] = {}
     made = Artifact.open(source) if (source / MANIFEST).is_file() else None
     if made is not None and made.kind == "documents":
@@ -168,11 +157,8 @@ def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
     if set_aside:
         record.log(f"set aside {set_aside.total()} files: {_format_tally(set_aside)}")
     if not documents:
-        raise DataError(
-            f"{source} has no documents to ask about "
-            f"({_format_tally(set_aside) or 'it is empty'}); "
-            "expected text, Markdown, HTML or Python files in UTF-8."
-        )
+        why = _format_tally(set_aside) or "it is empty"
+        raise DataError(f"{source} has no documents to ask about ({why}); give text, HTML or code.")
     order = sorted(documents, key=lambda document: hash_fraction(document.path, config.seed))
     return QuestionDocuments(documents, _paths_of_share(order, config.share), parents, set_aside)
 
@@ -225,15 +211,12 @@ def _unanswerable_questions(
     for one in chosen:
         last = one.name.rpartition(".")[2]
         spelled = sum(word.isalpha() for word in identifier_words(last))
-        if (
-            len(made) == limit
-            or one.rule not in RULES_FOR_MADE_UP
-            or spelled < 2
-            or not one.is_code
-        ):
+        if len(made) == limit:
+            break
+        # Where the name is not in code marks, it is a topic of running text.
+        is_named = one.is_code and f"`{one.name}`" in one.question
+        if one.rule not in RULES_FOR_MADE_UP or spelled < 2 or not is_named:
             continue
-        if f"`{one.name}`" not in one.question:
-            continue  # a topic of running text
         name = make_up_name(one.name, word_pools(sorted(shapes[_name_shape(one.name)])), taken, rng)
         if name:
             question = one.question.replace(f"`{one.name}`", f"`{name}`")
@@ -247,69 +230,67 @@ def _name_shape(name: str) -> tuple[str, bool, bool]:
     return identifier_style(last), "_" in last, last.isupper()
 
 
+def _wider_shares(
+    collection: DocumentCollection, found: QuestionDocuments, config: QuestionsConfig
+) -> tuple[list[QuestionCandidate], list[tuple[float, set[str]]]]:
+    """Every question of the collection, and the larger shares in steps of 0.05 with their paths."""
+    order = sorted(found.documents, key=lambda document: hash_fraction(document.path, config.seed))
+    every = question_candidates(
+        collection, _paths_of_share(order, 1), config.rules, config.max_words
+    )
+    steps = [step / 20 for step in range(int(20 * config.share) + 1, 21)]
+    return list(every), [(share, _paths_of_share(order, share)) for share in steps]
+
+
 def _widen_share(
     collection: DocumentCollection, found: QuestionDocuments, config: QuestionsConfig
 ) -> tuple[QuestionDocuments, QuestionsConfig]:  # fmt: skip
     """The least share of a small folder in which there is a question, where its own has none."""
-    order = sorted(found.documents, key=lambda document: hash_fraction(document.path, config.seed))
-    every = list(
-        question_candidates(collection, _paths_of_share(order, 1), config.rules, config.max_words)
-    )
-    for step in range(int(20 * config.share) + 1, 21):
-        asked = _paths_of_share(order, step / 20)
-        if any(one.path in asked for one in every):
+    every, shares = _wider_shares(collection, found, config)
+    for share, paths in shares:
+        if any(one.path in paths for one in every):
             record.log(
-                f"Warning: nothing to ask in {len(found.question_paths)} of {len(order)} "
-                f"documents, so "
-                f"{len(asked)} are asked (share={step / 20:g}); a corpus to train on needs a "
-                "test_share as large"
+                f"Warning: nothing to ask in {len(found.question_paths)} of "
+                f"{len(found.documents)} documents, so {len(paths)} are asked (share={share:g}); "
+                "a corpus to train on needs a test_share as large"
             )
-            return found._replace(question_paths=asked), config.model_copy(
-                update={"share": step / 20}
-            )
+            return found._replace(question_paths=paths), config.model_copy(update={"share": share})
     return found, config
 
 
 def _too_few_text(
-    chosen: Sequence[QuestionCandidate], found: QuestionDocuments, questions: int
+    collection: DocumentCollection,
+    found: QuestionDocuments,
+    config: QuestionsConfig,
+    chosen: Sequence[QuestionCandidate],
+    questions: int,
 ) -> str:
-    """What there is, in one line."""
+    """What there is, and the least share that would give enough, if one does."""
     counts = Counter(one.rule for one in chosen)
     rules = f" ({_format_tally(counts)})" if counts else ""
-    return (
+    text = (
         f"Found {len(chosen)} of {questions} questions{rules} in {len(found.question_paths)} of "
         f"{len(found.documents)} documents; "
     )
-
-
-def _advice_text(
-    collection: DocumentCollection,
-    found: QuestionDocuments,
-    questions: int,
-    config: QuestionsConfig,
-) -> str:
-    """What would give enough: the least share that does, in steps of 0.05, if one does."""
     if "corpus" in found.parents:
-        return "a corpus with a larger test_share gives more."
-    order = sorted(found.documents, key=lambda document: hash_fraction(document.path, config.seed))
-    pool = list(
-        question_candidates(collection, _paths_of_share(order, 1), config.rules, config.max_words)
-    )
-    if not pool:
-        return "they are prose: questions are made of entries, options, defaults and definitions."
+        return f"{text}a corpus with a larger test_share gives more."
+    every, shares = _wider_shares(collection, found, config)
+    if not every:
+        return (
+            f"{text}they are prose: questions are made of entries, options, defaults and "
+            "definitions."
+        )
     wanted = questions - round(questions * config.unanswerable)
-    for step in range(int(20 * config.share) + 1, 21):
-        asked = _paths_of_share(order, step / 20)
-        if (
-            len(_choose_in_turns([one for one in pool if one.path in asked], wanted, config))
-            == wanted
-        ):
-            return f"--set share={step / 20:g} would do."
-    return "the whole collection has too few: --set per_document=N takes more of each document."
+    for share, paths in shares:
+        pool = [one for one in every if one.path in paths]
+        if len(_choose_in_turns(pool, wanted, config)) == wanted:
+            return f"{text}--set share={share:g} would do."
+    return (
+        f"{text}the whole collection has too few: --set per_document=N takes more of each document."
+    )
 
 
 def _format_tally(counts: Mapping[str, int]) -> str:
-    """Counts in words, the largest first."""
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
     return ", ".join(f"{name} {count}" for name, count in rows)
 
@@ -327,7 +308,6 @@ def _testset_sample(one: QuestionCandidate) -> Sample:
 def _testset_card(
     config: QuestionsConfig, found: QuestionDocuments, samples: Sequence[Sample]
 ) -> "TestSetCard":
-    """The card of the test set."""
     from groundup.measure import TestSetCard
 
     kinds = {sample.metadata["kind"] for sample in samples}

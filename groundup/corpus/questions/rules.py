@@ -1,7 +1,7 @@
 """Rules that turn an entry's statements into questions with the slices that answer them.
 
 Each rule finds one kind of statement about a name (what it does, its default, what it returns, when
-it raises …) with the patterns of patterns.py. An uncertain rule finds nothing, because a question
+it raises …) with patterns.toml. An uncertain rule finds nothing, because a question
 that cannot be answered from the slice is worse than none. Phrasings (rules.toml) have their parts
 in braces; names come with code marks.
 """
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..tables import Tables
-from . import patterns
-from .blocks import DEFAULT_LINE, signature_parameters
+from .blocks import ALTERNATIVES, PATTERNS, TABLES, is_action, is_verb, signature_parameters
 from .entries import DocumentedEntry
 from .plain import PlainText
-from .verbs import is_action, is_verb
 
+LIMITS = {
+    bound: re.compile(TABLES.expand(written)) for bound, written in TABLES.data["limits"].items()
+}
 MEANINGLESS_DEFAULTS = ("None", "...", "…")  # defaults that say nothing
 
 
@@ -28,34 +29,30 @@ class FoundQuestion(NamedTuple):
     answer: PlainText
 
 
+Finder = Callable[[DocumentedEntry], Iterator[FoundQuestion]]
+
+
 class QuestionRule(NamedTuple):
     """A kind of question."""
 
     name: str
-    find: Callable[[DocumentedEntry], Iterator[FoundQuestion]]
+    find: Finder
     phrasings: tuple[str, ...]
     about: str
     """What it asks, for people."""
 
 
-def _find_purpose(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """What a function does: its first sentence, if it begins with a verb."""
-    if entry.kind == "function":
-        yield from _first_verb_sentence(entry)
+def _first_verb_sentence(*kinds: str) -> Finder:
+    """What an entry does: its first sentence, if it begins with a verb other than `return`."""
 
+    def find(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
+        first = _opening_sentence(entry) if entry.kind in kinds else None
+        if first and is_action(first.text) and not first.text.startswith("Return"):
+            own = f"{entry.name.rpartition('.')[2]}()"  # Use the close() method when …
+            if own not in first.text:
+                yield FoundQuestion({}, first)
 
-def _find_option(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """What an option or a setting does."""
-    if entry.kind in ("option", "setting"):
-        yield from _first_verb_sentence(entry)
-
-
-def _first_verb_sentence(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """A first sentence that begins with a verb other than `return`."""
-    first = _opening_sentence(entry)
-    if first and is_action(first.text) and not first.text.startswith("Return"):
-        if f"{entry.name.rpartition('.')[2]}()" not in first.text:  # Use the close() method when …
-            yield FoundQuestion({}, first)
+    return find
 
 
 def _find_definition(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
@@ -66,10 +63,10 @@ def _find_definition(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
             yield FoundQuestion({}, first)
     for paragraph in entry.body:
         sentence = next(paragraph.sentences())
-        found = patterns.IS_A.match(sentence.text)
+        found = PATTERNS["is_a"].match(sentence.text)
         if (
             not found
-            or patterns.REFERRING_SUBJECT.match(sentence.text)
+            or PATTERNS["referring_subject"].match(sentence.text)
             or sentence.text.endswith(":")
         ):
             continue
@@ -100,19 +97,18 @@ def _find_default(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
             for _, answer in _match_texts([entry.head], [given]):
                 yield FoundQuestion({"of": f"the parameter `{name}` of `{entry.name}`"}, answer)
     elif entry.kind in ("option", "setting", "parameter"):
-        yield from _first_found(_match_texts(_entry_sentences(entry, 2), patterns.DEFAULT))
+        yield from _first_found(_match_texts(_entry_sentences(entry, 2), ALTERNATIVES["default"]))
 
 
 def _find_returns(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a function returns, if one sentence alone tells it."""
     if entry.kind == "function":
-        found = list(_match_texts(_entry_sentences(entry, 8), patterns.RETURNS))
+        found = list(_match_texts(_entry_sentences(entry, 8), ALTERNATIVES["returns"]))
         if len(found) == 1:
             yield FoundQuestion({}, _without_final_stop(found[0][1]))
 
 
 def _find_raises(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """Which exception a function raises under a condition."""
     for condition, exception in _exception_conditions(entry):
         yield FoundQuestion({"condition": _lower_first(condition.text)}, exception)
 
@@ -128,8 +124,8 @@ def _exception_conditions(entry: DocumentedEntry) -> Iterator[tuple[PlainText, P
     """Yield condition and exception of every sentence that tells both."""
     if entry.kind == "function":
         for sentence in _entry_sentences(entry, 12, True):
-            for found, _ in _match_texts([sentence], patterns.RAISES, "exception"):
-                if not patterns.UNSURE.search(found["condition"]):
+            for found, _ in _match_texts([sentence], ALTERNATIVES["raises"], "exception"):
+                if not PATTERNS["unsure"].search(found["condition"]):
                     yield (
                         sentence.slice_text(*found.span("condition")),
                         sentence.slice_text(*found.span("exception")),
@@ -137,18 +133,16 @@ def _exception_conditions(entry: DocumentedEntry) -> Iterator[tuple[PlainText, P
 
 
 def _find_added(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """The version that brought a name."""
-    yield from _first_found(
-        _match_texts(_version_notes(entry, patterns.ADDED), [patterns.ADDED], "version")
-    )
+    notes = _version_notes(entry, PATTERNS["added"])
+    yield from _first_found(_match_texts(notes, [PATTERNS["added"]], "version"))
 
 
 def _find_changed(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What a version changed, if one sentence tells it."""
     changes = [
         (found["version"], list(note.slice_text(found.end(), len(note.text)).sentences()))
-        for note in _version_notes(entry, patterns.CHANGED)
-        if (found := patterns.CHANGED.match(note.text))
+        for note in _version_notes(entry, PATTERNS["changed"])
+        if (found := PATTERNS["changed"].match(note.text))
     ]
     versions = [version for version, _ in changes]
     for version, told in changes:
@@ -158,62 +152,55 @@ def _find_changed(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
 
 def _find_replacement(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
     """What to use instead of a deprecated name."""
-    itself = patterns.ITSELF.replace("{name}", re.escape(entry.name.rpartition(".")[2]))
-    wanted = re.compile(patterns.DEPRECATED.pattern + itself)
-    yield from _first_found(_match_texts(_version_notes(entry, wanted), patterns.INSTEAD))
+    itself = PATTERNS["itself"].pattern.replace("{name}", re.escape(entry.name.rpartition(".")[2]))
+    wanted = re.compile(PATTERNS["deprecated"].pattern + itself)
+    yield from _first_found(_match_texts(_version_notes(entry, wanted), ALTERNATIVES["instead"]))
 
 
 def _find_values(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """Which values something takes."""
     if entry.kind in ("option", "setting", "parameter"):
-        yield from _first_found(_match_texts(_entry_sentences(entry, 6), patterns.VALUES))
+        yield from _first_found(_match_texts(_entry_sentences(entry, 6), ALTERNATIVES["values"]))
 
 
 def _find_limit(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """The smallest or largest value of an option or setting."""
     if entry.kind in ("option", "setting", "parameter"):
-        for bound, pattern in patterns.LIMITS.items():
+        for bound, pattern in LIMITS.items():
             for _, answer in _match_texts(_entry_sentences(entry, 8), [pattern]):
                 yield FoundQuestion({"bound": bound}, answer)
 
 
 def _find_parameter(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """What a parameter of a function is for."""
     if entry.kind == "parameter" and entry.owner and (first := _opening_sentence(entry)):
-        is_empty = _is_entry_name(first.text, entry.name) or patterns.TYPE_ALONE.match(first.text)
+        is_empty = _is_entry_name(first.text, entry.name) or PATTERNS["type_alone"].match(
+            first.text
+        )
         if not is_empty and not first.text.startswith("Value returned by"):
             yield FoundQuestion({}, first)
 
 
 def _find_condition(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """What happens under a condition."""
-    if (
-        entry.kind in ("option", "setting", "text")
-        or entry.kind == "function"
-        and entry.is_complete
-    ):
-        for found, answer in _match_texts(_entry_sentences(entry, 10, True), [patterns.HAPPENS]):
+    is_function = entry.kind == "function" and entry.is_complete
+    if is_function or entry.kind in ("option", "setting", "text"):
+        for found, answer in _match_texts(_entry_sentences(entry, 10, True), [PATTERNS["happens"]]):
             asked, is_order = found["condition"], is_verb(answer.text.split()[0])
-            is_other = is_order or patterns.OTHER.search(answer.text)
-            is_clause = patterns.CLAUSE.match(asked) and not patterns.UNSURE.search(asked)
+            is_other = is_order or PATTERNS["other"].search(answer.text)
+            is_clause = PATTERNS["clause"].match(asked) and not PATTERNS["unsure"].search(asked)
             if is_clause and not is_other:
                 yield FoundQuestion({"condition": _lower_first(asked), "Condition": asked}, answer)
 
 
 def _find_section(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """Under which heading a name is described."""
     if entry.kind in ("function", "class", "option", "setting") and entry.section.text:
         inner = entry.name.rpartition(".")[2].strip("-").casefold()
         title = entry.section.text.casefold()
-        if inner not in title and len(title) > 3 and not patterns.GENERIC.search(title):
+        if inner not in title and len(title) > 3 and not PATTERNS["generic"].search(title):
             yield FoundQuestion({}, entry.section)
 
 
 def _how_to(entry: DocumentedEntry) -> Iterator[FoundQuestion]:
-    """How to do something."""
     for sentence in _entry_sentences(entry, len(entry.body)):
-        for found, answer in _match_texts([sentence], [patterns.HOW]):
-            if not patterns.LEANS.search(sentence.text):
+        for found, answer in _match_texts([sentence], [PATTERNS["how"]]):
+            if not PATTERNS["leans"].search(sentence.text):
                 yield FoundQuestion({"what": found["what"]}, answer)
 
 
@@ -229,7 +216,6 @@ def _match_texts(
 
 
 def _first_found(found: Iterable[tuple[re.Match[str], PlainText]]) -> Iterator[FoundQuestion]:
-    """The first of what was said, as the answer."""
     for _, answer in found:
         yield FoundQuestion({}, answer)
         return
@@ -239,7 +225,7 @@ def _entry_sentences(
     entry: DocumentedEntry, paragraphs: int, alone: bool = False
 ) -> Iterator[PlainText]:
     """The sentences of the first paragraphs, no notes; `alone`: not just after one on `this`."""
-    told = [one for one in entry.body if not patterns.NOTE.match(one.text)]
+    told = [one for one in entry.body if not PATTERNS["note"].match(one.text)]
     for paragraph in told[:paragraphs]:
         leans = False
         for one in paragraph.sentences():
@@ -250,32 +236,31 @@ def _entry_sentences(
 
 def _opening_sentence(entry: DocumentedEntry) -> PlainText | None:
     """The first sentence under a name, without its full stop; None if it leans on another."""
-    told = (one for one in _entry_sentences(entry, 2) if not DEFAULT_LINE.match(one.text))
+    told = (
+        one for one in _entry_sentences(entry, 2) if not PATTERNS["default_line"].match(one.text)
+    )
     first = next(told, None)
-    if first is None or patterns.REFERRING_SUBJECT.match(first.text) or not first.text[0].isupper():
+    if (
+        first is None
+        or PATTERNS["referring_subject"].match(first.text)
+        or not first.text[0].isupper()
+    ):
         return None
     return _without_final_stop(first)
 
 
 def _without_final_stop(sentence: PlainText) -> PlainText:
-    """A sentence without what ends it."""
     return sentence.slice_text(0, len(sentence.text.rstrip(".: ")))
 
 
 def _lower_first(text: str) -> str:
-    """The text with a small first letter."""
     return text[0].lower() + text[1:]
 
 
 def _version_notes(entry: DocumentedEntry, wanted: re.Pattern[str]) -> list[PlainText]:
     """The notes on versions that begin as wanted; none where they may speak of something else."""
-    is_sure = entry.is_complete and entry.kind in (
-        "function",
-        "class",
-        "value",
-        "option",
-        "setting",
-    )
+    kinds = ("function", "class", "value", "option", "setting")
+    is_sure = entry.is_complete and entry.kind in kinds
     return [note for note in entry.body if is_sure and wanted.match(note.text)]
 
 
@@ -283,7 +268,7 @@ def _question_subject(what: str, entry: DocumentedEntry) -> str:
     """A sentence's subject inside a question: small where it is a word, bare where it is code."""
     first, _, rest = what.partition(" ")
     if first in ("The", "An", "A"):
-        return rest if patterns.CODE_WORD.fullmatch(rest) else _lower_first(what)
+        return rest if PATTERNS["code_word"].fullmatch(rest) else _lower_first(what)
     small = re.compile(rf"(?<![\w.-]){re.escape(_lower_first(first))}(?![\w.-])")
     is_word = first[1:].islower() and any(small.search(each.text) for each in entry.body)
     is_word = is_word or first.endswith(("ing", "ity", "ness"))
@@ -291,22 +276,21 @@ def _question_subject(what: str, entry: DocumentedEntry) -> str:
 
 
 def _is_entry_name(words: str, name: str) -> bool:
-    """Whether a sentence's subject is the entry."""
     return words.rstrip("()").casefold() in (name.casefold(), name.rpartition(".")[2].casefold())
 
 
 def _is_topic(what: str, heading: str) -> bool:
     """Whether a sentence's subject is what its section is about, or a name of code."""
     bare = re.sub(r"^(?:The|An?) ", "", what)
-    if patterns.GENERIC.search(bare.casefold()) or patterns.REFERRING_SUBJECT.match(bare):
+    if PATTERNS["generic"].search(bare.casefold()) or PATTERNS["referring_subject"].match(bare):
         return False
-    return bare.casefold() in heading.casefold() or bool(patterns.CODE_WORD.fullmatch(bare))
+    return bare.casefold() in heading.casefold() or bool(PATTERNS["code_word"].fullmatch(bare))
 
 
 def _is_nominal(text: str) -> bool:
     """Whether a text is a noun phrase: a short head without a verb, then perhaps what it is for."""
-    head = patterns.NOUN_ENDS.split(text, maxsplit=1)[0]
-    has_verb = patterns.VERB_IN_HEAD.search(head) or patterns.REPORTS_CHANGE.search(text)
+    head = PATTERNS["noun_ends"].split(text, maxsplit=1)[0]
+    has_verb = PATTERNS["verb_in_head"].search(head) or PATTERNS["reports_change"].search(text)
     return len(head.split()) < 7 and not has_verb
 
 
@@ -319,9 +303,9 @@ def entry_names(entry: DocumentedEntry) -> dict[str, str]:
     return {"name": name, "of": of, "thing": name, "be": "is", "around": around}
 
 
-FINDERS: dict[str, Callable[[DocumentedEntry], Iterator[FoundQuestion]]] = {
-    "purpose": _find_purpose,
-    "option": _find_option,
+FINDERS: dict[str, Finder] = {
+    "purpose": _first_verb_sentence("function"),
+    "option": _first_verb_sentence("option", "setting"),
     "definition": _find_definition,
     "default": _find_default,
     "returns": _find_returns,
@@ -342,12 +326,3 @@ RULES: tuple[QuestionRule, ...] = tuple(
     QuestionRule(name, find, tuple(PHRASINGS[name]["phrasings"]), PHRASINGS[name]["about"])
     for name, find in FINDERS.items()
 )
-
-HELD_OUT_RULE = "condition"
-"""Never used for training: conditions occur in every kind of documentation and have free answers,
-so a score on them distinguishes reading from learned phrasings."""
-
-
-def training_rules() -> tuple[QuestionRule, ...]:
-    """The rules that training examples may be made by: all but the one held out."""
-    return tuple(rule for rule in RULES if rule.name != HELD_OUT_RULE)

@@ -61,7 +61,6 @@ class ShownTestset(NamedTuple):
 
 
 def _format_error_rate(review: Mapping[str, Any]) -> str:
-    """What a review found, in words."""
     rate = {name: 100 * review["error_rate"][name] for name in ("estimate", "low", "high")}
     found = "{estimate:.1f} % [{low:.1f}, {high:.1f}]".format_map(rate)
     return (
@@ -71,7 +70,6 @@ def _format_error_rate(review: Mapping[str, Any]) -> str:
 
 
 def _format_sample(sample: Sample) -> list[str]:
-    """A sample in a few lines."""
     lines = [f"  {sample.id}  {sample.metadata.get('source') or sample.group}"]
     lines += [f"    {turn.role}: {turn.content}" for turn in sample.conversation]
     return lines + [f"    answer: {reply}" for reply in sample.references or ("(none: refuse)",)]

@@ -2,18 +2,29 @@
 
 Patterns are bounded and start where no earlier character could have started them, so matching is
 linear in the text. A check accepts, shortens or rejects each match: an address that is not global,
-a card number without its check digit and a version number are rejected. Knows nothing of
-placeholders or records.
+a card number without its check digit (python-stdnum) and a version number are rejected. Digits in
+groups are also dates, prices and ISBNs, so they are a telephone number if they start with a country
+code and have a length that occurs there, if their grouping is used for telephone numbers only, or
+if they follow a word such as "Tel."; after a `+` the plans of all countries are checked too
+(phonenumbers). Knows nothing of placeholders or records.
+Sources: ITU-T E.164 and its list of assigned codes; the countries' numbering plans.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import regex
 
-from . import numbers, phones
-from .tables import PERSONAL
+from groundup.core import MissingExtra
+
+from ..tables import Tables
+
+PERSONAL = Tables(Path(__file__).with_name("personal.toml"))
 
 TextRange = tuple[int, int]
 Check = Callable[[str, "regex.Match[str]"], TextRange | None]
@@ -41,7 +52,7 @@ class PersonalPattern(NamedTuple):
     """A character without which the pattern cannot match, for a fast rejection."""
 
 
-def accept(text: str, match: "regex.Match[str]") -> TextRange:
+def _accept(text: str, match: "regex.Match[str]") -> TextRange:
     """Accept the match, or its group `it` if there is one."""
     return match.span("it") if "it" in match.re.groupindex else match.span()
 
@@ -107,15 +118,39 @@ def _check_mac(text: str, match: "regex.Match[str]") -> TextRange | None:
     return None if hex_digits.startswith(EXAMPLE_MACS) else match.span()
 
 
+def import_extra(module: str, package: str) -> Any:
+    """Import a library of the extra `corpus`; MissingExtra with the command that installs it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingExtra(package, "corpus") from None
+
+
+@cache
+def _is_valid(module: str) -> Callable[[str], bool]:
+    """The check of a module of python-stdnum, such as `us.ssn`."""
+    return import_extra(f"stdnum.{module}", "python-stdnum").is_valid
+
+
+CARD_ISSUERS = regex.compile(PERSONAL.expand(PERSONAL.data["card"]["issuers"]))
+
+
 def _check_card(text: str, match: "regex.Match[str]") -> TextRange | None:
-    """A payment card number, by prefix, length and check digit."""
     digits = "".join(c for c in match.group() if c.isdigit())
-    return match.span() if numbers.is_card(digits) else None
+    is_card = CARD_ISSUERS.fullmatch(digits) and len(set(digits)) > 1
+    return match.span() if is_card and _is_valid("luhn")(digits) else None
+
+
+IBAN_LENGTHS = {
+    country: int(length)
+    for country, length in re.findall(r"([A-Z]{2}):(\d+)", PERSONAL.data["iban"]["lengths"])
+}
+"""Characters of an IBAN by country."""
 
 
 def _check_iban(text: str, match: "regex.Match[str]") -> TextRange | None:
     """An IBAN, cut at its country's length."""
-    size = numbers.IBAN_LENGTHS.get(match.group()[:2].upper())
+    size = IBAN_LENGTHS.get(match.group()[:2].upper())
     if size is None:
         return None
     code, at = "", match.start()
@@ -126,15 +161,17 @@ def _check_iban(text: str, match: "regex.Match[str]") -> TextRange | None:
     if code != code.upper() and (code != code.lower() or 2 * sum(map(str.isdigit, code)) < size):
         return None  # words
     is_whole = len(code) == size and not (follows.isascii() and follows.isalnum())
-    return (match.start(), at) if is_whole and numbers.is_iban(code.upper()) else None
+    return (match.start(), at) if is_whole and _has_iban_digits(code.upper()) else None
 
 
-def _national_id_check(
-    valid: Callable[[str], bool], word: str = "", require_word: str = ""
-) -> Check:
+def _has_iban_digits(code: str) -> bool:
+    return _is_valid("iso7064.mod_97_10")(code[4:] + code[:4])
+
+
+def _national_id_check(module: str, word: str = "", require_word: str = "") -> Check:
     """Create the check of a national number.
 
-    valid         whether a number without separators can be one
+    module        module of python-stdnum that checks its digits and dates
     word          pattern of the words of which one must precede it
     require_word  "always" to require the word always; else only for a number without separators
     """
@@ -143,21 +180,127 @@ def _national_id_check(
     def check(text: str, match: "regex.Match[str]") -> TextRange | None:
         written = match.group()
         code = "".join(c for c in written if c.isalnum()).upper()
-        is_bare = require_word == "always" or len(code) == len(written)
-        if (
-            nearby
-            and is_bare
-            and not nearby.search(text[max(0, match.start() - 70) : match.start()])
-        ):
-            return None
-        return match.span() if valid(code) else None
+        if nearby and (require_word == "always" or len(code) == len(written)):
+            if not nearby.search(text[max(0, match.start() - 70) : match.start()]):
+                return None
+        return match.span() if _is_valid(module)(code) else None
 
     return check
 
 
-def _check_phone(text: str, match: "regex.Match[str]") -> TextRange | None:
-    """A telephone number."""
-    return phones.find_phone(text, match.start(), match.end())
+COUNTRY_CODE_LENGTHS: dict[str, tuple[int, int]] = {
+    code: (int(least), int(most))
+    for code, least, most in re.findall(r"(\d+):(\d+)-(\d+)", PERSONAL.data["phone"]["codes"])
+}
+"""Country code to the least and the most digits after it."""
+
+NORMALISED_CHARACTERS = str.maketrans(
+    {"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
+    | dict.fromkeys(range(0x2000, 0x200C), " ")
+    | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-")
+)
+"""Normalises spaces, dashes and the full-width + to those of the patterns."""
+
+COUNTRY_GROUPINGS = tuple(
+    regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"]
+)
+"""Groupings that are telephone numbers in some country and hardly anything else."""
+PHONE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["word"]))
+NOT_A_PHONE = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["other"]))
+THOUSANDS = regex.compile(PERSONAL.expand(r"\d{1,3}(?:[ <SPACES>]\d{3}){3,}"))
+POSTCODE = regex.compile(r"\d{5}-\d{4}")
+"""A US ZIP+4 code; German numbers are written alike and then need a word before them."""
+OTHER_NUMBERS = tuple(regex.compile(PERSONAL.expand(x)) for x in PERSONAL.data["phone"]["none"])
+"""Dates, lists of years, and octal file modes."""
+MAX_TRIMMED_DIGITS = 3
+"""Maximum digits at either end that may belong to another number."""
+
+
+def _find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Start and end of the number in a candidate, which may include parts of other numbers.
+
+    Candidates are shortened at spaces only, the longest first, and only by short numbers: `room 12`
+    and `2 times`, but not the inside of an account number.
+    """
+    if THOUSANDS.fullmatch(text, start, end) and not PHONE_WORD.search(
+        text[max(0, start - 48) : start]
+    ):
+        return None
+    breaks = [at for at in range(start, end) if text[at].translate(NORMALISED_CHARACTERS) == " "]
+    firsts = [at + 1 for at in breaks[:2] if at - start <= MAX_TRIMMED_DIGITS]
+    lasts = [at for at in breaks[-2:] if end - at - 1 <= MAX_TRIMMED_DIGITS]
+    for first in [start, *firsts]:
+        before = text[max(0, first - 48) : first]
+        for last in [end, *reversed(lasts)]:
+            if last - first >= 7 and _is_phone(text[first:last], before):
+                return first, last
+    return None
+
+
+def _is_phone(number: str, before: str) -> bool:
+    """Whether a candidate is a telephone number, given the text before it.
+
+    >>> _is_phone("+49 30 901820", ""), _is_phone("01.02.2003", "")
+    (True, False)
+    >>> _is_phone("612 345 678", "Tel. ")
+    True
+    """
+    number = number.translate(NORMALISED_CHARACTERS)
+    digits = "".join(c for c in number if c.isdigit())
+    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3:
+        return False
+    if any(kind.fullmatch(number) for kind in OTHER_NUMBERS) or _is_arithmetic_sequence(number):
+        return False
+    if POSTCODE.fullmatch(number) and not PHONE_WORD.search(before):
+        return False
+    if number.lstrip("(").startswith("+"):
+        return _has_country_code(digits) or _is_valid_in_plan(number)
+    if NOT_A_PHONE.search(before):
+        return False
+    if digits.startswith("00") and number[2:3] in " 1234567890":
+        abroad = number[2:].lstrip(" ")
+        is_valid = abroad[:1] != "0" and _is_valid_in_plan(f"+{abroad}")
+        if is_valid or _has_country_code(digits[2:].lstrip("0")):
+            return len(number) > len(digits) or bool(PHONE_WORD.search(before))
+    is_grouped = any(pattern.fullmatch(number) for pattern in COUNTRY_GROUPINGS)
+    return is_grouped or bool(PHONE_WORD.search(before))
+
+
+def _is_arithmetic_sequence(number: str) -> bool:
+    """Whether four or more groups increase by equal steps, as in a table.
+
+    >>> _is_arithmetic_sequence("01 02 03 04 05"), _is_arithmetic_sequence("01 42 68 53 00")
+    (True, False)
+    """
+    groups = [int(group) for group in regex.findall(r"\d+", number)]
+    steps = {after - before for before, after in zip(groups, groups[1:], strict=False)}
+    return len(groups) >= 4 and len(steps) == 1
+
+
+def _is_valid_in_plan(number: str) -> bool:
+    """Whether a number with a `+` is valid in its country's numbering plan.
+
+    >>> _is_valid_in_plan("+880 1812-345678"), _is_valid_in_plan("+880 1812-3456")
+    (True, False)
+    """
+    phonenumbers = import_extra("phonenumbers", "phonenumbers")
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _has_country_code(digits: str) -> bool:
+    """Whether digits start with a country code and have a length that occurs there.
+
+    A 0 after the code, as in +49 (0)30, is allowed.
+    """
+    for size in (1, 2, 3):
+        limits = COUNTRY_CODE_LENGTHS.get(digits[:size])
+        if limits:
+            rest = digits[size:]
+            return limits[0] <= len(rest.removeprefix("0")) and len(rest) <= limits[1] + 1
+    return False
 
 
 COORDINATES_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"]))
@@ -190,10 +333,10 @@ CHECKS: dict[str, Check] = {
     "ipv6": _check_ipv6,
     "mac": _check_mac,
     "name": _check_name,
-    "phone": _check_phone,
-    "whole": accept,
+    "phone": lambda text, match: _find_phone(text, *match.span()),
+    "whole": _accept,
 }
-"""By name in personal.toml; the functions of numbers.py are wrapped by `_national_id_check`."""
+"""By name in personal.toml; any other name there is a module of python-stdnum."""
 
 
 def _load_patterns() -> tuple[PersonalPattern, ...]:
@@ -201,7 +344,7 @@ def _load_patterns() -> tuple[PersonalPattern, ...]:
     patterns = []
     for row in PERSONAL.data["patterns"]:
         check = CHECKS.get(row["check"]) or _national_id_check(
-            getattr(numbers, row["check"]), row.get("word", ""), row.get("require", "")
+            row["check"], row.get("word", ""), row.get("require", "")
         )
         compiled = regex.compile(PERSONAL.expand(row["pattern"]))
         patterns.append(PersonalPattern(row["kind"], compiled, check, row.get("needs", "")))

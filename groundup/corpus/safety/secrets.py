@@ -19,14 +19,15 @@ from typing import NamedTuple
 from groundup.core import Config
 from groundup.documents import Record, StepResult, TextEdit
 
+from ..tables import Tables
+
 END = r"(?![A-Za-z0-9_+/=-])"
 START = r"(?<![A-Za-z0-9_+/-])"
-
-SECRET_NAME = (
-    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
-    r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds|passwor[td]|kennwort|contraseña|mot_?de_?passe|senha|wachtwoord|hasło"
-    r"|пароль|parola|密码|密碼|パスワード|비밀번호)"
-)
+TABLES = Tables(Path(__file__).with_name("secrets.toml"))
+PATTERNS = {
+    name: re.compile(TABLES.expand(written)) for name, written in TABLES.data["patterns"].items()
+}
+COMMON_LETTER_PAIRS = frozenset(TABLES.data["words"]["pairs"].split())
 
 
 class SecretForm(NamedTuple):
@@ -39,14 +40,13 @@ class SecretForm(NamedTuple):
 
 
 def _read_providers() -> tuple[SecretForm, ...]:
-    """Read secrets.txt."""
     providers = []
     text = (Path(__file__).parent / "secrets.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
             pattern = pattern.replace("<START>", START).replace("<END>", END)
-            pattern = pattern.replace("<NAME>", SECRET_NAME)
+            pattern = pattern.replace("<NAME>", TABLES.fragments["SECRET"])
             providers.append(SecretForm(kind, tuple(needs.split()), re.compile(pattern)))
     return tuple(providers)
 
@@ -63,53 +63,8 @@ ANY_VALUE_KINDS = frozenset({"defined", "element", "command_password", "session_
 # Contexts of passwords and nothing else.
 PASSWORD_KINDS = frozenset({"url_password", "netrc", "pgpass"})
 
-ASSIGNED = re.compile(
-    rf"(?<![^\W_])([\w.-]{{0,40}}?{SECRET_NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
-    r"[ \t]{0,8}(?:=>|:=|=|:)(?!=)[ \t]{0,8}"
-    r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2"
-    r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200}?)"
-    r"(?=[ \t]*(?:$|[\r\n;,]|</)|[ \t]+(?:#|//|--|/\*|\\|&&)))",
-    re.MULTILINE,
-)
-ASSIGNED_NEEDS = re.compile(
-    r"(?i)pass|pwd|secret|token|key|cred|kennwort|contrase|senha|wachtw|hasło|пароль|parola|密|パス|비밀"
-)
-# Values that only stand for a secret.
-PLACEHOLDER = re.compile(
-    r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake"
-    r"|mock"
-    r"|test|demo|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
-    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\("
-    r"|(?-i:%[sd])(?![A-Za-z0-9])|\$\(|\bmy[_-]"
-)
-STRONG_PLACEHOLDER = re.compile(
-    r"(?i)example|x{6}|\*{3}|\.{3}|(.)\1{7}|0123456789|1234567890|abcdefghij|your[_-]|changeme"
-    r"|placeholder"
-    r"|redacted|<|dummy|insert"
-)
-URL_PLACEHOLDER = re.compile(
-    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|tiger|test"
-    r"|foo|bar|baz|\w*pass(?:word)?"
-    r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+"
-    r"|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
-)
-LOOKS_LIKE_CODE = re.compile(
-    r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
-)
 MIN_HEX_ENTROPY = 2.7  # bits a character; of 14 random hexadecimal digits 5 in 100 have less. Own.
 SPECIAL_CHARACTERS = frozenset("!@#$%^&*+=~?")
-MEMBER_ACCESS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-UUID_NAME = re.compile(r"(?i)secret|api[_-]?key|access|auth")
-# Letter pairs frequent in English words and identifiers and rare in random text. Own choice, not
-# counted; the limit on their share was set with them.
-COMMON_LETTER_PAIRS = frozenset((
-    " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
-    " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
-    " pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt"
-    " po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry"
-    " mp fe bl ab ty op ey ex ke up ap"
-).split())  # fmt: skip
 
 
 class SecretsConfig(Config):
@@ -188,10 +143,10 @@ def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[SecretSpan]
             group = next((at for at in range(1, pattern.groups + 1) if match[at]), 0)
             if _is_secret(kind, match[group], config):
                 yield SecretSpan(*match.span(group), kind)
-    if config.assignments and ASSIGNED_NEEDS.search(text):
-        for match in ASSIGNED.finditer(text):
+    if config.assignments and PATTERNS["assigned_needs"].search(text):
+        for match in PATTERNS["assigned"].finditer(text):
             group = 3 if match[3] else 4
-            is_code = group == 4 and MEMBER_ACCESS.fullmatch(match[4])
+            is_code = group == 4 and PATTERNS["member_access"].fullmatch(match[4])
             if not is_code and _is_assigned_secret(match[1], match[group], config):
                 yield SecretSpan(*match.span(group), "assigned")
 
@@ -199,14 +154,14 @@ def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[SecretSpan]
 def _is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
     """Whether a match of a provider's form is a secret and not an example."""
     if kind in PASSWORD_KINDS:
-        return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
+        return not PATTERNS["url_placeholder"].match(value) and not value.startswith("$")
     if kind in ANY_VALUE_KINDS:
         return _looks_random(value, config)
     if kind == "docker_auth":
         return _is_docker_login(value)
     if kind in AMBIGUOUS_KINDS and not _is_random(value.removeprefix("django-insecure-"), config):
         return False
-    if STRONG_PLACEHOLDER.search(value if kind != "private_key" else value[:200]):
+    if PATTERNS["strong_placeholder"].search(value if kind != "private_key" else value[:200]):
         return False
     return kind == "private_key" or len(set(value)) >= 8
 
@@ -218,7 +173,7 @@ def _is_assigned_secret(name: str, value: str, config: SecretsConfig) -> bool:
     >>> [_is_assigned_secret(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
     [False, True]
     """
-    if UUID.fullmatch(value) and not UUID_NAME.search(name):
+    if PATTERNS["uuid"].fullmatch(value) and not PATTERNS["uuid_name"].search(name):
         return False
     return _looks_random(value, config) and not _is_harmless_name(name)
 
@@ -233,7 +188,12 @@ def _is_docker_login(value: str) -> bool:
         user, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
     except ValueError:
         return False
-    return bool(user and colon and password.isprintable() and not URL_PLACEHOLDER.match(password))
+    return bool(
+        user
+        and colon
+        and password.isprintable()
+        and not PATTERNS["url_placeholder"].match(password)
+    )
 
 
 def _is_harmless_name(name: str) -> bool:
@@ -242,14 +202,7 @@ def _is_harmless_name(name: str) -> bool:
     >>> [_is_harmless_name(name) for name in ("public_key", "token_type", "api_key")]
     [True, True, False]
     """
-    return bool(re.search(
-        r"(?i)public|_type|_name|_id$|_url|_uri|path|file|_field|_label|keyword|_len|_size|regex"
-        r"|pattern"
-        r"|_class|tokeniz|_header|_param|_prefix|_format|message|_hash|sha\d|md5|digest|checksum"
-        r"|integrity"
-        r"|_version|_at$|expir|title|prompt|placeholder|hint|help|error|csrf_|charset|alphabet",
-        name,
-    ))  # fmt: skip
+    return bool(PATTERNS["harmless_name"].search(name))
 
 
 def _looks_random(value: str, config: SecretsConfig) -> bool:
@@ -258,7 +211,11 @@ def _looks_random(value: str, config: SecretsConfig) -> bool:
     >>> [_looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
     [True, False]
     """
-    if len(value) < 12 or PLACEHOLDER.search(value) or LOOKS_LIKE_CODE.search(value):
+    if (
+        len(value) < 12
+        or PATTERNS["placeholder"].search(value)
+        or PATTERNS["looks_like_code"].search(value)
+    ):
         return False
     return _is_random(value, config)
 

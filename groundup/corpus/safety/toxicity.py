@@ -62,14 +62,6 @@ class ToxicityLexicon(NamedTuple):
     """Lower-case entry to category and weight."""
 
 
-class ToxicityScore(NamedTuple):
-    """A toxicity score and its hits."""
-
-    score: float
-    hits: dict[str, int]
-    """Number of hits by category."""
-
-
 class ToxicityStep:
     """The step `safety.toxicity`: score a record and drop it by the limits."""
 
@@ -82,13 +74,13 @@ class ToxicityStep:
     def __call__(self, record: Record) -> StepResult:
         """Score one record."""
         config, text = self.config, record.text[: self.config.characters]
-        result = _score_toxicity(text, self.lexicon)
-        summary = ", ".join(f"{number} {name}" for name, number in result.hits.items())
-        metadata: dict[str, object] = {"toxicity": result.score}
-        if result.hits:
-            metadata["toxicity_hits"] = result.hits
-        if config.max_score is not None and result.score > config.max_score:
-            return StepResult("toxicity: lexicon", result.score, summary)
+        score, hits = _score_toxicity(text, self.lexicon)
+        summary = ", ".join(f"{number} {name}" for name, number in hits.items())
+        metadata: dict[str, object] = {"toxicity": score}
+        if hits:
+            metadata["toxicity_hits"] = hits
+        if config.max_score is not None and score > config.max_score:
+            return StepResult("toxicity: lexicon", score, summary)
         if self.classifier is not None:
             probability = round(float(self.classifier.predict_texts([text])[0]), 4)
             metadata["toxicity_probability"] = probability
@@ -97,8 +89,8 @@ class ToxicityStep:
         return StepResult(metadata=metadata)
 
 
-def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> ToxicityScore:
-    """Score a text by weighted hits per 1,000 words."""
+def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> tuple[float, dict[str, int]]:
+    """Weighted hits per 1,000 words of a text, and the number of hits by category."""
     hits: Counter[str] = Counter()
     total = 0.0
     for match in lexicon.pattern.finditer(text):
@@ -113,14 +105,13 @@ def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> ToxicityScore:
         hits[category] += 1
         total += weight
     if not hits:
-        return ToxicityScore(0.0, {})
+        return 0.0, {}
     words = max(len(text.split()), MIN_WORDS)
-    return ToxicityScore(round(1000 * total / words, 3), dict(sorted(hits.items())))
+    return round(1000 * total / words, 3), dict(sorted(hits.items()))
 
 
 @cache
 def _default_lexicon() -> ToxicityLexicon:
-    """The lexicon of this package, toxicity.txt."""
     file = Path(__file__).with_name("toxicity.txt")
     return _parse_lexicon(file.read_text(encoding="utf-8"))
 

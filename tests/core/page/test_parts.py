@@ -9,8 +9,8 @@ from groundup.core.page import (
     chip,
     command_box,
     details,
-    format_measurement,
     headline_figures,
+    histogram,
     side_by_side,
     table_element,
 )
@@ -83,5 +83,6 @@ def test_details_open_only_when_asked():
     assert "open" in Reading(details("More", "x", is_open=True)).tags[0][1]
 
 
-def test_a_measured_number_has_the_digits_of_its_interval():
-    assert format_measurement(0.5, "nats", 0.4, 0.6) == "0.50\u00a0nats"
+def test_a_histogram_says_in_words_where_most_are():
+    page = histogram("length", [(0, 3), (10, 6)], "documents")
+    assert "length: 9 documents, most from 10 (6)." in page and "height:50.0%" in page

@@ -1,4 +1,4 @@
-"""The report tells the run's own counts, escapes what it shows and stays small."""
+"""The report tells the counts of the complete corpus, escapes what it shows and stays small."""
 
 import json
 from collections import Counter
@@ -8,9 +8,16 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.corpus import prepare, report
+from groundup.core import Artifact
+from groundup.corpus import WithdrawConfig, prepare, report, withdraw
 from groundup.corpus.explain.reading import read_counters
-from groundup.corpus.explain.report import SourceLicence, _source_licences
+from groundup.corpus.explain.report import (
+    FunnelStage,
+    SourceLicence,
+    _funnel_table,
+    _source_licences,
+    build_funnel,
+)
 from groundup.corpus.prepare.stage import _run_summary
 from groundup.corpus.prepare.write import _count_licence
 from groundup.corpus.prepare.write import licence_counts as counted_licences
@@ -116,3 +123,59 @@ def test_files_that_are_no_documents_are_counted_apart(mixed):
 def test_examples_of_a_reason_are_of_different_documents(mixed):
     pager = next(one for one in report(mixed).reasons if one.what == "removed")
     assert pager.count == 54 and len({one.id for one in pager.examples}) == 4
+
+
+def step(name: str, came: int, left: int, characters: int, **more):
+    gone = {"record": {"x": came - left}} if came > left else {}
+    return {"name": name, "in": came, "out": left, "characters": characters, "taken": gone} | more
+
+
+def test_a_step_that_sees_a_part_takes_from_the_whole():
+    rows = build_funnel({"steps": [
+        step("00 read", 10, 8, 100, bytes=5000),
+        step("01 pages", 3, 2, 700, grew=680),
+        step("02 all", 7, 7, 770, grew=-10),
+        step("03 code", 2, 1, 5, grew=-40),
+        step("99 text", 6, 6, 730, grew=0),
+        step("engine", 1, 0, 0, grew=-30),
+    ]})  # fmt: skip
+    assert [(one.saw, one.documents, one.characters) for one in rows] == [
+        (10, 8, 100), (3, 7, 780), (7, 7, 770), (2, 6, 730), (6, 6, 730), (1, 5, 700),
+    ]  # fmt: skip
+    older = build_funnel(
+        {"steps": [step("00 read", 8, 8, 100), step("01 x", 2, 1, 9), step("02 y", 7, 7, 90)]}
+    )
+    assert [one.characters for one in older] == [100, None, 90]
+
+
+def test_a_runs_last_station_is_what_the_corpus_holds():
+    told = read_counters(corpus(derive=True))
+    splits = told["splits"].values()
+    rows = build_funnel(told)
+    assert rows[-1].derived == sum(one["derived"] for one in splits) > 0
+    assert rows[-1].documents == sum(one["documents"] for one in splits)
+    assert rows[-1].characters == sum(one["characters"] for one in splits)
+    totals = [one.documents for one in rows if not one.derived]
+    assert totals == sorted(totals, reverse=True), "a funnel only narrows"
+    (tidy,) = [one for one in rows if one.name == "01 tidy"]
+    assert (tidy.saw, tidy.dropped, tidy.slices) == (47, 1, 11)
+
+
+def test_withdrawal_is_its_last_station(tmp_path):
+    withdraw(
+        WithdrawConfig(documents=("f.txt",)), corpus(derive=True), tmp_path / "out", among=tmp_path
+    )
+    told = read_counters(Artifact.open(tmp_path / "out", "corpus"))
+    last, splits = build_funnel(told)[-1], told["splits"].values()
+    assert last.name == "withdrawn" and last.dropped >= 3 and last.derived == 0
+    assert last.documents == sum(one["documents"] for one in splits)
+    assert last.characters == sum(one["characters"] for one in splits)
+    assert {one["licence"] for one in told["sources"].values()} > set(told["licences"])
+
+
+def test_a_row_of_the_funnel_says_what_was_read_and_what_is_left():
+    html = _funnel_table(
+        (FunnelStage("00 read", 9, 1, 0, 0, 8, None, 2000), FunnelStage("01 x", 8, 4, 2, 0, 4, 7))
+    )
+    assert ">read<" in html and "9 (2.0 kB)" in html and "not counted" in html
+    assert "width:88.9%" in html and "width:44.4%" in html

@@ -61,7 +61,9 @@ def test_a_files_path_means_all_its_records_and_a_source_may_stand_before():
     assert paths(withdrawal_closure(corpus(), WithdrawConfig(documents=("notes/a.txt#5",)))) == {
         "a.txt#5"
     }
-    with pytest.raises(DataError, match="selected by documents a.tx; sources web; give ids"):
+    with pytest.raises(
+        DataError, match="selected by documents a.tx; sources web; `groundup corpus report`"
+    ):
         withdrawal_closure(made, WithdrawConfig(documents=("a.tx",), sources=("web",)))
 
 

@@ -1,16 +1,19 @@
-"""Features are stable, scores are probabilities, and the step drops by policy."""
+"""Words are those of a regular expression, scores are probabilities, the step drops by policy."""
 
 import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.corpus.quality.classifier import (
+    UNSPACED_SCRIPTS,
     ClassifierConfig,
     ClassifierStep,
     FeaturesConfig,
     TextClassifier,
+    _hash_words,
     decision_values,
     extract_features,
 )
@@ -22,6 +25,46 @@ SMALL = FeaturesConfig(bits=10)
 def classifier(seed: int = 0) -> TextClassifier:
     weights = np.random.default_rng(seed).normal(size=2**10).astype(np.float32)
     return TextClassifier(SMALL, weights, 0.1, 2.0, -0.3)
+
+
+UNSPACED_CLASS = "".join(f"{chr(a)}-{chr(b)}" for a, b in UNSPACED_SCRIPTS)
+PLAIN = regex.compile(
+    rf"[[\p{{L}}\p{{N}}\p{{M}}_]&&[\u0000-\uffff]--[[{UNSPACED_CLASS}]--\p{{Nd}}]]+|[^\s\p{{Cc}}\p{{Cf}}\p{{Cs}}]",
+    regex.V1,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(max_codepoint=0x5000, categories=("L", "Nd", "P", "Zs", "S", "M"))))
+def test_words_are_those_of_the_pattern(text):
+    plain = [regex.sub(r"\p{Nd}", "0", word) for word in PLAIN.findall(text.lower())]
+    found = _hash_words(text).tolist()
+    assert [found.index(one) for one in found] == [plain.index(one) for one in plain]
+
+
+def test_case_and_digits_are_folded_and_order_is_kept():
+    found = _hash_words("Year 2024: THE year 1999").tolist()
+    assert found[0] == found[4] and found[1] == found[5] and len(set(found)) == 4
+    assert _hash_words("ab")[0] != _hash_words("ba")[0] and len(_hash_words("中文")) == 2
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\0\0", "\ud800", "\u200b"])
+def test_what_has_no_words(text):
+    assert len(_hash_words(text)) == 0
+
+
+def test_words_have_hashes_of_their_own():
+    text = " ".join(f"{chr(97 + a)}{chr(97 + b)}{chr(97 + c)}" for a in range(26)
+                    for b in range(26) for c in range(26))  # fmt: skip
+    assert len(set(_hash_words(text).tolist())) == 26**3
+
+
+def test_runs_of_characters_are_equal_where_the_characters_are():
+    def runs(text: str, order: int) -> list[int]:
+        config = FeaturesConfig(bits=26, word_orders=(), character_orders=(order,))
+        return extract_features([text], config).columns.tolist()
+
+    assert len(runs("abcab", 2)) == 3 and runs("ab", 3) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,6 +129,11 @@ def test_the_step_scores_and_drops_by_policy(tmp_path):
     assert high.reason == "classifier: toxic high"
     with pytest.raises(ConfigError, match="not the model"):
         ClassifierStep(ClassifierConfig(model=tmp_path, sha256="00"))
+
+
+def test_five_megabytes_on_a_line():
+    assert len(_hash_words("a" * 5_000_000)) == 1
+    assert len(_hash_words("<" * 1_000_000)) == 1_000_000
 
 
 @pytest.mark.parametrize("hostile", ["a" * 5_000_000, "<" * 10**6, "\0\ud800" * 10**5])

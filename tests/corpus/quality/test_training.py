@@ -8,6 +8,7 @@ import pytest
 from groundup.core import DataError
 from groundup.corpus.quality.classifier import (
     FeaturesConfig,
+    SparseFeatures,
     TextClassifier,
     decision_values,
     extract_features,
@@ -17,8 +18,7 @@ from groundup.corpus.quality.training import (
     LabelledText,
     _auc,
     _calibration_error,
-    _fit_lbfgs,
-    _platt_scaling,
+    _fit,
     _split_of_group,
     _threshold_metrics,
     _train_classifier,
@@ -45,7 +45,9 @@ def test_the_gradient_is_zero_where_training_ends():
     some = texts(60)
     labels = np.array([one.is_positive for one in some])
     rows = extract_features([one.text for one in some], CONFIG.features)
-    weights, bias = _fit_lbfgs(rows, labels, CONFIG)
+    split = {"train": rows, "calibrate": rows}
+    raw = _fit(split, {"train": labels, "calibrate": labels}, CONFIG)[1]
+    weights, bias = raw.weights, raw.bias
 
     def loss(w: np.ndarray, b: float) -> float:
         signs = np.where(labels, 1, -1)
@@ -61,21 +63,21 @@ def test_the_gradient_is_zero_where_training_ends():
 
 def test_groups_are_never_divided_and_the_report_is_of_unseen_ones(tmp_path):
     some = texts(800)
-    found = _train_classifier(some, CONFIG)
-    assert sum(found.report["texts"].values()) == 800
-    assert sum(found.report["groups"].values()) == 200
-    assert found.report["auc"]["estimate"] > 0.97
-    assert found.report["auc"]["low"] < found.report["auc"]["estimate"]
-    assert found.report["calibration_error"] < 0.1
-    again = _train_classifier(some, CONFIG)
-    np.testing.assert_array_equal(again.classifier.weights, found.classifier.weights)
+    classifier, report = _train_classifier(some, CONFIG)
+    assert sum(report["texts"].values()) == 800
+    assert sum(report["groups"].values()) == 200
+    assert report["auc"]["estimate"] > 0.97
+    assert report["auc"]["low"] < report["auc"]["estimate"]
+    assert report["calibration_error"] < 0.1
+    again = _train_classifier(some, CONFIG)[0]
+    np.testing.assert_array_equal(again.weights, classifier.weights)
     assert _split_of_group("document 1", CONFIG) == _split_of_group("document 1", CONFIG)
 
 
 def test_labels_without_meaning_are_reported_as_that():
     rng = np.random.default_rng(1)
     some = [one._replace(is_positive=bool(rng.integers(2))) for one in texts(800, noise=0.5)]
-    area = _train_classifier(some, CONFIG).report["auc"]
+    area = _train_classifier(some, CONFIG)[1]["auc"]
     assert area["low"] < 0.5 < area["high"] or abs(area["estimate"] - 0.5) < 0.1
 
 
@@ -83,26 +85,27 @@ def test_area_is_the_share_of_pairs_in_order():
     rng = np.random.default_rng(0)
     scores, labels = rng.integers(0, 6, 60) / 6, rng.random(60) < 0.4
     pairs = [(a > b) + (a == b) / 2 for a in scores[labels] for b in scores[~labels]]
-    assert _auc(scores, labels).estimate == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert _auc(scores, labels)["estimate"] == pytest.approx(np.mean(pairs), abs=1e-5)
 
 
 def test_thresholds_count_what_is_kept():
     scores = np.array([0.9, 0.8, 0.7, 0.2])
-    labels = np.array([True, False, True, True])
-    (row,) = _threshold_metrics(scores, labels, cuts=(0.5,))
-    assert (row.precision, row.recall, row.false_alarms) == (0.6667, 0.6667, 1.0)
-    assert row.precision_low < row.precision < row.precision_high
+    row = _threshold_metrics(scores, np.array([True, False, True, True]), 0.5)
+    assert (row["precision"], row["recall"], row["false_alarms"]) == (0.6667, 0.6667, 1.0)
+    assert row["precision_low"] < row["precision"] < row["precision_high"]
 
 
 def test_calibration_recovers_known_odds():
     rng = np.random.default_rng(0)
-    margin = rng.normal(size=20_000)
-    labels = rng.random(20_000) < 1 / (1 + np.exp(-(3 * margin - 1)))
-    slope, offset = _platt_scaling(margin, labels)
-    assert slope == pytest.approx(3, abs=0.15) and offset == pytest.approx(-1, abs=0.1)
-    stated = 1 / (1 + np.exp(-(slope * margin + offset)))
-    assert _calibration_error(stated, labels) < 0.02
-    assert np.isfinite(_platt_scaling(np.array([-1.0, 1.0]), np.array([False, True]))).all()
+    values = rng.normal(size=20_000).astype(np.float32)
+    labels = rng.random(20_000) < 1 / (1 + np.exp(-(3 * values - 1)))
+    rows = SparseFeatures(np.zeros(20_000, np.int64), values, np.ones(20_000, np.int64))
+    # Trained on half the slope, so that calibration has to double it.
+    features = {"train": rows._replace(values=2 * values), "calibrate": rows}
+    fitted, raw = _fit(features, {"train": labels, "calibrate": labels}, CONFIG)
+    assert fitted.scale * raw.weights[0] == pytest.approx(3, abs=0.15)
+    assert _calibration_error(fitted.predict_proba(rows), labels) < 0.02
+    assert _calibration_error(raw.predict_proba(rows), labels) > 0.05
 
 
 def test_folders_become_a_classifier_with_its_report(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from groundup.corpus.questions.blocks import (
-    INTRODUCES_EXAMPLE,
+    PATTERNS,
     is_preformatted_block,
     is_prose_block,
     match_signature,
@@ -81,6 +81,6 @@ def test_code_of_a_page_is_told_by_its_line_ends():
 
 def test_lines_before_examples_are_told_from_those_before_entries():
     for line in ("Example:", "For example, the following does it:", "Register it directly:"):
-        assert INTRODUCES_EXAMPLE.match(line)
+        assert PATTERNS["introduces_example"].match(line)
     for line in ("The module defines the following functions:", "These are allowed:", "Text."):
-        assert not INTRODUCES_EXAMPLE.match(line)
+        assert not PATTERNS["introduces_example"].match(line)

@@ -1,5 +1,9 @@
-from groundup.corpus.questions.definitions import python_entries
-from groundup.documents import read_bytes
+from groundup.corpus.questions.definitions import (
+    documented_functions,
+    python_entries,
+    titled_sections,
+)
+from groundup.documents import SourceMap, make_document, read_bytes
 
 from .pages import MODULE
 
@@ -36,3 +40,69 @@ def test_a_definition_on_one_line_and_an_empty_section_are_read():
     _, entries = found('def f(a, b=":"): "Do it."\n')
     assert entries["", "dates.f"].head.text == 'f(a, b=":")'
     assert list(found('def f():\n    """Do it.\n\n    Args:\n    """\n')[1]) == [("", "dates.f")]
+
+
+STORE = '''"""Read and write settings.
+
+More about it.
+"""
+
+def load(path):
+    """Read a file.
+
+    Raises OSError.
+    """
+    return open(path).read()
+
+
+class Store:
+    """Keep settings."""
+
+    @property
+    def size(self):
+        """Number of settings."""
+        return 0
+
+    def _hidden(self):
+        return 1
+'''
+
+
+def library_document(text: str, path: str = "lib/store/__init__.py", kind: str = "python"):
+    return make_document(text.encode(), path, kind, SourceMap.identity(text))
+
+
+def test_code_never_holds_its_own_docstring():
+    found = list(documented_functions(library_document(STORE)))
+    assert [f.name for f in found] == ["store.load", "store.Store", "store.Store.size"]
+    load, store, size = found
+    assert load.code == "def load(path):\n    return open(path).read()"
+    assert size.code == "@property\ndef size(self):\n    return 0"
+    assert load.docstring not in load.code and "Keep settings" not in store.code
+    assert load.summary == "Read a file." and store.kind == "class"
+
+
+def test_what_does_not_parse_offers_nothing():
+    assert list(documented_functions(library_document("def broken(:\n"))) == []
+    assert list(titled_sections(library_document("def broken(:\n"))) == []
+
+
+def test_private_is_any_part_that_begins_with_an_underscore():
+    text = 'def _inner():\n    """Do it."""\n    return 1\n'
+    assert not next(documented_functions(library_document(text))).is_public
+    assert not next(
+        documented_functions(library_document(text.replace("_inner", "f"), "lib/_store.py"))
+    ).is_public
+
+
+def test_sections_are_titles_with_what_stands_under_them():
+    text = "Names\n*****\n\nA name\nis bound.\n\n   x = 1\n\nMore\n====\n\nThe rest.\n"
+    first, second = titled_sections(library_document(text, "topics/names.txt", "text"))
+    assert first == ("topics.names", "Names", ("A name is bound.", "   x = 1"))
+    assert second.title == "More" and second.paragraphs == ("The rest.",)
+
+
+def test_a_python_file_is_a_section_of_its_own():
+    (section,) = titled_sections(library_document(STORE))
+    assert section.title == "the module store"
+    assert section.paragraphs[0] == "Read and write settings."

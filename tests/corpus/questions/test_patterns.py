@@ -1,8 +1,19 @@
 """The words of documentation, each with what they give and what they must not."""
 
+from pathlib import Path
+
 import pytest
 
-from groundup.corpus.questions import patterns
+from groundup.corpus.questions import rules
+from groundup.corpus.questions.blocks import (
+    ALTERNATIVES,
+    PATTERNS,
+    TABLES,
+    WORDS,
+    is_action,
+    is_verb,
+)
+from groundup.corpus.questions.rules import LIMITS
 
 
 def value(wanted, text, name="value"):
@@ -23,7 +34,7 @@ def value(wanted, text, name="value"):
     ],
 )
 def test_defaults(text, expected):
-    assert value(patterns.DEFAULT, text) == expected
+    assert value(ALTERNATIVES["default"], text) == expected
 
 
 @pytest.mark.parametrize(
@@ -37,7 +48,7 @@ def test_defaults(text, expected):
     ],
 )
 def test_values(text, expected):
-    assert value(patterns.VALUES, text) == expected
+    assert value(ALTERNATIVES["values"], text) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,15 +62,17 @@ def test_values(text, expected):
     ],
 )
 def test_limits(bound, text, expected):
-    assert value([patterns.LIMITS[bound]], text) == expected
+    assert value([LIMITS[bound]], text) == expected
 
 
 def test_conditions_need_a_subject_and_a_clause():
-    assert value([patterns.HAPPENS], "If dst exists, it is replaced.") == "it is replaced"
+    assert value([PATTERNS["happens"]], "If dst exists, it is replaced.") == "it is replaced"
     for text in ("If omitted, all are shown.", "If set, x is y.", "If x is y, see the manual.",
                  "When used with x, y is z."):  # fmt: skip
-        assert value([patterns.HAPPENS], text) is None
-    assert value([patterns.HAPPENS], "When the queue is full, the call waits.") == "the call waits"
+        assert value([PATTERNS["happens"]], text) is None
+    assert (
+        value([PATTERNS["happens"]], "When the queue is full, the call waits.") == "the call waits"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,17 +81,18 @@ def test_conditions_need_a_subject_and_a_clause():
      "when a tool was originally written", "if the second pattern matches"],
 )  # fmt: skip
 def test_conditions_that_lean_on_other_text_or_tell_history_are_unsure(condition):
-    assert patterns.UNSURE.search(condition)
+    assert PATTERNS["unsure"].search(condition)
 
 
 def test_conditions_without_a_noun_or_a_verb_are_none():
     assert (
-        value([patterns.HAPPENS], "If False (the default), the missing ones are removed.") is None
+        value([PATTERNS["happens"]], "If False (the default), the missing ones are removed.")
+        is None
     )
     for text in ("if array_like", "if an integer or array", "if a list of strings"):
-        assert not patterns.CLAUSE.match(text)
+        assert not PATTERNS["clause"].match(text)
     for text in ("if bulk=False", "when the queue is full", "if the sequence ends with a 0"):
-        assert patterns.CLAUSE.match(text) and not patterns.UNSURE.search(text)
+        assert PATTERNS["clause"].match(text) and not PATTERNS["unsure"].search(text)
 
 
 def test_what_to_do_for_something_outside_leans():
@@ -86,8 +100,8 @@ def test_what_to_do_for_something_outside_leans():
         "tell the tool which one to use",
         "prevent the exception and keep the old behavior",
     ):
-        assert patterns.LEANS.search(text)
-    assert not patterns.LEANS.search("use one of the files of the tool")
+        assert PATTERNS["leans"].search(text)
+    assert not PATTERNS["leans"].search("use one of the files of the tool")
 
 
 @pytest.mark.parametrize(
@@ -99,13 +113,28 @@ def test_what_to_do_for_something_outside_leans():
     ],
 )
 def test_versions_are_named_by_the_word_or_the_product(text, version):
-    assert value([patterns.ADDED], text, "version") == version and patterns.NOTE.match(text)
-    assert patterns.CHANGED.match("Changed in Django 4.1: The setting was added.")
-    assert not patterns.NOTE.match("New in the list of the tools 4")
+    assert value([PATTERNS["added"]], text, "version") == version and PATTERNS["note"].match(text)
+    assert PATTERNS["changed"].match("Changed in Django 4.1: The setting was added.")
+    assert not PATTERNS["note"].match("New in the list of the tools 4")
 
 
-def test_every_entry_of_the_file_is_a_constant():
-    named = {name.lower() for name in vars(patterns) if name.isupper()}
-    assert named == {*patterns.TABLES.data["patterns"], "tables", "limits"}
-    written = str(patterns.TABLES.data)
-    assert all(f"<{name}>" in written for name in patterns.TABLES.fragments)
+def test_every_fragment_of_the_file_is_used_and_every_pattern():
+    written = str(TABLES.data)
+    assert all(f"<{name}>" in written for name in TABLES.fragments)
+    code = "".join(path.read_text() for path in Path(rules.__file__).parent.glob("*.py"))
+    for name in (*PATTERNS, *ALTERNATIVES, *WORDS):
+        assert f'["{name}"]' in code, name
+
+
+def test_verbs_are_known_in_both_forms():
+    assert all(is_verb(word) for word in ("copy", "Copies", "passes", "Sets", "tries"))
+    assert not any(is_verb(word) for word in ("Maximum", "the", "similar", "", "Class"))
+
+
+def test_the_list_holds_words_alone_in_order():
+    assert all(word.isalpha() and word.islower() for word in WORDS["verbs"])
+
+
+def test_a_noun_that_looks_like_a_verb_is_no_deed():
+    assert not is_action("Lookup registration can also be done by a decorator.")
+    assert is_action("Check whether it is done.") and is_action("Checks if it can be done.")

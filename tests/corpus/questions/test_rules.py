@@ -2,16 +2,14 @@
 
 import pytest
 
-from groundup.corpus.questions.candidates import _document_entries
+from groundup.corpus.questions.definitions import document_entries
 from groundup.corpus.questions.rules import (
     FINDERS,
-    HELD_OUT_RULE,
     PHRASINGS,
     RULES,
     _is_nominal,
     _is_topic,
     entry_names,
-    training_rules,
 )
 from groundup.documents import read_bytes
 
@@ -26,7 +24,7 @@ def said(rule):
     return [
         (entry.owner or entry.name, found.answer.text)
         for path, text in PAGES.items()
-        for entry in _document_entries(read_bytes(text.encode(), path))
+        for entry in document_entries(read_bytes(text.encode(), path))
         for found in find(entry)
     ]
 
@@ -95,19 +93,12 @@ def test_deprecated_names_are_replaced():
         b"m.new() instead.</p><p>m.other(a)</p><p>Do another.</p>"  # fmt: skip
     found = [
         one.answer.text
-        for entry in _document_entries(read_bytes(page, "m.html"))
+        for entry in document_entries(read_bytes(page, "m.html"))
         for rule in RULES
         if rule.name == "replacement"
         for one in rule.find(entry)
     ]
     assert found == ["m.new()"]
-
-
-def test_every_rule_is_planted_and_one_is_held_out_of_training():
-    names = [rule.name for rule in RULES]
-    assert set(names) == {*EXPECTED, "section"} and len(set(names)) == len(names)
-    assert HELD_OUT_RULE not in {rule.name for rule in training_rules()}
-    assert len(training_rules()) == len(RULES) - 1
 
 
 def test_every_rule_has_phrasings_and_the_reverse():
@@ -125,7 +116,7 @@ def test_phrasings_find_all_their_parts():
         "what": "",
     }
     for path, text in PAGES.items():
-        for entry in _document_entries(read_bytes(text.encode(), path)):
+        for entry in document_entries(read_bytes(text.encode(), path)):
             for rule in RULES:
                 for phrasing in rule.phrasings:
                     assert "{" not in phrasing.format_map(entry_names(entry) | parts)
@@ -148,7 +139,7 @@ def test_what_an_outside_reader_found_wrong_is_not_asked():
         "To enable the feature, set the flag of the engine to true.\n\n"
         "This can be achieved by wrapping pool.acquire():\n\n    import driver\n"
     )
-    read = list(_document_entries(read_bytes(page.encode(), "changes.rst")))
+    read = list(document_entries(read_bytes(page.encode(), "changes.rst")))
     assert sum(len(entry.body) for entry in read) >= 5
     assert not [(rule.name, one.answer.text) for entry in read for rule in RULES
                 for one in rule.find(entry)]  # fmt: skip

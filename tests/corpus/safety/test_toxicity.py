@@ -14,7 +14,7 @@ from groundup.documents import Record
 
 
 def score(text: str) -> float:
-    return _score_toxicity(text, _default_lexicon()).score
+    return _score_toxicity(text, _default_lexicon())[0]
 
 
 def test_meant_counts_more_than_said_and_said_more_than_mentioned():
@@ -71,4 +71,4 @@ def test_every_entry_of_the_lexicon_is_found():
     "hostile", ["a" * 10**6, "fuck" * 250_000, "<" * 10**6, "\0\ud800 " * 10**5]
 )
 def test_hostile_text_is_linear(hostile):
-    assert _score_toxicity(hostile, _parse_lexicon("[a 1]\nfuck*\nson of a bitch")).score == 0
+    assert _score_toxicity(hostile, _parse_lexicon("[a 1]\nfuck*\nson of a bitch"))[0] == 0
