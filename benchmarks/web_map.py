@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from groundup.documents import Record, SourceMap  # noqa: E402
-from groundup.documents.web.main_text import MainText, MainTextConfig, _decode_page  # noqa: E402
+from groundup.documents import Record, SourceMap, decode  # noqa: E402
+from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from web_pages import all_pages  # noqa: E402
 
 TAG = re.compile(r"<!--.*?-->|<(?:\"[^\"]*\"|'[^']*'|[^>\"'])*>", re.DOTALL)
@@ -74,7 +74,7 @@ def main() -> None:
         seconds += time.process_time() - start
         pages += 1
         if ruling.extracted:
-            found = judge(ruling.extracted.map, data, _decode_page(data).charset)
+            found = judge(ruling.extracted.map, data, decode(data, kind="html").charset)
             lines += int(ruling.metadata.get("lines_without_place", 0))
             total += found
             packages.setdefault(package, Counter()).update(found)

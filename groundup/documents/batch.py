@@ -143,7 +143,6 @@ def _check_result(result: Any) -> StepResult:
 
 
 def _removals_of(step: str, record: Record, result: StepResult) -> Iterator[Removal]:
-    """Yield the log entries for a step's result."""
     origin = (record.id, record.source, record.path, step)
     if result.reason:
         text = record.text or record.data[:EXCERPT_CHARACTERS].decode("utf-8", "replace")

@@ -252,7 +252,7 @@ def slice_segments(map: SourceMap, start: int, end: int, at: int) -> Iterator[Se
 
 def _edited_spans(spans: Iterable[TextSpan], edits: Sequence[TextEdit]) -> tuple[TextSpan, ...]:
     """The spans after the edits, without those whose text was removed."""
-    moved, shift = [], OffsetShift(edits)
+    moved, shift = [], _OffsetShift(edits)
     for span in spans:
         start, end = shift.shift_start(span.start), shift.shift_end(span.end)
         if start < end or span.start == span.end:
@@ -260,7 +260,7 @@ def _edited_spans(spans: Iterable[TextSpan], edits: Sequence[TextEdit]) -> tuple
     return tuple(moved)
 
 
-class OffsetShift:
+class _OffsetShift:
     """Maps offsets of the text before the edits to the text after them."""
 
     def __init__(self, edits: Sequence[TextEdit]) -> None:
@@ -279,7 +279,6 @@ class OffsetShift:
         return self.shift_offset(character, is_end=True)
 
     def shift_offset(self, character: int, is_end: bool) -> int:
-        """New offset of a span's start or end."""
         before = (bisect_left if is_end else bisect_right)(self.starts, character)
         if before == 0:
             return character

@@ -1,8 +1,16 @@
-"""The steps of this room, by their names in pipelines.
+"""The steps of this room, by their names in pipelines, and how they read their pattern files.
 
 A step is a class whose only argument is its configuration. Its module is imported when a pipeline
-names it, so that unused steps cost no time and no installation.
+names it, so that unused steps cost no time and no installation. A pattern file is TOML: lists of
+words and regular expressions that are data. In a string, `{NAME}` is replaced by the string NAME of
+the file's table `fragments`; names are capitals, so repetitions such as `{1,40}` are not affected.
 """
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 STEPS: dict[str, str] = {
     "articles.latex": "groundup.documents.articles.latex:LatexStep",
@@ -28,7 +36,7 @@ STEPS: dict[str, str] = {
     "conversations.mail": "groundup.documents.conversations.mail:MailStep",
     "conversations.quality": "groundup.documents.conversations.quality:ConversationQuality",
     "conversations.turns": "groundup.documents.conversations.turns:TurnOrder",
-    "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
+    "documents.read": "groundup.documents.readers.files:ReadMarkup",
     "web.lines": "groundup.documents.web.lines:LineFilter",
     "web.main_text": "groundup.documents.web.main_text:MainText",
     "web.urls": "groundup.documents.web.urls:UrlFilter",
@@ -48,3 +56,26 @@ REMOVED: dict[str, str] = {
     "web.spam": "use `quality.classifier`, or `quality.gopher_repetition` for repeated phrases.",
 }
 """Steps that earlier versions had: what to use instead."""
+
+_FRAGMENT = re.compile(r"\{([A-Z][A-Z_]+)\}")
+
+
+def read_patterns(path: Path) -> dict[str, Any]:
+    """The tables of a pattern file, its fragments replaced."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return expand(tables, tables.get("fragments", {}))
+
+
+def expand(value: Any, fragments: Mapping[str, str]) -> Any:
+    """Replace the fragments in all strings of a value; a fragment without a definition stays.
+
+    >>> expand({"lines": ["{NICK} left"]}, {"NICK": "[a-z]{1,9}"})
+    {'lines': ['[a-z]{1,9} left']}
+    """
+    if isinstance(value, str):
+        return _FRAGMENT.sub(lambda found: fragments.get(found[1], found[0]), value)
+    if isinstance(value, list):
+        return [expand(item, fragments) for item in value]
+    if isinstance(value, dict):
+        return {key: expand(item, fragments) for key, item in value.items()}
+    return value

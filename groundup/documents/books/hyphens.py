@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
+from ..steps import read_patterns
 from .words import BookVocabulary, count_vocabulary, english_words, is_english_word
 
 LINE_END_HYPHEN = re.compile(

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
+from ..steps import read_patterns
 from .pages import BookLine, parse_roman, split_into_lines
 from .paragraphs import split_into_blocks
 

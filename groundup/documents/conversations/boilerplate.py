@@ -14,8 +14,8 @@ from typing import Literal
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
 from ..record import Record, StepResult, TextEdit
+from ..steps import read_patterns
 from .turns import ConversationTurn, find_turns, turn_text
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")

@@ -8,7 +8,7 @@ dash-escaping), the development mails of benchmarks/conversations.py.
 import re
 from pathlib import Path
 
-from ..patterns import read_patterns
+from ..steps import read_patterns
 
 LONG_LINE = 400
 """Characters of a line that are examined."""

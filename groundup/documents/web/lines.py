@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
 from ..record import PASS, Record, StepResult, TextEdit, TextSpan
+from ..steps import read_patterns
 
 INLINE_MARKS = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"

@@ -8,7 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from ...patterns import expand, read_patterns
+from ...steps import expand, read_patterns
 
 
 def _with_optional_vowels(name: str) -> str:
