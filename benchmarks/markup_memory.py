@@ -17,8 +17,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from groundup.documents import Record, SourceMap, apply_result  # noqa: E402
-from groundup.documents.articles.latex import LatexStep  # noqa: E402
-from groundup.documents.articles.latex_walk import LatexConfig  # noqa: E402
+from groundup.documents.articles.latex import (
+    LatexConfig,  # noqa: E402
+    LatexStep,  # noqa: E402
+)
 from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig  # noqa: E402
 
 STEPS = {"latex": LatexStep(LatexConfig()), "html": ReadMarkup(ReadMarkupConfig())}

@@ -16,7 +16,7 @@ STEPS: dict[str, str] = {
     "articles.latex": "groundup.documents.articles.latex:LatexStep",
     "articles.manual": "groundup.documents.articles.manual:Manual",
     "articles.parts": "groundup.documents.articles.parts:ArticleParts",
-    "articles.xml": "groundup.documents.articles.markup:ArticleXml",
+    "articles.xml": "groundup.documents.articles.xml:ArticleXml",
     "books.chapters": "groundup.documents.books.chapters:Chapters",
     "books.footnotes": "groundup.documents.books.footnotes:Footnotes",
     "books.heads": "groundup.documents.books.heads:Heads",
