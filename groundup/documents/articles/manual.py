@@ -91,7 +91,7 @@ class Manual:
             spans.append(TextSpan("table", start, end))
             if not self.config.tables and not any(m.start <= start < m.end for m in moved):
                 moved.append(MarkedSlice("tables", start, end, "table"))
-        title = {name: _plain_text(page[name]) for name in ("title", "section", "date")}
+        title = {name: read_html(page[name]).map.text for name in ("title", "section", "date")}
         return StepResult(
             edits=tuple(metadata_edits(text, moved)),
             metadata={name: value for name, value in title.items() if value},
@@ -107,10 +107,6 @@ class Manual:
             for top, end in zip(tops, ends, strict=True)
             if " ".join(text[top.start : top.end].split()).upper() in self.asides
         ]
-
-
-def _plain_text(html: bytes) -> str:
-    return read_html(html).map.text
 
 
 def _heading_spans(markup: Markup) -> list[TextSpan]:

@@ -224,8 +224,9 @@ def _split_article_paragraphs(text: str) -> Iterator[_ArticleParagraph]:
     for match in PARAGRAPH.finditer(text):
         lines = match[0].split("\n")
         heads = [
-            n for n, line in enumerate(lines[:-1]) if _is_references_heading(line, lines[n + 1])
-        ]
+            n for n, line in enumerate(lines[:-1])
+            if len(line) <= 60 and REFERENCES.fullmatch(line) and ENTRY.match(lines[n + 1])
+        ]  # fmt: skip
         starts = {0}
         if heads:
             starts |= {heads[-1], heads[-1] + 1, *_entry_starts(lines, heads[-1] + 1)}
@@ -234,10 +235,6 @@ def _split_article_paragraphs(text: str) -> Iterator[_ArticleParagraph]:
             part = "\n".join(lines[first:stop])
             yield _ArticleParagraph(at, at + len(part), part)
             at, first = at + len(part) + 1, stop
-
-
-def _is_references_heading(line: str, following: str) -> bool:
-    return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(following))
 
 
 def _entry_starts(lines: list[str], first: int) -> Iterator[int]:

@@ -108,7 +108,7 @@ def _iterate_members(
         )
         return
     buffered = io.BufferedReader(limited, CHUNK_BYTES)
-    if _is_tar(buffered):  # arXiv names compressed tars .gz
+    if buffered.peek(512)[257:262] == b"ustar":  # arXiv names compressed tars .gz
         yield from _iterate_tar(limited, buffered, input_split.path, config)
         return
     inner = PurePosixPath(input_split.path).stem
@@ -125,11 +125,6 @@ def _iterate_members(
         yield _ArchiveMember(inner + ".tex", data)  # arXiv's single files have no suffix
     else:
         yield _ArchiveMember(inner, data)
-
-
-def _is_tar(file: io.BufferedReader) -> bool:
-    """Whether a stream begins like a tar; consumes nothing."""
-    return file.peek(512)[257:262] == b"ustar"
 
 
 def open_decompressed(raw: IO[bytes], path: str) -> Any:

@@ -136,8 +136,11 @@ def _open_book(
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in checked_entries(archive, config)}
-            if "META-INF/encryption.xml" in entries and _has_drm(archive):
-                raise Refused("encrypted", "its chapters are under digital rights management")
+            if "META-INF/encryption.xml" in entries:
+                with archive.open("META-INF/encryption.xml") as file:
+                    encryption = file.read(MAX_PACKAGE_BYTES)
+                if b"html" in encryption.lower():  # not only fonts
+                    raise Refused("encrypted", "its chapters are under digital rights management")
             package_file = _package_path(
                 _read_member(archive, entries, "META-INF/container.xml", config)
             )
@@ -149,12 +152,6 @@ def _open_book(
     if not chapters:
         raise Refused("no chapters", "its spine is empty")
     return _package_metadata(package), chapters
-
-
-def _has_drm(archive: zipfile.ZipFile) -> bool:
-    with archive.open("META-INF/encryption.xml") as file:
-        encryption = file.read(MAX_PACKAGE_BYTES)
-    return b"html" in encryption.lower()
 
 
 def _read_chapter(

@@ -76,7 +76,9 @@ class Mail(FileReader):
         """Byte ranges of an mbox; a file with one message is one split, and others are none."""
         if _is_mbox(file_split.path):
             return self.split_unless_packed(file_split)
-        is_message = _is_single_message(file_split.path) or Path(root).is_file()
+        folder = PurePosixPath(file_split.path).parent.name  # cur and new are a Maildir's
+        is_message = suffix_of(file_split.path) == ".eml" or folder in ("cur", "new")
+        is_message = is_message or Path(root).is_file()
         return [file_split] if is_message else []
 
     def records(
@@ -134,11 +136,6 @@ class _MessageBody(NamedTuple):
 
 def _is_mbox(path: str) -> bool:
     return path.lower().endswith(MBOX_SUFFIXES)
-
-
-def _is_single_message(path: str) -> bool:
-    """Whether a file is a single message: .eml, or in the folders of a Maildir."""
-    return suffix_of(path) == ".eml" or PurePosixPath(path).parent.name in ("cur", "new")
 
 
 def _iterate_mbox(file: Any, input_split: InputSplit, max_bytes: int) -> Iterator[_StoredMessage]:
