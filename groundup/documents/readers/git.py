@@ -32,6 +32,7 @@ from .reader import (
 )
 
 SAFE_ENVIRONMENT = {
+    "PATH": os.environ.get("PATH", os.defpath),
     "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_ATTR_NOSYSTEM": "1",
@@ -170,7 +171,7 @@ class _ObjectReader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", os.defpath)} | SAFE_ENVIRONMENT,
+            env=SAFE_ENVIRONMENT,
             cwd="/",
         )
 
@@ -270,9 +271,10 @@ def _git_command(where: Path, *words: str) -> list[str]:
 def _run_git(where: Path, *words: str) -> bytes:
     """Output of a git command, up to MOST_BYTES; Refused if it fails."""
     limits = ProgramLimits(TIMEOUT_SECONDS, MOST_BYTES)
-    environment = {"PATH": os.environ.get("PATH", os.defpath)} | SAFE_ENVIRONMENT
     try:
-        output, error = run_program(_git_command(where, *words), limits, environment=environment)
+        output, error = run_program(
+            _git_command(where, *words), limits, environment=SAFE_ENVIRONMENT
+        )
     except FileNotFoundError:
         raise DataError("The reader git needs the program git; install it.") from None
     if error:
