@@ -60,10 +60,10 @@ KIND_BY_SUFFIX: dict[str, str] = {
     }.items()
     for ending in endings.split()
 }
-DOCUMENT_KIND_BY_SUFFIX: dict[str, DocumentKind] = {"": "text"} | {
-    suffix: "text" if kind == "rst" else kind
+DOCUMENT_KIND_BY_SUFFIX: dict[str, DocumentKind] = {"": "text", ".rst": "text"} | {
+    suffix: kind
     for suffix, kind in KIND_BY_SUFFIX.items()
-    if kind in ("text", "markdown", "rst", "html", "python")
+    if kind in ("text", "markdown", "html", "python")
 }  # pyright: ignore[reportAssignmentType]
 """The kinds of `read_folder`: those whose text is the file, and HTML."""
 CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
