@@ -194,7 +194,7 @@ def plain_git(root: Path) -> int:
 
 
 def make_pdf(root: Path, megabytes: float) -> float:
-    from tests.documents.readers.test_pdf import make
+    from tests.documents.readers.test_books import pdf as make
 
     size = 0
     for number, text in enumerate(texts(megabytes / 20)):

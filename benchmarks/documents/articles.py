@@ -1,21 +1,19 @@
 """Articles, measured: parts found in real LaTeX and JATS, and the text kept beside other readers.
 
     python -m benchmarks.documents.articles latex TEXLIVE_DOC [--half development|final] [--show]
-    python -m benchmarks.documents.articles manual /usr/share/man [--count 300]
     python -m benchmarks.documents.articles jats FOLDER [--half …]     with and without its markup
     python -m benchmarks.documents.articles speed TEXLIVE_DOC /usr/share/man FOLDER
 
 TEXLIVE_DOC is /usr/share/doc/texlive-doc of Debian 13's texlive-publishers-doc,
 -humanities-doc and -science-doc, unpacked with gunzip; FOLDER holds the 122 papers (CC BY) of
-github.com/PLOS/allofplos; pandoc and mandoc are Debian's. LaTeX files were marked by hand
-(articles_marks.txt), XML is judged by its own tags, read with lxml. Seeds are fixed; odd files are
+github.com/PLOS/allofplos; pandoc is Debian's. LaTeX files were marked by hand
+(articles_marks.txt), XML is judged by its own tags, read with lxml.  odd files are
 the final half.
 """
 
 import argparse
 import gzip
 import json
-import random
 import re
 import subprocess
 import time
@@ -23,15 +21,13 @@ from collections import Counter
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap, StepResult, apply_result
-from groundup.documents.articles.latex import LatexStep
-from groundup.documents.articles.latex_walk import LatexConfig
+from groundup.documents.articles.latex import LatexConfig, LatexStep
 from groundup.documents.articles.manual import Manual, ManualConfig
-from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
 from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
+from groundup.documents.articles.xml import ArticleXml, ArticleXmlConfig
 
 MARKS = Path(__file__).with_name("articles_marks.txt")
 WORDS = re.compile(r"\w+")
-SEED = 20261126
 
 
 def words(text: str) -> list[str]:
@@ -159,30 +155,6 @@ def mean(scores: list[tuple[float, float, float]]) -> dict[str, float]:
     return {**found, "f1_5th_percentile": round(low, 4), "documents": len(scores)}
 
 
-def manual(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
-    """Words of manual pages beside mandoc's and man's."""
-    paths = sorted(path for path in root.glob("man[1-8]/*.gz") if not path.is_symlink())
-    random.Random(SEED).shuffle(paths)
-    scores, dropped = [], Counter[str]()
-    for path in halves(paths[: 2 * count], half):
-        record = record_of(path, "manual")
-        ruling = Manual(ManualConfig(tables=True))(record)
-        if ruling.extracted is None:
-            dropped[ruling.reason] += 1
-            continue
-        theirs = run(["mandoc", "-Tutf8", "-O", "width=200"], record.data)
-        body = "\n".join(theirs.strip().splitlines()[1:-1])  # without page head and foot
-        scores.append((overlap(ruling.extracted.map.text, body), path.name))
-    if show:
-        worst = sorted(scores, key=lambda one: one[0][2])[:12]
-        print(*[f"{a:.3f} {b:.3f} {c:.3f} {name}" for (a, b, c), name in worst], sep="\n")
-    return {
-        "half": half,
-        "words beside mandoc": mean([one for one, _ in scores]),
-        "dropped": dropped,
-    }
-
-
 def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
     """Parts by the file's own tags; then the parts that are found in pandoc's plain text."""
     from lxml import etree
@@ -304,7 +276,7 @@ def speed(texlive: Path, man: Path, papers: Path) -> dict[str, str]:
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("latex", "manual", "jats", "speed"))
+    parser.add_argument("what", choices=("latex", "jats", "speed"))
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--half", choices=("development", "final"), default="development")
     parser.add_argument("--count", type=int, default=300)
@@ -313,8 +285,6 @@ def main() -> None:
     folder = given.folders[0]
     if given.what == "latex":
         result = latex(folder, given.half, given.show)
-    elif given.what == "manual":
-        result = manual(folder, given.count, given.half, given.show)
     elif given.what == "jats":
         result = jats(folder, given.count, given.half, given.show)
     else:

@@ -14,9 +14,11 @@ import sys
 import time
 
 from groundup.documents import Record, SourceMap, apply_result
-from groundup.documents.articles.latex import LatexStep
-from groundup.documents.articles.latex_walk import LatexConfig
-from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig
+from groundup.documents.articles.latex import (
+    LatexConfig,
+    LatexStep,
+)
+from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig
 
 STEPS = {"latex": LatexStep(LatexConfig()), "html": ReadMarkup(ReadMarkupConfig())}
 TEXTS = ("-\n", "a\n", "&#", "`", "a:\n", "word word\n", "\\item a\n", "<b>a</b>\n", "&lt;&gt;")

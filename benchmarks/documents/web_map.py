@@ -18,10 +18,12 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.documents.web_pages import all_pages
-from groundup.documents import Record, SourceMap
-from groundup.documents.web.main_text import MainText, MainTextConfig, _decode_page
-
-ROOT = Path(__file__).resolve().parents[2]
+from groundup.documents import (
+    Record,
+    SourceMap,
+    decode,  # noqa: E402
+)
+from groundup.documents.web.main_text import MainText, MainTextConfig
 
 TAG = re.compile(r"<!--.*?-->|<(?:\"[^\"]*\"|'[^']*'|[^>\"'])*>", re.DOTALL)
 PUT = re.compile(r"\s*(?:(?:•|\d{1,9}\.)(?:\s+|$))+")
@@ -71,7 +73,7 @@ def main() -> None:
         seconds += time.process_time() - start
         pages += 1
         if ruling.extracted:
-            found = judge(ruling.extracted.map, data, _decode_page(data).charset)
+            found = judge(ruling.extracted.map, data, decode(data, kind="html").charset)
             lines += int(ruling.metadata.get("lines_without_place", 0))
             total += found
             packages.setdefault(package, Counter()).update(found)

@@ -7,7 +7,7 @@ from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
-from .readers.folder import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
+from .readers.files import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
     NOT_DOCUMENT_REASONS,
     UNREAD_LICENCE_KEYS,

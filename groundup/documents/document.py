@@ -172,10 +172,8 @@ class SourceMap:
     def check_slice(self, start: int, end: int) -> None:
         """Raise DataError unless 0 <= start <= end <= length of the text."""
         if not 0 <= start <= end <= len(self.text):
-            raise DataError(
-                f"The slice [{start}:{end}] is outside a text of {len(self.text)} characters; "
-                "give 0 <= start <= end <= length."
-            )
+            size = len(self.text)
+            raise DataError(f"Expected 0 <= start <= end <= {size} of a text; got [{start}:{end}].")
 
     def segment_at(self, character: int) -> Segment:
         """The segment that holds a character."""
@@ -240,9 +238,9 @@ class SourceMap:
             segments.append(Segment(start, end, byte_start, byte, line, exact))
             start = end
         if start != len(text):
+            size = len(text)
             raise DataError(
-                f"The map covers {start} characters, the text has {len(text)}: the map belongs to "
-                "another text; read the file again."
+                f"The map has {start} characters, the text {size}; read the file again."
             )
         return cls(text, segments)
 

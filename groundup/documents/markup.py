@@ -15,20 +15,14 @@ Reading the bytes of any slice of the text by these rules gives the slice, excep
 Knows nothing of paths or documents. Source: WHATWG HTML standard, §13.2.5 (tokenisation).
 """
 
-import codecs
 import html
 import re
-from array import array
 from collections import Counter
 from typing import Any, AnyStr, NamedTuple
 
-import numpy as np
-
-from groundup.core import DataError
-
 from .document import Heading, Segment, Segments, SourceMap
+from .readers.encodings import compose_maps, decode
 
-UTF_8_MARK = b"\xef\xbb\xbf"
 TAG = re.compile(
     rb"""<!--(?:-?>|.*?(?:--!?>|\Z))                                     # a comment
     |<(?P<end>/?)(?P<name>[a-zA-Z][^ \t\r\n\f/>]*)
@@ -42,11 +36,6 @@ ENTITY_OR_SPACE = re.compile(ENTITY + rb"|[\t\n\r\f][ \t\n\r\f]*| [ \t\n\r\f]+")
 ENTITY_OR_WHITE_SPACE = re.compile(ENTITY + rb"|[ \t\n\r\f]+")
 SPACE = re.compile(rb"[ \t\n\r\f]+")
 EMPTY_LINES = re.compile(rb"(?:[ \t\f]*\r?\n)*")
-CHARSET = re.compile(
-    rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.:-]+)|<meta[^>]*charset\s*=\s*["']?\s*([\w.:-]+)""",
-    re.IGNORECASE,
-)
-
 BLANK_LINE, NEWLINE, TAB = 3, 2, 1
 BREAKS = {3: "\n\n", 2: "\n", 1: "\t"}
 BLOCKS: dict[bytes, int] = {
@@ -74,17 +63,6 @@ DROPPED_BY_ATTRIBUTE = re.compile(
     re.IGNORECASE,
 )
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
-SINGLE_BYTE = re.compile(
-    r"cp125[0-8]|iso8859-\d+|koi8-[rut]|kz1048|mac-\w+|tis-620|cp874"
-    r"|cp(?:437|720|737|775|85[0-8]|86[0-9])"
-)
-MULTI_BYTE = frozenset(
-    "gb18030 big5 big5hkscs euc_jp shift_jis cp932 iso2022_jp euc_kr cp949 "
-    "utf-16-le utf-16-be utf-32-le utf-32-be".split()
-)
-CHARSET_ALIASES = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
-           "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
-           "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
 MAX_MATHML_CHARACTERS = 20_000
 """Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
 
@@ -95,83 +73,21 @@ class Markup(NamedTuple):
     map: SourceMap
     headings: tuple[Heading, ...]
     metadata: dict[str, Any]
+    charset: str = "utf-8"
 
 
-def read_html(data: bytes) -> Markup:
-    """Text, map to the bytes, headings and title of an HTML file.
+def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
+    """Text, map to the bytes, headings and title of an HTML file in any charset: see `decode`.
 
-    Raises DataError for a declared charset of several bytes a character other than UTF-8, and
-    UnicodeDecodeError if the bytes are not in the declared charset (UTF-8 if none is).
+    Raises Refused, a DataError, if the bytes are binary or in no charset that fits.
 
     >>> page = read_html(b"<title>T</title><h1>Caf&eacute;</h1><p>Open <b>now</b>")
     >>> page.map.text, page.map.byte_range(0, 4), page.metadata
     ('Café\\n\\nOpen now', (20, 31), {'title': 'T'})
     """
-    charset = _declared_charset(data)
-    if charset == "utf-8":
-        data.decode("utf-8")  # check all of it: runs are decoded one by one below
-        return HtmlExtractor(data).run()
-    text = data.decode(charset)
-    unicode = text.encode("utf-8")
-    markup = HtmlExtractor(unicode).run()
-    return markup._replace(map=_map_to_single_bytes(markup.map, unicode))
-
-
-def text_charset(label: str) -> str:
-    """Python's name of a text encoding; empty for other codecs.
-
-    Labels are untrusted: codecs such as `unicode_escape`, `idna` or `zlib` are never run.
-
-    >>> text_charset("ISO-8859-1"), text_charset("x-sjis"), text_charset("zlib")
-    ('cp1252', 'cp932', '')
-    """
-    try:
-        name = codecs.lookup(label.strip().lower().removeprefix("x-")).name if label else ""
-    except (LookupError, ValueError):
-        return ""
-    name = CHARSET_ALIASES.get(name, name).replace("utf-8-sig", "utf-8")
-    known = name == "utf-8" or name in MULTI_BYTE or SINGLE_BYTE.fullmatch(name)
-    return name if known else ""
-
-
-def _declared_charset(data: bytes) -> str:
-    """Python's name of the charset that the file declares in its first 1,024 bytes, else utf-8."""
-    found = None if data.startswith(UTF_8_MARK) else CHARSET.search(data, 0, 1024)
-    if found is None:
-        return "utf-8"
-    label = (found[1] or found[2]).decode("ascii", "replace").lower()
-    name = text_charset(label)
-    if name.startswith("utf-"):  # the label is ASCII, so the file is not UTF-16 or UTF-32
-        return "utf-8"
-    if SINGLE_BYTE.fullmatch(name):
-        return name
-    raise DataError(f"the declared charset {label} is not supported; convert the file to UTF-8")
-
-
-def _map_to_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
-    """Convert a map of a file's UTF-8 form to its own encoding, one byte per character.
-
-    ASCII runs stay exact; every other character becomes a segment of its own.
-    """
-    begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
-    before = array("q", [0])  # characters before each byte
-    before.frombytes(np.cumsum(begins, dtype=np.int64).tobytes())
-    segments = Segments()
-    for whole in map.segments:
-        first, last = before[whole.byte_start], before[whole.byte_end]
-        if not whole.exact:
-            segments.append(whole._replace(byte_start=first, byte_end=last))
-            continue
-        text = map.text[whole.start : whole.end]
-        for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
-            a, b = run.span()
-            segments.append(
-                Segment(
-                    whole.start + a, whole.start + b, first + a, first + b,
-                    whole.line + text.count("\n", 0, a), run[0].isascii(),
-                )
-            )  # fmt: skip
-    return SourceMap(map.text, segments)
+    read = decode(data, declared, repair, "html")
+    markup = _HtmlExtractor(read.map.text.encode("utf-8")).run()
+    return markup._replace(map=compose_maps(markup.map, read.map), charset=read.charset)
 
 
 def find_tex_source(page: AnyStr, at: int) -> int:
@@ -190,12 +106,12 @@ def find_tex_source(page: AnyStr, at: int) -> int:
     return max(at, page.rfind(opening, at, found))
 
 
-class HtmlExtractor:
+class _HtmlExtractor:
     """One pass over a file: the text written so far and the open elements."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.is_xml = data[:64].lstrip(UTF_8_MARK).lstrip().startswith(b"<?xml")
+        self.is_xml = data[:64].lstrip().startswith(b"<?xml")
         self.parts: list[str] = []
         self.segments = Segments()
         self.exact_end = -1  # byte at which the last segment ends, if it is exact
@@ -212,8 +128,7 @@ class HtmlExtractor:
         self.title = ""
 
     def run(self) -> Markup:
-        """Read the file to its end."""
-        place = len(UTF_8_MARK) if self.data.startswith(UTF_8_MARK) else 0
+        place = 0
         while place < len(self.data):
             tag = TAG.search(self.data, place)
             stop = tag.start() if tag else len(self.data)
@@ -253,7 +168,6 @@ class HtmlExtractor:
         return tag.end() if tag else len(self.data)
 
     def start(self, name: bytes, attributes: bytes) -> None:
-        """Open an element."""
         drops = not self.dropped and (
             name in DROPPED or (attributes != b"" and DROPPED_BY_ATTRIBUTE.search(attributes))
         )
@@ -282,7 +196,6 @@ class HtmlExtractor:
             self.request_break(BLOCKS[name])
 
     def pop(self) -> bytes:
-        """Close the innermost element."""
         name = self.stack.pop()
         self.open[name] -= 1
         if self.dropped > len(self.stack):
@@ -292,13 +205,11 @@ class HtmlExtractor:
         return name
 
     def end_heading(self) -> None:
-        """Record the open heading, if it has text."""
         if self.level and self.heading_start >= 0:
             self.headings.append(Heading(self.level, self.heading_start, self.length))
         self.level, self.heading_start = 0, -1
 
     def request_break(self, strength: int) -> None:
-        """Request a line break before the next text."""
         if not self.dropped:
             self.requested_break = max(self.requested_break, strength)
             self.held_space.clear()

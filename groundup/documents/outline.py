@@ -94,7 +94,6 @@ def _iter_definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
 
 
 def _indented_headings(text: str) -> tuple[Heading, ...]:
-    """Names after `class` and `def` at the beginning of lines, nested by indentation."""
     headings: list[Heading] = []
     outer: list[int] = []
     for start, line in _iter_lines(text):

@@ -11,11 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from groundup.documents import Record, SourceMap, StepResult, TextEdit, apply_result
-from groundup.documents.articles.latex import LatexStep
-from groundup.documents.articles.latex_walk import LatexConfig
-from groundup.documents.articles.manual import Manual, ManualConfig
-from groundup.documents.articles.markup import ArticleXml, ArticleXmlConfig
+from groundup.documents.articles.latex import LatexConfig, LatexStep
 from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
+from groundup.documents.articles.xml import ArticleXml, ArticleXmlConfig
 from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines
 from groundup.retrieve.chunk import split_sentences
 from tests.properties.steps import steps_of
@@ -88,10 +86,6 @@ WALKS = {
             "\\footnote{",
             "\\cite{",
         ),
-    ),
-    "manual": Walk(
-        on_bytes(Manual(ManualConfig()), "manual", ".TH A 1\n.SH NAME\nx\n"),
-        ("a", "\\", "\\*(", "'\n", ".B \n", "\\[", '"', "\\f(\n", ".if n \n", ".\\{\n", "\n.TP"),
     ),
     "markup": Walk(
         on_bytes(ArticleXml(ArticleXmlConfig()), "jats", "<book><para>x "),

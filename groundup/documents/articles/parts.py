@@ -122,7 +122,7 @@ class ArticlePartsConfig(Config):
     """Lines of the publisher: identifiers, page numbers, dates of receipt, downloads."""
 
 
-class ArticleParagraph(NamedTuple):
+class _ArticleParagraph(NamedTuple):
     """A paragraph of the text."""
 
     start: int
@@ -143,7 +143,9 @@ class ArticleParts:
         spans: list[TextSpan] = []
         facts: dict[str, object] = {}
         first, last = (
-            self.find_bibliography(blocks) if self.config.references else (len(blocks), len(blocks))
+            self._find_bibliography(blocks)
+            if self.config.references
+            else (len(blocks), len(blocks))
         )
         if first < last:
             entries = blocks[first + 1 : last]
@@ -153,7 +155,7 @@ class ArticleParts:
             ]
             facts["references"] = len(entries)
         body = [*range(min(first, len(blocks))), *range(last, len(blocks))]
-        head = self.find_head(blocks[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
+        head = self._find_head(blocks[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
         edits += [
             TextEdit(block.start, block.end, "authors", metadata_key="authors") for block in head
         ]
@@ -174,7 +176,7 @@ class ArticleParts:
             return PASS
         return StepResult(edits=tuple(edits), metadata=facts, spans=tuple(spans))
 
-    def find_bibliography(self, blocks: list[ArticleParagraph]) -> tuple[int, int]:
+    def _find_bibliography(self, blocks: list[_ArticleParagraph]) -> tuple[int, int]:
         """Index of the last references heading with entries, and one past its last entry."""
         for first in range(len(blocks) - 1, -1, -1):
             if len(blocks[first].text) > 60 or not REFERENCES.fullmatch(blocks[first].text):
@@ -196,7 +198,7 @@ class ArticleParts:
                 return first, last
         return len(blocks), len(blocks)
 
-    def find_head(self, blocks: list[ArticleParagraph]) -> list[ArticleParagraph]:
+    def _find_head(self, blocks: list[_ArticleParagraph]) -> list[_ArticleParagraph]:
         """Author and affiliation paragraphs between the title and the text."""
         head = []
         for block in blocks[1:]:
@@ -212,7 +214,7 @@ class ArticleParts:
         return head
 
 
-def _split_article_paragraphs(text: str) -> Iterator[ArticleParagraph]:
+def _split_article_paragraphs(text: str) -> Iterator[_ArticleParagraph]:
     """Yield a text's paragraphs; a bibliography inside one is split into its entries.
 
     >>> text = "End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001."
@@ -222,21 +224,17 @@ def _split_article_paragraphs(text: str) -> Iterator[ArticleParagraph]:
     for match in PARAGRAPH.finditer(text):
         lines = match[0].split("\n")
         heads = [
-            n for n, line in enumerate(lines[:-1]) if _is_references_heading(line, lines[n + 1])
-        ]
+            n for n, line in enumerate(lines[:-1])
+            if len(line) <= 60 and REFERENCES.fullmatch(line) and ENTRY.match(lines[n + 1])
+        ]  # fmt: skip
         starts = {0}
         if heads:
             starts |= {heads[-1], heads[-1] + 1, *_entry_starts(lines, heads[-1] + 1)}
         at, first = match.start(), 0
         for stop in [*sorted(starts - {0}), len(lines)]:
             part = "\n".join(lines[first:stop])
-            yield ArticleParagraph(at, at + len(part), part)
+            yield _ArticleParagraph(at, at + len(part), part)
             at, first = at + len(part) + 1, stop
-
-
-def _is_references_heading(line: str, following: str) -> bool:
-    """Whether a line inside a paragraph is the heading of a bibliography."""
-    return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(following))
 
 
 def _entry_starts(lines: list[str], first: int) -> Iterator[int]:
@@ -262,8 +260,7 @@ def _is_caption(text: str) -> bool:
     return not SENTENCE_CONTINUATION.match(text[label.end() : label.end() + 40])
 
 
-def _furniture_edits(block: ArticleParagraph) -> Iterator[TextEdit]:
-    """Yield edits that remove the publisher's lines of a paragraph."""
+def _furniture_edits(block: _ArticleParagraph) -> Iterator[TextEdit]:
     at = block.start
     for line in block.text.split("\n"):
         if len(line) <= 300 and FURNITURE.fullmatch(line):

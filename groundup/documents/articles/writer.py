@@ -9,10 +9,11 @@ they are logged with a reason. Knows nothing of any format.
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..document import Segment, Segments, SourceMap
+from ..readers.encodings import decode
 from ..record import ExtractedText, Record, StepResult, TextEdit, TextSpan, slice_segments
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")
@@ -30,7 +31,7 @@ class MarkedSlice(NamedTuple):
     reason: str
 
 
-class TextParts:
+class _TextParts:
     """Parts of a text: for each, a slice of the source, and the text that replaces it, if any.
 
     Offsets are in an array, since a source may have a part for each of its characters.
@@ -62,21 +63,13 @@ class TextParts:
         offsets = iter(self.offsets)
         return zip(offsets, offsets, self.replacements, strict=True)
 
-    def last_parts(self, max_parts: int) -> list[tuple[int, int, str | None]]:
-        """The last parts, in reverse order."""
-        ends = range(len(self.replacements), max(0, len(self.replacements) - max_parts), -1)
-        return [
-            (self.offsets[2 * n - 2], self.offsets[2 * n - 1], self.replacements[n - 1])
-            for n in ends
-        ]
-
 
 class MappedWriter:
     """Collects the written text, its spans and the slices for the metadata."""
 
     def __init__(self, source: SourceMap) -> None:
         self.source = _split_segments(source)
-        self.parts = TextParts()
+        self.parts = _TextParts()
         self.length = 0
         self.requested_break = 0  # the strongest break requested since the last character
         self.ends_in_space = True
@@ -173,9 +166,10 @@ class MappedWriter:
             self.marked_slices.append(MarkedSlice(name, start, stop, reason))
         self.covered_ranges.append((start, self.length))
 
-    def text(self, start: int = 0) -> str:
-        """The text written since `start`."""
-        return _join_parts(self.source.text, self.parts)[start:]
+    def text(self) -> str:
+        """The text written so far."""
+        source = self.source.text
+        return "".join(source[a:b] if put is None else put for a, b, put in self.parts)
 
     def to_result(self, metadata: dict[str, object]) -> StepResult:
         """The step's result: the text, edits for the marked slices, and metadata."""
@@ -188,19 +182,14 @@ class MappedWriter:
                 first, last = self.source.byte_range(start, end)
                 line = self.source.line(start)
                 segments.append(Segment(at, at + len(text), first, last, line, False))
-        map = SourceMap(_join_parts(self.source.text, self.parts), segments)
-        edits = tuple(_metadata_edits(map.text, self.marked_slices))
+        map = SourceMap(self.text(), segments)
+        edits = tuple(metadata_edits(map.text, self.marked_slices))
         return StepResult(
             edits=edits, metadata=metadata, extracted=ExtractedText(map, tuple(self.spans))
         )
 
 
-def _join_parts(source: str, pieces: Iterable[tuple[int, int, str | None]]) -> str:
-    """The text of the parts."""
-    return "".join(source[a:b] if put is None else put for a, b, put in pieces)
-
-
-def _metadata_edits(text: str, asides: list[MarkedSlice]) -> Iterator[TextEdit]:
+def metadata_edits(text: str, asides: list[MarkedSlice]) -> Iterator[TextEdit]:
     """Yield edits for marked slices, each with the break before it, so that no gap remains."""
     before = 0
     ascending = sorted(asides, key=lambda marked: marked.start)
@@ -238,54 +227,7 @@ def _split_segments(map: SourceMap) -> SourceMap:
 
 
 def record_source(record: Record) -> SourceMap:
-    """A record's text before its markup is read: the reader's text, or its decoded bytes.
-
-    UTF-16 is detected by its byte order mark, or by a zero byte next to the first `<`. Other bytes
-    that are not UTF-8 are read as Windows-1252, undefined ones as Latin-1: LaTeX and manual pages
-    before 2018 often are.
-    """
+    """A record's text before its markup is read: the reader's text, or its decoded bytes."""
     if record.text or not record.data:
         return record.map
-    if (charset := UTF_16.get(record.data[:2])) and len(record.data) % 2 == 0:
-        try:
-            return _map_utf16(record.data.decode(charset))
-        except UnicodeDecodeError:
-            pass  # not a byte order mark
-    skip = 3 if record.data.startswith(b"\xef\xbb\xbf") else 0
-    try:
-        return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
-    except UnicodeDecodeError:
-        text = "".join(WINDOWS_1252[byte] for byte in record.data)
-    segments, line = Segments(), 1
-    for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
-        a, b = run.span()
-        segments.append(Segment(a, b, a, b, line, run[0].isascii()))
-        line += run[0].count("\n")
-    return SourceMap(text, segments)
-
-
-UTF_16 = {
-    b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be",
-}  # fmt: skip
-
-
-def _map_utf16(text: str) -> SourceMap:
-    """Map of a text decoded from UTF-16; a segment per word, since its bytes are not UTF-8.
-
-    >>> _map_utf16("\ufeff<p>Ä b").byte_range(3, 4)
-    (8, 10)
-    """
-    mark = text.startswith("\ufeff")
-    segments, byte, line, text = Segments(), 2 * mark, 1, text[mark:]
-    for word in re.finditer(r"[^\s<>]+|<|>|\s", text):
-        size = 2 * len(word[0]) + 2 * sum(character > "\uffff" for character in word[0])
-        segments.append(Segment(*word.span(), byte, byte + size, line, False))
-        byte += size
-        line += word[0] == "\n"
-    return SourceMap(text, segments)
-
-
-WINDOWS_1252 = [
-    bytes([byte]).decode("cp1252", "ignore") or bytes([byte]).decode("latin-1")
-    for byte in range(256)
-]
+    return decode(record.data, kind=record.kind).map

@@ -1,4 +1,4 @@
-"""Extracts text from XML by a table of element meanings, mapped to the bytes of the source.
+"""The step for papers and manuals in XML: extracts text by a table of element meanings.
 
 One pass with a regular expression for tags; no tree is built and nothing recurses, so depth costs
 nothing. Only predefined entities, HTML's, and plain ones that the file declares are expanded, so
@@ -8,11 +8,18 @@ its parent. The meanings of JATS and DocBook elements are in vocabularies.toml.
 
 import html
 import re
-from typing import NamedTuple
+import tomllib
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from groundup.core import Config
 
 from ..document import SourceMap
-from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, MappedWriter
+from ..readers.reader import Refused
+from ..record import Record, StepResult
+from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, MappedWriter, record_source
 
+_TABLES = tomllib.loads(Path(__file__).with_name("vocabularies.toml").read_text(encoding="utf-8"))
 TOKEN = re.compile(
     r"<!--.*?(?:-->|\Z)|<!\[CDATA\[(?P<data>.*?)(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)"
     r"|<!DOCTYPE[^\[>]*(?:\[(?P<subset>.*?)\]\s*)?(?:>|\Z)"
@@ -29,7 +36,7 @@ IDENTIFIER = re.compile(r"""pub-id-type\s*=\s*["']([\w-]*)""")
 MAX_DEPTH = 2_000
 
 
-class ElementMeaning(NamedTuple):
+class _ElementMeaning(NamedTuple):
     """The meaning of an element."""
 
     action: str
@@ -42,49 +49,120 @@ class ElementMeaning(NamedTuple):
     """The kind of its span."""
 
 
-INLINE = ElementMeaning("inline")
+INLINE = _ElementMeaning("inline")
 
 
-class XmlVocabulary(NamedTuple):
+class _XmlVocabulary(NamedTuple):
     """The elements of a kind of XML; `parent/name` takes precedence over `name`."""
 
-    elements: dict[str, ElementMeaning]
+    elements: dict[str, _ElementMeaning]
     given_name: str
     """The element of an author's given name."""
     surname: str
 
 
-class OpenElement(NamedTuple):
+class _OpenElement(NamedTuple):
     """An open element."""
 
     name: str
-    meaning: ElementMeaning
+    meaning: _ElementMeaning
     start: int
     """Offset of its text."""
     attributes: str
 
 
-class ExtractedArticle(NamedTuple):
-    """The extracted text and metadata."""
-
-    writer: MappedWriter
-    metadata: dict[str, list[str]]
-
-
-def read_xml(source: SourceMap, vocabulary: XmlVocabulary) -> ExtractedArticle:
-    """Extract the text and metadata of a source."""
-    walk = XmlReader(source, vocabulary)
-    walk.read()
-    return ExtractedArticle(walk.writer, walk.facts)
+def _vocabulary(name: str) -> _XmlVocabulary:
+    table = _TABLES[name]
+    elements = {
+        element: _ElementMeaning(row["action"], row.get("value", ""), row.get("span", ""))
+        for row in table["meanings"]
+        for element in row["elements"].split()
+    }
+    return _XmlVocabulary(elements, table["given_name"], table["surname"])
 
 
-class XmlReader:
+VOCABULARIES = {name: _vocabulary(name) for name in ("jats", "docbook")}
+
+
+ROOT = re.compile(r"<(?![?!])(?:[\w-]+:)?([A-Za-z][\w.-]*)([^>]{0,2000})")
+VOCABULARY_BY_ROOT = {
+    "book": "docbook", "chapter": "docbook", "refentry": "docbook",
+    "sect1": "docbook", "section": "docbook", "preface": "docbook", "appendix": "docbook",
+    "part": "docbook", "refsect1": "docbook", "set": "docbook", "pmc-articleset": "jats",
+    "reference": "docbook", "glossary": "docbook",
+}  # fmt: skip
+
+
+class ArticleXmlConfig(Config):
+    """Settings of `articles.xml`."""
+
+    vocabulary: Literal["auto", "jats", "docbook"] = "auto"
+    """The vocabulary of the elements; `auto` decides by the root element."""
+
+
+class ArticleXml:
+    """Step `articles.xml`: the prose of a record of kind jats or docbook."""
+
+    def __init__(self, config: ArticleXmlConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> StepResult:
+        """Extract the text; XML of another kind, or without prose, is dropped."""
+        try:
+            source = record_source(record)
+        except Refused as refused:
+            return StepResult(refused.reason, details=refused.details)
+        name = self.config.vocabulary
+        if name == "auto":
+            name = _detect_vocabulary(source.text)
+            if name == "auto":
+                return StepResult("xml: not an article", details=source.text[:80])
+        walk = _XmlReader(source, VOCABULARIES[name])
+        walk.read()
+        if not walk.writer.length:
+            return StepResult("xml: no prose", details=f"{len(source.text)} characters of source")
+        ruling = walk.writer.to_result({})
+        assert ruling.extracted is not None
+        text, spans = ruling.extracted.map.text, ruling.extracted.spans
+        metadata: dict[str, object] = {"vocabulary": name}
+        for kind in ("title", "abstract"):
+            first = next((span for span in spans if span.kind == kind), None)
+            if first:
+                metadata[kind] = text[first.start : first.end].strip()
+        if authors := walk.facts.pop("authors", []):
+            metadata["authors"] = list(dict.fromkeys(authors))[:200]
+        metadata |= {key.replace("id:", ""): values[0] for key, values in walk.facts.items()}
+        for kind in ("reference", "caption"):
+            metadata[f"{kind}s"] = sum(span.kind == kind for span in spans)
+        return ruling._replace(metadata=metadata)
+
+
+def _detect_vocabulary(text: str) -> Literal["auto", "jats", "docbook"]:
+    """The vocabulary of the root element; `auto` if it belongs to none.
+
+    >>> _detect_vocabulary("<article><front><journal-meta/>"), _detect_vocabulary("<book>")
+    ('jats', 'docbook')
+    """
+    head = text[:20_000]
+    root = ROOT.search(head)
+    if root is None:
+        return "auto"
+    name = root[1].lower()
+    if name == "article":
+        is_jats = re.search(
+            r"<front>|<article-meta|<journal-meta|article-type=|JATS|NLM//DTD", head
+        )
+        return "jats" if is_jats else "docbook"
+    return VOCABULARY_BY_ROOT.get(name, "auto")  # type: ignore[return-value]
+
+
+class _XmlReader:
     """Reads one XML source."""
 
-    def __init__(self, source: SourceMap, vocabulary: XmlVocabulary) -> None:
+    def __init__(self, source: SourceMap, vocabulary: _XmlVocabulary) -> None:
         self.text, self.vocabulary = source.text, vocabulary
         self.writer = MappedWriter(source)
-        self.stack: list[OpenElement] = []
+        self.stack: list[_OpenElement] = []
         self.open_counts: dict[str, int] = {}  # number of open elements by name
         self.dropped_depth = 0  # depth of the element that is being dropped
         self.raw_depth = 0  # number of open elements whose white space is kept
@@ -96,7 +174,6 @@ class XmlReader:
         self.given_name = self.surname = ""
 
     def read(self) -> None:
-        """Read the source to its end."""
         at = 0
         while at < len(self.text):
             token = TOKEN.search(self.text, at)
@@ -111,7 +188,6 @@ class XmlReader:
             self.pop_element()
 
     def read_token(self, token: re.Match[str]) -> None:
-        """Read one token."""
         if token["data"] is not None:
             self.write_characters(*token.span("data"), None)
         elif token["subset"]:
@@ -131,7 +207,6 @@ class XmlReader:
                     self.close_element(name)
 
     def write_characters(self, start: int, end: int, text: str | None) -> None:
-        """Write text: a slice of the source, or its replacement."""
         if self.capture_starts:
             self.captured.append(self.text[start:end] if text is None else text)
         if self.dropped_depth:
@@ -144,7 +219,6 @@ class XmlReader:
             self.writer.write_slice(start, end)
 
     def open_element(self, name: str, attributes: str) -> None:
-        """Open an element."""
         if len(self.stack) >= MAX_DEPTH:
             return
         parent = self.stack[-1].name if self.stack else ""
@@ -166,7 +240,7 @@ class XmlReader:
         if act in ("drop", "put", "fact") and not self.dropped_depth:
             self.dropped_depth = len(self.stack) + 1
         begins = self.writer.next_offset()
-        self.stack.append(OpenElement(name, means, begins, attributes))
+        self.stack.append(_OpenElement(name, means, begins, attributes))
         self.open_counts[name] = self.open_counts.get(name, 0) + 1
         if act == "raw":
             self.raw_depth += 1
@@ -187,7 +261,6 @@ class XmlReader:
                 return
 
     def pop_element(self) -> str:
-        """Close the innermost element."""
         name, means, start, attributes = self.stack.pop()
         self.open_counts[name] -= 1
         act = means.action
@@ -213,8 +286,7 @@ class XmlReader:
         self.finish_element(act, means)
         return name
 
-    def finish_element(self, act: str, means: ElementMeaning) -> None:
-        """Update the state and request a break after an element."""
+    def finish_element(self, act: str, means: _ElementMeaning) -> None:
         if act == "section":
             self.section_depth -= 1
         elif act == "raw":
@@ -237,7 +309,7 @@ class XmlReader:
             self.vocabulary.surname,
         )
 
-    def record_fact(self, name: str, means: ElementMeaning, attributes: str, text: str) -> None:
+    def record_fact(self, name: str, means: _ElementMeaning, attributes: str, text: str) -> None:
         """Record a fact, or a part of an author's name."""
         if name == self.vocabulary.given_name:
             self.given_name = text

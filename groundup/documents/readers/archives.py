@@ -17,34 +17,32 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import PurePosixPath
+from typing import IO, Any, NamedTuple
 
+from ..batch import import_pyarrow
 from ..record import Record
-from .kinds import KIND_BY_SUFFIX, kind_of_file, make_record
+from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
-    open_split,
-    plan_files,
-    printable_path,
     suffix_of,
 )
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
-ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip", *COMPRESSED_SUFFIXES)
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip", ".gz", ".bz2", ".xz")
 UNPACK_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
-"""Exceptions that unpacking a damaged or hostile archive may raise."""
+"""Exceptions that unpacking a damaged or hostile file may raise."""
+CHUNK_BYTES = 2**16
 MAX_XZ_MEMORY = 256 * 2**20
 MEMORY_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
                 tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
 """Entries whose content tarfile reads into memory."""
 MAX_HEADER_BYTES = 2**20
-CHUNK = 2**16
 
 
 class ArchiveConfig(ReaderConfig):
@@ -61,59 +59,56 @@ class ArchiveConfig(ReaderConfig):
     """Kinds to read, such as latex; others are rejected. Empty: all known kinds."""
 
 
-class ArchiveMember(NamedTuple):
+class _ArchiveMember(NamedTuple):
     """A file in an archive."""
 
     path: str
     data: bytes
 
 
-class Archive:
+class Archive(FileReader):
     """The reader `archive`: .zip, .tar, compressed tars and single .gz, .bz2 and .xz files."""
+
+    ENDINGS = ARCHIVE_SUFFIXES
 
     def __init__(self, config: ArchiveConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Return one split per archive."""
-        return plan_files(root, ARCHIVE_SUFFIXES)
-
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
-        """Yield the members of an archive as records."""
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the members of an archive."""
         config = self.config
         try:
-            with open_split(root, input_split.path) as file:
-                for member in _iterate_members(file, input_split, config):
-                    if isinstance(member, Rejected):
-                        yield member
-                        continue
-                    kind = kind_of_file(member.path, member.data)
-                    path = f"{input_split.path}#{member.path}"
-                    if not kind or (config.kinds and kind not in config.kinds):
-                        yield Rejected(path, "another kind of file", kind or member.path[-40:])
-                    else:
-                        yield make_record(source, path, kind, member.data, {}, config.repair)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
+            for member in _iterate_members(file, input_split, config):
+                if isinstance(member, Rejected):
+                    yield member
+                    continue
+                kind = kind_of_file(member.path, member.data)
+                path = f"{input_split.path}#{member.path}"
+                if not kind or (config.kinds and kind not in config.kinds):
+                    yield Rejected(path, "another kind of file", kind or member.path[-40:])
+                else:
+                    yield make_record(source, path, kind, member.data, {}, config.repair)
         except UNPACK_ERRORS as error:
-            yield Rejected(printable_path(input_split.path), "broken archive", str(error)[:200])
+            raise Refused("broken archive", str(error)[:200]) from None
 
 
 def _iterate_members(
     file: Any, input_split: InputSplit, config: ArchiveConfig
-) -> Iterator[ArchiveMember | Rejected]:
-    """Yield the files of an archive of any type."""
+) -> Iterator[_ArchiveMember | Rejected]:
     name = input_split.path.lower()
     if name.endswith(".zip"):
         yield from _iterate_zip(file, input_split.path, config)
         return
-    limited = LimitedStream(_open_decompressed(file, suffix_of(name)), input_split.bytes, config)
+    limited = _LimitedStream(open_decompressed(file, name), input_split.bytes, config)
     if name.endswith(TAR_SUFFIXES):
         yield from _iterate_tar(
-            limited, io.BufferedReader(limited, CHUNK), input_split.path, config
+            limited, io.BufferedReader(limited, CHUNK_BYTES), input_split.path, config
         )
         return
-    if _is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv names compressed tars .gz
+    buffered = io.BufferedReader(limited, CHUNK_BYTES)
+    if buffered.peek(512)[257:262] == b"ustar":  # arXiv names compressed tars .gz
         yield from _iterate_tar(limited, buffered, input_split.path, config)
         return
     inner = PurePosixPath(input_split.path).stem
@@ -127,46 +122,55 @@ def _iterate_members(
     elif (
         not kind_of_file(inner, data) and data.lstrip()[:1] in (b"\\", b"%") and b"\\begin" in data
     ):
-        yield ArchiveMember(inner + ".tex", data)  # arXiv's single files have no suffix
+        yield _ArchiveMember(inner + ".tex", data)  # arXiv's single files have no suffix
     else:
-        yield ArchiveMember(inner, data)
+        yield _ArchiveMember(inner, data)
 
 
-def _is_tar(file: io.BufferedReader) -> bool:
-    """Whether a stream begins like a tar; consumes nothing."""
-    return file.peek(512)[257:262] == b"ustar"
-
-
-def _open_decompressed(file: Any, suffix: str) -> Any:
-    """The file, decompressed while it is read."""
+def open_decompressed(raw: IO[bytes], path: str) -> Any:
+    """The file, decompressed while it is read if its suffix says so."""
+    suffix = suffix_of(path)
     if suffix in (".gz", ".tgz"):
-        return gzip.GzipFile(fileobj=file)
+        return gzip.GzipFile(fileobj=raw)
     if suffix in (".bz2", ".tbz2"):
-        return bz2.BZ2File(file)
+        return bz2.BZ2File(raw)
     if suffix in (".xz", ".txz"):
-        return XzFile(file)
-    return file
+        return io.BufferedReader(_XzStream(raw), CHUNK_BYTES)
+    if suffix == ".zst":
+        stream = import_pyarrow().CompressedInputStream(raw, "zstd")
+        return io.BufferedReader(stream, 16 * CHUNK_BYTES)
+    return raw
 
 
-class XzFile:
+class _XzStream(io.RawIOBase):
     """An xz file with bounded memory: a header may ask for a dictionary of 4 GiB."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.unpacker = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
 
-    def read(self, size: int) -> bytes:
-        """Read at most `size` bytes, and at least one unless the file has ended."""
-        while not self.unpacker.eof:
-            packed = self.file.read(CHUNK) if self.unpacker.needs_input else b""
-            if self.unpacker.needs_input and not packed:
-                raise EOFError("the file is truncated")
-            if data := self.unpacker.decompress(packed, size):
-                return data
-        return b""
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data:
+            packed = b""
+            if self.unpacker.eof:  # another stream may follow; anything else is ignored
+                packed = (self.unpacker.unused_data or self.file.read(CHUNK_BYTES)).lstrip(b"\0")
+                if not packed.startswith(b"\xfd7zXZ"):
+                    return 0
+                self.unpacker = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
+            elif self.unpacker.needs_input:
+                packed = self.file.read(CHUNK_BYTES)
+                if not packed:
+                    raise EOFError("the file is truncated")
+            data = self.unpacker.decompress(packed, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
-class LimitedStream(io.RawIOBase):
+class _LimitedStream(io.RawIOBase):
     """A stream that raises Refused when it exceeds the archive's limit of unpacked bytes.
 
     If decompression fails the stream ends, so that earlier data is kept, and `error` has the
@@ -182,13 +186,11 @@ class LimitedStream(io.RawIOBase):
         self.limit = min(config.max_total_bytes, ratio_bytes)
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer."""
         try:
-            data = b"" if self.error else self.read_some(min(len(buffer), CHUNK))
+            data = b"" if self.error else self.read_some(min(len(buffer), CHUNK_BYTES))
         except UNPACK_ERRORS as error:
             self.error, data = error, b""
         self.unpacked_bytes += len(data)
@@ -199,8 +201,8 @@ class LimitedStream(io.RawIOBase):
 
 
 def _iterate_tar(
-    limited: LimitedStream, file: Any, path: str, config: ArchiveConfig
-) -> Iterator[ArchiveMember | Rejected]:
+    limited: _LimitedStream, file: Any, path: str, config: ArchiveConfig
+) -> Iterator[_ArchiveMember | Rejected]:
     """Yield the files of a tar in order; raises an error at the end if the tar is truncated."""
     header = _recording_tarinfo()
     try:
@@ -220,7 +222,7 @@ def _iterate_tar(
 
 def _read_tar_member(
     archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str, config: ArchiveConfig
-) -> ArchiveMember | Rejected:
+) -> _ArchiveMember | Rejected:
     """One file of a tar; raises the decompression error if it is truncated."""
     member_path = f"{path}#{_valid_name(entry.name)}"
     if problem := _refusal_reason(entry.name):
@@ -230,7 +232,7 @@ def _read_tar_member(
     if entry.size > config.max_bytes:
         return Rejected(member_path, "too large", f"{entry.size} bytes")
     source = archive.extractfile(entry)
-    return ArchiveMember(_valid_name(entry.name), source.read() if source else b"")
+    return _ArchiveMember(_valid_name(entry.name), source.read() if source else b"")
 
 
 def _recording_tarinfo() -> Any:
@@ -257,7 +259,9 @@ def _recording_tarinfo() -> Any:
     return Header
 
 
-def _iterate_zip(file: Any, path: str, config: ArchiveConfig) -> Iterator[ArchiveMember | Rejected]:
+def _iterate_zip(
+    file: Any, path: str, config: ArchiveConfig
+) -> Iterator[_ArchiveMember | Rejected]:
     """Yield the files of a zip in directory order; without a directory, in file order."""
     try:
         archive = zipfile.ZipFile(file)
@@ -272,7 +276,9 @@ def _iterate_zip(file: Any, path: str, config: ArchiveConfig) -> Iterator[Archiv
                 continue
             member_path = f"{path}#{_valid_name(entry.filename)}"
             try:
-                yield ArchiveMember(_valid_name(entry.filename), read_entry(archive, entry, config))
+                yield _ArchiveMember(
+                    _valid_name(entry.filename), read_entry(archive, entry, config)
+                )
             except Refused as refused:
                 yield refused.reject(member_path)
             except UNPACK_ERRORS as error:
@@ -313,7 +319,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: Archive
 
 def _iterate_local_headers(
     file: Any, path: str, config: ArchiveConfig
-) -> Iterator[ArchiveMember | Rejected]:
+) -> Iterator[_ArchiveMember | Rejected]:
     """Yield the members of a zip without directory, from local header to local header."""
     at, total = 0, 0
     for _ in range(config.max_members):
@@ -326,7 +332,7 @@ def _iterate_local_headers(
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
         start, member_path = at + 30 + name_bytes + extra, f"{path}#{_valid_name(name)}"
         file.seek(start)
-        entry = LocalHeader(name, flags, method, crc, packed)
+        entry = _LocalHeader(name, flags, method, crc, packed)
         try:
             data, taken = _read_local_member(file, entry, config, config.max_total_bytes - total)
         except Refused as refused:
@@ -337,12 +343,12 @@ def _iterate_local_headers(
             continue
         total += len(data)
         if not name.endswith("/") and not _is_hidden(name):
-            yield ArchiveMember(_valid_name(name), data)
+            yield _ArchiveMember(_valid_name(name), data)
         at = start + taken
     raise Refused("too many members", f"more than {config.max_members}")
 
 
-class LocalHeader(NamedTuple):
+class _LocalHeader(NamedTuple):
     """The local header of a zip member."""
 
     name: str
@@ -354,7 +360,7 @@ class LocalHeader(NamedTuple):
 
 
 def _read_local_member(
-    file: Any, entry: LocalHeader, config: ArchiveConfig, remaining: int
+    file: Any, entry: _LocalHeader, config: ArchiveConfig, remaining: int
 ) -> tuple[bytes, int]:
     """A member's bytes, and the number of bytes in the file up to the next header.
 
@@ -386,15 +392,15 @@ def _read_local_member(
 
 
 def _unpack_local_member(
-    file: Any, entry: LocalHeader, unpacker: Any, bounds: tuple[ArchiveConfig, int]
+    file: Any, entry: _LocalHeader, unpacker: Any, bounds: tuple[ArchiveConfig, int]
 ) -> Iterator[bytes]:
     """Yield a member's bytes; Refused if they end early or exceed a limit."""
     config, remaining = bounds
     most = min(config.max_bytes, remaining)
     unpacked = taken = 0
     while not unpacker.eof if entry.method else taken < entry.compressed_bytes:
-        chunk_size = CHUNK if entry.flags & 8 else entry.compressed_bytes - taken
-        packed = file.read(min(CHUNK, chunk_size))
+        chunk_size = CHUNK_BYTES if entry.flags & 8 else entry.compressed_bytes - taken
+        packed = file.read(min(CHUNK_BYTES, chunk_size))
         if not packed:
             raise Refused("cut off", f"{unpacked} bytes are there")
         taken += len(packed)
@@ -411,7 +417,6 @@ def _unpack_local_member(
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a member is skipped as a hidden file."""
     return PurePosixPath(name).name.startswith(".") and ".." not in name
 
 
@@ -432,5 +437,4 @@ def _refusal_reason(name: str) -> str:
 
 
 def _valid_name(name: str) -> str:
-    """A member's name in valid UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode().removeprefix("./")

@@ -7,34 +7,31 @@ order. Whether the turns make sense is checked by the steps for conversations.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ..document import SourceMap
 from ..record import Record, TextSpan
-from .encodings import DecodedText, SourceMapBuilder, decode
+from .encodings import SourceMapBuilder, decode
 from .jsonl import (
-    COMPRESSED_SUFFIXES,
-    JsonLine,
+    JSONL_SUFFIXES,
     LocatedString,
     append_located,
     decode_line,
-    iterate_lines,
     parse_located_json,
+    read_json_lines,
     without_location,
 )
-from .jsonl import JSONL_SUFFIXES as LINE_ENDINGS
 from .reader import (
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
-    plan_files,
-    printable_path,
-    read_file_bytes,
+    read_all,
     select_with_licence,
-    split_by_bytes,
     suffix_of,
     text_record,
 )
@@ -65,7 +62,7 @@ class ConversationsConfig(ReaderConfig):
     """Minimum share of lines that must look like IRC for a file to be a log. Own choice."""
 
 
-class ParsedTurn(NamedTuple):
+class _ParsedTurn(NamedTuple):
     """One turn."""
 
     speaker: str
@@ -75,76 +72,61 @@ class ParsedTurn(NamedTuple):
     """Time, id and parent, where known."""
 
 
-class ParsedConversation(NamedTuple):
+class _ParsedConversation(NamedTuple):
     """A parsed conversation before it becomes text."""
 
-    turns: list[ParsedTurn]
+    turns: list[_ParsedTurn]
     metadata: dict[str, Any]
 
 
-class Conversations:
+class Conversations(FileReader):
     """The reader `conversations`; the format is detected from JSON keys or line shapes."""
+
+    ENDINGS = (*JSONL_SUFFIXES, ".json", *LOG_SUFFIXES)
 
     def __init__(self, config: ConversationsConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Byte ranges of files with a conversation per line, and one split for every other file."""
-        splits = []
-        for file_split in plan_files(root, (*LINE_ENDINGS, ".json", *LOG_SUFFIXES)):
-            is_unsplittable = suffix_of(
-                file_split.path
-            ) in COMPRESSED_SUFFIXES or not _has_conversation_per_line(file_split.path)
-            splits += (
-                [file_split]
-                if is_unsplittable
-                else split_by_bytes(file_split, self.config.part_bytes)
-            )
-        return splits
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
+        """Byte ranges of a file with a conversation per line; any other is one split."""
+        has_lines = _has_conversation_per_line(file_split.path)
+        return self.split_unless_packed(file_split) if has_lines else [file_split]
 
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
         """Yield the conversations of a split."""
         if _has_conversation_per_line(input_split.path):
-            for line in iterate_lines(root, input_split, self.config.max_bytes):
-                yield self.read_line(line, input_split.path, source)
+
+            def read_line(text: str, path: str) -> Record | Rejected:
+                talk = _parse_conversation(parse_located_json(text))
+                return self._make_record(text, talk, path, source)
+
+            yield from read_json_lines(file, input_split, self.config.max_bytes, read_line)
             return
-        try:
-            data = read_file_bytes(root, input_split.path, self.config.max_bytes)
-            if not data.strip():
-                raise Refused("empty", f"{len(data)} bytes")
-            if suffix_of(input_split.path) == ".json":
-                yield from self.read_export(data, input_split.path, source)
-            else:
-                yield self.read_log(data, input_split.path, source)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
+        data = read_all(file, self.config.max_bytes)
+        if not data.strip():
+            raise Refused("empty", f"{len(data)} bytes")
+        if suffix_of(input_split.path) == ".json":
+            yield from self._read_export(data, input_split.path, source)
+        else:
+            yield self._read_log(data, input_split.path, source)
 
-    def read_line(self, line: JsonLine | Rejected, path: str, source: str) -> Record | Rejected:
-        """Parse the conversation on one line."""
-        if isinstance(line, Rejected):
-            return line
-        record_path = f"{path}#{line.offset}"
-        try:
-            text = decode_line(line.data)
-            return self.make_record(
-                text, _parse_conversation(parse_located_json(text)), record_path, source
-            )
-        except Refused as refused:
-            return refused.reject(record_path)
-
-    def read_export(self, data: bytes, path: str, source: str) -> Iterator[Record | Rejected]:
+    def _read_export(self, data: bytes, path: str, source: str) -> Iterator[Record | Rejected]:
         """Yield the conversations of a JSON file: one, or each of a list."""
         text = decode_line(data.removeprefix(b"\xef\xbb\xbf"))
         shift = len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))
         for number, value in enumerate(listed := _split_conversations(parse_located_json(text))):
             record_path = f"{path}#{number}" if len(listed) > 1 else path
             try:
-                yield self.make_record(text, _parse_conversation(value), record_path, source, shift)
+                yield self._make_record(
+                    text, _parse_conversation(value), record_path, source, shift
+                )
             except Refused as refused:
                 yield refused.reject(record_path)
 
-    def make_record(
-        self, text: str, conversation: ParsedConversation, path: str, source: str, shift: int = 0
+    def _make_record(
+        self, text: str, conversation: _ParsedConversation, path: str, source: str, shift: int = 0
     ) -> Record | Rejected:
         """Build the record of a conversation whose turns are located in `text`."""
         pieces, spans = SourceMapBuilder(), []
@@ -154,16 +136,13 @@ class Conversations:
             _insert_speaker(pieces, turn.speaker, None if first is None else first + shift)
             start = pieces.length
             for located in turn.texts:
-                append_located(
-                    pieces, text, located, identity.utf8_length(located.start) + shift, 1
-                )
+                byte = identity.utf8_length(located.start) + shift
+                append_located(pieces, text, located, byte, 1)
             spans.append(TextSpan("turn", start, pieces.length, turn.speaker))
-        return _build_record(
-            pieces, spans, conversation, path, source, _line_break_offsets(text, shift)
-        )
+        breaks = [match.start() + shift for match in re.finditer(b"\n", text.encode("utf-8"))]
+        return _build_record(pieces, spans, conversation, path, source, breaks)
 
-    def read_log(self, data: bytes, path: str, source: str) -> Record | Rejected:
-        """Parse an IRC log."""
+    def _read_log(self, data: bytes, path: str, source: str) -> Record | Rejected:
         read = decode(data, "", self.config.repair)
         pieces, spans, turns = SourceMapBuilder(), [], []
         count = 0
@@ -177,16 +156,18 @@ class Conversations:
             start = pieces.length
             pieces.append_slice(read.map, *line.span("said"))
             spans.append(TextSpan("turn", start, pieces.length, speaker))
-            turns.append(ParsedTurn(speaker, [], {"time": line["time"]} if line["time"] else {}))
+            turns.append(_ParsedTurn(speaker, [], {"time": line["time"]} if line["time"] else {}))
         if len(turns) < max(count * self.config.min_share, 1):
             raise Refused("no conversation", f"{len(turns)} of {count} lines look like IRC")
-        talk = ParsedConversation(turns, _log_metadata(read, count - len(turns)))
+        charset = "" if read.charset == "utf-8" else read.charset
+        skipped = count - len(turns) or None
+        about = {"format": "irc", "charset": charset, "lines_passed_over": skipped}
+        talk = _ParsedConversation(turns, about)
         return _build_record(pieces, spans, talk, path, source, [])
 
 
 def _has_conversation_per_line(path: str) -> bool:
-    """Whether a file has one conversation per line."""
-    return path.lower().endswith(LINE_ENDINGS)
+    return path.lower().endswith(JSONL_SUFFIXES)
 
 
 def _insert_speaker(builder: SourceMapBuilder, speaker: str, byte: int | None) -> None:
@@ -198,14 +179,12 @@ def _insert_speaker(builder: SourceMapBuilder, speaker: str, byte: int | None) -
 def _build_record(
     builder: SourceMapBuilder,
     spans: list[TextSpan],
-    conversation: ParsedConversation,
+    conversation: _ParsedConversation,
     path: str,
     source: str,
     breaks: list[int],
 ) -> Record | Rejected:
     """Build the record; line numbers of the map are recomputed from the file's line breaks."""
-    from bisect import bisect_left
-
     map = builder.build()
     if breaks:
         moved = [s._replace(line=bisect_left(breaks, s.byte_start) + 1) for s in map.segments]
@@ -216,18 +195,6 @@ def _build_record(
     if any(turn.metadata for turn in conversation.turns):
         metadata["turns"] = [turn.metadata for turn in conversation.turns]
     return text_record(source, path, "conversation", map, metadata, spans)
-
-
-def _line_break_offsets(text: str, shift: int) -> list[int]:
-    """Byte offsets of the line breaks of a text."""
-    data = text.encode("utf-8")
-    return [match.start() + shift for match in re.finditer(b"\n", data)]
-
-
-def _log_metadata(read: DecodedText, skipped: int) -> dict[str, Any]:
-    """Metadata of a log."""
-    charset = "" if read.charset == "utf-8" else read.charset
-    return {"format": "irc", "charset": charset, "lines_passed_over": skipped or None}
 
 
 def _split_conversations(value: Any) -> list[Any]:
@@ -241,16 +208,15 @@ def _split_conversations(value: Any) -> list[Any]:
 
 
 def _is_conversation(value: Any) -> bool:
-    """Whether a value is a conversation, not a turn."""
     return isinstance(value, dict) and any(
         isinstance(value.get(key), list) for key in ("messages", "conversations", "conversation")
     )
 
 
-def _parse_conversation(value: Any) -> ParsedConversation:
+def _parse_conversation(value: Any) -> _ParsedConversation:
     """Parse a conversation in any known format; Refused if there is none."""
     if isinstance(value, list):
-        return ParsedConversation(_parse_turns(value, _parse_slack_turn), {"format": "slack"})
+        return _ParsedConversation(_parse_turns(value, _parse_slack_turn), {"format": "slack"})
     if not isinstance(value, dict):
         raise Refused("no conversation", f"a {type(value).__name__}; known: {KNOWN_FORMATS}")
     about = {
@@ -273,19 +239,14 @@ def _parse_conversation(value: Any) -> ParsedConversation:
                     else {}
                 )
             elif name == "openai" and any(
-                "from" in turn_value for turn_value in value[key] if _is_object(turn_value)
+                "from" in turn_value for turn_value in value[key] if isinstance(turn_value, dict)
             ):
                 name = "telegram"
-            return ParsedConversation(turns, about | {"format": name})
+            return _ParsedConversation(turns, about | {"format": name})
     raise Refused("no conversation", f"none of its keys is known; known formats: {KNOWN_FORMATS}")
 
 
-def _is_object(value: Any) -> bool:
-    """Whether a JSON value is an object."""
-    return isinstance(value, dict)
-
-
-def _parse_turns(values: Iterable[Any], parse_turn: Any) -> list[ParsedTurn]:
+def _parse_turns(values: Iterable[Any], parse_turn: Any) -> list[_ParsedTurn]:
     """Parse the turns of a list; Refused if one has no speaker."""
     turns = []
     for number, value in enumerate(values, 1):
@@ -325,13 +286,13 @@ def _select_fields(value: dict[str, Any], names: dict[str, str]) -> dict[str, An
     }
 
 
-def _parse_sharegpt_turn(value: dict[str, Any]) -> ParsedTurn:
+def _parse_sharegpt_turn(value: dict[str, Any]) -> _ParsedTurn:
     """A turn of ShareGPT: from and value, or role and content in newer data sets."""
     content = value.get("value", value.get("content"))
-    return ParsedTurn(value.get("from", value.get("role", "")), _content_texts(content), {})
+    return _ParsedTurn(value.get("from", value.get("role", "")), _content_texts(content), {})
 
 
-def _parse_message_turn(value: dict[str, Any]) -> ParsedTurn:
+def _parse_message_turn(value: dict[str, Any]) -> _ParsedTurn:
     """A turn of OpenAI, Discord or Telegram, distinguished by its keys."""
     author = value.get("author")
     if isinstance(author, dict):  # Discord
@@ -340,19 +301,19 @@ def _parse_message_turn(value: dict[str, Any]) -> ParsedTurn:
         if isinstance(parent, dict):
             about |= _select_fields(parent, {"messageId": "parent"})
         speaker = author.get("nickname") or author.get("name", "")
-        return ParsedTurn(speaker, _content_texts(value.get("content")), about)
+        return _ParsedTurn(speaker, _content_texts(value.get("content")), about)
     if "role" in value:
         tools = value.get("tool_calls")
         about = {"tool_calls": len(tools)} if isinstance(tools, list) and tools else {}
-        return ParsedTurn(value["role"], _content_texts(value.get("content")), about)
+        return _ParsedTurn(value["role"], _content_texts(value.get("content")), about)
     about = _select_fields(value, {"id": "id", "date": "time", "reply_to_message_id": "parent"})
     if value.get("type") == "service":
-        return ParsedTurn("system", _content_texts(value.get("text")), about)
-    return ParsedTurn(value.get("from") or value.get("from_id") or "unknown",
+        return _ParsedTurn("system", _content_texts(value.get("text")), about)
+    return _ParsedTurn(value.get("from") or value.get("from_id") or "unknown",
                 _content_texts(value.get("text")), about)  # fmt: skip
 
 
-def _parse_slack_turn(value: dict[str, Any]) -> ParsedTurn | None:
+def _parse_slack_turn(value: dict[str, Any]) -> _ParsedTurn | None:
     """A turn of a Slack export; None if it is no message."""
     if "ts" not in value:
         return None
@@ -361,4 +322,4 @@ def _parse_slack_turn(value: dict[str, Any]) -> ParsedTurn | None:
         speaker: Any = "system"
     else:
         speaker = value.get("user") or value.get("username") or value.get("bot_id") or "unknown"
-    return ParsedTurn(speaker, _content_texts(value.get("text")), about)
+    return _ParsedTurn(speaker, _content_texts(value.get("text")), about)

@@ -1,12 +1,14 @@
 """Encodings: decode bytes to text with a map from every character to its bytes.
 
-A byte order mark decides, then the charset declared by the file or server, then UTF-8, then a guess
-from the bytes. UTF-8 is one exact segment; single-byte charsets keep exact positions; others are
-mapped line by line. `SourceMapBuilder` builds a text from slices of the original together with
-their map.
-Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, §§ 4.2, 6.
+A byte order mark decides, then the charset declared by the server, then the one that the bytes
+declare, then UTF-8, then a guess from the bytes. UTF-8 is one exact segment; single-byte charsets
+keep exact positions; UTF-16 is mapped word by word, others line by line. `SourceMapBuilder` builds
+a text from slices of the original together with their map.
+Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, §§ 4.2, 6;
+of UTF-16 without a mark: XML 1.0, appendix F.
 """
 
+import codecs
 import re
 from typing import NamedTuple
 
@@ -15,17 +17,37 @@ import numpy as np
 from groundup.core import MissingExtra
 
 from ..document import Segment, Segments, SourceMap
-from ..markup import MULTI_BYTE, text_charset
 from ..record import slice_segments
 from .reader import Refused
 
 BYTE_ORDER_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\x00\x00", "utf-32-le"),
-    (b"\x00\x00\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
+    (b"\xef\xbb\xbf", "utf-8", 3),
+    (b"\xff\xfe\x00\x00", "utf-32-le", 4),
+    (b"\x00\x00\xfe\xff", "utf-32-be", 4),
+    (b"\xff\xfe", "utf-16-le", 2),
+    (b"\xfe\xff", "utf-16-be", 2),
+    (b"<\0", "utf-16-le", 0),
+    (b"\0<", "utf-16-be", 0),
 )
+"""First bytes, their charset, and how many of them are not text."""
+WIDE_STARTS = tuple(mark for mark, charset, _ in BYTE_ORDER_MARKS if charset != "utf-8")
+"""First bytes of a text whose zero bytes are parts of characters."""
+DECLARED_CHARSET = re.compile(
+    rb"""<\?xml[^>]{0,200}encoding\s*=\s*["']([\w.:-]+)|<meta[^>]{0,300}charset\s*=\s*["']?\s*([\w.:-]+)""",
+    re.IGNORECASE,
+)
+CODING_COMMENT = re.compile(rb"[ \t\f]*#[^\n]{0,200}?coding[:=][ \t]*([-\w.]{1,40})")
+SINGLE_BYTE = re.compile(
+    r"cp125[0-8]|iso8859-\d+|koi8-[rut]|kz1048|mac-\w+|tis-620|cp874"
+    r"|cp(?:437|720|737|775|85[0-8]|86[0-9])"
+)
+MULTI_BYTE = frozenset(
+    "gb18030 big5 big5hkscs euc_jp shift_jis cp932 iso2022_jp euc_kr cp949 "
+    "utf-16-le utf-16-be utf-32-le utf-32-be".split()
+)
+CHARSET_ALIASES = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
+           "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
+           "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
 GUESSABLE_CHARSETS = (
     "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r iso8859_2 iso8859_5 cp866 "
     "gb18030 big5 euc_jp cp932 cp949"
@@ -46,8 +68,9 @@ SAMPLE_BYTES = 32 * 2**10
 """Bytes from which a charset is guessed. Own choice: some thousand letters."""
 MAX_EXACT_CHARACTERS = 200_000
 """Up to this number of non-ASCII characters each has its own segment; beyond, each line has."""
-MAX_INVALID_SHARE = 0.001
-"""Up to this share of bytes that are not UTF-8, a text counts as damaged UTF-8."""
+MAX_INVALID_SHARE, MAX_DECLARED_INVALID_SHARE = 0.001, 0.01
+"""Up to this share of invalid bytes, a text counts as damaged UTF-8; the second if it declares it.
+"""
 
 
 class DecodedText(NamedTuple):
@@ -59,42 +82,94 @@ class DecodedText(NamedTuple):
     """Number of undecodable bytes that became U+FFFD."""
 
 
-def decode(data: bytes, declared: str = "", repair: bool = True) -> DecodedText:
+def decode(data: bytes, declared: str = "", repair: bool = True, kind: str = "") -> DecodedText:
     """Decode bytes; Refused if they are binary or in no known charset.
 
-    Without `repair` only UTF-8 is accepted. A declared charset that does not fit is ignored.
+    declared: by the server; `kind`, such as html, says how the bytes themselves declare a charset.
+    One that does not fit is ignored. Without `repair` nothing is guessed or replaced.
 
     >>> read = decode("naïve café".encode("cp1252"), declared="latin-1")
     >>> read.map.text, read.charset, read.map.byte_range(9, 10)
     ('naïve café', 'cp1252', (9, 10))
     """
-    for mark, charset in BYTE_ORDER_MARKS:
-        if data.startswith(mark) and (repair or charset == "utf-8"):
-            return _decode_as(data, charset, len(mark)) or _raise_refused(data)
+    for mark, charset, skip in BYTE_ORDER_MARKS:
+        if data.startswith(mark) and (skip or kind in ("html", "jats")):
+            return _decode_marked(data, charset, skip, repair)
     if (at := data.find(b"\0")) >= 0:
         raise Refused("binary", f"a zero byte at {at}")
-    charset = text_charset(declared)
-    declared_charsets = [charset] if charset and repair and not charset.startswith("utf-16") else []
-    for name in [*declared_charsets, "utf-8"]:
+    labels = [declared, _declared_charset(data, kind)]
+    charsets = [_plausible_charset(label) for label in labels if label]
+    for name in [*filter(None, charsets), "utf-8"]:
         if decoded := _decode_as(data, name, 0):
             return decoded
     if not repair:
-        _raise_refused(data)
-    if decoded := _decode_damaged_utf8(
-        data, limit=0.01 if charset == "utf-8" else MAX_INVALID_SHARE
-    ):
+        _raise_refused(data, 0)
+    share = MAX_DECLARED_INVALID_SHARE if "utf-8" in charsets else MAX_INVALID_SHARE
+    return _decode_damaged_utf8(data, share) or _decode_guessed(data)
+
+
+def text_charset(label: str) -> str:
+    """Python's name of a text encoding; empty for other codecs.
+
+    Labels are untrusted: codecs such as `unicode_escape`, `idna` or `zlib` are never run.
+
+    >>> text_charset("ISO-8859-1"), text_charset("x-sjis"), text_charset("zlib")
+    ('cp1252', 'cp932', '')
+    """
+    try:
+        name = codecs.lookup(label.strip().lower().removeprefix("x-")).name if label else ""
+    except (LookupError, ValueError):
+        return ""
+    name = CHARSET_ALIASES.get(name, name).replace("utf-8-sig", "utf-8")
+    known = name == "utf-8" or name in MULTI_BYTE or SINGLE_BYTE.fullmatch(name)
+    return name if known else ""
+
+
+def _plausible_charset(label: str) -> str:
+    """UTF-8 for ASCII, which is usually meant, and for UTF-16, in which no label is readable."""
+    name = text_charset(label)
+    is_utf8 = name.startswith("utf-") or label.strip().lower() in ("ascii", "us-ascii")
+    return "utf-8" if is_utf8 else name
+
+
+def _declared_charset(data: bytes, kind: str) -> str:
+    if kind in ("html", "jats", "code"):
+        match = DECLARED_CHARSET.search(data, 0, 4096)
+        return (match[1] or match[2]).decode("ascii", "replace") if match else ""
+    if kind == "python":
+        for line in data[:400].split(b"\n")[:2]:  # PEP 263
+            if match := CODING_COMMENT.match(line):
+                return match[1].decode("ascii")
+    return ""
+
+
+def _decode_marked(data: bytes, charset: str, skip: int, repair: bool) -> DecodedText:
+    """Decode by a byte order mark; broken UTF-16 loses single characters, else it is Refused."""
+    if charset == "utf-8":
+        return _decode_as(data, charset, skip) or _raise_refused(data, skip)
+    if not repair:
+        details = f"a byte order mark of {charset}; convert the file to UTF-8"
+        raise Refused("not UTF-8", details)
+    if decoded := _decode_as(data, charset, skip):
         return decoded
-    return _decode_guessed(data)
+    unit = 2 if charset.startswith("utf-16") else 4
+    end = len(data) - (len(data) - skip) % unit
+    text = data[skip:end].decode(charset, "replace")
+    lost = text.count("\ufffd") + (end < len(data))
+    if not text or lost > max(2, MAX_DECLARED_INVALID_SHARE * len(text)):
+        raise Refused("wrong charset", "the bytes are not in the charset of their byte order mark")
+    return DecodedText(_map_by_line(data[:end], text, charset, skip), charset, lost)
 
 
-def _raise_refused(data: bytes) -> DecodedText:
+def _raise_refused(data: bytes, skip: int) -> DecodedText:
     """Raise Refused with the first byte that is not UTF-8."""
     try:
-        data.decode("utf-8")
+        data[skip:].decode("utf-8")
     except UnicodeDecodeError as error:
-        problem = f"byte 0x{data[error.start]:02x} at {error.start} is not utf-8"
-        raise Refused("not UTF-8", f"{problem}; convert the file to UTF-8") from None
-    raise Refused("wrong charset", "the bytes are not in the charset of their byte order mark")
+        at = skip + error.start
+        problem = f"byte 0x{data[at]:02x} at {at} is not utf-8; convert the file to UTF-8"
+        raise Refused("not UTF-8", problem) from None
+    raise AssertionError("only called with bytes that are not UTF-8")
 
 
 def _decode_as(data: bytes, charset: str, skip: int) -> DecodedText | None:
@@ -125,20 +200,23 @@ def _map_by_character(text: str, skip: int) -> SourceMap:
 
 
 def _map_by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
-    """Map of a multi-byte text: one segment per line, or a single one if that fails."""
-    segments = Segments()
-    start, byte = 0, skip
-    newline = "\n".encode(charset)
-    for number, line in enumerate(split_keeping_newlines(text), 1):
-        if charset.startswith("utf-"):
-            stop = byte + len(line.encode(charset))
+    """Map of a multi-byte text: a segment per word of UTF-16 and UTF-32, else per line.
+
+    A single one if the bytes of the lines are not found.
+    """
+    segments, start, byte, row = Segments(), 0, skip, 1
+    is_unicode = charset.startswith("utf-")
+    pieces = re.findall(r"[^\s<>]+|[<>]|\s", text) if is_unicode else split_keeping_newlines(text)
+    for piece in pieces:
+        if is_unicode:
+            stop = byte + len(piece.encode(charset))
         else:
-            at = data.find(newline, byte)
+            at = data.find(b"\n", byte)
             stop = len(data) if at < 0 else at + 1
-        segments.append(Segment(start, start + len(line), byte, stop, number, False))
-        start, byte = start + len(line), stop
+        segments.append(Segment(start, start + len(piece), byte, stop, row, False))
+        start, byte, row = start + len(piece), stop, row + piece.endswith("\n")
     is_consistent = byte == len(data) and start == len(text)
-    if is_consistent and not charset.startswith("utf-"):
+    if is_consistent and not is_unicode:
         sample = segments[:: max(1, len(segments) // 64)]
         is_consistent = all(
             data[s.byte_start : s.byte_end].decode(charset, "replace") == text[s.start : s.end]
@@ -235,18 +313,8 @@ class SourceMapBuilder:
     def append_utf8(self, text: str, start: int, line: int) -> int:
         """Append text that is these bytes in UTF-8; returns the end offset in bytes."""
         end = start + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
-        begin, self.length = self.length, self.length + len(text)
-        if begin < self.length:
-            self.texts.append(text)
-            self.segments.append(Segment(begin, self.length, start, end, line, True))
+        self.append(text, start, end, line)
         return end
-
-    def append_unit(self, text: str, start: int, size: int, line: int) -> int:
-        """Append text that corresponds to `size` bytes as a unit; returns the end offset."""
-        begin, self.length = self.length, self.length + len(text)
-        self.texts.append(text)
-        self.segments.append(Segment(begin, self.length, start, start + size, line, False))
-        return start + size
 
     def next_line(self) -> int:
         """The line on which the last piece ends."""
@@ -280,8 +348,8 @@ class SourceMapBuilder:
         return SourceMap("".join(self.texts), self.segments)
 
 
-def compose_maps(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
-    """Compose a map to the UTF-8 form of a text with the map of the decoding."""
+def compose_maps(map: SourceMap, original: SourceMap) -> SourceMap:
+    """Compose a map to the UTF-8 form of a text with the map of the text's decoding."""
     if original.segments and original.segments[0].exact and len(original.segments) == 1:
         shift = original.segments[0].byte_start
         if not shift:
@@ -289,6 +357,7 @@ def compose_maps(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceM
         pieces = SourceMapBuilder()
         pieces.append_slice(map, 0, len(map.text), shift)
         return pieces.build()
+    unicode = original.text.encode("utf-8")
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
     before = np.concatenate([[0], np.cumsum(begins)])  # number of characters before each byte
     segments = Segments()

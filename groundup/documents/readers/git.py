@@ -9,28 +9,30 @@ folder of repositories.
 import os
 import stat
 import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from groundup.core import DataError
 
 from ..record import Record
-from .kinds import KIND_BY_SUFFIX, kind_of_file, make_record
+from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     SKIPPED_FOLDERS,
     InputSplit,
+    ProgramLimits,
     ReaderConfig,
     Refused,
     Rejected,
     printable_path,
+    run_program,
+    split_by_records,
     suffix_of,
 )
 
 SAFE_ENVIRONMENT = {
+    "PATH": os.environ.get("PATH", os.defpath),
     "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_ATTR_NOSYSTEM": "1",
@@ -64,7 +66,7 @@ class GitConfig(ReaderConfig):
     """Number of folder levels below the root that are searched. Source: own judgement."""
 
 
-class Blob(NamedTuple):
+class _Blob(NamedTuple):
     """A file in a commit's tree."""
 
     mode: bytes
@@ -73,12 +75,12 @@ class Blob(NamedTuple):
     path: str
 
 
-class Repository(NamedTuple):
+class _Repository(NamedTuple):
     """Contents of a repository at HEAD."""
 
     commit: str
     date: str
-    blobs: list[Blob]
+    blobs: list[_Blob]
     licences: list[str]
 
 
@@ -100,7 +102,8 @@ class Git:
             except Refused:
                 splits.append(InputSplit(path, 0, 0, 0))  # `read` will report the reason
                 continue
-            splits += _split_blobs(path, blobs, self.config.part_bytes)
+            sizes = ((1, blob.bytes) for blob in blobs)
+            splits += split_by_records(path, sizes, self.config.part_bytes)
         return splits
 
     def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
@@ -113,26 +116,25 @@ class Git:
         try:
             where = Path(root) / input_split.path
             repository = _read_head(where)
-            yield from self.read_files(where, repository, input_split, name, source)
+            yield from self._read_files(where, repository, input_split, name, source)
         except Refused as refused:
             yield refused.reject(printable_path(input_split.path))
 
-    def read_files(
+    def _read_files(
         self,
         repository_folder: Path,
-        head: Repository,
+        head: _Repository,
         input_split: InputSplit,
         name: str,
         source: str,
     ) -> Iterator[Record | Rejected]:
-        """Yield the records of a range of files."""
         about = {"repository": name, "commit": head.commit, "commit_date": head.date,
                  "licence_files": head.licences}  # fmt: skip
-        with ObjectReader(repository_folder) as objects:
+        with _ObjectReader(repository_folder) as objects:
             for blob in head.blobs[input_split.start : input_split.end]:
                 path = f"{name}/{blob.path}"
                 try:
-                    kind = self.kind_by_name(blob)
+                    kind = self._kind_by_name(blob)
                     data = objects.get(blob)
                     kind = kind or kind_of_file(blob.path, data)
                     if self.config.kinds and kind not in self.config.kinds:
@@ -143,7 +145,7 @@ class Git:
                     metadata = about | {"blob": blob.sha, "file": blob.path}
                     yield make_record(source, path, kind, data, metadata, self.config.repair)
 
-    def kind_by_name(self, blob: Blob) -> str:
+    def _kind_by_name(self, blob: _Blob) -> str:
         """Kind of a file as far as its name determines it; Refused if it is not to be read."""
         if blob.mode in REJECTED_MODES:
             raise Refused("not a regular file", REJECTED_MODES[blob.mode])
@@ -160,7 +162,7 @@ class Git:
         return kind
 
 
-class ObjectReader:
+class _ObjectReader:
     """A `git cat-file --batch` process that returns one object at a time."""
 
     def __init__(self, where: Path) -> None:
@@ -169,16 +171,14 @@ class ObjectReader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_git_environment(),
+            env=SAFE_ENVIRONMENT,
             cwd="/",
         )
 
-    def __enter__(self) -> "ObjectReader":
-        """Itself."""
+    def __enter__(self) -> "_ObjectReader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill git."""
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
@@ -188,7 +188,7 @@ class ObjectReader:
                 except OSError:
                     continue
 
-    def get(self, blob: Blob) -> bytes:
+    def get(self, blob: _Blob) -> bytes:
         """The bytes of a file; Refused if the repository lacks them."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin and stdout
@@ -268,40 +268,21 @@ def _git_command(where: Path, *words: str) -> list[str]:
     return ["git", *SAFE_FLAGS, f"--git-dir={folder.resolve()}", *words]
 
 
-def _git_environment() -> dict[str, str]:
-    """Environment of git: PATH and the safe settings."""
-    return {"PATH": os.environ.get("PATH", os.defpath)} | SAFE_ENVIRONMENT
-
-
 def _run_git(where: Path, *words: str) -> bytes:
     """Output of a git command, up to MOST_BYTES; Refused if it fails."""
+    limits = ProgramLimits(TIMEOUT_SECONDS, MOST_BYTES)
     try:
-        with tempfile.TemporaryFile() as errors, subprocess.Popen(
-            _git_command(where, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=errors, env=_git_environment(), cwd="/",
-        ) as process:  # fmt: skip
-            clock = threading.Timer(TIMEOUT_SECONDS, process.kill)
-            clock.start()
-            assert process.stdout is not None
-            output = process.stdout.read(MOST_BYTES + 1)
-            is_late = not clock.is_alive()
-            clock.cancel()
-            process.kill() if len(output) > MOST_BYTES else None
-            code = process.wait()
-            errors.seek(0)
-            why = errors.read(2_000).decode("utf-8", "replace").strip()[:200]
+        output, error = run_program(
+            _git_command(where, *words), limits, environment=SAFE_ENVIRONMENT
+        )
     except FileNotFoundError:
         raise DataError("The reader git needs the program git; install it.") from None
-    if is_late:
-        raise Refused("broken repository", f"git took more than {TIMEOUT_SECONDS} s")
-    if len(output) > MOST_BYTES:
-        raise Refused("too large", f"the list of its files has more than {MOST_BYTES} bytes")
-    if code:
-        raise Refused("broken repository", why)
+    if error:
+        raise Refused("broken repository", error)
     return output
 
 
-def _read_head(where: Path) -> Repository:
+def _read_head(where: Path) -> _Repository:
     """The commit at HEAD and its files; Refused if there is none."""
     folder = _object_folder(where)
     elsewhere = ("objects/info/alternates", "objects/info/http-alternates", "commondir")
@@ -322,14 +303,12 @@ def _read_head(where: Path) -> Repository:
             mode, _, sha, size = head.split()
             number = int(size) if size.isdigit() else 0
             name = path.decode("utf-8", "backslashreplace")
-            blobs.append(Blob(mode, sha.decode(), number, name))
-    return Repository(commit, _committer_date(date), blobs, _licence_paths(blobs))
+            blobs.append(_Blob(mode, sha.decode(), number, name))
+    return _Repository(commit, _committer_date(date), blobs, _licence_paths(blobs))
 
 
 def _committer_date(committer: bytes) -> str:
     """UTC date of a committer line; empty if it has none."""
-    from datetime import datetime
-
     words = committer.split()
     try:
         return datetime.fromtimestamp(int(words[-2]), UTC).date().isoformat()
@@ -337,7 +316,7 @@ def _committer_date(committer: bytes) -> str:
         return ""
 
 
-def _licence_paths(blobs: list[Blob]) -> list[str]:
+def _licence_paths(blobs: list[_Blob]) -> list[str]:
     """Paths of licence files, recognised by name, outermost first."""
     paths = [
         blob.path
@@ -346,15 +325,3 @@ def _licence_paths(blobs: list[Blob]) -> list[str]:
         and suffix_of(blob.path) in ("", ".txt", ".md", ".rst", ".mit", ".apache", ".gpl", ".bsd")
     ]
     return sorted(paths, key=lambda path: (path.count("/"), path))[:100]
-
-
-def _split_blobs(path: str, blobs: list[Blob], part_bytes: int) -> list[InputSplit]:
-    """Ranges of a tree's files of about `part_bytes` each."""
-    splits: list[InputSplit] = []
-    start = total = 0
-    for number, blob in enumerate(blobs, 1):
-        total += blob.bytes
-        if total >= part_bytes or number == len(blobs):
-            splits.append(InputSplit(path, start, number, total))
-            start, total = number, 0
-    return splits or [InputSplit(path, 0, 0, 0)]

@@ -8,12 +8,11 @@ conversations.py.
 
 import io
 import json
-import lzma
 import re
-import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
 from json.scanner import py_make_scanner  # pyright: ignore[reportAttributeAccessIssue]
 from pathlib import Path
@@ -21,41 +20,28 @@ from typing import IO, Any, NamedTuple
 
 from ..document import SourceMap
 from ..record import Record, record_id
+from .archives import UNPACK_ERRORS, open_decompressed
 from .encodings import SourceMapBuilder
 from .reader import (
+    COMPRESSED_SUFFIXES,
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     data_record,
-    open_split,
-    plan_files,
-    printable_path,
     select_with_licence,
-    split_by_bytes,
     suffix_of,
     text_record,
 )
 
 JSONL_SUFFIXES = (
-    ".jsonl",
-    ".ndjson",
-    ".jsonlines",
-    ".jsonl.gz",
-    ".jsonl.bz2",
-    ".jsonl.xz",
-    ".jsonl.zst",
-    ".json.gz",
-    ".json.zst",
-    ".ndjson.gz",
-    ".ndjson.zst",
-)
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+    ".jsonl", ".ndjson", ".jsonlines", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst",
+    ".json.gz", ".json.zst", ".ndjson.gz", ".ndjson.zst",
+)  # fmt: skip
 ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.")
 SHORT_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\\", "\\/": "/"}
-CHUNK_BYTES = 2**20
-DECOMPRESSION_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
-"""Exceptions that decompressing a damaged file may raise."""
+MAX_READ_BYTES = 2**20
 
 
 class JsonLinesConfig(ReaderConfig):
@@ -86,7 +72,7 @@ class LocatedString(str):
     """Index of the closing quote."""
 
 
-class JsonLine(NamedTuple):
+class _JsonLine(NamedTuple):
     """A line of a file."""
 
     offset: int
@@ -106,7 +92,6 @@ def _parse_located_string(text: str, at: int, strict: bool = True) -> tuple[Loca
 
 
 def _reject_constant(name: str) -> None:
-    """Reject NaN and infinities, which are not JSON."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -146,8 +131,9 @@ def append_located(
             byte = builder.append_utf8(raw[at:start], byte, line)
         code = raw[start:stop]
         character = SHORT_ESCAPES.get(code) or _unescape(code)
-        byte = builder.append_unit(character, byte, stop - start, line)  # escapes are ASCII
-        at = stop
+        size = stop - start  # escapes are ASCII
+        builder.append(character, byte, byte + size, line, exact=False)
+        byte, at = byte + size, stop
     return builder.append_utf8(raw[at:], byte, line) if at < len(raw) else byte
 
 
@@ -170,36 +156,28 @@ def _map_string(text: str, value: LocatedString) -> SourceMap:
     return pieces.build()
 
 
-class JsonLines:
+class JsonLines(FileReader):
     """The reader `jsonl`: .jsonl and .ndjson, also compressed with gzip, bzip2, xz or zstd."""
+
+    ENDINGS = JSONL_SUFFIXES
 
     def __init__(self, config: JsonLinesConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Byte ranges of every file; a compressed file is one split."""
-        splits = []
-        for file_split in plan_files(root, JSONL_SUFFIXES):
-            packed = suffix_of(file_split.path) in COMPRESSED_SUFFIXES
-            splits += [file_split] if packed else split_by_bytes(file_split, self.config.part_bytes)
-        return splits
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
+        """Byte ranges of a file; a compressed one is one split."""
+        return self.split_unless_packed(file_split)
 
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
         """Yield the records of the lines that begin in the range."""
-        for line in iterate_lines(root, input_split, self.config.max_bytes):
-            if isinstance(line, Rejected):
-                yield line
-                continue
-            path = f"{input_split.path}#{line.offset}"
-            try:
-                yield self.read_line(line, path, source)
-            except Refused as refused:
-                yield refused.reject(path)
+        limit = self.config.max_bytes
+        yield from read_json_lines(file, input_split, limit, partial(self._read_line, source))
 
-    def read_line(self, line: JsonLine, path: str, source: str) -> Record | Rejected:
+    def _read_line(self, source: str, text: str, path: str) -> Record | Rejected:
         """The record of one line; Refused if it has none."""
         config = self.config
-        text = decode_line(line.data)
         row = parse_located_json(text)
         value = _get_nested(row, config.text_key)
         if not isinstance(value, LocatedString):
@@ -227,7 +205,6 @@ class JsonLines:
 
 
 def _is_encodable(text: str) -> bool:
-    """Whether a text has no lone surrogates."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -258,9 +235,27 @@ def without_location(value: Any) -> Any:
     return str(value) if isinstance(value, LocatedString) else value
 
 
-def iterate_lines(
-    root: Path, input_split: InputSplit, max_bytes: int
-) -> Iterator[JsonLine | Rejected]:
+def read_json_lines(
+    raw: IO[bytes],
+    input_split: InputSplit,
+    max_bytes: int,
+    read_line: Callable[[str, str], Record | Rejected],
+) -> Iterator[Record | Rejected]:
+    """Yield what `read_line` makes of each line's text and path, and rejects."""
+    for line in _iterate_lines(raw, input_split, max_bytes):
+        if isinstance(line, Rejected):
+            yield line
+            continue
+        path = f"{input_split.path}#{line.offset}"
+        try:
+            yield read_line(decode_line(line.data), path)
+        except Refused as refused:
+            yield refused.reject(path)
+
+
+def _iterate_lines(
+    raw: IO[bytes], input_split: InputSplit, max_bytes: int
+) -> Iterator[_JsonLine | Rejected]:
     """Yield the lines that begin in a split's byte range, without blank ones.
 
     A line longer than `max_bytes` is skipped without being stored; a truncated compressed file
@@ -268,10 +263,7 @@ def iterate_lines(
     """
     at = input_split.start
     try:
-        with (
-            open_split(root, input_split.path) as raw,
-            open_decompressed(raw, input_split.path) as file,
-        ):
+        with open_decompressed(raw, input_split.path) as file:
             if input_split.start:
                 file.seek(input_split.start - 1)
                 at = input_split.start - 1 + _skip_line(file)
@@ -280,55 +272,33 @@ def iterate_lines(
                 if not line.size:
                     break
                 if not at and line.data.startswith(BOM_UTF8):
-                    line = JsonLine(3, line.data[3:] or b" ", line.size)
+                    line = _JsonLine(3, line.data[3:] or b" ", line.size)
                 if not line.data:
                     reason = f"a line of {line.size} bytes"
                     yield Rejected(f"{input_split.path}#{at}", "too large", reason)
                 elif line.data.strip():
                     yield line
                 at += line.size
-    except Refused as refused:
-        yield refused.reject(printable_path(input_split.path))
-    except DECOMPRESSION_ERRORS as error:
+    except Refused:
+        raise
+    except UNPACK_ERRORS as error:
         yield Rejected(f"{input_split.path}#{at}", "broken archive", str(error)[:200])
 
 
-def _read_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> JsonLine:
+def _read_line(file: io.BufferedIOBase, offset: int, max_bytes: int) -> _JsonLine:
     """Read the next line; one that is too long is counted but not stored."""
     data = file.readline(max_bytes + 2)
     if data.endswith(b"\n") or len(data) <= max_bytes:
         size = len(data)
-        return JsonLine(offset, data.rstrip(b"\r\n") or b" " * bool(size), size)
-    return JsonLine(offset, b"", len(data) + _skip_line(file))
+        return _JsonLine(offset, data.rstrip(b"\r\n") or b" " * bool(size), size)
+    return _JsonLine(offset, b"", len(data) + _skip_line(file))
 
 
 def _skip_line(file: io.BufferedIOBase) -> int:
     """Skip to after the next newline; returns the number of bytes."""
     size = 0
-    while chunk := file.readline(CHUNK_BYTES):
+    while chunk := file.readline(MAX_READ_BYTES):
         size += len(chunk)
         if chunk.endswith(b"\n"):
             break
     return size
-
-
-def open_decompressed(raw: IO[bytes], path: str) -> Any:
-    """The file, decompressed while it is read if its suffix says so."""
-    suffix = suffix_of(path)
-    if suffix == ".gz":
-        import gzip
-
-        return gzip.GzipFile(fileobj=raw)
-    if suffix == ".bz2":
-        import bz2
-
-        return bz2.BZ2File(raw)
-    if suffix == ".xz":
-        import lzma
-
-        return lzma.LZMAFile(raw)
-    if suffix == ".zst":
-        from ..record import import_pyarrow
-
-        return io.BufferedReader(import_pyarrow().CompressedInputStream(raw, "zstd"), CHUNK_BYTES)
-    return raw

@@ -14,23 +14,25 @@ from email.message import Message
 from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from ..markup import text_charset
+from ..markup import read_html
 from ..record import Record, TextSpan
-from .encodings import DecodedText, SourceMapBuilder, decode, split_keeping_newlines
-from .jsonl import DECOMPRESSION_ERRORS, open_decompressed
-from .kinds import parse_html
+from .archives import UNPACK_ERRORS, open_decompressed
+from .encodings import (
+    DecodedText,
+    SourceMapBuilder,
+    decode,
+    split_keeping_newlines,
+    text_charset,
+)
 from .reader import (
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
-    open_split,
-    plan_files,
-    printable_path,
-    read_file_bytes,
-    split_by_bytes,
+    read_all,
     suffix_of,
     text_record,
 )
@@ -55,7 +57,7 @@ class MailConfig(ReaderConfig):
     """Maximum bytes of a message's headers. Own choice: servers accept some ten KiB."""
 
 
-class StoredMessage(NamedTuple):
+class _StoredMessage(NamedTuple):
     """A message as stored in its file."""
 
     offset: int
@@ -64,46 +66,39 @@ class StoredMessage(NamedTuple):
     size: int
 
 
-class Mail:
+class Mail(FileReader):
     """The reader `mail`."""
 
     def __init__(self, config: MailConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Byte ranges of every mbox, and one split for every single-message file."""
-        splits = []
-        for file_split in plan_files(root):
-            if _is_mbox(file_split.path):
-                packed = suffix_of(file_split.path) in (".gz", ".bz2", ".xz")
-                splits += (
-                    [file_split] if packed else split_by_bytes(file_split, self.config.part_bytes)
-                )
-            elif _is_single_message(file_split.path) or Path(root).is_file():
-                splits.append(file_split)
-        return splits
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
+        """Byte ranges of an mbox; a file with one message is one split, and others are none."""
+        if _is_mbox(file_split.path):
+            return self.split_unless_packed(file_split)
+        folder = PurePosixPath(file_split.path).parent.name  # cur and new are a Maildir's
+        is_message = suffix_of(file_split.path) == ".eml" or folder in ("cur", "new")
+        is_message = is_message or Path(root).is_file()
+        return [file_split] if is_message else []
 
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
         """Yield the messages that begin in the range."""
+        if not _is_mbox(input_split.path):
+            data = read_all(file, self.config.max_bytes)
+            yield self.make_record(data, input_split.path, source)
+            return
         try:
-            if not _is_mbox(input_split.path):
-                data = read_file_bytes(root, input_split.path, self.config.max_bytes)
-                yield self.make_record(data, input_split.path, source)
-                return
-            with (
-                open_split(root, input_split.path) as raw,
-                open_decompressed(raw, input_split.path) as file,
-            ):
-                for stored in _iterate_mbox(file, input_split, self.config.max_bytes):
+            with open_decompressed(file, input_split.path) as mbox:
+                for stored in _iterate_mbox(mbox, input_split, self.config.max_bytes):
                     path = f"{input_split.path}#{stored.offset}"
                     if not stored.data:
                         yield Rejected(path, "too large", f"{stored.size} bytes")
                     else:
                         yield self.make_record(stored.data, path, source)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
-        except DECOMPRESSION_ERRORS as error:
-            yield Rejected(printable_path(input_split.path), "broken archive", str(error)[:200])
+        except UNPACK_ERRORS as error:
+            raise Refused("broken archive", str(error)[:200]) from None
 
     def make_record(self, data: bytes, path: str, source: str) -> Record | Rejected:
         """The record of a message."""
@@ -132,7 +127,7 @@ class Mail:
         return text_record(source, path, "conversation", map, metadata, (turn,))
 
 
-class MessageBody(NamedTuple):
+class _MessageBody(NamedTuple):
     """The text of a message."""
 
     builder: SourceMapBuilder
@@ -140,16 +135,10 @@ class MessageBody(NamedTuple):
 
 
 def _is_mbox(path: str) -> bool:
-    """Whether a file is an mbox."""
     return path.lower().endswith(MBOX_SUFFIXES)
 
 
-def _is_single_message(path: str) -> bool:
-    """Whether a file is a single message: .eml, or in the folders of a Maildir."""
-    return suffix_of(path) == ".eml" or PurePosixPath(path).parent.name in ("cur", "new")
-
-
-def _iterate_mbox(file: Any, input_split: InputSplit, max_bytes: int) -> Iterator[StoredMessage]:
+def _iterate_mbox(file: Any, input_split: InputSplit, max_bytes: int) -> Iterator[_StoredMessage]:
     """Yield the messages of an mbox whose `From ` line begins in a range.
 
     Such a line counts at the beginning or after an empty line, and only with a time of day.
@@ -163,7 +152,7 @@ def _iterate_mbox(file: Any, input_split: InputSplit, max_bytes: int) -> Iterato
         line = file.readline(CHUNK_BYTES)
         if not line or (blank and FROM_LINE.match(line)):
             if size:
-                yield StoredMessage(begin, b"".join(lines), size)
+                yield _StoredMessage(begin, b"".join(lines), size)
             if not line or at >= limit:
                 return
             lines, size, begin, blank = [], 0, at + len(line), False
@@ -192,7 +181,7 @@ def _seek_first_message(file: Any, start: int) -> int:
         at += CHUNK_BYTES - 512
 
 
-def _extract_body(message: Message, data: bytes, repair: bool) -> MessageBody:
+def _extract_body(message: Message, data: bytes, repair: bool) -> _MessageBody:
     """Join the plain parts of a message, or the HTML parts if there are none."""
     plain_parts, html_parts, attached = [], [], 0
     for part in message.walk():
@@ -211,7 +200,7 @@ def _extract_body(message: Message, data: bytes, repair: bool) -> MessageBody:
         except Refused:
             lost += 1
     counts = {"attachments": attached, "parts_lost": lost}
-    return MessageBody(pieces, {name: count for name, count in counts.items() if count})
+    return _MessageBody(pieces, {name: count for name, count in counts.items() if count})
 
 
 def _append_part(
@@ -232,7 +221,7 @@ def _append_part(
         raw = b""
     charset = str(mime_part.get_content_charset() or "")
     if mime_part.get_content_subtype() == "html":
-        page, _ = parse_html(content, charset, repair)
+        page = read_html(content, charset, repair)
         read = DecodedText(page.map, charset)
     else:
         read = decode(content, charset, repair)
@@ -269,7 +258,6 @@ def _append_quoted_printable(
 
 
 def _message_metadata(message: Message) -> dict[str, Any]:
-    """Sender, date, subject and references of a message."""
     metadata: dict[str, Any] = {"format": "mail"}
     for name, header in HEADERS.items():
         if text := _decode_header(message.get(header)):

@@ -7,14 +7,15 @@ list of its columns. The map is to the bytes of the row's value.
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 from groundup.core import MissingExtra
 
 from ..document import SourceMap
 from ..record import Record, record_id
-from .kinds import BYTE_KINDS, make_record
+from .files import BYTE_KINDS, make_record
 from .reader import (
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
@@ -22,9 +23,8 @@ from .reader import (
     data_record,
     licence_fields,
     open_split,
-    plan_files,
-    printable_path,
     select_with_licence,
+    split_by_records,
     text_record,
 )
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import pyarrow
     import pyarrow.parquet
 
-PARQUET_SUFFIXES = (".parquet",)
 BATCH_ROWS = 256
 """Rows in memory at a time."""
 
@@ -53,66 +52,41 @@ class ParquetConfig(ReaderConfig):
     """Kind of the records; html, pdf and epub stay bytes."""
 
 
-class RowGroup(NamedTuple):
-    """A row group of a file."""
-
-    index: int
-    first_row: int
-    """Index in the file of its first row."""
-    rows: int
-    bytes: int
-
-
-class Parquet:
+class Parquet(FileReader):
     """The reader `parquet`."""
+
+    ENDINGS = (".parquet",)
 
     def __init__(self, config: ParquetConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Row ranges of complete row groups; a file that cannot be opened is one split."""
-        splits: list[InputSplit] = []
-        for file_split in plan_files(root, PARQUET_SUFFIXES):
-            try:
-                with open_split(root, file_split.path) as file:
-                    groups = _row_groups(_open_parquet(file))
-            except Refused:
-                splits.append(file_split._replace(start=0, end=0))
-                continue
-            splits += _merge_row_groups(file_split.path, groups, self.config.part_bytes)
-        return splits
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
+        """Row ranges of complete row groups."""
+        with open_split(root, file_split.path) as file:
+            groups = _row_groups(_open_parquet(file))
+        return split_by_records(file_split.path, groups, self.config.part_bytes)
 
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
-        """Yield the records of the rows in the range."""
-        try:
-            with open_split(root, input_split.path) as file:
-                yield from self.read_rows(_open_parquet(file), input_split, source)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
-
-    def read_rows(
-        self, file: "pyarrow.parquet.ParquetFile", input_split: InputSplit, source: str
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
     ) -> Iterator[Record | Rejected]:
-        """Yield the records of a range of rows; a damaged row group is one reject."""
-        names = self.columns(file)
-        for group in _row_groups(file):
-            if not input_split.start <= group.first_row < input_split.end:
+        """Yield the records of the rows in the range; a damaged row group is one reject."""
+        parquet = _open_parquet(file)
+        names, first = self._columns(parquet), 0
+        for index, (rows, _) in enumerate(_row_groups(parquet)):
+            number, first = first, first + rows
+            if not input_split.start <= number < input_split.end:
                 continue
-            number = group.first_row
             try:
-                batches = file.iter_batches(BATCH_ROWS, [group.index], names, use_threads=False)
+                batches = parquet.iter_batches(BATCH_ROWS, [index], names, use_threads=False)
                 for batch in batches:
                     for row in batch.to_pylist():
-                        yield self.read_row(row, f"{input_split.path}#{number}", source)
+                        yield self._read_row(row, f"{input_split.path}#{number}", source)
                         number += 1
             except (OSError, ValueError) as error:  # includes Arrow's errors
-                yield Rejected(
-                    f"{input_split.path}#{number}",
-                    "broken file",
-                    f"row group {group.index}: {error}"[:300],
-                )
+                path = f"{input_split.path}#{number}"
+                yield Rejected(path, "broken file", f"row group {index}: {error}"[:300])
 
-    def columns(self, file: "pyarrow.parquet.ParquetFile") -> list[str]:
+    def _columns(self, file: "pyarrow.parquet.ParquetFile") -> list[str]:
         """The columns to read; Refused if the text column is missing or not text."""
         import pyarrow as pa
 
@@ -130,8 +104,7 @@ class Parquet:
         fields = {column.name: dict.fromkeys(_struct_field_names(column.type)) for column in schema}
         return list(dict.fromkeys([*names, *(name for name, _ in licence_fields(fields))]))
 
-    def read_row(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
-        """The record of one row."""
+    def _read_row(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
         config = self.config
         value = row[config.text_column]
         if value is None:
@@ -174,31 +147,13 @@ def _open_parquet(file: Any) -> "pyarrow.parquet.ParquetFile":
 
 
 def _struct_field_names(kind: "pyarrow.DataType") -> list[str]:
-    """Field names of a struct type; empty for other types."""
     import pyarrow as pa
 
     count = kind.num_fields if pa.types.is_struct(kind) else 0
     return [kind.field(at).name for at in range(count)]
 
 
-def _row_groups(file: "pyarrow.parquet.ParquetFile") -> list[RowGroup]:
-    """The row groups of a file."""
-    groups, first = [], 0
-    for number in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(number)
-        groups.append(RowGroup(number, first, group.num_rows, group.total_byte_size))
-        first += group.num_rows
-    return groups
-
-
-def _merge_row_groups(path: str, groups: list[RowGroup], part_bytes: int) -> list[InputSplit]:
-    """Merge row groups into ranges of at least `part_bytes`."""
-    splits: list[InputSplit] = []
-    start = bytes = 0
-    for group in groups:
-        bytes += group.bytes
-        end = group.first_row + group.rows
-        if bytes >= part_bytes or group is groups[-1]:
-            splits.append(InputSplit(path, start, end, bytes))
-            start, bytes = end, 0
-    return splits or [InputSplit(path, 0, 0, 0)]
+def _row_groups(file: "pyarrow.parquet.ParquetFile") -> list[tuple[int, int]]:
+    """Rows and bytes of every row group."""
+    groups = (file.metadata.row_group(at) for at in range(file.metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in groups]

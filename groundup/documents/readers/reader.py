@@ -3,21 +3,26 @@
 A plan is a list of splits in path order: complete files, or ranges of bytes or records of a large
 file, so that work can be distributed. Reading a split yields records and rejects; an error in one
 record affects only that record. Links are never followed and nothing outside the root is opened.
-File formats are in the other files of this folder.
+File formats are in the other files of this folder; `FileReader` is what they have in common.
 """
 
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import subprocess
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
 from ..document import SourceMap
 from ..record import Record, TextSpan, canonical_json, record_id
 
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 EMPTY_VALUES = (None, "", [], {})
 """Metadata values without information."""
@@ -71,7 +76,8 @@ class ReaderConfig(Config):
     part_bytes: int = 64 * 2**20
     """Bytes of a split where a file can be split. Own choice: some seconds of one core's work."""
     repair: bool = True
-    """Detect the charset of text that is not UTF-8; otherwise such text is rejected."""
+    """Guess a charset that is not declared; otherwise text that is neither UTF-8 nor in the charset
+    that it declares is rejected."""
 
 
 @runtime_checkable
@@ -89,7 +95,7 @@ class Reader(Protocol):
         ...
 
 
-class Refused(Exception):
+class Refused(DataError):
     """Raised inside a reader to reject a file or record; `reject` converts it to a Rejected."""
 
     def __init__(self, reason: str, details: str = "") -> None:
@@ -99,6 +105,47 @@ class Refused(Exception):
     def reject(self, path: str) -> Rejected:
         """The reject of the record at `path`."""
         return Rejected(path, self.reason, self.details)
+
+
+class FileReader(ABC):
+    """A reader of files with certain endings, a bad one of which is one reject."""
+
+    ENDINGS: tuple[str, ...] = ()
+    """Of the names of the files that are read; empty for all."""
+    config: ReaderConfig
+
+    def plan(self, root: Path) -> list[InputSplit]:
+        """Splits of every file, in path order; a file that cannot be opened is one split."""
+        splits = []
+        for file_split in plan_files(root, self.ENDINGS):
+            try:
+                splits += self.split(root, file_split)
+            except Refused:  # `read` will report the reason
+                splits.append(file_split)
+        return splits
+
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
+        """The splits of one file."""
+        return [file_split]
+
+    def split_unless_packed(self, file_split: InputSplit) -> list[InputSplit]:
+        """Byte ranges of a file; a compressed one is one split."""
+        is_packed = suffix_of(file_split.path) in COMPRESSED_SUFFIXES
+        return [file_split] if is_packed else split_by_bytes(file_split, self.config.part_bytes)
+
+    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
+        """Yield the records of a split in order, and the rejects."""
+        try:
+            with open_split(root, input_split.path) as file:
+                yield from self.records(file, input_split, source)
+        except Refused as refused:
+            yield refused.reject(printable_path(input_split.path))
+
+    @abstractmethod
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the records of a split of an open file; Refused rejects the file."""
 
 
 def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
@@ -150,6 +197,25 @@ def split_by_bytes(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:
     return [InputSplit(file_split.path, start, end, end - start) for start, end in ranges]
 
 
+def split_by_records(
+    path: str, sizes: Iterable[tuple[int, int]], part_bytes: int
+) -> list[InputSplit]:
+    """Split a file into ranges of records of at least `part_bytes` bytes.
+
+    sizes: how many records, and their bytes, that may not be separated.
+    """
+    splits: list[InputSplit] = []
+    start = end = total = 0
+    for count, size in sizes:
+        end, total = end + count, total + size
+        if total >= part_bytes:
+            splits.append(InputSplit(path, start, end, total))
+            start, total = end, 0
+    if start < end:
+        splits.append(InputSplit(path, start, end, total))
+    return splits or [InputSplit(path, 0, 0, 0)]
+
+
 def open_split(root: Path, path: str) -> Any:
     """Open the file of a split for reading bytes; Refused if it is a link or unreadable."""
     file = resolve_path(root, path)
@@ -180,10 +246,9 @@ def resolve_path(root: Path, path: str) -> Path:
     return root / path
 
 
-def read_file_bytes(root: Path, path: str, max_bytes: int) -> bytes:
+def read_all(file: IO[bytes], max_bytes: int) -> bytes:
     """The bytes of a complete file; Refused if there are more than `max_bytes`."""
-    with open_split(root, path) as file:
-        data = file.read(max_bytes + 1)
+    data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise Refused("too large", f"more than {max_bytes} bytes")
     return data
@@ -329,3 +394,46 @@ def suffix_of(path: str) -> str:
     ('.html', '')
     """
     return PurePosixPath(path).suffix.lower()
+
+
+class ProgramLimits(NamedTuple):
+    """What a program may use that reads a foreign file."""
+
+    seconds: float
+    output_bytes: int
+
+
+def run_program(
+    command: Sequence[str],
+    limits: ProgramLimits,
+    *,
+    data: bytes = b"",
+    folder: str = "/",
+    environment: Mapping[str, str] | None = None,
+) -> tuple[bytes, str]:
+    """Standard output of a program without a shell, and the first line of its errors if it failed.
+
+    data: its standard input. folder: where it runs. Raises Refused beyond the limits.
+    """
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as errors:
+        stdin.write(data)
+        stdin.seek(0)
+        with subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=folder
+        ) as process:
+            clock = threading.Timer(limits.seconds, process.kill)
+            clock.start()
+            assert process.stdout is not None
+            output = process.stdout.read(limits.output_bytes + 1)
+            is_late = not clock.is_alive()
+            clock.cancel()
+            if is_large := len(output) > limits.output_bytes:
+                process.kill()
+            code = process.wait()
+        errors.seek(0)
+        message = errors.read(2_000).decode("utf-8", "replace").strip()[:200]
+    if is_late:
+        raise Refused("too slow", f"{command[0]} took more than {limits.seconds} s")
+    if is_large:
+        raise Refused("too large", f"{command[0]} wrote more than {limits.output_bytes} bytes")
+    return output, message or f"{command[0]} failed" if code else ""

@@ -12,28 +12,26 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from groundup.core import MissingExtra
 
 from ..record import Record
 from .encodings import decode
-from .kinds import make_record
+from .files import make_record
 from .reader import (
+    FileReader,
     InputSplit,
     ReaderConfig,
     Refused,
     Rejected,
     data_record,
     open_split,
-    plan_files,
-    printable_path,
     split_by_bytes,
     suffix_of,
     text_record,
 )
 
-WARC_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz", ".warc.wet.gz")
 GZIP_MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
 WARC_START = re.compile(rb"WARC/[01]\.\d")
 UNCOMPRESSED_START = re.compile(rb"(?:\r?\n){2}(WARC/[01]\.\d\r?\n)")
@@ -57,7 +55,7 @@ class WarcConfig(ReaderConfig):
     """Content types that are read; text/plain and application/pdf can be added."""
 
 
-class ResponseBody(NamedTuple):
+class _ResponseBody(NamedTuple):
     """A server's response body."""
 
     data: bytes
@@ -65,47 +63,29 @@ class ResponseBody(NamedTuple):
     charset: str
 
 
-class Warc:
+class Warc(FileReader):
     """The reader `warc`: .warc and .wet, plain or with one gzip member per record."""
+
+    ENDINGS = (".warc", ".warc.gz", ".wet", ".wet.gz", ".warc.wet.gz")
 
     def __init__(self, config: WarcConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Byte ranges of every archive."""
-        splits = []
-        for file_split in plan_files(root, WARC_SUFFIXES):
-            try:
-                splits += self.split_archive(root, file_split)
-            except Refused:  # `read` will report the reason
-                splits.append(file_split)
-        return splits
-
-    def split_archive(self, root: Path, archive_split: InputSplit) -> list[InputSplit]:
+    def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
         """Byte ranges of one archive."""
         part_bytes = self.config.part_bytes
-        if archive_split.bytes <= part_bytes:
-            return [archive_split]
-        with open_split(root, archive_split.path) as file:
-            if suffix_of(archive_split.path) == ".gz":
-                has_members = (
-                    _find_member(file, 1, archive_split.bytes // 2 + part_bytes) is not None
-                )
-                return split_by_bytes(archive_split, part_bytes) if has_members else [archive_split]
-            cuts = _uncompressed_split_points(file, archive_split.bytes, part_bytes)
+        if file_split.bytes <= part_bytes:
+            return [file_split]
+        with open_split(root, file_split.path) as file:
+            if suffix_of(file_split.path) == ".gz":
+                has_members = _find_member(file, 1, file_split.bytes // 2 + part_bytes) is not None
+                return split_by_bytes(file_split, part_bytes) if has_members else [file_split]
+            cuts = _uncompressed_split_points(file, file_split.bytes, part_bytes)
         ranges = zip(cuts, cuts[1:], strict=False)
-        return [InputSplit(archive_split.path, start, end, end - start) for start, end in ranges]
+        return [InputSplit(file_split.path, start, end, end - start) for start, end in ranges]
 
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
-        """Yield the records that begin in the range."""
-        try:
-            with open_split(root, input_split.path) as file:
-                yield from self.read_range(file, input_split, source)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
-
-    def read_range(
-        self, file: Any, input_split: InputSplit, source: str
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
     ) -> Iterator[Record | Rejected]:
         """Yield what begins in the range, resuming after damage."""
         is_packed = suffix_of(input_split.path) == ".gz"
@@ -127,7 +107,7 @@ class Warc:
                         return
                     count = count + 1 if record.stream_pos == at else 1
                     at = record.stream_pos
-                    result = self.read_record(record, f"{input_split.path}#{position}", source)
+                    result = self._read_record(record, f"{input_split.path}#{position}", source)
                     if result is not None:
                         yield result
             except OSError as error:
@@ -145,21 +125,21 @@ class Warc:
                 yield lost._replace(details=broken or lost.details)
             at = find(file, (end or at) + 1, input_split.end)
 
-    def read_record(self, record: Any, path: str, source: str) -> Record | Rejected | None:
+    def _read_record(self, record: Any, path: str, source: str) -> Record | Rejected | None:
         """The record of a WARC record, if its type has content."""
         type = record.headers.get("WARC-Type", "").lower()
         try:
             if type == "conversion":
-                return self.conversion_record(record, path, source)
+                return self._conversion_record(record, path, source)
             if type in ("response", "resource"):
-                return self.page_record(record, path, source)
+                return self._page_record(record, path, source)
         except Refused as refused:
             return refused.reject(path)
         return None
 
-    def conversion_record(self, record: Any, path: str, source: str) -> Record | Rejected:
+    def _conversion_record(self, record: Any, path: str, source: str) -> Record | Rejected:
         """The text that the archive's producer extracted from a page."""
-        data = self.payload(record)
+        data = self._payload(record)
         read = decode(data, "utf-8", self.config.repair)
         language = record.headers.get("WARC-Identified-Content-Language")
         metadata = _warc_metadata(record) | {
@@ -168,9 +148,9 @@ class Warc:
         }
         return text_record(source, path, "text", read.map, metadata)
 
-    def page_record(self, record: Any, path: str, source: str) -> Record | Rejected:
+    def _page_record(self, record: Any, path: str, source: str) -> Record | Rejected:
         """A page as sent by its server; Refused if it is none."""
-        body = self.response_body(record)
+        body = self._response_body(record)
         if body.type not in self.config.types:
             raise Refused("another kind of content", body.type or "no content type")
         metadata = _warc_metadata(record) | {"charset": body.charset}
@@ -179,24 +159,24 @@ class Warc:
         kind = "pdf" if body.type == "application/pdf" else "html"
         return data_record(source, path, kind, body.data, metadata)
 
-    def response_body(self, record: Any) -> ResponseBody:
+    def _response_body(self, record: Any) -> _ResponseBody:
         """The body of a response or resource, with transfer and content encoding removed."""
         if not record.is_http:
             label = record.headers.get("Content-Type", "")
-            return ResponseBody(self.payload(record), *_parse_content_type(label))
-        head, data = _split_http(self.payload(record, MAX_HEADER_BYTES))
+            return _ResponseBody(self._payload(record), *_parse_content_type(label))
+        head, data = _split_http(self._payload(record, MAX_HEADER_BYTES))
         type, charset = _parse_content_type(head.get("content-type", ""))
         first, last = self.config.statuses
         if not first <= int(head["status"]) <= last:
             raise Refused("not delivered", f"status {head['status']}")
         if type not in self.config.types:
-            return ResponseBody(b"", type, charset)
+            return _ResponseBody(b"", type, charset)
         if "chunked" in head.get("transfer-encoding", "").lower():
             data = _decode_chunked(data)
         packed = head.get("content-encoding", "").strip().lower()
-        return ResponseBody(_decode_content(data, packed, self.config.max_bytes), type, charset)
+        return _ResponseBody(_decode_content(data, packed, self.config.max_bytes), type, charset)
 
-    def payload(self, record: Any, extra: int = 0) -> bytes:
+    def _payload(self, record: Any, extra: int = 0) -> bytes:
         """The bytes of a WARC record; Refused if they are too many or truncated."""
         limit, length = self.config.max_bytes + extra, record.content_length
         if length > limit:
@@ -239,7 +219,6 @@ def _with_positions(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _warc_iterator(file: Any) -> Any:
-    """FastWARC's iterator from the file's current position."""
     try:
         from fastwarc.warc import ArchiveIterator
     except ImportError:
@@ -248,7 +227,6 @@ def _warc_iterator(file: Any) -> Any:
 
 
 def _warc_metadata(record: Any) -> dict[str, Any]:
-    """Metadata from the WARC headers."""
     headers = record.headers
     return {
         "url": headers.get("WARC-Target-URI"),

@@ -8,28 +8,20 @@ depth costs time in proportion, and no stack. Knows nothing of other pages of th
 sites.py.
 """
 
-import codecs
 import html
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from groundup.core import Config, MissingExtra
 
-from ..markup import find_tex_source, text_charset
+from ..markup import find_tex_source
+from ..readers.encodings import WIDE_STARTS, compose_maps, decode
+from ..readers.reader import Refused
 from ..record import ExtractedText, Record, StepResult, edited_text
 from .alignment import align
 from .chrome import detach_chrome, restore_chrome
 from .links import CHROME_KINDS, CleanedText, clean_marked_text, mark_tags
 
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-DECLARED = re.compile(
-    rb"""<\?xml[^>]{0,200}encoding\s*=\s*["']([\w.:-]+)|<meta[^>]{0,300}charset\s*=\s*["']?\s*([\w.:-]+)""",
-    re.IGNORECASE,
-)
 LANGUAGE = re.compile(
     r"""<html\b[^>]{0,500}?\slang\s*=\s*["']?([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)"""
 )
@@ -41,7 +33,6 @@ LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
 FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
 """resiliparse omits figures and their captions when alternative texts are off."""
 FORMULA = re.compile(r"<semantics\b[^>]{0,500}>", re.IGNORECASE)
-SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
 
 
@@ -62,15 +53,6 @@ class MainTextConfig(Config):
     """Write • and numbers before list items."""
 
 
-class DecodedPage(NamedTuple):
-    """A page's characters; an undecodable byte is a lone surrogate."""
-
-    text: str
-    charset: str
-    start: int
-    """First byte after the byte order mark."""
-
-
 class MainText:
     """Step `web.main_text`: extracts the main text from a page's bytes."""
 
@@ -82,19 +64,26 @@ class MainText:
         size = len(record.data)
         if size > self.config.max_bytes:
             return StepResult("page too large", size, f"at most {self.config.max_bytes} bytes")
-        page = _decode_page(record.data, str(record.metadata.get("charset", "")))
-        readable = SURROGATE.sub("\ufffd", page.text).replace("\0", "\ufffd")
-        metadata: dict[str, str | int] = {**_page_metadata(readable)}
+        data = record.data
+        if not data.startswith(WIDE_STARTS):  # crawled pages have zero bytes; browsers drop them
+            data = data.replace(b"\0", b" ")
+        try:
+            source = decode(data, str(record.metadata.get("charset", "")), kind="html").map
+        except Refused as refused:
+            return StepResult(refused.reason, details=refused.details)
+        page = source.text
+        metadata: dict[str, str | int] = {**_page_metadata(page)}
         if self.config.extractor == "trafilatura":
-            text, edits, code = _extract_with_trafilatura(readable), (), ()
+            text, edits, code = _extract_with_trafilatura(page), (), ()
         else:
-            text, edits, code = self.extract(_flatten_lists(_drop_mathml(readable)))
+            text, edits, code = self.extract(_flatten_lists(_drop_mathml(page)))
         if not text.strip():
             return StepResult("no text", 0.0)
-        map, unaligned = align(text, page.text, page.charset, page.start)
+        map, unaligned = align(text, page, "utf-8")
         if unaligned:
             metadata["lines_without_place"] = unaligned
-        return StepResult(extracted=ExtractedText(map, code), edits=edits, metadata=metadata)
+        extracted = ExtractedText(compose_maps(map, source), code)
+        return StepResult(extracted=extracted, edits=edits, metadata=metadata)
 
     def extract(self, page: str) -> CleanedText:
         """All text of a page, edits that remove chrome and lines of links, and spans of code."""
@@ -161,63 +150,6 @@ def _drop_mathml(page: str) -> str:
             parts.append(page[at : tag.end()])
             at = find_tex_source(page, tag.end())
     return "".join([*parts, page[at:]])
-
-
-def _decode_page(data: bytes, declared: str = "") -> DecodedPage:
-    """Decode a page by its byte order mark, the server's charset, its declaration, or detection.
-
-    >>> _decode_page(b"\\xef\\xbb\\xbfa"), _decode_page(b"caf\\xe9").text
-    (DecodedPage(text='a', charset='utf-8', start=3), 'café')
-    """
-    for mark, charset in BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            return DecodedPage(_decode_after_mark(data[len(mark) :], charset), charset, len(mark))
-    match = DECLARED.search(data, 0, 4096)
-    in_page = (match[1] or match[2]).decode("ascii", "replace") if match else ""
-    for label in (declared, in_page):
-        charset = _charset_name(label)
-        if charset:
-            try:
-                return DecodedPage(data.decode(charset), charset, 0)
-            except UnicodeDecodeError:
-                continue  # the label is wrong: UTF-8 is often declared as Latin-1, and vice versa
-    try:
-        return DecodedPage(data.decode("utf-8"), "utf-8", 0)
-    except UnicodeDecodeError:
-        return DecodedPage(*_decode_detected(data))
-
-
-def _decode_after_mark(data: bytes, charset: str) -> str:
-    """Decode data after a byte order mark; invalid UTF-16 becomes U+FFFD."""
-    if charset == "utf-8":
-        return data.decode(charset, "surrogateescape")
-    return data[: len(data) // 2 * 2].decode(charset, "replace")
-
-
-def _decode_detected(data: bytes) -> tuple[str, str, int]:
-    """Decode bytes that are neither UTF-8 nor in a charset that they declare."""
-    try:
-        from resiliparse.parse.encoding import detect_encoding
-    except ImportError:
-        raise MissingExtra("resiliparse", "corpus") from None
-    charset = _charset_name(detect_encoding(data) or "") or "utf-8"
-    for name in (charset, "utf-8"):
-        try:
-            text = data.decode(name, "surrogateescape")
-            if text.encode(name, "surrogateescape") == data:
-                return text, name, 0
-        except UnicodeError:
-            continue
-    return data.decode("latin-1"), "latin-1", 0
-
-
-def _charset_name(label: str) -> str:
-    """Python's name of a charset, cp1252 for Latin-1; empty if it is no text encoding."""
-    if label.strip().lower() in ("ascii", "us-ascii"):
-        return "utf-8"  # a page that declares ASCII and is not ASCII is usually UTF-8
-    name = text_charset(label)
-    # The label was readable as ASCII, so the page is neither UTF-16 nor UTF-32.
-    return "utf-8" if name.startswith("utf-") else name
 
 
 def _page_metadata(page: str) -> dict[str, str]:

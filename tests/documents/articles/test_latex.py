@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, apply_result
-from groundup.documents.articles import macros
-from groundup.documents.articles.latex import LatexStep
-from groundup.documents.articles.latex_walk import LatexConfig
+from groundup.documents.articles import commands
+from groundup.documents.articles.latex import LatexConfig, LatexStep
 from tests.checking import unchecked
 
 PAPER = r"""\documentclass[a4paper]{article} % a class
@@ -118,7 +117,7 @@ def test_macros_without_parameters_are_expanded_in_formulas():
 
 
 def test_a_bomb_of_macros_stays_small(monkeypatch):
-    monkeypatch.setattr(macros, "MIN_BUDGET", 20_000)
+    monkeypatch.setattr(commands, "MIN_BUDGET", 20_000)
     bomb = r"\newcommand{\a}{aaaaaaaaaa}" + "".join(
         rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}"
         for i in range(12)
@@ -130,7 +129,7 @@ def test_a_bomb_of_macros_stays_small(monkeypatch):
 
 
 def test_nested_macros_of_a_large_source_are_bounded_and_the_rest_is_kept(monkeypatch):
-    monkeypatch.setattr(macros, "MAX_BUDGET", 20_000)
+    monkeypatch.setattr(commands, "MAX_BUDGET", 20_000)
     names = "abcdefgh"
     made = "".join(
         rf"\newcommand{{\{one}}}{{\{two}\{two} word}}"
@@ -151,7 +150,7 @@ def test_broken_sources_are_read_to_their_end(bad):
     ruling, after = read(f"one {bad} two")
     assert ruling.reason or after.text.startswith("one")
     ruling, _ = read(bad)
-    assert ruling.reason in ("latex: no prose", "")
+    assert ruling.reason in ("latex: no prose", "binary", "")
 
 
 def test_no_prose_is_a_reason():
@@ -185,3 +184,48 @@ def test_latex_that_needs_a_segment_a_byte_stays_small(text):
 def test_a_macro_that_stands_for_nothing_leaves_nothing():
     _, after = read(r"\newcommand{\rev}[1]{#1}\newcommand{\two}[2]{#2}A \rev{} b, \two{x}{} c")
     assert " ".join(after.text.split()) == "A b, c"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"\'{e}\"o\c{c}\v s \ss{} \LaTeX\ x", "éöçš ß LaTeX x"),
+        (r"\href{http://x}{here} \textcolor{red}{red} \textbf{b}", "here red b"),
+        (r"one\\two \par three", "one\ntwo\n\nthree"),
+        (r"\iffalse no \ifx a b \fi no\fi yes", "yes"),
+        (r"a~b---c ``d''", "a b—c “d”"),
+        ("\\begin{itemize}\\item one\n\\item two\\end{itemize}", "- one\n- two"),
+        (
+            r"\begin{equation}x\label{e}\end{equation} see \eqref{e}",
+            "\\begin{equation}x\\end{equation}\nsee 1",
+        ),
+    ],
+)  # fmt: skip
+def test_pieces(source, text):
+    assert read(source)[1].text == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"\newcommand{\hi}[2][all]{To #1, #2!}\hi{x} \hi[you]{y}", "To all, x! To you, y!"),
+        (r"\newcommand\hi[1][{a]b}]{<#1>}\hi. \hi[{x]y}].", "<a]b>. <x]y>."),
+        (r"\NewDocumentCommand{\hi}{O{all} m}{#1-#2}\hi{x} \hi[you]{y}", "all-x you-y"),
+        (r"\NewDocumentCommand{\hi}{s m}{#1-#2}a \hi{x}", "a x"),
+        (r"A \ifx\foo\undefined one\else two\fi B", "A one B"),
+        (r"\newcommand\foo{}A \ifx\foo\undefined one\else two\fi B", "A two B"),
+        (r"\newif\ifabc \ifabc one\else two\fi. \abctrue\ifabc one\else two\fi", "two. one"),
+        (r"\iffalse a \iftrue b\fi c\else d\fi e", "d e"),
+        (r"\ifcase 1 a\or b\or c\else d\fi!", "a!"),
+        (r"\ifx\x\y never closed", "never closed"),
+        (r"\ifnum1>2 \begin{quote}x\end{quote}\else{y}\fi", "y"),
+    ],
+)  # fmt: skip
+def test_a_default_is_put_in_and_one_branch_is_read(source, text):
+    assert read(source)[1].text == text
+
+
+def test_conditionals_that_never_end_take_linear_time():
+    for piece in (r"\ifx a b", r"\iftrue \else ", r"\hi[", r"\iftrue{", r"\fi\else\or"):
+        source = r"\newcommand\hi[1][x]{#1}" + piece * (100_000 // len(piece))
+        read(source)

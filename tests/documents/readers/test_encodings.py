@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import SourceMap, SourceMapBuilder, decode, read_html
-from groundup.documents.readers.encodings import compose_maps
-from groundup.documents.readers.kinds import parse_html
+from groundup.documents.readers.encodings import compose_maps, text_charset
 from groundup.documents.readers.reader import Refused
 
 GERMAN = (
@@ -36,7 +35,7 @@ def test_one_byte_a_character_keeps_exact_places(text, data):
      (JAPANESE, "iso2022_jp"), (JAPANESE, "utf-16"), (CHINESE, "utf-32"),
      ("가나다\n라마\n", "euc_kr"), ("\u010a한\u0a0a\nx", "utf-16")],
 )  # fmt: skip
-def test_several_bytes_a_character_are_mapped_by_line(text, charset):
+def test_several_bytes_a_character_are_mapped_by_line_or_word(text, charset):
     raw = text.encode(charset, "ignore")
     text = raw.decode(charset)
     read = decode(raw, declared=charset)
@@ -44,7 +43,7 @@ def test_several_bytes_a_character_are_mapped_by_line(text, charset):
     second = text.index("\n") + 1
     first, last = read.map.byte_range(second, second + 1)
     whole = "utf-16-le" if charset == "utf-16" else "utf-32-le" if charset == "utf-32" else charset
-    assert raw[first:last].decode(whole) == text[second:]
+    assert raw[first:last].decode(whole).strip() == text[second:].strip()
     assert read.map.line(second) == 2
 
 
@@ -73,7 +72,47 @@ def test_a_wrong_declaration_is_not_believed():
     assert decode(("größer " * 9).encode(), declared="us-ascii").charset in ("cp1252", "utf-8")
     read = decode("日本語のテキスト".encode(), declared="euc_kr")
     assert (read.charset, read.map.text) == ("utf-8", "日本語のテキスト")
-    assert parse_html("<meta charset=utf-16><p>é".encode())[0].map.text == "é"
+    assert read_html("<meta charset=utf-16><p>é".encode()).map.text == "é"
+
+
+@pytest.mark.parametrize(
+    "data, charset, text",
+    [
+        ("é世".encode(), "utf-8", "é世"),
+        (b"\xef\xbb\xbf<meta charset=latin1>\xc3\xa9", "utf-8", "<meta charset=latin1>é"),
+        ("é".encode("utf-16"), "utf-16-le", "é"),
+        ("<p>é".encode("utf-16-be"), "utf-16-be", "<p>é"),
+        (b"<meta charset=iso-8859-1>\x93\xe9\x94", "cp1252", "<meta charset=iso-8859-1>“é”"),
+        (b"<meta http-equiv=x content='text/html; charset=ISO-8859-2'>\xb1", "iso8859-2",
+         "<meta http-equiv=x content='text/html; charset=ISO-8859-2'>ą"),
+        ("<meta charset=shift_jis>日".encode("shift_jis"), "cp932", "<meta charset=shift_jis>日"),
+        (b"<meta charset=ascii>\xc3\xa9", "utf-8", "<meta charset=ascii>é"),
+        (b"<meta charset=nonsense>ok", "utf-8", "<meta charset=nonsense>ok"),
+    ],
+)  # fmt: skip
+def test_a_page_declares_its_charset(data, charset, text):
+    read = decode(data, kind="html", repair=charset.startswith("utf-16"))
+    assert (read.charset, read.map.text) == (charset, text)
+
+
+def test_the_servers_charset_comes_before_the_pages():
+    assert decode("<meta charset=cp1251>жук".encode("koi8-r"), "koi8-r", kind="html").charset == (
+        "koi8-r"
+    )
+
+
+def test_labels_that_are_no_charset_are_not_run():
+    for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
+        assert text_charset(label) == ""
+        page = f"<meta charset={label}>\\x41".replace("\0", "").encode()
+        assert decode(page, label, kind="html").map.text == page.decode()
+    assert text_charset("ibm850") == "cp850" and text_charset("latin1") == "cp1252"
+
+
+def test_half_a_character_after_a_mark_costs_only_itself():
+    for tail in (b"a", b"\x00\xdc"):
+        read = decode(b"\xff\xfe" + ("é" * 400).encode("utf-16-le") + tail)
+        assert read.map.text.startswith("é" * 400) and read.replaced == 1
 
 
 def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():
@@ -85,11 +124,12 @@ def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():
     assert read.map.byte_range(601, 602) == (1201, 1203)
 
 
-def test_without_repair_only_utf8_is_taken():
+def test_without_repair_nothing_is_guessed():
     assert decode("\ufeffé".encode(), repair=False).map.byte_range(0, 1) == (3, 5)
     for raw in ("é".encode("utf-16"), GERMAN.encode("cp1252"), b"ab\xff"):
         with pytest.raises(Refused, match="not UTF-8|binary"):
-            decode(raw, declared="cp1252", repair=False)
+            decode(raw, repair=False)
+    assert decode(GERMAN.encode("cp1252"), "cp1252", repair=False).map.text == GERMAN
 
 
 def test_what_is_no_text_is_refused():
@@ -105,7 +145,7 @@ def test_html_in_any_charset_says_what_it_says_in_utf8(text):
     page = "<h1>T</h1><p>" + text.replace("日", "")
     for charset in ("utf-8", "cp1252", "utf-16"):
         raw = page.encode(charset)
-        found, _ = parse_html(raw, charset)
+        found = read_html(raw, charset, repair=True)
         assert found.map.text == read_html(page.encode()).map.text
         assert found.headings == read_html(page.encode()).headings
         if charset != "utf-16":
@@ -135,9 +175,7 @@ def test_a_megabyte_of_anything_is_read_in_one_pass():
             assert len(decode(raw).map.text) > 0
         except Refused as refused:
             assert refused.reason in ("unknown charset", "not UTF-8")
-    assert compose_maps(SourceMap.identity("x"), b"x", SourceMap.identity("x", 3)).byte_range(
-        0, 1
-    ) == (
+    assert compose_maps(SourceMap.identity("x"), SourceMap.identity("x", 3)).byte_range(0, 1) == (
         3,
         4,
     )

@@ -9,14 +9,14 @@ import pytest
 
 from groundup.documents import Record, Rejected
 from groundup.documents.readers import git as git_reader
-from groundup.documents.readers.git import Git, GitConfig, _git_environment
+from groundup.documents.readers.git import SAFE_ENVIRONMENT, Git, GitConfig
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 
 
 def git(where: Path, *words: str, stdin: Path = Path(os.devnull)) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
-    env = _git_environment() | {"GIT_COMMITTER_DATE": "2026-01-02T00:00:00Z",
+    env = SAFE_ENVIRONMENT | {"GIT_COMMITTER_DATE": "2026-01-02T00:00:00Z",
                            "GIT_AUTHOR_DATE": "2026-01-02T00:00:00Z"}  # fmt: skip
     env.pop("GIT_ALLOW_PROTOCOL")
     done = subprocess.run(["git", *identity, *words], cwd=where, env=env, check=True,

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents.web.alignment import align as aligned
-from groundup.documents.web.main_text import _decode_page
 from tests.checking import unchecked
 
 WORDS = st.text(st.sampled_from("abcé世 "), min_size=1, max_size=30).filter(str.strip)
@@ -130,10 +129,3 @@ def test_hostile_pages_are_aligned_in_time(page):
     lines = [f"nowhere to be found {n}" for n in range(3000)] + ["x y;", "a" * 400, "• x"] * 3000
     text = "\n".join(lines)
     assert align(text, page, "utf-8").text == text
-
-
-def test_undecodable_bytes_keep_their_offsets():
-    data = "<p>né</p>".encode() + b"\xff\xfe<p>here</p>"
-    page = _decode_page(data)
-    map = align("here", page.text, page.charset, page.start)
-    assert data[slice(*map.byte_range(0, 4))] == b"here"

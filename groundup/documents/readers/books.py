@@ -1,32 +1,40 @@
-"""EPUB: the chapters of a book in spine order, each read as HTML.
+"""Books: the chapters of EPUB files in spine order, and the pages of PDF files.
 
-A book is a zip of XHTML files with a list of their reading order. The limits of archives.py apply,
+An EPUB is a zip of XHTML files with a list of their reading order. The limits of archives.py apply,
 and chapters are looked up among the member names, so no path escapes. XML is parsed without
 entities, network access or deep nesting. The map is to the bytes of the chapter or, for a complete
 book, of its concatenated chapters. Source: EPUB 3.3, W3C Recommendation, §§ 4 and 5.
+
+A PDF contains drawing instructions, not text, so no character has bytes of its own: every character
+maps to the complete file, and pages are given by spans, with form feeds in between. Work is limited
+by counts (pages, drawing instructions, characters), never by time, so results are the same on every
+machine. Running heads and hyphens are handled by the steps for books. Parser: pypdf.
 """
 
+import hashlib
 import io
+import logging
 import posixpath
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote
 
 from groundup.core import MissingExtra
 
+from ..document import Segment, SourceMap
+from ..markup import read_html
 from ..record import ExtractedText, Record, TextSpan
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
 from .encodings import SourceMapBuilder
-from .kinds import heading_spans, parse_html
+from .files import heading_spans
 from .reader import (
+    FileReader,
     InputSplit,
+    ReaderConfig,
     Refused,
     Rejected,
-    plan_files,
-    printable_path,
-    read_file_bytes,
+    read_all,
     text_record,
 )
 
@@ -48,32 +56,27 @@ class EpubConfig(ArchiveConfig):
     """One record per book with `chapter` spans; otherwise one per chapter."""
 
 
-class Chapter(NamedTuple):
+class _Chapter(NamedTuple):
     """A file of the spine."""
 
     name: str
     data: bytes
 
 
-class Epub:
+class Epub(FileReader):
     """The reader `epub`."""
+
+    ENDINGS = (".epub",)
 
     def __init__(self, config: EpubConfig) -> None:
         self.config = config
 
-    def plan(self, root: Path) -> list[InputSplit]:
-        """Return one split per book."""
-        return plan_files(root, (".epub",))
-
-    def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
         """Yield a book, or its chapters, and a reject for each chapter that cannot be read."""
         config = self.config
-        try:
-            data = read_file_bytes(root, input_split.path, config.max_total_bytes)
-            metadata, chapters = _open_book(data, config)
-        except Refused as refused:
-            yield refused.reject(printable_path(input_split.path))
-            return
+        metadata, chapters = _open_book(read_all(file, config.max_total_bytes), config)
         readable = []
         for number, chapter in enumerate(chapters, 1):
             path = f"{input_split.path}#{number}-{getattr(chapter, 'name', '')}"
@@ -82,15 +85,14 @@ class Epub:
             elif config.whole:
                 readable.append(chapter)
             else:
-                yield self.chapter_record(chapter, path, source, metadata | {"chapter": number})
+                yield self._chapter_record(chapter, path, source, metadata | {"chapter": number})
         if config.whole:
             joined = _join_chapters(readable)
             yield text_record(source, input_split.path, "epub", joined.map, metadata, joined.spans)
 
-    def chapter_record(
-        self, chapter: Chapter, path: str, source: str, metadata: dict[str, Any]
+    def _chapter_record(
+        self, chapter: _Chapter, path: str, source: str, metadata: dict[str, Any]
     ) -> Record | Rejected:
-        """The record of a chapter."""
         try:
             joined = _join_chapters([chapter])
         except Refused as refused:
@@ -101,16 +103,16 @@ class Epub:
 def read_book(data: bytes, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
     """Text and metadata of a book, its chapters joined."""
     metadata, chapters = _open_book(data, EpubConfig(max_total_bytes=max(max_bytes, 1)))
-    readable = [chapter for chapter in chapters if isinstance(chapter, Chapter)]
+    readable = [chapter for chapter in chapters if isinstance(chapter, _Chapter)]
     lost = len(chapters) - len(readable)
     return _join_chapters(readable), metadata | ({"chapters_lost": lost} if lost else {})
 
 
-def _join_chapters(chapters: list[Chapter]) -> ExtractedText:
+def _join_chapters(chapters: list[_Chapter]) -> ExtractedText:
     """Join chapters with blank lines; byte offsets count through all of them."""
     pieces, spans, shift, lines = SourceMapBuilder(), [], 0, 0
     for chapter in chapters:
-        page, _ = parse_html(chapter.data)
+        page = read_html(chapter.data, repair=True)
         if page.map.text.strip():
             if pieces.length:
                 pieces.append_inserted("\n\n")
@@ -129,13 +131,16 @@ def _join_chapters(chapters: list[Chapter]) -> ExtractedText:
 
 def _open_book(
     data: bytes, config: ArchiveConfig
-) -> tuple[dict[str, Any], list[Chapter | Refused]]:
+) -> tuple[dict[str, Any], list[_Chapter | Refused]]:
     """Metadata and chapters of a book; Refused if it cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in checked_entries(archive, config)}
-            if "META-INF/encryption.xml" in entries and _has_drm(archive):
-                raise Refused("encrypted", "its chapters are under digital rights management")
+            if "META-INF/encryption.xml" in entries:
+                with archive.open("META-INF/encryption.xml") as file:
+                    encryption = file.read(MAX_PACKAGE_BYTES)
+                if b"html" in encryption.lower():  # not only fonts
+                    raise Refused("encrypted", "its chapters are under digital rights management")
             package_file = _package_path(
                 _read_member(archive, entries, "META-INF/container.xml", config)
             )
@@ -149,19 +154,12 @@ def _open_book(
     return _package_metadata(package), chapters
 
 
-def _has_drm(archive: zipfile.ZipFile) -> bool:
-    """Whether anything other than fonts is encrypted."""
-    with archive.open("META-INF/encryption.xml") as file:
-        encryption = file.read(MAX_PACKAGE_BYTES)
-    return b"html" in encryption.lower()
-
-
 def _read_chapter(
     archive: zipfile.ZipFile, entries: dict[str, Any], name: str, config: ArchiveConfig
-) -> Chapter | Refused:
+) -> _Chapter | Refused:
     """One file of the spine, or why it cannot be read."""
     try:
-        return Chapter(name, _read_member(archive, entries, name, config))
+        return _Chapter(name, _read_member(archive, entries, name, config))
     except Refused as refused:
         return refused
     except UNPACK_ERRORS as error:
@@ -216,7 +214,6 @@ def _spine_members(package: Any, folder: str) -> list[str]:
 
 
 def _package_metadata(package: Any) -> dict[str, Any]:
-    """Title, author, language, rights and more from the package metadata."""
     metadata: dict[str, Any] = {}
     for tag, name in DUBLIN_CORE.items():
         values = [
@@ -233,4 +230,149 @@ def _package_metadata(package: Any) -> dict[str, Any]:
     every = list(dict.fromkeys([*(every if isinstance(every, list) else [every]), *terms]))
     if every := [element for element in every if element]:
         metadata["rights"] = every[0] if len(every) == 1 else every
+    return metadata
+
+
+MAX_OPERATIONS = 500_000
+"""Maximum drawing instructions of a page; a page dense with text has some thousand. Own choice."""
+
+FORM_OPERATIONS = 100
+"""Instructions that drawing a form counts as: forms may draw forms, twice each, thirty deep."""
+
+
+class PdfConfig(ReaderConfig):
+    """Limits on reading one file."""
+
+    max_pages: int = 10_000
+    """Maximum pages of a file. Own choice: ten times a long book."""
+
+
+class Pdf(FileReader):
+    """The reader `pdf`: one record per file, with `page` spans."""
+
+    ENDINGS = (".pdf",)
+
+    def __init__(self, config: PdfConfig) -> None:
+        self.config = config
+
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the record of a file."""
+        data = read_all(file, self.config.max_bytes)
+        if not data:
+            raise Refused("empty", "0 bytes")
+        extracted, metadata = read_pdf(data, self.config.max_pages, self.config.max_bytes)
+        metadata |= {"sha256": hashlib.sha256(data).hexdigest()}
+        yield text_record(source, input_split.path, "pdf", extracted.map, metadata, extracted.spans)
+
+
+class _PageTooLong(Exception):
+    """Raised inside pypdf to stop a page that takes too long."""
+
+
+def read_pdf(
+    data: bytes, max_pages: int = 10_000, max_characters: int = 64 * 2**20
+) -> tuple[ExtractedText, dict[str, Any]]:
+    """Text of a PDF with `page` spans, and its metadata.
+
+    A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
+    is encrypted, broken or exceeds the limits.
+    """
+    reader = _open_pdf(data)
+    texts, failed = [], []
+    length = 0
+    for number, page in enumerate(_list_pages(reader, max_pages), 1):
+        try:
+            text = _page_text(page)
+        except Exception:  # too long, or broken: pypdf only notices when an object is used
+            failed.append(number)
+            text = ""
+        length += len(text) + 1
+        if length > max_characters:
+            raise Refused("too large", f"more than {max_characters} characters of text")
+        texts.append(text)
+    if failed and not any(texts):
+        raise Refused("broken file", f"none of {len(texts)} pages can be read")
+    metadata = (
+        _document_metadata(reader)
+        | {"pages": len(texts)}
+        | ({"pages_failed": failed} if failed else {})
+    )
+    return _join_pages(texts, len(data)), metadata
+
+
+def _open_pdf(data: bytes) -> Any:
+    """Open a file with pypdf; Refused if it is encrypted or broken."""
+    try:
+        import pypdf
+    except ImportError:
+        raise MissingExtra("pypdf", "corpus") from None
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns about every error it tolerates
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise Refused("encrypted", "it needs a password")
+        return reader
+    except Refused:
+        raise
+    except (Exception, RecursionError) as error:
+        name = type(error).__name__
+        if name in ("DependencyError", "FileNotDecryptedError"):
+            raise Refused("encrypted", str(error)[:200]) from None
+        raise Refused("broken file", f"{name}: {error}"[:200]) from None
+
+
+def _list_pages(reader: Any, limit: int) -> list[Any]:
+    """The pages of a file; Refused if they cannot be listed or are too many."""
+    try:
+        count = len(reader.pages)
+        if count > limit:
+            raise Refused("too many pages", f"{count}; {limit} at most")
+        return [reader.pages[number] for number in range(count)]
+    except Refused:
+        raise
+    except (Exception, RecursionError) as error:
+        raise Refused("broken file", f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _page_text(page: Any) -> str:
+    """Text of one page; Stopped if drawing it takes too long."""
+    done = 0
+
+    def count(operator: bytes, *_: Any) -> None:
+        nonlocal done
+        done += FORM_OPERATIONS if operator == b"Do" else 1
+        if done > MAX_OPERATIONS:
+            raise _PageTooLong
+
+    text = page.extract_text(visitor_operand_before=count)
+    if done > MAX_OPERATIONS:  # pypdf tolerates exceptions inside a form
+        raise _PageTooLong
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
+
+
+def _join_pages(texts: list[str], size: int) -> ExtractedText:
+    """Join pages with form feeds, each mapped to the complete file."""
+    shown = [text.replace("\f", "\n") for text in texts]
+    spans, start = [], 0
+    for number, text in enumerate(shown, 1):
+        spans.append(TextSpan("page", start, start + len(text), str(number)))
+        start += len(text) + 1
+    joined = "\f".join(shown)
+    segments = (Segment(0, len(joined), 0, size, 1, False),) if joined else ()
+    return ExtractedText(SourceMap(joined, segments), tuple(spans))
+
+
+def _document_metadata(reader: Any) -> dict[str, Any]:
+    """Title, author and date from the file's metadata, as far as they can be read."""
+    metadata = {}
+    try:
+        information = reader.metadata or {}
+        for key, name in (("/Title", "title"), ("/Author", "author"), ("/CreationDate", "date")):
+            value = information.get(key)
+            if isinstance(value, str) and value.strip():
+                metadata[name] = value.strip()[:1_000].replace("\0", "")
+    except Exception:  # metadata of a broken file is dispensable
+        return metadata
     return metadata

@@ -1,4 +1,4 @@
-"""A file is read exactly as it is or set aside with the reason; nothing is lost in silence."""
+"""A file is read exactly as it is or set aside with the reason; its kind decides how."""
 
 import os
 
@@ -7,8 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError
-from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
-from groundup.documents.readers.folder import Folder, FolderConfig
+from groundup.documents import (
+    PASS,
+    Document,
+    Record,
+    Rejected,
+    apply_result,
+    fingerprint_folder,
+    read_bytes,
+    read_folder,
+)
+from groundup.documents.readers.files import (
+    Folder,
+    FolderConfig,
+    ReadMarkup,
+    ReadMarkupConfig,
+    kind_of_file,
+    make_record,
+)
 
 
 @given(
@@ -51,7 +67,7 @@ def test_byte_order_marks_and_line_ends_stay_out_of_the_way():
         ("a.py", b"<html>", "python"),
     ],
 )
-def test_kinds_follow_the_ending_then_the_content(path, data, kind):
+def test_kinds_of_documents_follow_the_ending_then_the_content(path, data, kind):
     assert read_bytes(data, path).kind == kind
 
 
@@ -60,12 +76,13 @@ def test_bytes_that_are_no_text_say_where():
         (b"ab\xff", "byte 0xff at 2"),
         (b"\xef\xbb\xbfab\xff", "byte 0xff at 5"),
         (b"a\0b", "binary .a zero byte at 1"),
-        ("a".encode("utf-16"), "UTF-16"),
+        ("a".encode("utf-16"), "byte order mark of utf-16"),
     ):
         with pytest.raises(DataError, match=message):
             read_bytes(data, "a.txt")
-    with pytest.raises(DataError, match="shift_jis"):
-        read_bytes(b"<meta charset=shift_jis>", "a.html")
+    page = "<meta charset=shift_jis><p>日本".encode("shift_jis")
+    quote = read_bytes(page, "a.html").quote(0, 2)
+    assert (quote.text, quote.end) == ("日本", len(page))
 
 
 def test_a_folder_gives_documents_and_rejects_in_the_order_of_paths(tmp_path):
@@ -160,3 +177,59 @@ def test_paths_that_are_skipped_are_told_and_not_read(tmp_path):
         ("api/all.md", "skipped by its path"),
         ("api/index.md", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    "path, data, kind",
+    [("a.MD", b"", "markdown"), ("a.tex", b"", "latex"), ("a.nxml", b"", "jats"),
+     ("a.xml", b'<?xml version="1.0"?>\n<!DOCTYPE article PUBLIC "-//NLM//DTD"', "jats"),
+     ("a.xml", b"<pom/>", "code"), ("x/Makefile", b"", "code"), ("README", b"", "text"),
+     ("a.pdf", b"", "pdf"), ("paper", b"%PDF-1.5", "pdf"), ("a.ipynb", b"", "notebook"),
+     ("a.exe", b"MZ", ""), ("index.txt", b"<html>", "html")],
+)  # fmt: skip
+def test_kinds_follow_endings_then_bytes(path, data, kind):
+    assert kind_of_file(path, data) == kind
+
+
+def test_text_kinds_come_decoded_with_their_outline():
+    one = make_record("s", "a.rst", "rst", b"Top\n===\n\ntext\n\nSub\n---\n", {})
+    assert one.metadata["title"] == "Top" and len(one.metadata["sha256"]) == 64
+    assert [(one.text[s.start : s.end], s.value) for s in one.spans] == [
+        ("Top", "1"),
+        ("Sub", "2"),
+    ]
+    two = make_record("s", "a.py", "python", "# coding: koi8-r\nx = 'я'\n".encode("koi8-r"), {})
+    assert "я" in two.text and two.metadata["charset"] == "koi8-r"
+    three = make_record("s", "a.tex", "latex", b"\\section{A} % note", {})
+    assert (three.kind, three.text) == ("latex", "\\section{A} % note")
+
+
+def test_without_repair_other_charsets_are_rejects():
+    found = make_record("s", "a.txt", "text", "Grüße aus Köln".encode("cp1252"), {}, repair=False)
+    assert isinstance(found, Rejected) and found.reason == "not UTF-8"
+
+
+def test_pages_stay_bytes_until_a_step_reads_them():
+    data = "<title>T</title><h1>Größe</h1><p>über".encode("cp1252")
+    one = make_record("s", "a.html", "html", data, {"charset": "iso-8859-1"})
+    assert one.data == data and one.text == ""
+    step = ReadMarkup(ReadMarkupConfig())
+    ruling = step(one)
+    after = apply_result(one, ruling)
+    assert (after.text, after.data, after.metadata["title"]) == ("Größe\n\nüber", b"", "T")
+    assert [(s.kind, after.text[s.start : s.end]) for s in after.spans] == [("heading", "Größe")]
+    start, end = after.map.byte_range(7, 11)
+    assert data[start:end].decode("cp1252") == "über"
+    assert step(after) == PASS
+
+
+def test_markup_without_text_and_charsets_without_name_are_dropped_with_a_reason():
+    step = ReadMarkup(ReadMarkupConfig())
+    for data, reason in ((b"<p></p>", "no text in the markup"), (b"a\0", "binary")):
+        assert step(Record("1", "s", "p", "html", data=data)).reason == reason
+
+
+def test_a_page_100000_deep_is_read():
+    step = ReadMarkup(ReadMarkupConfig())
+    deep = Record("1", "s", "p", "html", data=b"<div>" * 100_000 + b"x" + b"</div>" * 100_000)
+    assert apply_result(deep, step(deep)).text == "x"

@@ -1,4 +1,4 @@
-"""Books come in the order of their spine; their containers can do no harm."""
+"""Chapters come in the order of their spine, pages one by one; containers can do no harm."""
 
 import io
 import zipfile
@@ -6,10 +6,12 @@ import zipfile
 import pytest
 
 from groundup.documents import Record, Rejected, apply_result
-from groundup.documents.readers.epub import Epub, EpubConfig
-from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig
+from groundup.documents.readers import books
+from groundup.documents.readers.books import Epub, EpubConfig, Pdf, PdfConfig
+from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig
 
 pytest.importorskip("lxml")
+pypdf = pytest.importorskip("pypdf")
 CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
     '<rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
@@ -46,9 +48,12 @@ GOOD = {
 }  # fmt: skip
 
 
-def read(tmp_path, data: bytes, config: EpubConfig | None = None) -> list[Record | Rejected]:
-    (tmp_path / "a.epub").write_bytes(data)
-    reader = Epub(config or EpubConfig())
+def read(
+    tmp_path, data: bytes, config: EpubConfig | PdfConfig | None = None
+) -> list[Record | Rejected]:
+    is_pdf = isinstance(config, PdfConfig)
+    (tmp_path / ("a.pdf" if is_pdf else "a.epub")).write_bytes(data)
+    reader = Pdf(config) if is_pdf else Epub(config or EpubConfig())
     return [one for part in reader.plan(tmp_path) for one in reader.read(tmp_path, part, "s")]
 
 
@@ -78,11 +83,14 @@ def test_a_record_a_chapter_maps_to_the_chapter(tmp_path):
     assert ONE.encode()[start:end] == b"It" and one.metadata["chapter"] == 2
 
 
-def test_the_step_reads_what_the_reader_reads(tmp_path):
-    (one,) = read(tmp_path, book(GOOD))
-    record = Record("1", "s", "a.epub", "epub", data=book(GOOD))
+@pytest.mark.parametrize("kind", ["epub", "pdf"])
+def test_the_step_reads_what_the_reader_reads(tmp_path, kind):
+    data = book(GOOD) if kind == "epub" else pdf(["First page", "Second"])
+    (one,) = read(tmp_path, data, EpubConfig() if kind == "epub" else PdfConfig())
+    record = Record("1", "s", f"a.{kind}", kind, data=data)
     after = apply_result(record, ReadMarkup(ReadMarkupConfig())(record))
-    assert (after.text, after.map, after.metadata) == (one.text, one.map, one.metadata)
+    assert (after.text, after.spans, after.map) == (one.text, one.spans, one.map)
+    assert after.metadata.items() <= one.metadata.items()
 
 
 def test_paths_lead_to_members_alone(tmp_path):
@@ -151,3 +159,107 @@ def test_rights_are_read_wherever_a_package_states_them(tmp_path):
     (one,) = read(tmp_path, book({"OEBPS/book.opf": said, "one.xhtml": ONE}))
     url = "https://creativecommons.org/licenses/by/4.0/"
     assert one.metadata["rights"] == ["CC0", "CC BY 4.0", url]
+
+
+def pdf(pages: list[str], extra: bytes = b"") -> bytes:
+    """A PDF with a line of text a page, by hand."""
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Count {len(pages)} /Kids [{kids}] >>".encode(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for n, text in enumerate(pages):
+        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET".encode() + extra
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * n} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
+        )
+        objects.append(b"<< /Length %d >>\nstream\n" % len(stream) + stream + b"\nendstream")
+    return assemble(objects)
+
+
+def assemble(objects: list[bytes]) -> bytes:
+    data, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(data))
+        data += b"%d 0 obj\n" % number + body + b"\nendobj\n"
+    start = len(data)
+    data += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    data += b"".join(b"%010d 00000 n \n" % place for place in places)
+    data += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n" % (len(objects) + 1)
+    return data + b"%d\n%%%%EOF\n" % start
+
+
+def read_page(tmp_path, data: bytes, config: PdfConfig | None = None) -> Record | Rejected:
+    (one,) = read(tmp_path, data, config or PdfConfig())
+    return one
+
+
+def test_pages_have_spans_and_form_feeds_between(tmp_path):
+    one = read_page(tmp_path, pdf(["First page", "", "Third"]))
+    assert one.text == "First page\f\fThird" and one.metadata["pages"] == 3
+    assert [(s.value, one.text[s.start : s.end]) for s in one.spans] == [
+        ("1", "First page"), ("2", ""), ("3", "Third"),
+    ]  # fmt: skip
+    assert one.map.byte_range(0, 5) == (0, len(pdf(["First page", "", "Third"])))
+
+
+def test_locked_files_are_named(tmp_path):
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["secret"])))
+    writer.encrypt("password", algorithm="RC4-128")
+    file = io.BytesIO()
+    writer.write(file)
+    assert read_page(tmp_path, file.getvalue()).reason == "encrypted"
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n%nothing", b"no pdf", pdf(["x"])[:150], b"%PDF-" * 9])
+def test_broken_files_are_named(tmp_path, data):
+    assert read_page(tmp_path, data).reason in ("broken file", "empty")
+
+
+def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
+    loop = assemble([b"<< /Type /Catalog /Pages 2 0 R >>",
+                     b"<< /Type /Pages /Count 9 /Kids [2 0 R 2 0 R] /Parent 2 0 R >>"])  # fmt: skip
+    assert read_page(tmp_path, loop).reason in ("broken file", "empty")
+    stream = b"/X Do " * 3
+    form = (
+        b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X 4 0 R >> >>"
+    )
+    again = assemble([
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 5 0 R /Resources << /XObject "
+        b"<< /X 4 0 R >> >> >>",
+        form + b" /Length %d >>\nstream\n" % len(stream) + stream + b"\nendstream",
+        b"<< /Length %d >>\nstream\n" % len(stream) + stream + b"\nendstream",
+    ])  # fmt: skip
+    assert read_page(tmp_path, again).reason in ("broken file", "empty")
+
+
+def test_forms_that_draw_forms_twice_each_end(tmp_path):
+    shape = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources "
+    shape += b"<< /XObject << /X %d 0 R >> >>"
+    twice = b" /Length 12 >>\nstream\n/X Do /X Do \nendstream"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
+        b"<< /XObject << /X 5 0 R >> >> >>",
+        b"<< /Length 6 >>\nstream\n/X Do \nendstream",
+        *(shape % (6 + level) + twice for level in range(30)), shape % 35 + twice,
+    ]  # fmt: skip
+    assert read_page(tmp_path, assemble(objects)).reason == "broken file"
+
+
+def test_a_page_that_draws_for_ever_is_left_empty_and_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(books, "MAX_OPERATIONS", 200)
+    one = read_page(tmp_path, pdf(["Short", "Long"]))
+    assert one.text == "Short\fLong"
+    writer = pdf(["Long"], extra=b" 0 0 m" * 300)
+    assert read_page(tmp_path, writer).reason == "broken file"
+
+
+def test_limits_on_pages_and_bytes(tmp_path):
+    data = pdf(["x"] * 5)
+    assert read_page(tmp_path, data, PdfConfig(max_pages=4)).reason == "too many pages"
+    assert read_page(tmp_path, data, PdfConfig(max_bytes=100)).reason == "too large"
+    assert read_page(tmp_path, b"").reason == "empty"

@@ -1,0 +1,332 @@
+"""Files: a kind by suffix, and the record or document that the bytes become.
+
+Text is decoded, with its outline. HTML, PDF and EPUB stay bytes, because a later step selects the
+text: `web.main_text`, or `documents.read` here, which takes all of it. All readers (folders,
+archives, repositories, crawls) use this file. The reader `folder` yields records for a corpus and
+by default guesses charsets; `read_folder` yields documents for quoting and repairs nothing: a file
+that is not UTF-8 is rejected with the offset of the first bad byte. Every file that is not read is
+reported.
+"""
+
+import codecs
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import translate
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from groundup.core import Config, DataError
+
+from ..document import Document, DocumentKind, Heading, make_document
+from ..markup import read_html
+from ..outline import markdown_headings, python_headings, rst_headings
+from ..record import ExtractedText, Record, StepResult, TextSpan
+from .encodings import decode
+from .reader import (
+    FileReader,
+    InputSplit,
+    ReaderConfig,
+    Refused,
+    Rejected,
+    data_record,
+    open_split,
+    plan_files,
+    printable_path,
+    read_all,
+    resolve_path,
+    suffix_of,
+    text_record,
+)
+
+KIND_BY_SUFFIX: dict[str, str] = {
+    ending: kind
+    for kind, endings in {
+        "text": ".txt .text .adoc .org",
+        "markdown": ".md .markdown",
+        "rst": ".rst .rest",
+        "html": ".html .htm .xhtml",
+        "python": ".py .pyi",
+        "notebook": ".ipynb",
+        "latex": ".tex .ltx",
+        "jats": ".nxml",
+        "pdf": ".pdf",
+        "epub": ".epub",
+        "code": ".c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .go .rs .swift .m .mm .js .mjs "
+        ".jsx .ts .tsx .vue .rb .php .pl .pm .lua .r .jl .hs .ml .mli .ex .exs .erl .clj .lisp .el "
+        ".scm .f .f90 .f95 .for .pas .d .nim .zig .dart .sh .bash .zsh .fish .ps1 .sql .css .scss "
+        ".less .cmake .mk .proto .tcl .vb .asm .s .sv .vhd .vhdl .json .yaml .yml .toml .ini .cfg "
+        ".xml .csv",
+    }.items()
+    for ending in endings.split()
+}
+DOCUMENT_KIND_BY_SUFFIX: dict[str, DocumentKind] = {"": "text", ".rst": "text"} | {
+    suffix: kind
+    for suffix, kind in KIND_BY_SUFFIX.items()
+    if kind in ("text", "markdown", "html", "python")
+}  # pyright: ignore[reportAssignmentType]
+"""The kinds of `read_folder`: those whose text is the file, and HTML."""
+CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
+BYTE_KINDS = frozenset({"html", "pdf", "epub"})
+JATS_START = re.compile(
+    rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
+)
+
+
+def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX) -> str:
+    """Kind of a record by its file's suffix, then by its first bytes; empty if unknown.
+
+    >>> kind_of_file("a.rst", b""), kind_of_file("page", b"<html>"), kind_of_file("x.bin", b"")
+    ('rst', 'html', '')
+    """
+    suffix = suffix_of(path)
+    kind = known.get(suffix, "")
+    if PurePosixPath(path).name.lower() in CODE_FILE_NAMES:
+        return "code"
+    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if kind in ("", "text") and start[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "html"
+    if suffix == ".xml" and JATS_START.search(start):
+        return "jats"
+    if not suffix and not kind:
+        return "pdf" if start.startswith(b"%PDF-") else "text"
+    return kind
+
+
+def make_record(
+    source: str, path: str, kind: str, data: bytes, metadata: dict[str, Any], repair: bool = True
+) -> Record | Rejected:
+    """The record of a file's bytes; `metadata` may contain the `charset` declared by a server."""
+    metadata = metadata | {"sha256": hashlib.sha256(data).hexdigest()}
+    if not data:
+        return Rejected(path, "empty", "0 bytes")
+    if kind in BYTE_KINDS:
+        return data_record(source, path, kind, data, metadata)
+    try:
+        read = decode(data, metadata.get("charset", ""), repair, kind)
+    except Refused as refused:
+        return refused.reject(path)
+    headings, title = _outline(kind, read.map.text)
+    extracted = {
+        "title": "" if kind == "python" else title,
+        "charset": "" if read.charset == "utf-8" else read.charset,
+        "replaced_bytes": read.replaced,
+    }
+    extracted = {key: value for key, value in extracted.items() if value}
+    metadata.pop("charset", None)
+    return text_record(source, path, kind, read.map, extracted | metadata, heading_spans(headings))
+
+
+def _outline(kind: str, text: str) -> tuple[Sequence[Heading], str]:
+    """Headings of a text, and its title: the first of level 1."""
+    makers = {
+        "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
+    }  # fmt: skip
+    headings = makers[kind](text) if kind in makers else ()
+    first = next((h for h in headings if h.level == 1), None)
+    return headings, text[first.start : first.end] if first else ""
+
+
+def heading_spans(headings: Iterable[Heading]) -> tuple[TextSpan, ...]:
+    """Headings as spans with the level as value."""
+    return tuple(TextSpan("heading", h.start, h.end, str(h.level)) for h in headings)
+
+
+class ReadMarkupConfig(Config):
+    """How `documents.read` extracts text."""
+
+    repair: bool = True
+    """Guess a charset that is not declared; otherwise what is neither UTF-8 nor in the charset that
+    it declares is dropped."""
+    max_bytes: int = 64 * 2**20
+    """Maximum bytes of one record's text, and of an unpacked EPUB. Own choice."""
+    max_pages: int = 10_000
+    """Maximum pages of a PDF. Own choice: ten times a long book."""
+
+
+class ReadMarkup:
+    """The step `documents.read`: extract all text of a record's bytes, by its kind."""
+
+    def __init__(self, config: ReadMarkupConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> StepResult:
+        """Extract text if the record still has bytes."""
+        if not record.data:
+            return StepResult()
+        try:
+            made, metadata = self.extract(record)
+        except Refused as refused:
+            return StepResult(reason=refused.reason, details=refused.details)
+        if not made.map.text.strip():
+            return StepResult(reason="no text in the markup", details=f"{len(record.data)} bytes")
+        return StepResult(extracted=made, metadata=metadata)
+
+    def extract(self, record: Record) -> tuple[ExtractedText, dict[str, Any]]:
+        """Text and metadata extracted from the bytes."""
+        if record.kind == "pdf":
+            from .books import read_pdf
+
+            return read_pdf(record.data, self.config.max_pages, self.config.max_bytes)
+        if record.kind == "epub":
+            from .books import read_book
+
+            return read_book(record.data, self.config.max_bytes)
+        declared = str(record.metadata.get("charset", ""))
+        if record.kind == "html":
+            page = read_html(record.data, declared, self.config.repair)
+            metadata = {"charset": page.charset} | page.metadata
+            return ExtractedText(page.map, heading_spans(page.headings)), metadata
+        read = decode(record.data, declared, self.config.repair, record.kind)
+        headings, title = _outline(record.kind, read.map.text)
+        metadata = {"title": title} if title and record.kind != "python" else {}
+        return ExtractedText(read.map, heading_spans(headings)), metadata | {
+            "charset": read.charset
+        }
+
+
+MAX_FILE_BYTES = 64 * 2**20
+
+
+class _RawFile(NamedTuple):
+    """A file as stored in the folder."""
+
+    path: str
+    data: bytes
+
+
+class FolderConfig(ReaderConfig):
+    """Which files of a folder are records."""
+
+    kinds: tuple[str, ...] = ()
+    """Kinds to read, such as html or rst; others are rejected. Empty: all known kinds."""
+    endings: dict[str, str] = {}
+    """Additional suffixes and their kinds, such as `.log` = text."""
+    skip: tuple[str, ...] = ()
+    """Glob patterns of paths to skip, such as `*/genindex.html`; `*` also matches `/`."""
+
+
+class Folder(FileReader):
+    """The reader `folder`: one record per file, by suffix."""
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.kind_by_suffix = KIND_BY_SUFFIX | {
+            key.lower(): kind for key, kind in config.endings.items()
+        }
+        self.skip = re.compile("|".join(map(translate, config.skip))) if config.skip else None
+
+    def records(
+        self, file: IO[bytes], input_split: InputSplit, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the record of a file."""
+        path, config, suffix = input_split.path, self.config, suffix_of(input_split.path)
+        if self.skip and self.skip.match(path):
+            raise Refused("skipped by its path")
+        if suffix and suffix not in self.kind_by_suffix and not path.lower().endswith("makefile"):
+            raise Refused("another kind of file", f"its ending is {suffix}")
+        data = read_all(file, config.max_bytes)
+        kind = kind_of_file(path, data, self.kind_by_suffix)
+        if not kind or (config.kinds and kind not in config.kinds):
+            raise Refused("another kind of file", f"it is {kind}, its ending {suffix}")
+        yield make_record(source, path, kind, data, {}, config.repair)
+
+
+def read_folder(
+    root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
+) -> Iterator[Document | Rejected]:
+    """Yield every file under `root` as a document or a reject, in path order.
+
+    Paths are relative to `root`, with forward slashes. Hidden files and folders, `__pycache__` and
+    `node_modules` are skipped. Rejected are: suffixes not in `suffixes` (by default those of
+    KINDS), links, and files that are unreadable, larger than `max_bytes`, empty, binary or not
+    UTF-8.
+
+    Raises DataError if `root` is not a folder.
+    """
+    for raw in _read_files(root, suffixes, max_bytes):
+        if isinstance(raw, Rejected):
+            yield raw
+            continue
+        document = _make_document(raw.data, raw.path)
+        if isinstance(document, Document) and not document.text.strip():
+            reason = "no text in the markup" if document.kind == "html" and raw.data else "empty"
+            yield Rejected(raw.path, reason, f"{len(raw.data)} bytes")
+        else:
+            yield document
+
+
+def fingerprint_folder(
+    root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
+) -> Iterator[tuple[str, str]]:
+    """Yield path and sha256 (or reason of rejection) of every file that `read_folder` visits."""
+    for raw in _read_files(root, suffixes, max_bytes):
+        if isinstance(raw, Rejected):
+            yield raw.path, raw.reason
+        else:
+            yield raw.path, hashlib.sha256(raw.data).hexdigest()
+
+
+def read_bytes(data: bytes, path: str) -> Document:
+    """Make a document of a file's bytes; the suffix of `path` determines the kind.
+
+    For text, Markdown and Python, the text is the decoded bytes without a byte order mark and with
+    unchanged line ends. Raises DataError if the bytes are binary or not UTF-8.
+
+    >>> note = read_bytes("# Tea\\r\\nA cup’s worth".encode(), "notes/tea.md")
+    >>> note.kind, note.quote(7, 14)
+    ('markdown', Quote(path='notes/tea.md', start=7, end=16, text='A cup’s', line=2))
+    """
+    document = _make_document(data, path)
+    if isinstance(document, Rejected):
+        details = f" ({document.details})" if document.details else ""
+        raise DataError(f"{path} is {document.reason}{details}; give text in UTF-8.")
+    return document
+
+
+def _make_document(data: bytes, path: str) -> Document | Rejected:
+    kind = _document_kind(data, path)
+    try:
+        if kind == "html":
+            page = read_html(data)
+            return make_document(data, path, kind, page.map, page.headings, page.metadata)
+        map = decode(data, repair=False).map
+    except Refused as refused:
+        return refused.reject(path)
+    headings, title = _outline(kind, map.text)
+    return make_document(data, path, kind, map, headings, {"title": title} if title else {})
+
+
+def _document_kind(data: bytes, path: str) -> DocumentKind:
+    """Kind of a file by its suffix, or by its first bytes if the suffix is unknown.
+
+    >>> _document_kind(b"", "a.md"), _document_kind(b"<!DOCTYPE html><p>", "page")
+    ('markdown', 'html')
+    """
+    kind = DOCUMENT_KIND_BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "text")
+    start = data[:512].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if kind == "text" and start.startswith((b"<!doctype html", b"<html")):
+        return "html"
+    return kind
+
+
+def _read_files(
+    root: Path | str, suffixes: Collection[str] | None, max_bytes: int
+) -> Iterator[_RawFile | Rejected]:
+    root = Path(root)
+    if not root.is_dir():
+        kind = "a file" if root.exists() else "missing"
+        raise DataError(f"Expected a folder of documents; {root} is {kind}.")
+    accepted = {
+        suffix.lower() for suffix in (DOCUMENT_KIND_BY_SUFFIX if suffixes is None else suffixes)
+    }
+    for path, *_ in plan_files(root):
+        suffix = PurePosixPath(path).suffix
+        try:
+            resolve_path(root, path)
+            if suffix.lower() not in accepted:
+                raise Refused("another kind of file", f"its ending is {suffix}")
+            with open_split(root, path) as file:
+                yield _RawFile(path, read_all(file, max_bytes))
+        except Refused as refused:
+            yield refused.reject(printable_path(path))
