@@ -20,8 +20,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from ..batch import import_pyarrow
-from ..record import Record
+from ..record import Record, import_pyarrow
 from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     FileReader,
