@@ -2,7 +2,7 @@
 
 from .beam import Beam, BeamConfig, beam_search
 from .cached import CachedModel, CachedTransformer, default_batch_tokens, eval_mode
-from .decoding import NOT_FINITE, DecodingOptions, decode, find_stop
+from .decoding import NOT_FINITE, DecodingOptions, decode_prompts, find_stop
 from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
@@ -28,7 +28,7 @@ __all__ = [
     "TokenPair",
     "beam_search",
     "chat",
-    "decode",
+    "decode_prompts",
     "default_batch_tokens",
     "eval_mode",
     "find_stop",

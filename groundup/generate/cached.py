@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -179,26 +179,26 @@ class CachedTransformer(CachedModel):
         return CachedBatch(cache, state.lengths[indices], state.is_padded, encoded)
 
     def join(self, states: Sequence[CachedBatch], capacity: int) -> CachedBatch:
-        """Concatenate the sequences, padded on the left."""
+        """Concatenate the sequences, each contiguous, padded on the left."""
         lengths = torch.cat([state.lengths for state in states])
         joined, longest, start = self.begin(len(lengths), capacity), int(lengths.max()), 0
         cache = joined.cache
         documents = torch.full((len(lengths), longest), -1, device=lengths.device)
         for state in states:
-            here, old = slice(start, start + len(state.lengths)), state.cache
-            size, order = min(old.length, longest), None
-            columns = slice(longest - size, longest)
-            if old.documents is None:
-                documents[here, columns] = 0
-            else:  # padding first; the order of tokens is kept
-                order = old.documents.argsort(dim=1, stable=True)[:, old.length - size :]
-                documents[here, columns] = old.documents.gather(1, order)
-            for new, source in zip(cache.keys + cache.values, old.keys + old.values, strict=True):
-                kept = source[:, :, :size]
-                if order is not None:
-                    kept = source.take_along_dim(order[:, None, :, None], dim=2)
-                new[here, :, columns] = kept
-            start = here.stop
+            old, sizes, row = state.cache, state.lengths.tolist(), 0
+            firsts = [0] * len(sizes)
+            if old.documents is not None:
+                firsts = (old.documents == 0).long().argmax(1).tolist()
+            layers = list(zip(cache.keys + cache.values, old.keys + old.values, strict=True))
+            # Sequences of one length are copied together: slices are faster than indices.
+            for (first, size), equal in groupby(zip(firsts, sizes, strict=True)):
+                count, columns = len(list(equal)), slice(longest - size, longest)
+                rows, own = slice(start + row, start + row + count), slice(row, row + count)
+                documents[rows, columns] = 0
+                for new, source in layers:
+                    new[rows, :, columns] = source[own, :, first : first + size]
+                row += count
+            start += row
         joined.is_padded, joined.lengths = bool((documents < 0).any()), lengths
         cache.begin(longest, documents if joined.is_padded else None)
         cache.advance(longest)

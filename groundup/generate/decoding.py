@@ -65,7 +65,7 @@ class DecodedSequence(NamedTuple):
     finish_reason: FinishReason
 
 
-def decode(
+def decode_prompts(
     model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
     seeds: Sequence[int] = (),
 ) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip

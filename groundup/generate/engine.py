@@ -50,7 +50,7 @@ from .cached import (
     eval_mode,
     pad_right,
 )
-from .decoding import DecodedSequence, DecodingOptions, DecodingRun, decode
+from .decoding import DecodedSequence, DecodingOptions, DecodingRun, decode_prompts
 from .sampling import check_sampling
 from .scoring import TokenPair, score_pairs
 
@@ -228,7 +228,7 @@ class Engine:
         bar = record.progress("generate", len(prompts), "answers")
         with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
             rows = [list(prompt) for prompt in prompts]
-            for index, answer in decode(self.cached, rows, self._options(sampling), seeds):
+            for index, answer in decode_prompts(self.cached, rows, self._options(sampling), seeds):
                 answers[index] = self.build_generation(*_unwrap(answer)[:2])
                 if progress:
                     progress.advance(1)

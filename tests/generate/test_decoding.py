@@ -13,7 +13,7 @@ from groundup.generate import Engine, SourceFrame
 from groundup.generate import decoding as module
 from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
-from groundup.generate.decoding import DecodingOptions, batch_prompts, decode, find_stop
+from groundup.generate.decoding import DecodingOptions, batch_prompts, decode_prompts, find_stop
 from groundup.generate.engine import read_source_frame
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
@@ -30,10 +30,14 @@ from tests.generate.sources import (
     tiny_reader,
     until_end,
 )
-from tests.generate.tiny import tiny_engine, user
+from tests.generate.tiny import full_forward, tiny_engine, user
 from tests.model.shapes import ENCODERS, tiny_model
 
-KINDS = ("t5", "bart", "switch")
+ENGINES = {
+    "decoder": tiny_engine,
+    "prefix": lambda: tiny_engine(prefix=True),
+    **{kind: lambda kind=kind: tiny_reader(kind) for kind in ("t5", "bart", "switch")},
+}
 SAMPLINGS = [Sampling(max_tokens=12), Sampling(temperature=1.0, top_p=0.95, max_tokens=20, seed=3)]
 
 
@@ -42,48 +46,41 @@ def test_greedy_continuations_of_sources_are_transformers(family, name):
     peer = Peer(family, name)
     options = DecodingOptions(Sampling(max_tokens=LIMIT), (), VOCAB, 4096)
     model = CachedTransformer(peer.model, START)
-    answers = dict(decode(model, sources_of(peer), options))
+    answers = dict(decode_prompts(model, sources_of(peer), options))
     written = [answers[row].ids for row in range(2)]
     for found, expected in zip(written, peer.expected["greedy"].tolist(), strict=True):
         ids = until_end(expected)
         assert found[: len(ids)] == ids
 
 
-def full_forward(engine: Engine, source: str, ids: tuple[int, ...]) -> torch.Tensor:
-    """Log-probabilities of every written token by one pass without a cache."""
-    assert engine.source_frame is not None
-    with torch.no_grad():
-        encoded = engine.model.encode(torch.tensor([engine.encode_prompt(source)]))
-        read = torch.tensor([[engine.source_frame.start, *ids[:-1]]])
-        logits = engine.model.logits(read, encoded=encoded)[0, :, : engine.tokenizer.vocab_size]
-    return logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENGINES)
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
-def test_batched_sources_are_single_ones_and_the_full_forward_pass(kind, sampling):
-    engine = tiny_reader(kind)
+def test_batched_is_single_is_the_full_forward_pass(kind, sampling):
+    engine = ENGINES[kind]()
     prompts = [engine.encode_prompt(text) for text in SOURCES]
-    together = engine.continue_ids(prompts, sampling)
-    for text, found in zip(SOURCES, together, strict=True):
-        alone = engine.continue_text(text, sampling)
-        assert found.ids == alone.ids
+    for prompt, found in zip(prompts, engine.continue_ids(prompts, sampling), strict=True):
+        (alone,) = engine.continue_ids([prompt], sampling)
+        assert (found.ids, found.text, found.finish_reason) == (
+            alone.ids, alone.text, alone.finish_reason
+        )  # fmt: skip
         assert_close(found.logprobs, alone.logprobs, rtol=0, atol=1e-12)
-        expected = full_forward(engine, text, found.ids)
-        assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
+        expected = full_forward(engine, prompt, found.ids)
+        assert_close(list(found.logprobs), expected, rtol=0, atol=1e-12)
 
 
-def test_sources_that_end_leave_without_moving_the_others(monkeypatch):
-    engine = tiny_reader()
-    engine.end_ids = tuple(range(0, 259, 5))
-    prompts = [engine.encode_prompt(text) for text in SOURCES]
-    sampling = Sampling(temperature=1.0, max_tokens=30, seed=1)
-    monkeypatch.setattr(module, "COMPACT_BELOW", 0.0)
-    kept = engine.continue_ids(prompts, sampling)
-    monkeypatch.setattr(module, "COMPACT_BELOW", 1.0)
-    dropped = engine.continue_ids(prompts, sampling)
-    assert [g.ids for g in kept] == [g.ids for g in dropped]
-    assert len({len(g.ids) for g in kept}) > 2
+@pytest.mark.parametrize("kind", ["decoder", "t5"])
+def test_sequences_that_end_leave_without_moving_the_others(kind, monkeypatch):
+    engine, sampling = ENGINES[kind](), Sampling(temperature=1.0, max_tokens=30, seed=1)
+    engine.end_ids = tuple(range(0, 259, 5))  # common, so sequences leave at different steps
+    prompts, found = [engine.encode_prompt(text) for text in SOURCES], []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(module, "COMPACT_BELOW", share)
+        found.append([answer.ids for answer in engine.continue_ids(prompts, sampling)])
+    kept, dropped = found
+    assert kept == dropped and len({len(ids) for ids in kept}) > 2
+    for ids in kept:
+        assert ids[-1] in engine.end_ids or len(ids) == 30
+        assert not set(ids[:-1]) & set(engine.end_ids)
 
 
 def test_keys_of_the_source_are_made_once(monkeypatch):
@@ -167,7 +164,7 @@ def spell(ids) -> str:
 
 def complete(prompts, sampling, until=(), *, batch_tokens=4000, **more):
     options = DecodingOptions(sampling, (63,), 64, batch_tokens, until, spell, **more)
-    return dict(decode(MODEL, prompts, options))
+    return dict(decode_prompts(MODEL, prompts, options))
 
 
 def naive(prompt: list[int], length: int) -> list[int]:

@@ -1,5 +1,6 @@
 """A model of a few thousand weights with one token a byte, for the tests of this room."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -50,3 +51,19 @@ def tiny_directory(path: Path) -> Path:
 def user(text: str) -> tuple[Message, ...]:
     """A conversation of one message."""
     return (Message("user", text),)
+
+
+def full_forward(engine: Engine, prompt: list[int], ids: Sequence[int]) -> list[float]:
+    """Log-probability of each id after a prompt or source, by one pass without a cache."""
+    model, frame = engine.model, engine.source_frame
+    with torch.no_grad():
+        if frame is None:
+            row = torch.tensor([[*prompt, *ids]])
+            prefix = torch.arange(row.shape[1])[None] < len(prompt)
+            logits = model.logits(row, prefix=prefix if model.config.prefix else None)
+            logits = logits[0, len(prompt) - 1 : -1]
+        else:
+            encoded = model.encode(torch.tensor([prompt]))
+            logits = model.logits(torch.tensor([[frame.start, *ids[:-1]]]), encoded=encoded)[0]
+    logprobs = logits[:, : engine.tokenizer.vocab_size].log_softmax(-1)
+    return logprobs[torch.arange(len(ids)), torch.tensor(ids)].tolist()

@@ -125,18 +125,13 @@ class HFTokenizerAdapter:
         """What affects the ids of a text."""
         file = self.path / "tokenizer.json"
         name = hash_file(file)[:12] if file.is_file() else type(self.tokenizer).__name__
-        begins = len(self.encode("a")) - len(self.encode_bare("a"))
+        begins = len(self.encode("a")) - len(self.encode("a", add_special_tokens=False))
         return f"tokenizer:{name}|specials:read|begins:{begins}"
-
-    def encode_bare(self, text: str) -> list[int]:
-        """Ids of a text without special tokens."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Ids of a text; special tokens are not added twice."""
-        if not add_special_tokens or (self.prefix_text and text.startswith(self.prefix_text)):
-            return self.encode_bare(text)
-        return self.tokenizer.encode(text)
+        has_prefix = bool(self.prefix_text) and text.startswith(self.prefix_text)
+        return self.tokenizer.encode(text, add_special_tokens=add_special_tokens and not has_prefix)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, without special tokens."""
@@ -195,17 +190,13 @@ def _read_context_length(config: Any, tokenizer: Any) -> int:
 @torch.inference_mode()
 def _check_assumptions(network: HFModel, path: Path, config: Any, options: ScoringOptions) -> None:
     """Test what scoring relies on; ArtifactError naming what fails."""
-    sliding_window = getattr(config, "sliding_window", None)
-    if (
-        sliding_window
-        and getattr(config, "use_sliding_window", True)
-        and sliding_window < network.context_length
-    ):
-        if not options.invariant:
-            raise ArtifactError(
-                f"{path} has a sliding window of {sliding_window} tokens, which padding would "
-                f"shift; set invariant=true, or {SERVE_HINT}"
-            )
+    is_sliding = getattr(config, "use_sliding_window", True) and not options.invariant
+    window = getattr(config, "sliding_window", None)
+    if is_sliding and window and window < network.context_length:
+        raise ArtifactError(
+            f"{path} has a sliding window of {window} tokens, which padding would shift; set "
+            f"invariant=true, or {SERVE_HINT}"
+        )
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(network.head.shape[0], (2, 12), generator=generator).to(network.head.device)
     hidden = network.forward(ids)

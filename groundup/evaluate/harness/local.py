@@ -43,7 +43,7 @@ from groundup.generate import (
     Engine,
     PairScore,
     TokenPair,
-    decode,
+    decode_prompts,
     default_batch_tokens,
     find_stop,
     read_chat_template,
@@ -228,7 +228,7 @@ class LocalModel:
             stops.sampling, self.tokenizer.end_ids, self.tokenizer.vocab_size, self.batch_tokens,
             stops.until, self.tokenizer.decode, invariant=self.options.invariant,
         )  # fmt: skip
-        for row, answer in decode(self.network, rows, options):
+        for row, answer in decode_prompts(self.network, rows, options):
             index, num_truncated = owners[row]
             if isinstance(answer, Reason):
                 yield index, answer

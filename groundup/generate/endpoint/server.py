@@ -83,6 +83,7 @@ class EndpointClient:
     ) -> Iterator[tuple[int, T | Reason]]:
         """Yield (index, answer) as answers come; a failed request gives a Reason."""
         self.breaker.allow_trial()
+        _import_httpx()
         yield from run_concurrently(self.session, calls, self.config.concurrency)
 
     @asynccontextmanager
