@@ -3,7 +3,6 @@
 from .contextual import Occurrence, cosines, occurrences
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
 from .glove import Glove, GloveConfig, cooccurrences, glove
-from .phrases import PhrasesConfig, join_phrases
 from .plotting import STYLE, pca, scatter_plot, tsne
 from .similarity import (
     Analogies,
@@ -17,10 +16,12 @@ from .similarity import (
     table_rows,
 )
 from .text import (
+    PhrasesConfig,
     TextConfig,
     TokenizedText,
     WordVocabulary,
     assign_ids,
+    join_phrases,
     renumber_by_frequency,
     tokenized_sentences,
 )

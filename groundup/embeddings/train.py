@@ -18,10 +18,11 @@ from groundup.core import device as machine
 from .files import save_vectors
 from .glove import GloveConfig, glove
 from .glove import glove_library as glove_loops
-from .phrases import PhrasesConfig, join_phrases
 from .text import (
+    PhrasesConfig,
     TextConfig,
     assign_ids,
+    join_phrases,
     read_source_texts,
     renumber_by_frequency,
     tokenized_sentences,
