@@ -128,8 +128,9 @@ def _global_target_count(number: int, micro_batches: Sequence[MicroBatch], mesh:
     weight = mesh.sum(own)
     if weight == 0:
         raise DataError(
-            f"Step {number} has no target tokens in {_describe_documents(micro_batches)}: labels "
-            "are all masked, or sequences too short for the objective; give longer or more of them."
+            f"Step {number} has no target tokens in {_describe_documents(micro_batches)}: all "
+            "labels are masked, or sequences too short for the objective; give longer or more "
+            "sequences."
         )
     return weight
 
