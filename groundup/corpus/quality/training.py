@@ -146,7 +146,8 @@ def _fit(
     weights, bias = model.coef_[0].astype(np.float32), float(model.intercept_[0])
     calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid")
     calibrated.fit(matrix(features["calibrate"]), labels["calibrate"])
-    sigmoid = calibrated.calibrated_classifiers_[0].calibrators[0]  # 1 / (1 + exp(a x + b))
+    fitted: Any = calibrated.calibrated_classifiers_
+    sigmoid = fitted[0].calibrators[0]  # 1 / (1 + exp(a x + b))
     parameters = -float(sigmoid.a_), -float(sigmoid.b_)
     return (
         TextClassifier(config.features, weights, bias, *parameters),

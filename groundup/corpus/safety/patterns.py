@@ -168,10 +168,10 @@ def _has_iban_digits(code: str) -> bool:
     return _is_valid("iso7064.mod_97_10")(code[4:] + code[:4])
 
 
-def _national_id_check(module: str, word: str = "", require_word: str = "") -> Check:
+def _national_id_check(modules: str, word: str = "", require_word: str = "") -> Check:
     """Create the check of a national number.
 
-    module        module of python-stdnum that checks its digits and dates
+    modules       modules of python-stdnum, of which one must accept its digits and dates
     word          pattern of the words of which one must precede it
     require_word  "always" to require the word always; else only for a number without separators
     """
@@ -183,7 +183,9 @@ def _national_id_check(module: str, word: str = "", require_word: str = "") -> C
         if nearby and (require_word == "always" or len(code) == len(written)):
             if not nearby.search(text[max(0, match.start() - 70) : match.start()]):
                 return None
-        return match.span() if _is_valid(module)(code) else None
+        is_valid = any(_is_valid(module)(code) for module in modules.split())
+        is_valid = is_valid and len(set(code)) > 1  # 111.111.111-11 passes too
+        return match.span() if is_valid else None
 
     return check
 
@@ -336,7 +338,7 @@ CHECKS: dict[str, Check] = {
     "phone": lambda text, match: _find_phone(text, *match.span()),
     "whole": _accept,
 }
-"""By name in personal.toml; any other name there is a module of python-stdnum."""
+"""By name in personal.toml; any other name there is one of python-stdnum."""
 
 
 def _load_patterns() -> tuple[PersonalPattern, ...]:
