@@ -18,7 +18,7 @@ from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, Config, DataError, GateFailed, Message, produce, write_text
 from groundup.corpus import read_split
 from groundup.evaluate import read_report, read_sample_rows
-from groundup.measure import read_card, read_samples, read_verdict, scored_candidates
+from groundup.measure import Interval, read_card, read_samples, read_verdict, scored_candidates
 from groundup.recipes.evaluation import (
     MAX_QUESTIONS,
     answer_text,
@@ -94,6 +94,7 @@ def test_each_verdict_is_of_its_own_thresholds(run):
     nearer = next(row for row in checks["verdict"] if row["role"] == "required")
     before = read_report(found.artifacts["base answers"]).task("questions").measures
     similarity = next(each for each in before if each.key == "similarity")
+    assert isinstance(similarity.result, Interval)
     assert nearer["limit"] == pytest.approx(similarity.result.estimate, abs=1e-4)
     assert [row["role"] for row in checks["verdict-int8"]] == ["compared"]
     subjects = {name: {p.name: p.id for p in found.artifacts[name].parents}["subject"]
