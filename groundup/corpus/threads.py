@@ -111,7 +111,6 @@ def _message_ids(header: Any) -> list[str]:
 
 
 def _hash_text(text: str) -> int:
-    """63-bit hash of a text, never 0."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1 | 1
 
@@ -203,13 +202,11 @@ def _messages_by_shard(
 
 
 def _read_messages(task: tuple[str, tuple[str, ...]]) -> list[ThreadMessage]:
-    """The messages of one shard, without their texts."""
     path, kinds = task
     return [extract_message(record) for record in read_shard(Path(path)) if record.kind in kinds]
 
 
 def _position_metadata(position: ThreadPosition) -> dict[str, Any]:
-    """A message's position in its thread, as metadata."""
     return {
         "thread": position.thread, "thread_parent": position.parent,
         "thread_by": "header" if position.parent else "",
@@ -307,7 +304,6 @@ def _write_replies(task: ShardTask) -> None:
 
 
 def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -> RoutedMessage:
-    """The parts of a message that its thread needs."""
     metadata = record.metadata
     licence = metadata.get("licence") or ""
     licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
@@ -319,7 +315,6 @@ def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -
 
 
 def _join_shard(task: ShardTask) -> Path:
-    """Write the results of a shard's threads."""
     import pyarrow.parquet as parquet
 
     replies: dict[str, list[RoutedMessage]] = {}
@@ -365,7 +360,6 @@ def _joined_result(record: Record, turns: Sequence[RoutedMessage]) -> StepResult
 
 
 def _turn_spans(turn: RoutedMessage, start: int) -> list[TextSpan]:
-    """A message's spans in the thread's text; a turn around all of it if it has none."""
     inner = [TextSpan(*span) for span in json.loads(turn.spans)]
     if all(span.kind != "turn" for span in inner):
         inner.append(TextSpan("turn", 0, len(turn.text), turn.speaker))

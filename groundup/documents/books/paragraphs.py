@@ -165,7 +165,6 @@ def _local_widths(widths: Sequence[int], usual_width: int) -> list[int]:
 
 
 def _may_continue(line: BookLine, following: BookLine) -> bool:
-    """Whether two neighbouring lines give no sign that the second begins something new."""
     indent = len(following.text) - len(following.text.lstrip())
     before = len(line.text) - len(line.text.lstrip())
     is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")
