@@ -283,8 +283,8 @@ class LostHeads:
             yield _make_edge_line(page, head == 0, 0, lines[head]), HEAD
         beside = {0, last} if head is None else {0, last, head - 1, head + 1}
         beside = {at for at in beside - {head} if 0 <= at <= last}
-        for at in sorted(beside) if missing_number is not None else ():
-            if _is_expected_number(lines[at].text, missing_number):
+        for at in sorted(beside):
+            if missing_number is not None and _is_expected_number(lines[at].text, missing_number):
                 yield _make_edge_line(page, at == 0, 0, lines[at]), NUMBER
                 return
 
