@@ -5,9 +5,12 @@ A message replies to the one that In-Reply-To names or to the last known one in 
 (Zawinski, jwz.org/doc/threading.html). Workers read their shard and keep a few hashes and the date
 of each message; one process links them, because a reply may be in any shard. To join, every shard
 writes its replies to a file, sorted by the shard where their thread starts, and drops the records.
+The files of many shards are first partitioned by target shard in rounds, so that no task opens more
+than `MAX_OPEN_FILES` of them.
 The joined record keeps the map of its first message; the origin of each turn is in the metadata.
 """
 
+import contextlib
 import email.utils
 import hashlib
 import json
@@ -18,6 +21,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from groundup.core import Config
 from groundup.documents import (
@@ -36,6 +41,8 @@ from .engine.shards import read_shard, write_step_results
 
 MESSAGE_ID = re.compile(r"<([^<>\s]{3,250})>")
 TURN_SEPARATOR = "\n\n"
+MAX_OPEN_FILES = 64
+"""Files that a task reads or writes at once. Own choice: one round partitions 4,096 shards."""
 
 
 class ThreadsConfig(Config):
@@ -110,7 +117,6 @@ def _message_ids(header: Any) -> list[str]:
 
 
 def _hash_text(text: str) -> int:
-    """63-bit hash of a text, never 0."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1 | 1
 
@@ -202,13 +208,11 @@ def _messages_by_shard(
 
 
 def _read_messages(task: tuple[str, tuple[str, ...]]) -> list[ThreadMessage]:
-    """The messages of one shard, without their texts."""
     path, kinds = task
     return [extract_message(record) for record in read_shard(Path(path)) if record.kind in kinds]
 
 
 def _position_metadata(position: ThreadPosition) -> dict[str, Any]:
-    """A message's position in its thread, as metadata."""
     return {
         "thread": position.thread, "thread_parent": position.parent,
         "thread_by": "header" if position.parent else "",
@@ -245,9 +249,19 @@ class ShardTask(NamedTuple):
     speaker: str
     replies_file: Path
     """File for the replies that it sends."""
-    received_files: list[Path]
-    """Files that contain replies sent to it."""
     out: Path
+    received_files: tuple[Path, ...] = ()
+    """Files that contain replies sent to it."""
+
+
+class PartitionTask(NamedTuple):
+    """A task: partition the replies of files into one file per range of target shards."""
+
+    files: tuple[Path, ...]
+    bounds: tuple[int, ...]
+    """First shard of each range, and the end of the last."""
+    outs: tuple[Path, ...]
+    """Output file of each range."""
 
 
 class JoinThreads:
@@ -276,14 +290,72 @@ class JoinThreads:
             homes = {position.thread: home[position.thread] for position in mine.values()}
             files = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
             replies, out = files
-            tasks.append(
-                ShardTask(shard, number, mine, homes, self.config.speaker, replies, [], out)
-            )
-        for task in tasks:
-            for target in sorted(set(task.homes.values())):
-                tasks[target].received_files.append(task.replies_file)
+            tasks.append(ShardTask(shard, number, mine, homes, self.config.speaker, replies, out))
         each(_write_replies, tasks)
-        return each(_join_shard, tasks)
+        received = _partition_replies([task.replies_file for task in tasks], each, scratch)
+        return each(
+            _join_shard, [task._replace(received_files=received[task.number]) for task in tasks]
+        )
+
+
+def _partition_replies(
+    files: Sequence[Path], each: Executor, scratch: Path
+) -> list[tuple[Path, ...]]:
+    """For each shard the files, at most `MAX_OPEN_FILES`, that contain the replies sent to it."""
+    buckets, round_number = [PartitionTask(tuple(files), (0, len(files)), ())], 0
+    while any(
+        len(one.files) > MAX_OPEN_FILES and one.bounds[-1] - one.bounds[0] > 1 for one in buckets
+    ):
+        tasks: list[PartitionTask] = []
+        next_buckets: list[PartitionTask] = []
+        for files_here, (low, *_, high), _ in buckets:
+            ranges = min(MAX_OPEN_FILES, high - low)
+            bounds = tuple(low + (high - low) * index // ranges for index in range(ranges + 1))
+            first = len(tasks)
+            for index in range(0, len(files_here), MAX_OPEN_FILES):
+                stem = f"spread-{round_number}-{len(tasks):06d}"
+                outs = tuple(scratch / f"{stem}-{to:03d}.parquet" for to in range(ranges))
+                tasks.append(
+                    PartitionTask(files_here[index : index + MAX_OPEN_FILES], bounds, outs)
+                )
+            for to, ends in enumerate(zip(bounds, bounds[1:], strict=False)):
+                next_buckets.append(
+                    PartitionTask(tuple(one.outs[to] for one in tasks[first:]), ends, ())
+                )
+        each(_write_partition, tasks)
+        buckets, round_number = next_buckets, round_number + 1
+    return [one.files for one in buckets for _ in range(one.bounds[0], one.bounds[-1])]
+
+
+def _write_partition(task: PartitionTask) -> None:
+    """Write each reply to the file of the range of its target shard."""
+    import pyarrow.parquet as parquet
+
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(parquet.ParquetWriter(out, _reply_schema())) for out in task.outs
+        ]
+        for path in task.files:
+            with _open_replies(path) as file:
+                for batch in file.iter_batches(1_000):
+                    places = np.searchsorted(batch["home"], task.bounds, "left").tolist()
+                    for writer, low, high in zip(writers, places, places[1:], strict=False):
+                        if high > low:  # a file's rows are sorted by target shard
+                            writer.write_batch(batch.slice(low, high - low))
+
+
+def _open_replies(path: Path) -> Any:
+    import pyarrow.parquet as parquet
+
+    return parquet.ParquetFile(path)
+
+
+def _reply_schema() -> Any:
+    pa = import_pyarrow()
+    return pa.schema(
+        [(name, pa.int64() if kind is int else pa.string())
+         for name, kind in RoutedMessage.__annotations__.items()]
+    )  # fmt: skip
 
 
 def _write_replies(task: ShardTask) -> None:
@@ -296,17 +368,12 @@ def _write_replies(task: ShardTask) -> None:
         if position is not None and position.position:
             replies.append(_routed_message(record, position, task))
     replies.sort(key=lambda reply: (reply.home, reply.thread, reply.position))
-    pa = import_pyarrow()
-    schema = pa.schema(
-        [(name, pa.int64() if kind is int else pa.string())
-         for name, kind in RoutedMessage.__annotations__.items()]
-    )  # fmt: skip
-    table = pa.Table.from_pylist([reply._asdict() for reply in replies], schema=schema)
+    rows = [reply._asdict() for reply in replies]
+    table = import_pyarrow().Table.from_pylist(rows, schema=_reply_schema())
     parquet.write_table(table, task.replies_file, row_group_size=1_000)
 
 
 def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -> RoutedMessage:
-    """The parts of a message that its thread needs."""
     metadata = record.metadata
     licence = metadata.get("licence") or ""
     licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
@@ -318,13 +385,15 @@ def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -
 
 
 def _join_shard(task: ShardTask) -> Path:
-    """Write the results of a shard's threads."""
-    import pyarrow.parquet as parquet
-
     replies: dict[str, list[RoutedMessage]] = {}
     for path in task.received_files:
-        for row in parquet.read_table(path, filters=[("home", "==", task.number)]).to_pylist():
-            replies.setdefault(row["thread"], []).append(RoutedMessage(**row))
+        with _open_replies(path) as file:
+            for group in range(file.num_row_groups):
+                statistics = file.metadata.row_group(group).column(0).statistics
+                if statistics is None or statistics.min <= task.number <= statistics.max:
+                    for row in file.read_row_group(group).to_pylist():
+                        if row["home"] == task.number:
+                            replies.setdefault(row["thread"], []).append(RoutedMessage(**row))
     results = []
     for record in read_shard(task.shard):
         position = task.positions.get(record.id)
@@ -364,7 +433,6 @@ def _joined_result(record: Record, turns: Sequence[RoutedMessage]) -> StepResult
 
 
 def _turn_spans(turn: RoutedMessage, start: int) -> list[TextSpan]:
-    """A message's spans in the thread's text; a turn around all of it if it has none."""
     inner = [TextSpan(*span) for span in json.loads(turn.spans)]
     if all(span.kind != "turn" for span in inner):
         inner.append(TextSpan("turn", 0, len(turn.text), turn.speaker))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
+from groundup.corpus.engine.step_results import read_step_results
 
 from groundup.core import ConfigError
-from groundup.corpus.engine.shards import read_step_results
+from groundup.corpus import threads as module
 from groundup.corpus.threads import (
     JoinThreads,
     JoinThreadsConfig,
@@ -128,13 +129,32 @@ def test_turns_and_other_places_of_messages_stay(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shards", [3, 17])
-def test_many_shards_give_the_threads_of_one(tmp_path, shards):
+@pytest.mark.parametrize("shards", [5, 17, 70])
+def test_many_shards_give_the_threads_of_one(tmp_path, monkeypatch, shards):
+    monkeypatch.setattr(module, "MAX_OPEN_FILES", 4)
     records = [mail(number) for number in range(28)]
     one, _ = survey_all(JoinThreadsConfig(), [records], tmp_path / "one")
     spread = [records[at::shards] for at in range(shards)]
     many, _ = survey_all(JoinThreadsConfig(), spread, tmp_path / "many")
     assert many == one
+
+
+def test_four_times_the_shards_are_little_more_than_four_times_the_opens(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_OPEN_FILES", 4)
+    files = []
+    opened = module._open_replies
+    monkeypatch.setattr(module, "_open_replies", lambda path: files.append(path) or opened(path))
+    counts = []
+    for shards in (4, 16, 64):
+        records = [mail(number) for number in range(2 * shards)]
+        files.clear()
+        survey_all(
+            JoinThreadsConfig(),
+            [records[at::shards] for at in range(shards)],
+            tmp_path / f"{shards}",
+        )
+        counts.append(len(files))
+    assert counts[1] <= 6 * counts[0] and counts[2] <= 6 * counts[1], counts
 
 
 def test_a_reply_dated_before_its_thread_loses_no_text(tmp_path):

@@ -8,30 +8,26 @@ page number.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import PASS, Record, StepResult, TextSpan
 from .pages import BookLine, parse_roman, split_into_lines
 
+_WORDS = read_patterns(Path(__file__).with_name("chapters.toml"))
 NAMED_TITLE = re.compile(
-    r"^(?:chapter|part|book|section|appendix|letter|act|scene|canto|kapitel|teil|chapitre|partie|"
-    r"capítulo|parte|capitolo|hoofdstuk|deel)\s+([0-9]{1,3}|[ivxlc]{1,8}|[a-z]{1,12})\b[.:—–-]?\s*(.{0,100})$",
+    rf"^(?:{'|'.join(_WORDS['named'])})\s+"
+    r"([0-9]{1,3}|[ivxlc]{1,8}|[a-z]{1,12})\b[.:—–-]?\s*(.{0,100})$",
     re.IGNORECASE,
 )
 NUMBERED_TITLE = re.compile(
     r"^([0-9]{1,3}|[IVXLC]{1,8})(?:[.)]\s+|\s+|$)([^\W\d_a-zß-öø-ÿ].{0,90})?$"
 )
-UNNUMBERED_TITLE = re.compile(
-    r"^(?:preface|foreword|introduction|prologue|epilogue|conclusion|afterword|acknowledge?ments|"
-    r"bibliography|references|glossary|index|vorwort|einleitung|préface|introducción)$",
-    re.IGNORECASE,
-)
+UNNUMBERED_TITLE = re.compile(rf"^(?:{'|'.join(_WORDS['unnumbered'])})$", re.IGNORECASE)
 DOT_LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
-NUMBER_WORDS = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-).split()
+NUMBER_WORDS: list[str] = _WORDS["numbers"]
 
 
 class ChaptersConfig(Config):

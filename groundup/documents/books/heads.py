@@ -283,8 +283,8 @@ class LostHeads:
             yield _make_edge_line(page, head == 0, 0, lines[head]), HEAD
         beside = {0, last} if head is None else {0, last, head - 1, head + 1}
         beside = {at for at in beside - {head} if 0 <= at <= last}
-        for at in sorted(beside) if missing_number is not None else ():
-            if _is_expected_number(lines[at].text, missing_number):
+        for at in sorted(beside):
+            if missing_number is not None and _is_expected_number(lines[at].text, missing_number):
                 yield _make_edge_line(page, at == 0, 0, lines[at]), NUMBER
                 return
 
@@ -360,7 +360,6 @@ def _is_expected_number(line: str, expected_number: int) -> bool:
 
 
 def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
-    """How often the edge lines also occur inside pages, digits normalised."""
     keys = {edge.key for edge in edges}
     starts = {edge.line.start for edge in edges}
     lengths = {len(edge.line.text.strip()) for edge in edges}
@@ -376,7 +375,6 @@ def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
 
 
 def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> EdgeLine:
-    """Compute the features of a line."""
     key = normalize_line(line.text.strip()[:200])
     words = key.split()
     first, last = (words[0], words[-1]) if words else ("", "")

@@ -248,7 +248,6 @@ def _strip_edges(token: str) -> str:
 
 
 def _is_interrupted_word(low: str) -> bool:
-    """Whether a digit or punctuation mark interrupts an English word."""
     if not 3 < len(low) < 25 or not INTERRUPTED_WORD.match(low):
         return False
     without_marks = MARK_INSIDE.sub("", low)
@@ -262,7 +261,6 @@ def _is_interrupted_word(low: str) -> bool:
 
 @cache
 def _confusion_table() -> dict[str, list[str]]:
-    """What was read, mapped to what may have been printed."""
     table: dict[str, list[str]] = {}
     for pair in CONFUSION_PAIRS.split():
         read, printed = pair.split(">")

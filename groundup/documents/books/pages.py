@@ -127,7 +127,6 @@ def _infer_page_edges(lines: Sequence[BookLine]) -> list[int]:
 
 
 def _increasing_numbers(lines: Sequence[BookLine], indices: Sequence[int]) -> list[int]:
-    """Positions of lone numbers that increase by one or two."""
     rising: list[int] = []
     last = None
     for at in indices:
@@ -141,7 +140,6 @@ def _increasing_numbers(lines: Sequence[BookLine], indices: Sequence[int]) -> li
 
 
 def _is_periodic(indices: Sequence[int]) -> bool:
-    """Whether positions recur at about one page's distance."""
     if len(indices) < 5:
         return False
     gaps = [b - a for a, b in zip(indices, indices[1:], strict=False)]

@@ -65,17 +65,17 @@ class ParagraphJoiner:
         usual = _column_width(_display_widths(line for block in blocks for line in block))
         edits: list[TextEdit] = []
         verses = 0
-        before: Sequence[BookLine] = ()
+        before: list[BookLine] = []
         for block in blocks:
             if self.is_verse(block, width):
-                verses, before = verses + 1, ()
+                verses, before = verses + 1, []
                 continue
             at = bisect_left(page_ends, before[-1].end) if before else len(page_ends)
             is_turned = at < len(page_ends) and page_ends[at] <= block[0].start + 1
             if is_turned and self.continues_after_page(before, block, usual):
                 edits.append(_join(before[-1], block[0], before[-1].end, "page turned"))
             edits += self.join_lines(block, usual)
-            before = block if self.is_prose(block) else ()
+            before = list(block) if self.is_prose(block) else []
         metadata = {"verses": verses, "wrapped_lines": len(edits)}
         return StepResult(edits=tuple(edits), metadata=metadata) if edits else PASS
 
@@ -165,7 +165,6 @@ def _local_widths(widths: Sequence[int], usual_width: int) -> list[int]:
 
 
 def _may_continue(line: BookLine, following: BookLine) -> bool:
-    """Whether two neighbouring lines give no sign that the second begins something new."""
     indent = len(following.text) - len(following.text.lstrip())
     before = len(line.text) - len(line.text.lstrip())
     is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")

@@ -32,7 +32,6 @@ STRONG_EVIDENCE = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
 
 
 def _compile_alternatives(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str]:
-    """One case-insensitive pattern for all alternatives, optionally for complete lines."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
     return re.compile(rf"^\s*(?:{joined})\s*$" if is_whole else joined, re.I | re.M)
 

@@ -163,7 +163,6 @@ def _normalize(text: str, start: int, end: int) -> NormalizedText:
 
 
 def _find_matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
-    """Yield every match of a name, full text, reservation or restriction, with its kind."""
     kinds = [
         *LICENCES,
         *((pattern, f"text {kind}") for pattern, kind in TEXTS),
@@ -176,7 +175,6 @@ def _find_matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern, small letters or capitals, over lines."""
     return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
@@ -185,7 +183,6 @@ def _contains(pattern: str, text: str) -> bool:
 
 
 def _is_choice(page: NormalizedText, hit: RightsMatch, other: RightsMatch) -> bool:
-    """Whether a sentence offers two licences to choose from."""
     between = page.text[hit.match.end() : other.match.start()]
     return (
         hit.role == other.role == "granted"
@@ -358,7 +355,6 @@ def _subject(lead: str) -> str:
 
 
 def _spdx_id(match: re.Match[str], kind: str, page: NormalizedText) -> str:
-    """The SPDX identifier of a statement."""
     groups = match.groupdict()
     version = groups.get("version")
     if kind == "=":

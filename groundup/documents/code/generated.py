@@ -15,7 +15,6 @@ from .language import code_language_of, find_comments, language_tables
 
 
 def _join_alternatives(kind: str) -> re.Pattern[str]:
-    """All patterns of a kind in generated.txt as one pattern."""
     text = (Path(__file__).parent / "generated.txt").read_text(encoding="utf-8")
     rows = (line.partition("\t") for line in text.splitlines() if not line.startswith("#"))
     return re.compile("|".join(row[2] for row in rows if row[0] == kind), re.IGNORECASE)

@@ -212,7 +212,6 @@ def _load_phrases() -> LicencePhrases:
 
 
 def _hash_runs(ids: list[int]) -> np.ndarray:
-    """A hash of each run of five words."""
     numbers = np.array(ids, np.uint64)
     size = max(0, len(ids) - RUN_WORDS + 1)
     total = np.zeros(size, np.uint64)
@@ -305,7 +304,6 @@ def _join_choices(kept: list[LicenceMatch], words: list[str]) -> list[str]:
 
 
 def _tag_matches(text: str, starts: list[int]) -> list[LicenceMatch]:
-    """Matches of SPDX tags."""
     matches = []
     for match in TAG.finditer(text):
         if expression := read_expression(match[1]):

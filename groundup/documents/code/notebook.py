@@ -183,7 +183,6 @@ def _notebook_cells(notebook: Any) -> list[dict[str, Any]]:
 
 
 def _kernel_language(notebook: dict[str, Any]) -> str:
-    """The language that the notebook's metadata names."""
     metadata = notebook.get("metadata")
     for name, key in (("language_info", "name"), ("kernelspec", "language")):
         part = metadata.get(name) if isinstance(metadata, dict) else None

@@ -166,5 +166,4 @@ def _comment_blocks(text: str, comments: list[CommentOrString]) -> list[tuple[in
 
 
 def _count_non_space(text: str) -> int:
-    """Number of characters that are not white space."""
     return len(text) - sum(map(text.count, " \t\r\n"))

@@ -15,6 +15,7 @@ import symtable
 import sys
 import tomllib
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -28,17 +29,9 @@ CONFLICT = re.compile(
 )  # lines end as on Unix, Windows or old Macs
 BRACKETS = re.compile(r"[()\[\]{}]")
 OPENS = {")": "(", "]": "[", "}": "{"}
-# Names that Python or a tool defines.
-PREDEFINED_NAMES = frozenset(dir(builtins)) | {
-    "__file__", "__name__", "__doc__", "__path__", "__package__", "__spec__", "__loader__",
-    "__builtins__", "__annotations__", "__debug__", "__class__", "WindowsError", "reveal_type",
-    "get_ipython", "display", "__module__", "__qualname__", "__classdict__",
-}  # fmt: skip
-# Languages whose brackets balance; a shell's `case` and templates leave some open.
-BALANCED_LANGUAGES = frozenset({
-    "javascript", "typescript", "java", "c", "c++", "c#", "go", "rust", "kotlin", "scala", "swift",
-    "css", "php", "lua", "r", "dart", "protobuf", "julia", "emacs-lisp", "common-lisp", "scheme",
-})  # fmt: skip
+_LISTS = tomllib.loads(Path(__file__).with_name("syntax.toml").read_text(encoding="utf-8"))
+PREDEFINED_NAMES = frozenset(dir(builtins)) | frozenset(_LISTS["predefined_names"])
+BALANCED_LANGUAGES = frozenset(_LISTS["balanced_languages"])
 MAX_PARSED_CHARACTERS = 2_000_000
 PYTHON_2_STATEMENT = re.compile(
     r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*[a-z_]\w*:)",
@@ -136,7 +129,6 @@ def _merge_conflicts(text: str) -> int:
 
 
 def _check_syntax(text: str, language: str) -> ParseResult | None:
-    """Parse a file with its language's parser; None if there is no parser."""
     has_parser = language in ("python", "json", "toml", "xml", "svg")
     if not has_parser or len(text) > MAX_PARSED_CHARACTERS:
         return None

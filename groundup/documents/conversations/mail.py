@@ -298,7 +298,6 @@ def _mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -
 
 
 def _is_header(line: str) -> bool:
-    """Whether a line is a header, possibly indented."""
     return HEADER.match(line[:LONG_LINE].lstrip()) is not None
 
 
@@ -385,7 +384,6 @@ def _mark_original(lines: list[str], kinds: list[str], at: int, body: int, heade
 
 
 def _is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
-    """Whether a line attributes the quote below it."""
     line = lines[at].strip()
     if len(line) > LONG_LINE:
         return False

@@ -175,7 +175,6 @@ def _mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
 
 
 def _is_footer(block: list[str], has_rule: bool, is_above_footer: bool, is_last: bool) -> bool:
-    """Whether a paragraph at the end is a footer."""
     if is_above_footer and len(block) == 1 and (URL_ONLY.match(block[0]) or RULE.match(block[0])):
         return True
     if not has_rule and not is_last and not _is_list_address(block[0]):
@@ -206,5 +205,4 @@ def _is_personal(block: list[str]) -> bool:
 
 
 def _is_list_address(line: str) -> bool:
-    """Whether a line is only the URL of a mailing list."""
     return URL_ONLY.match(line) is not None and FOOTER.search(line[:LONG_LINE]) is not None

@@ -8,22 +8,20 @@ monologue, unanswered questions) go to the metadata; thresholds decide what is d
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
 
 ROLES = {
-    "human": "user", "user": "user", "prompter": "user", "customer": "user", "question": "user",
-    "client": "user", "patient": "user", "usr": "user", "student": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "chatgpt": "assistant",
-    "model": "assistant", "ai": "assistant", "bing": "assistant", "bard": "assistant",
-    "agent": "assistant", "answer": "assistant", "sys": "system",
-    "system": "system", "developer": "system", "tool": "tool", "function": "tool",
-    "observation": "tool", "ipython": "tool",
-}  # fmt: skip
-"""Names of roles in published logs: OpenAI messages, ShareGPT, OpenAssistant, Llama, Gemini."""
+    name: role
+    for role, names in read_patterns(Path(__file__).with_name("turns.toml")).items()
+    for name in names
+}
+"""Names of roles in published logs, and the role of each."""
 
 
 class ConversationTurn(NamedTuple):

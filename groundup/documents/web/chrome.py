@@ -136,7 +136,6 @@ def _select_elements(body: Any, selector: str) -> list[Any]:
 
 
 def _css_string(value: str) -> str:
-    """A value as a CSS string."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ") + '"'
 
 
@@ -162,7 +161,6 @@ def _kind_by_names(names: str) -> str:
 
 
 def _element_kind(node: Any) -> str:
-    """The kind of a removed element, by tag, role, class and id."""
     if node.tag in TAGS:
         return TAGS[node.tag]
     named = (_kind_by_names((node.getattr(name) or "")[:300]) for name in ("class", "id"))
@@ -171,7 +169,6 @@ def _element_kind(node: Any) -> str:
 
 
 def _holds_main(node: Any, single_heading: Any) -> bool:
-    """Whether an element holds the page's main part or its title."""
     if single_heading is not None and node.query_selector("h1") is not None:
         return True
     return node.query_selector(SELECTORS["main"]) is not None
@@ -232,7 +229,6 @@ def find_side_elements(body: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _child_elements(node: Any) -> list[Any]:
-    """The child elements of an element; none if they are too many."""
     elements, child = [], node.first_element_child
     while child is not None:
         elements.append(child)
@@ -243,7 +239,6 @@ def _child_elements(node: Any) -> list[Any]:
 
 
 def _measure_element(node: Any) -> MeasuredElement:
-    """Measure an element by the marks around its links."""
     text = node.text or ""
     links = LINK_TEXT.findall(text) if LINK_START in text else []
     return MeasuredElement(node, _count_letters(text), sum(map(_count_letters, links)), len(links))
@@ -274,7 +269,6 @@ def _boilerplate_kind(
 
 
 def _kind_by_heading(node: Any) -> str:
-    """The kind that an element's heading names."""
     first = node.first_element_child
     if first is None or first.tag not in HEADINGS:
         return ""

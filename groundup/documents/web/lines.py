@@ -32,7 +32,6 @@ RULES = read_patterns(Path(__file__).with_name("line_rules.toml"))
 
 
 def _compile_level(level: str) -> re.Pattern[str]:
-    """One pattern with a group for each rule of a level."""
     rules = enumerate(map("|".join, RULES[level].values()))
     return re.compile("|".join(f"(?P<r{number}>{rule})" for number, rule in rules))
 
@@ -132,12 +131,10 @@ class LineFilter:
 
 
 def _adjacent_numbers(lines: list[MatchedLine]) -> set[int]:
-    """Numbers of the lines before and after each line."""
     return {line.number + step for line in lines for step in (-1, 1)}
 
 
 def _code_line_numbers(lines: list[tuple[int, int]], spans: Sequence[TextSpan]) -> set[int]:
-    """Numbers of the lines in spans of code."""
     starts = [start for start, _ in lines]
     numbers: set[int] = set()
     done = 0

@@ -43,7 +43,6 @@ def mark_tags(page: str) -> str:
 
 
 def _add_mark(tag: re.Match[str]) -> str:
-    """A tag of a link or of code with its mark inside the element."""
     if tag["pre"] or tag["code"]:
         return tag[0] + (PRE_START if tag["pre"] else CODE_START)
     if tag["end"]:
@@ -202,7 +201,6 @@ def _linked_share(raw: str, clean: str) -> float:
 
 
 def _link_edits(text: str, lines: list[MeasuredLine], link_share: float) -> list[TextEdit]:
-    """Edits for the lines of links."""
     linked = [line.link_share >= link_share or line.is_pager for line in lines]
     first = next((n for n, yes in enumerate(linked) if not yes), len(lines))
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)

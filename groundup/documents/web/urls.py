@@ -86,7 +86,6 @@ class UrlFilter:
 
 
 def _letters_and_digits(word: str) -> str:
-    """Letters and digits only, in lower case."""
     return NON_ALPHANUMERIC.sub("", word).lower()
 
 
