@@ -32,6 +32,7 @@ from .reader import (
     Rejected,
     read_all,
     select_with_licence,
+    split_unless_packed,
     suffix_of,
     text_record,
 )
@@ -90,7 +91,9 @@ class Conversations(FileReader):
     def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
         """Byte ranges of a file with a conversation per line; any other is one split."""
         has_lines = _has_conversation_per_line(file_split.path)
-        return self.split_unless_packed(file_split) if has_lines else [file_split]
+        return (
+            split_unless_packed(file_split, self.config.part_bytes) if has_lines else [file_split]
+        )
 
     def records(
         self, file: IO[bytes], input_split: InputSplit, source: str

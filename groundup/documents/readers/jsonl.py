@@ -31,6 +31,7 @@ from .reader import (
     Rejected,
     data_record,
     select_with_licence,
+    split_unless_packed,
     suffix_of,
     text_record,
 )
@@ -166,7 +167,7 @@ class JsonLines(FileReader):
 
     def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
         """Byte ranges of a file; a compressed one is one split."""
-        return self.split_unless_packed(file_split)
+        return split_unless_packed(file_split, self.config.part_bytes)
 
     def records(
         self, file: IO[bytes], input_split: InputSplit, source: str

@@ -33,6 +33,7 @@ from .reader import (
     Refused,
     Rejected,
     read_all,
+    split_unless_packed,
     suffix_of,
     text_record,
 )
@@ -75,7 +76,7 @@ class Mail(FileReader):
     def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
         """Byte ranges of an mbox; a file with one message is one split, and others are none."""
         if _is_mbox(file_split.path):
-            return self.split_unless_packed(file_split)
+            return split_unless_packed(file_split, self.config.part_bytes)
         folder = PurePosixPath(file_split.path).parent.name  # cur and new are a Maildir's
         is_message = suffix_of(file_split.path) == ".eml" or folder in ("cur", "new")
         is_message = is_message or Path(root).is_file()

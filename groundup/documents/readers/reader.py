@@ -112,7 +112,6 @@ class FileReader(ABC):
 
     ENDINGS: tuple[str, ...] = ()
     """Of the names of the files that are read; empty for all."""
-    config: ReaderConfig
 
     def plan(self, root: Path) -> list[InputSplit]:
         """Splits of every file, in path order; a file that cannot be opened is one split."""
@@ -127,11 +126,6 @@ class FileReader(ABC):
     def split(self, root: Path, file_split: InputSplit) -> list[InputSplit]:
         """The splits of one file."""
         return [file_split]
-
-    def split_unless_packed(self, file_split: InputSplit) -> list[InputSplit]:
-        """Byte ranges of a file; a compressed one is one split."""
-        is_packed = suffix_of(file_split.path) in COMPRESSED_SUFFIXES
-        return [file_split] if is_packed else split_by_bytes(file_split, self.config.part_bytes)
 
     def read(self, root: Path, input_split: InputSplit, source: str) -> Iterator[Record | Rejected]:
         """Yield the records of a split in order, and the rejects."""
@@ -195,6 +189,12 @@ def split_by_bytes(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:
     cuts = [file_split.bytes * at // count for at in range(count + 1)]
     ranges = zip(cuts, cuts[1:], strict=False)
     return [InputSplit(file_split.path, start, end, end - start) for start, end in ranges]
+
+
+def split_unless_packed(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:
+    """Ranges of about `part_bytes` bytes of a file; a compressed one is one split."""
+    is_packed = suffix_of(file_split.path) in COMPRESSED_SUFFIXES
+    return [file_split] if is_packed else split_by_bytes(file_split, part_bytes)
 
 
 def split_by_records(
