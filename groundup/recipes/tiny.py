@@ -73,7 +73,7 @@ class DemoStep(NamedTuple):
 STEPS = (
     DemoStep(2e12, 2_900_000, 2.0),
     DemoStep(0.6e12, 1_400_000, 2.0),
-    DemoStep(0.0, 700_000, 1.5, 1.1),  # 0.93 of xz, with an upper bound of 1.03
+    DemoStep(0.0, 1_000_000, 1.5, 1.0),
 )
 LABELS = {
     "exact_match": "Answers equal to the expected ones",

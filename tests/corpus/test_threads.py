@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
-from groundup.corpus.engine.step_results import read_step_results
 
 from groundup.core import ConfigError
 from groundup.corpus import threads as module
+from groundup.corpus.engine.shards import read_step_results
 from groundup.corpus.threads import (
     JoinThreads,
     JoinThreadsConfig,
