@@ -50,9 +50,9 @@ def verbs() -> tuple:
 
 
 def commands() -> list[Command]:
-    """Every `groundup VERB …` in code of the README and the docs."""
+    """Every `groundup VERB …` in code of the README and the docs; the log is history."""
     found = []
-    for page in PAGES:
+    for page in (page for page in PAGES if "log" not in page.parts):
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"\\\n\s*", " ", text)  # a command continued on the next line
         code = [body for language, body in FENCE.findall(text) if language != "python"]

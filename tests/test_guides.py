@@ -55,6 +55,7 @@ NOT_HERE = {
     "groundup tasks overlap": "a downloaded data set",
     "groundup testset review runs/questions --sample 50 --page": "a browser; test_server.py",
     "groundup run examples": "downloaded texts; test_examples.py, slow",
+    "groundup generate runs/translate": "what an example makes",
     "groundup run tiny": "minutes; test_tiny.py, slow",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }

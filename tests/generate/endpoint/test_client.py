@@ -186,17 +186,17 @@ def test_every_item_lands_once_and_the_session_is_closed():
 
 
 def test_results_come_in_the_order_in_which_they_land():
-    gate = {}
+    second_was_read = threading.Event()
 
     async def work(item):
-        gate.setdefault("second", asyncio.Event())
         if item == 0:
-            await gate["second"].wait()
-        else:
-            gate["second"].set()
+            await asyncio.to_thread(second_was_read.wait)
         return item
 
-    assert list(run_concurrently(session_of(work, []), [0, 1], 2)) == [1, 0]
+    results = run_concurrently(session_of(work, []), [0, 1], 2)
+    assert next(results) == 1
+    second_was_read.set()
+    assert list(results) == [0]
 
 
 def test_leaving_cancels_what_is_in_the_air():
