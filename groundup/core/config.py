@@ -84,7 +84,7 @@ class Config(BaseModel):
             return values
         new = {old: name for name, old in _old_names(cls).items() if name not in values}
         read = {new.get(name, name): value for name, value in values.items()}
-        for name in [name for name in read if "." in name and name in new.values()]:
+        for name in [name for name in new.values() if name in read and "." in name]:
             outer, _, inner = name.partition(".")  # it moved into a nested configuration
             read[outer] = {inner: read.pop(name)} | dict(read.get(outer) or {})
         return read

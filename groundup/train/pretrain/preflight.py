@@ -7,7 +7,7 @@ what would fit.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -61,7 +61,7 @@ def preflight(
         model = model if head is None else ModelWithHead(model, head(shape))
     group_parameters(dict(model.named_parameters()), config.optim)
     _check_micro_batches(config, [count // mesh.batch_rank[1] for count in run.sequence_counts()])
-    _check_mesh(config, shape, mesh, options.zero)
+    _check_mesh(config, shape, mesh.sizes, options.zero)
     if not options.ignore_memory:
         problem = _memory_problem(config, shape, model, mesh, options.zero) if mesh.is_first else ""
         if problem := mesh.broadcast_text(problem):  # an error on every process
@@ -83,9 +83,10 @@ def _check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> N
         )
 
 
-def _check_mesh(config: PretrainConfig, shape: ModelConfig, mesh: Mesh, zero: ZeroStage) -> None:
+def _check_mesh(
+    config: PretrainConfig, shape: ModelConfig, sizes: Mapping[str, int], zero: ZeroStage
+) -> None:
     """Reject a mesh that does not divide the model, suggesting default shapes that it divides."""
-    sizes = mesh.sizes
     unsupported = sorted(set(sizes) - {"data", "shard"})
     for name in ("dropout", "label_smoothing", "z_loss"):
         if unsupported and getattr(config, name):

@@ -86,13 +86,11 @@ def test_a_small_run_is_started_without_a_trace(made, tmp_path, monkeypatch):
 def test_a_depth_that_a_mesh_does_not_divide_names_those_that_it_does(depth):
     config = tiny_training(depth=depth)
 
-    class Sizes:
-        sizes = {"tensor": 2}
-
+    sizes = {"tensor": 2}
     with pytest.raises(ConfigError, match="kv_heads") as why:
-        preflights._check_mesh(config, config.model_config_for(8192), Sizes(), 3)
+        preflights._check_mesh(config, config.model_config_for(8192), sizes, 3)
     assert "of the default shapes it divides" in str(why.value) and "width=" in str(why.value)
     for word in str(why.value).replace(",", " ").replace(".", " ").split():
         if word.startswith("depth="):
             other = tiny_training(depth=int(word.removeprefix("depth=")))
-            preflights._check_mesh(other, other.model_config_for(8192), Sizes(), 3)
+            preflights._check_mesh(other, other.model_config_for(8192), sizes, 3)
