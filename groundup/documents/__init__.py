@@ -6,6 +6,7 @@ from .code.licences import licence_of
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
+from .patterns import join_lines, read_patterns
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
 from .readers.files import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
@@ -83,6 +84,7 @@ __all__ = [
     "import_pyarrow",
     "is_licence_allowed",
     "join_expressions",
+    "join_lines",
     "licence_of",
     "make_document",
     "markdown_headings",
@@ -91,6 +93,7 @@ __all__ = [
     "read_bytes",
     "read_folder",
     "read_html",
+    "read_patterns",
     "reader_target",
     "record_id",
     "record_schema",

@@ -1,7 +1,7 @@
 """Pattern files: lists of words and regular expressions that are data, in TOML.
 
-In a string, `{NAME}` is replaced by the string NAME of the file's table `fragments`; names are
-capitals, so repetitions such as `{1,40}` are not affected.
+In a string, `{NAME}` is replaced by the string NAME of the file's table `fragments`, which may use
+those above it; names are capitals, so repetitions such as `{1,40}` are not affected.
 """
 
 import re
@@ -16,7 +16,15 @@ _FRAGMENT = re.compile(r"\{([A-Z][A-Z_]+)\}")
 def read_patterns(path: Path) -> dict[str, Any]:
     """The tables of a pattern file, its fragments replaced."""
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return expand(tables, tables.get("fragments", {}))
+    fragments: dict[str, str] = {}
+    for name, text in tables.get("fragments", {}).items():
+        fragments[name] = expand(text, fragments)
+    return expand(tables, fragments)
+
+
+def join_lines(expression: str) -> str:
+    """A long expression without its line breaks, which are layout."""
+    return expression.replace("\n", "")
 
 
 def expand(value: Any, fragments: Mapping[str, str]) -> Any:

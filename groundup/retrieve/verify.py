@@ -69,8 +69,10 @@ def verify(answer: Path, *, index: Path | None = None, root: Path | None = None)
     """
     try:
         text = sys.stdin.read() if str(answer) == "-" else answer.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{answer} cannot be read: {error}.") from None
+    except OSError as error:
+        raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{answer} cannot be read: it is not UTF-8.") from None
     saved, named = _parse_answer(text, answer)
     opened = None if index is None else open_index(index)
     folder = root or named or (opened.root if opened else None)
@@ -93,12 +95,12 @@ def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
         quotes = [quote for claim in claims for quote in claim.quotes]
         types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
         if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
-            raise ValueError("each claim needs quotes of path, start, end and text")
+            raise ValueError
         answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
         root = data.get("root")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError):
         raise DataError(
-            f"{path} holds no answer of `groundup ask --json` ({error}); save one with: "
+            f"{path} holds no answer of `groundup ask --json`; save one with: "
             "groundup ask QUESTION --index INDEX --json > answer.json"
         ) from None
     if not claims and not answer.refused:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+import groundup.corpus
 import groundup.documents
 from groundup.documents.books.statements import LICENCES
-from groundup.documents.patterns import expand, read_patterns
+from groundup.documents.patterns import expand, join_lines, read_patterns
 
 ROOT = Path(groundup.documents.__file__).parent
 FILES = sorted(
@@ -43,6 +44,21 @@ def test_every_string_is_a_pattern_and_stands_once_in_its_list(path):
         re.compile(text)
     for values in lists(tables):
         assert values and len(values) == len({str(value) for value in values})
+
+
+@pytest.mark.parametrize(
+    "name", ["safety/personal.toml", "safety/secrets.toml", "questions/patterns.toml"]
+)
+def test_the_files_of_corpus_have_no_fragment_left(name):
+    tables = read_patterns(Path(groundup.corpus.__file__).parent / name)
+    assert not [text for text in strings(tables) if re.search(r"\{[A-Z][A-Z_]+\}", text)]
+
+
+def test_fragments_may_use_those_above_them_and_line_breaks_are_layout(tmp_path):
+    path = tmp_path / "tables.toml"
+    fragments = "[fragments]\nDIGIT = '[0-9]'\nYEAR = '{DIGIT}{4}'\n"
+    path.write_text(fragments + "[patterns]\nx = '''(?<!x){YEAR}\n|{DIGIT}'''\n")
+    assert join_lines(read_patterns(path)["patterns"]["x"]) == "(?<!x)[0-9]{4}|[0-9]"
 
 
 def test_fragments_are_replaced_and_repetitions_stay():

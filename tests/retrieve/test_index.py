@@ -269,4 +269,4 @@ def test_a_full_disk_loses_nothing(kibibytes, folder, tmp_path):
         index(folder, disk / "i")
         assert ask("What is a kettle made of?", disk / "i").text == "A kettle is made of steel."
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a reader may be open

@@ -9,22 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.documents import Document
+from groundup.documents import Document, join_lines, read_patterns
 
-from ..tables import Tables
-
-TABLES = Tables(Path(__file__).with_name("patterns.toml"))
+TABLES = read_patterns(Path(__file__).with_name("patterns.toml"))
 PATTERNS: dict[str, re.Pattern[str]] = {}
 ALTERNATIVES: dict[str, list[re.Pattern[str]]] = {}
 """Lists of patterns, of which the first match counts."""
 for _table in ("patterns", "lines", "checks"):
-    for _name, _written in TABLES.data[_table].items():
+    for _name, _written in TABLES[_table].items():
         if isinstance(_written, list):
-            ALTERNATIVES[_name] = [re.compile(TABLES.expand(one)) for one in _written]
+            ALTERNATIVES[_name] = [re.compile(join_lines(one)) for one in _written]
         else:
-            PATTERNS[_name] = re.compile(TABLES.expand(_written))
-WORDS = {name: frozenset(written.split()) for name, written in TABLES.data["words"].items()}
-NAME = TABLES.fragments["NAME"]
+            PATTERNS[_name] = re.compile(join_lines(_written))
+WORDS = {name: frozenset(written.split()) for name, written in TABLES["words"].items()}
+NAME = TABLES["fragments"]["NAME"]
 BULLET = r"(?:[-*+•]|\d{1,2}[.)]) "
 
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..tables import Tables
+from groundup.documents import join_lines, read_patterns
+
 from .blocks import ALTERNATIVES, PATTERNS, TABLES, is_action, is_verb, signature_parameters
 from .entries import DocumentedEntry
 from .plain import PlainText
 
-LIMITS = {
-    bound: re.compile(TABLES.expand(written)) for bound, written in TABLES.data["limits"].items()
-}
+LIMITS = {bound: re.compile(join_lines(written)) for bound, written in TABLES["limits"].items()}
 MEANINGLESS_DEFAULTS = ("None", "...", "…")  # defaults that say nothing
 
 
@@ -321,7 +320,7 @@ FINDERS: dict[str, Finder] = {
     "condition": _find_condition,
     "how": _how_to,
 }
-PHRASINGS = Tables(Path(__file__).with_name("rules.toml")).data
+PHRASINGS = read_patterns(Path(__file__).with_name("rules.toml"))
 RULES: tuple[QuestionRule, ...] = tuple(
     QuestionRule(name, find, tuple(PHRASINGS[name]["phrasings"]), PHRASINGS[name]["about"])
     for name, find in FINDERS.items()

@@ -21,16 +21,15 @@ from typing import Any, NamedTuple
 import regex
 
 from groundup.core import MissingExtra
+from groundup.documents import join_lines, read_patterns
 
-from ..tables import Tables
-
-PERSONAL = Tables(Path(__file__).with_name("personal.toml"))
+PERSONAL = read_patterns(Path(__file__).with_name("personal.toml"))
 
 TextRange = tuple[int, int]
 Check = Callable[[str, "regex.Match[str]"], TextRange | None]
 
-TOP_LEVEL = frozenset(PERSONAL.data["words"]["top_level"].split())
-NOT_NAMES = frozenset(PERSONAL.data["words"]["nobody"].split())
+TOP_LEVEL = frozenset(PERSONAL["words"]["top_level"].split())
+NOT_NAMES = frozenset(PERSONAL["words"]["nobody"].split())
 RESERVED_DOMAINS = ("example.com", "example.org", "example.net", "example.edu")
 """RFC 2606: reserved names, in addition to those under test, example, invalid and localhost."""
 REPOSITORY_USERS = frozenset(("git", "hg", "svn"))
@@ -76,8 +75,8 @@ def _check_email(text: str, match: "regex.Match[str]") -> TextRange | None:
     return (start, match.end()) if not local.endswith((".", "'")) else None
 
 
-IP_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["word"]))
-VERSION_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["version"]))
+IP_WORD = regex.compile(join_lines(PERSONAL["ip"]["word"]))
+VERSION_WORD = regex.compile(join_lines(PERSONAL["ip"]["version"]))
 
 
 def _check_ipv4(text: str, match: "regex.Match[str]") -> TextRange | None:
@@ -132,7 +131,7 @@ def _is_valid(module: str) -> Callable[[str], bool]:
     return import_extra(f"stdnum.{module}", "python-stdnum").is_valid
 
 
-CARD_ISSUERS = regex.compile(PERSONAL.expand(PERSONAL.data["card"]["issuers"]))
+CARD_ISSUERS = regex.compile(join_lines(PERSONAL["card"]["issuers"]))
 
 
 def _check_card(text: str, match: "regex.Match[str]") -> TextRange | None:
@@ -143,7 +142,7 @@ def _check_card(text: str, match: "regex.Match[str]") -> TextRange | None:
 
 IBAN_LENGTHS = {
     country: int(length)
-    for country, length in re.findall(r"([A-Z]{2}):(\d+)", PERSONAL.data["iban"]["lengths"])
+    for country, length in re.findall(r"([A-Z]{2}):(\d+)", PERSONAL["iban"]["lengths"])
 }
 """Characters of an IBAN by country."""
 
@@ -192,7 +191,7 @@ def _national_id_check(modules: str, word: str = "", require_word: str = "") -> 
 
 COUNTRY_CODE_LENGTHS: dict[str, tuple[int, int]] = {
     code: (int(least), int(most))
-    for code, least, most in re.findall(r"(\d+):(\d+)-(\d+)", PERSONAL.data["phone"]["codes"])
+    for code, least, most in re.findall(r"(\d+):(\d+)-(\d+)", PERSONAL["phone"]["codes"])
 }
 """Country code to the least and the most digits after it."""
 
@@ -203,16 +202,14 @@ NORMALISED_CHARACTERS = str.maketrans(
 )
 """Normalises spaces, dashes and the full-width + to those of the patterns."""
 
-COUNTRY_GROUPINGS = tuple(
-    regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"]
-)
+COUNTRY_GROUPINGS = tuple(regex.compile(grouping) for grouping in PERSONAL["phone"]["groupings"])
 """Groupings that are telephone numbers in some country and hardly anything else."""
-PHONE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["word"]))
-NOT_A_PHONE = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["other"]))
-THOUSANDS = regex.compile(PERSONAL.expand(r"\d{1,3}(?:[ <SPACES>]\d{3}){3,}"))
+PHONE_WORD = regex.compile(join_lines(PERSONAL["phone"]["word"]))
+NOT_A_PHONE = regex.compile(join_lines(PERSONAL["phone"]["other"]))
+THOUSANDS = regex.compile(rf"\d{{1,3}}(?:[ {PERSONAL['fragments']['SPACES']}]\d{{3}}){{3,}}")
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
 """A US ZIP+4 code; German numbers are written alike and then need a word before them."""
-OTHER_NUMBERS = tuple(regex.compile(PERSONAL.expand(x)) for x in PERSONAL.data["phone"]["none"])
+OTHER_NUMBERS = tuple(regex.compile(join_lines(x)) for x in PERSONAL["phone"]["none"])
 """Dates, lists of years, and octal file modes."""
 MAX_TRIMMED_DIGITS = 3
 """Maximum digits at either end that may belong to another number."""
@@ -305,7 +302,7 @@ def _has_country_code(digits: str) -> bool:
     return False
 
 
-COORDINATES_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"]))
+COORDINATES_WORD = regex.compile(join_lines(PERSONAL["coordinates"]["word"]))
 
 
 def _check_coordinates(text: str, match: "regex.Match[str]") -> TextRange | None:
@@ -344,11 +341,11 @@ CHECKS: dict[str, Check] = {
 def _load_patterns() -> tuple[PersonalPattern, ...]:
     """The patterns of personal.toml, the most reliable first."""
     patterns = []
-    for row in PERSONAL.data["patterns"]:
+    for row in PERSONAL["patterns"]:
         check = CHECKS.get(row["check"]) or _national_id_check(
             row["check"], row.get("word", ""), row.get("require", "")
         )
-        compiled = regex.compile(PERSONAL.expand(row["pattern"]))
+        compiled = regex.compile(join_lines(row["pattern"]))
         patterns.append(PersonalPattern(row["kind"], compiled, check, row.get("needs", "")))
     return tuple(patterns)
 

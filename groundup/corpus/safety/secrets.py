@@ -17,17 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
-from groundup.documents import Record, StepResult, TextEdit
-
-from ..tables import Tables
+from groundup.documents import Record, StepResult, TextEdit, join_lines, read_patterns
 
 END = r"(?![A-Za-z0-9_+/=-])"
 START = r"(?<![A-Za-z0-9_+/-])"
-TABLES = Tables(Path(__file__).with_name("secrets.toml"))
-PATTERNS = {
-    name: re.compile(TABLES.expand(written)) for name, written in TABLES.data["patterns"].items()
-}
-COMMON_LETTER_PAIRS = frozenset(TABLES.data["words"]["pairs"].split())
+TABLES = read_patterns(Path(__file__).with_name("secrets.toml"))
+PATTERNS = {name: re.compile(join_lines(written)) for name, written in TABLES["patterns"].items()}
+COMMON_LETTER_PAIRS = frozenset(TABLES["words"]["pairs"].split())
 
 
 class SecretForm(NamedTuple):
@@ -46,7 +42,7 @@ def _read_providers() -> tuple[SecretForm, ...]:
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
             pattern = pattern.replace("<START>", START).replace("<END>", END)
-            pattern = pattern.replace("<NAME>", TABLES.fragments["SECRET"])
+            pattern = pattern.replace("<NAME>", join_lines(TABLES["fragments"]["SECRET"]))
             providers.append(SecretForm(kind, tuple(needs.split()), re.compile(pattern)))
     return tuple(providers)
 

@@ -119,8 +119,8 @@ def test_versions_are_named_by_the_word_or_the_product(text, version):
 
 
 def test_every_fragment_of_the_file_is_used_and_every_pattern():
-    written = str(TABLES.data)
-    assert all(f"<{name}>" in written for name in TABLES.fragments)
+    written = (Path(rules.__file__).parent / "patterns.toml").read_text(encoding="utf-8")
+    assert all(f"{{{name}}}" in written for name in TABLES["fragments"])
     code = "".join(path.read_text() for path in Path(rules.__file__).parent.glob("*.py"))
     for name in (*PATTERNS, *ALTERNATIVES, *WORDS):
         assert f'["{name}"]' in code, name

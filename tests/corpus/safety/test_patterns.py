@@ -2,11 +2,13 @@
 
 import re
 from importlib import import_module
+from pathlib import Path
 
 import phonenumbers
 import pytest
 import regex
 
+from groundup.corpus import safety
 from groundup.corpus.safety.patterns import (
     CHECKS,
     COUNTRY_CODE_LENGTHS,
@@ -226,7 +228,7 @@ def test_numbers_that_are_never_given(words):
 
 
 def test_every_pattern_has_a_known_kind_and_check():
-    rows = PERSONAL.data["patterns"]
+    rows = PERSONAL["patterns"]
     assert {row["kind"] for row in rows} == {*VALIDATED_KINDS, *CONTEXT_KINDS}
     assert len(rows) == len(PATTERNS)
     for row in rows:
@@ -240,21 +242,21 @@ def test_every_pattern_has_a_known_kind_and_check():
 
 
 def test_every_fragment_is_used_and_none_is_left_unexpanded():
-    written = str(PERSONAL.data) + r"[ <SPACES>]"
-    for name in PERSONAL.fragments:
-        assert f"<{name}>" in written, name
+    written = (Path(safety.__file__).parent / "personal.toml").read_text(encoding="utf-8")
+    for name in PERSONAL["fragments"]:
+        assert f"{{{name}}}" in written or name == "SPACES", name
     for pattern in PATTERNS:
-        assert not re.search("<[A-Z_]+>", pattern.pattern.pattern)
+        assert not re.search(r"\{[A-Z][A-Z_]+\}", pattern.pattern.pattern)
 
 
 def test_lists_have_no_doubles_and_tables_are_plausible():
-    for words in PERSONAL.data["words"].values():
+    for words in PERSONAL["words"].values():
         assert len(set(words.split())) == len(words.split())
-    assert len(COUNTRY_CODE_LENGTHS) == len(PERSONAL.data["phone"]["codes"].split())
+    assert len(COUNTRY_CODE_LENGTHS) == len(PERSONAL["phone"]["codes"].split())
     assert all(5 < least <= most <= 13 for least, most in COUNTRY_CODE_LENGTHS.values())
-    assert len(IBAN_LENGTHS) == len(PERSONAL.data["iban"]["lengths"].split())
+    assert len(IBAN_LENGTHS) == len(PERSONAL["iban"]["lengths"].split())
     assert all(15 <= length <= 34 for length in IBAN_LENGTHS.values())
-    assert all(regex.compile(one) for one in PERSONAL.data["phone"]["groupings"])
+    assert all(regex.compile(one) for one in PERSONAL["phone"]["groupings"])
 
 
 PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 2345678|0171/2345678
