@@ -106,8 +106,6 @@ GROUPS = (
              "a run's checkpoints; --check hashes", "base --check"),
         Verb("checkpoints export", "groundup.train:export_checkpoint",
              "a model of a checkpoint, while the run goes on", "base --out so-far"),
-        Verb("benchmark train", "groundup.train.levers.ladder:benchmark_train",
-             "how fast training is here, lever by lever", "--depth 6 --levers"),
     )),
     Group("Scaling laws", "train/scaling", (
         Verb("scaling sweep", "groundup.train.scaling.sweep:sweep",
@@ -118,9 +116,9 @@ GROUPS = (
         Verb("scaling forecast", "groundup.train.scaling.forecast:forecast",
              "a larger run's loss, told before it begins",
              "fit --out forecast --set budget=1e18"),
-        Verb("scaling check", "groundup.train.scaling.check:check_forecast",
+        Verb("scaling check", "groundup.train.scaling.forecast:check_forecast",
              "the run held to its forecast", "base --forecast forecast --out verdict"),
-        Verb("scaling table", "groundup.train.scaling.budget:budget_table",
+        Verb("scaling table", "groundup.train.scaling.forecast:budget_table",
              "the best size for a budget", "1e18 1e19 --fit fit"),
     )),
     Group("Text from a model", "generate", (

@@ -5,7 +5,7 @@
     python -m benchmarks.train.deepspeed_schema write FOLDER      # our side: one file a case
     V/bin/python -m benchmarks.train.deepspeed_schema check FOLDER
 
-The second command needs DeepSpeed alone. It writes `tests/train/parallel/deepspeed_schema.json`,
+The second command needs DeepSpeed alone. It writes `tests/train/plan/deepspeed_schema.json`,
 names and types of the settings of ZeRO and of both precisions, which the tests compare with.
 """
 
@@ -13,29 +13,23 @@ import json
 import sys
 from pathlib import Path
 
-KEPT = Path(__file__).resolve().parents[2] / "tests/train/parallel/deepspeed_schema.json"
+KEPT = Path(__file__).resolve().parents[2] / "tests/train/plan/deepspeed_schema.json"
 
 
 def write(folder: Path) -> None:
     """One file for each stage and precision."""
-    import torch
-
     from groundup.train import OptimConfig
-    from groundup.train.parallel.deepspeed import DeepSpeedBatch, _write_deepspeed
-    from groundup.train.parallel.mesh import SINGLE_PROCESS
+    from groundup.train.plan.deepspeed import deepspeed_settings
+    from groundup.train.plan.step import StepWork
 
     folder.mkdir(parents=True, exist_ok=True)
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    optim = OptimConfig(matrix_optimizer="adamw")
+    for precision in ("float32", "bfloat16", "float16"):
         for zero in (0, 1, 2, 3):
-            name = f"{str(dtype).removeprefix('torch.')}-{zero}.json"
-            work = DeepSpeedBatch(8, 2, dtype)
-            _write_deepspeed(
-                folder / name,
-                OptimConfig(matrix_optimizer="adamw"),
-                work,
-                SINGLE_PROCESS,
-                zero=zero,
-            )
+            work = StepWork(rows=4, micro_batches=2, precision=precision, optim=optim)
+            sizes = {"shard" if zero else "data": 2}
+            text = json.dumps(deepspeed_settings(work, sizes, zero), indent=1)
+            (folder / f"{precision}-{zero}.json").write_text(text + "\n")
 
 
 def check(folder: Path) -> None:

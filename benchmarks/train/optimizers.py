@@ -36,7 +36,7 @@ from groundup.train import (
     make_lr_schedule,
     train,
 )
-from groundup.train.optim import adamw
+from groundup.train.optim import rules
 from groundup.train.optim.config import RuleConfig
 from groundup.train.optim.optimizer import optimizer_state_bytes
 
@@ -114,11 +114,11 @@ def speeds(rounds: int) -> tuple[list[table.Row], dict[str, float]]:
 
 def by_lists(optimizer: Optimizer) -> None:
     """A step by the reference in the place of the fused kernel."""
-    fused, adamw.adamw_update = adamw.adamw_update, adamw._adamw_reference
+    fused, rules.adamw_update = rules.adamw_update, rules._adamw_reference
     try:
         optimizer.step(1e-3)
     finally:
-        adamw.adamw_update = fused
+        rules.adamw_update = fused
 
 
 def sizes() -> dict[str, tuple[float, float]]:

@@ -19,6 +19,15 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.distributed.tensor import DTensor
 
 from benchmarks import table
+from benchmarks.train.communication import (
+    CommunicationCounter,
+    StepWorkload,
+    TrainingStateBytes,
+    _local_shapes,
+    _local_storage_bytes,
+    _training_state_bytes,
+    communication_volume,
+)
 from groundup.core import write_json
 from groundup.kernels import LossSum
 from groundup.model import ExpertsConfig, ModelConfig, Transformer, from_depth
@@ -34,21 +43,10 @@ from groundup.train import (
 from groundup.train.loop import Loss
 from groundup.train.objectives.losses import add_router_losses
 from groundup.train.parallel.apply import parallelise
-from groundup.train.parallel.communication import (
-    CommunicationCounter,
-    StepWorkload,
-    _local_shapes,
-    communication_volume,
-)
 from groundup.train.parallel.context import local_positions
 from groundup.train.parallel.data import local_sequences
 from groundup.train.parallel.expert import summing_function
 from groundup.train.parallel.mesh import Mesh, RankOf, open_mesh, parse_dimensions
-from groundup.train.parallel.zero import (
-    TrainingStateBytes,
-    _local_storage_bytes,
-    _training_state_bytes,
-)
 
 IDS = 2048
 

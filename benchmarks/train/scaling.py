@@ -27,11 +27,17 @@ from benchmarks.table import machine_class
 from groundup.core import MANIFEST, Artifact, GateFailed, device, record, write_json
 from groundup.model import load
 from groundup.train import OptimConfig, PretrainConfig, pretrain
-from groundup.train.scaling.check import check_forecast
 from groundup.train.scaling.fit import FitConfig, fit_sweep
-from groundup.train.scaling.forecast import ForecastConfig, forecast
-from groundup.train.scaling.ladder import LadderRun, SweepConfig, SweepTraining, make_ladder_run
-from groundup.train.scaling.sweep import _sweep_run, read_sweep, sweep
+from groundup.train.scaling.forecast import ForecastConfig, check_forecast, forecast
+from groundup.train.scaling.sweep import (
+    LadderRun,
+    SweepConfig,
+    SweepTraining,
+    _sweep_run,
+    make_ladder_run,
+    read_sweep,
+    sweep,
+)
 from groundup.train.services.validation import BITS_PER_BYTE
 
 ROOT = Path(__file__).resolve().parents[2]

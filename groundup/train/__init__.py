@@ -10,26 +10,24 @@ from .checkpoint.store import (
     latest_contract,
 )
 from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
-from .levers.ways import choosing
 from .loop import LoopOptions, TrainStep, train
-from .objectives.classification import class_batch, classification_loss
+from .objectives.encoder_decoder import SourceTarget, sequence_batch
 from .objectives.losses import (
     RouterConfig,
     Routing,
     add_router_losses,
     causal_loss,
+    class_batch,
+    classification_loss,
     masked_loss,
     sequence_to_sequence_loss,
 )
-from .objectives.objective import NoiseConfig, Objective, ObjectiveContext
+from .objectives.objective import NoiseConfig, Objective, ObjectiveContext, token_properties_of
 from .objectives.registry import OBJECTIVES, get_objective
-from .objectives.sequences import SourceTarget, sequence_batch
-from .objectives.token_properties import token_properties_of
-from .optim.average import WeightAverage
 from .optim.config import OptimConfig, RampConfig, RuleConfig
 from .optim.optimizer import Optimizer, optimizer_state_bytes
-from .optim.ramp import compute_batch_ramp
-from .optim.schedule import make_lr_schedule
+from .optim.schedule import compute_batch_ramp, make_lr_schedule
+from .optim.sharded import WeightAverage
 from .parallel.apply import parallelise
 from .parallel.context import local_positions
 from .parallel.data import check_batch_divides, local_sequences
@@ -47,7 +45,12 @@ from .pretrain.config import (
 )
 from .pretrain.run import TrainingData, TrainingRun, TrainingTask, produce_model
 from .pretrain.stage import is_imported, merge_optim, pretrain
-from .services.compiling import CompilationCheck, enable_compilation, keep_compiled_if_correct
+from .services.compiling import (
+    CompilationCheck,
+    choose_attention,
+    enable_compilation,
+    keep_compiled_if_correct,
+)
 from .services.inspection import ModelStatistics, profile_steps
 from .services.metrics import (
     log_steps,
@@ -117,7 +120,7 @@ __all__ = [
     "causal_loss",
     "check_batch_divides",
     "check_unfinished_run",
-    "choosing",
+    "choose_attention",
     "class_batch",
     "classification_loss",
     "compute_batch_ramp",

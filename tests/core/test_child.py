@@ -22,10 +22,8 @@ VERBS = {
     "prepare on Ray": ["prepare", "in", "out", "--workers", "1", "--runner", "ray"],
     "plan": ["plan", "2", "--on", "cpu", "--memory", "1GB", "--set", "rows=1", "--set",
              "length=16", "--set", "compiled=false"],
-    "benchmark train": ["benchmark", "train", "--levers", "--depth", "1", "--vocab-size", "64",
-                        "--rows", "1", "--length", "16", "--steps", "1"],
 }  # fmt: skip
-SLOW = ("prepare on Ray", "plan", "benchmark train")
+SLOW = ("prepare on Ray", "plan")
 
 
 def trap(folder: Path, names: set[str]) -> Path:

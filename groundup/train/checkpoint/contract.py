@@ -16,7 +16,7 @@ from groundup import __version__
 from groundup.core import Artifact, ArtifactError, device, setting_differences
 from groundup.kernels import has_native_softmax, has_native_states
 
-from ..optim.adamw import uses_fused_adamw
+from ..optim.rules import uses_fused_adamw
 from ..parallel.mesh import Mesh
 
 KERNEL_VARIABLES = (

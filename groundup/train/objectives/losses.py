@@ -2,10 +2,11 @@
 
 A loss is a sum and the weight it was summed over, never a mean: the loop divides once, by the
 weight of the step; dividing earlier would make gradients depend on how a batch was split. A
-sequence-level loss, such as a class, is weighted in target tokens, so one division serves both.
+sequence-level loss, such as a class, is weighted in target tokens, so one division serves both. In
+text classification a sequence is one text, and its class is one target.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,12 +16,12 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
-from groundup.core import Config
+from groundup.core import Config, DataError
 from groundup.kernels import LossSum, LossTerms, cross_entropy
 from groundup.model import ModelWithHead, Transformer, balance_loss, z_loss
 
 from ..batches import MicroBatch
-from ..parallel.cross_entropy import parallel_cross_entropy
+from ..parallel.tensor import parallel_cross_entropy
 
 
 class Routing(NamedTuple):
@@ -139,7 +140,6 @@ def _selected_loss(
 def _hidden_states(
     model: Transformer, batch: MicroBatch, routing: Routing | None
 ) -> Float[Tensor, "B T D"]:
-    """Hidden states of a batch's ids."""
     noted = None if routing is None else routing.target
     return model(
         batch.ids, positions=batch.positions, documents=batch.documents, types=batch.types,
@@ -148,7 +148,6 @@ def _hidden_states(
 
 
 def _unwrap_head(model: ModelWithHead) -> Transformer:
-    """The Transformer under a head."""
     assert isinstance(model.model, Transformer), "an objective's head is on a Transformer"
     return model.model
 
@@ -192,3 +191,38 @@ def add_router_losses(
         return LossSum(own.total + own.weight.to(extra.dtype) * extra, own.weight)
 
     return with_router_losses
+
+
+def class_batch(
+    rows: Sequence[list[int]], labels: Sequence[int], *, padding: int = 0
+) -> MicroBatch:
+    """A batch of texts with one label each, padded to the longest.
+
+    >>> batch = class_batch([[5, 6], [7]], [1, 0])
+    >>> batch.documents.tolist(), batch.weights.tolist()
+    ([[0, 0], [0, -1]], [[1.0, 0.0], [1.0, 0.0]])
+
+    Raises DataError if a text is empty, or the numbers of texts and labels differ.
+    """
+    if len(rows) != len(labels) or not all(rows):
+        raise DataError(
+            f"Got {len(rows)} texts ({sum(not row for row in rows)} of them empty) and "
+            f"{len(labels)} labels; every text needs a token and a label."
+        )
+    T = max(map(len, rows))
+    ids = torch.tensor([[*row, *[padding] * (T - len(row))] for row in rows])
+    documents = torch.tensor([[0] * len(row) + [-1] * (T - len(row)) for row in rows])
+    weights = torch.zeros(len(rows), T)
+    weights[:, 0] = 1.0
+    return MicroBatch(
+        ids, torch.zeros_like(ids), weights, documents,
+        labels=torch.tensor(list(labels)), label_weights=torch.ones(len(rows)),
+    )  # fmt: skip
+
+
+def classification_loss(model: ModelWithHead, batch: MicroBatch) -> LossSum:
+    """Cross-entropy of each sequence's class, in nats."""
+    assert batch.labels is not None and batch.label_weights is not None, "texts have labels"
+    logits = model(batch.ids, documents=batch.documents, types=batch.types)  # (B, labels)
+    nats = F.cross_entropy(logits.float(), batch.labels, reduction="none")
+    return LossSum((nats * batch.label_weights).sum(), batch.label_weights.sum())

@@ -22,14 +22,20 @@ from ..batches import MicroBatch
 from ..loop import Gradients, Loss, accumulate_gradients
 from ..precision import Precision
 from .context import apply_ring_attention, check_context
-from .data import overlapped_gradients, sum_gradients, summed_gradients
+from .data import (
+    ZeroOneRows,
+    ZeroStage,
+    apply_fully_shard,
+    overlapped_gradients,
+    shard_head,
+    sum_gradients,
+    summed_gradients,
+)
 from .expert import check_experts, shard_experts
 from .mesh import Mesh
-from .pipeline import ScheduleName, apply_pipeline
-from .stages import check_layers
+from .pipeline import ScheduleName, apply_pipeline, check_layers
 from .tensor import apply_tensor_parallel
 from .tensor import check_tensor_parallel as check_tensor
-from .zero import ZeroOneRows, ZeroStage, apply_fully_shard, shard_head
 
 
 def _no_synchronisation() -> None:
@@ -138,7 +144,6 @@ def _apply_zero_1(model: nn.Module, accumulate: Gradients, mesh: Mesh) -> Parall
 
 
 def _transformer_of(model: nn.Module) -> Transformer:
-    """The Transformer under a head, or the model itself."""
     body = model.model if isinstance(model, ModelWithHead) else model
     assert isinstance(body, Transformer), "training stages train Transformers"
     return body

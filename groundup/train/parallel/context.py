@@ -78,33 +78,3 @@ def local_positions(batch: MicroBatch, config: ModelConfig, mesh: Mesh) -> Micro
     fields = {n: v for n, v in batch._asdict().items() if isinstance(v, Tensor)}
     local = {name: value[:, own].contiguous() for name, value in fields.items()}
     return batch._replace(**local | {"positions": positions.contiguous()})
-
-
-def ring_bytes(
-    config: ModelConfig,
-    rows: int,
-    length: int,
-    parts: int,
-    *,
-    itemsize: int = 4,
-    documents: int = 4,
-) -> int:
-    """Bytes that one process sends in a micro-batch, forward and backward, round all layers' rings.
-
-    rows, length  of the global micro-batch
-    parts         processes of the ring
-    itemsize      bytes per element of a key: 4, or 2 in bfloat16
-    documents     bytes of a document number, which travels with the keys; 0 for unpacked sequences
-
-    A shard passes P - 1 times forward and as often backward; its gradients, in float32, pass P
-    times.
-
-    >>> ring_bytes(ModelConfig(), 1, 1024, 1)
-    0
-    """
-    if parts == 1:
-        return 0
-    attention = config.attention
-    numbers = 2 * rows * (length // parts) * attention.kv_heads * attention.head_dim
-    passes = 2 * (parts - 1) * (numbers * itemsize + documents * rows * (length // parts))
-    return config.layers * (passes + parts * numbers * 4)

@@ -79,7 +79,6 @@ def process_memory(ledger: MemoryBreakdown, place: MeshPosition) -> dict[str, in
 
 
 def _persistent_memory(ledger: MemoryBreakdown, place: MeshPosition) -> dict[str, float]:
-    """Weights, gradients and states: persistent memory of a step."""
     layers, tables = _stage_layer_share(ledger, place), _embedding_share(ledger, place)
     dense = (ledger.inner - ledger.experts) * layers + ledger.experts * layers / place.size(
         "expert"
@@ -118,7 +117,6 @@ def _pass_memory(ledger: MemoryBreakdown, place: MeshPosition) -> dict[str, floa
 
 
 def _step_memory(ledger: MemoryBreakdown, place: MeshPosition) -> dict[str, float]:
-    """Additional memory of the optimizer step."""
     processes = place.size("shard") * place.size("tensor")
     update = ledger.during_step.get("update", 0) * _stage_layer_share(ledger, place)
     return {"update": update / processes}

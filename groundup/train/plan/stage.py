@@ -13,13 +13,14 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import ConfigError, device, record
+from groundup.core import ConfigError, device, record, write_json
 from groundup.model import ModelConfig, describe, from_depth
 
 from ..parallel.apply import check_mesh_supported
 from ..parallel.mesh import BATCH_DIMENSIONS
 from ..precision import resolve_precision
 from ..pretrain.config import PretrainConfig
+from .deepspeed import deepspeed_settings
 from .sharding import MeshPosition, Zero, parse_mesh, process_memory
 from .step import StepTracer, StepWork
 
@@ -138,6 +139,7 @@ def plan(
     devices: int | None = None,
     mesh: str = "",
     on: Literal["", "cpu", "cuda"] = "",
+    deepspeed: Path | None = None,
 ) -> MemoryPlan:
     """Estimate a training step's memory on each device, by category, and what fits.
 
@@ -150,8 +152,10 @@ def plan(
     mesh     sizes by dimension, such as data=2,tensor=4, as for pre-training; default: ZeRO over
              all devices
     on       cpu or cuda; default: this machine's
+    deepspeed  a file for the planned step as DeepSpeed's configuration; default: none
 
-    Raises ConfigError for an unknown model, or an inconsistent mesh, memory or number of devices.
+    Raises ConfigError for an unknown model, an inconsistent mesh, memory or number of devices, and
+    for a step that DeepSpeed does not have.
     """
     place = on or ("cuda" if device.default_device().type == "cuda" else "cpu")
     sizes = parse_mesh(mesh, devices)
@@ -160,13 +164,12 @@ def plan(
     name = model or config.preset or f"depth {config.depth}"
     record.log(f"Tracing steps of {name}, some seconds for each number of rows …")
     is_run = config.is_run or not model
-    return _plan_step(
-        largest_micro_batch(config, shape, sizes) if is_run else _single_micro_batch(config, shape),
-        shape,
-        sizes,
-        place=place,
-        room=room,
-    )._replace(model=name)
+    step = (
+        largest_micro_batch(config, shape, sizes) if is_run else _single_micro_batch(config, shape)
+    )
+    if deepspeed is not None:
+        write_json(deepspeed, deepspeed_settings(_step_work(step, place), sizes, step.zero))
+    return _plan_step(step, shape, sizes, place=place, room=room)._replace(model=name)
 
 
 def _plan_step(
@@ -177,7 +180,6 @@ def _plan_step(
     place: Literal["cpu", "cuda"],
     room: int,
 ) -> MemoryPlan:
-    """Plan the step of a model on devices with `room` bytes each."""
     check_mesh_supported(shape, sizes, config.zero)
     if (config.length or 0) > shape.context_length:
         raise ConfigError(
@@ -199,7 +201,6 @@ def _plan_step(
 
 
 def _single_micro_batch(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
-    """A micro-batch without a run, with defaults filled in."""
     precision = config.precision if "precision" in config.model_fields_set else "bfloat16"
     return _with_micro_batch(
         config,
@@ -233,6 +234,11 @@ def _with_micro_batch(config: PlanConfig, rows: int, length: int, *, precision: 
     return config.model_copy(update={"rows": rows, "length": length, "precision": precision})
 
 
+def _step_work(config: PlanConfig, place: Literal["cpu", "cuda"]) -> StepWork:
+    names = StepWork.model_fields.keys() - {"device"}
+    return StepWork(**{name: getattr(config, name) for name in names}, device=place)
+
+
 class PlannedStep(NamedTuple):
     """A step to plan."""
 
@@ -244,9 +250,7 @@ class PlannedStep(NamedTuple):
     @property
     def work(self) -> StepWork:
         """What one process computes."""
-        names = StepWork.model_fields.keys() - {"device"}
-        settings = {name: getattr(self.config, name) for name in names}
-        return StepWork(**settings, device=self.device)
+        return _step_work(self.config, self.device)
 
     def ranks(self) -> list[dict[str, int]]:
         """Bytes by category of each pipeline stage."""
@@ -327,7 +331,6 @@ def _memory_savings(asked: PlannedStep, room: int) -> Iterator[MemorySaving]:
 
 
 def _is_mesh_supported(config: ModelConfig, sizes: dict[str, int]) -> bool:
-    """Whether a model can be trained on a mesh with ZeRO stage 3."""
     try:
         check_mesh_supported(config, sizes, 3)
     except ConfigError:
@@ -385,7 +388,6 @@ def _parse_memory_size(text: str) -> int:
 
 
 def _model_config(model: str) -> ModelConfig:
-    """A model configuration by depth, preset name or directory."""
     if model.isdecimal() and not Path(model).is_dir():
         if int(model) < 1:
             raise ConfigError(f"model={model!r} must be a depth of at least 1.")

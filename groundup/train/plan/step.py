@@ -7,6 +7,7 @@ in a separate process.
 """
 
 import functools
+import importlib
 import json
 import os
 import subprocess
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from unittest import mock
 
 import torch
 from pydantic import Field
@@ -41,8 +41,7 @@ from ..objectives.losses import _selected_loss, causal_loss, sequence_to_sequenc
 from ..optim.config import OptimConfig
 from ..optim.optimizer import Optimizer
 from ..precision import Precision
-from .compiled_memory import simulated_compilation
-from .events import MemoryRecorder, memory_peak
+from .events import MemoryRecorder, memory_peak, simulated_compilation
 
 IMPORTS_BYTES = 310 * 2**20
 """Memory after importing torch and groundup, on Linux."""
@@ -107,8 +106,7 @@ def _trace_step(config: ModelConfig, work: StepWork) -> MemoryBreakdown:
         if is_compiled:
             stack.enter_context(simulated_compilation(compiled_block, compiled_once))
         if work.device != "cpu":  # fake tensors are on the CPU, and would select its kernels
-            stack.enter_context(mock.patch("groundup.kernels.backends.MAX_MATMUL_LENGTH", 0))
-            stack.enter_context(mock.patch.dict(os.environ, GROUNDUP_SOFTMAX="torch"))
+            stack.enter_context(_card_kernels())
         stack.enter_context(recorder)
         _allocate_fake_weights(model, recorder)
         model.train()
@@ -155,7 +153,6 @@ def _summarise(
 
 
 def _total_tensor_bytes(tensors: Any) -> int:
-    """Bytes of tensors that share no storage."""
     return sum(tensor.numel() * tensor.itemsize for tensor in tensors)
 
 
@@ -168,6 +165,20 @@ def _is_block_tensor(name: str) -> bool:
 def _fake_mode() -> FakeTensorMode:
     """The fake tensor mode; one for all, since the model's caches keep fake tensors."""
     return FakeTensorMode()
+
+
+@contextmanager
+def _card_kernels() -> Iterator[None]:
+    """Context in which attention and softmax are those of a card."""
+    backends = importlib.import_module("groundup.kernels.backends")
+    longest, softmax = backends.MAX_MATMUL_LENGTH, os.environ.pop("GROUNDUP_SOFTMAX", None)
+    backends.MAX_MATMUL_LENGTH, os.environ["GROUNDUP_SOFTMAX"] = 0, "torch"
+    try:
+        yield
+    finally:
+        backends.MAX_MATMUL_LENGTH = longest
+        del os.environ["GROUNDUP_SOFTMAX"]
+        os.environ |= {} if softmax is None else {"GROUNDUP_SOFTMAX": softmax}
 
 
 def _allocate_fake_weights(model: nn.Module, recorder: MemoryRecorder) -> None:
@@ -183,7 +194,6 @@ def _allocate_fake_weights(model: nn.Module, recorder: MemoryRecorder) -> None:
 
 
 def _trace_micro_batch(model: Transformer, work: StepWork, recorder: MemoryRecorder) -> None:
-    """One forward and backward pass, as in the loop."""
     batch = _full_batch(model.config, work)
     precision = Precision(getattr(torch, work.precision))
     with (
@@ -236,7 +246,6 @@ def _balanced_experts(
 
 
 def _split_range(total: int, parts: int) -> list[range]:
-    """A range in nearly equal parts."""
     bounds = [total * i // parts for i in range(parts + 1)]
     return [range(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
 

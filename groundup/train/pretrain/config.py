@@ -21,9 +21,9 @@ from ..objectives.losses import RouterConfig
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName
 from ..objectives.registry import get_objective
 from ..optim.config import OptimConfig, RampConfig
+from ..parallel.data import ZeroStage
 from ..parallel.mesh import Mesh
 from ..parallel.pipeline import ScheduleName
-from ..parallel.zero import ZeroStage
 from ..precision import PrecisionName
 from ..services.spikes import SpikeConfig
 from ..services.watchdog import WatchdogConfig

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from groundup.core import ConfigError
 from groundup.tokenizer import Loader, TextBatch, TokenShards
 
-from ..optim.ramp import BatchRamp, compute_batch_ramp
-from ..optim.ramp import RampStage as Constant
+from ..optim.schedule import BatchRamp, compute_batch_ramp
+from ..optim.schedule import RampStage as Constant
 from .config import PretrainConfig, StageConfig
 
 

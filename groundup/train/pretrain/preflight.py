@@ -18,12 +18,11 @@ from groundup.core import CapacityError, ConfigError, DataError, device, record
 from groundup.model import ModelConfig, ModelWithHead, Transformer, from_depth
 from groundup.tokenizer import TokenShards
 
-from ..optim.optimizer import optimizer_state_bytes
-from ..optim.parameter_groups import group_parameters
+from ..optim.optimizer import group_parameters, optimizer_state_bytes
 from ..optim.schedule import make_lr_schedule
 from ..parallel.apply import check_mesh_supported
+from ..parallel.data import ZeroStage
 from ..parallel.mesh import Mesh
-from ..parallel.zero import ZeroStage
 from ..plan.stage import BATCH_CATEGORIES, PlanConfig, PlannedStep, largest_micro_batch
 from ..plan.step import IMPORTS_BYTES, StepTracer
 from .config import PretrainConfig, RunOptions

@@ -34,23 +34,21 @@ from ..batches import MicroBatch, batch_to_device, split_batch
 from ..checkpoint.contract import RunIdentity
 from ..checkpoint.store import Checkpoints, ResumePoint, check_unfinished_run, latest_contract
 from ..checkpoint.verbs import load_trained_model
-from ..levers.ways import choosing
 from ..loop import LoopOptions, TrainStep, train
 from ..objectives.losses import RouterConfig, add_router_losses
-from ..optim.average import WeightAverage
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import make_lr_schedule
-from ..optim.sharded import local_tensor
+from ..optim.sharded import WeightAverage, local_tensor
 from ..parallel.apply import ParallelModel, parallelise
 from ..parallel.context import local_positions
-from ..parallel.data import local_sequences
+from ..parallel.data import call_blocks_through_hooks, local_sequences
 from ..parallel.expert import summing_function
 from ..parallel.launch import joined_processes, produce_together
 from ..parallel.mesh import SINGLE_PROCESS, Mesh
-from ..parallel.zero import call_blocks_through_hooks
 from ..precision import Precision, resolve_precision
 from ..services.compiling import (
     CompilationCheck,
+    choose_attention,
     enable_compilation,
     keep_compiled_if_correct,
     set_compiled,
@@ -180,13 +178,13 @@ class TrainingRun:
         lengths = sorted({self.data.length_at(step) for step in self.data.changes})
         contract = earlier.get("attention")
         if self.mesh.is_first:
-            contract = choosing(
+            contract = choose_attention(
                 self.task.body, lengths, self.precision.dtype,
                 tokens=self.data.tokens_before(self.data.steps), contract=contract,
             )  # fmt: skip
         if self.mesh.device_mesh is not None:
             contract = json.loads(self.mesh.broadcast_text(json.dumps(contract)))
-            choosing(self.task.body, [], self.precision.dtype, tokens=1, contract=contract)
+            choose_attention(self.task.body, [], self.precision.dtype, tokens=1, contract=contract)
 
     def check_compilation(self) -> tuple[bool, dict[str, list[str | int]]]:
         """Check compiled gradients; return whether blocks are compiled, and the attention backends.

@@ -31,8 +31,7 @@ from groundup.tokenizer import load_tokenizer, open_shards
 
 from ..batches import split_batch
 from ..checkpoint.contract import RunIdentity, shard_hashes
-from ..objectives.objective import Objective, ObjectiveContext
-from ..objectives.token_properties import token_properties_of
+from ..objectives.objective import Objective, ObjectiveContext, token_properties_of
 from ..optim.config import OptimConfig
 from ..parallel.data import check_batch_divides
 from ..parallel.mesh import Mesh

@@ -1,7 +1,7 @@
-"""Fit every law and approach to one sweep, with intervals, as an artifact and a page.
+"""Fit the law and every approach to one sweep, with intervals, as an artifact and a page.
 
-    fit.json     the laws, exponents and frontiers; what a forecast and a table need
-    index.html   isoFLOP curves, the frontier, the laws; opens from disk
+    fit.json     the law, exponents and frontiers; what a forecast and a table need
+    index.html   isoFLOP curves, the frontier, loss over compute; opens from disk
 
 Which weights count as N changes exponents at small sizes (Pearce and Song 2024, arXiv:2406.12907):
 `computing` counts those that every token is multiplied with, so that compute is near 6 N D even
@@ -9,7 +9,7 @@ where the vocabulary is most of a model.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,25 +18,173 @@ import numpy as np
 from pydantic import Field
 
 from groundup.core import Artifact, Config, ConfigError, DataError, Draft, produce, write_json
+from groundup.core import page as look
 from groundup.core import write_text as write_page
 
-from .bootstrap import (
+from .laws import (
+    Array,
     BootstrappedLaw,
+    Frontier,
+    LossPoints,
+    ResampleRows,
+    ScalingLaw,
     bootstrap_law,
     bootstrap_quantiles,
+    coefficients,
+    envelope_frontier,
+    fit_law,
     format_estimate,
     interval_to_json,
-)
-from .frontier import (
-    Frontier,
-    ResampleRows,
-    envelope_frontier,
     isoflop_frontier,
     parametric_frontier,
 )
-from .laws import FormName, LossPoints, ScalingLaw, coefficients, fit_law, refit_law
-from .page import ChartData, render_page
-from .sweep import SweepRun, read_sweep
+from .sweep import ModelSize, SweepRun, read_sweep
+
+CURVE_STEPS = 40
+EXTRAPOLATION_FACTOR = 10.0
+"""The law is drawn to this multiple of the largest budget."""
+
+
+class ChartData(NamedTuple):
+    """Data of the charts."""
+
+    points: LossPoints
+    budgets: Array
+    flops: Array
+    parametric: BootstrappedLaw
+    per_weight: float
+    frontiers: Mapping[str, Frontier]
+
+
+def render_page(
+    runs: Sequence[SweepRun], drawn: ChartData, content: Mapping[str, Any]
+) -> look.Html:
+    """The page."""
+    law, exponents = content["laws"]["parametric"], content["exponents"]["isoflop"]
+    sheet = look.HtmlPage(
+        "Scaling laws",
+        f"{len(runs)} runs follow L = E + A / N^α + B / D^β to "
+        f"{max(map(abs, content['residuals_percent'].values())):.2g} %.",
+    )
+    named = {"E": "irreducible loss E", "alpha": "α, of weights", "beta": "β, of tokens"}
+    sheet.add(look.headline_figures([
+        *(look.HeadlineFigure(label, law[name][0], "nats" if name == "E" else "", *law[name][1:])
+          for name, label in named.items()),
+        look.HeadlineFigure("weights ~ C^a, isoFLOP", exponents["N"][0], "", *exponents["N"][1:]),
+    ]))  # fmt: skip
+    sheet.section(
+        "Equal compute", "Each curve is one budget; its minimum is the size to train.",
+        _isoflop_chart(drawn),
+    )  # fmt: skip
+    sheet.section(
+        "Optimal size", "Optimal number of weights for a budget, by Chinchilla's approaches.",
+        _frontier_chart(drawn), _exponent_table(content["exponents"]),
+    )  # fmt: skip
+    sheet.section(
+        "Loss over compute",
+        f"The law at the optimal size, up to {EXTRAPOLATION_FACTOR:g} times the largest budget, "
+        f"and the runs.",
+        _loss_chart(drawn),
+    )
+    sheet.section("Laws", "Intervals contain 95 % of the resamples.", _law_table(content["laws"]))
+    sheet.section("Runs", "The data of the fit.", _run_table(runs, content))
+    return sheet.render()
+
+
+def _isoflop_chart(drawn: ChartData) -> look.Html:
+    """Held-out loss over weights, with a parabola, for each budget."""
+    series = []
+    for budget in np.unique(drawn.budgets):
+        here = drawn.budgets == budget
+        order = np.argsort(drawn.points.parameters[here])
+        x = drawn.points.parameters[here][order]
+        y = drawn.points.loss[here][order]
+        places, lows = _as_dots(x, y)
+        if len(x) > 2:
+            across = np.geomspace(x[0], x[-1], CURVE_STEPS)
+            curve = np.polyval(np.polyfit(np.log(x), y, 2), np.log(across))
+            places, lows = [*places, *across], [*lows, *curve]
+        series.append(look.Series(f"{budget:.2g} FLOPs".replace("+", ""), places, lows))
+    return look.line_chart(
+        "Loss of each budget", series, x_label="weights N", y_label="held-out loss, nats a token",
+        logarithmic=True,
+    )  # fmt: skip
+
+
+def _as_dots(x: Array, y: Array) -> tuple[list[float], list[float | None]]:
+    """Points that a chart draws as dots: with gaps between them."""
+    places = [float(value) for value in x for _ in range(2)]
+    values: list[float | None] = []
+    for value in y:
+        values += [float(value), None]
+    return places, values
+
+
+def _frontier_chart(drawn: ChartData) -> look.Html:
+    """Optimal weights over compute by each approach, with the parametric law's interval."""
+    series = []
+    for name, found in drawn.frontiers.items():
+        known = np.isfinite(found.parameters[0])
+        low, high = _interval_band(found.parameters[1:, known]) if name != "envelope" else ([], [])
+        series.append(look.Series(
+            name, found.flops[known].tolist(), found.parameters[0, known].tolist(), low, high
+        ))  # fmt: skip
+    return look.line_chart(
+        "Best weights", series, x_label="compute, FLOPs", y_label="weights N", logarithmic=True
+    )
+
+
+def _interval_band(rows: ResampleRows) -> tuple[list[float], list[float]]:
+    """Ends of the 95 % interval at each point."""
+    if not rows.shape[1]:
+        return [], []
+    low, high = np.nanpercentile(rows, [2.5, 97.5], axis=0)
+    return low.tolist(), high.tolist()
+
+
+def _loss_chart(drawn: ChartData) -> look.Html:
+    """The law's lowest loss over compute with its interval, and every run."""
+    across = np.geomspace(drawn.flops.min(), EXTRAPOLATION_FACTOR * drawn.flops.max(), CURVE_STEPS)
+    best = parametric_frontier(drawn.parametric, across, drawn.per_weight)
+    low, high = _interval_band(best.loss[1:])
+    law = look.Series("law", across.tolist(), best.loss[0].tolist(), low, high)
+    order = np.argsort(drawn.flops)
+    runs = look.Series("runs", *_as_dots(drawn.flops[order], drawn.points.loss[order]))
+    return look.line_chart(
+        "Lowest loss", [law, runs], x_label="compute, FLOPs",
+        y_label="held-out loss, nats a token", logarithmic=True,
+    )  # fmt: skip
+
+
+def _exponent_table(exponents: Mapping[str, Mapping[str, Sequence[float | None]]]) -> look.Html:
+    heads = [
+        "approach",
+        *(look.TableColumn(head, True) for head in ("a, of weights", "b, of tokens")),
+    ]
+    rows = [
+        [name, *(format_estimate(part[key]) for key in "ND")] for name, part in exponents.items()
+    ]
+    return look.table_element("Exponents over compute", heads, rows)
+
+
+def _law_table(laws: Mapping[str, Mapping[str, Sequence[float | None]]]) -> look.Html:
+    rows = [[law, name, format_estimate(value)] for law, part in laws.items()
+            for name, value in part.items()]  # fmt: skip
+    return look.table_element("Laws", ["law", "number", look.TableColumn("value", True)], rows)
+
+
+def _run_table(runs: Sequence[SweepRun], content: Mapping[str, Any]) -> look.Html:
+    heads = ["run", *(look.TableColumn(head, True) for head in (
+        "embedding", "non-embedding", "output", "tokens", "FLOPs", "nats", "bits a byte", "off law"
+    ))]  # fmt: skip
+    rows = [
+        [run.name, f"{run.embedding:,}", f"{run.non_embedding:,}", f"{run.output:,}",
+         f"{run.tokens:,}", f"{run.flops:.3g}", f"{run.loss:.4f}", f"{run.bits_per_byte:.4f}",
+         f"{content['residuals_percent'][run.name]:+.2f} %"]
+        for run in runs
+    ]  # fmt: skip
+    return look.table_element("Runs", heads, rows)
+
 
 STAGE, FILE, PAGE = "scaling_fit", "fit.json", "index.html"
 JsonInterval = list[float | None]
@@ -95,7 +243,7 @@ class FitReport:
 
 
 def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
-    """Fit scaling laws to a sweep: Kaplan's, and Chinchilla's by three approaches.
+    """Fit a scaling law to a sweep, and optimal sizes by Chinchilla's three approaches.
 
     sweep  the report that `groundup scaling sweep` wrote into its folder `sweep`
     out    directory for the fit and its page
@@ -122,17 +270,16 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
     return FitReport(artifact, json.loads(artifact.file(FILE).read_text(encoding="utf-8")))
 
 
-def _counted_weights(run: SweepRun, count: WeightCount) -> int:
-    """N of a run."""
+def counted_weights(size: ModelSize | SweepRun, count: WeightCount) -> int:
+    """N of a size or a run."""
     if count == "total":
-        return run.embedding + run.non_embedding + run.output
-    return run.non_embedding if count == "non_embedding" else run.computing
+        return size.embedding + size.computing
+    return size.computing if count == "computing" else size.non_embedding
 
 
 def _law_points(runs: Sequence[SweepRun], count: WeightCount) -> LossPoints:
-    """The data that laws are fitted to."""
     return LossPoints(
-        np.array([_counted_weights(run, count) for run in runs], dtype=float),
+        np.array([counted_weights(run, count) for run in runs], dtype=float),
         np.array([run.tokens for run in runs], dtype=float),
         np.array([run.loss for run in runs]),
     )
@@ -144,23 +291,18 @@ def _fit_all(config: FitConfig, runs: Sequence[SweepRun]) -> tuple[dict[str, Any
     flops = np.array([run.flops for run in runs])
     budgets = np.array([run.budget for run in runs])
     per_weight = float(np.median(flops / (points.parameters * points.tokens)))
-    found = bootstrap_law(fit_law("parametric", points), points, config.resamples, config.seed)
+    found = bootstrap_law(fit_law(points), points, config.resamples, config.seed)
     logs = np.vstack([np.log(points.loss), found.logs])
     frontiers = {
         "envelope": envelope_frontier(runs, points.parameters, logs - logs[0]),
         "isoflop": isoflop_frontier(points, budgets, logs),
         "parametric": parametric_frontier(found, np.unique(budgets), per_weight),
     }
-    laws = {"parametric": _law_intervals(found.law, found.thetas)}
-    for form in ("kaplan", "kaplan_floor"):
-        law = fit_law(form, points)
-        laws[form] = _law_intervals(law, refit_law(law, points, found.logs))
-    laws |= _compute_laws(frontiers["isoflop"])
     errors = 100 * (points.loss / np.exp(found.law.log_loss(points.parameters, points.tokens)) - 1)
     content = {
         "count": config.count,
         "per_weight": per_weight,
-        "laws": laws,
+        "laws": {"parametric": _law_intervals(found)},
         "exponents": {name: _exponent_intervals(each) for name, each in frontiers.items()},
         "frontier": {name: _frontier_intervals(each) for name, each in frontiers.items()
                      if name != "envelope"},
@@ -173,32 +315,15 @@ def _fit_all(config: FitConfig, runs: Sequence[SweepRun]) -> tuple[dict[str, Any
     return content, ChartData(points, budgets, flops, found, per_weight, frontiers)
 
 
-def _law_intervals(law: ScalingLaw, thetas: ResampleRows) -> dict[str, JsonInterval]:
-    """The law's coefficients with their intervals."""
-    rows = [coefficients(law.form, law.centre, theta) for theta in thetas]
+def _law_intervals(found: BootstrappedLaw) -> dict[str, JsonInterval]:
+    rows = [coefficients(found.law.centre, theta) for theta in found.thetas]
     return {
         name: interval_to_json(bootstrap_quantiles(value, np.array([row[name] for row in rows])))
-        for name, value in law.coefficients().items()
+        for name, value in found.law.coefficients().items()
     }
 
 
-def _compute_laws(best: Frontier) -> dict[str, dict[str, JsonInterval]]:
-    """Kaplan's L(C) along the lowest losses of the budgets, without and with a floor."""
-    known = np.isfinite(best.loss[0])
-    draws = best.loss[1:, known]
-    draws = np.log(draws[np.isfinite(draws).all(1)])
-    points = LossPoints(best.flops[known], np.ones(known.sum()), best.loss[0, known])
-    laws = {}
-    forms: tuple[FormName, ...] = ("power", "power_floor")
-    for form, fewest in zip(forms, (2, 4), strict=True):  # three points fit 3 coefficients exactly
-        if known.sum() >= fewest and len(draws):
-            law = fit_law(form, points)
-            laws[f"compute_{form}"] = _law_intervals(law, refit_law(law, points, draws))
-    return laws
-
-
 def _exponent_intervals(best: Frontier) -> dict[str, JsonInterval]:
-    """Exponents of weights and tokens over compute with their intervals."""
     return {name: interval_to_json(bootstrap_quantiles(rows[0], rows[1:]))
             for name, rows in zip("ND", best.exponents(), strict=True)}  # fmt: skip
 
@@ -229,7 +354,7 @@ def read_fit(artifact: Artifact) -> ScalingFit:
         )
     content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
     part = content["parametric"]
-    law = ScalingLaw("parametric", tuple(part["centre"]), tuple(part["theta"]))
+    law = ScalingLaw(tuple(part["centre"]), tuple(part["theta"]))
     noise = np.array(part["noise"])
     found = BootstrappedLaw(law, np.array(part["thetas"]), noise, np.empty((0, len(noise))))
     return ScalingFit(FitConfig(**artifact.config), found, content["per_weight"], content)

@@ -1,10 +1,12 @@
-"""Compilation of a run's blocks, and a check that compiled gradients are right.
+"""Compilation of a run's blocks, a check that compiled gradients are right, and attention's kernel.
 
 A compiler may be wrong for one processor, dtype or shape and right for all others, and a wrong
 gradient is noticed late or never. So before a run with a new machine, dtype or shape, two layers of
 its shape are run with its batches and loss, forward and backward, compiled and uncompiled. If loss
 or a gradient differs by more than rounding, PyTorch's flash attention is tried, and then the run is
 not compiled. The result is cached for the user, so the check runs once.
+A trial of attention's backends costs some seconds once for a class of rows on a machine, so short
+runs go by the rule of `kernels/backends.py` unless the figures are there already.
 """
 
 import json
@@ -22,12 +24,13 @@ from groundup.kernels import (
     AttentionBackend,
     AttentionShape,
     LossSum,
+    autotuned_backend,
     chosen_backends,
     compile_cache_folder,
     restore_backends,
     set_backend,
 )
-from groundup.model import ModelConfig, ModelWithHead, Transformer
+from groundup.model import ModelConfig, ModelWithHead, Transformer, flops_per_token
 
 from ..batches import MicroBatch
 from ..checkpoint.contract import KERNEL_VARIABLES
@@ -250,3 +253,46 @@ def _key(body: Transformer, run: CompilationCheck) -> str:
          "ways": chosen_backends(), "environment": {n: os.environ.get(n) for n in KERNEL_VARIABLES},
          "loss": getattr(run.loss, "__name__", str(run.loss))}
     )  # fmt: skip
+
+
+LONG_SECONDS = 600.0
+"""Length of a run, at half the matrix peak, from which a trial of some ten seconds pays."""
+
+
+def choose_attention(
+    model: Transformer,
+    lengths: Sequence[int],
+    dtype: torch.dtype,
+    *,
+    tokens: int,
+    contract: dict[str, list[str | int]] | None = None,
+) -> dict[str, list[str | int]]:
+    """Choose the ways of rows of these lengths; return them for the determinism contract.
+
+    lengths   tokens of the rows that the run trains on
+    tokens    how many the run trains on in all
+    contract  what a run that is resumed had chosen; it is taken as it is
+
+    On an accelerator there is nothing to choose.
+    """
+    if contract is not None:
+        restore_backends(contract)
+    elif model.head.device.type == "cpu":
+        part, name = model.config.attention, str(dtype).removeprefix("torch.")
+        for length in lengths:
+            whole = 1 << (length - 1).bit_length()
+            shape = AttentionShape(part.heads, part.kv_heads, part.head_dim, whole, True, name)
+            is_worth = (
+                model.is_compiled and _seconds_of(model, length, dtype, tokens) > LONG_SECONDS
+            )
+            way = autotuned_backend(shape, try_now=is_worth)
+            if way is not None:
+                set_backend(shape, way)
+    return chosen_backends()
+
+
+def _seconds_of(model: Transformer, length: int, dtype: torch.dtype, tokens: int) -> float:
+    """About how long training on so many tokens takes here."""
+    speeds = device.measure_speeds()
+    peak = speeds.float32_flops if dtype == torch.float32 else speeds.bfloat16_flops
+    return tokens * flops_per_token(model.config, length // 2 + 1).training / (0.5 * peak)

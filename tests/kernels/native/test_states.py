@@ -14,14 +14,15 @@ from groundup.kernels import (
     fits_native_states,
     has_native_states,
 )
-from groundup.train.optim.adamw import AdamWStep, _update_exact
-from groundup.train.optim.quantized import (
+from groundup.train.optim.rules import AdamWStep, _update_exact
+from groundup.train.optim.states import (
     QuantizedBlocks,
     dequantize_blocks,
     quantization_grid,
     quantize_state_blocks,
+    round_stochastic,
+    rounding_key,
 )
-from groundup.train.optim.rounding import round_stochastic, rounding_key
 
 pytestmark = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
 SHAPES = [(1, 1), (3, 40), (70, 300), (2, 5, 257), (1000,), (0, 7), (4, 0)]

@@ -3,6 +3,8 @@
 import functools
 import pydoc_data.topics
 
+import numpy as np
+
 from groundup.tokenizer import DOCUMENT_END, SPECIAL_SETS, FastTokenizer, Loader, Shard, train_bpe
 from groundup.train import NoiseConfig, ObjectiveContext, token_properties_of
 from groundup.train.objectives.objective import BatchInputs
@@ -51,3 +53,8 @@ def making(
 def many(**noise) -> BatchInputs:
     """At least 100,000 tokens in one batch."""
     return making(rows=400, **noise)
+
+
+def within(count: int, total: int, rate: float) -> bool:
+    """Whether a count is within four standard deviations of a binomial's mean."""
+    return abs(count - rate * total) < 4 * np.sqrt(total * rate * (1 - rate))

@@ -1,11 +1,11 @@
-"""One optimizer over all weights: state goes in and out unchanged, whatever keeps it."""
+"""Groups follow from names and rules; the optimizer steps, clips and resumes exactly."""
 
 import pytest
 import torch
 from torch import nn
 
 from groundup.core import ConfigError
-from groundup.model import Transformer
+from groundup.model import Transformer, preset
 from groundup.train import (
     LoopOptions,
     MicroBatch,
@@ -16,7 +16,13 @@ from groundup.train import (
     train,
 )
 from groundup.train.optim.config import RuleConfig
-from groundup.train.optim.optimizer import optimizer_state_bytes
+from groundup.train.optim.optimizer import (
+    GroupSettings,
+    _weight_kind,
+    clip_grad_norm,
+    group_parameters,
+    optimizer_state_bytes,
+)
 from tests.model.shapes import tiny_config
 from tests.train.optim.moved import go, weights
 from tests.train.test_loop import tiny_model
@@ -51,7 +57,7 @@ def test_a_run_cut_in_two_ends_with_the_same_bits(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_formula_counts_the_state(way):
+def test_bytes_of_a_state_are_told_without_it(way):
     config, named = OptimConfig(**WAYS[way]), weights(LARGE)
     state = Optimizer(named.items(), config).state()
     held = sum(t.numel() * t.element_size() for name, t in state.items() if name != "steps")
@@ -147,3 +153,87 @@ def test_an_embedding_moves_far_only_where_it_is_input_alone():
         steps[tied] = float((model.embed_tokens.weight - before).detach().abs().mean())
     assert steps[True] == pytest.approx(4e-3, rel=1e-3)
     assert steps[False] == pytest.approx(0.2, rel=1e-3)
+
+
+def by_name(config: OptimConfig, model: nn.Module) -> dict[str, GroupSettings]:
+    found = group_parameters(dict(model.named_parameters()), config)
+    return {name: group for group, own in found.items() for name in own}
+
+
+def test_matrices_of_blocks_go_to_muon_and_nothing_else_does():
+    found = by_name(OptimConfig(), tiny_model())
+    assert all((g.optimizer == "muon") == ("proj" in name) for name, g in found.items())
+    assert {"muon", "adamw"} == {group.optimizer for group in found.values()}
+
+
+def test_matrices_decay_and_vectors_do_not():
+    found = by_name(OptimConfig(weight_decay=0.1), tiny_model())
+    for name, weight in tiny_model().named_parameters():
+        assert found[name].decay == (0.1 if weight.ndim >= 2 else 0.0)
+
+
+def test_every_kind_is_known_by_name_and_dimensions():
+    with torch.device("meta"):
+        model = Transformer(preset("mixtral-tiny").config, seed=None)
+    kinds = {name: _weight_kind(name, weight) for name, weight in model.named_parameters()}
+    assert kinds["embed_tokens.weight"] == "embedding" and kinds["lm_head.weight"] == "head"
+    assert kinds["norm.weight"] == "vector"
+    assert kinds["layers.0.experts.up_proj"] == "expert"
+    assert kinds["layers.0.experts.router.weight"] == "matrix"
+
+
+def test_the_first_rule_that_fits_counts_and_changes_only_what_it_says():
+    rules = (
+        RuleConfig(names=r"layers\.0\.", kinds=("matrix",), learning_rate=0.5),
+        RuleConfig(kinds=("matrix",), optimizer="sgd", state="bfloat16", weight_decay=0.2),
+        RuleConfig(names="norm", learning_rate=0),
+    )
+    found = by_name(OptimConfig(rules=rules), Transformer(preset("llama-tiny").config, seed=0))
+    q = "attention.q_proj.weight"
+    assert found[f"layers.0.{q}"] == GroupSettings("muon", 0.5, 0.0, "float32", 0)
+    assert found[f"layers.1.{q}"] == GroupSettings("sgd", 4e-3, 0.2, "bfloat16", 1)
+    assert found["norm.weight"] == GroupSettings("adamw", 0.0, 0.0, "float32", 2)
+    assert found["lm_head.weight"] == GroupSettings("adamw", 4e-3, 0.0, "float32", None)
+
+
+def test_a_rule_that_fits_nothing_is_a_mistake_but_not_in_a_share_of_a_model():
+    config, named = (
+        OptimConfig(rules=(RuleConfig(names="q_prj"),)),
+        dict(tiny_model().named_parameters()),
+    )
+    with pytest.raises(ConfigError, match=r"rules\[0\] \(names='q_prj'\) matches no weight"):
+        group_parameters(named, config)
+    assert group_parameters(named, config, names=[*named, "lm_head.weight"])
+
+
+def test_a_pattern_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        by_name(OptimConfig(rules=(RuleConfig(names="("),)), tiny_model())
+
+
+def with_gradients() -> list[nn.Parameter]:
+    made = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(3))]
+    made[0].grad, made[1].grad = torch.tensor([2.0, 6.0]), torch.tensor([9.0])
+    return made
+
+
+@pytest.mark.parametrize(("largest", "left"), [(0.0, 11.0), (1.1, 1.1), (20.0, 11.0)])
+def test_the_norm_before_is_told_and_the_one_after_at_most_the_largest(largest, left):
+    parameters = with_gradients()
+    assert clip_grad_norm(parameters, largest) == pytest.approx(11.0)
+    norm = torch.cat([p.grad for p in parameters if p.grad is not None]).norm()
+    assert float(norm) == pytest.approx(left, rel=1e-5)
+
+
+def test_a_scale_is_divided_out_first():
+    parameters = with_gradients()
+    assert clip_grad_norm(parameters, 0.0, scale=2.0) == pytest.approx(5.5)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="momentum"):
+        OptimConfig(momentun=0.9)
+
+
+def test_every_setting_says_what_it_is():
+    assert all(field.description for field in OptimConfig.model_fields.values())

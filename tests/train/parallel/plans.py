@@ -23,9 +23,8 @@ from groundup.train import (
 )
 from groundup.train.loop import Loss, accumulate_gradients
 from groundup.train.parallel.apply import _transformer_of, parallelise
-from groundup.train.parallel.data import local_sequences
+from groundup.train.parallel.data import call_blocks_through_hooks, local_sequences
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
-from groundup.train.parallel.zero import call_blocks_through_hooks
 
 ADAMW = OptimConfig(
     matrix_optimizer="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6

@@ -7,6 +7,14 @@ import pytest
 import torch
 from torch import Tensor, distributed
 
+from benchmarks.train.communication import (
+    CommunicationCounter,
+    StepWorkload,
+    _collective_bytes,
+    _local_shapes,
+    _parameter_shapes,
+    communication_volume,
+)
 from groundup.kernels import ExpertRouting
 from groundup.model import (
     AttentionConfig,
@@ -20,14 +28,6 @@ from groundup.train import Precision, RouterConfig, causal_loss, split_batch
 from groundup.train.loop import Loss
 from groundup.train.objectives.losses import add_router_losses
 from groundup.train.parallel.apply import parallelise
-from groundup.train.parallel.communication import (
-    CommunicationCounter,
-    StepWorkload,
-    _collective_bytes,
-    _local_shapes,
-    _parameter_shapes,
-    communication_volume,
-)
 from groundup.train.parallel.context import local_positions
 from groundup.train.parallel.data import local_sequences
 from groundup.train.parallel.expert import _all_to_all_rows, summing_function

@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import distributed
 
+from benchmarks.train.communication import ring_bytes
 from groundup.core import ConfigError, ShapeError
 from groundup.kernels import AttentionPattern
 from groundup.model import AttentionConfig, PositionConfig
 from groundup.train import MicroBatch, Precision
 from groundup.train.loop import accumulate_gradients
-from groundup.train.parallel.context import apply_ring_attention, local_positions, ring_bytes
+from groundup.train.parallel.context import apply_ring_attention, local_positions
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from tests.train.parallel.plans import ragged, shape, tiny
 from tests.train.parallel.processes import run

@@ -1,6 +1,9 @@
 """A pipeline of processes trains as one process does, by any schedule."""
 
+from collections.abc import Sequence
+from itertools import chain
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,24 +12,78 @@ from torch import distributed
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
 
+from benchmarks.train.communication import bubble_share, max_in_flight, simulated_bubble_share
 from groundup.core import ConfigError
 from groundup.model import PositionConfig
-from groundup.train import causal_loss
+from groundup.train import MicroBatch, Precision, causal_loss
+from groundup.train.loop import Gradients, accumulate_gradients
 from groundup.train.parallel.apply import _parallelise_pipeline, check_mesh_supported
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh, mesh_sizes, open_mesh
 from groundup.train.parallel.pipeline import (
     Action,
+    PipelineStage,
     apply_pipeline,
-    bubble_share,
-    max_in_flight,
+    check_layers,
     pipeline_actions,
-    simulated_bubble_share,
+    split_layers,
 )
-from groundup.train.parallel.stages import PipelineStage, _sequential_gradients
-from groundup.train.precision import Precision
 from tests.train.parallel.plans import shape, tiny
 from tests.train.parallel.processes import run
-from tests.train.parallel.shares import SLOW, TIED, UNTIED, Case, batch_of, check_equal
+from tests.train.parallel.shares import EXPERTS, SLOW, TIED, UNTIED, Case, batch_of, check_equal
+
+CONFIGS = [TIED, UNTIED, shape(layers=4, position=PositionConfig(kind="learned"))]
+
+
+@pytest.mark.parametrize(("layers", "parts"), [(1, 1), (5, 2), (7, 3), (8, 4), (9, 4)])
+def test_every_layer_has_one_process_and_none_has_two_more_than_another(layers: int, parts: int):
+    found = split_layers(layers, parts)
+    assert list(chain(*found)) == list(range(layers))
+    sizes = [len(each) for each in found]
+    assert max(sizes) - min(sizes) <= 1 and sizes == sorted(sizes, reverse=True)
+
+
+def gradients_in_turn(scale: float) -> list[tuple[float, dict[str, Any]]]:
+    """This process's share of the loss and its gradients, of each model."""
+    world = distributed.get_world_size()
+    mesh = open_mesh(mesh_sizes(f"pipeline={world}", world), "cpu")
+    found = []
+    for config in CONFIGS:
+        case, precision = Case("", config, 3), Precision()  # of 3, 3 and 2 rows
+        precision.scale = scale
+        stage = PipelineStage(tiny(config), case.loss(mesh), precision, mesh.submesh("pipeline"))
+        total = _sequential_gradients(stage)(batch_of(case, 0, SINGLE_PROCESS), 50.0)
+        grads = {name: p.grad for name, p in stage.owned_parameters.items() if p.grad is not None}
+        found.append((total, {name: (g / scale).numpy() for name, g in grads.items()}))
+    return found
+
+
+def test_gradients_in_turn_are_those_of_the_whole_model():
+    parts = run(4, gradients_in_turn, 1024.0)
+    for place, config in enumerate(CONFIGS):
+        case, model = Case("", config, 3), tiny(config)
+        wanted = accumulate_gradients(model, case.loss(Mesh()), Precision())(
+            batch_of(case, 0, SINGLE_PROCESS), 50.0
+        )
+        assert sum(part[place][0] for part in parts) == pytest.approx(wanted, rel=1e-6)
+        names = list(chain(*(part[place][1] for part in parts)))
+        assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+        found = {name: grad for part in parts for name, grad in part[place][1].items()}
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            np.testing.assert_allclose(found[name], parameter.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_cut_is_refused():
+    with pytest.raises(ConfigError, match="pipeline=6 .*layers=5.*at most pipeline=5"):
+        check_layers(TIED, 6)
+    for config, told in (
+        (shape(kind="encoder_decoder", encoder_layers=2), "'encoder_decoder'"),
+        (shape(position=PositionConfig(kind="buckets")), "'buckets'"),
+        (shape(feedforward=EXPERTS), "use mesh dimension expert"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            check_layers(config, 2)
+
 
 SCHEDULES = ("gpipe", "1f1b")
 FREE = SLOW.model_copy(update={"embedding_learning_rate": 3e-3})
@@ -169,3 +226,28 @@ def test_every_process_hears_the_whole_models_loss_in_validation():
     wanted = [float(part.total.detach() / part.weight) for part in parts]
     for found in run(2, losses_of_validation):
         assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def _sequential_gradients(stage: PipelineStage) -> Gradients:
+    """Gradients of one micro-batch after the other, forward and backward through all processes."""
+
+    def gradients(micro_batches: Sequence[MicroBatch], weight: float) -> float:
+        total = 0.0
+        for batch in micro_batches:
+            arrived = None
+            if not stage.is_first:
+                arrived = stage.receive(stage.receive_buffer(batch), -1).requires_grad_()
+            output = stage.backward_root(stage.compute(batch, arrived), weight)
+            if stage.is_last:
+                total += float(output.detach()) / stage.precision.scale
+                output.backward()
+            else:
+                stage.send(output.detach(), 1)
+                output.backward(stage.receive(stage.receive_buffer(batch), 1))
+            if arrived is not None:
+                assert arrived.grad is not None, "every layer has a residual connection"
+                stage.send(arrived.grad.contiguous(), -1)
+        stage.add_tied_gradient()
+        return total
+
+    return gradients

@@ -5,8 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from groundup.core import Artifact, Config, produce, write_json
-from groundup.train.scaling.ladder import SweepConfig, ladder_runs
-from groundup.train.scaling.sweep import CURVE_POINTS, FILE, STAGE, LossCurve, SweepRun
+from groundup.train.scaling.sweep import (
+    CURVE_POINTS,
+    FILE,
+    STAGE,
+    LossCurve,
+    SweepConfig,
+    SweepRun,
+    ladder_runs,
+)
 
 TRUTH = {"E": 1.8, "A": 120.0, "B": 330.0, "alpha": 0.35, "beta": 0.37}
 VOCABULARY = 8192

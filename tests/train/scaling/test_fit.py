@@ -1,23 +1,23 @@
-"""A fit tells every law with its interval, and can be read again."""
+"""A fit tells its law and approaches with intervals, draws them, and can be read again."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from groundup.core import ConfigError, DataError
-from groundup.train.scaling.bootstrap import predict_loss
 from groundup.train.scaling.fit import (
     FILE,
     PAGE,
     FitConfig,
-    _compute_laws,
+    _as_dots,
     _fit_all,
     fit_sweep,
     open_input,
     read_fit,
 )
-from groundup.train.scaling.frontier import Frontier
+from groundup.train.scaling.laws import predict_loss
 from groundup.train.scaling.sweep import read_sweep
 from tests.train.scaling.conftest import QUICK
 from tests.train.scaling.ladders import LADDER, TRUTH, law, swept
@@ -33,7 +33,6 @@ def test_it_tells_the_laws_and_approaches_with_intervals(made):
     for name, truth in TRUTH.items():
         estimate, low, high = told["laws"]["parametric"][name]
         assert low < estimate < high and estimate == pytest.approx(truth, rel=0.6)
-    assert {"kaplan", "kaplan_floor", "compute_power"} <= told["laws"].keys()
     assert set(told["exponents"]) == {"envelope", "isoflop", "parametric"}
     estimate, low, high = told["exponents"]["parametric"]["N"]
     assert low < TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"]) < high
@@ -54,7 +53,7 @@ def test_the_same_fit_twice_is_one_artifact_and_says_the_same(made):
     sweep, first = made
     again = fit_sweep(QUICK, sweep, first.artifact.path)
     assert again.artifact.id == first.artifact.id and str(again) == str(first)
-    assert "compute_power" in str(again) and again._asdict()["laws"] == first.content["laws"]
+    assert "parametric" in str(again) and again._asdict()["laws"] == first.content["laws"]
 
 
 def test_json_holds_numbers_or_nothing(made):
@@ -69,14 +68,6 @@ def test_which_weights_are_counted_moves_the_exponent(made):
     assert abs(other["exponents"]["parametric"]["N"][0] - ours) > 1e-3
 
 
-def test_every_resample_counts_for_the_laws_of_compute():
-    flops = np.array([1e12, 1e13, 1e14])
-    losses = np.stack([(flops / 1e12) ** -power for power in (0.05, 0.04)])  # found, one resample
-    best = Frontier(flops, np.ones_like(losses), np.ones_like(losses), losses)
-    slope = _compute_laws(best)["compute_power"]
-    assert any(numbers[1] < 0.9 * numbers[0] for numbers in slope.values())
-
-
 def test_too_few_runs_and_other_artifacts_are_told(made, tmp_path):
     small = swept(tmp_path / "s", ladder=LADDER.model_copy(update={"budgets": (6e12,)}))
     with pytest.raises(DataError, match="has 4 runs"):
@@ -85,3 +76,25 @@ def test_too_few_runs_and_other_artifacts_are_told(made, tmp_path):
         fit_sweep(QUICK, made[1].artifact, tmp_path / "fit")
     with pytest.raises(ConfigError, match="scaling fit"):
         read_fit(made[0])
+
+
+@pytest.fixture(scope="module")
+def shown(planted) -> str:
+    return planted.fit.artifact.file(PAGE).read_text(encoding="utf-8")
+
+
+def test_every_budget_approach_and_run_is_there(shown):
+    for words in ("6e12 FLOPs", "4.8e13 FLOPs", "envelope", "isoflop", "4x256-1.2e13"):
+        assert words in shown
+    assert shown.count("<svg") >= 3 and "No points were recorded" not in shown
+
+
+def test_nothing_is_written_as_no_number(shown):
+    assert not re.search(r"\b(nan|inf)\b", shown.partition("<body>")[2])
+
+
+def test_dots_stand_alone():
+    assert _as_dots(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == (
+        [1.0, 1.0, 2.0, 2.0],
+        [3.0, None, 4.0, None],
+    )

@@ -1,27 +1,43 @@
-"""A forecast is registered once, says when, and cannot be changed in silence."""
+"""A forecast is registered once, its run is held to it, and a budget buys the best size."""
 
 import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 
-from groundup.core import ArtifactError, ConfigError, DataError, load_config, record
-from groundup.train import CheckpointConfig, OptimConfig, PretrainConfig
+from groundup.core import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    GateFailed,
+    load_config,
+    produce,
+    record,
+    write_json,
+)
+from groundup.measure import read_verdict
+from groundup.train import CheckpointConfig, OptimConfig, PretrainConfig, pretrain
 from groundup.train.optim.config import RuleConfig
-from groundup.train.scaling.fit import open_input
+from groundup.train.scaling.fit import FitConfig, fit_sweep, open_input
 from groundup.train.scaling.forecast import (
     FILE,
     SETTINGS,
     ForecastConfig,
     _forecast_ledger,
+    _interpolate_speed,
     _settings_to_toml,
+    budget_table,
+    check_forecast,
     forecast,
     read_forecast,
 )
-from groundup.train.scaling.ladder import make_ladder_run
-from groundup.train.scaling.sweep import missing_tokens_message, read_sweep
-from tests.train.scaling.ladders import law
+from groundup.train.scaling.laws import _optimal_allocation
+from groundup.train.scaling.sweep import make_ladder_run, missing_tokens_message, read_sweep, sweep
+from tests.train.scaling.ladders import TRUTH, law
+from tests.train.scaling.test_sweep import SMALL
+from tests.train.small import small, without_compiler
 
 LARGER = ForecastConfig(budget=1.92e14)
 
@@ -130,3 +146,122 @@ def test_settings_of_any_kind_are_written_as_they_are_read(tmp_path):
     )
     (tmp_path / "run.toml").write_text(_settings_to_toml(settings))
     assert load_config(PretrainConfig, tmp_path / "run.toml") == settings
+
+
+LATER, EARLIER = "2999-01-01T00:00:00Z", "2000-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def ended(made, tmp_path):
+    """A function that gives the run of the forecast as if it had ended at a loss."""
+
+    def run(loss: float, began: str | None = LATER, **changes):
+        told = open_input(made.artifact, "sweep")
+        inputs = {name: open_input(told, name) for name in ("tokens", "tokenizer")}
+
+        def write(draft):
+            draft.numbers |= {"validation loss": loss} | ({"began": began} if began else {})
+            write_json(draft.file("config.json"), {})
+
+        config = PretrainConfig(**(made.forecast.run | changes))
+        return produce(tmp_path / "run", kind="model", stage="pretrain", version=2, config=config,
+                       parents=inputs, write=write)  # fmt: skip
+
+    return run
+
+
+def test_a_loss_inside_passes_and_tells_its_error(made, ended, tmp_path):
+    loss = 1.001 * made.forecast.loss.estimate
+    found = check_forecast(ended(loss), made.artifact, tmp_path / "verdict")
+    assert found.error_percent == pytest.approx(0.1)
+    assert "+0.10 % of the forecast" in str(found) and "inside" in str(found)
+    verdict = read_verdict(found.verdict)
+    assert verdict.passed and verdict.checks[0]["interval"]["estimate"] == pytest.approx(0.1)
+    assert {p.name: p.id for p in found.verdict.parents}["baseline"] == made.artifact.id
+    assert made.forecast.when in verdict.author
+
+
+@pytest.mark.parametrize("factor, name", [(1.05, "not above"), (0.95, "not below")])
+def test_a_loss_outside_fails_on_either_side(made, ended, tmp_path, factor, name):
+    run = ended(factor * made.forecast.loss.estimate)
+    with pytest.raises(GateFailed, match=name) as failure:
+        check_forecast(run, made.artifact, tmp_path / "verdict")
+    assert "residuals of the fit" in failure.value.__notes__[0]
+
+
+@pytest.mark.parametrize("began", [EARLIER, None])
+def test_a_run_that_began_before_or_does_not_tell_is_refused(made, ended, tmp_path, began):
+    run = ended(made.forecast.loss.estimate, began)
+    with pytest.raises(DataError, match="register a forecast before its run begins"):
+        check_forecast(run, made.artifact, tmp_path / "verdict")
+    assert not (tmp_path / "verdict").exists()
+
+
+def test_another_run_is_refused_by_what_differs(made, ended, tmp_path):
+    run = ended(made.forecast.loss.estimate, seed=9)
+    with pytest.raises(DataError, match="seed differ"):
+        check_forecast(run, made.artifact, tmp_path / "verdict")
+
+
+def test_the_whole_way_on_real_runs(tmp_path):
+    made = small(tmp_path / "small")
+    ladder = SMALL.model_copy(update={"budgets": (3e9, 5e9, 7e9)})
+    with without_compiler():
+        report = sweep(ladder, made.tokens, made.tokenizer, tmp_path / "ladder").artifact
+        fit = fit_sweep(FitConfig(resamples=50), report, tmp_path / "fit").artifact
+        config = ForecastConfig(budget=6e9, shape=(1, 128), max_half_width=1e6)
+        known = forecast(config, fit, tmp_path / "forecast")
+        run = PretrainConfig(**known.forecast.run)
+        model = pretrain(run, made.tokens, made.tokenizer, tmp_path / "run")
+        early = pretrain(run.model_copy(update={"seed": 1}), made.tokens, made.tokenizer,
+                         tmp_path / "early")  # fmt: skip
+    low, loss, high = (
+        known.forecast.loss.low,
+        model.numbers["validation loss"],
+        known.forecast.loss.high,
+    )
+    assert model.numbers["began"] >= known.forecast.when
+    if low <= loss <= high:
+        assert check_forecast(model, known.artifact, tmp_path / "verdict").loss == loss
+    else:
+        with pytest.raises(GateFailed):
+            check_forecast(model, known.artifact, tmp_path / "verdict")
+    with pytest.raises(DataError, match="seed differ"):
+        check_forecast(early, known.artifact, tmp_path / "other")
+
+
+def test_larger_budgets_buy_larger_models_at_a_lower_loss(planted):
+    rows = budget_table([1e15, 1e14], fit=planted.fit.artifact).rows
+    assert [row.flops for row in rows] == pytest.approx([1e14, 1e15], rel=0.01)
+    small, large = rows
+    assert small.weights < large.weights and small.tokens < large.tokens
+    assert small.loss.estimate > large.loss.estimate
+    for row in rows:
+        n, _, loss = _optimal_allocation(TRUTH, np.array([row.flops / 6.3]))
+        assert float(law(row.weights, row.tokens)) < 1.01 * loss[0]  # as good as the true optimum
+        assert row.weights == pytest.approx(n[0], rel=0.6)
+        assert row.loss.low < float(law(row.weights, row.tokens)) < row.loss.high
+        assert row.seconds == pytest.approx(row.flops / 1e11)
+        assert row.training_bytes == 16 * row.parameters
+
+
+def test_speed_lies_between_those_measured(planted):
+    told = read_sweep(planted.sweep)
+    runs = tuple(run._replace(flops_per_second=float(run.width)) for run in told.runs)
+    told = told._replace(runs=runs)
+    sizes = {run.width: run.computing for run in runs}
+    assert _interpolate_speed(told, sizes[192]) == pytest.approx(192)
+    assert 64 < _interpolate_speed(told, (sizes[64] + sizes[128]) // 2) < 128
+    assert (_interpolate_speed(told, 1), _interpolate_speed(told, 10**12)) == (64, 320)
+
+
+def test_it_is_told_as_a_table_and_as_json(planted):
+    found = budget_table([1e14], fit=planted.fit.artifact)
+    assert len(str(found).splitlines()) == 2 and "MB" in str(found)
+    assert found._asdict()["rows"][0]["loss"]["low"] < found.rows[0].loss.estimate
+
+
+@pytest.mark.parametrize("budgets", [[], [0.0], [1e14, -1.0], [float("nan")], [float("inf")]])
+def test_no_budget_is_no_table(planted, budgets):
+    with pytest.raises(ConfigError, match="above 0"):
+        budget_table(budgets, fit=planted.fit.artifact)

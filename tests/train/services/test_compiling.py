@@ -1,12 +1,14 @@
-"""Whether a run compiles is said and kept, and compiled gradients are those of the definition."""
+"""Compiled gradients are checked before a run; its attention is chosen then, and kept."""
 
 import pytest
 import torch
 import torch._inductor.config as inductor
 
-from groundup.core import record
-from groundup.kernels import chosen_backends
-from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
+from groundup.core import device, record, write_json
+from groundup.kernels import AttentionBackend, AttentionShape, chosen_backends, restore_backends
+from groundup.kernels.autotune import _cache_file
+from groundup.kernels.backends import backend_for
+from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, from_depth
 from groundup.train import (
     CompilationCheck,
     MicroBatch,
@@ -17,12 +19,18 @@ from groundup.train import (
     keep_compiled_if_correct,
 )
 from groundup.train.services import compiling as service
+from groundup.train.services.compiling import _seconds_of, choose_attention
 from tests.train.services.steps import tiny
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(service, "_cache_file", lambda: tmp_path / "checks" / "kept.json")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = chosen_backends()
+    restore_backends({})
+    yield
+    restore_backends(before)
 
 
 def model_of(width: int = 64, heads: int = 2, kv_heads: int = 1, activation: str = "silu"):
@@ -127,3 +135,48 @@ def test_other_flags_of_the_compiler_are_asked_about_anew(monkeypatch):
     before = service._cache_file()
     monkeypatch.setenv("TORCHINDUCTOR_CPP_MARCH", "native")
     assert service._cache_file() != before
+
+
+def small():
+    model = Transformer(from_depth(1, 300, 128).config)
+    part = model.config.attention
+    return model, AttentionShape(part.heads, part.kv_heads, part.head_dim, 128, True, "float32")
+
+
+def test_a_short_run_measures_nothing_and_goes_by_the_rule():
+    model, shape = small()
+    assert choose_attention(model, [100, 128], torch.float32, tokens=10_000) == {}
+    assert not _cache_file().exists()
+    assert backend_for(*shape).kind == "matmul"
+
+
+def test_what_was_measured_before_is_used_by_short_runs_too():
+    model, shape = small()
+    _cache_file().parent.mkdir(parents=True)
+    write_json(_cache_file(), {shape.key: {"way": ["flash", 512], "ms": {}}})
+    assert choose_attention(model, [128], torch.float32, tokens=1) == {shape.key: ["flash", 512]}
+    assert backend_for(*shape) == AttentionBackend("flash")
+
+
+def test_a_resumed_run_takes_what_it_had_whatever_is_kept_now(monkeypatch):
+    model, shape = small()
+    monkeypatch.setenv("GROUNDUP_ATTENTION", "flash")
+    contract = {shape.key: ["matmul", 64]}
+    assert choose_attention(model, [128], torch.float32, tokens=1, contract=contract) == contract
+    assert backend_for(*shape) == AttentionBackend("matmul", 64)
+
+
+def test_the_way_can_be_said(monkeypatch):
+    model, shape = small()
+    monkeypatch.setenv("GROUNDUP_ATTENTION", "flash")
+    assert list(choose_attention(model, [128], torch.float32, tokens=1)) == [shape.key]
+
+
+def test_twice_the_tokens_take_twice_the_time(monkeypatch):
+    speeds = (
+        device.measure_speeds()
+    )  # a busy machine's are not kept, so they are not the same twice
+    monkeypatch.setattr(device, "measure_speeds", lambda: speeds)
+    model, _ = small()
+    once, twice = (_seconds_of(model, 128, torch.float32, n) for n in (1000, 2000))
+    assert twice == pytest.approx(2 * once)

@@ -1,1 +1,0 @@
-"""What makes training fast, each lever measured and each with its switch."""
