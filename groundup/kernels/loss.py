@@ -21,7 +21,7 @@ from torch import Tensor
 from groundup.core import ConfigError
 
 from .compiled import compiled_once
-from .native.softmax import has_native_softmax, native_losses_and_logit_grads
+from .native.interval import has_native_softmax, native_losses_and_logit_grads
 
 CHUNK_BYTES = 2**26
 """Maximum size of a chunk's logits: larger ones need memory, smaller ones accumulate the head's

@@ -1,7 +1,7 @@
 """Choose, before a run, by which way its attention is computed; replay it when it goes on.
 
 A trial costs some seconds once for a class of rows on a machine, so short runs go by the rule of
-`kernels/backends.py` unless the figures are there already.
+`kernels/attention.py` unless the figures are there already.
 """
 
 from collections.abc import Sequence

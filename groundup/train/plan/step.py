@@ -107,7 +107,7 @@ def _trace_step(config: ModelConfig, work: StepWork) -> MemoryBreakdown:
         if is_compiled:
             stack.enter_context(simulated_compilation(compiled_block, compiled_once))
         if work.device != "cpu":  # fake tensors are on the CPU, and would select its kernels
-            stack.enter_context(mock.patch("groundup.kernels.backends.MAX_MATMUL_LENGTH", 0))
+            stack.enter_context(mock.patch("groundup.kernels.attention.MAX_MATMUL_LENGTH", 0))
             stack.enter_context(mock.patch.dict(os.environ, GROUNDUP_SOFTMAX="torch"))
         stack.enter_context(recorder)
         _allocate_fake_weights(model, recorder)

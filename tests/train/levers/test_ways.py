@@ -5,8 +5,8 @@ import torch
 
 from groundup.core import device, write_json
 from groundup.kernels import AttentionBackend, AttentionShape, chosen_backends, restore_backends
-from groundup.kernels.autotune import _cache_file
-from groundup.kernels.backends import backend_for
+from groundup.kernels.attention import backend_for
+from groundup.kernels.compiled import _cache_file
 from groundup.model import Transformer, from_depth
 from groundup.train.levers.ways import _seconds_of, choosing
 
