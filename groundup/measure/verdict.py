@@ -6,7 +6,7 @@
 
 Compared measures (is the model no worse in any?) with too little data are ignored and listed. If
 none has enough data, one that passes counts only after a Bonferroni correction for picking it. With
-a test set, bounds are widened by the number of candidates scored on it before; see stats/reuse.py.
+a test set, bounds are widened by the number of candidates scored before; see stats/sequence.py.
 """
 
 import json
@@ -29,7 +29,7 @@ from groundup.core import (
 
 from .gate import MAX_PRACTICAL_N, POWER, Check, CheckOutcome, GatePower, widen_for_reuse
 from .stats.interval import Interval
-from .stats.reuse import SeenFeedback, reuse_standard_errors
+from .stats.sequence import SeenFeedback, reuse_standard_errors
 from .testset import scored_candidates
 
 OUTCOME_MARKS = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}

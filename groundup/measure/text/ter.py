@@ -17,8 +17,7 @@ from typing import NamedTuple
 from groundup.core import Config, Reason
 
 from .edit import bit_columns, levenshtein
-from .tokenisers import PUNCTUATION_RULES, unescape_entities
-from .units import missing_reference
+from .units import PUNCTUATION_RULES, missing_reference, unescape_entities
 
 MAX_SHIFT_LENGTH, MAX_SHIFT_DISTANCE, MAX_SHIFTS_TRIED = 10, 50, 1000
 MAX_SEARCH_CELLS = 10**8
