@@ -147,7 +147,6 @@ def restore_backends(contract: dict[str, list[str | int]]) -> None:
 
 
 def _reset_compiled() -> None:
-    """Discard this process's compiled code."""
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()
 

@@ -127,14 +127,12 @@ def autotuned_backend(shape: AttentionShape, *, try_now: bool = True) -> Attenti
 
 
 def _cache_file() -> Path:
-    """The cache file for this machine's fingerprint, threads and softmax."""
     key = {**device.fingerprint(), "threads": torch.get_num_threads()}
     key["native softmax"] = has_native_softmax("cpu", torch.float32)
     return device.cache_folder() / f"attention-{device.short_digest(key)}.json"
 
 
 def _read_cache(path: Path) -> dict[str, dict[str, object]]:
-    """The cache's contents; empty if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -183,7 +181,6 @@ def _measure_backends(shape: AttentionShape) -> dict[AttentionBackend, float]:
 
 
 def _make_timed_call(shape: AttentionShape, backend: AttentionBackend) -> Callable[[], float]:
-    """A function that runs one sequence forward and backward and returns its seconds."""
     dtype = getattr(torch, shape.dtype)
     generator = torch.Generator().manual_seed(0)
 
@@ -207,8 +204,6 @@ def _make_timed_call(shape: AttentionShape, backend: AttentionBackend) -> Callab
 def _backend_function(
     backend: AttentionBackend,
 ) -> Callable[[Tensor, Tensor, Tensor, Mask], Tensor]:
-    """Attention by one backend."""
-
     def run(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         if backend.kind == "flash":
             return flash_attention(q, k, v, mask=mask)

@@ -121,7 +121,6 @@ def visible_mask(mask: Mask, T: int, S: int, device: torch.device | str) -> Bool
 
 
 def _order_mask(mask: Mask, index: Int[Tensor, " S"], T: int) -> Bool[Tensor, "b T S"]:
-    """Which keys are at or before each query, or in a prefix."""
     S = len(index)
     if not mask.causal:
         return torch.ones(1, T, S, dtype=torch.bool, device=index.device)
@@ -181,7 +180,6 @@ def has_split_document(documents: Int[Tensor, "B S"]) -> bool:
 
 
 def _is_fake_tensor(x: Tensor) -> bool:
-    """Whether a tensor is fake, as in a memory plan."""
     fakes = sys.modules.get("torch._subclasses.fake_tensor")
     return fakes is not None and isinstance(x, fakes.FakeTensor)
 
@@ -306,7 +304,6 @@ def _band_keys(x: Float[Tensor, "B G T K"], bands: BandLayout) -> Float[Tensor, 
 
 
 def _far_keys(pattern: AttentionPattern, T: int, device: torch.device) -> Int[Tensor, " F"]:
-    """Positions of the far keys, which all queries see."""
     places = torch.arange(T, device=device)
     match pattern.kind:
         case "fixed":
@@ -320,7 +317,6 @@ def _far_keys(pattern: AttentionPattern, T: int, device: torch.device) -> Int[Te
 def _append_far_keys(
     near: Float[Tensor, "B G n width K"], x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"]
 ) -> Float[Tensor, "B G n keys K"]:
-    """Append the far keys to the keys of every band."""
     if not len(far):
         return near  # avoids a copy
     return torch.cat([near, x[:, :, None, far].expand(-1, -1, near.shape[2], -1, -1)], dim=3)

@@ -57,7 +57,6 @@ class AnswerScorer:
 
 
 def _best_reference(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
-    """Lift a pairwise score to the maximum over the references."""
     return lambda text, references: max(compare(text, reference) for reference in references)
 
 

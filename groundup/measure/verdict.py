@@ -126,7 +126,6 @@ def _decide(
 
 
 def _candidate_index(candidate: str, testset: Artifact | None) -> int:
-    """A candidate's index among those scored on the test set, 1 for the first."""
     seen = [] if testset is None else scored_candidates(testset)
     return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
 
@@ -277,7 +276,6 @@ def require_passed(artifact: Artifact) -> Verdict:
 
 
 def _format_measured(row: dict[str, Any]) -> str:
-    """A row's measured interval with its unit, or why it is undefined."""
     if row["undefined"]:
         return f"undefined ({row['undefined']['message']})"
     return f"{Interval(**row['interval'])} {row['unit']}".rstrip()

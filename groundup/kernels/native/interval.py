@@ -104,7 +104,6 @@ def uses_native_loop(q: Float[Tensor, "B H T K"]) -> bool:
 
 
 def _interval_library() -> ctypes.CDLL | None:
-    """The C++ loop, or None without a compiler."""
     return native.load_library(Path(__file__).with_suffix(".cpp"), "")
 
 
@@ -155,7 +154,6 @@ def _check_intervals(seen: KeyIntervals, shape: tuple[int, int], k: Tensor, v: T
 
 
 def _as_float32(x: Tensor) -> Tensor:
-    """The tensor as float32 with a contiguous last dimension."""
     x = x.float()
     return x if x.stride(-1) == 1 else x.contiguous()
 
@@ -184,7 +182,6 @@ class _Loss(ctypes.Structure):
 
 
 def _softmax_library() -> ctypes.CDLL | None:
-    """The C++ loops, or None without a compiler."""
     return native.load_library(Path(__file__).with_name("softmax.cpp"), "", FLAGS)
 
 
@@ -215,7 +212,6 @@ def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) ->
 def _interval_softmax_backward(
     weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float
 ) -> Tensor:
-    """Gradient of the scores from the weights and their gradient."""
     return _call_loop("softmax_backward", weights, slope.contiguous(), low, high, scale)
 
 
@@ -227,7 +223,6 @@ def _call_loop(
     high: Int[Tensor, "b T"],
     scale: float,
 ) -> Float[Tensor, "B H T S"]:
-    """Call a loop of softmax.cpp."""
     values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
     B, H, T, S = values.shape
     out, library = torch.empty_like(values), _softmax_library()
@@ -252,13 +247,11 @@ def _(weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float) -
 
 
 def _save_for_backward(ctx, inputs, output) -> None:
-    """Save the weights for backward."""
     _, low, high, ctx.scale = inputs
     ctx.save_for_backward(output, low, high)
 
 
 def _softmax_backward(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
-    """Gradient of the scores."""
     weights, low, high = ctx.saved_tensors
     return _interval_softmax_backward(weights, slope, low, high, ctx.scale), None, None, None
 

@@ -102,7 +102,6 @@ ANSWER = "answer"
 
 
 def _exception_to_json(error: BaseException) -> dict[str, Any]:
-    """An exception as its type's name and message."""
     return {"raised": type(error).__name__, "message": str(error)[:500]}
 
 
@@ -231,6 +230,5 @@ def run_tests() -> None:
 
 
 def _execute_file(path: str, space: dict[str, Any]) -> None:
-    """Run a file's statements in a namespace."""
     with open(path, encoding="utf-8") as file:
         exec(compile(file.read(), path, "exec"), space)

@@ -94,7 +94,6 @@ def _run_side(
     box: Sandbox, side: str, pass_fds: tuple[int, int], words: tuple[str, ...],
     files: dict[str, str], limits: SandboxLimits | None,
 ) -> SandboxResult:  # fmt: skip
-    """Run one side of apart.py, a function, in a sandbox."""
     return box.run_python(
         f"import apart\napart.{side}()",
         [*map(str, pass_fds), *words],
@@ -114,7 +113,6 @@ class PipeEnds(NamedTuple):
 
 
 def _close_descriptors(numbers: tuple[int, ...]) -> None:
-    """Close file descriptors."""
     for number in numbers:
         os.close(number)
 
@@ -206,9 +204,7 @@ def pass_at_k(answers: int, right: int, k: int) -> float | Reason:
     (0.25, 1.0)
     """
     if k < 1 or not 0 <= right <= answers:
-        raise DataError(
-            f"pass@{k} needs k >= 1 and right answers between 0 and {answers}; got {right}."
-        )
+        raise DataError(f"pass@{k} needs k >= 1 and 0 to {answers} right answers; got {right}.")
     if answers < k:
         return Reason("too_few_answers", f"pass@{k} needs {k} answers or more; got {answers}.")
     missed = 1.0

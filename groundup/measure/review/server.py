@@ -29,16 +29,11 @@ REVIEW_SHORTCUTS = (
     ("a", "accept the sample as it is"),
     ("m", "mend question or answer; Ctrl+Enter saves, Escape goes back"),
     ("d", "drop the sample; then 1 to 5 or words, and Enter"),
-    ("1 / 2", "of two answers, the first or the second is better"),
-    ("=", "of two answers, neither is better"),
     ("s", "skip: it comes again at the end"),
     ("u", "undo: take the last decision back"),
     ("r", "write a remark that goes with the decision"),
 )
 SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("mend", "Mend", "m"), ("drop", "Drop", "d"))
-CHOICE_BUTTONS = (
-    ("A", "First is better", "1"), ("B", "Second is better", "2"), ("tie", "Neither", "="),
-)  # fmt: skip
 NAVIGATION_BUTTONS = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
 
 
@@ -57,7 +52,6 @@ def review_page(name: str) -> page.Html:
 
 
 def _status_bar() -> page.Html:
-    """Reviewer, progress, and whether the server can be reached."""
     bar = page.element(
         "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
     )
@@ -74,7 +68,6 @@ def _status_bar() -> page.Html:
 
 
 def _item_containers() -> page.Html:
-    """Empty containers for the conversation, the answers and the source."""
     return page.element(
         "article.item",
         page.element("div.stack", attributes={"id": "conversation"}),
@@ -85,14 +78,8 @@ def _item_containers() -> page.Html:
 
 
 def _decision_controls() -> page.Html:
-    """Buttons with their keys, the form for corrections and the one for a reason."""
     rows = [
-        page.element(
-            "div.buttons.sample-only", *[_shortcut_button(*each) for each in SAMPLE_BUTTONS]
-        ),
-        page.element(
-            "div.buttons.choice-only", *[_shortcut_button(*each) for each in CHOICE_BUTTONS]
-        ),
+        page.element("div.buttons", *[_shortcut_button(*each) for each in SAMPLE_BUTTONS]),
         page.element(
             "div.buttons.moves", *[_shortcut_button(*each) for each in NAVIGATION_BUTTONS]
         ),
@@ -107,14 +94,12 @@ def _decision_controls() -> page.Html:
 
 
 def _shortcut_button(action: str, text: str, key: str) -> page.Html:
-    """A button that shows its keyboard shortcut."""
     key_hint = page.element("kbd", key, attributes={"aria-hidden": "true"})
     attributes = {"type": "button", "data-action": action, "aria-keyshortcuts": key}
     return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
 
 
 def _reason_form() -> page.Html:
-    """A field for the reason, with buttons for the usual ones."""
     usual = [
         page.element(
             "button",
@@ -136,7 +121,6 @@ def _reason_form() -> page.Html:
 
 
 def _completion_message() -> page.Html:
-    """Message shown when everything is decided."""
     return page.element(
         "div.card.ending",
         page.element("p.verdict", attributes={"id": "summary"}),
@@ -215,7 +199,7 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
-    """What the page shows next, without the names behind a choice."""
+    """What the page shows next."""
     item, progress = sheet.current, sheet.progress
     return {
         "who": sheet.who,
@@ -227,16 +211,14 @@ def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
 
 
 def _item_to_json(item: ReviewItem) -> dict[str, Any]:
-    """An item as sent to the page."""
     return {
-        "subject": item.subject, "kind": item.kind, "form": item.form, "question": item.question,
+        "subject": item.subject, "kind": item.kind, "question": item.question,
         "conversation": item.conversation, "answers": item.answers,
         "passage": item.passage, "span": item.span, "source": item.source,
     }  # fmt: skip
 
 
 def _text_field(body: Mapping[str, Any], name: str) -> str:
-    """A text field of a request; DataError if it is not a string."""
     value = body.get(name, "")
     if not isinstance(value, str):
         raise DataError(f"{name!r} must be a text; got {type(value).__name__}.")
@@ -244,7 +226,6 @@ def _text_field(body: Mapping[str, Any], name: str) -> str:
 
 
 def _record_decision(sheet: ReviewSheet, body: Mapping[str, Any]) -> None:
-    """Record a decision sent by the page."""
     fields = body.get("fields")
     if fields is not None and not isinstance(fields, dict):
         raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
@@ -362,5 +343,4 @@ class ReviewRequests(BaseHTTPRequestHandler):
 
 
 def _json_response(value: dict[str, Any]) -> tuple[str, bytes]:
-    """Content type and body of a JSON response."""
     return "application/json", json.dumps(value).encode()

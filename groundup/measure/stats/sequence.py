@@ -197,7 +197,6 @@ def _log_growth(
 
 
 def _check_range(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """Return the values; DataError if one lies outside the range."""
     outside = (values < lowest) | (values > highest)
     if outside.any():
         index = int(np.argmax(outside))

@@ -193,9 +193,7 @@ def corpus_counts(
     Raises DataError if the lengths differ, or if references are a single string.
     """
     if len(candidates) != len(references):
-        raise DataError(
-            f"{len(candidates)} answers need as many lists of references; got {len(references)}."
-        )
+        raise DataError(f"{len(candidates)} answers need as many lists; got {len(references)}.")
     pairs = zip(candidates, references, strict=True)
     results = list(enumerate(measure.counts(text, expected) for text, expected in pairs))
     counted = {index: row for index, row in results if not isinstance(row, Reason)}

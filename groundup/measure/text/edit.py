@@ -48,9 +48,8 @@ class CheckpointedColumns(Generic[State]):
         """Compute all columns once, storing the checkpoints."""
         if rows * len(units) > MAX_CELLS:
             raise CapacityError(
-                f"Aligning {rows} with {len(units)} units takes a table of more than "
-                f"{MAX_CELLS:.0e} "
-                "cells; align sentence by sentence, or take only the distance."
+                f"Aligning {rows} with {len(units)} units takes more than {MAX_CELLS:.0e} cells; "
+                "align sentence by sentence, or take only the distance."
             )
         self.units, self.compute, self.size = units, compute, isqrt(len(units)) + 1
         self.checkpoints: list[State | None] = [None]
@@ -364,7 +363,6 @@ def align_edits(a: Sequence[str], b: Sequence[str]) -> list[EditStep]:
 
 
 def _prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
-    """Number of equal units at the start of both."""
     for index, (left, right) in enumerate(zip(a, b, strict=False)):
         if left != right:
             return index
@@ -439,7 +437,6 @@ class ErrorRate(Config):
 
 
 def _count_edits(reference: Sequence[str], answer: Sequence[str]) -> ErrorCounts:
-    """Edits by kind of the alignment of a reference with an answer."""
     kinds = [edit.kind for edit in align_edits(reference, answer)]
     return ErrorCounts(
         kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(reference)

@@ -335,7 +335,6 @@ def _highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
 
 
 def _clipped_by_others(bag: Counter, first: Counter, second: Counter) -> int:
-    """Clipped matches of a text's n-grams with all other texts."""
     # If this text has the highest count itself, the others have at most the second.
     return sum(
         min(count, second[gram] if count == first[gram] else first[gram])

@@ -176,7 +176,6 @@ class Rouge(Config):
 
 
 def _ngram_overlap(answer: list[str], reference: list[str], n: int) -> TokenOverlap:
-    """Overlap of n-grams, each counted as often as it occurs in both."""
     left, right = Counter(ngrams(answer, n)), Counter(ngrams(reference, n))
     shared = sum([min(count, left[gram]) for gram, count in right.items() if gram in left])
     return precision_recall_f1(shared, left.total(), right.total())
@@ -222,7 +221,6 @@ def _subsequence_indices(a: list[str], b: list[str]) -> Iterable[int]:
 
 
 def _count_zeros(row: int, below: int) -> int:
-    """Number of zeros among the lowest bits of a row."""
     return below - (row & ((1 << below) - 1)).bit_count()
 
 
@@ -273,7 +271,6 @@ def copied_fragments(summary: Sequence[str], source: Sequence[str]) -> list[Copi
 
 
 def _shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
-    """Number of equal words from index i of `a` and index j of `b` on."""
     length = 0
     while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
         length += 1

@@ -94,7 +94,6 @@ def _tercom_normalise(text: str) -> str:
 
 
 def _count_edits_with_shifts(words: Sequence[str], reference: Sequence[str]) -> int:
-    """Number of shifts plus the remaining Levenshtein distance."""
     if not reference:
         return len(words)
     words, shifts, tried = list(words), 0, 0
@@ -124,7 +123,6 @@ class Shift(NamedTuple):
 
 
 def _best_shift(words: list[str], reference: Sequence[str], tried: int) -> Shift:
-    """The shift that saves most edits, among the candidates."""
     path = AlignmentPath(words, reference)
     best, evaluated = Shift(0, 0, 0, 0, words), 0
     for start, index, length in _movable_runs(words, reference):

@@ -184,7 +184,6 @@ CHINESE = re.compile(
 
 
 def _tokenise_western(text: str) -> list[str]:
-    """Tokens of mteval-v13a's language-dependent part."""
     for pattern, replacement in PUNCTUATION_RULES:
         text = pattern.sub(replacement, text)
     return text.split()
@@ -228,7 +227,6 @@ def _tokenise_chinese(text: str) -> list[str]:
 
 
 def _split_characters(text: str) -> list[str]:
-    """Every character that is not white space."""
     return list("".join(text.split()))
 
 

@@ -158,13 +158,10 @@ def _irregular_forms(source: Path, part: str) -> dict[str, list[str]]:
 
 
 def _read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of one of WordNet's files."""
     try:
         yield from path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise DataError(
-            f"Cannot read {path}: {error.strerror}; expected the files of Debian's wordnet-base."
-        ) from None
+        raise DataError(f"No wordnet-base file {path}: {error.strerror}.") from None
 
 
 if __name__ == "__main__":
