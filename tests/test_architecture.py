@@ -45,7 +45,7 @@ ANY_KEYWORD = {
     "groundup/core/record.py: ProgressReporter.advance",
     "groundup/core/record.py: _ProgressBar.advance",
     "groundup/core/record.py: _ProgressLines.advance",
-    "groundup/measure/code/asking.py: RemoteFunction.__call__",
+    "groundup/measure/code/apart.py: RemoteFunction.__call__",
     "groundup/tokenizer/imported/sandbox.py: TemplateSandbox.call",
     "groundup/tokenizer/imported/sandbox.py: TemplateSandbox.wrap_filter.weighed",
 }

@@ -20,8 +20,8 @@ from groundup.measure import (
     rate,
 )
 from groundup.measure.stats.agreement import cohen_kappa, krippendorff_alpha
-from groundup.measure.text.corpus import corpus_interval
-from groundup.measure.text.error_rate import ErrorRate
+from groundup.measure.stats.sums import corpus_interval
+from groundup.measure.text.edit import ErrorRate
 
 Random = np.random.Generator
 EACH = 20

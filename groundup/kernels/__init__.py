@@ -1,26 +1,19 @@
 """Kernels: a readable reference, a fast path, and a test that they agree."""
 
 from .attention import (
+    AttentionBackend,
+    AttentionShape,
     ScoreOptions,
     attention,
+    attention_shape,
+    chosen_backends,
     flash_attention,
     matmul_attention,
     reference_attention,
-)
-from .autotune import autotuned_backend
-from .backends import (
-    AttentionBackend,
-    AttentionShape,
-    attention_shape,
-    chosen_backends,
     restore_backends,
     set_backend,
 )
-from .compiled import (
-    compile_cache_folder,
-    compiled_once,
-    use_compile_cache,
-)
+from .compiled import autotuned_backend, compile_cache_folder, compiled_once, use_compile_cache
 from .experts import (
     ExpertRouting,
     ExpertWeights,
@@ -46,14 +39,10 @@ from .mask import (
     AttentionPattern,
     Mask,
     document_positions,
+    sparse_attention,
     visible_mask,
 )
-from .native.interval import (
-    KeyIntervals,
-    interval_attention,
-    key_intervals,
-)
-from .native.softmax import has_native_softmax
+from .native.interval import KeyIntervals, has_native_softmax, interval_attention, key_intervals
 from .native.states import (
     AdamWFactors,
     StoredState,
@@ -63,16 +52,8 @@ from .native.states import (
     fits_native_states,
     has_native_states,
 )
-from .recompute import (
-    Recompute,
-    with_recompute,
-)
-from .ring import (
-    Ring,
-    ring_attention,
-    shard_positions,
-)
-from .sparse import sparse_attention
+from .recompute import Recompute, with_recompute
+from .ring import Ring, ring_attention, shard_positions
 
 __all__ = [
     "PATTERN_SIZES",

@@ -177,7 +177,6 @@ def _unbind_experts(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
 def _run_expert(
     rows: Float[Tensor, "n D"], part: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
-    """Apply one expert to its tokens."""
     inner = F.linear(rows, part.up)
     if part.gate is None:
         inner = activation(inner)

@@ -21,7 +21,7 @@ from torch import Tensor
 from groundup.core import ConfigError
 
 from .compiled import compiled_once
-from .native.softmax import has_native_softmax, native_losses_and_logit_grads
+from .native.interval import has_native_softmax, native_losses_and_logit_grads
 
 CHUNK_BYTES = 2**26
 """Maximum size of a chunk's logits: larger ones need memory, smaller ones accumulate the head's
@@ -117,9 +117,7 @@ def _default_chunk(vocab_size: int, item_bytes: int) -> int:
     """
     if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
         if not wanted.isdecimal() or int(wanted) < 1:
-            raise ConfigError(
-                f"GROUNDUP_LOSS_CHUNK={wanted} must be a positive number of tokens, or unset."
-            )
+            raise ConfigError(f"GROUNDUP_LOSS_CHUNK={wanted} must be a positive number of tokens.")
         return int(wanted)
     fits = max(1, CHUNK_BYTES // (vocab_size * item_bytes))
     return max(MIN_CHUNK_TOKENS, min(MAX_CHUNK_TOKENS, 1 << fits.bit_length() - 1))
@@ -192,7 +190,6 @@ def _chunk_losses_and_grads(
     compiled: bool = False,
     softcap: float | None = None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """Losses of a chunk and their gradients with respect to its logits."""
     if has_native_softmax(logits.device.type, logits.dtype):
         softmax = native_losses_and_logit_grads
     else:

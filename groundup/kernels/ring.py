@@ -87,7 +87,6 @@ def shard_positions(length: int, ring: Ring) -> Int[Tensor, " t"]:
 
 
 def _chunk_indices(rank: int, size: int) -> tuple[int, int]:
-    """The two chunks of a sequence that a process has."""
     return rank, 2 * size - 1 - rank
 
 
@@ -125,9 +124,7 @@ def ring_attention(
 def _check_supported(mask: Mask, scores: ScoreOptions, length: int) -> None:
     """Raise ConfigError or ShapeError for what sharded sequences do not support."""
     if length % 2:
-        raise ShapeError(
-            f"A shard has {length} tokens; expected an even number: two chunks of each sequence."
-        )
+        raise ShapeError(f"A shard has {length} tokens; two chunks need an even number.")
     if scores.bias is not None:
         raise ConfigError(
             "Sharded sequences (context > 1) do not support a bias of the scores (alibi, buckets, "
@@ -338,7 +335,6 @@ class RingAttention(torch.autograd.Function):
 
 
 def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    """The tensor, contiguous for communication."""
     return None if tensor is None else tensor.contiguous()
 
 

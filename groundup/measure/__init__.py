@@ -10,6 +10,8 @@ from .code.passes import (
     CodeTestResult,
     CodeTestScorer,
     assemble_program,
+    pass_at_k,
+    pass_rate,
     passes_tests,
     run_code_tests,
 )
@@ -61,9 +63,16 @@ from .stats.interval import (
     ratio_of_sums,
     wilson_interval,
 )
-from .stats.passk import pass_at_k, pass_rate
-from .stats.reuse import reuse_standard_errors
-from .stats.sequence import MeanConfidenceSequence, RateConfidenceSequence
+from .stats.sequence import MeanConfidenceSequence, RateConfidenceSequence, reuse_standard_errors
+from .stats.sums import (
+    CorpusCounts,
+    CorpusMeasure,
+    corpus_counts,
+    corpus_interval,
+    corpus_score,
+    percentile_interval,
+    score_of_rows,
+)
 from .testset import (
     TestSetAccess,
     TestSetCard,
@@ -77,19 +86,11 @@ from .testset import (
     scored_candidates,
     testset_findings,
 )
-from .text.bleu import Bleu
-from .text.chrf import Chrf
-from .text.corpus import (
-    CorpusCounts,
-    CorpusMeasure,
-    corpus_counts,
-    corpus_interval,
-    corpus_score,
-    percentile_interval,
-    score_of_rows,
-)
-from .text.diversity import distinct_ngrams, self_bleu
 from .text.edit import (
+    EditStep,
+    ErrorCounts,
+    ErrorRate,
+    align_edits,
     edit_similarity,
     hamming,
     indel,
@@ -99,15 +100,22 @@ from .text.edit import (
     osa,
     subsequence_length,
 )
-from .text.error_rate import EditStep, ErrorCounts, ErrorRate, align_edits
 from .text.meteor import METEOR_PRESETS, Meteor
-from .text.overlap import TokenOverlap, is_equal, token_f1_score
-from .text.rouge import Rouge
+from .text.ngram import Bleu, Chrf, distinct_ngrams, self_bleu
+from .text.overlap import (
+    Extractiveness,
+    Rouge,
+    TokenOverlap,
+    copied_fragments,
+    is_equal,
+    measure_extractiveness,
+    novel_ngrams,
+    token_f1_score,
+)
 from .text.stem import porter_stem
-from .text.summary import Extractiveness, copied_fragments, measure_extractiveness, novel_ngrams
 from .text.ter import Ter
-from .text.tokenisers import TOKENISERS
 from .text.units import (
+    TOKENISERS,
     extract_words,
     ngrams,
     normalise_squad,

@@ -250,7 +250,6 @@ def detectable_difference(n: int) -> float:
 
 
 def _power_finding(n: int, margin: float) -> Finding | None:
-    """A finding if n samples cannot detect a difference of `margin`."""
     least = detectable_difference(n)
     if least <= margin:
         return None
@@ -396,7 +395,6 @@ def make_finding(code: str, severity: Severity, what: str, ids: Sequence[str]) -
 
 
 def _last_user_message(sample: Sample) -> str:
-    """The last user message; empty if there is none."""
     turns = [message.content for message in sample.conversation if message.role == "user"]
     return turns[-1] if turns else ""
 
@@ -422,7 +420,6 @@ def _expects_refusal(sample: Sample) -> bool:
 
 
 def _casefolded_words(text: str) -> str:
-    """Words alone, case folded."""
     return " ".join(WORD.findall(text.casefold()))
 
 
@@ -436,6 +433,5 @@ def _comparison_key(text: str) -> str:
 
 
 def _truncate_line(text: str, most: int = 60) -> str:
-    """The text on one line, truncated."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -22,7 +22,7 @@ from groundup.core import ConfigError, DataError, Reason, check_choice
 from .stats.distribution import normal_quantile, normal_tail, two_sided_tail
 from .stats.grouping import ROUNDING
 from .stats.interval import Interval
-from .stats.reuse import SeenFeedback, reuse_standard_errors
+from .stats.sequence import SeenFeedback, reuse_standard_errors
 
 Bound = Literal["upper", "lower", "estimate"]
 Sense = Literal["<=", ">=", "<", ">"]

@@ -9,14 +9,13 @@
     edit     the corrected fields as a JSON object
 
 Nothing is overwritten: the latest vote of a person on a subject in a form counts, earlier ones are
-its history, and an empty value withdraws a vote. For a choice, options are shown in a blind order;
-the option's name is recorded, not its position.
+its history, and an empty value withdraws a vote. Of a choice the option's name is recorded, not its
+position.
 """
 
-import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
 
@@ -109,7 +108,6 @@ def _edit_error(text: str) -> str:
 
 
 def _is_number_text(text: str) -> bool:
-    """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:
@@ -126,7 +124,6 @@ def read_votes(place: Path) -> list[Judgement]:
 
 
 def _vote_from_json(row: Mapping[str, object]) -> Judgement:
-    """The judgement in a JSON object, checked; DataError if it is none."""
     try:
         filled = {"when": "", **row, "shown": tuple(row.get("shown", ()))}  # type: ignore[arg-type]
         vote = Judgement(**filled)  # type: ignore[arg-type]
@@ -147,19 +144,6 @@ def current_votes(judgements: Iterable[Judgement]) -> list[Judgement]:
         if key not in latest or vote.when >= latest[key].when:
             latest[key] = vote
     return [vote for vote in latest.values() if vote.value != WITHDRAWN]
-
-
-def blind_order(subject: str, names: Sequence[str], seed: int = 0) -> tuple[str, ...]:
-    """The names in a random order that depends only on seed and subject.
-
-    >>> blind_order("q1", ["ours", "theirs"]) == blind_order("q1", ["theirs", "ours"])
-    True
-    """
-
-    def sort_key(name: str) -> bytes:
-        return hashlib.sha256(json.dumps([seed, subject, name]).encode()).digest()
-
-    return tuple(sorted(names, key=sort_key))
 
 
 class PairAgreement(NamedTuple):

@@ -128,7 +128,6 @@ def score_rankings(
 def _grade_ranking(
     query: str, ranked: RankedDocuments, grades: Mapping[str, int], ties: Ties, relevant_from: int
 ) -> GradedRanking:
-    """Convert a ranking to grades in ranked order."""
     check_choice("ties", ties, get_args(Ties))
     if not relevant_from >= 1:
         raise ConfigError(f"relevant_from={relevant_from} must be 1 or more.")
@@ -163,7 +162,6 @@ def _grade_ranking(
 
 
 def _is_finite_number(value: Any) -> bool:
-    """Whether a grade or score is a finite number."""
     return isinstance(value, Real) and isfinite(value)
 
 
@@ -271,7 +269,6 @@ def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
 
 
 def _expected_relevant(query: GradedRanking, k: int) -> float:
-    """Expected number of relevant documents among the first k."""
     return sum(
         run.relevant * max(0, min(1, (k - run.before) / len(run.grades)))
         for run in query.tie_groups
@@ -279,12 +276,10 @@ def _expected_relevant(query: GradedRanking, k: int) -> float:
 
 
 def _name_at_k(name: str, k: int | None) -> str:
-    """`name@k`; ConfigError for k < 1."""
     if k is not None and k < 1:
         raise ConfigError(f"{name}@{k} looks at nothing; give k >= 1.")
     return name if k is None else f"{name}@{k}"
 
 
 def _rank_limit(k: int | None) -> int:
-    """The last rank that counts."""
     return 10**9 if k is None else k

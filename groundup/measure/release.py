@@ -188,9 +188,7 @@ def move_label_to_bundle(
     """
     if "subject" not in bundle:
         names = ", ".join(bundle) or "nothing"
-        raise ConfigError(
-            f"A bundle needs a subject, the model or index that answers; got {names}."
-        )
+        raise ConfigError(f"A bundle needs a subject, a model or an index; got {names}.")
     pointer = _label_pointer(label, releases)
     seen = pointer.value
     _check_expected_bundle(label, seen, expect)
@@ -289,13 +287,11 @@ def release_history(label: str, releases: Path = RELEASES) -> LabelHistory:
 
 
 def _label_moves(label: str, pointer: Pointer) -> Iterator[LabelMove]:
-    """Moves in a label's ledger, oldest first."""
     for entry in pointer.history():
         yield _entry_to_move(label, entry)
 
 
 def _entry_to_move(label: str, entry: LedgerEntry) -> LabelMove:
-    """Convert a ledger entry to a move."""
     value = entry.content["value"]
     parts = tuple(BundlePart(**part) for part in value["parts"])
     return LabelMove(
@@ -307,7 +303,6 @@ def _entry_to_move(label: str, entry: LedgerEntry) -> LabelMove:
 def _move_label(
     pointer: Pointer, label: str, seen: Any, value: dict[str, Any], *, author: str, reason: str
 ) -> LabelMove:
-    """Append the move unless the label was moved concurrently."""
     if not reason.strip():
         raise ConfigError("A release needs a --reason: one line for whoever reads the history.")
     try:
@@ -325,16 +320,12 @@ def _move_label(
 
 
 def _label_pointer(label: str, releases: Path) -> Pointer:
-    """Pointer of a label; ConfigError for an invalid name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", label):
-        raise ConfigError(
-            f"The label {label!r} (--as) must be a plain name, such as production or candidate-2."
-        )
+        raise ConfigError(f"The label {label!r} (--as) must be a plain name, such as candidate-2.")
     return Pointer(Path(releases) / f"{label}.jsonl")
 
 
 def _check_expected_bundle(label: str, seen: Any, expect: str) -> None:
-    """Raise if a label does not hold the expected bundle."""
     now = _bundle_id(tuple(BundlePart(**part) for part in seen["parts"])) if seen else "none"
     if expect and not (expect == now or _matches_id_prefix(expect, now)):
         raise ArtifactError(
@@ -426,25 +417,21 @@ def _open_bundle_part(part: BundlePart, label: str, releases: Path) -> Artifact:
 
 
 def _verify_hashes(artifact: Artifact) -> Artifact:
-    """Verify every file's hash and return the artifact."""
     artifact.check_hashes()
     return artifact
 
 
 def _to_bundle_part(name: str, artifact: Artifact, releases: Path) -> BundlePart:
-    """Describe an artifact as a part of a bundle."""
     return BundlePart(
         name, artifact.kind, _relative_to_releases(artifact.path, releases), artifact.id
     )
 
 
 def _relative_to_releases(path: Path, releases: Path) -> str:
-    """A path relative to the releases folder."""
     return os.path.relpath(Path(path).resolve(), Path(releases).resolve())
 
 
 def _bundle_id(parts: tuple[BundlePart, ...]) -> str:
-    """Hash of the parts' roles and ids."""
     return digest([[part.name, part.id] for part in parts])
 
 

@@ -7,7 +7,7 @@
 
 Of several references the best counts (BLEU uses all together). A sample that cannot be scored gives
 a Reason, never NaN. An empty answer is scored as wrong; otherwise silence would raise the average.
-Corpus-level scores (BLEU, chrF, error rates) are in text/corpus.py.
+Corpus-level scores (BLEU, chrF, error rates) are in stats/sums.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,13 +18,10 @@ import numpy as np
 
 from groundup.core import Answer, DataError, Reason, Sample, Score, check_choice
 
-from .text.bleu import Bleu
-from .text.chrf import Chrf
-from .text.edit import edit_similarity
-from .text.error_rate import ErrorRate
+from .text.edit import ErrorRate, edit_similarity
 from .text.meteor import METEOR_PRESETS, Meteor, MeteorPreset
-from .text.overlap import is_equal, token_f1_score
-from .text.rouge import Rouge
+from .text.ngram import Bleu, Chrf
+from .text.overlap import Rouge, is_equal, token_f1_score
 from .text.units import Normalisation, Unit, get_normaliser
 
 OverlapPart = Literal["precision", "recall", "f1"]
@@ -60,7 +57,6 @@ class AnswerScorer:
 
 
 def _best_reference(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
-    """Lift a pairwise score to the maximum over the references."""
     return lambda text, references: max(compare(text, reference) for reference in references)
 
 

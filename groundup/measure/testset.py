@@ -167,7 +167,6 @@ def log_findings(testset: Artifact) -> list[Finding]:
 
 
 def _sample_to_json(sample: Sample) -> dict[str, Any]:
-    """A sample as JSON values."""
     return {
         "id": sample.id,
         "conversation": [message._asdict() for message in sample.conversation],
@@ -193,7 +192,6 @@ def _validated_row(sample: Sample) -> dict[str, Any]:
 
 
 def _sample_from_json(row: Mapping[str, Any]) -> Sample:
-    """Inverse of sample_to_json."""
     return Sample(
         id=row["id"],
         conversation=tuple(Message(**message) for message in row["conversation"]),
@@ -239,7 +237,6 @@ def record_access(
 
 
 def _entry_to_access(entry: LedgerEntry) -> TestSetAccess:
-    """Convert a ledger entry to a test-set access."""
     content = entry.content
     more = (content.get("setting", ""), content.get("run", ""))
     return TestSetAccess(content["who"], content["subject"], entry.when, *more, entry.hash)
@@ -258,7 +255,6 @@ def read_accesses(testset: Artifact) -> list[TestSetAccess]:
 
 
 def _copies_of_testset(testset: Artifact) -> list[Path]:
-    """The test set's folder, then sibling folders with a copy of it."""
     home = testset.path.resolve()
     siblings = (file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}")))
     return [home, *(path for path in siblings if path != home and _manifest_id(path) == testset.id)]
@@ -302,7 +298,6 @@ def _decide_by_votes(judgements: Iterable[Judgement]) -> dict[str, ReviewDecisio
 
 
 def _majority_decision(judgements: Sequence[Judgement]) -> ReviewDecision:
-    """Majority decision from one vote per person, oldest first."""
     counts = Counter("mend" if vote.form == "edit" else vote.value for vote in judgements)
     most = [name for name, count in counts.items() if count == max(counts.values())]
     decision = most[0] if len(most) == 1 else "drop"
@@ -358,7 +353,6 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
 
 
 def _copy_accesses(seen: Iterable[TestSetAccess], derived: Artifact) -> None:
-    """Record a test set's accesses in a test set derived from it, each once."""
     recorded = Counter((each.who, each.candidate) for each in read_accesses(derived))
     for each in seen:
         if recorded[each.who, each.candidate]:
@@ -370,7 +364,6 @@ def _copy_accesses(seen: Iterable[TestSetAccess], derived: Artifact) -> None:
 def _review_fields(
     judgements: Iterable[Judgement], rulings: Mapping[str, ReviewDecision], samples: int
 ) -> dict[str, Any]:
-    """Fields of a card that follow from a review."""
     read = {
         (vote.who, vote.subject) for vote in current_votes(judgements) if vote.subject in rulings
     }
@@ -400,7 +393,6 @@ def _review_fields(
 
 
 def _review_reasons(judgements: Iterable[Judgement]) -> dict[str, str]:
-    """The reviewers' reasons for dropping or correcting each sample."""
     texts: dict[str, list[str]] = {}
     for vote in current_votes(judgements):
         if vote.reason and (vote.form == "edit" or vote.value == "drop"):

@@ -6,7 +6,7 @@
 
 Compared measures (is the model no worse in any?) with too little data are ignored and listed. If
 none has enough data, one that passes counts only after a Bonferroni correction for picking it. With
-a test set, bounds are widened by the number of candidates scored on it before; see stats/reuse.py.
+a test set, bounds are widened by the number of candidates scored before; see stats/sequence.py.
 """
 
 import json
@@ -29,7 +29,7 @@ from groundup.core import (
 
 from .gate import MAX_PRACTICAL_N, POWER, Check, CheckOutcome, GatePower, widen_for_reuse
 from .stats.interval import Interval
-from .stats.reuse import SeenFeedback, reuse_standard_errors
+from .stats.sequence import SeenFeedback, reuse_standard_errors
 from .testset import scored_candidates
 
 OUTCOME_MARKS = {"passed": "passed", "failed": "FAILED", "undecided": "UNDECIDED"}
@@ -126,7 +126,6 @@ def _decide(
 
 
 def _candidate_index(candidate: str, testset: Artifact | None) -> int:
-    """A candidate's index among those scored on the test set, 1 for the first."""
     seen = [] if testset is None else scored_candidates(testset)
     return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
 
@@ -277,7 +276,6 @@ def require_passed(artifact: Artifact) -> Verdict:
 
 
 def _format_measured(row: dict[str, Any]) -> str:
-    """A row's measured interval with its unit, or why it is undefined."""
     if row["undefined"]:
         return f"undefined ({row['undefined']['message']})"
     return f"{Interval(**row['interval'])} {row['unit']}".rstrip()

@@ -1,10 +1,15 @@
-"""Attention over one contiguous key interval per query, in C++ on CPUs.
+"""Rows over one contiguous key interval per query, in C++ on CPUs: attention, softmax and loss.
 
-    out[t] = sum_s softmax_s(q[t]·k[s] * scale) v[s]        low[t] <= s < high[t]
+    weights[t, s] = softmax_s(q[t]·k[s] * scale)   over low[t] <= s < high[t], zero elsewhere
 
 Causality, documents, padding, windows and blocks all reduce to one key interval per query, so one
-loop serves causal and bidirectional, packed and padded sequences, and reads no hidden key. It has
-no gradient: training uses matrix products. Without a compiler, callers use torch's kernels.
+loop serves causal and bidirectional, packed and padded sequences, and reads no hidden key.
+
+`interval_attention` has no gradient. For training there are the softmax of rows and their
+cross-entropy, with their gradients: torch's compiled code reads each row four times and computes
+hidden keys; here a row stays in the cache. Both are torch operators, so compiled blocks can call
+them. The references are `losses_and_logit_grads` in loss.py and `attend` in attention.py. Without a
+compiler, callers use torch's kernels.
 """
 
 import ctypes
@@ -15,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import ShapeError, native
+from groundup.core import ShapeError, device, native
 
 from ..mask import Mask, check_attention_shapes, document_positions, has_split_document
 
@@ -99,7 +104,6 @@ def uses_native_loop(q: Float[Tensor, "B H T K"]) -> bool:
 
 
 def _interval_library() -> ctypes.CDLL | None:
-    """The C++ loop, or None without a compiler."""
     return native.load_library(Path(__file__).with_suffix(".cpp"), "")
 
 
@@ -150,6 +154,134 @@ def _check_intervals(seen: KeyIntervals, shape: tuple[int, int], k: Tensor, v: T
 
 
 def _as_float32(x: Tensor) -> Tensor:
-    """The tensor as float32 with a contiguous last dimension."""
     x = x.float()
     return x if x.stride(-1) == 1 else x.contiguous()
+
+
+FLAGS = ("-fopenmp",)
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+class _Softmax(ctypes.Structure):
+    """The struct Softmax of softmax.cpp, field by field."""
+
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in ("in_", "slope", "out", "low", "high")],
+        *[(name, ctypes.c_int64) for name in ("rows", "heads", "queries", "keys", "row_bounds")],
+        ("scale", ctypes.c_float),
+    ]
+
+
+class _Loss(ctypes.Structure):
+    """The struct Loss of softmax.cpp, field by field."""
+
+    _fields_ = [
+        *[(n, ctypes.c_void_p) for n in ("logits", "targets", "weights", "losses", "errors")],
+        *[(name, ctypes.c_int64) for name in ("tokens", "size")],
+    ]
+
+
+def _softmax_library() -> ctypes.CDLL | None:
+    return native.load_library(Path(__file__).with_name("softmax.cpp"), "", FLAGS)
+
+
+def has_native_softmax(device_type: str, dtype: torch.dtype) -> bool:
+    """Whether the native loops are available for a device type and dtype.
+
+    GROUNDUP_SOFTMAX=torch disables them.
+    """
+    is_wanted = device.env_choice("GROUNDUP_SOFTMAX", "native", "torch") != "torch"
+    return is_wanted and device_type == "cpu" and dtype in DTYPES and _softmax_library() is not None
+
+
+# Compiled blocks hold the answer.
+has_native_softmax._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@torch.library.custom_op("groundup::interval_softmax", mutates_args=())
+def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    """Softmax over each query's key interval.
+
+    scores     (B, H, T, S)  float32 or bfloat16; those outside the interval are not read
+    low, high  (b, T)        int32, within 0..S; see `key_intervals`
+    """
+    return _call_loop("softmax_forward", scores, None, low, high, scale)
+
+
+@torch.library.custom_op("groundup::interval_softmax_back", mutates_args=())
+def _interval_softmax_backward(
+    weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float
+) -> Tensor:
+    return _call_loop("softmax_backward", weights, slope.contiguous(), low, high, scale)
+
+
+def _call_loop(
+    name: str,
+    values: Float[Tensor, "B H T S"],
+    slope: Float[Tensor, "B H T S"] | None,
+    low: Int[Tensor, "b T"],
+    high: Int[Tensor, "b T"],
+    scale: float,
+) -> Float[Tensor, "B H T S"]:
+    values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
+    B, H, T, S = values.shape
+    out, library = torch.empty_like(values), _softmax_library()
+    assert library is not None, "called without a compiler"
+    work = _Softmax(
+        values.data_ptr(), None if slope is None else slope.data_ptr(), out.data_ptr(),
+        low.data_ptr(), high.data_ptr(), B, H, T, S, T if len(low) > 1 else 0, scale,
+    )  # fmt: skip
+    is_half = ctypes.c_int64(values.dtype == torch.bfloat16)
+    getattr(library, name)(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    return out
+
+
+@interval_softmax.register_fake
+def _(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    return torch.empty_like(scores, memory_format=torch.contiguous_format)
+
+
+@_interval_softmax_backward.register_fake
+def _(weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    return torch.empty_like(weights, memory_format=torch.contiguous_format)
+
+
+def _save_for_backward(ctx, inputs, output) -> None:
+    _, low, high, ctx.scale = inputs
+    ctx.save_for_backward(output, low, high)
+
+
+def _softmax_backward(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    weights, low, high = ctx.saved_tensors
+    return _interval_softmax_backward(weights, slope, low, high, ctx.scale), None, None, None
+
+
+interval_softmax.register_autograd(_softmax_backward, setup_context=_save_for_backward)
+
+
+@torch.library.custom_op("groundup::loss_rows", mutates_args=("logits",))
+def _cross_entropy_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Losses (N,) of logits (N, V), which are overwritten with their gradients."""
+    library = _softmax_library()
+    assert library is not None, "called without a compiler"
+    losses = weights.new_empty(len(logits))
+    work = _Loss(*(x.data_ptr() for x in (logits, targets, weights, losses, logits)), *logits.shape)
+    is_half = ctypes.c_int64(logits.dtype == torch.bfloat16)
+    library.cross_entropy(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    return losses
+
+
+@_cross_entropy_rows.register_fake
+def _(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    return weights.new_empty(len(logits))
+
+
+def native_losses_and_logit_grads(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """`losses_and_logit_grads` of loss.py in C++; overwrites the logits with their gradients."""
+    logits = logits.contiguous()
+    losses = _cross_entropy_rows(
+        logits, targets.contiguous(), weights.to(torch.float32).contiguous()
+    )
+    return losses, logits

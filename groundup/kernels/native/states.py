@@ -74,7 +74,6 @@ class _Move(ctypes.Structure):
 
 
 def _states_library() -> ctypes.CDLL | None:
-    """The C++ loops, or None without a compiler."""
     return native.load_library(SOURCE, "", FLAGS)
 
 
@@ -100,7 +99,6 @@ def fits_native_states(numbers: Tensor, *others: Tensor) -> bool:
 
 
 def _is_plain_cpu_tensor(tensor: Tensor) -> bool:
-    """Whether a tensor is a contiguous CPU tensor and not a subclass."""
     is_real = type(tensor) in (Tensor, nn.Parameter)
     return is_real and tensor.device.type == "cpu" and tensor.is_contiguous()
 
@@ -143,9 +141,7 @@ def _state_struct(stored: StoredState) -> _State:
     rows = numbers.numel() // max(1, columns)
     blocks = rows * -(-columns // stored.block)
     if stored.scales is not None and stored.scales.numel() != blocks:
-        raise ShapeError(
-            f"{blocks} blocks have {stored.scales.numel()} scales; expected one per block."
-        )
+        raise ShapeError(f"{blocks} blocks have {stored.scales.numel()} scales; expected as many.")
     scales, starts = (None if t is None else t.data_ptr() for t in (stored.scales, stored.starts))
     tables = [table.data_ptr() for table in stored.tables] or [None] * 3
     address = numbers.data_ptr()
@@ -153,7 +149,6 @@ def _state_struct(stored: StoredState) -> _State:
 
 
 def _call_loop(name: str, *given: object) -> None:
-    """Call a loop of states.cpp."""
     library = _states_library()
     assert library is not None, "called without a compiler"
     getattr(library, name)(*given, ctypes.c_int64(torch.get_num_threads()))

@@ -1,11 +1,15 @@
-"""Whether code passes its tests, robust against code that cheats.
+"""Whether code passes its tests, robust against code that cheats; and pass@k of many answers.
 
 The code under test and the tests run in two sandboxes. The tests call functions in the other one;
-only plain values cross (values.py). So the code reaches neither the tests nor the checker: exiting
+only plain values cross (apart.py). So the code reaches neither the tests nor the checker: exiting
 early, patching `assert`, printing a verdict or returning an object that equals everything fails.
 The tests cannot inspect the code's classes.
 
     run_code_tests(box, "def add(a, b): return a + b", "assert add(1, 2) == 3").passed      True
+
+A problem with c right answers of n has pass@k = 1 - C(n - c, k) / C(n, k), the share of sets of k
+answers that contain a right one. 1 - (1 - c / n)^k would be biased downwards.
+Source: Chen et al. 2021, arXiv:2107.03374, §2.1 (pass@k).
 """
 
 import contextlib
@@ -13,6 +17,7 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +25,7 @@ from typing import NamedTuple
 from groundup.core import (
     Answer,
     ConfigError,
+    DataError,
     Reason,
     Sample,
     Sandbox,
@@ -28,7 +34,10 @@ from groundup.core import (
     Score,
 )
 
-HERE = Path(__file__).parent
+from ..stats.grouping import Groups
+from ..stats.interval import Interval, bootstrap
+
+APART = Path(__file__).with_name("apart.py")
 SIGNATURE = "passes|tests:apart|values:plain|code:fenced_or_raw"
 
 
@@ -63,7 +72,7 @@ def run_code_tests(
     def answer() -> None:
         passed = (ends.read_questions, ends.write_answers)
         try:
-            results.append(_run_side(box, "answering", passed, (), {"answer.py": code}, limits))
+            results.append(_run_side(box, "serve_code", passed, (), {"answer.py": code}, limits))
         finally:
             _close_descriptors(passed)  # so that the tests see end of file
 
@@ -72,7 +81,7 @@ def run_code_tests(
     passed = (ends.write_questions, ends.read_answers)
     files = {"context.py": _make_runnable(context), "tests.py": tests}
     try:
-        asked = _run_side(box, "asking", passed, (entry_point, seal), files, limits)
+        asked = _run_side(box, "run_tests", passed, (entry_point, seal), files, limits)
     finally:
         _close_descriptors(passed)  # so that the code sees end of file
         answering.join()
@@ -85,12 +94,10 @@ def _run_side(
     box: Sandbox, side: str, pass_fds: tuple[int, int], words: tuple[str, ...],
     files: dict[str, str], limits: SandboxLimits | None,
 ) -> SandboxResult:  # fmt: skip
-    """Run one side in a sandbox, with this folder's modules as the package `apart`."""
-    modules = {f"apart/{name}.py": (HERE / f"{name}.py").read_text() for name in ("values", side)}
     return box.run_python(
-        f"from apart.{side} import main\nmain()",
+        f"import apart\napart.{side}()",
         [*map(str, pass_fds), *words],
-        files={**modules, **files},
+        files={"apart.py": APART.read_text(), **files},
         pass_fds=pass_fds,
         limits=limits,
     )
@@ -106,7 +113,6 @@ class PipeEnds(NamedTuple):
 
 
 def _close_descriptors(numbers: tuple[int, ...]) -> None:
-    """Close file descriptors."""
     for number in numbers:
         os.close(number)
 
@@ -189,3 +195,44 @@ def passes_tests(
     Raises ConfigError if the machine cannot isolate untrusted code.
     """
     return CodeTestScorer(box or Sandbox.open(), tests, limits)
+
+
+def pass_at_k(answers: int, right: int, k: int) -> float | Reason:
+    """One problem's pass@k; Reason `too_few_answers` if there are fewer than k.
+
+    >>> pass_at_k(4, 1, 1), pass_at_k(4, 1, 4)
+    (0.25, 1.0)
+    """
+    if k < 1 or not 0 <= right <= answers:
+        raise DataError(f"pass@{k} needs k >= 1 and 0 to {answers} right answers; got {right}.")
+    if answers < k:
+        return Reason("too_few_answers", f"pass@{k} needs {k} answers or more; got {answers}.")
+    missed = 1.0
+    for number in range(answers - right + 1, answers + 1):
+        missed *= max(0.0, 1 - k / number)
+    return 1 - missed
+
+
+def pass_rate(
+    answers: Sequence[int], right: Sequence[int], k: int, groups: Groups = None, *,
+    confidence: float = 0.95,
+) -> Interval | Reason:  # fmt: skip
+    """Mean pass@k over problems, resampled by problem or by groups of problems.
+
+    The sampling noise of the answers is included, as it varies between problems. Reason
+    `too_few_answers` names the first problem with fewer than k, `too_few_groups` if there is only
+    one; skipping such problems would change what the mean is about.
+
+    >>> print(pass_rate([10] * 6, [0, 1, 2, 5, 9, 10], 1))
+    0.45 [0.07457, 1]
+    """
+    if len(answers) != len(right):
+        raise DataError(f"{len(answers)} problems need as many counts; got {len(right)}.")
+    results = [pass_at_k(n, c, k) for n, c in zip(answers, right, strict=True)]
+    for index, value in enumerate(results):
+        if isinstance(value, Reason):
+            return value._replace(message=f"Problem {index}: {value.message}")
+    if len(results if groups is None else set(groups)) < 2:
+        return Reason("too_few_groups", f"An interval needs 2 problems; got {len(results)}.")
+    values = [value for value in results if isinstance(value, float)]
+    return bootstrap(values, groups, confidence=confidence, limits=(0, 1))

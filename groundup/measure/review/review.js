@@ -31,13 +31,11 @@
     const turns = item.conversation.map(([role, content]) =>
       titled(roles[role] || role, content, role === "user" ? "card question" : "card"));
     at("conversation").replaceChildren(...turns);
-    const names = item.form === "choice" ? ["First answer", "Second answer"]
-      : item.answers.map((_, i) => item.answers.length > 1 ? `Reference answer ${i + 1}` : "Reference answer");
-    const answers = item.answers.map((text, i) => titled(names[i], text));
+    const answers = item.answers.map((text, i) =>
+      titled(item.answers.length > 1 ? `Reference answer ${i + 1}` : "Reference answer", text));
     if (!answers.length) answers.push(titled("Reference answer", "None: it should be refused."));
     at("answers").replaceChildren(...answers);
     showSource(item);
-    decide.dataset.form = item.form;
     at("usual").hidden = true;
   };
   const showSource = (item) => {
@@ -144,7 +142,7 @@
       else { alarm(GONE); retry = setTimeout(() => send(path, body, done), 2000); }
     } finally { busy = false; }
   };
-  const SAID = { accept: "Accepted.", mend: "Mended.", drop: "Dropped.", A: "Recorded.", B: "Recorded.", tie: "Recorded." };
+  const SAID = { accept: "Accepted.", mend: "Mended.", drop: "Dropped." };
   const vote = (action, more = {}) => send("vote", {
     who: state.who, subject: state.item.subject, action, reason: reason.value, ...more,
   }, SAID[action]);
@@ -152,11 +150,10 @@
 
   const actions = {
     accept: () => vote("accept"), mend, drop,
-    A: () => vote("A"), B: () => vote("B"), tie: () => vote("tie"),
     skip: () => send("skip", { who: state.who, subject: state.item.subject }, "Skipped; it comes again at the end."),
     undo: () => state.done && send("undo", { who: state.who }, "Taken back."),
   };
-  const forms = { sample: { a: "accept", m: "mend", d: "drop" }, choice: { 1: "A", 2: "B", "=": "tie" } };
+  const keys = { a: "accept", m: "mend", d: "drop" };
   document.addEventListener("click", (event) => {
     const control = event.target.closest("[data-action], [data-reason]");
     if (!control || !state) return;
@@ -184,7 +181,7 @@
     if (!state.item) return;
     if (key === "r") does(() => reason.focus());
     else if (key === "s") does(actions.skip);
-    else if (forms[state.item.form][key]) does(actions[forms[state.item.form][key]]);
+    else if (keys[key]) does(actions[keys[key]]);
   });
   who.addEventListener("change", () => {
     const name = who.value.trim();

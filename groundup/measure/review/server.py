@@ -1,12 +1,14 @@
-"""The review's HTTP server: on 127.0.0.1 only, with a secret in the URL.
+"""The review's page, and its HTTP server: on 127.0.0.1 only, with a secret in the URL.
 
     GET  /SECRET/             the page              POST /SECRET/vote  {who, subject, action, …}
     GET  /SECRET/state?who=…  what to judge next    POST /SECRET/skip  {who, subject}
                                                     POST /SECRET/undo  {who}
 
-Requests without the secret are rejected, whichever program or web page of the machine sends them.
-The Host header must be the server's own (which prevents DNS rebinding), and so must Origin if sent.
-A vote is on disk before the response. Each reviewer has a separate sheet.
+The page is empty until its script has requested an item; the content is inserted as text, so
+nothing in a sample can run. Requests without the secret are rejected, whichever program or web page
+of the machine sends them. The Host header must be the server's own (which prevents DNS rebinding),
+and so must Origin if sent. A vote is on disk before the response. Each reviewer has a separate
+sheet.
 """
 
 import json
@@ -19,10 +21,114 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from groundup.core import ConfigError, DataError, GroundupError
+from groundup.core import ConfigError, DataError, GroundupError, page
 
-from .page import review_page
-from .sheet import ReviewItem, ReviewSheet, reviewer_name
+from .sheet import DROP_REASONS, MAX_REVIEWER_NAME, ReviewItem, ReviewSheet, reviewer_name
+
+REVIEW_SHORTCUTS = (
+    ("a", "accept the sample as it is"),
+    ("m", "mend question or answer; Ctrl+Enter saves, Escape goes back"),
+    ("d", "drop the sample; then 1 to 5 or words, and Enter"),
+    ("s", "skip: it comes again at the end"),
+    ("u", "undo: take the last decision back"),
+    ("r", "write a remark that goes with the decision"),
+)
+SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("mend", "Mend", "m"), ("drop", "Drop", "d"))
+NAVIGATION_BUTTONS = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
+
+
+def review_page(name: str) -> page.Html:
+    """The document for the review of `name`."""
+    sheet = page.HtmlPage(
+        f"Review {name}".strip(),
+        "",
+        style=page.read_resource(__file__, "review.css"),
+        script=page.read_resource(__file__, "review.js"),
+        shortcuts=REVIEW_SHORTCUTS,
+        is_served=True,
+    )
+    sheet.add(_status_bar(), _item_containers(), _decision_controls(), _completion_message())
+    return sheet.render()
+
+
+def _status_bar() -> page.Html:
+    bar = page.element(
+        "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
+    )
+    name = {"id": "who", "maxlength": MAX_REVIEWER_NAME, "autocomplete": "off"}
+    who = page.element("label.who", "Reviewer ", page.element("input", attributes=name))
+    alert = page.element("p.alert", attributes={"id": "alert", "role": "alert", "hidden": True})
+    message = {"id": "told", "role": "status"}
+    return page.element(
+        "div.status",
+        page.element("div.far", page.element("p", attributes={"id": "far"}), bar, who),
+        page.element("p.small", attributes=message),
+        alert,
+    )
+
+
+def _item_containers() -> page.Html:
+    return page.element(
+        "article.item",
+        page.element("div.stack", attributes={"id": "conversation"}),
+        page.element("div.choices", attributes={"id": "answers"}),
+        page.element("div.card.source", attributes={"id": "source", "hidden": True}),
+        attributes={"id": "item", "hidden": True, "aria-live": "polite"},
+    )
+
+
+def _decision_controls() -> page.Html:
+    rows = [
+        page.element("div.buttons", *[_shortcut_button(*each) for each in SAMPLE_BUTTONS]),
+        page.element(
+            "div.buttons.moves", *[_shortcut_button(*each) for each in NAVIGATION_BUTTONS]
+        ),
+    ]
+    return page.element(
+        "div.decide.card",
+        page.element("div.row", *rows, attributes={"id": "buttons"}),
+        page.element("div.mending", attributes={"id": "mending", "hidden": True}),
+        _reason_form(),
+        attributes={"id": "decide", "hidden": True},
+    )
+
+
+def _shortcut_button(action: str, text: str, key: str) -> page.Html:
+    key_hint = page.element("kbd", key, attributes={"aria-hidden": "true"})
+    attributes = {"type": "button", "data-action": action, "aria-keyshortcuts": key}
+    return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
+
+
+def _reason_form() -> page.Html:
+    usual = [
+        page.element(
+            "button",
+            page.join_html([page.element("kbd", str(number)), " ", reason]),
+            attributes={"type": "button", "data-reason": reason},
+        )
+        for number, reason in enumerate(DROP_REASONS, start=1)
+    ]
+    field = {"id": "reason", "maxlength": 1000, "autocomplete": "off"}
+    return page.element(
+        "div.reason",
+        page.element("div.usual", *usual, attributes={"id": "usual", "hidden": True}),
+        page.element(
+            "label",
+            page.element("span", "Reason or remark"),
+            page.element("input", attributes=field),
+        ),
+    )
+
+
+def _completion_message() -> page.Html:
+    return page.element(
+        "div.card.ending",
+        page.element("p.verdict", attributes={"id": "summary"}),
+        page.element("p", "Every decision is on disk; you may close this page."),
+        page.element("div.buttons", _shortcut_button("undo", "Undo", "u")),
+        attributes={"id": "ending", "hidden": True},
+    )
+
 
 MAX_BODY_BYTES = 2**20
 """Largest request body."""
@@ -93,7 +199,7 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
-    """What the page shows next, without the names behind a choice."""
+    """What the page shows next."""
     item, progress = sheet.current, sheet.progress
     return {
         "who": sheet.who,
@@ -105,16 +211,14 @@ def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
 
 
 def _item_to_json(item: ReviewItem) -> dict[str, Any]:
-    """An item as sent to the page."""
     return {
-        "subject": item.subject, "kind": item.kind, "form": item.form, "question": item.question,
+        "subject": item.subject, "kind": item.kind, "question": item.question,
         "conversation": item.conversation, "answers": item.answers,
         "passage": item.passage, "span": item.span, "source": item.source,
     }  # fmt: skip
 
 
 def _text_field(body: Mapping[str, Any], name: str) -> str:
-    """A text field of a request; DataError if it is not a string."""
     value = body.get(name, "")
     if not isinstance(value, str):
         raise DataError(f"{name!r} must be a text; got {type(value).__name__}.")
@@ -122,7 +226,6 @@ def _text_field(body: Mapping[str, Any], name: str) -> str:
 
 
 def _record_decision(sheet: ReviewSheet, body: Mapping[str, Any]) -> None:
-    """Record a decision sent by the page."""
     fields = body.get("fields")
     if fields is not None and not isinstance(fields, dict):
         raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
@@ -240,5 +343,4 @@ class ReviewRequests(BaseHTTPRequestHandler):
 
 
 def _json_response(value: dict[str, Any]) -> tuple[str, bytes]:
-    """Content type and body of a JSON response."""
     return "application/json", json.dumps(value).encode()

@@ -10,16 +10,15 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
 
-from ..judgement import TIE, blind_order, current_votes, read_votes, record_vote, withdraw_vote
+from ..judgement import current_votes, read_votes, record_vote, withdraw_vote
 from ..stats.interval import Interval, wilson_interval
 
-ItemForm = Literal["sample", "choice"]
 MAX_REVIEWER_NAME = 100
 SAMPLE_ACTIONS = ("accept", "mend", "drop")
 DROP_REASONS = (
@@ -36,26 +35,19 @@ class ReviewItem(NamedTuple):
     """One item to review, as it is shown."""
 
     subject: str
-    """Id of the sample or of the pair."""
+    """Id of the sample."""
     kind: str
     """Kind of sample; the stratum when sampling items."""
     conversation: Conversation
     """The question, with earlier turns."""
     answers: tuple[str, ...]
-    """The reference answers, or the two answers to choose from in blind order."""
+    """The reference answers."""
     passage: str = ""
     """Source text that should support the answer."""
     span: tuple[int, int] | None = None
     """Character range of the answer in the passage."""
     source: str = ""
     """File or title of the passage."""
-    names: tuple[str, ...] = ()
-    """For a choice: the system behind each answer; recorded with the vote, never shown."""
-
-    @property
-    def form(self) -> ItemForm:
-        """Whether a sample is reviewed or an answer is chosen."""
-        return "choice" if self.names else "sample"
 
     @property
     def question(self) -> str:
@@ -82,14 +74,12 @@ class ReviewSummary(NamedTuple):
     mended: int
     dropped: int
     chosen: int
-    """Number of choices made between two answers."""
+    """Number of choices between two answers in the ledger; the sheet offers none."""
     error: Interval | Reason
     """Share of reviewed samples that were dropped or mended."""
 
     def __str__(self) -> str:
         """A line or two for a terminal."""
-        if self.chosen:
-            return f"{self.who} has made {self.chosen} of {self.total} choices."
         head = (
             f"{self.who} has reviewed {self.reviewed} of {self.total}: {self.accepted} accepted, "
             f"{self.mended} mended, {self.dropped} dropped."
@@ -133,18 +123,6 @@ def _valid_span(passage: str, span: object) -> tuple[int, int] | None:
     return None
 
 
-def _choice_item(
-    subject: str, conversation: Conversation, answers: Mapping[str, str], *, seed: int = 0
-) -> ReviewItem:
-    """Two systems' answers to one conversation, in a blind order from seed and subject."""
-    if len(answers) != 2:
-        raise DataError(f"A choice is between 2 answers; {subject} has {len(answers)}.")
-    names = blind_order(subject, tuple(answers), seed)
-    return ReviewItem(
-        subject, "", conversation, tuple(answers[name] for name in names), names=names
-    )
-
-
 def sample_items(items: Sequence[ReviewItem], number: int, seed: int = 0) -> list[ReviewItem]:
     """Stratified sample of the items by kind, the same for every reviewer.
 
@@ -169,7 +147,6 @@ def sample_items(items: Sequence[ReviewItem], number: int, seed: int = 0) -> lis
 
 
 def _shuffle_items(items: Iterable[ReviewItem], who: str, salt: str) -> list[ReviewItem]:
-    """The items in a reviewer-specific, reproducible order."""
     return sorted(items, key=lambda item: digest([who, salt, item.subject]))
 
 
@@ -177,10 +154,8 @@ def reviewer_name(text: str) -> str:
     """Strip and validate a reviewer's name; DataError if it is invalid."""
     name = text.strip()
     if not name or not name.isprintable() or len(name) > MAX_REVIEWER_NAME:
-        raise DataError(
-            f"A reviewer's name has 1 to {MAX_REVIEWER_NAME} printable characters; got "
-            f"{name[:40]!r}."
-        )
+        what = f"1 to {MAX_REVIEWER_NAME} printable characters"
+        raise DataError(f"A reviewer's name has {what}; got {name[:40]!r}.")
     return name
 
 
@@ -230,13 +205,11 @@ class ReviewSheet:
     ) -> Judgement:  # fmt: skip
         """Record a decision durably, replacing an earlier one of this reviewer, and move on.
 
-        accept, drop (needs a reason) or mend (needs `fields`) for samples; A, B or tie for choices.
+        accept, drop (needs a reason) or mend (needs `fields`).
         Raises DataError, recording nothing, if the action does not fit the item.
         """
         item = self.item(subject)
-        vote = _choice_vote(item, action) if item.form == "choice" else _sample_vote(
-            item, action, reason, fields or {}
-        )  # fmt: skip
+        vote = _sample_vote(item, action, reason, fields or {})
         is_seen = self.is_timed and subject == self.shown
         seconds = round(time.monotonic() - self.shown_at, 1) if is_seen else None
         vote = vote._replace(who=self.who, reason=reason.strip(), seconds=seconds)
@@ -277,14 +250,6 @@ class ReviewSheet:
         return ReviewSummary(
             self.who, len(kinds), len(self.items), accepted, mended, dropped, chosen, error
         )
-
-
-def _choice_vote(item: ReviewItem, action: str) -> Judgement:
-    """The vote for one of two answers, by its system's name."""
-    if action not in ("A", "B", TIE):
-        raise DataError(f"Choose A, B or {TIE}; got {action!r}.")
-    value = TIE if action == TIE else item.names["AB".index(action)]
-    return Judgement("", "", item.subject, "choice", value, shown=item.names)
 
 
 def _sample_vote(

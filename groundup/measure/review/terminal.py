@@ -6,7 +6,6 @@ If stdin is no terminal, each line is a decision: a key, then its argument.
     m question=… answer=…      mend one or both       u   undo the last decision
     d the reason               drop                   q   quit; all decisions are kept
     h                          list the keys
-    1, 2, =                    of a choice: the first answer, the second, neither is better
 """
 
 import os
@@ -26,22 +25,18 @@ from rich.text import Text
 
 from groundup.core import ConfigError, DataError
 
-from ..judgement import TIE
 from .sheet import DROP_REASONS, ReviewItem, ReviewSheet
 
 MAX_COLUMNS = 80
 CONTEXT_CHARACTERS = 1500
 """Characters of a passage that are shown around the answer's span."""
 SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   h help   q quit"
-CHOICE_KEYS = "1 first   2 second   = neither   s skip   u undo   h help   q quit"
 SAMPLE_HELP = (
     "a accepts it is; m mends question or answer; d drops it, with a reason; s skips it, it "
     "comes again at the end; u takes the last decision back; q ends, all decided is kept. In a "
     "file each line is one of them: `d REASON`, `m question=TEXT answer=TEXT`."
 )
-CHOICE_HELP = "1 or 2: this answer is better; = neither is; s skips; u takes the last back; q ends."
 FIELD = re.compile(r"(?:^|(?<=\s))(question|answer)=")
-CHOICES = {"1": "A", "2": "B", "=": TIE}
 BAR_WIDTH = 20
 ALLOWED_CONTROLS = "\n\t\u200c\u200d"
 """Non-printable characters that are legitimate in text: line ends, tabs, joiners."""
@@ -132,7 +127,6 @@ def _read_key() -> str:
 
 
 def _prompt_with_default(name: str, text: str) -> str:
-    """Prompt for a line; Return alone keeps the old text."""
     return input(f"{name} [{text}]: ").strip() or text
 
 
@@ -145,7 +139,6 @@ EDIT_FORM = """{question_head}
 
 
 def _edit_in_editor(item: ReviewItem, editor: str) -> dict[str, object]:
-    """Edit question and answers in an editor; DataError if the form is invalid."""
     answers = "\n\n".join(f"{FORM_HEADINGS[1]}\n{answer}" for answer in item.answers or ("",))
     text = EDIT_FORM.format(question_head=FORM_HEADINGS[0], question=item.question, answers=answers)
     with tempfile.TemporaryDirectory() as folder:
@@ -173,9 +166,7 @@ def _parse_form(text: str) -> dict[str, object]:
         elif parts:
             parts[-1][1].append(line)
         elif line.strip():
-            raise DataError(
-                f"Expected {FORM_HEADINGS[0]!r} at the top of the form; got {line[:40]!r}."
-            )
+            raise DataError(f"The form begins with {FORM_HEADINGS[0]!r}; got {line[:40]!r}.")
     questions = ["\n".join(lines).strip() for head, lines in parts if head == FORM_HEADINGS[0]]
     references = ["\n".join(lines).strip() for head, lines in parts if head == FORM_HEADINGS[1]]
     if len(questions) != 1:
@@ -224,28 +215,24 @@ def _print_elements(console: Console, *parts: RenderableType) -> None:
 def _apply_command(
     sheet: ReviewSheet, item: ReviewItem, command: ReviewCommand, keyboard: KeyInput | LineInput
 ) -> str:
-    """Carry out one command and return a message; DataError if it is invalid."""
-    key, is_choice = command.key, item.form == "choice"
+    key = command.key
     if key in ("h", "?"):
-        return CHOICE_HELP if is_choice else SAMPLE_HELP
+        return SAMPLE_HELP
     if key == "s":
         sheet.skip(item.subject)
         return "Skipped; it comes again at the end."
     if key == "u":
         return "Taken back." if sheet.undo() else "There is nothing to take back."
-    if is_choice and key in CHOICES:
-        sheet.decide(item.subject, CHOICES[key], reason=command.text)
-        return "Recorded."
-    if not is_choice and key == "a":
+    if key == "a":
         sheet.decide(item.subject, "accept", reason=command.text)
         return "Accepted."
-    if not is_choice and key == "d":
+    if key == "d":
         sheet.decide(item.subject, "drop", reason=keyboard.read_reason())
         return "Dropped."
-    if not is_choice and key == "m":
+    if key == "m":
         sheet.decide(item.subject, "mend", fields=keyboard.read_correction(item))
         return "Mended."
-    raise DataError(f"There is no key {key!r}; keys: {CHOICE_KEYS if is_choice else SAMPLE_KEYS}")
+    raise DataError(f"There is no key {key!r}; keys: {SAMPLE_KEYS}")
 
 
 def _item_screen(sheet: ReviewSheet, item: ReviewItem) -> Iterator[RenderableType]:
@@ -264,18 +251,16 @@ def _item_screen(sheet: ReviewSheet, item: ReviewItem) -> Iterator[RenderableTyp
     if item.passage:
         yield from _titled_text(f"Source  {item.source}".rstrip(), _highlight_answer(item))
     yield ""
-    yield Text(CHOICE_KEYS if item.form == "choice" else SAMPLE_KEYS, style="dim")
+    yield Text(SAMPLE_KEYS, style="dim")
 
 
 def _titled_text(name: str, text: str | Text) -> Iterator[RenderableType]:
-    """A titled text, indented."""
     yield ""
     yield Text(_replace_controls(name), style="bold")
     yield Padding(text if isinstance(text, Text) else Text(_replace_controls(text)), (0, 0, 0, 2))
 
 
 def _highlight_answer(item: ReviewItem) -> Text:
-    """The passage around the answer, with the answer between « and »."""
     start, end = item.span or (0, 0)
     first, last = (
         max(0, start - CONTEXT_CHARACTERS),

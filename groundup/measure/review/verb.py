@@ -83,7 +83,6 @@ def _sample_unreviewed_first(
 
 
 def _serve_until_interrupted(server: ReviewServer) -> None:
-    """Serve until Ctrl-C."""
     record.log(f"Review at {server.url}")
     record.log("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
     with server, suppress(KeyboardInterrupt):
@@ -91,7 +90,6 @@ def _serve_until_interrupted(server: ReviewServer) -> None:
 
 
 def _resolve_reviewer(name: str) -> str:
-    """The reviewer's name, by default git's or the system user's; DataError if it is invalid."""
     return reviewer_name(name.strip() or _git_name() or user_name())
 
 
@@ -137,7 +135,6 @@ class ReviewResults(NamedTuple):
 
 
 def _format_change(vote: Judgement) -> str:
-    """One line for a vote that dropped or mended a sample."""
     if vote.form == "edit":
         edits = ", ".join(f"{name}: {new}" for name, new in json.loads(vote.value).items())
         reason = f" ({vote.reason})" if vote.reason else ""
@@ -146,7 +143,6 @@ def _format_change(vote: Judgement) -> str:
 
 
 def _collect_results(testset: Artifact, items: list[ReviewItem]) -> ReviewResults:
-    """Every reviewer's summary, and their agreement."""
     decided = _votes_as_labels(read_votes(testset.path))
     people = list(dict.fromkeys(vote.who for vote in decided))
     sheets = [ReviewSheet(testset.path, items, who, testset.id) for who in people]

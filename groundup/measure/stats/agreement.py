@@ -252,7 +252,6 @@ def _label_scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> lis
 
 
 def _paired_columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Validate two columns of equal length; return float64 (N,)."""
     left = as_float_column("a", a, len(a))
     return left, as_float_column("b", b, len(left))
 
@@ -280,7 +279,6 @@ CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined.
 
 
 def _too_few_reason(n: int, groups: Groups) -> Reason | None:
-    """Reason why there are too few items or groups for an interval; None if there are enough."""
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
     number = int(group_codes(groups, n, "items").max()) + 1
@@ -315,7 +313,6 @@ def _bootstrap_statistic(
 
 
 def _pearson_r(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Pearson's r; None if a side is constant."""
     if (a == a[0]).all() or (b == b[0]).all():
         return None
     left, right = a - a.mean(), b - b.mean()
@@ -349,7 +346,6 @@ def _kendall_tau_b(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def _count_tied_pairs(codes: np.ndarray) -> int:
-    """Number of pairs with equal codes."""
     counts = np.unique(codes, return_counts=True)[1].astype(np.int64)
     return int((counts * (counts - 1) // 2).sum())
 

@@ -176,9 +176,7 @@ def _validate_predictions(probabilities: Values, outcomes: Values) -> tuple[np.n
     if not len(predicted):
         raise DataError("Calibration needs predictions; got none.")
     if predicted.min() < 0 or predicted.max() > 1:
-        raise DataError(
-            "Probabilities must lie between 0 and 1; for logits take the sigmoid first."
-        )
+        raise DataError("Probabilities must lie between 0 and 1; take the sigmoid of logits.")
     if not np.isin(observed, (0, 1)).all():
         raise DataError("Outcomes must be 0 or 1.")
     return predicted, observed

@@ -174,7 +174,6 @@ def bootstrap(
 
 
 def _check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
-    """Raise DataError if a group's mean lies outside."""
     slack = ROUNDING * max(1.0, np.abs(means).max())
     if outside := means[(means < limits[0] - slack) | (means > limits[1] + slack)].tolist():
         raise DataError(f"Expected values within the limits {limits}; got {outside[0]:g}.")
@@ -249,7 +248,6 @@ def bounds_with_unseen(
 def _bounds_with_extra_groups(
     totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
 ) -> ConfidenceBounds:
-    """Student's bounds with two extra groups of average size, one at each limit."""
     worth = float(masses.sum() ** 2 / (masses**2).sum())
     size = float((masses**2).sum() / masses.sum())
     more = np.append(totals, [size * limit for limit in limits])
@@ -345,12 +343,10 @@ def iterate_resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarr
 
 @lru_cache(maxsize=2)
 def _cached_draws(number: int, repeats: int, seed: int) -> tuple[np.ndarray, ...]:
-    """The cached draws, 8 MiB at most."""
     return tuple(_draw_counts(number, repeats, seed))
 
 
 def _draw_counts(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw `number` groups with replacement, `repeats` times."""
     generator, rows = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // number)
     for start in range(0, repeats, rows):
         size = min(rows, repeats - start)
@@ -429,9 +425,7 @@ def rate(values: Values, groups: Groups = None, *, confidence: float = 0.95) -> 
     """
     ones = as_float_column("values", values, len(values))
     if not np.isin(ones, (0.0, 1.0)).all():
-        raise DataError(
-            "A rate needs values that are 0 or 1; use bootstrap for the mean of others."
-        )
+        raise DataError("A rate needs values that are 0 or 1; use bootstrap for others.")
     data, tail = group_values(ones, groups), two_sided_tail(confidence)
     masses, n, share = data.masses, len(ones), float(ones.mean())
     number, trials, degrees = len(masses), float(len(masses)), 0.0

@@ -41,10 +41,8 @@ def power_of_mean(
     """
     _check_plan(n, level, sides, margin)
     if not (0 < deviation < inf and isfinite(difference)):
-        raise ConfigError(
-            "Expected a finite difference and a deviation above 0; "
-            f"got {difference} and {deviation}."
-        )
+        got = f"{difference} and {deviation}"
+        raise ConfigError(f"Expected a finite difference and a deviation above 0; got {got}.")
     return _detection_probability(
         (difference + margin) / (deviation / sqrt(n)), level, sides, margin
     )
@@ -84,9 +82,7 @@ def power_of_paired_rates(
     """
     _check_plan(n, level, 2, 0.0)
     if gained < 0 or lost < 0 or not 0 < gained + lost <= 1:
-        raise ConfigError(
-            f"Expected shares of 0 or more, 1 at most together; got {gained} and {lost}."
-        )
+        raise ConfigError(f"Expected shares >= 0 that sum to at most 1; got {gained} and {lost}.")
     differ, share, power = gained + lost, gained / (gained + lost), 0.0
     if n * differ > MAX_EXACT_DISCORDANT:
         z, error = normal_quantile(level / 2) * sqrt(differ), sqrt(differ - (gained - lost) ** 2)
@@ -115,14 +111,12 @@ def _critical_count(differ: int, level: float, mid_p: bool) -> int:
 
 
 def _detection_probability(shift: float, level: float, sides: int, margin: float) -> float:
-    """Probability that a normal test statistic with this mean is significant."""
     z = normal_quantile(level / sides)
     upper = normal_tail(z - shift)
     return upper if margin or sides == 1 else upper + normal_tail(z + shift)
 
 
 def _check_plan(n: int, level: float, sides: int, margin: float) -> None:
-    """Raise ConfigError for invalid parameters."""
     if n < 1 or not 0 < level < 1 or sides not in (1, 2) or not margin >= 0:
         raise ConfigError(
             "Expected n >= 1, a level between 0 and 1, 1 or 2 sides and a margin of 0 or more; "
@@ -154,7 +148,6 @@ def required_sample_size(power: Callable[[int], float], target: float = 0.8) -> 
 
 
 def _checked_power(power: Callable[[int], float], n: int) -> float:
-    """The power with n items; ConfigError if it is outside 0 to 1."""
     value = power(n)
     if not -NEGLIGIBLE <= value <= 1 + NEGLIGIBLE:
         raise ConfigError(f"The power with {n} items is {value}; it must lie from 0 to 1.")

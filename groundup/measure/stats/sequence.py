@@ -1,27 +1,42 @@
-"""Confidence sequences: anytime-valid intervals for optional stopping.
+"""Repeated looks: optional stopping, and one test set for many candidates.
 
 A fixed-sample interval is valid at one size chosen beforehand; checked after every item, it will be
-wrong at some size. These bounds are valid at all sizes simultaneously, so a measurement may stop as
-soon as it is decided.
+wrong at some size. A confidence sequence is valid at all sizes simultaneously, so a measurement may
+stop as soon as it is decided.
 
     RateConfidenceSequence    values from 0 to 1: a mixture of bets, cheap
     MeanConfidenceSequence    values in any range, such as paired differences in [-1, 1]: bets
                               scaled by the observed variance, so tighter if most are 0
+    reuse_standard_errors     how much wider the k-th candidate's interval must be on one test set
 
-Items must be independent and in an order unrelated to their scores (shuffle them); give one value
-per group for grouped items.
+Items of a sequence must be independent and in an order unrelated to their scores (shuffle them);
+give one value per group for grouped items. Every candidate is another chance to pass by luck;
+worse, developers who see scores tune the next candidate to the noise in them:
+
+    verdicts   only passed or failed was seen, or the candidates were fixed beforehand. Alpha
+               spending: candidate k gets 1 / k(k + 1) of the level, which sums to the level.
+    scores     scores were seen. With normal noise, k - 1 scores reveal the noise in k - 1
+               directions; a candidate that exploits them best passes at t errors with probability
+               (P(χ²_k > t²) + P(χ²_{k-1} > t²)) / 2, which must be at most the share above. Sharp:
+               with r the length of the known noise, the best direction passes if r >= t, else with
+               probability P(Z > √(t² - r²)).
+
+After reading the samples themselves no number of errors suffices; only a new test set does.
 Source: Robbins 1970, doi:10.1214/aoms/1177696786; Howard et al. 2021, arXiv:1810.08240 (mixture);
-Waudby-Smith and Ramdas 2024, arXiv:2010.09686, §4.2 (hedged capital).
+Waudby-Smith and Ramdas 2024, arXiv:2010.09686, §4.2 (hedged capital); Scheffé 1953,
+doi:10.1093/biomet/40.1-2.87 (all directions at once); Blum and Hardt 2015, arXiv:1502.04585
+(verdicts reveal little).
 """
 
+from functools import cache
 from math import inf, isfinite, lgamma, log
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError
+from groundup.core import ConfigError, DataError, check_choice
 
-from .distribution import two_sided_tail
+from .distribution import chi_square_tail, normal_quantile, solve_decreasing, two_sided_tail
 from .grouping import Values, as_float_column
 from .interval import Interval
 
@@ -182,9 +197,36 @@ def _log_growth(
 
 
 def _check_range(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """Return the values; DataError if one lies outside the range."""
     outside = (values < lowest) | (values > highest)
     if outside.any():
         index = int(np.argmax(outside))
         raise DataError(f"values[{index}] is {values[index]:g}, outside {lowest:g} to {highest:g}.")
     return values
+
+
+SeenFeedback = Literal["verdicts", "scores"]
+
+
+@cache
+def reuse_standard_errors(
+    candidate: int, confidence: float = 0.95, seen: SeenFeedback = "scores"
+) -> float:
+    """Distance in standard errors of the k-th candidate's bound from its estimate.
+
+    The probability that any candidate that is not good enough passes is at most 1 - confidence,
+    however many there are.
+
+    >>> [round(reuse_standard_errors(k), 2) for k in (1, 2, 5, 50)]
+    [1.96, 2.94, 4.3, 10.07]
+    >>> [round(reuse_standard_errors(k, seen="verdicts"), 2) for k in (1, 2, 5, 50)]
+    [1.96, 2.39, 2.94, 4.11]
+    """
+    if candidate < 1:
+        raise ConfigError(f"candidate={candidate} must be 1 for the first, 2 for the second ...")
+    level = 2 * two_sided_tail(confidence) / (candidate * (candidate + 1))
+    if check_choice("seen", seen, get_args(SeenFeedback)) == "verdicts":
+        return normal_quantile(level)
+    return solve_decreasing(
+        lambda t: (chi_square_tail(t * t, candidate) + chi_square_tail(t * t, candidate - 1)) / 2,
+        level,
+    )

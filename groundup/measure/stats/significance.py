@@ -106,7 +106,6 @@ def sign_flip_test(
 
 
 def _random_subset_sums(sums: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield sums over random subsets, in batches of bounded memory."""
     random, width = np.random.default_rng(seed), -(-len(sums) // 8)
     rows = max(1, DRAWS_AT_ONCE // len(sums))
     for start in range(0, repeats, rows):

@@ -1,11 +1,12 @@
 """Functions of sums: intervals of kappa, alpha, error rates, BLEU and other functions of counts.
 
-Each item has a row of counts, and the result is a function of the rows' sum. A row's influence is
+Each item has a row of counts, and the result is a function of the rows' sum, not a mean of scores;
+so one bootstrap serves all metrics, and rows can be stored and added later. A row's influence is
 the row times the function's gradient (delta method); influences play the role of values of a mean,
 so grouping.py gives their variance.
 
-    studentised   studentised bootstrap over groups
-    weighed       Bayesian bootstrap (random item weights) with one unseen item
+    corpus_interval          studentised bootstrap over groups
+    bayesian_bootstrap_sums  random item weights with one unseen item
 
 If single items can decide the result, as with rare labels, resampling never produces what was not
 observed. Exponential random weights with one unseen item, the worst for the lower and the best for
@@ -16,19 +17,26 @@ doi:10.1214/aos/1176345338 (random weights); Gaffke 2005, Mathematical Methods o
 (one extra value at the limit).
 """
 
-from collections.abc import Callable
-from math import inf, sqrt
+from collections.abc import Callable, Iterable, Sequence
+from math import inf, isfinite, sqrt
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from groundup.core import DataError, Reason
+
 from .distribution import student_quantile, two_sided_tail, z_value
-from .grouping import VarianceEstimate, estimate_variance
+from .grouping import Groups, VarianceEstimate, estimate_variance, group_codes
 from .interval import (
     DRAWS_AT_ONCE,
+    REPEATS,
     ConfidenceBounds,
     Interval,
     ResampleStatistics,
     bounds_from_resamples,
+    bounds_with_unseen,
+    check_resampling,
+    expanded_tail,
     iterate_resamples,
     ratio_standard_error,
 )
@@ -135,3 +143,172 @@ def bayesian_bootstrap_sums(
         estimate, min(low, estimate), max(high, estimate), confidence, number, groups,
         degrees=degrees,
     )  # fmt: skip
+
+
+@runtime_checkable
+class CorpusMeasure(Protocol):
+    """A metric whose corpus score is a function of summed counts: Bleu, Chrf, ErrorRate, Ter."""
+
+    @property
+    def signature(self) -> str:
+        """All settings that affect the score."""
+        ...
+
+    def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float] | Reason:
+        """One answer's row of counts; a Reason if it cannot be counted."""
+        ...
+
+    def from_counts(self, counts: Sequence[float]) -> float | Reason:
+        """The score of a row or of a sum of rows."""
+        ...
+
+
+@runtime_checkable
+class BoundedMeasure(Protocol):
+    """A metric whose score is a length-weighted mean of its answers' scores, within limits."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and usual highest score of an answer."""
+        ...
+
+
+class CorpusCounts(NamedTuple):
+    """Counts of all answers of a corpus."""
+
+    rows: np.ndarray
+    """float64 (answers that can be counted, counts)."""
+    indices: tuple[int, ...]
+    """Index of each row's answer in the input."""
+    undefined: dict[int, Reason]
+    """Why the other answers have no row, by index."""
+
+
+def corpus_counts(
+    measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> CorpusCounts:
+    """Count every answer against its references.
+
+    `references[i]` are those of `candidates[i]` (sacrebleu uses the transposed layout).
+    Raises DataError if the lengths differ, or if references are a single string.
+    """
+    if len(candidates) != len(references):
+        raise DataError(f"{len(candidates)} answers need as many lists; got {len(references)}.")
+    pairs = zip(candidates, references, strict=True)
+    results = list(enumerate(measure.counts(text, expected) for text, expected in pairs))
+    counted = {index: row for index, row in results if not isinstance(row, Reason)}
+    undefined = {index: row for index, row in results if isinstance(row, Reason)}
+    rows = np.array(list(counted.values()), dtype=np.float64)
+    return CorpusCounts(rows, tuple(counted), undefined)
+
+
+def corpus_score(
+    measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> float | Reason:
+    """The score of a corpus, without answers that cannot be counted (see corpus_counts).
+
+    >>> from groundup.measure.text.edit import ErrorRate
+    >>> corpus_score(ErrorRate(), ["a b", "c"], [["a b c"], ["d"]])          # 2 edits of 4 words
+    0.5
+    """
+    return score_of_rows(measure, corpus_counts(measure, candidates, references).rows)
+
+
+def score_of_rows(
+    measure: CorpusMeasure, rows: Iterable[Sequence[float] | np.ndarray]
+) -> float | Reason:
+    """The score of previously counted rows, such as those of several runs."""
+    table = np.asarray(list(rows), dtype=np.float64)
+    if not table.size:
+        return Reason("no_samples", "No answer could be counted, so the corpus has no score.")
+    return measure.from_counts(table.sum(axis=0).tolist())
+
+
+def corpus_interval(
+    measure: CorpusMeasure, rows: np.ndarray, groups: Groups = None, *,
+    confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
+) -> Interval | Reason:  # fmt: skip
+    """The corpus score with a bootstrap interval; rows of one group are resampled together.
+
+    Studentised, at least Student's bounds if groups have uneven size, and with an allowance for
+    unseen answers if the metric has `limits`; see stats/sums.py. Falls back to percentiles if the
+    score has no gradient. Returns the same Reasons as `percentile_interval`.
+
+    >>> from groundup.measure.text.edit import ErrorRate
+    >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
+    0.3333 [0, 0.8708]
+    """
+    check_resampling(repeats, seed, two_sided_tail(confidence))
+    estimate = score_of_rows(measure, rows)
+    if isinstance(estimate, Reason):
+        return estimate
+    table, codes = np.asarray(rows, dtype=np.float64), group_codes(groups, len(rows), "rows")
+    masses = np.maximum(table[:, table.sum(axis=0).argmax()], 1.0)
+
+    def of(sums: np.ndarray) -> float | None:
+        score = measure.from_counts(sums.tolist())
+        return score if isinstance(score, float) and isfinite(score) else None
+
+    number = int(codes.max()) + 1
+    result = None if number < 2 else studentised_sums(
+        of, table, masses, codes, confidence=confidence, repeats=repeats, seed=seed
+    )  # fmt: skip
+    if result is None:
+        sums = _sum_by_group(table, groups)
+        return percentile_interval(
+            estimate, lambda counts: [measure.from_counts(row) for row in (counts @ sums).tolist()],
+            len(rows), number, confidence=confidence, repeats=repeats, seed=seed,
+        )  # fmt: skip
+    bounds, spread = result
+    degrees = spread.degrees if spread.is_uneven else 0.0
+    if isinstance(measure, BoundedMeasure):
+        scores = [measure.from_counts(row) for row in _sum_by_group(table, groups).tolist()]
+        means = np.array([score if isinstance(score, float) else 0.0 for score in scores])
+        by_group = np.bincount(codes, masses)
+        limits = (measure.limits[0], max(measure.limits[1], float(means.max())))
+        wide = bounds_with_unseen(means * by_group, by_group, two_sided_tail(confidence), limits)
+        low = min(bounds.low, estimate + wide.low - float(means @ by_group / by_group.sum()))
+        bounds = bounds.extended(low, wide.high)
+        bounds = bounds._replace(low=max(bounds.low, limits[0]))
+    return Interval(estimate, *bounds, confidence, len(rows), number, degrees=degrees)
+
+
+def percentile_interval(
+    estimate: float, scores: Callable[[np.ndarray], Sequence[float | Reason | None]],
+    samples: int, groups: int, *, confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
+) -> Interval | Reason:  # fmt: skip
+    """A corpus score with an expanded percentile bootstrap interval (see stats/interval.py).
+
+    scores   maps draw counts of the groups, float64 (corpora, groups), to corpus scores
+    samples  number of samples in the corpus
+    groups   number of groups to resample
+
+    A Reason `no_interval` if a resampled corpus has no finite score, `too_few_groups` if there are
+    fewer than two.
+    """
+    check_resampling(repeats, seed, two_sided_tail(confidence))
+    if groups < 2:
+        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {groups}.")
+    results = [
+        score for counts in iterate_resamples(groups, repeats, seed) for score in scores(counts)
+    ]
+    defined = [score for score in results if isinstance(score, float) and isfinite(score)]
+    if lost := len(results) - len(defined):
+        return Reason("no_interval", f"{lost} of {repeats} redrawn corpora have no score.")
+    tail = expanded_tail(confidence, groups)
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), confidence, samples, groups)
+
+
+def _sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
+    """Sums of the rows of each group, in order of first appearance."""
+    table = np.asarray(rows, dtype=np.float64)
+    if groups is None:
+        return table
+    if len(groups) != len(table):
+        raise DataError(f"{len(table)} rows need as many groups; got {len(groups)}.")
+    names = list(dict.fromkeys(groups))
+    sums = np.zeros((len(names), table.shape[1]))
+    index = {name: i for i, name in enumerate(names)}
+    np.add.at(sums, [index[name] for name in groups], table)
+    return sums

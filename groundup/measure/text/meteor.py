@@ -26,8 +26,7 @@ from pydantic import Field
 from groundup.core import Config, Reason
 
 from .stem import porter_stem
-from .tokenisers import TOKENISERS, TokeniserName
-from .units import missing_reference
+from .units import TOKENISERS, TokeniserName, missing_reference
 from .wordnet import synonyms, synset_ids
 
 MeteorPreset = Literal["nltk", "banerjee-2005", "lavie-2007"]

@@ -79,7 +79,6 @@ def _ends_cvc(word: str) -> bool:
 
 
 def _ends_double_consonant(word: str) -> bool:
-    """Whether it ends with a consonant twice."""
     return len(word) > 1 and word[-1] == word[-2] and _letter_pattern(word)[-1] == "c"
 
 

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from groundup.core import Config, Reason
 
 from .edit import bit_columns, levenshtein
-from .tokenisers import PUNCTUATION_RULES, unescape_entities
-from .units import missing_reference
+from .units import PUNCTUATION_RULES, missing_reference, unescape_entities
 
 MAX_SHIFT_LENGTH, MAX_SHIFT_DISTANCE, MAX_SHIFTS_TRIED = 10, 50, 1000
 MAX_SEARCH_CELLS = 10**8
@@ -95,7 +94,6 @@ def _tercom_normalise(text: str) -> str:
 
 
 def _count_edits_with_shifts(words: Sequence[str], reference: Sequence[str]) -> int:
-    """Number of shifts plus the remaining Levenshtein distance."""
     if not reference:
         return len(words)
     words, shifts, tried = list(words), 0, 0
@@ -125,7 +123,6 @@ class Shift(NamedTuple):
 
 
 def _best_shift(words: list[str], reference: Sequence[str], tried: int) -> Shift:
-    """The shift that saves most edits, among the candidates."""
     path = AlignmentPath(words, reference)
     best, evaluated = Shift(0, 0, 0, 0, words), 0
     for start, index, length in _movable_runs(words, reference):

@@ -6,7 +6,7 @@ its shape are run with its batches and loss, forward and backward, compiled and 
 or a gradient differs by more than rounding, PyTorch's flash attention is tried, and then the run is
 not compiled. The result is cached for the user, so the check runs once.
 A trial of attention's backends costs some seconds once for a class of rows on a machine, so short
-runs go by the rule of `kernels/backends.py` unless the figures are there already.
+runs go by the rule of `kernels/attention.py` unless the figures are there already.
 """
 
 import json

@@ -7,8 +7,11 @@ from torch.testing import assert_close
 from groundup.core import ConfigError, device
 from groundup.kernels import Mask, has_native_softmax, matmul_attention, reference_attention
 from groundup.kernels.loss import _losses_and_logit_grads
-from groundup.kernels.native.interval import key_intervals
-from groundup.kernels.native.softmax import interval_softmax, native_losses_and_logit_grads
+from groundup.kernels.native.interval import (
+    interval_softmax,
+    key_intervals,
+    native_losses_and_logit_grads,
+)
 
 pytestmark = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from groundup.core import Artifact, Message, Sample
-from groundup.measure.review.sheet import ReviewItem, ReviewSheet, _choice_item, sample_item
+from groundup.measure.review.sheet import ReviewItem, ReviewSheet, sample_item
 from groundup.measure.testset import TestSetCard, make_testset
 
 PASSAGE = "𝒳 A lamp stands in the hall. It is lit at night, and nobody moves it."
@@ -31,12 +31,6 @@ testset.__test__ = False  # type: ignore[attr-defined]
 
 def items(number: int = 8) -> list[ReviewItem]:
     return [sample_item(sample) for sample in samples(number)]
-
-
-def pairs(number: int = 4) -> list[ReviewItem]:
-    asked = (Message("user", "When is it lit?"),)
-    answers = {"ours": "At night.", "theirs": "Never, I think."}
-    return [_choice_item(f"p{n}", asked, answers) for n in range(number)]
 
 
 def sheet(place: Path, who: str = "ana", number: int = 8) -> ReviewSheet:

@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError, Message, Reason, Sample
+from groundup.core import DataError, Reason, Sample
 from groundup.measure.judgement import current_votes, read_votes
 from groundup.measure.review.sheet import (
     ReviewItem,
-    ReviewSheet,
     _changed_fields,
-    _choice_item,
     _shuffle_items,
     sample_item,
     sample_items,
 )
-from tests.measure.review.sheets import PASSAGE, items, pairs, sheet
+from tests.measure.review.sheets import PASSAGE, items, sheet
 
 
 def item(subject: str, kind: str = "") -> ReviewItem:
@@ -152,25 +150,6 @@ def test_only_what_differs_is_mended():
     assert _changed_fields(one, {"question": one.question + " ", "references": ["at dusk"]}) == {
         "references": ["at dusk"]
     }
-
-
-def test_a_choice_is_recorded_by_name(tmp_path):
-    one = ReviewSheet(tmp_path, pairs(), "ana")
-    for subject, each in one.items.items():
-        first = each.names[0]
-        vote = one.decide(subject, "A")
-        assert (vote.form, vote.value, vote.shown) == ("choice", first, each.names)
-        assert each.answers[0] == ("At night." if first == "ours" else "Never, I think.")
-    assert {each.names[0] for each in one.items.values()} == {"ours", "theirs"}
-    assert one.decide("p0", "tie").value == "tie"
-    assert str(one.summary()) == "ana has made 4 of 4 choices."
-    with pytest.raises(DataError, match="A, B or tie"):
-        one.decide("p0", "accept")
-
-
-def test_a_choice_is_between_two():
-    with pytest.raises(DataError, match="2 answers"):
-        _choice_item("p", (Message("user", "?"),), {"a": "x"})
 
 
 def test_the_summary_says_how_much_was_wrong(tmp_path):

@@ -20,7 +20,7 @@ from groundup.measure.review.terminal import (
     _replace_controls,
     review_in_terminal,
 )
-from tests.measure.review.sheets import items, pairs, sheet, testset
+from tests.measure.review.sheets import items, sheet, testset
 
 
 @pytest.fixture
@@ -99,17 +99,6 @@ def test_a_wrong_line_ends_a_piped_review(tmp_path, lines, line, says):
     with pytest.raises(DataError, match=f"Line 2: .*{says}"):
         lines(sheet(tmp_path), f"\n{line}\na\n")
     assert values(tmp_path) == {}
-
-
-def test_choices_by_number(tmp_path, lines):
-    one = ReviewSheet(tmp_path, pairs(3), "ana")
-    order = list(one.items)
-    told = lines(one, "1\n2 clearer\n=\n")
-    assert "Answer 1" in told and "ours" not in told and "theirs" not in told
-    names = {subject: one.items[subject].names for subject in order}
-    assert values(tmp_path) == {
-        order[0]: names[order[0]][0], order[1]: names[order[1]][1], order[2]: "tie",
-    }  # fmt: skip
 
 
 def test_nothing_in_a_sample_reaches_the_terminal_as_a_command():

@@ -1,16 +1,24 @@
-"""The fast distance is the textbook's distance, and distances behave as such."""
+"""The fast distance is the textbook's; alignments are shortest and can be replayed."""
 
+import tracemalloc
+
+import numpy as np
 import pytest
+import rapidfuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError
+from groundup.core import CapacityError, ConfigError, DataError, Reason
+from groundup.measure.stats.sums import corpus_score
 from groundup.measure.text import edit
 from groundup.measure.text.edit import (
+    ErrorCounts,
+    ErrorRate,
     _bitwise_levenshtein,
     _jaro,
     _reference_levenshtein,
     _reference_osa,
+    align_edits,
     edit_similarity,
     hamming,
     indel,
@@ -120,3 +128,107 @@ def test_hamming_needs_equal_lengths():
     assert hamming("1011101", "1001001") == 2 and hamming("", "") == 0
     with pytest.raises(DataError, match="equal lengths; got 1 and 2"):
         hamming("a", "ab")
+
+
+texts = st.text("abc", max_size=12) | st.text("aé\u0301👩\u200d\ud800", max_size=12)
+
+
+@given(texts, texts)
+def test_an_alignment_replays_into_the_target_in_fewest_edits(a, b):
+    steps = align_edits(a, b)
+    built = "".join(b[s.target] if s.kind in ("replace", "insert") else a[s.source]
+                    for s in steps if s.kind != "delete")  # fmt: skip
+    assert built == b
+    assert sum(step.kind != "keep" for step in steps) == _reference_levenshtein(a, b)
+    assert [s.source for s in steps if s.kind != "insert"] == list(range(len(a)))
+    assert [s.target for s in steps if s.kind != "delete"] == list(range(len(b)))
+    assert all(a[s.source] == b[s.target] for s in steps if s.kind == "keep")
+
+
+@given(texts, texts)
+def test_alignment_is_rapidfuzz_s_choice(a, b):
+    from rapidfuzz.distance import Levenshtein
+
+    ours = [(s.kind, s.source, s.target) for s in align_edits(a, b) if s.kind != "keep"]
+    assert ours == [(e.tag, e.src_pos, e.dest_pos) for e in Levenshtein.editops(a, b)]
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=8))
+def test_counts_add_up(reference, answer):
+    counts = ErrorRate().counts(" ".join(answer), [" ".join(reference)])
+    assert counts.reference_units == len(reference)
+    assert len(reference) - counts.deletions + counts.insertions == len(answer)
+    assert sum(counts[:3]) == _reference_levenshtein(reference, answer)
+
+
+def test_a_rate_can_exceed_one():
+    assert ErrorRate().sentence("a b c d", ["x"]) == 4
+
+
+def test_an_empty_reference_has_no_rate_but_counts_in_a_corpus():
+    rate = ErrorRate()
+    assert rate.counts("a b", [""]) == ErrorCounts(0, 0, 2, 0)
+    found = rate.sentence("a b", [""])
+    assert isinstance(found, Reason) and found.code == "empty_reference"
+    assert rate.sentence("", [" "]).code == "empty_reference"
+    assert corpus_score(rate, ["a b", "c d"], [[""], ["c d"]]) == 1
+
+
+def test_the_corpus_rate_is_no_mean_of_rates():
+    rate = ErrorRate()
+    answers, references = ["a", "a b c d e f g h i j"], [["b"], ["a b c d e f g h i j"]]
+    each = [rate.sentence(a, r) for a, r in zip(answers, references, strict=True)]
+    assert corpus_score(rate, answers, references) == pytest.approx(1 / 11)
+    assert sum(each) / 2 == 0.5
+
+
+def test_the_best_reference_counts_and_none_is_a_reason():
+    assert ErrorRate().sentence("the cat", ["a dog ran", "the cat"]) == 0
+    assert ErrorRate().sentence("x", []).code == "no_reference"
+    assert ErrorRate().counts("a", ["", "b"]) == ErrorCounts(1, 0, 0, 1)
+    with pytest.raises(DataError):
+        ErrorRate().counts("x", "x")
+
+
+def test_unit_and_normalisation_move_the_number_and_are_told():
+    assert ErrorRate().sentence("Hello, World", ["hello world"]) == 0.5
+    assert ErrorRate(unit="words").sentence("Hello, World", ["hello world"]) == 0
+    assert ErrorRate(normalise="none").sentence("Hello world", ["hello world"]) == 0.5
+    assert ErrorRate(unit="graphemes").sentence("👩‍👩‍👧!", ["👩‍👩‍👧"]) == 1
+    assert ErrorRate(unit="characters").sentence("👩‍👩‍👧!", ["👩‍👩‍👧"]) == 1 / 5
+    rates = [ErrorRate(unit=u, normalise=n) for u in ("words", "spaced") for n in ("none", "plain")]
+    assert len({rate.signature for rate in rates}) == 4
+    with pytest.raises(ConfigError, match="unit"):
+        ErrorRate(unit="bytes")
+
+
+def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
+    monkeypatch.setattr(edit, "MAX_CELLS", 10)
+    with pytest.raises(CapacityError):
+        align_edits("abcdef", "uvwxyz")
+    assert ErrorRate(unit="characters").sentence("abcdef", ["uvwxyz"]).code == "too_long"
+    assert align_edits("abcdef", "abcdxf")[4].kind == "replace"  # equal ends take no table
+
+
+def test_a_table_of_which_few_columns_are_kept_gives_the_same_alignment():
+    """Memory for 2√n columns: every alignment equals the one over the whole table."""
+    random = np.random.default_rng(4)
+    for _ in range(60):
+        a, b = ("".join(random.choice(list("abc"), random.integers(0, 60))) for _ in range(2))
+        found = align_edits(a, b)
+        assert [edit.kind for edit in found if edit.kind != "keep"] == [
+            edit.tag for edit in rapidfuzz.distance.Levenshtein.editops(a, b)
+        ]
+
+
+def test_a_whole_book_is_aligned_in_bounded_memory():
+    """10,000 words with as many kept 50 MiB of columns before; 50,000 were refused."""
+    random = np.random.default_rng(5)
+    reference = [str(word) for word in random.integers(3000, size=10_000)]
+    answer = [word if random.random() > 0.1 else "x" for word in reference]
+    tracemalloc.start()
+    counts = ErrorRate().counts(" ".join(answer), [" ".join(reference)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(counts[:3]) == rapidfuzz.distance.Levenshtein.distance(reference, answer)
+    assert peak < 40 * 2**20

@@ -6,8 +6,8 @@ import torch._inductor.config as inductor
 
 from groundup.core import device, record, write_json
 from groundup.kernels import AttentionBackend, AttentionShape, chosen_backends, restore_backends
-from groundup.kernels.autotune import _cache_file
-from groundup.kernels.backends import backend_for
+from groundup.kernels.attention import backend_for
+from groundup.kernels.compiled import _cache_file
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, from_depth
 from groundup.train import (
     CompilationCheck,
