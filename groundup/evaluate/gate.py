@@ -56,7 +56,7 @@ from .harness.report import (
     setting_digest,
 )
 from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate
-from .task.group import mean_result
+from .task.catalogue import mean_result
 from .task.task import TaskMeasure
 
 DEFAULT_MARGIN = 0.01

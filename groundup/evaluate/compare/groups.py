@@ -12,7 +12,7 @@ from groundup.core import Reason
 from groundup.measure import Interval
 
 from ..harness.report import WEIGHTED_BY_SIZE, EvaluationReport, GroupReport, MeasureReport
-from ..task.group import weighted_mean
+from ..task.catalogue import weighted_mean
 from .comparison import RUN_LETTERS, BaselineComparison, ComparedMeasure, ComparedTask, measure_cell
 from .difference import PairedDifference
 

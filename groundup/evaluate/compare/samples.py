@@ -16,7 +16,7 @@ import numpy as np
 from groundup.core import page, write_text
 
 from ..harness.report import TaskReport
-from ..task.prompt import prompt_text
+from ..task.task import prompt_text
 from .comparison import AlignedSample, ComparedRun
 
 MAX_PAGE_BYTES = 800_000

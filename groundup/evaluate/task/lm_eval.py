@@ -1,14 +1,17 @@
 """Tasks of lm-eval's YAML files, with the requests and scores of lm-eval 0.4.13.
 
 tests/oracles/lm_eval_tasks.py compares the two. Deliberate differences are listed in
-docs/reference/evaluate.md, under "Tasks".
+docs/reference/evaluate.md, under "Tasks"; one of them is that a question is never among its own
+few-shot examples.
 """
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.core import (
     ConfigError,
@@ -20,14 +23,30 @@ from groundup.core import (
 )
 
 from .aggregate import Statistic
-from .code import TaskCode, call_code, load_code
-from .data import DatasetSource, read_dataset_split
-from .dataset import DatasetRows, Row, to_dataset_rows, to_json_values
-from .few_shot import FewShotSampler
-from .filters import FilterPipeline, read_filters
-from .metric_list import TaskMetric, read_metric_list
-from .prompt import (
+from .data import (
+    DatasetRows,
+    DatasetSource,
+    Row,
+    read_dataset_split,
+    to_dataset_rows,
+    to_json_values,
+)
+from .metrics import TaskMetric, read_metric_list
+from .scoring import FilterPipeline, TaskScorer, read_filters
+from .settings import (
+    FieldReader,
+    TaskSettings,
+    prompt_digest,
+    read_stop_criteria,
+    read_task_settings,
+)
+from .task import (
+    ItemScores,
     PromptTurn,
+    RequestKind,
+    Response,
+    TaskItem,
+    TaskMeasure,
     TaskOptions,
     example_turns,
     join_texts,
@@ -35,10 +54,63 @@ from .prompt import (
     question_turns,
     render_turns,
 )
-from .scoring import TaskScorer
-from .settings import TaskSettings, prompt_digest, read_stop_criteria, read_task_settings
-from .task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
-from .template import FieldReader
+from .yaml_files import TaskCode, call_code, load_code
+
+
+@dataclass
+class FewShotSampler:
+    """A source of examples with its random stream; create one per pass over the questions."""
+
+    task: str
+    rows: Sequence[Row]
+    count: int
+    sampler: Literal["default", "first_n"] = "default"
+    seed: int = 1234
+    may_hold_question: bool = False
+    """Whether the rows may contain the question, which is then removed."""
+    stream: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Seed the random stream."""
+        self.stream = random.Random(self.seed)
+
+    def sample(self, question: Row) -> list[Row]:
+        """The examples of the next question; ConfigError if there are too few rows.
+
+        >>> pool = [{"q": n} for n in range(9)]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 3).sample({"q": 9})]
+        [7, 1, 0]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 2, "first_n", 0, True).sample({"q": 0})]
+        [1, 2]
+        """
+        if not self.count:
+            return []
+        if self.sampler == "first_n":
+            others = self.without_question(question) if self.may_hold_question else self.rows
+            return list(self.check_enough(list(islice(others, self.count))))
+        if not self.may_hold_question or not question:
+            return self.stream.sample(self.check_enough(self.rows), self.count)
+        drawn = self.stream.sample(self.check_enough(self.rows, spare=1), self.count + 1)
+        examples = [row for row in drawn if row != question][: self.count]
+        if len(examples) < self.count:
+            examples = self.stream.sample(
+                self.check_enough(list(self.without_question(question))), self.count
+            )
+        return examples
+
+    def without_question(self, question: Row) -> Iterator[Row]:
+        """The rows that are not the question."""
+        return (row for row in self.rows if row != question)
+
+    def check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
+        """The rows; ConfigError if there are too few."""
+        if len(rows) < self.count + spare:
+            raise ConfigError(
+                f"{self.task}: {self.count} examples before a question need "
+                f"{self.count + spare} rows to draw from; got {len(rows)}."
+            )
+        return rows
+
 
 LM_EVAL_VERSION = "0.4.13"
 
@@ -121,7 +193,9 @@ class YamlTask:
     @property
     def measures(self) -> tuple[TaskMeasure, ...]:
         """Every metric of every filter."""
-        return tuple(m.measure(pipeline) for pipeline in self.pipelines for m in self.metrics)
+        return tuple(
+            m.measure(each.name, each.signature) for each in self.pipelines for m in self.metrics
+        )
 
     @property
     def functions(self) -> dict[str, Statistic]:

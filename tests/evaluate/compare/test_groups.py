@@ -10,7 +10,7 @@ from groundup.evaluate.compare.groups import _mean_difference
 from groundup.evaluate.compare.verb import compare
 from groundup.evaluate.gate import gate
 from groundup.evaluate.harness.report import EQUALLY_WEIGHTED, GroupReport
-from groundup.evaluate.task.group import weighted_mean
+from groundup.evaluate.task.catalogue import weighted_mean
 from groundup.measure import Interval
 from tests.evaluate.compare.reports import Made, arithmetic, make_report, task_report
 
