@@ -40,8 +40,7 @@ from groundup.measure import (
 )
 from groundup.measure import require_passed as passed
 
-from .compare.comparison import ComparedMeasure, find_measure, find_task
-from .compare.groups import compare_groups
+from .compare.comparison import ComparedMeasure, compare_groups, find_measure, find_task
 from .compare.verb import ReportSet
 from .harness.report import (
     WEIGHTED_BY_SIZE,
@@ -55,8 +54,7 @@ from .harness.report import (
     recorded_baseline,
     setting_digest,
 )
-from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate
-from .task.catalogue import mean_result
+from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate, mean_result
 from .task.task import TaskMeasure
 
 DEFAULT_MARGIN = 0.01

@@ -26,19 +26,20 @@ from .comparison import (
     TaskScores,
     align_samples,
     assign_verdicts,
+    compare_groups,
     compare_task_runs,
     find_task,
     label_runs,
     mismatch_reason,
 )
 from .formats import (
+    UnparsedAnswer,
     comparison_to_json,
     comparison_to_junit,
     comparison_to_markdown,
     comparison_to_text,
+    index_page,
 )
-from .groups import compare_groups
-from .page import UnparsedAnswer, index_page
 from .samples import SampleSpool, truncate_text, write_sample_pages
 
 MAX_UNPARSED_SHOWN = 20

@@ -20,8 +20,7 @@ from groundup.core import Completion, DataError, Draft, GroundupError, Reason, T
 from groundup.generate import TRANSIENT_CODES
 from groundup.measure import Interval
 
-from ..task.aggregate import aggregate
-from ..task.catalogue import aggregate_groups
+from ..task.aggregate import aggregate, aggregate_groups
 from ..task.task import (
     EvaluationTask,
     ItemScores,

@@ -17,13 +17,11 @@ Its members are named by task, group or tag; fields that are not its own are set
 """
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ConfigError, Message, Reason, Sample, TextModel
+from groundup.core import MANIFEST, Artifact, ConfigError, Message, Sample, TextModel
 from groundup.corpus import Contamination, find_contamination
-from groundup.measure import Interval
 
 from .builtin import BUILTIN
 from .lm_eval import YamlTask, open_yaml_task
@@ -34,7 +32,6 @@ from .task import (
     TaskGroup,
     TaskItem,
     TaskOptions,
-    score_key,
 )
 from .testset import TestsetTask
 from .yaml_files import (
@@ -148,74 +145,6 @@ def _read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMea
             GroupMeasure(entry["metric"], filters, bool(entry.get("weight_by_size", True)))
         )
     return tuple(found)
-
-
-class GroupResult(NamedTuple):
-    """A measure of a group."""
-
-    name: str
-    filter: str
-    result: Interval | Reason
-    tasks: tuple[str, ...]
-    """Tasks that report the measure; the result excludes the others."""
-    weight_by_size: bool
-
-
-def aggregate_groups(
-    group: TaskGroup, results: Mapping[str, Mapping[str, Interval | Reason]]
-) -> list[GroupResult]:
-    """Aggregate a group from its tasks' results, given by task and TaskMeasure.key."""
-    names = [task.name for task in group.tasks()]
-    summaries = []
-    for measure in group.measures:
-        for filter_name in measure.filters or _group_filters(group, measure.name):
-            key = score_key(measure.name, filter_name)
-            by_task = {name: results[name][key] for name in names if key in results.get(name, {})}
-            result = mean_result(list(by_task.values()), measure.weight_by_size, key)
-            summaries.append(
-                GroupResult(
-                    measure.name, filter_name, result, tuple(by_task), measure.weight_by_size
-                )
-            )
-    return summaries
-
-
-def _group_filters(group: TaskGroup, measure: str) -> list[str]:
-    """Filters with which the group's tasks report a measure, sorted."""
-    return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
-
-
-def mean_result(
-    results: Sequence[Interval | Reason], weight_by_size: bool, key: str
-) -> Interval | Reason:
-    """The mean of the tasks' results; a Reason if one is undefined."""
-    if not results:
-        return Reason("no_task", f"No task of the group reports {key}.")
-    intervals = [each for each in results if isinstance(each, Interval)]
-    if len(intervals) < len(results):
-        num_undefined = len(results) - len(intervals)
-        return Reason("undefined_task", f"{num_undefined} of {len(results)} tasks have no {key}.")
-    return weighted_mean(intervals, [each.n if weight_by_size else 1 for each in intervals])
-
-
-def weighted_mean(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
-    """Weighted mean of independent results; the errors of each side add in squares.
-
-    Source: Zou and Donner 2008, doi:10.1002/sim.3095 (MOVER).
-
-    >>> a = Interval(0.5, 0.4, 0.6, 0.95, 100, 100)
-    >>> b = Interval(0.8, 0.7, 0.9, 0.95, 300, 300)
-    >>> print(weighted_mean([a, b], [100, 300]))
-    0.725 [0.6459, 0.8041]
-    """
-    shares = [weight / sum(weights) for weight in weights]
-    pairs = list(zip(shares, results, strict=True))
-    estimate = sum(share * each.estimate for share, each in pairs)
-    below = sqrt(sum((share * (each.estimate - each.low)) ** 2 for share, each in pairs))
-    above = sqrt(sum((share * (each.high - each.estimate)) ** 2 for share, each in pairs))
-    n, groups = sum(each.n for each in results), sum(each.groups for each in results)
-    confidence = results[0].confidence
-    return Interval(estimate, estimate - below, estimate + above, confidence, n, groups)
 
 
 def open_tasks(

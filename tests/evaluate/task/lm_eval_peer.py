@@ -15,8 +15,8 @@ from groundup.core import (
     Reason,
     StopCriteria,
 )
-from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.catalogue import TaskOpener, aggregate_groups
+from groundup.evaluate.task.aggregate import aggregate, aggregate_groups
+from groundup.evaluate.task.catalogue import TaskOpener
 from groundup.evaluate.task.lm_eval import YamlTask
 from groundup.evaluate.task.task import (
     ChatOptions,

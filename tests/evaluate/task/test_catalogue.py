@@ -18,14 +18,13 @@ from groundup.core import (
 )
 from groundup.evaluate.evaluate import _unique_tasks
 from groundup.evaluate.task import catalogue
+from groundup.evaluate.task.aggregate import aggregate_groups, weighted_mean
 from groundup.evaluate.task.builtin import BuiltinTask
 from groundup.evaluate.task.catalogue import (
     TaskOpener,
-    aggregate_groups,
     list_tasks,
     open_tasks,
     overlap,
-    weighted_mean,
 )
 from groundup.evaluate.task.task import EvaluationTask, TaskGroup, TaskOptions
 from groundup.evaluate.task.testset import TestsetTask
