@@ -54,8 +54,7 @@ SPLIT_PAIR_CREDIT = 0.5
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
-    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b",
-    re.IGNORECASE,
+    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
 )
 NO_KEYWORDS = frozenset(
     "a an the this that these each every some any which what in of to and or is are no".split()

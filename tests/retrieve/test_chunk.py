@@ -138,10 +138,7 @@ def cut(text: str, lines_end: bool = False) -> list[str]:
     ],
 )
 def test_a_full_stop_inside_a_sentence_does_not_end_it(sentence):
-    assert cut(f"{sentence} Then another one follows.") == [
-        sentence,
-        "Then another one follows.",
-    ]
+    assert cut(f"{sentence} Then another one follows.") == [sentence, "Then another one follows."]
 
 
 def test_full_width_stops_need_no_space():

@@ -25,14 +25,7 @@ from groundup.corpus import Contamination, find_contamination
 
 from .builtin import BUILTIN
 from .lm_eval import YamlTask, open_yaml_task
-from .task import (
-    ChatOptions,
-    EvaluationTask,
-    GroupMeasure,
-    TaskGroup,
-    TaskItem,
-    TaskOptions,
-)
+from .task import ChatOptions, EvaluationTask, GroupMeasure, TaskGroup, TaskItem, TaskOptions
 from .testset import TestsetTask
 from .yaml_files import (
     EMPTY_INDEX,

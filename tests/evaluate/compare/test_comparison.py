@@ -96,10 +96,7 @@ def test_many_equal_runs_are_not_called_better():
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [
-        ({"samples_sha256": "other"}, "Other samples"),
-        ({"signature": "shots:5"}, "Other rules"),
-    ],
+    [({"samples_sha256": "other"}, "Other samples"), ({"signature": "shots:5"}, "Other rules")],
 )
 def test_what_was_not_scored_alike_is_refused_with_the_reason(tmp_path, change, says):
     right = [n % 2 == 0 for n in range(20)]

@@ -20,12 +20,7 @@ from groundup.evaluate.evaluate import _unique_tasks
 from groundup.evaluate.task import catalogue
 from groundup.evaluate.task.aggregate import aggregate_groups, weighted_mean
 from groundup.evaluate.task.builtin import BuiltinTask
-from groundup.evaluate.task.catalogue import (
-    TaskOpener,
-    list_tasks,
-    open_tasks,
-    overlap,
-)
+from groundup.evaluate.task.catalogue import TaskOpener, list_tasks, open_tasks, overlap
 from groundup.evaluate.task.task import EvaluationTask, TaskGroup, TaskOptions
 from groundup.evaluate.task.testset import TestsetTask
 from groundup.evaluate.task.yaml_files import read_task_index

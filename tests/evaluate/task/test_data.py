@@ -92,12 +92,7 @@ def put(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": 1}\n\n{"a": 2}\n',
-        '[{"a": 1},\n {"a": 2}]',
-        '\ufeff{"a": 1}\n{"a": 2}',
-    ],
+    "text", ['{"a": 1}\n\n{"a": 2}\n', '[{"a": 1},\n {"a": 2}]', '\ufeff{"a": 1}\n{"a": 2}']
 )
 def test_json_a_line_each_or_in_a_list(tmp_path, text):
     put(tmp_path / "x.json", text)
