@@ -248,7 +248,6 @@ class ReportKey(Config):
 
 
 def _produce_report(target: EvaluationTarget, config: EvaluateConfig, out: Path) -> Artifact:
-    """The report of all tasks, reused if it exists."""
     model = target.model
     tasks = _unique_tasks(target.tasks)
     key = ReportKey(

@@ -176,13 +176,11 @@ def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> 
 
 
 def _scored_share(measure: MeasureReport) -> float:
-    """Share of a measure's applicable samples that have a score."""
     total = measure.n_scored + sum(_unscored_counts(measure).values())
     return measure.n_scored / total if total else 1.0
 
 
 def _unscored_counts(measure: MeasureReport) -> dict[str, int]:
-    """Number of applicable samples without a score, by code."""
     return {code: count for code, count in measure.reasons.items() if code not in NOT_APPLICABLE}
 
 

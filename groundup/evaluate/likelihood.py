@@ -131,7 +131,6 @@ def check_stride(window: int, stride: int | None) -> int:
 
 
 def _window_signature(model: Transformer, window: int, stride: int) -> str:
-    """The part of a signature that records windows and dtype."""
     device_type, computed = model.head.device.type, model.head.dtype
     if torch.is_autocast_enabled(device_type):
         computed = torch.get_autocast_dtype(device_type)

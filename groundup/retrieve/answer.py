@@ -85,7 +85,6 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
 
 
 def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
-    """Which of the quoted files changed since they were indexed, if the folder is known."""
     if index.root is None:
         return {}
     if not Path(index.root).is_dir():

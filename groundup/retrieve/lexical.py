@@ -159,7 +159,6 @@ def _truncation_note(text: str, terms: int) -> str:
 
 
 def _make_term(word: str, is_called: bool, emphasised: set[str]) -> QuestionTerm | None:
-    """Create the term of a word; None for a word without content."""
     bare = word.lstrip("-")
     if bare.lower() in STOP_WORDS and bare.lower() not in emphasised and not is_called:
         return None
@@ -302,7 +301,7 @@ class LexicalIndex:
         """Number of passages in the last snapshot."""
         return self.searcher.num_docs
 
-    def open_writer(self) -> Any:
+    def _open_writer(self) -> Any:
         """The writer, created at the first change; one process at a time can have it."""
         if not os.access(self.directory, os.W_OK):
             raise ArtifactError(f"{self.directory} is not writable; choose another --out.")
@@ -318,7 +317,7 @@ class LexicalIndex:
 
     def add(self, passages: Iterable[Passage]) -> None:
         """Add passages; a passage with the id of an existing one replaces it."""
-        writer, engine = self.open_writer(), import_tantivy()
+        writer, engine = self._open_writer(), import_tantivy()
         for passage in passages:
             titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
             document = engine.Document(
@@ -338,7 +337,7 @@ class LexicalIndex:
     def delete(self, documents: Iterable[str]) -> None:
         """Remove every passage of these documents."""
         for document in documents:
-            self.open_writer().delete_documents_by_term("document", document)
+            self._open_writer().delete_documents_by_term("document", document)
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """The best passages, best first; ties are broken by passage id.
@@ -349,7 +348,7 @@ class LexicalIndex:
 
     def search_terms(self, question: QuestionTerms, limit: int = 10) -> list[Hit]:
         """The best passages for the terms of a question, like `search`."""
-        query = self.build_query(question)
+        query = self._build_query(question)
         if query is None or limit < 1 or not len(self):
             return []
         found, size = [], limit + 1
@@ -358,10 +357,10 @@ class LexicalIndex:
             if len(found) < size or found[-1][0] < found[limit - 1][0]:
                 break  # includes every passage that ties with the last requested one
             size *= 2
-        hits = [Hit(self.read_passage(address), score) for score, address in found]
+        hits = [Hit(self._read_passage(address), score) for score, address in found]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:limit]
 
-    def build_query(self, question: QuestionTerms) -> Any:
+    def _build_query(self, question: QuestionTerms) -> Any:
         """The question as a tantivy query: any term may match; titles and names are boosted."""
         query, fields = import_tantivy().Query, self.index.schema
         parts = []
@@ -376,8 +375,7 @@ class LexicalIndex:
         should = import_tantivy().Occur.Should
         return query.boolean_query([(should, part) for part in parts]) if parts else None
 
-    def read_passage(self, address: Any) -> Passage:
-        """The stored passage at a tantivy address."""
+    def _read_passage(self, address: Any) -> Passage:
         record = json.loads(self.searcher.doc(address).get_first("passage"))
         return Passage(**record | {"headings": tuple(record["headings"])})
 
@@ -406,7 +404,7 @@ class LexicalIndex:
         """Every passage of the last snapshot, in no particular order."""
         everything = import_tantivy().Query.all_query()
         found = self.searcher.search(everything, limit=max(1, len(self)), count=False)
-        return [self.read_passage(address) for _, address in found.hits]
+        return [self._read_passage(address) for _, address in found.hits]
 
 
 def name_segments_by_content(directory: Path) -> None:
@@ -469,7 +467,6 @@ def _write_error(directory: Path, error: Exception) -> Exception:
 
 
 def _damaged_index_error(directory: Path, error: Exception) -> ArtifactError:
-    """The error for a directory that tantivy cannot read."""
     return ArtifactError(
         f"{directory} holds no index that can be read ({_short_message(error)}); remove it and run "
         "`groundup index` again."

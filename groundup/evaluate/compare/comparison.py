@@ -280,7 +280,6 @@ def assign_verdicts(runs: tuple[ComparedRun, ...], tasks: Sequence[ComparedTask]
 def _with_verdict(
     versus: BaselineComparison, better: Better, corrected: Iterator[float]
 ) -> BaselineComparison:
-    """A comparison with its corrected p-value and verdict."""
     found = versus.difference
     if isinstance(found, Reason):
         return versus
@@ -315,7 +314,6 @@ def _compare_group_measure(
     group: GroupReport, measure: MeasureReport, reports: Sequence[EvaluationReport],
     tasks: Sequence[ComparedTask],
 ) -> ComparedMeasure:  # fmt: skip
-    """One measure of a group, for all runs."""
     parts = [
         m for task in _tasks_of_group(group, tasks) for m in task.measures if m.key == measure.key
     ]
@@ -338,7 +336,6 @@ def _compare_group_measure(
 def _find_group_measure(
     report: EvaluationReport, group: GroupReport, measure: MeasureReport
 ) -> MeasureReport | None:
-    """The same measure of the same group in another report, or None."""
     for other in report.groups:
         if (other.name, other.tasks) == (group.name, group.tasks):
             for each in other.measures:

@@ -161,7 +161,6 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _measure_json(measure: ComparedMeasure) -> dict[str, Any]:
-    """One measure as JSON values."""
     plain = measure._asdict()
     plain["cells"] = [None if cell is None else _cell_json(cell) for cell in measure.cells]
     plain["versus"] = [_versus_json(versus) for versus in measure.versus]
@@ -211,7 +210,6 @@ def _add_test_case(
     suite: ElementTree.Element, comparison: Comparison, task: str, measure: ComparedMeasure,
     versus: BaselineComparison,
 ) -> None:  # fmt: skip
-    """Append one test case to a suite."""
     names = {run.letter: run.name for run in comparison.runs}
     name = f"{measure.key}: {names[versus.letter]} against {names['A']}"
     case = ElementTree.SubElement(
@@ -289,13 +287,11 @@ def index_page(
 
 
 def _page_title(comparison: Comparison) -> str:
-    """`tuned against base`."""
     first, *others = (run.name for run in comparison.runs)
     return f"{', '.join(others)} against {first}"
 
 
 def _task_summary(task: ComparedTask) -> str:
-    """Kind and size of a task."""
     return f"{task.kind.replace('_', ' ')}, {task.samples:,} samples"
 
 
@@ -306,7 +302,6 @@ VERDICT_STATES: tuple[tuple[Verdict, page.parts.ChipState], ...] = (
 
 
 def _verdict_chips(comparison: Comparison) -> page.Html:
-    """Chips of everything that is better or worse."""
     shown = [
         page.chip(
             f"{versus.letter}: {task.name} {measure.key}", state, f"#{page.anchor(task.name)}"
@@ -318,7 +313,6 @@ def _verdict_chips(comparison: Comparison) -> page.Html:
 
 
 def _runs_table(comparison: Comparison, costs: Sequence[str]) -> page.Html:
-    """The runs, their letters and what they cost."""
     table_rows = [
         [page.element("strong", run.letter), run.name, run.kind, run.digest[:12], cost]
         for run, cost in zip(comparison.runs, costs, strict=True)
@@ -347,7 +341,6 @@ def _task_table(task: ComparedTask, comparison: Comparison, links: SamplePages) 
 def _measure_rows(
     task: ComparedTask, measure: ComparedMeasure, comparison: Comparison, href: str
 ) -> list[list[str]]:
-    """One row per run."""
     versus = {each.letter: each for each in measure.versus}
     arrow = "↑" if measure.better == "higher" else "↓"
     table_rows = []
@@ -364,7 +357,6 @@ def _measure_rows(
 
 
 def _value_cells(cell: RunMeasure | None, key: str, href: str) -> tuple[str, str]:
-    """A run's result and its interval."""
     if cell is None:
         return "not measured", ""
     result = cell.result
@@ -436,7 +428,6 @@ def _undefined_table(comparison: Comparison, links: SamplePages) -> page.Html:
 
 
 def _unparsed_counts(comparison: Comparison, links: SamplePages) -> page.Html:
-    """Number of answers that each filter could not parse."""
     columns = [page.TableColumn("task"), page.TableColumn("measure"), page.TableColumn("run"),
                page.TableColumn("samples", True), page.TableColumn("of", True)]  # fmt: skip
     table_rows = []
@@ -457,7 +448,6 @@ def _unparsed_counts(comparison: Comparison, links: SamplePages) -> page.Html:
 
 
 def _unparsed_table(unparsed: Sequence[UnparsedAnswer]) -> page.Html:
-    """Some of the answers that a filter could not parse."""
     columns = ["sample", "task", "run", "filter", "answer"]
     table_rows = []
     for each in unparsed:
@@ -469,7 +459,6 @@ def _unparsed_table(unparsed: Sequence[UnparsedAnswer]) -> page.Html:
 
 
 def _glossary(comparison: Comparison) -> page.Html:
-    """The glossary of the page."""
     return page.definition_list(
         (
             (

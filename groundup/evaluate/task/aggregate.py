@@ -131,14 +131,12 @@ MAX_NATS = 700.0
 def _median_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """The upper median, a value that occurs."""
     return _function_interval(lambda some: sorted(some)[len(some) // 2], values, groups, confidence)
 
 
 def _function_interval(
     function: Statistic, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Any function of the values, with a bootstrap interval over groups."""
     members: dict[str, list[Any]] = {}
     for group, value in zip(groups, values, strict=True):
         members.setdefault(group, []).append(value)
@@ -236,7 +234,6 @@ def label_text(value: Any) -> str:
 def _f1_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """F1 of [target, chosen] labels."""
     return _corpus_score_interval(
         F1(), [[label_text(a), label_text(b)] for a, b in values], groups, confidence
     )
@@ -245,7 +242,6 @@ def _f1_interval(
 def _mcc_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Matthews correlation of [target, chosen] labels."""
     pairs = [[label_text(a), label_text(b)] for a, b in values]
     labels = list(dict.fromkeys(each for pair in pairs for each in pair))
     return _corpus_score_interval(Mcc(labels), pairs, groups, confidence)

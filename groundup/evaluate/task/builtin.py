@@ -32,7 +32,6 @@ NEUTRAL_RATING = 0.5
 
 
 def _parse_rating(text: str, path: Path) -> float:
-    """Parse a rating; DataError naming the file."""
     try:
         return float(text)
     except ValueError:

@@ -25,7 +25,15 @@ from groundup.corpus import Contamination, find_contamination
 
 from .builtin import BUILTIN
 from .lm_eval import YamlTask, open_yaml_task
-from .task import ChatOptions, EvaluationTask, GroupMeasure, TaskGroup, TaskItem, TaskOptions
+from .task import (
+    ChatOptions,
+    EvaluationTask,
+    GroupMeasure,
+    TaskGroup,
+    TaskItem,
+    TaskOptions,
+    check_keys,
+)
 from .testset import TestsetTask
 from .yaml_files import (
     EMPTY_INDEX,
@@ -37,15 +45,8 @@ from .yaml_files import (
     read_yaml,
 )
 
-GROUP_FIELDS = (
-    "group",
-    "group_alias",
-    "task",
-    "aggregate_metric_list",
-    "metadata",
-    "tag",
-    "task_list",
-)
+GROUP_FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag",
+                "task_list")  # fmt: skip
 """Fields of a group; all others are set in its members."""
 MEASURE_FIELDS = ("metric", "filter_list", "weight_by_size", "aggregation")
 
@@ -124,12 +125,7 @@ def _read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMea
     entries = given.get("aggregate_metric_list") or []
     found = []
     for entry in [entries] if isinstance(entries, dict) else entries:
-        for key in entry:
-            if key not in MEASURE_FIELDS:
-                raise ConfigError(
-                    f"{file}: aggregate_metric_list has no key `{key}`; it takes "
-                    f"{', '.join(MEASURE_FIELDS)}."
-                )
+        check_keys(entry, MEASURE_FIELDS, f"{file}: aggregate_metric_list")
         if entry.get("aggregation", "mean") != "mean" or "metric" not in entry:
             raise ConfigError(f"{file}: a group needs `metric` and knows `aggregation: mean` only.")
         filters = entry.get("filter_list") or []
@@ -285,7 +281,6 @@ def list_tasks(include: Path | None = None) -> TaskSummaries:
 
 
 def _num_members(defined: TaskDefinition) -> int:
-    """Number of members that a group names."""
     named = defined.settings.get("task")
     return len(named) if isinstance(named, list) else 1
 
@@ -347,6 +342,5 @@ def _task_overlap(
 
 
 def _question_text(task: EvaluationTask, item: TaskItem) -> str:
-    """The text to search for."""
     query = task.decontamination_query(item.document) if isinstance(task, YamlTask) else None
     return query or item.prompt

@@ -25,6 +25,8 @@ import numpy as np
 
 from groundup.core import ConfigError, DataError, MissingExtra, is_within, require_regular_file
 
+from .task import check_keys
+
 Row = dict[str, Any]
 
 
@@ -229,7 +231,8 @@ def read_dataset_split(source: DatasetSource, split: str) -> DatasetRows:
 
     Raises DataError naming the searched paths, or the file and line that is damaged.
     """
-    _check_dataset_kwargs(source)
+    known = DATASET_OPTIONS + IGNORED_OPTIONS
+    check_keys(source.options, known, f"{source.file}: dataset_kwargs")
     files = _find_split_files(source, split)
     for file in files:
         if not any(is_within(file, base) for base in _base_folders(source)):
@@ -243,18 +246,7 @@ def read_dataset_split(source: DatasetSource, split: str) -> DatasetRows:
     return DatasetRows(rows)
 
 
-def _check_dataset_kwargs(source: DatasetSource) -> None:
-    """Raise ConfigError for an unsupported key of dataset_kwargs."""
-    for key in source.options:
-        if key not in DATASET_OPTIONS + IGNORED_OPTIONS:
-            raise ConfigError(
-                f"{source.file}: dataset_kwargs does not support the key `{key}`; it takes "
-                f"{', '.join(DATASET_OPTIONS)}."
-            )
-
-
 def _find_split_files(source: DatasetSource, split: str) -> list[Path]:
-    """The files of a split, in order."""
     named = source.options.get("data_files")
     if named is not None:
         return _resolve_data_files(source, named, split)
@@ -305,7 +297,6 @@ def _base_folders(source: DatasetSource) -> list[Path]:
 
 
 def _glob_files(pattern: Path) -> list[Path]:
-    """Files that match a path with wildcards, sorted."""
     if pattern.is_file():
         return [pattern]
     fixed = pattern.parent
@@ -315,7 +306,6 @@ def _glob_files(pattern: Path) -> list[Path]:
 
 
 def _candidate_folders(source: DatasetSource) -> Iterator[Path]:
-    """Folders that may hold the files of a split, in order of preference."""
     inner = [part for part in (source.name, source.options.get("data_dir")) if part]
     if source.data is not None:
         yield source.data / source.task
@@ -440,7 +430,6 @@ def _read_text_rows(text: str, options: Mapping[str, Any]) -> list[Row]:
 
 
 def _read_parquet(path: Path) -> list[Row]:
-    """Rows of a Parquet file."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:

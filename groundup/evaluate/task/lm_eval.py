@@ -86,24 +86,22 @@ class FewShotSampler:
         if not self.count:
             return []
         if self.sampler == "first_n":
-            others = self.without_question(question) if self.may_hold_question else self.rows
-            return list(self.check_enough(list(islice(others, self.count))))
+            others = self._without_question(question) if self.may_hold_question else self.rows
+            return list(self._check_enough(list(islice(others, self.count))))
         if not self.may_hold_question or not question:
-            return self.stream.sample(self.check_enough(self.rows), self.count)
-        drawn = self.stream.sample(self.check_enough(self.rows, spare=1), self.count + 1)
+            return self.stream.sample(self._check_enough(self.rows), self.count)
+        drawn = self.stream.sample(self._check_enough(self.rows, spare=1), self.count + 1)
         examples = [row for row in drawn if row != question][: self.count]
         if len(examples) < self.count:
             examples = self.stream.sample(
-                self.check_enough(list(self.without_question(question))), self.count
+                self._check_enough(list(self._without_question(question))), self.count
             )
         return examples
 
-    def without_question(self, question: Row) -> Iterator[Row]:
-        """The rows that are not the question."""
+    def _without_question(self, question: Row) -> Iterator[Row]:
         return (row for row in self.rows if row != question)
 
-    def check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
-        """The rows; ConfigError if there are too few."""
+    def _check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
         if len(rows) < self.count + spare:
             raise ConfigError(
                 f"{self.task}: {self.count} examples before a question need "
@@ -217,7 +215,7 @@ class YamlTask:
         return self.settings.repeats if self.kind == "generate_until" else 1
 
     @cached_property
-    def custom_splits(self) -> Mapping[str, Any] | None:
+    def _custom_splits(self) -> Mapping[str, Any] | None:
         """The splits of custom_dataset."""
         code = self.settings.custom_dataset
         if code is None:
@@ -228,14 +226,14 @@ class YamlTask:
             raise DataError(f"{self.file}: {code.name} must return rows by split.")
         return splits
 
-    def read_split(self, name: str, process: TaskCode | None) -> DatasetRows:
+    def _read_split(self, name: str, process: TaskCode | None) -> DatasetRows:
         """The rows of a split, processed by the task's own code."""
-        if self.custom_splits is not None:
-            if name not in self.custom_splits:
+        if self._custom_splits is not None:
+            if name not in self._custom_splits:
                 raise DataError(
-                    f"{self.file}: no split `{name}` among {', '.join(self.custom_splits)}."
+                    f"{self.file}: no split `{name}` among {', '.join(self._custom_splits)}."
                 )
-            rows = to_dataset_rows(self.custom_splits[name], f"{self.file}: custom_dataset")
+            rows = to_dataset_rows(self._custom_splits[name], f"{self.file}: custom_dataset")
         else:
             settings = self.settings
             rows = read_dataset_split(
@@ -259,7 +257,7 @@ class YamlTask:
     @cached_property
     def rows(self) -> DatasetRows:
         """The rows of the evaluated split."""
-        return self.read_split(self.settings.evaluated_split, self.settings.process_docs)
+        return self._read_split(self.settings.evaluated_split, self.settings.process_docs)
 
     @cached_property
     def reader(self) -> FieldReader:
@@ -285,7 +283,7 @@ class YamlTask:
         elif self.num_fewshot:
             process = settings.process_docs if shots.split is None else shots.process_docs
             is_evaluated = split == settings.evaluated_split and process == settings.process_docs
-            rows = list(self.rows if is_evaluated else self.read_split(split, process))
+            rows = list(self.rows if is_evaluated else self._read_split(split, process))
         may_hold = shots.split == settings.test_split or split == settings.evaluated_split
         return FewShotSampler(
             self.name, rows, self.num_fewshot, shots.sampler, self.options.seed, may_hold
@@ -298,20 +296,19 @@ class YamlTask:
             if limit is not None and number >= limit:
                 return
             try:
-                yield self.build_item(number, row, examples, model)
+                yield self._build_item(number, row, examples, model)
             except DataError as error:
                 raise DataError(f"{error} (row {number})") from None
 
-    def build_item(
+    def _build_item(
         self, number: int, row: Row, examples: FewShotSampler, model: TextModel | None
     ) -> TaskItem:
-        """One question."""
         settings, reader = self.settings, self.reader
         target = reader.target(settings.doc_to_target, row)
         base = TaskItem(str(number), "", "", (), to_json_values(target), to_json_values(row))
         if self.kind == "loglikelihood_rolling":
             return base._replace(prompt=str(target))
-        before = self.context_turns(row, examples)
+        before = self._context_turns(row, examples)
         text = reader.text(settings.doc_to_text, row)
         prefix = reader.prefix(settings.gen_prefix, row)
         if self.kind == "multiple_choice":
@@ -322,14 +319,14 @@ class YamlTask:
                     render_turns([*before, *turns], self.options.chat, model)
                     for turns in turns_by_choice
                 ]
-                pairs = self.option_pairs(
+                pairs = self._option_pairs(
                     [LoglikelihoodRequest(each, str(target)) for each in contexts], choices
                 )
                 return base._replace(prompt=contexts[0], target=text, pairs=pairs)
         turns = [*before, *question_turns(text, prefix, settings.target_delimiter)]
         context = render_turns(turns, self.options.chat, model)
         if self.kind == "multiple_choice":
-            pairs = self.option_pairs(
+            pairs = self._option_pairs(
                 [LoglikelihoodRequest(context, choice) for choice in choices], choices
             )
             return base._replace(prompt=context, pairs=pairs)
@@ -339,7 +336,7 @@ class YamlTask:
             raise DataError(f"{self.file}: doc_to_target must be a text; got {target!r}.")
         return base._replace(prompt=context, pairs=(LoglikelihoodRequest(context, target),))
 
-    def option_pairs(
+    def _option_pairs(
         self, requests: Sequence[LoglikelihoodRequest], choices: Sequence[str]
     ) -> tuple[LoglikelihoodRequest, ...]:
         """The requests of a multiple choice, with the delimiter between context and option."""
@@ -352,8 +349,7 @@ class YamlTask:
             LoglikelihoodRequest(each.context, delimiter + each.continuation) for each in requests
         )
 
-    def context_turns(self, row: Row, examples: FewShotSampler) -> list[PromptTurn]:
-        """The turns before the question: system text and few-shot examples."""
+    def _context_turns(self, row: Row, examples: FewShotSampler) -> list[PromptTurn]:
         settings, shots, reader = self.settings, self.settings.few_shot_settings, self.reader
         description = reader.prefix(settings.description, row)
         system = join_texts(self.options.chat.system, description, settings.fewshot_delimiter)

@@ -25,7 +25,7 @@ from groundup.core import ConfigError, Likelihood, Reason
 
 from .data import to_json_values
 from .settings import TaskSettings
-from .task import Better, RequestKind, TaskMeasure
+from .task import Better, RequestKind, TaskMeasure, check_keys
 from .yaml_files import TaskCode, did_you_mean
 
 
@@ -321,7 +321,6 @@ def read_metric_list(settings: TaskSettings, file: Path) -> tuple[TaskMetric, ..
 
 
 def _read_metric(entry: Mapping[str, Any], settings: TaskSettings, file: Path) -> TaskMetric:
-    """Parse one entry of a metric_list."""
     metric = entry.get("metric")
     if not isinstance(metric, str | TaskCode):
         raise ConfigError(f"{file}: an entry of metric_list needs `metric`; got {entry}.")
@@ -333,7 +332,7 @@ def _read_metric(entry: Mapping[str, Any], settings: TaskSettings, file: Path) -
         known = _find_metric(name, settings, file)
     options = {key: value for key, value in entry.items() if key not in NON_OPTION_KEYS}
     if known is not None and not is_own:
-        _check_metric_options(name, options, known, file)
+        check_keys(options, known.options, f"{file}: the metric {name}")
     aggregation, function = _read_aggregation(entry, name, known, file)
     by_name = known is not None and AGGREGATIONS.get(known.aggregation) == aggregation
     unit = (
@@ -361,45 +360,24 @@ def _find_metric(name: str, settings: TaskSettings, file: Path) -> MetricSpec:
     )
 
 
-def _check_metric_options(
-    name: str, options: Mapping[str, Any], known: MetricSpec, file: Path
-) -> None:
-    """Raise ConfigError for an unknown option of the metric."""
-    for key in options:
-        if key not in known.options:
-            raise ConfigError(
-                f"{file}: the metric {name} has no option `{key}`; it takes "
-                f"{', '.join(known.options) or 'none'}."
-            )
-
-
-class Aggregation(NamedTuple):
-    """An aggregation of values."""
-
-    name: str
-    function: TaskCode | None = None
-    """The task's own function, if it is one."""
-
-
 def _read_aggregation(
     entry: Mapping[str, Any], name: str, known: MetricSpec | None, file: Path
-) -> Aggregation:
+) -> tuple[str, TaskCode | None]:
     """Map lm-eval's name to an aggregation, or take the task's own function."""
     requested = entry.get("aggregation", known.aggregation if known is not None else None)
     if isinstance(requested, TaskCode):
-        return Aggregation(str(requested), requested)
+        return str(requested), requested
     if requested not in AGGREGATIONS:
         raise ConfigError(
             f"{file}: the metric {name} needs an `aggregation`; got {requested or 'none'!r}, use "
             f"{', '.join(AGGREGATIONS)}."
         )
-    return Aggregation(AGGREGATIONS[requested])
+    return AGGREGATIONS[requested], None
 
 
 def _read_direction(
     entry: Mapping[str, Any], name: str, known: MetricSpec | None, file: Path
 ) -> Better:
-    """The direction of improvement."""
     higher = entry.get("higher_is_better")
     if higher is None and known is None:
         raise ConfigError(f"{file}: the metric {name} needs `higher_is_better: true` or `false`.")

@@ -103,7 +103,7 @@ class QuestionTask:
     @property
     def signature(self) -> str:
         """Everything that affects a score, with a digest of the first questions."""
-        first = digest([list(each) for each in islice(self.draw_questions("questions"), 50)])[:12]
+        first = digest([list(each) for each in islice(self._draw_questions("questions"), 50)])[:12]
         return (
             f"{self.name}|seed:{self.options.seed}|shots:{self.shots}|"
             f"{self.options.chat.signature()}|questions:{first}"
@@ -128,7 +128,7 @@ class QuestionTask:
             return StopCriteria(Sampling(max_tokens=512))
         return StopCriteria(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
 
-    def draw_questions(self, purpose: str) -> Iterator[TaskQuestion]:
+    def _draw_questions(self, purpose: str) -> Iterator[TaskQuestion]:
         """The questions, with a separate random stream for each purpose."""
         stream = random.Random(f"{self.options.seed}/{self.name}/{purpose}")
         return iter(self.questions.stream_questions(stream))
@@ -136,12 +136,12 @@ class QuestionTask:
     @cached_property
     def pool(self) -> list[TaskQuestion]:
         """Questions from which examples are drawn."""
-        return list(islice(self.draw_questions("examples"), EXAMPLE_POOL))
+        return list(islice(self._draw_questions("examples"), EXAMPLE_POOL))
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the questions; `limit` may exceed the default number of generated ones."""
         count = self.questions.default_count if limit is None else limit
-        for number, each in enumerate(islice(self.draw_questions("questions"), count)):
+        for number, each in enumerate(islice(self._draw_questions("questions"), count)):
             prompt = self.build_prompt(each, number, model)
             target: Any = each.options.index(each.answer) if each.options else each.answer
             pairs = tuple(

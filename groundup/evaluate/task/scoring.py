@@ -35,7 +35,7 @@ from .metrics import (
     score_rolling,
 )
 from .settings import FieldReader, TaskSettings
-from .task import ItemScores, Response, TaskItem, score_key
+from .task import ItemScores, Response, TaskItem, check_keys, score_key
 from .yaml_files import TaskCode, did_you_mean
 
 NUMBER_PATTERN = r"#### (\-?[0-9\.\,]+)"
@@ -107,7 +107,6 @@ def read_filters(
 
 
 def _read_filter_pipeline(entry: Mapping[str, Any], file: Path) -> FilterPipeline:
-    """Parse one entry of a filter_list."""
     if set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
         raise ConfigError(
             f"{file}: an entry of filter_list needs `name` and a list `filter`; got the keys "
@@ -128,7 +127,6 @@ def _read_filter_pipeline(entry: Mapping[str, Any], file: Path) -> FilterPipelin
 
 
 def _read_filter_step(step: Mapping[str, Any], file: Path) -> FilterStep:
-    """Parse one filter with its options."""
     name, options = step.get("function"), {k: v for k, v in step.items() if k != "function"}
     if not isinstance(name, str) or name in ("custom", "decontaminate"):
         raise ConfigError(f"{file}: custom filters are not supported; use {', '.join(FILTERS)}.")
@@ -136,12 +134,7 @@ def _read_filter_step(step: Mapping[str, Any], file: Path) -> FilterStep:
         hint = did_you_mean(name, FILTERS) or f"; use {', '.join(FILTERS)}."
         raise ConfigError(f"{file}: there is no filter `{name}`{hint}")
     make, known = FILTERS[name]
-    for key in options:
-        if key not in known:
-            options_text = ", ".join(known) or "none"
-            raise ConfigError(
-                f"{file}: the filter {name} has no option `{key}`; it takes {options_text}."
-            )
+    check_keys(options, known, f"{file}: the filter {name}")
     try:
         return make(**options)
     except (re.error, TypeError, ValueError) as error:
@@ -166,14 +159,19 @@ def _regex(
     """
     pattern = re.compile(regex_pattern)
 
-    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
-        values = [_select_match(pattern, each.value, group_select) for each in found]
-        return [
-            ExtractedAnswer(fallback, False) if value is None else each._replace(value=value)
-            for each, value in zip(found, values, strict=True)
-        ]
+    return lambda found, row: _replaced(
+        found, [_select_match(pattern, each.value, group_select) for each in found], fallback
+    )
 
-    return apply
+
+def _replaced(
+    found: Sequence[ExtractedAnswer], values: Sequence[Any], fallback: str
+) -> list[ExtractedAnswer]:
+    """The answers with new values, or the fallback where there is none."""
+    return [
+        ExtractedAnswer(fallback, False) if value is None else each._replace(value=value)
+        for each, value in zip(found, values, strict=True)
+    ]
 
 
 def _select_match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
@@ -218,15 +216,12 @@ def _multi_choice_regex(
             value = _select_match(re.compile(of_letter), text, group_select)
             return letters.get(value, value) if value else None
 
-        values = [letter(each.value) for each in found]
-        return [ExtractedAnswer(fallback, False) if v is None else f._replace(value=v)
-                for f, v in zip(found, values, strict=True)]  # fmt: skip
+        return _replaced(found, [letter(each.value) for each in found], fallback)
 
     return apply
 
 
 def _strip_ignored(text: str, regexes: Sequence[str], case: bool, punctuation: bool) -> str:
-    """The text without the ignored parts."""
     for expression in regexes:
         text = re.sub(expression, "", text)
     text = text.lower() if case else text
@@ -246,20 +241,15 @@ def _map_values(
     """A filter: the text's value in a table, else `default_value`."""
     table = dict(mapping_dict or {})
 
-    def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
-        return [
-            f._replace(value=table[f.value])
-            if f.value in table
-            else ExtractedAnswer(default_value, False)
-            for f in found
-        ]
-
-    return apply
+    return lambda found, row: [
+        f._replace(value=table[f.value])
+        if f.value in table
+        else ExtractedAnswer(default_value, False)
+        for f in found
+    ]
 
 
 def _take_first_k(k: int) -> FilterStep:
-    """A filter: the first k answers."""
-
     def apply(found: Sequence[ExtractedAnswer], row: Mapping[str, Any]) -> list[ExtractedAnswer]:
         if len(found) < k:
             raise ConfigError(f"take_first_k needs {k} answers; got {len(found)}: set `repeats`.")
@@ -321,22 +311,21 @@ class TaskScorer:
                 filtered = pipeline(texts, item.document)
                 unparsed += [] if filtered.parsed else [pipeline.name]
                 scored.filtered[pipeline.name] = _output_text(filtered.value)
-                values = self.score_generation(item, filtered)
+                values = self._score_generation(item, filtered)
             elif failed is None:
                 likelihoods = [each for each in answers if isinstance(each, Likelihood)]
-                values = self.score_likelihoods(item, likelihoods)
+                values = self._score_likelihoods(item, likelihoods)
             for name, value in values.items():
                 key = score_key(name, pipeline.name)
                 (scored.undefined if isinstance(value, Reason) else scored.scores)[key] = value
         return scored._replace(unparsed=tuple(unparsed))
 
-    def score_likelihoods(self, item: TaskItem, likelihoods: Sequence[Likelihood]) -> MetricValues:
-        """The scores of likelihoods."""
+    def _score_likelihoods(self, item: TaskItem, likelihoods: Sequence[Likelihood]) -> MetricValues:
         names, kind = [metric.name for metric in self.metrics], self.settings.output_type
         if self.settings.process_results is not None:
             both = [(each.logprob, each.is_greedy) for each in likelihoods]
             is_rolling = kind == "loglikelihood_rolling"
-            return self.score_by_code(
+            return self._score_by_code(
                 item, [each.logprob for each in likelihoods] if is_rolling else both
             )
         if kind == "loglikelihood":
@@ -349,11 +338,10 @@ class TaskScorer:
             return dict.fromkeys(names, gold)
         return score_options(names, ScoredOptions(texts, likelihoods, gold))
 
-    def score_generation(self, item: TaskItem, filtered: FilterOutput) -> MetricValues:
-        """The scores of a generated text."""
+    def _score_generation(self, item: TaskItem, filtered: FilterOutput) -> MetricValues:
         if self.settings.process_results is not None:
-            return self.score_by_code(item, [filtered.value])
-        gold, values = self.target_text(item, filtered.value), {}
+            return self._score_by_code(item, [filtered.value])
+        gold, values = self._target_text(item, filtered.value), {}
         for metric in self.metrics:
             if isinstance(gold, Reason):
                 values[metric.name] = gold
@@ -362,10 +350,10 @@ class TaskScorer:
                     metric.name, filtered.value, gold, metric.options
                 )
             else:
-                values |= self.score_by_metric(metric, metric.code, filtered.value, gold)
+                values |= self._score_by_metric(metric, metric.code, filtered.value, gold)
         return values
 
-    def target_text(self, item: TaskItem, answer: Any) -> Any:
+    def _target_text(self, item: TaskItem, answer: Any) -> Any:
         """The target in the answer's form: an option for an index, a text for a number."""
         gold = item.target
         if self.settings.doc_to_choice is not None:
@@ -379,7 +367,7 @@ class TaskScorer:
         except (TypeError, ValueError):
             return gold
 
-    def score_by_code(self, item: TaskItem, results: list[Any]) -> MetricValues:
+    def _score_by_code(self, item: TaskItem, results: list[Any]) -> MetricValues:
         """The scores of process_results; those not in metric_list are stored but not aggregated."""
         code = self.settings.process_results
         assert code is not None, "called only for tasks with process_results"
@@ -401,7 +389,7 @@ class TaskScorer:
             )
         return values
 
-    def score_by_metric(
+    def _score_by_metric(
         self, metric: TaskMetric, code: TaskCode, answer: Any, gold: Any
     ) -> MetricValues:
         """The score of the task's own metric; with several targets any match counts."""
@@ -430,11 +418,9 @@ def _call_metric(code: TaskCode, gold: Any, answer: Any, options: Mapping[str, A
 
 
 def _code_failure(code: TaskCode, error: Exception) -> Reason:
-    """The Reason of an exception in the task's own code."""
     message = record.single_line(f"{type(error).__name__}: {error}")
     return Reason("task_code_failed", f"{code.name}: {message}")
 
 
 def _output_text(value: Any) -> str | list[str]:
-    """A filter's output as text."""
     return [str(each) for each in value] if isinstance(value, list) else str(value)

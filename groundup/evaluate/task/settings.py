@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, InstanceOf
 
 from groundup.core import Config, ConfigError, DataError, Sampling, StopCriteria, digest
 
-from .task import RequestKind
+from .task import RequestKind, check_keys
 from .yaml_files import TaskCode, call_code
 
 FieldExpression = str | int | InstanceOf[TaskCode]
@@ -184,11 +184,7 @@ def read_stop_criteria(settings: TaskSettings, file: Path) -> StopCriteria:
     """The stop criteria of generation_kwargs; ConfigError for an unsupported key."""
     kwargs = {"until": settings.fewshot_delimiter} | (settings.generation_kwargs or {})
     known = ("until", "do_sample", "temperature", "top_p", "top_k", *MAX_TOKENS_KEYS)
-    for key in kwargs:
-        if key not in known:
-            raise ConfigError(
-                f"{file}: generation_kwargs does not support `{key}`; it takes {', '.join(known)}."
-            )
+    check_keys(kwargs, known, f"{file}: generation_kwargs")
     until = kwargs["until"] if isinstance(kwargs["until"], list) else [kwargs["until"]]
     temperature = float(kwargs.get("temperature", 0.0))
     if kwargs.get("do_sample") and "temperature" not in kwargs:
@@ -205,7 +201,6 @@ def read_stop_criteria(settings: TaskSettings, file: Path) -> StopCriteria:
 
 
 def _digest_values(value: Any) -> Any:
-    """Settings as JSON values for a digest, code as its name and digest."""
     if isinstance(value, TaskCode):
         return str(value)
     if isinstance(value, Config):
@@ -243,7 +238,6 @@ REGEX_SECONDS = 2.0
 
 @cache
 def _jinja_environment() -> Any:
-    """Sandboxed jinja with lm-eval's options."""
     from jinja2 import StrictUndefined
 
     from groundup.tokenizer import TemplateSandbox
@@ -269,7 +263,6 @@ def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> 
 
 @cache
 def _compile_template(template: str) -> Any:
-    """Compile a template, with a cache."""
     return _jinja_environment().from_string(template)
 
 
@@ -295,12 +288,12 @@ class FieldReader:
     def text(self, field: Any, row: Mapping[str, Any]) -> Any:
         """doc_to_text: a text, or an index where options are contexts."""
         value = self.value("doc_to_text", field, row)
-        return self.index(value) if self.is_template(field) else value
+        return self.index(value) if self._is_template(field) else value
 
     def target(self, field: Any, row: Mapping[str, Any]) -> Any:
         """doc_to_target: a text, several texts, or an index."""
         value = self.value("doc_to_target", field, row)
-        if not self.is_template(field):
+        if not self._is_template(field):
             return value
         value = self.index(value)
         if isinstance(value, str) and len(value) >= 2 and value[0] == "[" and value[-1] == "]":
@@ -316,7 +309,7 @@ class FieldReader:
         Raises DataError if they are not texts: YAML reads an unquoted `yes` as a boolean.
         """
         value = self.value("doc_to_choice", field, row)
-        if self.is_template(field):
+        if self._is_template(field):
             try:
                 value = ast.literal_eval(value)
             except (SyntaxError, ValueError):
@@ -338,7 +331,7 @@ class FieldReader:
             return ""
         if field in row:
             return str(row[field] or "")
-        return self.filled("gen_prefix or description", field, row)
+        return self._filled("gen_prefix or description", field, row)
 
     def value(self, name: str, field: Any, row: Mapping[str, Any]) -> Any:
         """The value of a field for a row, before conversion."""
@@ -346,9 +339,9 @@ class FieldReader:
             return call_code(field, self.file, "a row", lambda: field.call(deepcopy(row)))
         if not isinstance(field, str):
             return field
-        return row[field] if field in self.columns else self.filled(name, field, row)
+        return row[field] if field in self.columns else self._filled(name, field, row)
 
-    def is_template(self, field: Any) -> bool:
+    def _is_template(self, field: Any) -> bool:
         """Whether a field is filled in, rather than a column, a literal or code."""
         return isinstance(field, str) and field not in self.columns
 
@@ -361,7 +354,7 @@ class FieldReader:
         except (SyntaxError, ValueError):
             raise DataError(f"{self.file}: {text!r} is not the index of an option.") from None
 
-    def filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
+    def _filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
         """Fill a template; DataError naming the file and field if the row lacks a column."""
         try:
             _compile_template(template)

@@ -12,7 +12,7 @@ assistant turn, or everything is one user turn.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -247,7 +247,6 @@ def join_texts(before: str, after: str, delimiter: str = " ") -> str:
 
 
 def _needs_delimiter(before: str, after: str) -> bool:
-    """Whether two non-empty texts have no white space between them."""
     return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
 
 
@@ -292,7 +291,6 @@ def option_at(choices: Sequence[str], index: int) -> str:
 
 
 def _check_question(text: Any) -> str:
-    """The question; DataError if it is not a text."""
     if not isinstance(text, str):
         raise DataError(f"doc_to_text must give a text here; got {str(text)[:60]!r}.")
     return text
@@ -317,3 +315,10 @@ def _merge_turns(turns: Sequence[PromptTurn]) -> list[PromptTurn]:
     dialogue[-1] = replace(dialogue[-1], delimiter="")
     text = "".join(turn.content + turn.delimiter for turn in dialogue)
     return [*system, PromptTurn("user", text), *last]
+
+
+def check_keys(given: Iterable[str], known: Sequence[str], what: str) -> None:
+    """Raise ConfigError for the first given key of `what` that is not known."""
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{what} has no key `{key}`; it takes {', '.join(known) or 'none'}.")

@@ -69,7 +69,6 @@ def load_code(value: Any, trust_code: bool) -> Any:
 
 
 def _load_function(function: FunctionReference, trust_code: bool) -> TaskCode:
-    """Import the Python file and return its function."""
     module_name, _, name = function.name.rpartition(".")
     path = (function.file.parent / f"{module_name.replace('.', '/')}.py").resolve()
     if not module_name or not path.is_file():
@@ -217,7 +216,6 @@ def _parse_yaml(file: Path) -> Any:
 
 
 def _check_expanded_size(root: Any, file: Path) -> None:
-    """Raise ConfigError for a document that is too large with its aliases expanded."""
     sizes: dict[int, int] = {}
     stack = [(root, False)] if root is not None else []
     while stack:

@@ -223,7 +223,7 @@ def test_a_local_folder(tmp_path):
 
 
 def test_what_cannot_be_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="does not support the key `shard`"):
+    with pytest.raises(ConfigError, match="dataset_kwargs has no key `shard`"):
         read_dataset_split(source(tmp_path, data_files="x", shard=1), "train")
     with pytest.raises(
         DataError, match=r"no file https://example\.org/y\.json; searched.*/y\.json"

@@ -197,7 +197,7 @@ def test_options_and_filters_are_in_the_signature():
         ({"metric": "acc"}, "generate_until does not support the metric acc; use exact_match"),
         ({"metric": "exact_mach"}, "no metric `exact_mach` here; did you mean `exact_match`"),
         ({"metric": "rouge"}, "no metric `rouge`.*none are downloaded"),
-        ({"metric": "exact_match", "ignore_cases": 1}, "no option `ignore_cases`"),
+        ({"metric": "exact_match", "ignore_cases": 1}, "no key `ignore_cases`"),
         ({"metric": "exact_match", "aggregation": "mode"}, "got 'mode', use mean"),
     ],
 )

@@ -105,7 +105,7 @@ def test_without_a_list_the_first_answer_counts_as_it_came():
             [{"name": "x", "filter": [step("custom", filter_fn=1)]}],
             "custom filters are not supported",
         ),
-        ([{"name": "x", "filter": [step("regex", patern="a")]}], "no option `patern`; it takes"),
+        ([{"name": "x", "filter": [step("regex", patern="a")]}], "no key `patern`; it takes"),
         ([{"name": "x", "filter": [step("regex", regex_pattern="(")]}], "is invalid"),
         ([{"name": "x", "filter": [step("take_first_k")]}], "is invalid"),
         ([{"name": "x", "filter": [FIRST]}, {"name": "x", "filter": [FIRST]}], "'x' twice"),

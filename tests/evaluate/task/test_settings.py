@@ -76,7 +76,7 @@ def test_how_to_generate():
     assert stops(do_sample=True).sampling.temperature == 1.0
     found = stops(do_sample=True, temperature=0.2, top_p=0.9, top_k=40).sampling
     assert (found.temperature, found.top_p, found.top_k) == (0.2, 0.9, 40)
-    with pytest.raises(ConfigError, match="generation_kwargs does not support `num_beams`"):
+    with pytest.raises(ConfigError, match="generation_kwargs has no key `num_beams`"):
         stops(num_beams=4)
 
 
