@@ -160,7 +160,7 @@ GROUPS = (
              "a test set as its reviewers mended it", "t --out t2", "measure"),
         Verb("tasks", "groundup.evaluate.task.catalogue:list_tasks", "what `evaluate` can ask",
              "--include my-tasks"),
-        Verb("tasks overlap", "groundup.evaluate.task.overlap:overlap", "questions trained on",
+        Verb("tasks overlap", "groundup.evaluate.task.catalogue:overlap", "questions trained on",
              "arithmetic.2 --against base"),
         Verb("evaluate", "groundup.evaluate:evaluate", "a model on tasks, a test set or texts",
              "tuned --test t --chat-template --against base --out report", computes=True),

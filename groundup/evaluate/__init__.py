@@ -1,6 +1,5 @@
 """evaluate: how well does a model predict and answer held-out text, is it better than another?"""
 
-from .compare.baseline import bits_per_byte, score_compressor
 from .compare.verb import compare
 from .evaluate import EvaluateConfig, EvaluateResult, evaluate
 from .gate import gate
@@ -11,7 +10,13 @@ from .harness.report import (
     read_report,
     read_sample_rows,
 )
-from .likelihood import DocumentScore, score_conversations, score_documents
+from .likelihood import (
+    DocumentScore,
+    bits_per_byte,
+    score_compressor,
+    score_conversations,
+    score_documents,
+)
 
 __all__ = [
     "DocumentScore",

@@ -156,9 +156,8 @@ def evaluate(
     names += [str(test.path)] if test else []
     opened: list[EvaluationTask | TaskGroup] = []
     if names:
-        from .task.catalogue import (
-            open_tasks,
-        )  # imported here: comparing and scoring texts need no tasks
+        # imported here: comparing and scoring texts need no tasks
+        from .task.catalogue import open_tasks
 
         opened += open_tasks(
             names, include=include, data=data, few_shot=few_shot, chat_template=chat_template,
@@ -249,7 +248,6 @@ class ReportKey(Config):
 
 
 def _produce_report(target: EvaluationTarget, config: EvaluateConfig, out: Path) -> Artifact:
-    """The report of all tasks, reused if it exists."""
     model = target.model
     tasks = _unique_tasks(target.tasks)
     key = ReportKey(

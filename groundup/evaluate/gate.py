@@ -40,8 +40,7 @@ from groundup.measure import (
 )
 from groundup.measure import require_passed as passed
 
-from .compare.comparison import ComparedMeasure, find_measure, find_task
-from .compare.groups import compare_groups
+from .compare.comparison import ComparedMeasure, compare_groups, find_measure, find_task
 from .compare.verb import ReportSet
 from .harness.report import (
     WEIGHTED_BY_SIZE,
@@ -55,8 +54,7 @@ from .harness.report import (
     recorded_baseline,
     setting_digest,
 )
-from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate
-from .task.group import mean_result
+from .task.aggregate import CORPUS_AGGREGATIONS, SAMPLE_AGGREGATIONS, aggregate, mean_result
 from .task.task import TaskMeasure
 
 DEFAULT_MARGIN = 0.01
@@ -178,13 +176,11 @@ def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> 
 
 
 def _scored_share(measure: MeasureReport) -> float:
-    """Share of a measure's applicable samples that have a score."""
     total = measure.n_scored + sum(_unscored_counts(measure).values())
     return measure.n_scored / total if total else 1.0
 
 
 def _unscored_counts(measure: MeasureReport) -> dict[str, int]:
-    """Number of applicable samples without a score, by code."""
     return {code: count for code, count in measure.reasons.items() if code not in NOT_APPLICABLE}
 
 

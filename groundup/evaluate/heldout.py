@@ -82,7 +82,7 @@ class HeldOutTask:
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the documents that are not empty, grouped by name."""
-        shard, tokenizer = self.shard, self.find_tokenizer()
+        shard, tokenizer = self.shard, self._find_tokenizer()
         frame, seen = document_special_ids(tokenizer), dict[str, int]()
         indices = [index for index in range(len(shard.names)) if shard.bytes[index]]
         for index in indices[:limit]:
@@ -94,8 +94,7 @@ class HeldOutTask:
                 {"bytes": len(text.encode())},
             )  # fmt: skip
 
-    def find_tokenizer(self) -> FastTokenizer | ImportedTokenizer:
-        """The tokenizer that made the ids; ConfigError if it was moved or changed."""
+    def _find_tokenizer(self) -> FastTokenizer | ImportedTokenizer:
         expected = self.shard.tokenizer
         parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")
         paths = [(self.tokens.path / parent.path).resolve() for parent in parents]

@@ -9,18 +9,20 @@ Bits per byte is nats / ln 2 / UTF-8 bytes, which compares models with different
 Source: Gao et al. 2020 (The Pile), arXiv:2101.00027, §3.1 (bits per byte).
 """
 
+import lzma
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from math import isfinite
+from math import inf, isfinite, log
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from groundup.core import ConfigError, Conversation, DataError, Tokenizer, record
+from groundup.core import ConfigError, Conversation, DataError, Reason, Tokenizer, record
 from groundup.generate import CachedModel, CachedTransformer, PairScore, TokenPair, score_pairs
+from groundup.measure import Interval, bootstrap
 from groundup.model import Transformer
 from groundup.tokenizer import render, template_digest, well_formed
 
@@ -129,7 +131,6 @@ def check_stride(window: int, stride: int | None) -> int:
 
 
 def _window_signature(model: Transformer, window: int, stride: int) -> str:
-    """The part of a signature that records windows and dtype."""
     device_type, computed = model.head.device.type, model.head.dtype
     if torch.is_autocast_enabled(device_type):
         computed = torch.get_autocast_dtype(device_type)
@@ -245,3 +246,41 @@ def score_windows(
         if not remaining[number]:
             nats = [value for part in parts[number] for value in part.token_nats]
             yield PairScore(number, sum(nats), all(part.is_greedy for part in parts[number]), nats)
+
+
+NATS_PER_BIT = log(2)
+NON_NEGATIVE = (0.0, inf)
+
+
+def bits_per_byte(
+    scores: Sequence[DocumentScore], *, confidence: float = 0.95
+) -> Interval | Reason:
+    """Bits per byte of all documents together, resampled by name.
+
+    >>> def score(name, bits): return DocumentScore(name, bits * log(2), 10, 4, "")
+    >>> print(bits_per_byte([score("a", 8.0), score("b", 12.0)]).estimate)
+    1.0
+    """
+    groups = [score.name for score in scores]
+    if (count := len(set(groups))) < 2:
+        text = f"An interval needs at least 2 documents or groups; there are {count}."
+        return Reason("too_few_groups", text)
+    bits = np.array([score.nats / NATS_PER_BIT for score in scores])
+    size = np.array([score.bytes for score in scores], dtype=np.float64)
+    return bootstrap(bits, groups, weights=size, confidence=confidence, limits=NON_NEGATIVE)
+
+
+def score_compressor(documents: Iterable[tuple[str, str]]) -> list[DocumentScore]:
+    """Score documents, given as (name, text), by xz: a baseline without a model.
+
+    Each document is compressed alone, at the highest preset, without the container's header. Sizes
+    are in nats, as a model's are.
+    """
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+    scores = []
+    for name, text in documents:
+        data = text.encode()
+        size = len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters))
+        nats = size * 8 * NATS_PER_BIT
+        scores.append(DocumentScore(name, nats, len(data), size, "compressor|xz|preset:9e|alone"))
+    return scores

@@ -1,11 +1,19 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
-from .answer import answer_question, answer_to_json, answer_to_text, ask
+from .answer import (
+    QuoteProblem,
+    Verification,
+    answer_question,
+    answer_to_json,
+    answer_to_text,
+    ask,
+    verify,
+    verify_quotes,
+)
 from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
-from .verify import QuoteProblem, Verification, verify, verify_quotes
 
 __all__ = [
     "ChunkConfig",

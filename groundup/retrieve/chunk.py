@@ -140,7 +140,6 @@ def text_blocks(text: str) -> Iterator[Sentence]:
 
 
 def _group_blocks(group: list[TextLine]) -> Iterator[Sentence]:
-    """Yield the blocks of a group of lines without a blank line."""
     group = [line for line in group if line.text.strip()]
     while group and (HASH_HEADING.match(group[0].text) or _is_underlined(group)):
         size = 1 if HASH_HEADING.match(group[0].text) else 2
@@ -341,7 +340,6 @@ def _underlined_headings(document: Document) -> list[Heading]:
 
 
 def _title_path(title: str, path: list[tuple[int, str]]) -> tuple[str, ...]:
-    """The document's title and the headings below it, each once."""
     names = ([title] if title else []) + [name for _, name in path if name]
     return tuple(dict.fromkeys(names))
 
@@ -377,7 +375,6 @@ def _pack_blocks(text: str, section: TitledSection, limit: int) -> Iterator[tupl
 
 
 def _split_blocks(text: str, section: TitledSection, limit: int) -> Iterator[tuple[int, int]]:
-    """Yield the blocks of a section; those above the limit are split."""
     inside = text[section.start : section.end]
     for block in text_blocks(inside):
         first, last = section.start + block.start, section.start + block.end
@@ -410,7 +407,6 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def _parse_python(text: str) -> ast.Module | None:
-    """Parse Python source; None if it is invalid for this Python version."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

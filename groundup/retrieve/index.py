@@ -124,7 +124,6 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
 
 @contextmanager
 def _report_full_disk(out: Path) -> Iterator[None]:
-    """Report a full disk; the previous snapshot stays current."""
     try:
         yield
     except OSError as error:
@@ -239,7 +238,6 @@ def _spool_documents(
 
 
 def _open_spool(folder: Path) -> IO[bytes]:
-    """An unnamed temporary file on the index's disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)

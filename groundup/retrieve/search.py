@@ -33,8 +33,7 @@ from groundup.core import (
 )
 from groundup.documents import Document
 
-from .lexical import LexicalIndex, inverse_document_frequency
-from .terms import QuestionTerm
+from .lexical import LexicalIndex, QuestionTerm, inverse_document_frequency
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2

@@ -15,7 +15,7 @@ from groundup.core import Hit, Passage
 from groundup.documents import Document
 
 from .chunk import Sentence, is_label, split_sentences
-from .terms import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
+from .lexical import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5

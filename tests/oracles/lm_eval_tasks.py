@@ -8,7 +8,7 @@ Writes  tests/fixtures/lm_eval/expected.json.xz     ours must be equal to it, it
 The model is a fake: its likelihoods come from a hash of what it is asked, its texts from a list.
 Names of data sets on a hub are read from the folder `data`, so nothing is fetched. With
 `--shipped FILE` lm-eval's own task files are run on rows of the same shape instead (SHIPPED), for
-tests/evaluate/task/test_shipped.py; such files are not copied here.
+tests/evaluate/task/test_lm_eval.py; such files are not copied here.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, _find_spans
-from groundup.retrieve.terms import parse_question
+from groundup.retrieve.lexical import parse_question
 
 FILES = {
     "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"

@@ -8,6 +8,7 @@ import pytest
 
 from groundup.core import Artifact, ArtifactError, Pointer, record
 from groundup.retrieve import ask, index, open_index
+from groundup.retrieve.lexical import QuestionTerm, parse_question
 from groundup.retrieve.search import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots
 
 ASKED = "What is tea made of?"
@@ -133,3 +134,55 @@ def test_nothing_is_removed_by_a_ledger_that_is_damaged(folder, tmp_path):
     )
     _prune_snapshots(out)
     assert more.is_dir() and len(list((out / "snapshots").iterdir())) == KEPT_SNAPSHOTS + 1
+
+
+@pytest.fixture
+def notes(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# Alpha\n\nThe alpha note.\n\nRare word: quark.\n")
+    (notes / "b.md").write_text("# Beta\n\nThe beta note calls os.walk(top).\n")
+    return notes
+
+
+def test_an_open_index_stays_while_the_pointer_moves(notes, tmp_path):
+    index(notes, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    (notes / "a.md").write_text("# Gamma\n\nAnother note.\n")
+    index(notes, tmp_path / "i")
+    assert [hit.passage.path for hit in opened.search("alpha")] == ["a.md"]
+    assert open_index(tmp_path / "i").search("alpha") == []
+
+
+def test_passages_are_slices_of_the_stored_documents(notes, tmp_path):
+    opened = open_index(index(notes, tmp_path / "i").path)
+    for hit in opened.search("note"):
+        document = opened.read_document(hit.passage.document)
+        assert document.text[hit.passage.start : hit.passage.end] == hit.passage.text
+        assert document.sha256 == opened.sha256_by_path[hit.passage.path]
+
+
+def test_a_term_weighs_by_its_rarity(notes, tmp_path):
+    index(notes, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    weights = [
+        opened.term_weight(QuestionTerm(word, (word,))) for word in ("nowher", "quark", "note")
+    ]
+    assert weights == sorted(weights, reverse=True) and weights[0] > weights[1] > weights[2]
+    (name,) = parse_question("os.walk").terms
+    assert opened.term_weight(name) == opened.term_weight(QuestionTerm("quark", ("quark",)))
+
+
+def test_a_pointer_that_names_no_snapshot_is_told(notes, tmp_path):
+    index(notes, tmp_path / "i")
+    (tmp_path / "i" / "snapshots").rename(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="there is no such folder"):
+        open_index(tmp_path / "i")
+
+
+def test_a_term_of_two_stems_weighs_as_the_rarer_one(notes, tmp_path):
+    index(notes, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    rare, common = (opened.term_weight(QuestionTerm(word, (word,))) for word in ("quark", "note"))
+    assert rare > common
+    assert opened.term_weight(QuestionTerm("note quark", ("note", "quark"), is_pair=True)) == rare

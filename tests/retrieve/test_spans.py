@@ -6,6 +6,7 @@ from groundup.core import Hit
 from groundup.documents import read_bytes
 from groundup.retrieve import chunk_document
 from groundup.retrieve.chunk import split_sentences
+from groundup.retrieve.lexical import parse_question
 from groundup.retrieve.spans import (
     WeightedQuestion,
     _definition_score,
@@ -14,7 +15,6 @@ from groundup.retrieve.spans import (
     _same_paragraph,
     best_span,
 )
-from groundup.retrieve.terms import parse_question
 
 
 def wanted(question: str) -> WeightedQuestion:

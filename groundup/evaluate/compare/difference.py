@@ -61,7 +61,7 @@ class ScoreColumn:
 
     def append(self, score: Any) -> None:
         """Append the next sample's score; None if it has none."""
-        row = None if score is None else self.to_numbers(score)
+        row = None if score is None else self._to_numbers(score)
         if row is None:
             self.missing.append(self.n)
         elif len(row) != self.width:
@@ -72,8 +72,7 @@ class ScoreColumn:
         self.numbers.extend([0.0] * self.width if row is None else row)
         self.n += 1
 
-    def to_numbers(self, score: Any) -> Sequence[float] | None:
-        """One score as numbers; None if it is undefined."""
+    def _to_numbers(self, score: Any) -> Sequence[float] | None:
         if self.is_mean:
             return float(score), 1.0
         if self.counts is None and not self.is_labels:
@@ -135,7 +134,6 @@ def _difference_of_means(
     other: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None,
     confidence: float, *, limits: tuple[float, float] = (-inf, inf),
 ) -> PairedDifference:  # fmt: skip
-    """Difference of means, or of ratios with the same weights."""
     interval = paired_difference(
         other, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from groundup.core import page, write_text
 
 from ..harness.report import TaskReport
-from ..task.prompt import prompt_text
+from ..task.task import prompt_text
 from .comparison import AlignedSample, ComparedRun
 
 MAX_PAGE_BYTES = 800_000
@@ -135,7 +135,6 @@ def _score_value(score: Any) -> float | None:
 def _render_sample(
     sample: AlignedSample, runs: Sequence[ComparedRun], task: TaskReport, masks: Sequence[int]
 ) -> str:
-    """One sample as escaped HTML."""
     row = sample.rows[0]
     room = MAX_SAMPLE_CHARS // len(sample.rows)
     prompt = truncate_text(prompt_text(row.get("prompt") or ""), MAX_PROMPT_CHARS)
@@ -220,7 +219,6 @@ def _option_parts(
 
 
 def _answer_part(answer: dict[str, Any], max_chars: int) -> str:
-    """One answer: a text, a likelihood, or why there is none."""
     if "code" in answer:
         message = f"{answer['code']}: {answer.get('message', '')}"
         return f'<p class="text bad-text">{page.escape(truncate_text(message, max_chars))}</p>'
@@ -283,7 +281,6 @@ def _sample_page(
     body: page.Html,
     index: str,
 ) -> page.Html:
-    """One page of samples."""
     total = len(spool.ends) - 1
     sheet = page.HtmlPage(
         spool.task.name,
@@ -328,7 +325,6 @@ def _filter_controls(spool: SampleSpool) -> page.Html:
 
 
 def _pager(number: int, names: Sequence[str]) -> page.Html:
-    """Links to the previous and next page, and this page's number."""
     before = names[number - 1] if number else ""
     after = names[number + 1] if number + 1 < len(names) else ""
     return page.element(

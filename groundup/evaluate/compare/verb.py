@@ -26,19 +26,20 @@ from .comparison import (
     TaskScores,
     align_samples,
     assign_verdicts,
+    compare_groups,
     compare_task_runs,
     find_task,
     label_runs,
     mismatch_reason,
 )
 from .formats import (
+    UnparsedAnswer,
     comparison_to_json,
     comparison_to_junit,
     comparison_to_markdown,
     comparison_to_text,
+    index_page,
 )
-from .groups import compare_groups
-from .page import UnparsedAnswer, index_page
 from .samples import SampleSpool, truncate_text, write_sample_pages
 
 MAX_UNPARSED_SHOWN = 20
@@ -118,7 +119,7 @@ class ReportSet(NamedTuple):
         """All groups and tasks with their verdicts."""
         return assign_verdicts(self.runs, [*compare_groups(self.reports, tasks), *tasks])
 
-    def comparable_runs(self, name: str) -> tuple[int, ...]:
+    def _comparable_runs(self, name: str) -> tuple[int, ...]:
         """Indices of the runs with the first run's samples; empty if it lacks the task."""
         first = find_task(self.reports[0], name)
         if first is None:
@@ -130,7 +131,7 @@ class ReportSet(NamedTuple):
         self, name: str, draft: Draft | None = None, task_index: int = 0
     ) -> ComparedTaskPages:
         """Compare one task; with a draft, write the pages of its samples."""
-        indices = self.comparable_runs(name)
+        indices = self._comparable_runs(name)
         task = next(found for each in self.reports if (found := find_task(each, name)))
         gathered, runs = (
             TaskScores(task.measures, len(indices)),
@@ -175,7 +176,6 @@ def _open_spool(
 def _unparsed_answers(
     sample: AlignedSample, runs: Sequence[ComparedRun]
 ) -> list[tuple[int, str, str, str]]:
-    """Unparsed answers of a sample: its number, the run, the filter and the answer."""
     return [
         (
             sample.number,
@@ -189,12 +189,10 @@ def _unparsed_answers(
 
 
 def _answer_texts(answers: Sequence[dict[str, object]]) -> list[str]:
-    """The answers' texts, or the codes of their reasons."""
     return [str(answer.get("text", answer.get("code", ""))) for answer in answers]
 
 
 def _write_comparison(draft: Draft, runs: ReportSet) -> Comparison:
-    """Compare and write all files (the stage's payload)."""
     compared = [runs.compare_task(name, draft, place) for place, name in enumerate(runs.tasks())]
     comparison = runs.with_verdicts([each.task for each in compared])
     links = {each.task.name: f"samples/{each.pages[0]}" for each in compared if each.pages}
@@ -210,7 +208,6 @@ def _write_comparison(draft: Draft, runs: ReportSet) -> Comparison:
 
 
 def _cost_text(report: EvaluationReport) -> str:
-    """The cost of a run: `1,200 requests, 34,000 tokens, 12 s`."""
     cost = report.cost
     price = "" if cost.price is None else f", {cost.price:.4g} paid"
     tokens = cost.tokens + cost.prompt_tokens

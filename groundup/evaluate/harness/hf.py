@@ -180,7 +180,6 @@ def open_hf(
 
 
 def _read_context_length(config: Any, tokenizer: Any) -> int:
-    """The context length, as lm-eval finds it."""
     config = getattr(config, "get_text_config", lambda: config)()
     values = [getattr(config, name, None) for name in CONTEXT_LENGTH_FIELDS]
     values += [getattr(tokenizer, "model_max_length", None)]

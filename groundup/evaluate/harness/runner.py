@@ -20,10 +20,16 @@ from groundup.core import Completion, DataError, Draft, GroundupError, Reason, T
 from groundup.generate import TRANSIENT_CODES
 from groundup.measure import Interval
 
-from ..task.aggregate import aggregate
-from ..task.group import aggregate_groups
-from ..task.prompt import prompt_text
-from ..task.task import EvaluationTask, ItemScores, Response, TaskGroup, TaskItem, TaskMeasure
+from ..task.aggregate import aggregate, aggregate_groups
+from ..task.task import (
+    EvaluationTask,
+    ItemScores,
+    Response,
+    TaskGroup,
+    TaskItem,
+    TaskMeasure,
+    prompt_text,
+)
 from .answer_cache import AnswerCache, ModelRequest, build_requests, response_to_json
 from .report import (
     EQUALLY_WEIGHTED,

@@ -7,12 +7,13 @@
     bleu, chrf, chrf++, ter   of [target, answer] texts, with one or several targets
 
 Dependent samples are resampled together. A corpus-level function is recomputed for each bootstrap
-resample. An undefined result is a Reason.
+resample. An undefined result is a Reason. A group's result is the mean of its tasks', which its
+interval treats as independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from math import exp, isfinite, log, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from groundup.measure import (
     rate,
 )
 
-from .task import TaskMeasure
+from .task import TaskGroup, TaskMeasure, score_key
 
 BITS_PER_BYTE = "bits per byte"
 """The unit whose ratios are computed in nats and reported in bits."""
@@ -130,14 +131,12 @@ MAX_NATS = 700.0
 def _median_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """The upper median, a value that occurs."""
     return _function_interval(lambda some: sorted(some)[len(some) // 2], values, groups, confidence)
 
 
 def _function_interval(
     function: Statistic, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Any function of the values, with a bootstrap interval over groups."""
     members: dict[str, list[Any]] = {}
     for group, value in zip(groups, values, strict=True):
         members.setdefault(group, []).append(value)
@@ -235,7 +234,6 @@ def label_text(value: Any) -> str:
 def _f1_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """F1 of [target, chosen] labels."""
     return _corpus_score_interval(
         F1(), [[label_text(a), label_text(b)] for a, b in values], groups, confidence
     )
@@ -244,7 +242,6 @@ def _f1_interval(
 def _mcc_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
-    """Matthews correlation of [target, chosen] labels."""
     pairs = [[label_text(a), label_text(b)] for a, b in values]
     labels = list(dict.fromkeys(each for pair in pairs for each in pair))
     return _corpus_score_interval(Mcc(labels), pairs, groups, confidence)
@@ -264,3 +261,71 @@ CORPUS_AGGREGATIONS: dict[str, Callable[[], CorpusMeasure]] = {
     "chrf++": lambda: Chrf(word_order=2),
     "ter": Ter,
 }
+
+
+class GroupResult(NamedTuple):
+    """A measure of a group."""
+
+    name: str
+    filter: str
+    result: Interval | Reason
+    tasks: tuple[str, ...]
+    """Tasks that report the measure; the result excludes the others."""
+    weight_by_size: bool
+
+
+def aggregate_groups(
+    group: TaskGroup, results: Mapping[str, Mapping[str, Interval | Reason]]
+) -> list[GroupResult]:
+    """Aggregate a group from its tasks' results, given by task and TaskMeasure.key."""
+    names = [task.name for task in group.tasks()]
+    summaries = []
+    for measure in group.measures:
+        for filter_name in measure.filters or _group_filters(group, measure.name):
+            key = score_key(measure.name, filter_name)
+            by_task = {name: results[name][key] for name in names if key in results.get(name, {})}
+            result = mean_result(list(by_task.values()), measure.weight_by_size, key)
+            summaries.append(
+                GroupResult(
+                    measure.name, filter_name, result, tuple(by_task), measure.weight_by_size
+                )
+            )
+    return summaries
+
+
+def _group_filters(group: TaskGroup, measure: str) -> list[str]:
+    """Filters with which the group's tasks report a measure, sorted."""
+    return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
+
+
+def mean_result(
+    results: Sequence[Interval | Reason], weight_by_size: bool, key: str
+) -> Interval | Reason:
+    """The mean of the tasks' results; a Reason if one is undefined."""
+    if not results:
+        return Reason("no_task", f"No task of the group reports {key}.")
+    intervals = [each for each in results if isinstance(each, Interval)]
+    if len(intervals) < len(results):
+        num_undefined = len(results) - len(intervals)
+        return Reason("undefined_task", f"{num_undefined} of {len(results)} tasks have no {key}.")
+    return weighted_mean(intervals, [each.n if weight_by_size else 1 for each in intervals])
+
+
+def weighted_mean(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    """Weighted mean of independent results; the errors of each side add in squares.
+
+    Source: Zou and Donner 2008, doi:10.1002/sim.3095 (MOVER).
+
+    >>> a = Interval(0.5, 0.4, 0.6, 0.95, 100, 100)
+    >>> b = Interval(0.8, 0.7, 0.9, 0.95, 300, 300)
+    >>> print(weighted_mean([a, b], [100, 300]))
+    0.725 [0.6459, 0.8041]
+    """
+    shares = [weight / sum(weights) for weight in weights]
+    pairs = list(zip(shares, results, strict=True))
+    estimate = sum(share * each.estimate for share, each in pairs)
+    below = sqrt(sum((share * (each.estimate - each.low)) ** 2 for share, each in pairs))
+    above = sqrt(sum((share * (each.high - each.estimate)) ** 2 for share, each in pairs))
+    n, groups = sum(each.n for each in results), sum(each.groups for each in results)
+    confidence = results[0].confidence
+    return Interval(estimate, estimate - below, estimate + above, confidence, n, groups)

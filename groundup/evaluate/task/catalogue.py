@@ -1,4 +1,4 @@
-"""Resolve names to tasks: built-in ones, lm-eval's YAML files, test sets.
+"""Resolve names to tasks: built-in ones, lm-eval's YAML files and groups, test sets.
 
     arithmetic              a built-in task
     arithmetic.4            the same at a level of difficulty, or with 4 answers per question
@@ -6,28 +6,134 @@
     arc_easy                a task, group or tag that the YAML files of `include` define
     runs/demo/questions     a test set's directory
 
-Any other name is an error that suggests the most similar one.
+Any other name is an error that suggests the most similar one. A group has a YAML file of its own:
+
+    group: stem
+    task: [arc_easy, {task: piqa, num_fewshot: 5}, {group: inner, task: [boolq]}]
+    aggregate_metric_list:
+      - {metric: acc, filter_list: none, weight_by_size: true}
+
+Its members are named by task, group or tag; fields that are not its own are set in all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ConfigError
+from groundup.core import MANIFEST, Artifact, ConfigError, Message, Sample, TextModel
+from groundup.corpus import Contamination, find_contamination
 
-from .builtin.families import BUILTIN
-from .group import TaskOpener
-from .prompt import ChatOptions, TaskOptions
-from .task import EvaluationTask, TaskGroup
+from .builtin import BUILTIN
+from .lm_eval import YamlTask, open_yaml_task
+from .task import (
+    ChatOptions,
+    EvaluationTask,
+    GroupMeasure,
+    TaskGroup,
+    TaskItem,
+    TaskOptions,
+    check_keys,
+)
 from .testset import TestsetTask
 from .yaml_files import (
     EMPTY_INDEX,
     TaskDefinition,
     TaskIndex,
+    YamlMapping,
     did_you_mean,
     read_task_index,
     read_yaml,
 )
+
+GROUP_FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag",
+                "task_list")  # fmt: skip
+"""Fields of a group; all others are set in its members."""
+MEASURE_FIELDS = ("metric", "filter_list", "weight_by_size", "aggregation")
+
+
+class TaskOpener(NamedTuple):
+    """Opens names of an index, and detects circular groups."""
+
+    index: TaskIndex
+    options: TaskOptions
+    inside: tuple[str, ...] = ()
+    """Groups that are being opened: meeting one again is a circle."""
+
+    def open(
+        self, name: str, overrides: Mapping[str, Any], file: Path
+    ) -> list[EvaluationTask | TaskGroup]:
+        """The task or group of this name, or every task with this tag.
+
+        Raises ConfigError with the most similar name.
+        """
+        if name in self.index.groups:
+            return [self.group(self.index.groups[name], overrides)]
+        if name in self.index.tasks:
+            found = self.index.tasks[name]
+            return [open_yaml_task({**found.settings, **overrides}, found.file, self.options)]
+        if name in self.index.tags:
+            names = self.index.tags[name]
+            return [task for inner in names for task in self.open(inner, overrides, file)]
+        raise ConfigError(
+            f"{file}: there is no task, group or tag "
+            f"`{name}`{did_you_mean(name, self.index.names())}"
+        )
+
+    def group(self, defined: TaskDefinition, overrides: Mapping[str, Any]) -> TaskGroup:
+        """A group with its members."""
+        file, given = defined
+        name, members = given["group"], given.get("task") or []
+        if name in self.inside:
+            raise ConfigError(
+                f"{file}: the group {name} contains itself through {self.inside[-1]}."
+            )
+        inner = self._replace(inside=(*self.inside, name))
+        passed = {key: v for key, v in given.items() if key not in GROUP_FIELDS} | dict(overrides)
+        members = [members] if isinstance(members, str | dict) else members
+        opened = [task for member in members for task in inner.member(member, passed, defined)]
+        if not opened:
+            raise ConfigError(f"{file}: the group {name} has no members; list them under `task`.")
+        return TaskGroup(
+            name, tuple(opened), _read_group_measures(given, file), given.get("group_alias") or "",
+            str((given.get("metadata") or {}).get("version", "")),
+        )  # fmt: skip
+
+    def member(
+        self, member: str | YamlMapping, passed: Mapping[str, Any], defined: TaskDefinition
+    ) -> list[EvaluationTask | TaskGroup]:
+        """One entry of a group's `task` list: a name, or a name with fields of its own."""
+        file, owner = defined.file, defined.settings["group"]
+        if isinstance(member, str):
+            return self.open(member, passed, file)
+        if not isinstance(member, dict) or not {"task", "group"} & member.keys():
+            raise ConfigError(f"{file}: expected a name or `task: NAME` as member; got {member}.")
+        if "group" in member:
+            name = member["group"]
+            own = {key: value for key, value in member.items() if key != "group"}
+            if name in self.index.groups:
+                return self.open(name, {**passed, **own}, file)
+            return [self.group(TaskDefinition(file, {**own, "group": f"{owner}::{name}"}), passed)]
+        name, fields = member["task"], {**passed, **member}
+        if name in self.index.names():
+            own = {key: value for key, value in fields.items() if key != "task"}
+            return self.open(name, own, file)
+        return [open_yaml_task({**fields, "task": f"{owner}::{name}"}, file, self.options)]
+
+
+def _read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMeasure, ...]:
+    """aggregate_metric_list, checked."""
+    entries = given.get("aggregate_metric_list") or []
+    found = []
+    for entry in [entries] if isinstance(entries, dict) else entries:
+        check_keys(entry, MEASURE_FIELDS, f"{file}: aggregate_metric_list")
+        if entry.get("aggregation", "mean") != "mean" or "metric" not in entry:
+            raise ConfigError(f"{file}: a group needs `metric` and knows `aggregation: mean` only.")
+        filters = entry.get("filter_list") or []
+        filters = (filters,) if isinstance(filters, str) else tuple(filters)
+        found.append(
+            GroupMeasure(entry["metric"], filters, bool(entry.get("weight_by_size", True)))
+        )
+    return tuple(found)
 
 
 def open_tasks(
@@ -175,6 +281,66 @@ def list_tasks(include: Path | None = None) -> TaskSummaries:
 
 
 def _num_members(defined: TaskDefinition) -> int:
-    """Number of members that a group names."""
     named = defined.settings.get("task")
     return len(named) if isinstance(named, list) else 1
+
+
+class TaskOverlap(NamedTuple):
+    """The contamination of one task."""
+
+    task: str
+    samples: int
+    found: Contamination
+
+    def __str__(self) -> str:
+        """The number of samples, then how and which."""
+        hit = len({overlap.sample for overlap in self.found.overlaps})
+        return f"{self.task}: {hit} of {self.samples} samples were trained on\n{self.found}"
+
+
+class TaskOverlaps(NamedTuple):
+    """The contamination of several tasks."""
+
+    tasks: tuple[TaskOverlap, ...]
+
+    def __str__(self) -> str:
+        """One paragraph per task."""
+        return "\n\n".join(map(str, self.tasks))
+
+
+def overlap(
+    names: list[str], *, against: Artifact, include: Path | None = None, data: Path | None = None,
+    trust_code: bool = False, limit: int | None = None,
+) -> TaskOverlaps:  # fmt: skip
+    """Count the questions of tasks that are in the training data of a model or its ancestors.
+
+    names       names of tasks, as for `evaluate`
+    against     a model, examples or a corpus
+    include     folder of YAML task files
+    data        local folder of data sets, in place of the hub
+    trust_code  run the Python code that task files name
+    limit       maximum questions of each task
+    """
+    opened = open_tasks(names, include=include, data=data, few_shot=0, trust_code=trust_code)
+    return TaskOverlaps(
+        tuple(_task_overlap(task, against, None, limit) for task in expand_groups(opened))
+    )
+
+
+def _task_overlap(
+    task: EvaluationTask,
+    against: Artifact,
+    model: TextModel | None = None,
+    limit: int | None = None,
+) -> TaskOverlap:
+    """The contamination of one task; `model` renders the chat template if the task uses one."""
+    samples = [
+        Sample(item.id, (Message("user", _question_text(task, item)),))
+        for item in task.items(model, limit)
+    ]
+    return TaskOverlap(task.name, len(samples), find_contamination(samples, against))
+
+
+def _question_text(task: EvaluationTask, item: TaskItem) -> str:
+    query = task.decontamination_query(item.document) if isinstance(task, YamlTask) else None
+    return query or item.prompt

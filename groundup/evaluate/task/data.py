@@ -1,4 +1,4 @@
-"""Reading a task's rows from local files.
+r"""Rows of a task: a table like `datasets.Dataset`, read from local files.
 
     dataset_path: json, csv, parquet, text     the files of `dataset_kwargs: {data_files: …}`
     dataset_path: a folder                     its files by split: test.jsonl, test-00000-….parquet
@@ -7,20 +7,193 @@
 Nothing is downloaded, and only files below the task file's folder or `data` are read: an untrusted
 task file must not send files of this machine to a server. For `dataset_path: allenai/ai2_arc` and
 `dataset_name: ARC-Easy` the folder `data` is searched for allenai/ai2_arc/ARC-Easy, then for
-ai2_arc/ARC-Easy.
+ai2_arc/ARC-Easy. Tables are immutable; a missing column is None, and a column of ints and floats
+becomes floats, as in a typed table.
 """
 
 import csv
 import gzip
+import importlib.util
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
+
+import numpy as np
 
 from groundup.core import ConfigError, DataError, MissingExtra, is_within, require_regular_file
 
-from .dataset import DatasetRows, Row
+from .task import check_keys
+
+Row = dict[str, Any]
+
+
+class DatasetRows(Sequence[Row]):
+    """A table: a list of rows with the same columns.
+
+    >>> rows = DatasetRows([{"q": "1+1", "a": 2}, {"q": "half of 1", "a": 0.5, "note": "x"}])
+    >>> rows[0], rows.column_names
+    ({'q': '1+1', 'a': 2.0, 'note': None}, ['q', 'a', 'note'])
+    >>> rows.map(lambda row: {"q": row["q"] + "?"}).filter(lambda row: row["note"])["q"]
+    ['half of 1?']
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        found = [to_json_values(row) for row in rows]
+        names = list(dict.fromkeys(name for row in found for name in row))
+        self.rows: list[Row] = _unify_records(found, names)
+
+    @classmethod
+    def from_list(cls, rows: Iterable[Mapping[str, Any]]) -> "DatasetRows":
+        """Rows of a list of dictionaries."""
+        return cls(rows)
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    @property
+    def features(self) -> dict[str, None]:
+        """The columns' names as keys; types are unknown."""
+        return dict.fromkeys(self.column_names)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows, each a dictionary of its own."""
+        return (dict(row) for row in self.rows)
+
+    @overload
+    def __getitem__(self, key: int) -> Row: ...
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> Any: ...
+    def __getitem__(self, key: int | str | slice) -> Any:
+        """A row by its index, a column by its name, or the columns of a slice of rows."""
+        if isinstance(key, str):
+            return [row[key] for row in self.rows]
+        if isinstance(key, slice):
+            return {name: [row[name] for row in self.rows[key]] for name in self.column_names}
+        return dict(self.rows[key])
+
+    def map(
+        self, function: Callable[..., Mapping[str, Any]], *, with_indices: bool = False,
+        remove_columns: Sequence[str] | str = (), num_proc: int | None = None,
+        load_from_cache_file: bool | None = None, desc: str | None = None,
+    ) -> "DatasetRows":  # fmt: skip
+        """Update each row with the function's result; performance options are ignored.
+
+        `remove_columns` are dropped, unless the function returns them.
+        """
+        removed = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
+
+        def changed(number: int, row: Row) -> Row:
+            copy = deepcopy(row)  # code may sort or strip in place
+            new = function(copy, number) if with_indices else function(copy)
+            return {name: value for name, value in row.items() if name not in removed} | dict(new)
+
+        return DatasetRows(changed(number, row) for number, row in enumerate(self.rows))
+
+    def filter(
+        self, function: Callable[..., Any], *, with_indices: bool = False,
+        num_proc: int | None = None, load_from_cache_file: bool | None = None,
+        desc: str | None = None,
+    ) -> "DatasetRows":  # fmt: skip
+        """The rows for which the function is true."""
+        kept = (
+            row
+            for number, row in enumerate(self.rows)
+            if (function(dict(row), number) if with_indices else function(dict(row)))
+        )
+        return DatasetRows(kept)
+
+    def select(self, indices: Iterable[int]) -> "DatasetRows":
+        """The rows at these indices, in that order."""
+        return DatasetRows(self.rows[int(number)] for number in indices)
+
+    def shuffle(self, seed: int | None = None) -> "DatasetRows":
+        """The rows in random order, determined by the seed."""
+        return self.select(np.random.default_rng(seed).permutation(len(self)).tolist())
+
+    def rename_column(self, old: str, new: str) -> "DatasetRows":
+        """Rename a column, keeping its position."""
+        return self.rename_columns({old: new})
+
+    def rename_columns(self, names: Mapping[str, str]) -> "DatasetRows":
+        """Rename columns, keeping their positions."""
+        return DatasetRows({names.get(k, k): v for k, v in row.items()} for row in self.rows)
+
+    def remove_columns(self, names: Sequence[str] | str) -> "DatasetRows":
+        """The rows without these columns."""
+        removed = {names} if isinstance(names, str) else set(names)
+        return DatasetRows({k: v for k, v in row.items() if k not in removed} for row in self.rows)
+
+    def select_columns(self, names: Sequence[str] | str) -> "DatasetRows":
+        """The rows with only these columns."""
+        kept = [names] if isinstance(names, str) else names
+        return DatasetRows({name: row[name] for name in kept} for row in self.rows)
+
+    def add_column(self, name: str, column: Sequence[Any]) -> "DatasetRows":
+        """The rows with one more column."""
+        return DatasetRows({**row, name: v} for row, v in zip(self.rows, column, strict=True))
+
+
+def to_dataset_rows(value: Any, what: str) -> DatasetRows:
+    """Convert rows of a task's own code: Rows, a list, or a `datasets.Dataset`.
+
+    Raises DataError for anything else.
+    """
+    if isinstance(value, DatasetRows):
+        return value
+    try:
+        return DatasetRows(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must return rows; got {type(value).__name__}.") from None
+
+
+def _unify_types(values: list[Any]) -> list[Any]:
+    """Unify the types of a column, also inside lists and dictionaries with equal keys.
+
+    Dictionaries with different keys are unchanged.
+
+    >>> _unify_types([{"a": 1}, None, {"a": 0.5}]), _unify_types([[1], [2.5]])
+    ([{'a': 1.0}, None, {'a': 0.5}], [[1.0], [2.5]])
+    """
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, dict) for value in present):
+        is_same = all(value.keys() == present[0].keys() for value in present)
+        return _unify_records(values, list(present[0])) if is_same else values
+    if present and all(isinstance(value, list) for value in present):
+        flat = iter(_unify_types([item for value in present for item in value]))
+        return [None if v is None else [next(flat) for _ in v] for v in values]
+    if {type(value) for value in present} == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return values
+
+
+def _unify_records(values: list[Any], keys: list[str]) -> list[Any]:
+    """Give dictionaries these keys, and unify the types of each key's values."""
+    present = [value for value in values if value is not None]
+    columns = {key: iter(_unify_types([row.get(key) for row in present])) for key in keys}
+    return [None if v is None else {k: next(columns[k]) for k in keys} for v in values]
+
+
+def to_json_values(value: Any) -> Any:
+    """Convert NumPy scalars and arrays, tuples and mappings to JSON values."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): to_json_values(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json_values(inner) for inner in value]
+    return value
+
 
 FORMATS = {
     "json": ("jsonl", "json", "jsonl.gz", "json.gz"),
@@ -58,7 +231,8 @@ def read_dataset_split(source: DatasetSource, split: str) -> DatasetRows:
 
     Raises DataError naming the searched paths, or the file and line that is damaged.
     """
-    _check_dataset_kwargs(source)
+    known = DATASET_OPTIONS + IGNORED_OPTIONS
+    check_keys(source.options, known, f"{source.file}: dataset_kwargs")
     files = _find_split_files(source, split)
     for file in files:
         if not any(is_within(file, base) for base in _base_folders(source)):
@@ -72,18 +246,7 @@ def read_dataset_split(source: DatasetSource, split: str) -> DatasetRows:
     return DatasetRows(rows)
 
 
-def _check_dataset_kwargs(source: DatasetSource) -> None:
-    """Raise ConfigError for an unsupported key of dataset_kwargs."""
-    for key in source.options:
-        if key not in DATASET_OPTIONS + IGNORED_OPTIONS:
-            raise ConfigError(
-                f"{source.file}: dataset_kwargs does not support the key `{key}`; it takes "
-                f"{', '.join(DATASET_OPTIONS)}."
-            )
-
-
 def _find_split_files(source: DatasetSource, split: str) -> list[Path]:
-    """The files of a split, in order."""
     named = source.options.get("data_files")
     if named is not None:
         return _resolve_data_files(source, named, split)
@@ -134,7 +297,6 @@ def _base_folders(source: DatasetSource) -> list[Path]:
 
 
 def _glob_files(pattern: Path) -> list[Path]:
-    """Files that match a path with wildcards, sorted."""
     if pattern.is_file():
         return [pattern]
     fixed = pattern.parent
@@ -144,7 +306,6 @@ def _glob_files(pattern: Path) -> list[Path]:
 
 
 def _candidate_folders(source: DatasetSource) -> Iterator[Path]:
-    """Folders that may hold the files of a split, in order of preference."""
     inner = [part for part in (source.name, source.options.get("data_dir")) if part]
     if source.data is not None:
         yield source.data / source.task
@@ -269,7 +430,6 @@ def _read_text_rows(text: str, options: Mapping[str, Any]) -> list[Row]:
 
 
 def _read_parquet(path: Path) -> list[Row]:
-    """Rows of a Parquet file."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -278,3 +438,21 @@ def _read_parquet(path: Path) -> list[Row]:
         return parquet.read_table(require_regular_file(path)).to_pylist()
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a Parquet file ({error}).") from None
+
+
+def find_data_file(
+    data: Path | None, names: Sequence[str], package: str, folder: str, command: str
+) -> Path:
+    """The first existing file with one of these names, below `data` or in a package.
+
+    Raises ConfigError with the command that installs it.
+    """
+    spec = importlib.util.find_spec(package)
+    roots = [] if spec is None else [Path(p) for p in spec.submodule_search_locations or ()]
+    in_data = [path for name in names for path in sorted(data.rglob(name))] if data else []
+    in_package = [root / folder / name for root in roots for name in names]
+    for path in (*in_data, *in_package):
+        if path.is_file():
+            return path
+    where = f" in {data}" if data else ""
+    raise ConfigError(f"Found no {names[0]}{where}; run: {command}, or pass its folder as --data.")

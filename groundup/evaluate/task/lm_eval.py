@@ -1,14 +1,17 @@
 """Tasks of lm-eval's YAML files, with the requests and scores of lm-eval 0.4.13.
 
 tests/oracles/lm_eval_tasks.py compares the two. Deliberate differences are listed in
-docs/reference/evaluate.md, under "Tasks".
+docs/reference/evaluate.md, under "Tasks"; one of them is that a question is never among its own
+few-shot examples.
 """
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.core import (
     ConfigError,
@@ -20,14 +23,30 @@ from groundup.core import (
 )
 
 from .aggregate import Statistic
-from .code import TaskCode, call_code, load_code
-from .data import DatasetSource, read_dataset_split
-from .dataset import DatasetRows, Row, to_dataset_rows, to_json_values
-from .few_shot import FewShotSampler
-from .filters import FilterPipeline, read_filters
-from .metric_list import TaskMetric, read_metric_list
-from .prompt import (
+from .data import (
+    DatasetRows,
+    DatasetSource,
+    Row,
+    read_dataset_split,
+    to_dataset_rows,
+    to_json_values,
+)
+from .metrics import TaskMetric, read_metric_list
+from .scoring import FilterPipeline, TaskScorer, read_filters
+from .settings import (
+    FieldReader,
+    TaskSettings,
+    prompt_digest,
+    read_stop_criteria,
+    read_task_settings,
+)
+from .task import (
+    ItemScores,
     PromptTurn,
+    RequestKind,
+    Response,
+    TaskItem,
+    TaskMeasure,
     TaskOptions,
     example_turns,
     join_texts,
@@ -35,10 +54,61 @@ from .prompt import (
     question_turns,
     render_turns,
 )
-from .scoring import TaskScorer
-from .settings import TaskSettings, prompt_digest, read_stop_criteria, read_task_settings
-from .task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
-from .template import FieldReader
+from .yaml_files import TaskCode, call_code, load_code
+
+
+@dataclass
+class FewShotSampler:
+    """A source of examples with its random stream; create one per pass over the questions."""
+
+    task: str
+    rows: Sequence[Row]
+    count: int
+    sampler: Literal["default", "first_n"] = "default"
+    seed: int = 1234
+    may_hold_question: bool = False
+    """Whether the rows may contain the question, which is then removed."""
+    stream: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Seed the random stream."""
+        self.stream = random.Random(self.seed)
+
+    def sample(self, question: Row) -> list[Row]:
+        """The examples of the next question; ConfigError if there are too few rows.
+
+        >>> pool = [{"q": n} for n in range(9)]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 3).sample({"q": 9})]
+        [7, 1, 0]
+        >>> [row["q"] for row in FewShotSampler("t", pool, 2, "first_n", 0, True).sample({"q": 0})]
+        [1, 2]
+        """
+        if not self.count:
+            return []
+        if self.sampler == "first_n":
+            others = self._without_question(question) if self.may_hold_question else self.rows
+            return list(self._check_enough(list(islice(others, self.count))))
+        if not self.may_hold_question or not question:
+            return self.stream.sample(self._check_enough(self.rows), self.count)
+        drawn = self.stream.sample(self._check_enough(self.rows, spare=1), self.count + 1)
+        examples = [row for row in drawn if row != question][: self.count]
+        if len(examples) < self.count:
+            examples = self.stream.sample(
+                self._check_enough(list(self._without_question(question))), self.count
+            )
+        return examples
+
+    def _without_question(self, question: Row) -> Iterator[Row]:
+        return (row for row in self.rows if row != question)
+
+    def _check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
+        if len(rows) < self.count + spare:
+            raise ConfigError(
+                f"{self.task}: {self.count} examples before a question need "
+                f"{self.count + spare} rows to draw from; got {len(rows)}."
+            )
+        return rows
+
 
 LM_EVAL_VERSION = "0.4.13"
 
@@ -121,7 +191,9 @@ class YamlTask:
     @property
     def measures(self) -> tuple[TaskMeasure, ...]:
         """Every metric of every filter."""
-        return tuple(m.measure(pipeline) for pipeline in self.pipelines for m in self.metrics)
+        return tuple(
+            m.measure(each.name, each.signature) for each in self.pipelines for m in self.metrics
+        )
 
     @property
     def functions(self) -> dict[str, Statistic]:
@@ -143,7 +215,7 @@ class YamlTask:
         return self.settings.repeats if self.kind == "generate_until" else 1
 
     @cached_property
-    def custom_splits(self) -> Mapping[str, Any] | None:
+    def _custom_splits(self) -> Mapping[str, Any] | None:
         """The splits of custom_dataset."""
         code = self.settings.custom_dataset
         if code is None:
@@ -154,14 +226,14 @@ class YamlTask:
             raise DataError(f"{self.file}: {code.name} must return rows by split.")
         return splits
 
-    def read_split(self, name: str, process: TaskCode | None) -> DatasetRows:
+    def _read_split(self, name: str, process: TaskCode | None) -> DatasetRows:
         """The rows of a split, processed by the task's own code."""
-        if self.custom_splits is not None:
-            if name not in self.custom_splits:
+        if self._custom_splits is not None:
+            if name not in self._custom_splits:
                 raise DataError(
-                    f"{self.file}: no split `{name}` among {', '.join(self.custom_splits)}."
+                    f"{self.file}: no split `{name}` among {', '.join(self._custom_splits)}."
                 )
-            rows = to_dataset_rows(self.custom_splits[name], f"{self.file}: custom_dataset")
+            rows = to_dataset_rows(self._custom_splits[name], f"{self.file}: custom_dataset")
         else:
             settings = self.settings
             rows = read_dataset_split(
@@ -185,7 +257,7 @@ class YamlTask:
     @cached_property
     def rows(self) -> DatasetRows:
         """The rows of the evaluated split."""
-        return self.read_split(self.settings.evaluated_split, self.settings.process_docs)
+        return self._read_split(self.settings.evaluated_split, self.settings.process_docs)
 
     @cached_property
     def reader(self) -> FieldReader:
@@ -211,7 +283,7 @@ class YamlTask:
         elif self.num_fewshot:
             process = settings.process_docs if shots.split is None else shots.process_docs
             is_evaluated = split == settings.evaluated_split and process == settings.process_docs
-            rows = list(self.rows if is_evaluated else self.read_split(split, process))
+            rows = list(self.rows if is_evaluated else self._read_split(split, process))
         may_hold = shots.split == settings.test_split or split == settings.evaluated_split
         return FewShotSampler(
             self.name, rows, self.num_fewshot, shots.sampler, self.options.seed, may_hold
@@ -224,20 +296,19 @@ class YamlTask:
             if limit is not None and number >= limit:
                 return
             try:
-                yield self.build_item(number, row, examples, model)
+                yield self._build_item(number, row, examples, model)
             except DataError as error:
                 raise DataError(f"{error} (row {number})") from None
 
-    def build_item(
+    def _build_item(
         self, number: int, row: Row, examples: FewShotSampler, model: TextModel | None
     ) -> TaskItem:
-        """One question."""
         settings, reader = self.settings, self.reader
         target = reader.target(settings.doc_to_target, row)
         base = TaskItem(str(number), "", "", (), to_json_values(target), to_json_values(row))
         if self.kind == "loglikelihood_rolling":
             return base._replace(prompt=str(target))
-        before = self.context_turns(row, examples)
+        before = self._context_turns(row, examples)
         text = reader.text(settings.doc_to_text, row)
         prefix = reader.prefix(settings.gen_prefix, row)
         if self.kind == "multiple_choice":
@@ -248,14 +319,14 @@ class YamlTask:
                     render_turns([*before, *turns], self.options.chat, model)
                     for turns in turns_by_choice
                 ]
-                pairs = self.option_pairs(
+                pairs = self._option_pairs(
                     [LoglikelihoodRequest(each, str(target)) for each in contexts], choices
                 )
                 return base._replace(prompt=contexts[0], target=text, pairs=pairs)
         turns = [*before, *question_turns(text, prefix, settings.target_delimiter)]
         context = render_turns(turns, self.options.chat, model)
         if self.kind == "multiple_choice":
-            pairs = self.option_pairs(
+            pairs = self._option_pairs(
                 [LoglikelihoodRequest(context, choice) for choice in choices], choices
             )
             return base._replace(prompt=context, pairs=pairs)
@@ -265,7 +336,7 @@ class YamlTask:
             raise DataError(f"{self.file}: doc_to_target must be a text; got {target!r}.")
         return base._replace(prompt=context, pairs=(LoglikelihoodRequest(context, target),))
 
-    def option_pairs(
+    def _option_pairs(
         self, requests: Sequence[LoglikelihoodRequest], choices: Sequence[str]
     ) -> tuple[LoglikelihoodRequest, ...]:
         """The requests of a multiple choice, with the delimiter between context and option."""
@@ -278,8 +349,7 @@ class YamlTask:
             LoglikelihoodRequest(each.context, delimiter + each.continuation) for each in requests
         )
 
-    def context_turns(self, row: Row, examples: FewShotSampler) -> list[PromptTurn]:
-        """The turns before the question: system text and few-shot examples."""
+    def _context_turns(self, row: Row, examples: FewShotSampler) -> list[PromptTurn]:
         settings, shots, reader = self.settings, self.settings.few_shot_settings, self.reader
         description = reader.prefix(settings.description, row)
         system = join_texts(self.options.chat.system, description, settings.fewshot_delimiter)

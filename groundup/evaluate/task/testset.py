@@ -36,8 +36,7 @@ from groundup.measure import (
     token_f1,
 )
 
-from .prompt import ChatOptions
-from .task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
+from .task import ChatOptions, ItemScores, RequestKind, Response, TaskItem, TaskMeasure
 
 REFUSAL_SIGNATURE = "refused|by:beginning_of_the_refusal"
 Scorer = Callable[[Sample, Answer], Score | Reason]

@@ -1,17 +1,137 @@
-"""lm-eval's YAML files as dictionaries, and an index of the names that a folder of them defines.
+"""lm-eval's YAML files and the Python code that they name.
 
-`include` chains are resolved, keys of the including file taking precedence; `!function` stays a
-Function until code.py loads it. A folder is read once into an index of tasks, groups and tags.
+`include` chains are resolved, keys of the including file taking precedence. A folder is read once
+into an index of tasks, groups and tags. `!function utils.process_docs` names code in utils.py next
+to the file; it has all rights of the user, so a file that needs it is rejected without
+`trust_code`. Most such code imports `datasets` only for a type annotation; where that package is
+missing, a stub module with Dataset = DatasetRows replaces it during the import.
 """
 
 import difflib
-from collections.abc import Mapping
+import hashlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, MissingExtra, is_within, record, require_regular_file
+from groundup.core import (
+    ConfigError,
+    DataError,
+    MissingExtra,
+    is_within,
+    record,
+    require_regular_file,
+)
 
-from .code import FunctionReference
+from .data import DatasetRows
+
+
+@dataclass(frozen=True)
+class FunctionReference:
+    """A `!function` of a YAML file, not yet loaded."""
+
+    file: Path
+    """The YAML file that names it."""
+    name: str
+    """`module.function`, the module being a Python file next to the YAML file."""
+
+
+@dataclass(frozen=True)
+class TaskCode:
+    """A loaded function of a task's own code."""
+
+    name: str
+    digest: str
+    """Start of the sha256 of the file that defines it."""
+    call: Callable[..., Any]
+
+    def __str__(self) -> str:
+        """As in signatures: `utils.process_docs@1f0c22ab90de`."""
+        return f"{self.name}@{self.digest}"
+
+
+def load_code(value: Any, trust_code: bool) -> Any:
+    """The value with every FunctionReference in it loaded as TaskCode.
+
+    Raises ConfigError naming the file if code is not trusted or cannot be loaded.
+    """
+    if isinstance(value, FunctionReference):
+        return _load_function(value, trust_code)
+    if isinstance(value, dict):
+        return {key: load_code(inner, trust_code) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [load_code(inner, trust_code) for inner in value]
+    return value
+
+
+def _load_function(function: FunctionReference, trust_code: bool) -> TaskCode:
+    module_name, _, name = function.name.rpartition(".")
+    path = (function.file.parent / f"{module_name.replace('.', '/')}.py").resolve()
+    if not module_name or not path.is_file():
+        raise ConfigError(
+            f"{function.file} names `!function {function.name}`; expected FILE.FUNCTION, and "
+            f"{path.name if module_name else 'FILE.py'} next to it."
+        )
+    if not trust_code:
+        raise ConfigError(
+            f"{function.file} runs the code of {path}; review that file, then allow it by "
+            "--set trust_code=true."
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    function_object = getattr(_import_module(path, digest), name, None)
+    if not callable(function_object):
+        raise ConfigError(f"{path} has no function `{name}`, which {function.file} names.")
+    return TaskCode(function.name, digest, function_object)
+
+
+def call_code(code: TaskCode, file: Path, subject: str, call: Callable[[], Any]) -> Any:
+    """Call a task's own code; any exception becomes a DataError that names it."""
+    try:
+        return call()
+    except Exception as error:
+        message = record.single_line(f"{type(error).__name__}: {error}")
+        raise DataError(f"{file}: {code.name} failed on {subject} ({message}).") from error
+
+
+def _import_module(path: Path, digest: str) -> types.ModuleType:
+    """Import a Python file; equal files are imported once."""
+    name = f"groundup_task_code_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    try:
+        with _datasets_stub():
+            spec.loader.exec_module(loaded)
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(
+            f"The task's code {path} cannot be run ({type(error).__name__}: {error}); "
+            "install what it imports."
+        ) from error
+    return loaded
+
+
+@contextmanager
+def _datasets_stub() -> Iterator[None]:
+    """Make `import datasets` work during the import of task code, if the package is missing."""
+    if "datasets" in sys.modules or importlib.util.find_spec("datasets") is not None:
+        yield
+        return
+    stand_in = types.ModuleType("datasets")
+    stand_in.Dataset = DatasetRows  # type: ignore[attr-defined]
+    sys.modules["datasets"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["datasets"]
+
 
 YamlMapping = dict[str, Any]
 
@@ -96,7 +216,6 @@ def _parse_yaml(file: Path) -> Any:
 
 
 def _check_expanded_size(root: Any, file: Path) -> None:
-    """Raise ConfigError for a document that is too large with its aliases expanded."""
     sizes: dict[int, int] = {}
     stack = [(root, False)] if root is not None else []
     while stack:

@@ -1,4 +1,4 @@
-"""The same comparison as text, JSON, Markdown and JUnit; hostile names break none of them."""
+"""A comparison as text, JSON, Markdown, JUnit and a page in a browser; hostile names break none."""
 
 import json
 from xml.etree import ElementTree
@@ -12,6 +12,8 @@ from groundup.evaluate.compare.formats import (
     comparison_to_text,
 )
 from groundup.evaluate.compare.verb import compare
+from tests.chromium import Chromium, needs_chromium
+from tests.core.page.reading import Reading
 from tests.evaluate.compare.reports import arithmetic, choices, make_report, rolling
 
 EVIL = 'a|b <script>"&\x1b[2J\x00 ]]>'
@@ -73,3 +75,90 @@ def test_junit_fails_where_the_run_is_worse_and_skips_what_does_not_compare(comp
     skipped = suites["held-out"][0].find("skipped")
     assert skipped is not None and "no such task" in (skipped.get("message") or "")
     assert suites["choose"].get("tests") == "2" and "task|<b>" in suites
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A comparison of two runs, written."""
+    place = tmp_path_factory.mktemp("compared")
+    hard = [n / 350 for n in range(350)]
+    runs = {
+        "base <b>": (arithmetic(h < 0.9 for h in hard), choices([True] * 60)),
+        "tuned": (arithmetic(h < 0.7 for h in hard), choices([True] * 59 + [None])),
+    }
+    paths = [
+        make_report(place / str(number), name, [*tasks, rolling([99.0 - number] * 9)]).path
+        for number, (name, tasks) in enumerate(runs.items())
+    ]
+    found = compare(paths, out=place / "out")
+    assert found.page == place / "out" / "index.html"
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Chromium() as running:
+        yield running
+
+
+def test_every_number_leads_to_pages_that_exist(folder):
+    read = Reading((folder / "index.html").read_text())
+    links = [link for link in read.values("href") if not link.startswith("#")]
+    assert len(links) > 10
+    assert {link.partition("#")[0] for link in links} <= {
+        f"samples/{path.name}" for path in (folder / "samples").iterdir()
+    }
+    assert "tuned against base <b>" in read.text and "timeout" in read.text
+    assert "I would rather not say." in read.text
+    assert (folder / "index.html").stat().st_size < 1_000_000
+
+
+@needs_chromium
+def test_a_number_is_clicked_and_its_samples_are_shown(folder, browser):
+    browser.open(f"file://{folder}/index.html")
+    browser.click("a[href*='show=differ']")
+    browser.wait("document.querySelector('#controls:not([hidden])')")
+    # The first sample that differs is the 246th: the link leads to the third page.
+    browser.wait("document.title == 'sums' && location.pathname.endsWith('sums-3.html')")
+    shown = "[...document.querySelectorAll('.sample')].filter(n => !n.hidden)"
+    assert browser.js(f"{shown}[0].id") == "s246"
+    assert browser.text("[data-filter=differ]") == "differ 70"
+    assert "Page 1 of 2" in browser.text("#at")
+    browser.click("#after")
+    browser.wait("location.pathname.endsWith('sums-4.html')")
+    browser.wait(f"{shown}.length == 15")
+    browser.press("f")
+    browser.wait("document.querySelector('[data-filter=\"A-B\"]').ariaPressed == 'true'")
+    assert browser.js(f"{shown}.length") == 15
+    browser.click("[data-filter=all]")
+    browser.wait(f"{shown}.length == 50")
+    browser.press("ArrowLeft")
+    browser.wait("location.pathname.endsWith('sums-3.html')")
+    assert browser.problems == []
+
+
+@needs_chromium
+def test_undefined_and_unread_samples_are_found(folder, browser):
+    browser.open(f"file://{folder}/index.html")
+    browser.click("a[href*='show=undefined']")
+    browser.wait("document.title == 'choose'")
+    shown = "[...document.querySelectorAll('.sample')].filter(n => !n.hidden)"
+    browser.wait(f"{shown}.length == 1")
+    assert "timeout: no answer in 60 s" in browser.js(f"{shown}[0].innerText")
+    browser.js("document.querySelector('#measure').value = '1'")
+    browser.js("document.querySelector('#measure').dispatchEvent(new Event('change'))")
+    browser.wait("location.hash.includes('acc_norm')")
+    browser.open(f"file://{folder}/index.html")
+    browser.click("a[href*='.html#s2']")
+    browser.wait("document.querySelector('.sample:target')")
+    assert "found no answer" in browser.text(".sample:target")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_their_window(folder, browser, width, scheme):
+    for name in ("index.html", "samples/01-sums-1.html", "samples/02-choose-1.html"):
+        browser.open(f"file://{folder}/{name}", width, scheme=scheme)
+        assert not browser.is_too_wide(), name
+    assert browser.problems == []

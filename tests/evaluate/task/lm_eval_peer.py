@@ -15,11 +15,18 @@ from groundup.core import (
     Reason,
     StopCriteria,
 )
-from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.group import TaskOpener, aggregate_groups
+from groundup.evaluate.task.aggregate import aggregate, aggregate_groups
+from groundup.evaluate.task.catalogue import TaskOpener
 from groundup.evaluate.task.lm_eval import YamlTask
-from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
-from groundup.evaluate.task.task import EvaluationTask, TaskGroup, TaskItem, TaskMeasure, score_key
+from groundup.evaluate.task.task import (
+    ChatOptions,
+    EvaluationTask,
+    TaskGroup,
+    TaskItem,
+    TaskMeasure,
+    TaskOptions,
+    score_key,
+)
 from groundup.evaluate.task.yaml_files import read_task_index
 from groundup.measure import Interval
 

@@ -1,4 +1,4 @@
-"""Rows from files: every format, where they are sought, and errors that name the place."""
+"""Rows: a table as task code relies on it, read from files; errors name the place."""
 
 import gzip
 import importlib.util
@@ -9,7 +9,73 @@ from typing import Any
 import pytest
 
 from groundup.core import ConfigError, DataError, MissingExtra
-from groundup.evaluate.task.data import DatasetSource, _read_csv, read_dataset_split
+from groundup.evaluate.task.data import (
+    DatasetRows,
+    DatasetSource,
+    _read_csv,
+    _unify_types,
+    find_data_file,
+    read_dataset_split,
+    to_dataset_rows,
+)
+
+ROWS = DatasetRows([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, {"a": 3, "b": "z"}])
+
+
+def test_columns_of_several_kinds_stay_as_they_are():
+    mixed = [{"a": 1}, "x", None]
+    assert _unify_types(mixed) == mixed
+
+
+def test_rows_slices_and_columns():
+    assert ROWS[1] == {"a": 2, "b": "y"} and ROWS[-1]["a"] == 3
+    assert ROWS["a"] == [1, 2, 3] and ROWS[:2] == {"a": [1, 2], "b": ["x", "y"]}
+    assert len(ROWS) == 3 and list(ROWS.features) == ROWS.column_names == ["a", "b"]
+
+
+def test_a_row_that_is_changed_leaves_the_table_as_it_was():
+    row = ROWS[0]
+    row["a"] = 99
+    next(iter(ROWS))["a"] = 98
+    assert ROWS[0]["a"] == 1
+
+
+def test_map_writes_over_the_row():
+    found = ROWS.map(lambda row: {"c": row["a"] * 2}, remove_columns=["a"])
+    assert found[2] == {"b": "z", "c": 6}
+    assert ROWS.map(lambda row, n: {"n": n}, with_indices=True)["n"] == [0, 1, 2]
+
+
+def test_filter_select_shuffle():
+    assert ROWS.filter(lambda row: row["a"] > 1)["b"] == ["y", "z"]
+    assert ROWS.filter(lambda row, n: n == 0, with_indices=True)["b"] == ["x"]
+    assert ROWS.select([2, 0])["a"] == [3, 1]
+    assert ROWS.shuffle(seed=42)["a"] == ROWS.shuffle(seed=42)["a"]
+    assert sorted(ROWS.shuffle(seed=1)["a"]) == [1, 2, 3]
+
+
+def test_columns_are_renamed_removed_chosen_and_added():
+    assert ROWS.rename_column("a", "n").column_names == ["n", "b"]
+    assert ROWS.remove_columns("a").column_names == ["b"]
+    assert ROWS.select_columns(["b"]).column_names == ["b"]
+    assert ROWS.add_column("c", [7, 8, 9])["c"] == [7, 8, 9]
+
+
+def test_columns_are_of_one_kind():
+    found = DatasetRows([{"n": 1, "m": {"x": 1}}, {"n": 0.5}, {"m": {"y": 2}}])
+    assert found["n"] == [1.0, 0.5, None]
+    assert found["m"] == [{"x": 1}, None, {"y": 2}]
+
+
+def test_rows_of_what_task_code_returns():
+    assert to_dataset_rows([{"a": 1}], "it")[0] == {"a": 1}
+    assert to_dataset_rows(({"a": n} for n in range(2)), "it")["a"] == [0, 1]
+    with pytest.raises(DataError, match="it must return rows; got int"):
+        to_dataset_rows(3, "it")
+
+
+def test_an_empty_table_has_no_columns():
+    assert DatasetRows([]).column_names == [] and len(DatasetRows([])) == 0
 
 
 def source(
@@ -26,12 +92,7 @@ def put(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": 1}\n\n{"a": 2}\n',
-        '[{"a": 1},\n {"a": 2}]',
-        '\ufeff{"a": 1}\n{"a": 2}',
-    ],
+    "text", ['{"a": 1}\n\n{"a": 2}\n', '[{"a": 1},\n {"a": 2}]', '\ufeff{"a": 1}\n{"a": 2}']
 )
 def test_json_a_line_each_or_in_a_list(tmp_path, text):
     put(tmp_path / "x.json", text)
@@ -162,7 +223,7 @@ def test_a_local_folder(tmp_path):
 
 
 def test_what_cannot_be_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="does not support the key `shard`"):
+    with pytest.raises(ConfigError, match="dataset_kwargs has no key `shard`"):
         read_dataset_split(source(tmp_path, data_files="x", shard=1), "train")
     with pytest.raises(
         DataError, match=r"no file https://example\.org/y\.json; searched.*/y\.json"
@@ -198,3 +259,22 @@ def test_a_task_reads_nothing_but_its_folder_and_the_data(tmp_path, way, monkeyp
     if way != "folder":
         given = named._replace(data=secret.parent)
         assert read_dataset_split(given, "test")["a"] == ["secret"]
+
+
+def test_the_folder_for_data_comes_before_the_package(tmp_path: Path):
+    inside = ("groundup", "core", "pip install x")
+    carried = find_data_file(None, ("errors.py",), *inside)
+    assert carried.is_file() and carried.parent.name == "core"
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "errors.py").touch()
+    assert find_data_file(tmp_path, ("errors.py",), *inside) == tmp_path / "deep" / "errors.py"
+    assert (
+        find_data_file(tmp_path, ("no.py", "errors.py"), "no_package", "", "").parent.name == "deep"
+    )
+
+
+def test_what_is_nowhere_names_the_command(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"Found no a\.txt; run: pip install x"):
+        find_data_file(None, ("a.txt",), "no_package", "", "pip install x")
+    with pytest.raises(ConfigError, match=r"a\.txt in .*--data"):
+        find_data_file(tmp_path, ("a.txt",), "groundup", "core", "pip install x")

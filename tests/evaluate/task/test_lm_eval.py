@@ -1,16 +1,19 @@
 """lm-eval's record of every kind of task file, and what is refused or told of the others."""
 
 import json
+import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundup.core import Completion, ConfigError, DataError, Likelihood, Reason
-from groundup.evaluate.task.lm_eval import YamlTask, open_yaml_task
-from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
-from groundup.evaluate.task.task import EvaluationTask
+from groundup.evaluate.task.lm_eval import FewShotSampler, YamlTask, open_yaml_task
+from groundup.evaluate.task.task import ChatOptions, EvaluationTask, TaskOptions
 from tests.evaluate.task.lm_eval_peer import FIXTURE, Fake, differences, expected
+from tests.oracles.lm_eval_shipped import write_rows
 
 CHOICE: dict[str, Any] = {
     "task": "t",
@@ -186,3 +189,76 @@ def test_repeats_are_of_generated_texts_alone(folder: Path):
     assert task.repeats == 2
     answers = [Completion("0", "stop", 1), Completion("1", "stop", 1)]
     assert task.score(next(task.items(None, 1)), answers).scores == {"exact_match": 1.0}
+
+
+POOL = [{"n": n} for n in range(20)]
+
+
+def drawn(
+    count: int, *, seed: int = 1234, held: bool = False, rows: list[dict] = POOL
+) -> FewShotSampler:
+    return FewShotSampler("t", rows, count, "default", seed, held)
+
+
+def test_one_stream_runs_through_the_questions():
+    examples, stream = drawn(3), random.Random(1234)
+    for _ in range(5):
+        assert examples.sample({"n": 99}) == stream.sample(POOL, 3)
+
+
+def test_one_more_is_drawn_where_the_question_may_be_among_them():
+    examples, stream = drawn(3, held=True), random.Random(1234)
+    for row in POOL:
+        wanted = [each for each in stream.sample(POOL, 4) if each != row][:3]
+        found = examples.sample(row)
+        assert found == wanted and row not in found
+
+
+def test_copies_of_the_question_are_taken_out_too():
+    rows = [{"n": 0}] * 6 + [{"n": 1}, {"n": 2}]
+    for seed in range(20):
+        found = drawn(2, seed=seed, held=True, rows=rows).sample({"n": 0})
+        assert sorted(row["n"] for row in found) == [1, 2]
+
+
+def test_the_first_ones():
+    examples = FewShotSampler("t", POOL, 2, "first_n", 1234, True)
+    assert examples.sample({"n": 0}) == [{"n": 1}, {"n": 2}]
+    assert examples.sample({"n": 9}) == [{"n": 0}, {"n": 1}]
+
+
+def test_none_are_asked_for():
+    assert drawn(0, rows=[]).sample({"n": 1}) == []
+
+
+@pytest.mark.parametrize(("held", "needed"), [(False, 5), (True, 6)])
+def test_too_few_rows(held, needed):
+    with pytest.raises(ConfigError, match=f"t: 5 examples .* need {needed} rows .*; got 3"):
+        drawn(5, held=held, rows=POOL[:3]).sample({"n": 99})
+
+
+ROOT = Path(__file__).resolve().parents[3]
+RECORD = expected(FIXTURE / "shipped.json.xz")
+
+
+def folders() -> Iterator[Path]:
+    if named := os.environ.get("LM_EVAL_TASKS"):
+        yield Path(named)
+    yield from ROOT.glob(".oracles/lm-eval/lib/python3*/site-packages/lm_eval/tasks")
+
+
+TASKS = next((path for path in folders() if path.is_dir()), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TASKS is None, reason="lm-eval's task files are not here: make oracles")
+def test_every_item_of_lm_evals_own_files_is_equal(tmp_path: Path):
+    assert TASKS is not None
+    rows = write_rows(tmp_path)
+    wrong = [line for record in RECORD for line in differences(record, TASKS, rows)]
+    assert wrong == []
+
+
+def test_the_record_is_of_many_public_tasks():
+    names = {name for record in RECORD for name in record["samples"]}
+    assert len(names) >= 60 and {"hellaswag", "gsm8k", "wikitext", "mmlu_anatomy"} <= names

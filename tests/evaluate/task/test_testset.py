@@ -6,8 +6,7 @@ import pytest
 
 from groundup.align import REFUSAL_TEXT
 from groundup.core import Artifact, ArtifactError, Completion, ConfigError, Message, Reason, Sample
-from groundup.evaluate.task.prompt import ChatOptions
-from groundup.evaluate.task.task import EvaluationTask
+from groundup.evaluate.task.task import ChatOptions, EvaluationTask
 from groundup.evaluate.task.testset import TestsetTask
 from groundup.measure import TestSetCard, make_testset, read_accesses
 from tests.evaluate.task.lm_eval_peer import Fake

@@ -31,9 +31,8 @@ from groundup.core import (
 )
 from groundup.measure import CodeTestResult, assemble_program, pass_at_k, run_code_tests
 
-from ..prompt import TaskOptions
-from ..task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
-from .files import find_data_file
+from .data import find_data_file
+from .task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure, TaskOptions
 
 STOP_STRINGS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Stop strings: the ends of the function in a plain continuation."""

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Completion, ConfigError, DataError, Reason, Sandbox
-from groundup.evaluate.task.builtin.code import STOP_STRINGS, HumanEval
-from groundup.evaluate.task.builtin.families import _make_humaneval
-from groundup.evaluate.task.prompt import ChatOptions, TaskOptions
-from groundup.evaluate.task.task import EvaluationTask
+from groundup.evaluate.task.builtin import _make_humaneval
+from groundup.evaluate.task.humaneval import STOP_STRINGS, HumanEval
+from groundup.evaluate.task.task import ChatOptions, EvaluationTask, TaskOptions
 
 ROW = {
     "task_id": "Own/0",

@@ -1,1 +1,0 @@
-"""Built-in tasks: what packages carry or generators make, one file a family."""
