@@ -178,13 +178,9 @@ def evaluate(
 
 
 def _open_model(
-    name: str,
-    config: EvaluateConfig,
-    tasks: Sequence[EvaluationTask | TaskGroup],
-    limit: int | None,
-    *,
-    sends: bool = True,
-) -> EvaluationTarget:
+    name: str, config: EvaluateConfig, tasks: Sequence[EvaluationTask | TaskGroup],
+    limit: int | None, *, sends: bool = True,
+) -> EvaluationTarget:  # fmt: skip
     """Open a model by the form of its name; `sends`: check that the server has it."""
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
@@ -196,6 +192,8 @@ def _open_model(
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
         server = Endpoint.open(settings) if sends else Endpoint(settings)
         return EvaluationTarget(server, "endpoint", tasks, limit)
+    import torch
+
     path = Path(name.removeprefix("hf:"))
     if not path.is_dir():
         raise ArtifactError(
@@ -203,7 +201,8 @@ def _open_model(
         )
     signatures = [task.signature for task in _unique_tasks(tasks)]
     chat = any("template:" in each and "template:no" not in each for each in signatures)
-    dtype, options = _torch_dtype(config), _scoring_options(config)
+    dtype = None if config.dtype == "as_saved" else getattr(torch, config.dtype)
+    options = ScoringOptions(config.batch_tokens, config.invariant, config.window, config.stride)
     if not name.startswith("hf:"):
         try:
             from .harness.local import open_native
@@ -218,16 +217,6 @@ def _open_model(
 
     foreign = open_hf(path, dtype=dtype, options=options)
     return EvaluationTarget(foreign, "transformers", tasks, limit)
-
-
-def _torch_dtype(config: EvaluateConfig) -> Any:
-    import torch
-
-    return None if config.dtype == "as_saved" else getattr(torch, config.dtype)
-
-
-def _scoring_options(config: EvaluateConfig) -> ScoringOptions:
-    return ScoringOptions(config.batch_tokens, config.invariant, config.window, config.stride)
 
 
 class ReportKey(Config):
@@ -256,14 +245,10 @@ def _produce_report(target: EvaluationTarget, config: EvaluateConfig, out: Path)
         accept_failures=config.accept_failures, name=target.name,
     )  # fmt: skip
     return produce(
-        out,
-        kind="report",
-        stage="evaluate",
-        version=VERSION,
-        config=key,
+        out, kind="report", stage="evaluate", version=VERSION, config=key,
         parents=_parent_artifacts(target, tasks),
         write=lambda draft: _write_evaluation(draft, target, config),
-    )
+    )  # fmt: skip
 
 
 def _parent_artifacts(

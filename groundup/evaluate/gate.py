@@ -149,25 +149,20 @@ def _allowed_loss(task: str, measure: ComparedMeasure, margin: float | None) -> 
     """
     if margin is not None:
         if measure.unit == "share" and margin >= 1:
-            raise ConfigError(
-                f"--margin {margin:g}: {task} {measure.key} is a share, so expected less than 1, "
-                "as in 0.05 for 5 %."
-            )
+            raise ConfigError(f"--margin {margin:g}: {task} {measure.key} is a share, so below 1.")
         return margin
     before = measure.cells[0].result if measure.cells[0] else None
     if measure.unit == "share" or not isinstance(before, Interval):
         return DEFAULT_MARGIN
     if not before.estimate:
         raise ConfigError(
-            f"The baseline has 0 {measure.unit} in {task} {measure.key}, which gives no relative "
-            "margin; give --margin."
+            f"The baseline has 0 {measure.unit} in {task} {measure.key}: give --margin."
         )
     return DEFAULT_MARGIN * abs(before.estimate)
 
 
 def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> Check:
-    missing = _unscored_counts(measure)
-    why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
+    missing, why = _unscored_counts(measure)
     share = rate([1.0] * measure.n_scored + [0.0] * sum(missing.values()))
     return check_requirement(
         f"{task} {measure.key} has a number", share, at_least(min_share), "estimate", unit="share",
@@ -176,19 +171,20 @@ def _scored_share_check(task: str, measure: MeasureReport, min_share: float) -> 
 
 
 def _scored_share(measure: MeasureReport) -> float:
-    total = measure.n_scored + sum(_unscored_counts(measure).values())
+    total = measure.n_scored + sum(_unscored_counts(measure)[0].values())
     return measure.n_scored / total if total else 1.0
 
 
-def _unscored_counts(measure: MeasureReport) -> dict[str, int]:
-    return {code: count for code, count in measure.reasons.items() if code not in NOT_APPLICABLE}
+def _unscored_counts(measure: MeasureReport) -> tuple[dict[str, int], str]:
+    """Number of applicable samples without a score by code, and the same in words."""
+    counts = {code: n for code, n in measure.reasons.items() if code not in NOT_APPLICABLE}
+    return counts, ", ".join(f"{count:,} {code}" for code, count in counts.items())
 
 
 def _describe_unscored(measure: MeasureReport | None) -> str:
     if measure is None:
         return ""
-    missing = _unscored_counts(measure)
-    why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
+    missing, why = _unscored_counts(measure)
     total = measure.n_scored + sum(missing.values())
     notes = [f"{sum(missing.values()):,} of {total:,} samples have no number ({why})"] * bool(why)
     notes += [f"{measure.unanswered:,} had no answer and count as wrong"] * bool(measure.unanswered)
@@ -218,11 +214,8 @@ def _required_checks(artifact: Artifact, report: EvaluationReport, text: str) ->
         names = ", ".join(dict.fromkeys(f"{part.name} {measure.key}" for part, measure in measures))
         raise ConfigError(f"--require {text!r}: the report has no measure {name}; it has {names}.")
     for part, measure in matches:
-        if (
-            measure.unit == "share"
-            and (comparator, limit) not in MEANINGFUL_EXTREMES
-            and not 0 < limit < 1
-        ):
+        is_bound = 0 < limit < 1 or (comparator, limit) in MEANINGFUL_EXTREMES
+        if measure.unit == "share" and not is_bound:
             raise ConfigError(
                 f"--require {text!r}: {part.name} {measure.key} is a share, so expected a bound "
                 "between 0 and 1."
@@ -232,7 +225,7 @@ def _required_checks(artifact: Artifact, report: EvaluationReport, text: str) ->
             title, gate_interval(artifact, report, part, measure), COMPARATORS[comparator](limit),
             unit=measure.unit, note=_describe_unscored(measure),
         )  # fmt: skip
-        if _unscored_counts(measure):
+        if _unscored_counts(measure)[0]:
             yield _scored_share_check(part.name, measure, 1 - DEFAULT_MARGIN)
 
 
@@ -275,14 +268,7 @@ def _interval_of_task(
         )  # fmt: skip
     rows = [row for row in read_sample_rows(artifact, task.name) if measure.key in row["scores"]]
     values, groups = [row["scores"][measure.key] for row in rows], [row["group"] for row in rows]
-    fields = (
-        measure.name,
-        measure.filter,
-        measure.better,
-        measure.unit,
-        measure.aggregation,
-        measure.signature,
-    )
+    fields = (getattr(measure, name) for name in TaskMeasure._fields)
     result = aggregate(TaskMeasure(*fields), values, groups, CONFIDENCE)
     if isinstance(result, Interval) and isinstance(measure.result, Interval):
         if abs(result.estimate - measure.result.estimate) > 1e-9 * max(1.0, abs(result.estimate)):

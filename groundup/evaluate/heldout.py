@@ -32,13 +32,9 @@ from .task.aggregate import BITS_PER_BYTE
 from .task.task import ItemScores, RequestKind, Response, TaskItem, TaskMeasure
 
 BITS_PER_BYTE_MEASURE = TaskMeasure(
-    "bits_per_byte",
-    "none",
-    "lower",
-    BITS_PER_BYTE,
-    "ratio",
+    "bits_per_byte", "none", "lower", BITS_PER_BYTE, "ratio",
     "bits_per_byte|bytes:utf-8|end:not_scored",
-)
+)  # fmt: skip
 
 
 @dataclass
@@ -113,12 +109,11 @@ class HeldOutTask:
     def score(self, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
         """Nats and bytes of one document."""
         answer = answers[0]
+        key = BITS_PER_BYTE_MEASURE.key
         if isinstance(answer, Likelihood):
-            return ItemScores(
-                {}, {BITS_PER_BYTE_MEASURE.key: [-answer.logprob, item.document["bytes"]]}, {}
-            )
+            return ItemScores({}, {key: [-answer.logprob, item.document["bytes"]]}, {})
         reason = answer if isinstance(answer, Reason) else Reason("no_number", "A text came back.")
-        return ItemScores({}, {}, {BITS_PER_BYTE_MEASURE.key: reason})
+        return ItemScores({}, {}, {key: reason})
 
 
 def _strip_frame(ids: list[int], frame: SpecialFrame) -> list[int]:

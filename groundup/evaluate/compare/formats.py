@@ -6,7 +6,7 @@ with its interval and a link to its samples.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -75,15 +75,11 @@ def verdict_text(versus: BaselineComparison) -> str:
     difference = versus.difference
     if isinstance(difference, Reason):
         return f"{versus.verdict}: {difference.message}"
-    if (
-        versus.verdict == "not told apart"
-        and difference.needed
-        and difference.needed > MAX_SAMPLES_SHOWN
-    ):
+    if versus.verdict != "not told apart" or not difference.needed:
+        return versus.verdict
+    if difference.needed > MAX_SAMPLES_SHOWN:
         return f"{versus.verdict} (no test set of a practical size would)"
-    if versus.verdict == "not told apart" and difference.needed:
-        return f"{versus.verdict} ({page.format_compact(difference.needed)} would)"
-    return versus.verdict
+    return f"{versus.verdict} ({page.format_compact(difference.needed)} would)"
 
 
 def _comparison_table(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -405,46 +401,44 @@ def _sample_link(text: str, href: str, key: str, filter_name: str) -> str:
 
 def _undefined_table(comparison: Comparison, links: SamplePages) -> page.Html:
     """Samples without a score, by reason."""
-    columns = [
-        page.TableColumn("task"),
-        page.TableColumn("measure"),
-        page.TableColumn("run"),
-        page.TableColumn("reason"),
-        page.TableColumn("samples", True),
-        page.TableColumn("of", True),
-    ]
+    columns = [page.TableColumn(name) for name in ("task", "measure", "run", "reason")]
     table_rows = []
+    for task, measure, run, cell, href in _linked_cells(comparison, links):
+        for code, count in sorted(cell.reasons.items()):
+            number = _sample_link(f"{count:,}", href, measure, "undefined")
+            table_rows.append([task.name, measure, run, code, number, f"{task.samples:,}"])
+    return page.table_element(
+        "Samples without a score", [*columns, *COUNT_COLUMNS], table_rows,
+        "Every sample has every score.",
+    )  # fmt: skip
+
+
+COUNT_COLUMNS = (page.TableColumn("samples", True), page.TableColumn("of", True))
+
+
+def _linked_cells(
+    comparison: Comparison, links: SamplePages
+) -> Iterator[tuple[ComparedTask, str, str, RunMeasure, str]]:
+    """Yield task, measure, run, result and the page of its samples of all results."""
     for task in comparison.tasks:
         for measure in task.measures:
             for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
-                href = links.get(task.name, "") if index in task.runs else ""
-                for code, count in sorted((cell.reasons if cell else {}).items()):
-                    number = _sample_link(f"{count:,}", href, measure.key, "undefined")
-                    table_rows.append([task.name, measure.key, run.letter, code, number,
-                                  f"{task.samples:,}"])  # fmt: skip
-    return page.table_element(
-        "Samples without a score", columns, table_rows, "Every sample has every score."
-    )
+                if cell:
+                    href = links.get(task.name, "") if index in task.runs else ""
+                    yield task, measure.key, run.letter, cell, href
 
 
 def _unparsed_counts(comparison: Comparison, links: SamplePages) -> page.Html:
-    columns = [page.TableColumn("task"), page.TableColumn("measure"), page.TableColumn("run"),
-               page.TableColumn("samples", True), page.TableColumn("of", True)]  # fmt: skip
-    table_rows = []
-    for task in comparison.tasks:
-        for measure in task.measures:
-            for index, (run, cell) in enumerate(zip(comparison.runs, measure.cells, strict=True)):
-                if cell and cell.unparsed:
-                    href = links.get(task.name, "") if index in task.runs else ""
-                    number = _sample_link(f"{cell.unparsed:,}", href, measure.key, "unparsed")
-                    table_rows.append(
-                        [task.name, measure.key, run.letter, number, f"{task.samples:,}"]
-                    )
-    return (
-        page.table_element("Unread answers", columns, table_rows)
-        if table_rows
-        else page.join_html([])
-    )
+    columns = [page.TableColumn(name) for name in ("task", "measure", "run")]
+    table_rows = [
+        [task.name, measure, run, _sample_link(f"{cell.unparsed:,}", href, measure, "unparsed"),
+         f"{task.samples:,}"]
+        for task, measure, run, cell, href in _linked_cells(comparison, links)
+        if cell.unparsed
+    ]  # fmt: skip
+    if not table_rows:
+        return page.join_html([])
+    return page.table_element("Unread answers", [*columns, *COUNT_COLUMNS], table_rows)
 
 
 def _unparsed_table(unparsed: Sequence[UnparsedAnswer]) -> page.Html:
@@ -459,28 +453,14 @@ def _unparsed_table(unparsed: Sequence[UnparsedAnswer]) -> page.Html:
 
 
 def _glossary(comparison: Comparison) -> page.Html:
-    return page.definition_list(
-        (
-            (
-                "Interval",
-                "Where the true number lies with 95 % confidence, given these samples; "
-                "samples of one group are counted together.",
-            ),
-            (
-                "Difference",
-                "The run minus A, over the samples that both score. What makes a "
-                "sample hard cancels out, so it can be significant where intervals overlap.",
-            ),
-            (
-                "Verdict",
-                correction_note(comparison) + " An interval of a difference is not corrected, "
-                "so it may leave out 0 where the verdict is not told apart.",
-            ),
-            (
-                "Samples that would tell",
-                "With this many samples, a difference of the observed size "
-                "would be detected in 80 of 100 cases.",
-            ),
-        ),
-        "dl.glossary",
-    )
+    terms = {
+        "Interval": "Where the true number lies with 95 % confidence, given these samples; "
+        "samples of one group are counted together.",
+        "Difference": "The run minus A, over the samples that both score. What makes a "
+        "sample hard cancels out, so it can be significant where intervals overlap.",
+        "Verdict": correction_note(comparison) + " An interval of a difference is not corrected, "
+        "so it may leave out 0 where the verdict is not told apart.",
+        "Samples that would tell": "With this many samples, a difference of the observed size "
+        "would be detected in 80 of 100 cases.",
+    }
+    return page.definition_list(tuple(terms.items()), "dl.glossary")

@@ -170,7 +170,7 @@ def _fake_mode() -> FakeTensorMode:
 @contextmanager
 def _card_kernels() -> Iterator[None]:
     """Context in which attention and softmax are those of a card."""
-    backends = importlib.import_module("groundup.kernels.attention")
+    backends: Any = importlib.import_module("groundup.kernels.attention")
     longest, softmax = backends.MAX_MATMUL_LENGTH, os.environ.pop("GROUNDUP_SOFTMAX", None)
     backends.MAX_MATMUL_LENGTH, os.environ["GROUNDUP_SOFTMAX"] = 0, "torch"
     try:
