@@ -368,7 +368,6 @@ def _read_json_rows(path: Path, text: str, field: str | None) -> list[Row]:
 
 
 def _read_json_lines(path: Path, text: str) -> list[Row]:
-    """One object per line; empty lines are skipped."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
