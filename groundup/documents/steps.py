@@ -65,7 +65,7 @@ STEPS: dict[str, str] = {
     "quality.fineweb": "groundup.corpus.quality.rules:FineWeb",
     "quality.gopher": "groundup.corpus.quality.rules:Gopher",
     "quality.gopher_repetition": "groundup.corpus.quality.rules:GopherRepetition",
-    "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
+    "quality.scorer": "groundup.corpus.quality.classifier:ScorerStep",
     "safety.personal": "groundup.corpus.safety.personal:ReplacePersonal",
     "safety.secrets": "groundup.corpus.safety.secrets:ReplaceSecrets",
     "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
@@ -76,8 +76,8 @@ STEPS: dict[str, str] = {
 }
 """Steps and global steps."""
 
-DERIVERS: dict[str, str] = {"augment.fim": "groundup.corpus.mixture.augment:FillInTheMiddle"}
-"""What makes further training records: see corpus/mixture/augment.py."""
+DERIVERS: dict[str, str] = {"augment.fim": "groundup.corpus.mixture:FillInTheMiddle"}
+"""What makes further training records: see corpus/mixture.py."""
 
 REMOVED: dict[str, str] = {
     "articles.news": "use `web.main_text` for the story and `web.lines` for the lines around it.",
