@@ -28,7 +28,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from groundup.core import DataError, digest
-from groundup.corpus.dedup.clusters import resolve_stars
+from groundup.corpus.dedup.exact import resolve_stars
 from groundup.corpus.dedup.minhash import (
     MinHashConfig,
     MinHashDedup,

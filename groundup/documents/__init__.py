@@ -1,9 +1,9 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
-from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
-from .code.licences import licence_of
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
+from .licences.expressions import is_licence_allowed, join_expressions
+from .licences.texts import licence_of
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .patterns import join_lines, read_patterns

@@ -46,7 +46,7 @@ class Loader:
 
         shards    one, or several that are read as one or by the shares of a `mixture`
         mixture   shard name -> share of the sequences, exact within one sequence in every prefix
-                  (see corpus/mixture/weights.py); each shard then has its own epochs
+                  (see corpus/mixture.py); each shard then has its own epochs
         part      range (from, to) in 0…1 of each epoch's text that this loader reads. Loaders with
                   disjoint parts never see the same token, whatever their lengths, unless a shard
                   has too few blocks of 4,096 tokens to give each its own

@@ -147,11 +147,6 @@ def format_count(count: int, name: str) -> str:
     return f"{count:,} {name}{'s' * (count != 1)}"
 
 
-def splits_by_id(corpus: Artifact) -> dict[str, str]:
-    """The split of every record, by id."""
-    return {one.id: split for split, one in read_record_infos(corpus, ("id",))}
-
-
 def require_found(found: Sequence[Any], name: str, corpus: Artifact) -> None:
     """Raise DataError if nothing was found."""
     if not found:

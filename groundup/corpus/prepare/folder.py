@@ -34,9 +34,8 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from ..dedup.clusters import resolve_stars
 from ..dedup.exact import REASON as EXACT
-from ..dedup.exact import content_hash
+from ..dedup.exact import content_hash, resolve_stars
 from ..dedup.minhash import REASON as NEAR
 from ..dedup.minhash import SHINGLE_TOKENS, similar_pairs
 from ..dedup.sketch import SetIndex, fold_table, pack_strings, shingle_sets, split_sets

@@ -126,6 +126,6 @@ def test_a_short_line_is_not_found_in_a_menu_far_before_it():
 )  # fmt: skip
 @unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_pages_are_aligned_in_time(page):
-    lines = [f"nowhere to be found {n}" for n in range(3000)] + ["x y;", "a" * 400, "• x"] * 3000
+    lines = [f"nowhere to be found {n}" for n in range(800)] + ["x y;", "a" * 400, "• x"] * 800
     text = "\n".join(lines)
     assert align(text, page, "utf-8").text == text
