@@ -32,15 +32,15 @@ from groundup.core import (
 from groundup.documents import Removal, removal_schema, removals_to_batch
 
 from ..engine.shards import COMPRESSION
+from ..prepare.stage import PIPELINE_TOML
 from ..prepare.write import (
-    PIPELINE_TOML,
     count_document,
     histograms,
     licence_counts,
     split_sizes,
 )
 from ..split import COUNTERS_FILE, SPLITS
-from .reading import WITHDRAWN_REASON, format_count, read_counters, record_shards
+from .reading import WITHDRAW_STAGE, WITHDRAWN_REASON, format_count, read_counters, record_shards
 from .withdrawal_closure import RECORD_ID, WithdrawalClosure, WithdrawConfig, withdrawal_closure
 
 WITHDRAWALS_LEDGER = Path("ledger") / "withdrawn.jsonl"
@@ -91,7 +91,7 @@ def withdraw(
     counts, results = read_counters(corpus), list[WithdrawalClosure]()
     artifacts = list(find_artifacts(among) if among else find_nearby_artifacts(corpus.path))
     produce(
-        out, kind="corpus", stage="withdraw", version=3, config=config,
+        out, kind="corpus", stage=WITHDRAW_STAGE, version=3, config=config,
         parents={"corpus": corpus},
         write=lambda draft: results.append(_write_corpus_without(draft, config, corpus)),
     )  # fmt: skip
@@ -137,7 +137,9 @@ def _write_corpus_without(
     step = f"{WITHDRAWN_REASON} {earlier + 1}" if earlier else WITHDRAWN_REASON
     _write_removals(draft, corpus, closure, step)
     origin = {
-        "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
+        "pipeline": counts_before.get("pipeline")
+        if corpus.stage == WITHDRAW_STAGE
+        else corpus.config,
         "withdrawn_from": [*counts_before.get("withdrawn_from", ()), corpus.id],
     }
     write_json(

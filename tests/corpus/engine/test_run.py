@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
 from groundup.corpus.engine.executors import WorkerPool
-from groundup.corpus.engine.job import _rejected_input_removal
+from groundup.corpus.engine.job import put_rejected
 from groundup.corpus.engine.run import (
     RunPlan,
     _plan_phases,
@@ -23,7 +23,8 @@ from groundup.corpus.engine.run import (
     first_difference,
     run_plan,
 )
-from groundup.corpus.engine.shards import read_shard, shard_path
+from groundup.corpus.engine.shards import open_writer, read_shard, shard_path
+from groundup.documents import Rejected
 
 from .runs import SAME, SLOW, TIDY, digest_of, plan_of, write_lines
 
@@ -135,9 +136,12 @@ def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
 
 
 def test_a_broken_reader_of_such_a_name_is_counted(tmp_path):
-    name = os.fsdecode(b"caf\xe9.txt")
-    assert _rejected_input_removal("s", name, "reading failed", "no").path == "caf\\xe9.txt"
-    assert _rejected_input_removal("s", "half \ud800", "reading failed", "").path == "half \\ud800"
+    with open_writer(tmp_path, 0) as writer:
+        for name in (os.fsdecode(b"caf\xe9.txt"), "half \ud800"):
+            put_rejected(Rejected(name, "reading failed"), "s", writer)
+        names = [row.path for row in writer.streams["removed"].rows]
+        assert names == ["caf\\xe9.txt", "half \\ud800"]
+        assert writer.finish().counters["00 read|record|reading failed"] == 2
 
 
 def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import ConfigError, DataError
+from groundup.core import DataError
 from groundup.corpus.explain.reading import (
     find_records,
     read_counters,
@@ -14,10 +14,8 @@ from groundup.corpus.explain.reading import (
     require_found,
     splits_by_id,
 )
-from groundup.corpus.prepare.folder import CorpusConfig
-from groundup.corpus.prepare.folder import corpus as folder_corpus
 
-from .made import corpus, home
+from .made import corpus
 
 
 def test_every_record_is_either_kept_or_removed():
@@ -52,9 +50,3 @@ def test_records_are_named_whether_they_stayed_or_went():
     found = record_names(corpus(), {gone.id, here.id, "0" * 32})
     assert found == {one.id: f"notes/{one.path}" for one in (gone, here)}
     assert {one.path for _, one in read_record_infos(corpus(), ("id",))} == {""}
-
-
-def test_a_corpus_without_a_log_is_refused(tmp_path):
-    plain = folder_corpus(CorpusConfig(), home() / "notes", tmp_path / "plain")
-    with pytest.raises(ConfigError, match="keeps no log"):
-        read_counters(plain)
