@@ -130,4 +130,4 @@ def _text_ranges(map: SourceMap, element: re.Pattern[bytes], html: bytes) -> lis
 def _align_to_source(text: str, source: SourceMap) -> SourceMap:
     """The map to the source, of which requests and escapes become as many bytes of white space."""
     bare = ROFF.sub(lambda markup: " " * len(markup[0].encode()), source.text)
-    return compose_maps(align(text, bare, "utf-8").map, source)
+    return compose_maps(align(text, bare).map, source)

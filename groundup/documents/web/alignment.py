@@ -41,7 +41,6 @@ MAX_CANDIDATES = 8
 """Positions with the same beginning that are compared."""
 WORD_WINDOW = 500
 """Squeezed characters within which the next words of a broken line are searched."""
-ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
 class TextRun(NamedTuple):
@@ -246,18 +245,17 @@ class LineAligner:
 
 
 class ByteCounter:
-    """Counts the bytes and lines before characters of the page, in ascending order."""
+    """Counts the bytes in UTF-8 and lines before characters of the page, in ascending order."""
 
-    def __init__(self, page: str, charset: str, start: int) -> None:
-        self.page, self.charset = page, charset
-        self.at, self.byte, self.line = 0, start, 1
+    def __init__(self, page: str) -> None:
+        self.page = page
+        self.at, self.byte, self.line = 0, 0, 1
 
     def advance_to(self, character: int) -> int:
         """Byte at which a character begins; never before the previous result."""
         if character > self.at:
             piece = self.page[self.at : character]
-            is_plain = piece.isascii() and self.charset in ASCII_COMPATIBLE
-            self.byte += len(piece if is_plain else piece.encode(self.charset, "surrogateescape"))
+            self.byte += len(piece if piece.isascii() else piece.encode("utf-8"))
             self.line += piece.count("\n")
             self.at = character
         return self.byte
@@ -284,8 +282,7 @@ class SegmentBuilder:
         start = self.byte_counter.advance_to(first)
         row = self.byte_counter.line
         stop = self.byte_counter.advance_to(last)
-        is_same = is_same or self.page.page[first:last] == line
-        is_exact = is_same and self.byte_counter.charset == "utf-8"
+        is_exact = is_same or self.page.page[first:last] == line
         self.segments.append(Segment(aligned.start, aligned.end, start, stop, row, is_exact))
         self.end = aligned.end
 
@@ -320,17 +317,15 @@ class SegmentBuilder:
         self.end = end
 
 
-def align(text: str, page: str, charset: str, start: int = 0) -> AlignedText:
-    """Map of an extracted text to the bytes of the page that it came from.
+def align(text: str, page: str) -> AlignedText:
+    """Map of an extracted text to the bytes in UTF-8 of the page that it came from.
 
-    `page` is the bytes from `start` (after a byte order mark) on, decoded with `surrogateescape`.
-
-    >>> align("a b\\nc", "<p>a <b>b</b><p>c", "utf-8").map.segments[0][:4]
+    >>> align("a b\\nc", "<p>a <b>b</b><p>c").map.segments[0][:4]
     (0, 4, 3, 9)
     """
     squeezed = SqueezedPage(page)
     walk = LineAligner(text, squeezed)
-    placing = SegmentBuilder(text, squeezed, ByteCounter(page, charset, start))
+    placing = SegmentBuilder(text, squeezed, ByteCounter(page))
     for piece in walk:
         placing.add_match(piece)
     if placing.end < len(text):
