@@ -302,11 +302,11 @@ def stage(_: argparse.Namespace) -> None:
         _remove_near_duplicates,
         _split_documents,
     )
-    from groundup.documents import Document
+    from groundup.documents import Record
     from groundup.recipes.library import _read_library
     from groundup.recipes.tiny import CORPUS
 
-    documents = [one for one in _read_library() if isinstance(one, Document)]
+    documents = [one for one in _read_library() if isinstance(one, Record)]
     documents.sort(key=lambda document: document.path)
     size = sum(len(one.text.encode()) for one in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB")
@@ -315,10 +315,11 @@ def stage(_: argparse.Namespace) -> None:
         for _ in range(3):
             start = time.process_time()
             kept, copies = _remove_exact(documents)
-            splits, removed = _remove_near_duplicates(_split_documents(kept, CORPUS), CORPUS)
+            splits = _split_documents(kept, CORPUS)
+            removed = copies | _remove_near_duplicates(splits, CORPUS)
             seconds = time.process_time() - start
-            paths = [[one.path for one in own] for own in splits.values()]
-            said = digest([paths, [list(row) for row in [*copies, *removed]]])
+            paths = [[d.path for d in own if d.id not in removed] for own in splits.values()]
+            said = digest([paths, {id: result[:3] for id, result in removed.items()}])
             print(f"{name}: {seconds:.2f} s of CPU, decisions {said[:12]}")
 
 

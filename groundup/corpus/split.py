@@ -1,24 +1,23 @@
 """Splits: which documents are for training and which for validation and test.
 
 A document's split depends on its path and a seed alone, so that adding or removing files does not
-move the others. Files are never divided, because passages of one file leak into each other. A split
-reads the same whether `corpus` wrote it as JSON lines or `prepare` as Parquet shards.
+move the others. Files are never divided, because passages of one file leak into each other.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from groundup.core import Artifact, ConfigError, DataError
-from groundup.documents import Document, Heading, Record
+from groundup.documents import Record
 
 from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
 COUNTERS_FILE = "counters.json"
-"""File of counters; only what `prepare` wrote has it."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -63,51 +62,34 @@ def split_paths(
     return splits
 
 
-def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
+def read_split(artifact: Artifact, split: str) -> Iterator[Record]:
     """Yield a split's documents in the order of writing, one in memory at a time.
 
-    Raises ConfigError for an unknown split and DataError naming a damaged line.
+    Their paths start with the source's name if there are several sources. Raises ConfigError for an
+    unknown split and DataError naming a damaged line.
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    if COUNTERS_FILE not in artifact.files:
+    if COUNTERS_FILE not in artifact.files:  # written by `corpus` until version 3
         return _read_lines(artifact.file(f"{split}.jsonl"))
-    has_sources = len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) > 1
-    return (
-        _record_to_document(record, has_sources) for record in read_split_records(artifact, split)
-    )
+    records = read_split_records(artifact, split)
+    if len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) < 2:
+        return records
+    return (replace(one, path=f"{one.source}/{one.path}") for one in records)
 
 
 def read_split_records(artifact: Artifact, split: str) -> Iterator[Record]:
-    """Yield the records of a prepared corpus's split, in the order of shards."""
+    """Yield the records of a split, in the order of shards."""
     for name in sorted(artifact.files):
         if name.startswith(f"{split}/"):
             yield from read_shard(artifact.file(name))
 
 
-def _record_to_document(record: Record, has_sources: bool) -> Document:
-    """Convert a record; the path starts with the source's name if there are several sources."""
-    return Document(
-        id=record.id,
-        path=f"{record.source}/{record.path}" if has_sources else record.path,
-        text=record.text,
-        kind=record.kind,
-        sha256=record.metadata.get("sha256", ""),
-        map=record.map,
-        headings=tuple(
-            Heading(int(span.value) if span.value.isdigit() else 1, span.start, span.end)
-            for span in record.spans
-            if span.kind == "heading"
-        ),
-        metadata=record.metadata,
-    )
-
-
-def _read_lines(path: Path) -> Iterator[Document]:
-    """Yield the documents that `corpus` wrote; DataError names a damaged line."""
+def _read_lines(path: Path) -> Iterator[Record]:
+    """Yield the documents of a file of JSON lines; DataError names a damaged line."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield Document.from_json(line)
+                yield Record.from_json(line)
             except DataError as error:
                 raise DataError(f"{path}, line {number}: {error}") from None

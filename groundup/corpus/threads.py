@@ -33,7 +33,6 @@ from groundup.documents import (
     StepResult,
     TextSpan,
     canonical_json,
-    import_pyarrow,
 )
 
 from .engine.executors import Executor
@@ -331,7 +330,8 @@ def _open_replies(path: Path) -> Any:
 
 
 def _reply_schema() -> Any:
-    pa = import_pyarrow()
+    import pyarrow as pa
+
     return pa.schema(
         [(name, pa.int64() if kind is int else pa.string())
          for name, kind in _RoutedMessage.__annotations__.items()]
@@ -339,6 +339,7 @@ def _reply_schema() -> Any:
 
 
 def _write_replies(task: _ShardTask) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     replies = []
@@ -348,7 +349,7 @@ def _write_replies(task: _ShardTask) -> None:
             replies.append(_routed_message(record, position, task))
     replies.sort(key=lambda reply: (reply.home, reply.thread, reply.position))
     rows = [reply._asdict() for reply in replies]
-    table = import_pyarrow().Table.from_pylist(rows, schema=_reply_schema())
+    table = pa.Table.from_pylist(rows, schema=_reply_schema())
     parquet.write_table(table, task.replies_file, row_group_size=1_000)
 
 

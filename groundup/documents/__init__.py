@@ -1,7 +1,7 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
 from .code.language import detect_code_language
-from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
+from .document import Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
@@ -24,17 +24,13 @@ from .record import (
     BatchResult,
     ExtractedText,
     NamedStep,
-    Record,
     Removal,
     Step,
     StepResult,
     TextEdit,
-    TextSpan,
     apply_result,
     canonical_json,
     from_batch,
-    import_pyarrow,
-    record_id,
     record_schema,
     removal_schema,
     removals_to_batch,
@@ -54,8 +50,6 @@ __all__ = [
     "UNREAD_LICENCE_KEYS",
     "BatchResult",
     "DecodedText",
-    "Document",
-    "DocumentKind",
     "ExtractedText",
     "Heading",
     "InputSplit",
@@ -81,12 +75,10 @@ __all__ = [
     "fingerprint_folder",
     "from_batch",
     "import_object",
-    "import_pyarrow",
     "is_licence_allowed",
     "join_expressions",
     "join_lines",
     "licence_of",
-    "make_document",
     "markdown_headings",
     "printable_path",
     "python_headings",

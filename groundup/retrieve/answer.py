@@ -334,7 +334,7 @@ def _bytes_match(data: bytes, quote: Quote) -> bool:
     try:
         if "".join(read_html(inside).map.text.split()) == "".join(quote.text.split()):
             return True
-    except (DataError, UnicodeDecodeError):
+    except DataError:
         pass
     # A declared charset is outside the quoted bytes: search the quote in the complete text.
     at = document.text.find(quote.text)

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 from groundup.core import Hit, Passage
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .lexical import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
@@ -75,7 +75,7 @@ class QuoteSpan(NamedTuple):
     """The score plus the merits of the quote; decides the order."""
 
 
-def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSpan | None:
+def best_span(hit: Hit, document: Record, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that covers the question best; None if there is none."""
     passage = hit.passage
     sentences = split_sentences(passage.text, document.kind == "html")
@@ -128,7 +128,7 @@ def _context_credits(
     return credits
 
 
-def _mark_headings(units: list[Sentence], passage: Passage, document: Document) -> list[Sentence]:
+def _mark_headings(units: list[Sentence], passage: Passage, document: Record) -> list[Sentence]:
     """Mark sentences within a title of the document as headings."""
     if document.kind == "python":
         return units

@@ -134,7 +134,7 @@ def _process_shard(job: CorpusJob) -> JobResult:
         if job.ending is None:
             writer.open(KEPT_STREAM)
         for record in read_records(job, writer):
-            for kept in _apply_steps(steps, record, writer):
+            for kept in apply_steps(steps, record, writer):
                 if job.origin and kept.id in seen:
                     _reject_record(kept, "duplicate id", "an earlier record has it", writer)
                     continue
@@ -146,7 +146,7 @@ def _process_shard(job: CorpusJob) -> JobResult:
         return writer.finish()
 
 
-def _apply_steps(
+def apply_steps(
     steps: Sequence[NamedStep], record: Record, writer: ShardWriter
 ) -> Sequence[Record]:
     if not steps:
@@ -160,7 +160,7 @@ def _apply_steps(
 
 def _reject_record(record: Record, reason: str, details: str, writer: ShardWriter) -> None:
     result = StepResult(reason, details=details)
-    _apply_steps((NamedStep(ENGINE_STEP, lambda record: result),), record, writer)
+    apply_steps((NamedStep(ENGINE_STEP, lambda record: result),), record, writer)
 
 
 def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
@@ -176,21 +176,12 @@ def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
         before, last = last, None if isinstance(item, Record) else item
         if last is not None and last == before:
             continue  # adjacent splits may report the same damage twice
-        if job.origin:
-            writer.counters[f"{READ_STEP}|in"] += 1
         if not isinstance(item, Record):
-            writer.counters[f"{READ_STEP}|record|{item.reason}"] += 1
-            path = printable_path(item.path)
-            names = (record_id(job.source, path), job.source, path, READ_STEP, "record")
-            removal = Removal(*names, item.reason, None, item.details, 0, 0, 0, 0, "", "")
-            writer.put(REMOVED_STREAM, removal)
+            put_rejected(item, job.source, writer)
             continue
         if job.origin:
             item = add_provenance(item, job.origin)
-            writer.counters[f"{READ_STEP}|out"] += 1
-            writer.counters[f"{READ_STEP}|characters"] += len(item.text)
-            size = len(item.data) or len(item.text.encode("utf-8", "replace"))
-            writer.counters[f"{READ_STEP}|bytes"] += size
+            count_read(item, writer.counters)
         if skip := skips.get((*place[:2], False)):
             step = job.steps[skip.position.step].name if skip.position.step < len(job.steps) else ""
             _reject_record(item, skip.reason, f"in {step}" if step else "", writer)
@@ -262,6 +253,23 @@ def _read_shard_records(shard: Path) -> Iterator[tuple[RecordPosition, Record]]:
     for number, record in enumerate(read_shard(shard)):
         mark_record(0, number, 0)
         yield RecordPosition(0, number, 0), record
+
+
+def put_rejected(item: Rejected, source: str, writer: ShardWriter) -> None:
+    """Log and count a file or record that could not be read."""
+    writer.counters.update((f"{READ_STEP}|in", f"{READ_STEP}|record|{item.reason}"))
+    path = printable_path(item.path)
+    names = (record_id(source, path), source, path, READ_STEP, "record")
+    removal = Removal(*names, item.reason, None, item.details, 0, 0, 0, 0, "", "")
+    writer.put(REMOVED_STREAM, removal)
+
+
+def count_read(record: Record, counters: Counter[str]) -> None:
+    """Count a record that was read, with its characters and bytes."""
+    counters.update((f"{READ_STEP}|in", f"{READ_STEP}|out"))
+    counters[f"{READ_STEP}|characters"] += len(record.text)
+    size = len(record.data) or len(record.text.encode("utf-8", "replace"))
+    counters[f"{READ_STEP}|bytes"] += size
 
 
 def add_provenance(record: Record, origin: JobInput) -> Record:

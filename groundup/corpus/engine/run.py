@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError, DataError, record
-from groundup.documents import import_pyarrow
 
 from ..dedup.exact import UniqueIds
 from .executors import Executor
@@ -85,7 +84,6 @@ def run_plan(
     Raises ConfigError if the folder holds a run of another plan, DataError if there is nothing to
     read, CapacityError if the disk is full; complete shards are kept and not redone.
     """
-    import_pyarrow()
     if not plan.inputs:
         raise DataError("The sources have nothing to read; check their paths and readers.")
     with catch_full_disk(folder):

@@ -32,7 +32,6 @@ from groundup.documents import (
     TextSpan,
     canonical_json,
     from_batch,
-    import_pyarrow,
     record_schema,
     removal_schema,
     removals_to_batch,
@@ -278,6 +277,7 @@ def _escape_surrogates(row: Removal) -> Removal:
 
 def write_step_results(path: Path, results: Iterable[tuple[str, StepResult]]) -> Path:
     """Write the results for a shard atomically; returns the path."""
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     rows = [
@@ -287,7 +287,6 @@ def write_step_results(path: Path, results: Iterable[tuple[str, StepResult]]) ->
         for name, result in results
         for made in [result.extracted]
     ]  # fmt: skip
-    pa = import_pyarrow()
     kinds = [(name, pa.float64() if name == "value" else pa.string()) for name in RESULT_COLUMNS]
     columns = {name: [row[at] for row in rows] for at, name in enumerate(RESULT_COLUMNS)}
     with atomic_replace(path) as temporary:

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact
 
-from .reading import read_counters, read_record_infos, read_removals
+from .reading import WITHDRAW_STAGE, read_counters, read_record_infos, read_removals
 from .withdraw import WithdrawConfig, describe_selection
 
 MAX_SHOWN = 20
-WITHDRAW_STAGE = "withdraw"  # The stage that removes documents from a corpus
 
 
 class DocumentChange(NamedTuple):

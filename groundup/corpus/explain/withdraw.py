@@ -41,8 +41,8 @@ from groundup.documents import Removal, find_licences, removal_schema, removals_
 
 from ..engine.job import LICENCE_KEYS
 from ..engine.shards import COMPRESSION
+from ..prepare.stage import PIPELINE_TOML
 from ..prepare.write import (
-    PIPELINE_TOML,
     count_document,
     histograms,
     licence_counts,
@@ -50,6 +50,7 @@ from ..prepare.write import (
 )
 from ..split import COUNTERS_FILE, SPLITS
 from .reading import (
+    WITHDRAW_STAGE,
     WITHDRAWN_REASON,
     RecordInfo,
     format_count,
@@ -275,7 +276,7 @@ def withdraw(
     counts, results = read_counters(corpus), list[WithdrawalClosure]()
     artifacts = list(find_artifacts(among) if among else find_nearby_artifacts(corpus.path))
     produce(
-        out, kind="corpus", stage="withdraw", version=3, config=config,
+        out, kind="corpus", stage=WITHDRAW_STAGE, version=3, config=config,
         parents={"corpus": corpus},
         write=lambda draft: results.append(_write_corpus_without(draft, config, corpus)),
     )  # fmt: skip
@@ -314,7 +315,9 @@ def _write_corpus_without(
     step = f"{WITHDRAWN_REASON} {earlier + 1}" if earlier else WITHDRAWN_REASON
     _write_removals(draft, corpus, closure, step)
     origin = {
-        "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
+        "pipeline": counts_before.get("pipeline")
+        if corpus.stage == WITHDRAW_STAGE
+        else corpus.config,
         "withdrawn_from": [*counts_before.get("withdrawn_from", ()), corpus.id],
     }
     write_json(

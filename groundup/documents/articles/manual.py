@@ -100,9 +100,7 @@ class Manual:
         return StepResult(
             edits=tuple(metadata_edits(text, moved)),
             metadata={name: value for name, value in title.items() if value},
-            extracted=ExtractedText(
-                compose_maps(align(text, bare, "utf-8").map, source), tuple(spans)
-            ),
+            extracted=ExtractedText(compose_maps(align(text, bare).map, source), tuple(spans)),
         )
 
     def _moved_sections(self, markup: Markup) -> "list[MarkedSlice]":

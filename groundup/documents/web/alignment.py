@@ -37,7 +37,6 @@ MIN_DISTINCTIVE = 24  # Squeezed characters from which a line is unlikely to mat
 MAX_CANDIDATES = 8
 """Positions with the same beginning that are compared."""
 WORD_WINDOW = 500  # Squeezed characters within which the next words of a broken line are searched
-ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
 class _TextRun(NamedTuple):
@@ -225,15 +224,16 @@ class _LineAligner:
 
 
 class _ByteCounter:
-    def __init__(self, page: str, charset: str, start: int) -> None:
-        self.page, self.charset = page, charset
-        self.at, self.byte, self.line = 0, start, 1
+    """Counts the bytes in UTF-8 and lines before characters of the page, in ascending order."""
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+        self.at, self.byte, self.line = 0, 0, 1
 
     def advance_to(self, character: int) -> int:
         if character > self.at:
             piece = self.page[self.at : character]
-            is_plain = piece.isascii() and self.charset in ASCII_COMPATIBLE
-            self.byte += len(piece if is_plain else piece.encode(self.charset, "surrogateescape"))
+            self.byte += len(piece if piece.isascii() else piece.encode("utf-8"))
             self.line += piece.count("\n")
             self.at = character
         return self.byte
@@ -257,8 +257,7 @@ class _SegmentBuilder:
         start = self.byte_counter.advance_to(first)
         row = self.byte_counter.line
         stop = self.byte_counter.advance_to(last)
-        is_same = is_same or self.page.page[first:last] == line
-        is_exact = is_same and self.byte_counter.charset == "utf-8"
+        is_exact = is_same or self.page.page[first:last] == line
         self.segments.append(Segment(aligned.start, aligned.end, start, stop, row, is_exact))
         self.end = aligned.end
 
@@ -292,17 +291,15 @@ class _SegmentBuilder:
         self.end = end
 
 
-def align(text: str, page: str, charset: str, start: int = 0) -> AlignedText:
-    """Map of an extracted text to the bytes of the page that it came from.
+def align(text: str, page: str) -> AlignedText:
+    """Map of an extracted text to the bytes in UTF-8 of the page that it came from.
 
-    `page` is the bytes from `start` (after a byte order mark) on, decoded with `surrogateescape`.
-
-    >>> align("a b\\nc", "<p>a <b>b</b><p>c", "utf-8").map.segments[0][:4]
+    >>> align("a b\\nc", "<p>a <b>b</b><p>c").map.segments[0][:4]
     (0, 4, 3, 9)
     """
     squeezed = _SqueezedPage(page)
     walk = _LineAligner(text, squeezed)
-    placing = _SegmentBuilder(text, squeezed, _ByteCounter(page, charset, start))
+    placing = _SegmentBuilder(text, squeezed, _ByteCounter(page))
     for piece in walk:
         placing.add_match(piece)
     if placing.end < len(text):

@@ -78,7 +78,7 @@ class MainText:
             text, edits, code = self.extract(_flatten_lists(_drop_mathml(page)))
         if not text.strip():
             return StepResult("no text", 0.0)
-        map, unaligned = align(text, page, "utf-8")
+        map, unaligned = align(text, page)
         if unaligned:
             metadata["lines_without_place"] = unaligned
         extracted = ExtractedText(compose_maps(map, source), code)

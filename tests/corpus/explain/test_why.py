@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import Artifact, ConfigError, DataError
+from groundup.core import Artifact, DataError
 from groundup.corpus import WithdrawConfig, compare_runs, why, withdraw
 from groundup.corpus.explain.reading import (
     find_records,
@@ -15,10 +15,8 @@ from groundup.corpus.explain.reading import (
     require_found,
 )
 from groundup.corpus.explain.why import MAX_LISTED_RECORDS
-from groundup.corpus.prepare.folder import CorpusConfig
-from groundup.corpus.prepare.folder import corpus as folder_corpus
 
-from .made import corpus, home
+from .made import corpus
 
 
 def test_a_dropped_record_says_by_which_step_and_why():
@@ -123,9 +121,3 @@ def test_records_are_named_whether_they_stayed_or_went():
     found = record_names(corpus(), {gone.id, here.id, "0" * 32})
     assert found == {one.id: f"notes/{one.path}" for one in (gone, here)}
     assert {one.path for _, one in read_record_infos(corpus(), ("id",))} == {""}
-
-
-def test_a_corpus_without_a_log_is_refused(tmp_path):
-    plain = folder_corpus(CorpusConfig(), home() / "notes", tmp_path / "plain")
-    with pytest.raises(ConfigError, match="keeps no log"):
-        read_counters(plain)
