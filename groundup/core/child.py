@@ -35,5 +35,7 @@ def _import_path() -> list[str]:
     script = None if getattr(main, "__spec__", None) else getattr(main, "__file__", None)
     known = {str(PACKAGE_ROOT), os.path.dirname(os.path.realpath(script)) if script else ""}
     here = os.path.realpath(os.getcwd())
-    entries = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
+    # An editable install has an entry that names its import hook and no folder.
+    folders = [each for each in sys.path if not each.endswith(".__path_hook__")]
+    entries = dict.fromkeys(os.path.abspath(each) for each in folders)
     return [each for each in entries if (real := os.path.realpath(each)) != here or real in known]

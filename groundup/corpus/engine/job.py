@@ -149,6 +149,7 @@ def _process_shard(job: CorpusJob) -> JobResult:
 def apply_steps(
     steps: Sequence[NamedStep], record: Record, writer: ShardWriter
 ) -> Sequence[Record]:
+    """The record after the steps, if kept; removals are written and counted."""
     if not steps:
         return (record,)
     judged = run_steps(steps, (record,))

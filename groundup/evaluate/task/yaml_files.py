@@ -81,8 +81,9 @@ def _load_function(function: FunctionReference, trust_code: bool) -> TaskCode:
             f"{function.file} runs the code of {path}; review that file, then allow it by "
             "--set trust_code=true."
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    function_object = getattr(_import_module(path, digest), name, None)
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:12]
+    function_object = getattr(_import_module(path, source, digest), name, None)
     if not callable(function_object):
         raise ConfigError(f"{path} has no function `{name}`, which {function.file} names.")
     return TaskCode(function.name, digest, function_object)
@@ -97,17 +98,18 @@ def call_code(code: TaskCode, file: Path, subject: str, call: Callable[[], Any])
         raise DataError(f"{file}: {code.name} failed on {subject} ({message}).") from error
 
 
-def _import_module(path: Path, digest: str) -> types.ModuleType:
+def _import_module(path: Path, source: bytes, digest: str) -> types.ModuleType:
     name = f"groundup_task_code_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    assert spec is not None, "a .py file always has a loader"
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
     try:
         with _datasets_stub():
-            spec.loader.exec_module(loaded)
+            # Not by the loader: its bytecode may be of a version saved in the same second.
+            exec(compile(source, path, "exec"), vars(loaded))
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(
