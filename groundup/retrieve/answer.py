@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes, read_html
 
-from .lexical import QuestionTerm, QuestionTerms, parse_question
+from .lexical import QuestionTerm, parse_question
 from .search import OpenIndex, open_index
 from .spans import QuoteSpan, WeightedQuestion, best_span
 
@@ -31,7 +31,7 @@ THRESHOLD = 0.6
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
-MAX_CANDIDATES = 60
+MAX_CANDIDATES = 20
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 FURTHER_CLAIM_SHARE = 0.85
@@ -63,8 +63,12 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
     parsed = parse_question(question)
-    spans = _find_spans(index, parsed)
+    weighted = WeightedQuestion(parsed, [max(FLOOR, index.term_weight(term)) for term in parsed.terms])
+    spans = _find_spans(index, weighted)
     best = max((span.score for span in spans), default=0.0)
+    parts = [_find_spans(index, weighted.part(terms)) for terms in parsed.parts]
+    firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
+    best = max(best, *(span.score for span in firsts), 0.0)
     details: dict[str, Any] = {
         "score": round(best, 4),
         "threshold": THRESHOLD,
@@ -77,7 +81,14 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         details["cut"] = parsed.truncation_note
     if best < THRESHOLD:
         return Answer(NOT_FOUND, refused=True, details=details)
-    claims = tuple(claim for claim in _claims_of(index, spans, limit))
+    covers = bool(spans) and spans[0].score >= WHOLE
+    if covers or not firsts:
+        ordered = spans
+    elif spans and spans[0].score >= THRESHOLD:
+        ordered = [spans[0], *firsts, *spans[1:]]
+    else:
+        ordered = [*firsts, *spans]
+    claims = tuple(_claims_of(index, ordered, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
     details["files"] = {quote.path: index.sha256_by_path[quote.path] for quote in quotes}
     details |= _changes_since_indexing(index, details["files"])
@@ -104,12 +115,16 @@ def _is_indexed(index: OpenIndex, term: QuestionTerm) -> bool:
     return bool(term.stems) and all(index.stem_frequency(stem) for stem in term.stems)
 
 
-def _find_spans(index: OpenIndex, parsed: QuestionTerms) -> list[QuoteSpan]:
+FLOOR = 2.0
+WHOLE = 0.95
+"""Score of a quote that covers all parts of a question."""
+
+
+def _find_spans(index: OpenIndex, weighted: WeightedQuestion) -> list[QuoteSpan]:
     """The best run of sentences of each found passage, best first."""
-    weighted = WeightedQuestion(parsed, [index.term_weight(term) for term in parsed.terms])
     if not sum(weighted.weights):
         return []
-    hits = index.lexical.search_terms(parsed, MAX_CANDIDATES)
+    hits = index.lexical.search_terms(weighted.question, MAX_CANDIDATES)
     found = (best_span(hit, index.read_document(hit.passage.document), weighted) for hit in hits)
     spans = [
         span._replace(rank=span.rank + BM25_WEIGHT * span.hit.score / hits[0].score)

@@ -13,6 +13,7 @@ same stemmer, so they match equally. Words are separated by spaces and punctuati
 without spaces are not segmented.
 """
 
+import bisect
 import json
 import math
 import os
@@ -38,6 +39,7 @@ from groundup.core import (
     hash_file,
     write_text,
 )
+from groundup.measure.text.wordnet import synset_ids
 
 from .chunk import label_lines
 
@@ -51,7 +53,7 @@ SPLIT_NAME_CREDIT = 0.55
 SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
 
-NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
+NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*)*")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
@@ -89,6 +91,8 @@ class QuestionTerm(NamedTuple):
     """The exact name, if the term is a name of code."""
     is_pair: bool = False
     """Whether the two stems must be adjacent, as in "the unless statement"."""
+    is_name: bool = False
+    """Whether it names one thing, so that a quote without it cannot be about that thing."""
 
 
 class QuestionTerms(NamedTuple):
@@ -97,6 +101,9 @@ class QuestionTerms(NamedTuple):
     terms: tuple[QuestionTerm, ...]
     truncation_note: str
     """What was omitted of a too long question, in words; otherwise empty."""
+    parts: tuple[tuple[int, ...], ...] = ()
+    """Terms of each part of a question for several facts, by index; empty if it asks for one."""
+    wants_number: bool = False
 
 
 class TextTerms(NamedTuple):
@@ -118,6 +125,8 @@ def parse_question(text: str) -> QuestionTerms:
     """
     text = text.strip()
     read = _truncate_at_word(text)
+    cuts = [match.start() for match in JOINT.finditer(read)]
+    places: dict[tuple[str, ...], set[int]] = {}
     emphasised = {
         word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
     }
@@ -133,13 +142,67 @@ def parse_question(text: str) -> QuestionTerms:
             term = QuestionTerm(" ".join(words), tuple(stem_words(pair.group())), is_pair=True)
             end = pair.end()
         if term is not None:
-            previous = terms.setdefault(term.stems or (term.text,), term)
+            key = term.stems or (term.text,)
+            if _names_one_thing(term, read, match.start(), emphasised):
+                term = term._replace(is_name=True)
+            previous = terms.setdefault(key, term)
             if previous.name is None and term.name is not None:
-                terms[term.stems or (term.text,)] = term
-    for number in re.findall(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
-        stems = tuple(stem_words(number))
-        terms.setdefault(stems, QuestionTerm(number, stems))
-    return QuestionTerms(tuple(terms.values())[:MAX_TERMS], _truncation_note(text, len(terms)))
+                terms[key] = term
+            places.setdefault(key, set()).add(bisect.bisect_right(cuts, match.start()))
+    for match in re.finditer(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
+        stems = tuple(stem_words(match.group()))
+        is_name = len(match.group()) > 1
+        terms.setdefault(stems, QuestionTerm(match.group(), stems, is_name=is_name))
+        places.setdefault(stems, set()).add(bisect.bisect_right(cuts, match.start()))
+    listed = list(terms)[:MAX_TERMS]
+    return QuestionTerms(
+        tuple(terms[key] for key in listed),
+        _truncation_note(text, len(terms)),
+        _split_parts([terms[key] for key in listed], [places[key] for key in listed], len(cuts)),
+        bool(WANTS_NUMBER.search(read)),
+    )
+
+
+JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|e|en)\s+|[,;?]\s+", re.IGNORECASE)
+WANTS_NUMBER = re.compile(
+    r"\bhow\s+(?:many|much|long|large|big|often|high|far|old|fast|wide)\b"
+    r"|\b(?:maximum|minimum|largest|smallest|highest|lowest)\s+(?:number|size|length|value)\b"
+    r"|\b(?:which|what)\s+(?:port|percentage|year)\b"
+    r"|\bwie\s+(?:viele?|lange|groß|hoch|oft|weit|alt|schnell)\b", re.IGNORECASE,
+)
+
+
+def _names_one_thing(term: QuestionTerm, text: str, start: int, emphasised: set[str]) -> bool:
+    word = term.text.lstrip("-")
+    if term.name is not None or word.lower() in emphasised:
+        return True
+    if word[0].isupper() and start > 0 and text[:start].rstrip()[-1:] not in ".?!:":
+        return True
+    return len(word) > 2 and not word[0].isupper() and not is_english_word(word.lower())
+
+
+def is_english_word(word: str) -> bool:
+    return any(bool(synset_ids(part)) for part in word.split("-"))
+
+
+def _split_parts(
+    terms: list[QuestionTerm], places: list[set[int]], cuts: int
+) -> tuple[tuple[int, ...], ...]:
+    """Terms by part; a part without a name takes the others' names, one without a property those."""
+    parts = [[i for i, place in enumerate(places) if part in place] for part in range(cuts + 1)]
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return ()
+    names = [i for i, term in enumerate(terms) if term.is_name]
+    others = [i for i, term in enumerate(terms) if not term.is_name]
+    result = []
+    for part in parts:
+        if not set(part) & set(names):
+            part = part + names
+        if not set(part) & set(others):
+            part = part + others
+        result.append(tuple(sorted(part)))
+    return tuple(dict.fromkeys(result))
 
 
 def _truncate_at_word(text: str) -> str:
@@ -174,7 +237,7 @@ def _is_code_name(word: str) -> bool:
     >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
     [True, True, True, False, True]
     """
-    return bool(re.search(r"[._\d]|^--|[a-z][A-Z]", word))
+    return bool(re.search(r"[._/\d]|^--|[a-z][A-Z]", word))
 
 
 def code_names(text: str) -> Iterator[str]:
@@ -189,8 +252,8 @@ def code_names(text: str) -> Iterator[str]:
             continue
         is_called = text[match.end() : match.end() + 1] == "("
         if is_called or _is_code_name(word):
-            parts = word.split(".")
-            yield from (".".join(parts[first:]) for first in range(len(parts)))
+            parts = re.split(r"([./])", word)
+            yield from ("".join(parts[first:]) for first in range(0, len(parts), 2))
 
 
 def text_terms(text: str, context: str = "") -> TextTerms:
@@ -222,8 +285,8 @@ def _dotted_suffixes(name: str) -> list[str]:
     >>> _dotted_suffixes("pathlib.Path.open")
     ['Path.open']
     """
-    parts = name.split(".")
-    return [".".join(parts[first:]) for first in range(1, len(parts) - 1)]
+    parts = re.split(r"([./])", name)
+    return ["".join(parts[first:]) for first in range(2, len(parts) - 1, 2)]
 
 
 def stem_words(text: str) -> list[str]:

@@ -19,11 +19,18 @@ from .lexical import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_cred
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
-RUN_UNITS = 3
+RUN_UNITS = 8
 RUN_CHARACTERS = 600
 QUOTE_CHARACTERS = 320
 QUOTE_WITH_CODE_CHARACTERS = 1000
 
+NAMELESS, NUMBERLESS = 0.5, 0.7
+NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|once|twice|no limit|unlimited|"
+    r"infinite|hundred|thousand|million|half|daily|hourly|weekly|monthly)\b", re.IGNORECASE,
+)
+
+UNIT_COST = 0.03
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
 DEFINITION_BONUS = 0.12
@@ -56,6 +63,22 @@ class WeightedQuestion(NamedTuple):
         """The weighted share of covered terms, in [0, 1]."""
         pairs = zip(self.weights, credits, strict=True)
         return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
+
+    def score(self, credits: list[float], text: str) -> float:
+        """The covered share, less where a name is missing, or the number that is asked for."""
+        names = [c for term, c in zip(self.question.terms, credits, strict=True) if term.is_name]
+        named = min(names, default=1.0)
+        share = self.covered_share(credits) * (NAMELESS + (1 - NAMELESS) * named)
+        if self.question.wants_number and not NUMBER.search(text):
+            share *= NUMBERLESS
+        return share
+
+    def part(self, terms: tuple[int, ...]) -> "WeightedQuestion":
+        """The question of some of the terms alone."""
+        question = self.question._replace(
+            terms=tuple(self.question.terms[i] for i in terms), parts=()
+        )
+        return WeightedQuestion(question, [self.weights[i] for i in terms])
 
     def credits_for(self, words: TextTerms) -> list[float]:
         """The credit of each term for some words."""
@@ -91,7 +114,8 @@ def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSp
             if last > first and (is_long or units[last].kind == "heading"):
                 break
             covered = [max(pair) for pair in zip(covered, sentence_credits[last], strict=True)]
-            score, run = wanted.covered_share(covered), units[first : last + 1]
+            run = units[first : last + 1]
+            score = wanted.score(covered, passage.text[run[0].start : run[-1].end])
             near_labels = labels[max(0, first - 1) : first + 1]
             run_credits = sentence_credits[first : last + 1]
             rank = score + _quote_merit(passage.text, run, run_credits, wanted)
@@ -100,8 +124,21 @@ def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSp
                 best = QuoteSpan(hit, first, last, score, rank)
     if best is None:
         return None
-    start, end = _extend_quote(passage.text, units, best.start, best.end)
+    last = _last_mention(units, sentence_credits, best.start, best.end)
+    start, end = _extend_quote(passage.text, units, best.start, last)
     return best._replace(start=start, end=end)
+
+
+def _last_mention(
+    units: list[Sentence], credits: list[list[float]], first: int, last: int
+) -> int:
+    """The last unit within 600 characters of a run's start that has a term of the question."""
+    for at in range(last + 1, len(units)):
+        if units[at].kind == "heading" or units[at].end - units[first].start > RUN_CHARACTERS:
+            break
+        if max(credits[at], default=0.0) >= 1.0:
+            last = at
+    return last
 
 
 def _sentence_credits(text: str, unit: Sentence, wanted: WeightedQuestion) -> list[float]:
@@ -172,7 +209,7 @@ def _quote_merit(
     text: str, run: list[Sentence], credits: list[list[float]], wanted: WeightedQuestion
 ) -> float:
     """The quality of a run as a quote, apart from what it covers."""
-    value = -0.03 * (len(run) - 1) - 0.05 * (run[-1].end - run[0].start) / RUN_CHARACTERS
+    value = -UNIT_COST * (len(run) - 1) - 0.05 * (run[-1].end - run[0].start) / RUN_CHARACTERS
     text_units = [unit for unit in run if unit.kind != "heading"]
     prose = [unit for unit in text_units if unit.kind == "prose"]
     value -= 0.2 * (not text_units) + 0.1 * (not prose)
