@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes, read_html
 
-from .lexical import QuestionTerm, parse_question
+from .question import QuestionTerm
 from .search import OpenIndex, open_index
 from .spans import QuoteSpan, WeightedQuestion, best_span
 
@@ -62,7 +62,7 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
-    parsed = parse_question(question)
+    parsed = index.parse(question)
     weighted = WeightedQuestion(parsed, [max(FLOOR, index.term_weight(term)) for term in parsed.terms])
     spans = _find_spans(index, weighted)
     best = max((span.score for span in spans), default=0.0)
@@ -125,7 +125,7 @@ def _find_spans(index: OpenIndex, weighted: WeightedQuestion) -> list[QuoteSpan]
     if not sum(weighted.weights):
         return []
     hits = index.lexical.search_terms(weighted.question, MAX_CANDIDATES)
-    found = (best_span(hit, index.read_document(hit.passage.document), weighted) for hit in hits)
+    found = (best_span(hit, index, weighted) for hit in hits)
     spans = [
         span._replace(rank=span.rank + BM25_WEIGHT * span.hit.score / hits[0].score)
         for span in found

@@ -38,10 +38,11 @@ from groundup.core import (
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
 from .chunk import ChunkConfig, chunk_document
+from .language import language_of
 from .lexical import LexicalIndex, name_segments_by_content
 from .search import DocumentEntry, current_name, read_entries, set_current, write_root
 
-VERSION = 1
+VERSION = 2
 READABLE_KINDS = (
     "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
 )
@@ -208,8 +209,8 @@ def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -
 def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocuments) -> int:
     lexical = LexicalIndex(directory)
     with record.progress("index", total=len(reading.entries), unit="documents") as bar:
-        for document in reading.documents():
-            lexical.add(chunk_document(document, config.chunk))
+        for document, entry in zip(reading.documents(), reading.entries, strict=True):
+            lexical.add(chunk_document(document, config.chunk), entry.language)
             bar.advance(1)
     lexical.snapshot()
     passages = len(lexical)
@@ -232,7 +233,9 @@ def _spool_documents(
         seen.add(item.id)
         line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
         spool.write(line)
-        reading.entries.append(DocumentEntry(item.path, item.id, item.sha256, start, len(line)))
+        language = language_of(item.text)
+        entry = DocumentEntry(item.path, item.id, item.sha256, start, len(line), language)
+        reading.entries.append(entry)
         start += len(line)
     return reading
 

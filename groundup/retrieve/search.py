@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,9 @@ from groundup.core import (
 )
 from groundup.documents import Document
 
-from .lexical import LexicalIndex, QuestionTerm, inverse_document_frequency
+from .lexical import LexicalIndex, inverse_document_frequency
+from .language import FALLBACK
+from .question import Question, QuestionTerm, parse_question
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
@@ -157,6 +160,7 @@ class DocumentEntry(NamedTuple):
     sha256: str
     start: int
     length: int
+    language: str = FALLBACK
 
 
 @dataclass
@@ -175,7 +179,11 @@ class OpenIndex:
 
     def search(self, question: str, limit: int = 10) -> list[Hit]:
         """The best passages for a question, best first."""
-        return self.lexical.search(question, limit)
+        return self.lexical.search_terms(self.parse(question), limit)
+
+    def parse(self, question: str) -> Question:
+        """The terms of a question in a language of the documents."""
+        return parse_question(question, self.languages)
 
     def read_document(self, id: str) -> Document:
         """A document of the snapshot, as it was when it was indexed."""
@@ -205,6 +213,12 @@ class OpenIndex:
     def stem_frequency(self, stem: str) -> int:
         """Number of passages with a stem in their text or in their titles, whichever is larger."""
         return max(self.lexical.document_frequency(field, stem) for field in ("body", "headings"))
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of at least a fiftieth of the documents, the most frequent first."""
+        counts = Counter(entry.language for entry in self.entries.values()).most_common()
+        return tuple(name for name, count in counts if 50 * count >= len(self.entries))
 
     @cached_property
     def sha256_by_path(self) -> dict[str, str]:

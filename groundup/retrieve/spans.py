@@ -15,7 +15,9 @@ from groundup.core import Hit, Passage
 from groundup.documents import Document
 
 from .chunk import Sentence, is_label, split_sentences
-from .lexical import STOP_WORDS, QuestionTerms, TextTerms, stem_words, term_credit, text_terms
+from .language import FALLBACK, stem_words, stop_words
+from .question import Question, TextTerms, term_credit, text_terms
+from .search import OpenIndex
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -56,8 +58,10 @@ DEFINING_VERB = re.compile(
 class WeightedQuestion(NamedTuple):
     """A question with the weight of each term, nats."""
 
-    question: QuestionTerms
+    question: Question
     weights: list[float]
+    language: str = FALLBACK
+    """Language of the text that is looked at."""
 
     def covered_share(self, credits: list[float]) -> float:
         """The weighted share of covered terms, in [0, 1]."""
@@ -75,10 +79,11 @@ class WeightedQuestion(NamedTuple):
 
     def part(self, terms: tuple[int, ...]) -> "WeightedQuestion":
         """The question of some of the terms alone."""
-        question = self.question._replace(
-            terms=tuple(self.question.terms[i] for i in terms), parts=()
-        )
-        return WeightedQuestion(question, [self.weights[i] for i in terms])
+        return WeightedQuestion(self.question.part(terms), [self.weights[i] for i in terms])
+
+    def terms_of(self, text: str, context: str = "") -> TextTerms:
+        """The stems and names of a text."""
+        return text_terms(text, self.language, context)
 
     def credits_for(self, words: TextTerms) -> list[float]:
         """The credit of each term for some words."""
@@ -98,9 +103,11 @@ class QuoteSpan(NamedTuple):
     """The score plus the merits of the quote; decides the order."""
 
 
-def best_span(hit: Hit, document: Document, wanted: WeightedQuestion) -> QuoteSpan | None:
+def best_span(hit: Hit, index: OpenIndex, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that covers the question best; None if there is none."""
     passage = hit.passage
+    document = index.read_document(passage.document)
+    wanted = wanted._replace(language=index.entries[passage.document].language)
     sentences = split_sentences(passage.text, document.kind == "html")
     units = _mark_headings(sentences, passage, document)
     context_credits = _context_credits(passage, units, wanted)
@@ -143,7 +150,7 @@ def _last_mention(
 
 def _sentence_credits(text: str, unit: Sentence, wanted: WeightedQuestion) -> list[float]:
     """The credit of each term for a sentence; titles count less."""
-    credits = wanted.credits_for(text_terms(text[unit.start : unit.end]))
+    credits = wanted.credits_for(wanted.terms_of(text[unit.start : unit.end]))
     if unit.kind == "heading":
         return [TITLE_CREDIT * credit for credit in credits]
     return credits
@@ -154,12 +161,12 @@ def _context_credits(
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each sentence."""
     titles = passage.headings
-    outer = wanted.credits_for(text_terms(" ".join((*titles, passage.path)), ".".join(titles)))
-    whole = wanted.credits_for(text_terms(passage.text))
+    outer = wanted.credits_for(wanted.terms_of(" ".join((*titles, passage.path)), ".".join(titles)))
+    whole = wanted.credits_for(wanted.terms_of(passage.text))
     credits, inner = [], [0.0] * len(whole)
     for unit in units:
         if unit.kind == "heading":
-            inner = wanted.credits_for(text_terms(passage.text[unit.start : unit.end]))
+            inner = wanted.credits_for(wanted.terms_of(passage.text[unit.start : unit.end]))
         rows = zip(outer, inner, whole, strict=True)
         credits.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
     return credits
@@ -200,9 +207,9 @@ def _label_score(text: str, wanted: WeightedQuestion) -> float:
 def _naming_score(line: str, wanted: WeightedQuestion) -> float:
     """The share of the question in the words times the share of the words in the question."""
     question_stems = {stem for term in wanted.question.terms for stem in term.stems}
-    stems = [stem for stem in stem_words(line) if stem not in STOP_WORDS]
+    stems = [s for s in stem_words(line, wanted.language) if s not in stop_words()[wanted.language]]
     inside = sum(stem in question_stems for stem in stems)
-    return wanted.covered_share(wanted.credits_for(text_terms(line))) * inside / max(1, len(stems))
+    return wanted.covered_share(wanted.credits_for(wanted.terms_of(line))) * inside / max(1, len(stems))
 
 
 def _quote_merit(
