@@ -24,14 +24,18 @@ from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_fil
 from groundup.documents import read_bytes, read_html
 
 from .question import QuestionTerm
+from .quote import PassageText, QuoteSpan, WeightedQuestion, best_span
 from .search import OpenIndex, open_index
-from .spans import QuoteSpan, WeightedQuestion, best_span
 
 THRESHOLD = 0.6
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
 MAX_CANDIDATES = 20
+MIN_WEIGHT = 2.0
+"""Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
+WHOLE_SCORE = 0.95
+"""Score of a quote that answers all parts of a question."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 FURTHER_CLAIM_SHARE = 0.85
@@ -63,12 +67,12 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
     parsed = index.parse(question)
-    weighted = WeightedQuestion(parsed, [max(FLOOR, index.term_weight(term)) for term in parsed.terms])
-    spans = _find_spans(index, weighted)
-    best = max((span.score for span in spans), default=0.0)
-    parts = [_find_spans(index, weighted.part(terms)) for terms in parsed.parts]
+    wanted = WeightedQuestion(parsed, [max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms])
+    texts: dict[str, PassageText] = {}
+    spans = _find_spans(index, wanted, texts)
+    parts = [_find_spans(index, wanted.part(indices), texts) for indices in parsed.parts]
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
-    best = max(best, *(span.score for span in firsts), 0.0)
+    best = max((span.score for span in [*spans, *firsts]), default=0.0)
     details: dict[str, Any] = {
         "score": round(best, 4),
         "threshold": THRESHOLD,
@@ -81,13 +85,7 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         details["cut"] = parsed.truncation_note
     if best < THRESHOLD:
         return Answer(NOT_FOUND, refused=True, details=details)
-    covers = bool(spans) and spans[0].score >= WHOLE
-    if covers or not firsts:
-        ordered = spans
-    elif spans and spans[0].score >= THRESHOLD:
-        ordered = [spans[0], *firsts, *spans[1:]]
-    else:
-        ordered = [*firsts, *spans]
+    ordered = _order_spans(spans, firsts)
     claims = tuple(_claims_of(index, ordered, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
     details["files"] = {quote.path: index.sha256_by_path[quote.path] for quote in quotes}
@@ -115,23 +113,33 @@ def _is_indexed(index: OpenIndex, term: QuestionTerm) -> bool:
     return bool(term.stems) and all(index.stem_frequency(stem) for stem in term.stems)
 
 
-FLOOR = 2.0
-WHOLE = 0.95
-"""Score of a quote that covers all parts of a question."""
-
-
-def _find_spans(index: OpenIndex, weighted: WeightedQuestion) -> list[QuoteSpan]:
-    """The best run of sentences of each found passage, best first."""
-    if not sum(weighted.weights):
+def _find_spans(
+    index: OpenIndex, wanted: WeightedQuestion, texts: dict[str, PassageText]
+) -> list[QuoteSpan]:
+    """The best run of sentences of each found passage, best first; `texts` keeps the passages."""
+    if not sum(wanted.weights):
         return []
-    hits = index.lexical.search_terms(weighted.question, MAX_CANDIDATES)
-    found = (best_span(hit, index, weighted) for hit in hits)
-    spans = [
-        span._replace(rank=span.rank + BM25_WEIGHT * span.hit.score / hits[0].score)
-        for span in found
-        if span is not None
-    ]
+    hits = index.lexical.search_terms(wanted.question, MAX_CANDIDATES)
+    spans = []
+    for hit in hits:
+        passage = hit.passage
+        if passage.id not in texts:
+            language = index.entries[passage.document].language
+            document = index.read_document(passage.document)
+            texts[passage.id] = PassageText(hit, document, language)
+        if span := best_span(texts[passage.id], wanted):
+            rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
+            spans.append(span._replace(rank=rank))
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
+
+
+def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteSpan]:
+    """The spans of the whole question and the best of its parts, in the order to be quoted."""
+    if not firsts or spans and spans[0].score >= WHOLE_SCORE:
+        return spans
+    if spans and spans[0].score >= THRESHOLD:
+        return [spans[0], *firsts, *spans[1:]]
+    return [*firsts, *spans]
 
 
 def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Claim]:

@@ -1,6 +1,6 @@
 """The terms of a question: what it names, what it asks of it, in how many parts; and their credit.
 
-    "How do I use os.path.join on two paths?"  ->  os.path.join by its exact name, "path" by its stem
+    "How do I use os.path.join on two paths?"  ->  its exact name os.path.join, the stem "path"
 
 Queries are built from terms and never parsed, so no character of a question is syntax. Stop words
 and words that frame a question (how, does, mean, difference) are ignored, unless the question

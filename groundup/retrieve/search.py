@@ -34,8 +34,8 @@ from groundup.core import (
 )
 from groundup.documents import Document
 
-from .lexical import LexicalIndex, inverse_document_frequency
 from .language import FALLBACK
+from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
 POINTER_LEDGER = "ledger/current.jsonl"

@@ -18,7 +18,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, _find_spans
-from groundup.retrieve.lexical import parse_question
+from groundup.retrieve.quote import WeightedQuestion
 
 FILES = {
     "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"
@@ -213,7 +213,9 @@ def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypat
         (folder / f"{number}.md").write_text(f"Snail {number} of the garden walks slowly.\n")
     index(folder, tmp_path / "i")
     opened = open_index(tmp_path / "i")
-    spans = _find_spans(opened, parse_question("Which clay teapot brews green tea slowly?"))
+    asked = opened.parse("Which clay teapot brews green tea slowly?")
+    weights = [opened.term_weight(term) for term in asked.terms]
+    spans = _find_spans(opened, WeightedQuestion(asked, weights), {})
     scores = {span.hit.passage.path: span.score for span in spans}
     assert scores["all.md"] == 1.0 > scores["most.md"] > THRESHOLD
     module = sys.modules["groundup.retrieve.answer"]  # the room has a function of that name
