@@ -17,7 +17,7 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, _find_spans
+from groundup.retrieve.answer import MIN_WEIGHT, NOT_FOUND, THRESHOLD, _find_spans
 from groundup.retrieve.quote import WeightedQuestion
 
 FILES = {
@@ -214,7 +214,7 @@ def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypat
     index(folder, tmp_path / "i")
     opened = open_index(tmp_path / "i")
     asked = opened.parse("Which clay teapot brews green tea slowly?")
-    weights = [opened.term_weight(term) for term in asked.terms]
+    weights = [max(MIN_WEIGHT, opened.term_weight(term)) for term in asked.terms]
     spans = _find_spans(opened, WeightedQuestion(asked, weights), {})
     scores = {span.hit.passage.path: span.score for span in spans}
     assert scores["all.md"] == 1.0 > scores["most.md"] > THRESHOLD
