@@ -302,11 +302,11 @@ def stage(_: argparse.Namespace) -> None:
         _remove_near_duplicates,
         _split_documents,
     )
-    from groundup.documents import Document
+    from groundup.documents import Record
     from groundup.recipes.library import _read_library
     from groundup.recipes.tiny import CORPUS
 
-    documents = [one for one in _read_library() if isinstance(one, Document)]
+    documents = [one for one in _read_library() if isinstance(one, Record)]
     documents.sort(key=lambda document: document.path)
     size = sum(len(one.text.encode()) for one in documents)
     print(f"{len(documents)} documents, {size / 1e6:.1f} MB")

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from groundup.documents import Document, read_bytes
+from groundup.documents import Record, read_bytes
 from groundup.measure import wilson_interval
 from groundup.retrieve import IndexConfig, OpenIndex, answer_question, index_documents, open_index
 from groundup.retrieve.answer import THRESHOLD
@@ -115,7 +115,7 @@ def modules() -> tuple[list[Path], list[Path]]:
     return [p for i, p in enumerate(found) if i % 5], found[::5]
 
 
-def documents(paths: list[Path]) -> Iterator[Document]:
+def documents(paths: list[Path]) -> Iterator[Record]:
     """The topics as text and the modules as Python."""
     from pydoc_data.topics import topics
 

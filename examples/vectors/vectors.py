@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from groundup.core import ConfigError, DataError, atomic_replace
-from groundup.documents import Document, read_folder
+from groundup.documents import Record, read_folder
 from groundup.embeddings import (
     VectorsConfig,
     Word2VecConfig,
@@ -99,7 +99,7 @@ def texts(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*.dict.dz")):
         yield MARKS.sub("", gzip.decompress(path.read_bytes()).decode("utf-8", "replace"))
     for document in read_folder(folder, suffixes=SUFFIXES):
-        if isinstance(document, Document) and not FOREIGN.search(f"/{document.path}"):
+        if isinstance(document, Record) and not FOREIGN.search(f"/{document.path}"):
             yield document.text
 
 

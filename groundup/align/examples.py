@@ -40,7 +40,7 @@ from groundup.corpus import (
     titled_sections,
     word_pools,
 )
-from groundup.documents import Document
+from groundup.documents import Record
 from groundup.tokenizer import RenderedChat
 
 from .exchanges import (
@@ -123,7 +123,7 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
 
 
 def _write_examples(
-    draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Document]]
+    draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Record]]
 ) -> None:
     found = {
         split: [
@@ -191,7 +191,7 @@ def _code_conversations(
 
 
 def _topic_conversations(
-    config: ExamplesConfig, split: str, documents: Iterable[Document]
+    config: ExamplesConfig, split: str, documents: Iterable[Record]
 ) -> Iterator[ChatExample]:
     """Yield a split's conversations about titled sections, each in every phrasing."""
     rng = random.Random(f"{config.seed} {split} topic")
@@ -209,7 +209,7 @@ def _topic_conversations(
 def _name_conversations(
     config: ExamplesConfig,
     found: Sequence[DocumentedFunction],
-    documents: Mapping[str, Sequence[Document]],
+    documents: Mapping[str, Sequence[Record]],
 ) -> dict[str, list[ChatExample]]:
     """Create every split's conversations about train's names and made-up names.
 
@@ -249,7 +249,7 @@ def _name_conversations(
 
 
 def _learnable_names(
-    config: ExamplesConfig, found: Iterable[DocumentedFunction], train: Iterable[Document]
+    config: ExamplesConfig, found: Iterable[DocumentedFunction], train: Iterable[Record]
 ) -> list[NameQuestion]:
     """Names that can be learned from train's text.
 

@@ -8,11 +8,12 @@ reads the same whether `corpus` wrote it as JSON lines or `prepare` as Parquet s
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from groundup.core import Artifact, ConfigError, DataError
-from groundup.documents import Document, Heading, Record
+from groundup.documents import Record
 
 from .engine.shards import read_shard
 
@@ -63,19 +64,20 @@ def split_paths(
     return splits
 
 
-def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
+def read_split(artifact: Artifact, split: str) -> Iterator[Record]:
     """Yield a split's documents in the order of writing, one in memory at a time.
 
-    Raises ConfigError for an unknown split and DataError naming a damaged line.
+    Their paths start with the source's name if there are several sources. Raises ConfigError for an
+    unknown split and DataError naming a damaged line.
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
     if COUNTERS_FILE not in artifact.files:
         return _read_lines(artifact.file(f"{split}.jsonl"))
-    has_sources = len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) > 1
-    return (
-        _record_to_document(record, has_sources) for record in read_split_records(artifact, split)
-    )
+    records = read_split_records(artifact, split)
+    if len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) < 2:
+        return records
+    return (replace(one, path=f"{one.source}/{one.path}") for one in records)
 
 
 def read_split_records(artifact: Artifact, split: str) -> Iterator[Record]:
@@ -85,29 +87,11 @@ def read_split_records(artifact: Artifact, split: str) -> Iterator[Record]:
             yield from read_shard(artifact.file(name))
 
 
-def _record_to_document(record: Record, has_sources: bool) -> Document:
-    """Convert a record; the path starts with the source's name if there are several sources."""
-    return Document(
-        id=record.id,
-        path=f"{record.source}/{record.path}" if has_sources else record.path,
-        text=record.text,
-        kind=record.kind,
-        sha256=record.metadata.get("sha256", ""),
-        map=record.map,
-        headings=tuple(
-            Heading(int(span.value) if span.value.isdigit() else 1, span.start, span.end)
-            for span in record.spans
-            if span.kind == "heading"
-        ),
-        metadata=record.metadata,
-    )
-
-
-def _read_lines(path: Path) -> Iterator[Document]:
+def _read_lines(path: Path) -> Iterator[Record]:
     """Yield the documents that `corpus` wrote; DataError names a damaged line."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield Document.from_json(line)
+                yield Record.from_json(line)
             except DataError as error:
                 raise DataError(f"{path}, line {number}: {error}") from None

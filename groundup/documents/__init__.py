@@ -3,7 +3,7 @@
 from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
 from .code.licences import licence_of
-from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
+from .document import Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .patterns import join_lines, read_patterns
@@ -24,17 +24,14 @@ from .record import (
     BatchResult,
     ExtractedText,
     NamedStep,
-    Record,
     Removal,
     Step,
     StepResult,
     TextEdit,
-    TextSpan,
     apply_result,
     canonical_json,
     from_batch,
     import_pyarrow,
-    record_id,
     record_schema,
     removal_schema,
     removals_to_batch,
@@ -54,8 +51,6 @@ __all__ = [
     "UNREAD_LICENCE_KEYS",
     "BatchResult",
     "DecodedText",
-    "Document",
-    "DocumentKind",
     "ExtractedText",
     "Heading",
     "InputSplit",
@@ -86,7 +81,6 @@ __all__ = [
     "join_expressions",
     "join_lines",
     "licence_of",
-    "make_document",
     "markdown_headings",
     "printable_path",
     "python_headings",

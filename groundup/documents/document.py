@@ -1,6 +1,6 @@
-"""A document: its text, with a map from every slice back to the bytes of its file.
+"""A record: a document's text, with a map from every slice back to the bytes of its file.
 
-A quote is evidence only if a person can find it in the file. So each document stores, for every
+A quote is evidence only if a person can find it in the file. So each record stores, for every
 character of its text, the bytes that it came from. For plain kinds (text, Markdown, Python) the
 text *is* the decoded file and the map has one segment; HTML has a segment for each run of text,
 entity and line break. Knows nothing of files on disk or of how text is extracted; see
@@ -14,11 +14,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from groundup.core import DataError, Quote
-
-DocumentKind = Literal["text", "markdown", "html", "python"]
 
 CHECKPOINT_CHARACTERS = 4096
 
@@ -245,24 +243,56 @@ class SourceMap:
         return cls(text, segments)
 
 
-@dataclass(frozen=True)
-class Document:
-    """One file of a collection: its text, the map to its bytes, and metadata."""
+class TextSpan(NamedTuple):
+    """A labelled range of a record's text: moved by edits, dropped when it becomes empty."""
+
+    kind: str
+    """heading, page, turn, table, caption, cell, paragraph …"""
+    start: int
+    end: int
+    value: str = ""
+    """The heading's level, the page's number, the speaker's role."""
+
+
+def heading_spans(headings: Iterable[Heading]) -> tuple[TextSpan, ...]:
+    """Headings as spans with the level as value."""
+    return tuple(TextSpan("heading", h.start, h.end, str(h.level)) for h in headings)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document, page, file or conversation: its text, the map to its bytes, and metadata."""
 
     id: str
-    """Hash of path and content: it changes when the file is edited."""
+    """32 hex digits of source and path (`record_id`), or 16 of path and content (`read_bytes`)."""
+    source: str
+    """Name of the source in the pipeline; empty for a file of a folder."""
     path: str
-    """Relative to the collection's root, with forward slashes."""
-    text: str = field(repr=False)
+    """Relative path in the source; `#` and a number follow inside a container."""
     kind: str
-    """A DocumentKind, or `Record.kind` for a document of a prepared corpus."""
-    sha256: str
-    """Of the file's bytes, hex."""
-    map: SourceMap = field(repr=False)
-    headings: tuple[Heading, ...] = field(default=(), repr=False)
-    """Titles in text order: headings, or class and function names of Python."""
+    """html, text, markdown, rst, python, code, notebook, latex, jats, pdf, epub, conversation."""
+    text: str = field(default="", repr=False)
+    map: SourceMap = field(default=SourceMap("", ()), repr=False)
+    """From the text to the bytes of the original: of the file, or of the container's record."""
+    spans: tuple[TextSpan, ...] = field(default=(), repr=False)
     metadata: dict[str, Any] = field(default_factory=dict)
-    """What the file says about itself, such as `title`; JSON values."""
+    """JSON values: url, title, licence, sha256 of the bytes, scores, slices under `aside`."""
+    data: bytes = field(default=b"", repr=False)
+    """The original bytes until a step has extracted the text; then empty."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes, hex; empty if the reader did not state it."""
+        return self.metadata.get("sha256", "")
+
+    @property
+    def headings(self) -> tuple[Heading, ...]:
+        """Titles in text order: headings, or class and function names of Python."""
+        return tuple(
+            Heading(int(span.value) if span.value.isdigit() else 1, span.start, span.end)
+            for span in self.spans
+            if span.kind == "heading"
+        )
 
     def quote(self, start: int, end: int) -> Quote:
         """The slice `text[start:end]` as a quote of the file.
@@ -273,8 +303,8 @@ class Document:
         return Quote(self.path, byte_start, byte_end, self.text[start:end], self.map.line(start))
 
     def to_json(self) -> str:
-        """The document as one line of JSON, the map included."""
-        record = {
+        """A file's record as one line of JSON: text, map, headings and metadata."""
+        row = {
             "id": self.id,
             "path": self.path,
             "kind": self.kind,
@@ -282,43 +312,29 @@ class Document:
             "text": self.text,
             "map": self.map.to_numbers(),
             "headings": [list(heading) for heading in self.headings],
-            "metadata": self.metadata,
+            "metadata": {key: self.metadata[key] for key in self.metadata if key != "sha256"},
         }
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
     @classmethod
-    def from_json(cls, line: str | bytes) -> "Document":
+    def from_json(cls, line: str | bytes) -> "Record":
         """Inverse of `to_json`; raises DataError if the line is not a document."""
         try:
-            record = json.loads(line)
-            text = record["text"]
-            return cls(
-                id=record["id"],
-                path=record["path"],
-                text=text,
-                kind=record["kind"],
-                sha256=record["sha256"],
-                map=SourceMap.from_numbers(text, record["map"]),
-                headings=tuple(Heading(*heading) for heading in record["headings"]),
-                metadata=record["metadata"],
-            )
+            row = json.loads(line)
+            map = SourceMap.from_numbers(row["text"], row["map"])
+            spans = heading_spans(Heading(*heading) for heading in row["headings"])
+            metadata = row["metadata"] | {"sha256": row["sha256"]}
+            return cls(row["id"], "", row["path"], row["kind"], map.text, map, spans, metadata)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"A line is not a document ({error}); it was truncated or edited: write it again."
             ) from None
 
 
-def make_document(
-    data: bytes,
-    path: str,
-    kind: DocumentKind,
-    map: SourceMap,
-    headings: Iterable[Heading] = (),
-    metadata: dict[str, Any] | None = None,
-) -> Document:
-    """A document from a file's bytes and its map; computes the hashes."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    identity = hashlib.sha256(f"{path}\0{sha256}".encode()).hexdigest()
-    return Document(
-        identity[:16], path, map.text, kind, sha256, map, tuple(headings), metadata or {}
-    )
+def record_id(source: str, path: str) -> str:
+    """The id of a record: the same path in the same source has the same id in every run.
+
+    >>> record_id("manuals", "tar.html")
+    'fb41136b52e7db8eba01385b71f5918f'
+    """
+    return hashlib.blake2b(f"{source}\0{path}".encode(), digest_size=16).hexdigest()

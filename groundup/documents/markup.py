@@ -68,12 +68,14 @@ MAX_MATHML_CHARACTERS = 20_000
 
 
 class Markup(NamedTuple):
-    """The text, headings and metadata of an HTML file."""
+    """The text, headings and metadata of a file, and how it was decoded."""
 
     map: SourceMap
     headings: tuple[Heading, ...]
     metadata: dict[str, Any]
     charset: str = "utf-8"
+    replaced: int = 0
+    """Number of undecodable bytes that became U+FFFD; not counted in HTML."""
 
 
 def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:

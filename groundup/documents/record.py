@@ -1,4 +1,4 @@
-"""A record on its way into a corpus, the results of steps for it, and records as Arrow.
+"""The results of steps for a record on its way into a corpus, and records as Arrow.
 
 A step never changes text. Its result drops the record for a reason, or lists edits (remove this
 slice, replace that one, move a third to the metadata), or adds measurements. Only `apply_result`
@@ -11,35 +11,23 @@ counters. The result depends on the batch and the steps' configurations alone, s
 pool and a cluster give the same bytes. Knows nothing of files, shards or workers.
 """
 
-import hashlib
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError, MissingExtra
 
-from .document import Segment, Segments, SourceMap
+from .document import Record, Segment, Segments, SourceMap, TextSpan
 
 if TYPE_CHECKING:
     import pyarrow
 
 EXCERPT_CHARACTERS = 2_000
-
-
-class TextSpan(NamedTuple):
-    """A labelled range of a record's text: moved by edits, dropped when it becomes empty."""
-
-    kind: str
-    """heading, page, turn, table, caption, cell, paragraph …"""
-    start: int
-    end: int
-    value: str = ""
-    """The heading's level, the page's number, the speaker's role."""
 
 
 class TextEdit(NamedTuple):
@@ -87,28 +75,6 @@ class StepResult(NamedTuple):
 PASS = StepResult()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A document, page, file or conversation between its source and the corpus."""
-
-    id: str
-    """32 hex digits of source and path: see `record_id`."""
-    source: str
-    """Name of the source in the pipeline."""
-    path: str
-    """Relative path in the source; `#` and a number follow inside a container."""
-    kind: str
-    """html, text, markdown, rst, python, code, notebook, latex, jats, pdf, epub, conversation."""
-    text: str = field(default="", repr=False)
-    map: SourceMap = field(default=SourceMap("", ()), repr=False)
-    """From the text to the bytes of the original: of the file, or of the container's record."""
-    spans: tuple[TextSpan, ...] = field(default=(), repr=False)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    """JSON values: url, title, licence, sha256 of the bytes, scores, slices under `aside`."""
-    data: bytes = field(default=b"", repr=False)
-    """The original bytes until a step has extracted the text; then empty."""
-
-
 @runtime_checkable
 class Step(Protocol):
     """A pure function of single records, created from its configuration in every worker.
@@ -122,15 +88,6 @@ class Step(Protocol):
     def __call__(self, record: Record) -> StepResult:
         """Process one record."""
         ...
-
-
-def record_id(source: str, path: str) -> str:
-    """The id of a record: the same path in the same source has the same id in every run.
-
-    >>> record_id("manuals", "tar.html")
-    'fb41136b52e7db8eba01385b71f5918f'
-    """
-    return hashlib.blake2b(f"{source}\0{path}".encode(), digest_size=16).hexdigest()
 
 
 def apply_result(record: Record, result: StepResult) -> Record:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from groundup.core import Artifact, Config, Draft, digest, produce, write_text
 from groundup.corpus import CorpusConfig, write_corpus
-from groundup.documents import Document, Rejected, read_bytes
+from groundup.documents import Record, Rejected, read_bytes
 
 EXCLUDED_NAMES = frozenset(
     "__pycache__ dist-packages encodings ensurepip idle_test lib2to3 pydoc_data site-packages "
@@ -21,7 +21,7 @@ EXCLUDED_NAMES = frozenset(
 )
 
 
-def _read_library() -> Iterator[Document | Rejected]:
+def _read_library() -> Iterator[Record | Rejected]:
     """Yield the library's modules as `lib/…` and the topics as `topics/NAME.txt`, in order."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
@@ -35,7 +35,7 @@ def _read_library() -> Iterator[Document | Rejected]:
 def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
     """The library as a corpus; its id depends on every document."""
     documents = list(_read_library())
-    content = [[d.path, d.sha256] for d in documents if isinstance(d, Document)]
+    content = [[d.path, d.sha256] for d in documents if isinstance(d, Record)]
     config = config.model_copy(update={"source_digest": digest(content)})
     return produce(
         out,
@@ -84,7 +84,7 @@ def manual_pages() -> Iterator[tuple[str, str]]:
             yield document.path.replace("lib/", "docstrings/", 1).removesuffix(".py") + ".txt", text
 
 
-def _collect_docstrings(document: Document) -> str:
+def _collect_docstrings(document: Record) -> str:
     try:
         tree = ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError):

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from groundup.core import Config, Passage
-from groundup.documents import Document, Heading
+from groundup.documents import Heading, Record
 
 SentenceKind = Literal["prose", "heading", "code"]
 
@@ -263,7 +263,7 @@ class TitledSection(NamedTuple):
     headings: tuple[str, ...]
 
 
-def chunk_document(document: Document, config: ChunkConfig | None = None) -> list[Passage]:
+def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[Passage]:
     """Split a document into passages, in the order of its text.
 
     Each passage is `document.text[start:end]`, at most `max_characters` long, without white space
@@ -278,12 +278,12 @@ def chunk_document(document: Document, config: ChunkConfig | None = None) -> lis
     return passages if document.kind == "python" else _merge_short(document, passages, config)
 
 
-def _make_passage(document: Document, start: int, end: int, headings: tuple[str, ...]) -> Passage:
+def _make_passage(document: Record, start: int, end: int, headings: tuple[str, ...]) -> Passage:
     name = f"{document.id}:{start}-{end}"
     return Passage(name, document.id, document.path, start, end, document.text[start:end], headings)
 
 
-def _merge_short(document: Document, passages: list[Passage], config: ChunkConfig) -> list[Passage]:
+def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig) -> list[Passage]:
     """Merge a short passage with its parent's or previous sibling's, if both together are short."""
     merged: list[Passage] = []
     for passage in passages:
@@ -300,7 +300,7 @@ def _merge_short(document: Document, passages: list[Passage], config: ChunkConfi
     return merged
 
 
-def _split_sections(document: Document) -> Iterator[TitledSection]:
+def _split_sections(document: Record) -> Iterator[TitledSection]:
     """Yield the document's sections in order; together they cover the text."""
     if document.kind == "python":
         tree = _parse_python(document.text)
@@ -322,7 +322,7 @@ def _split_sections(document: Document) -> Iterator[TitledSection]:
     yield TitledSection(start, len(document.text), _title_path(title, path))
 
 
-def _underlined_headings(document: Document) -> list[Heading]:
+def _underlined_headings(document: Record) -> list[Heading]:
     """Titles of a plain text: lines underlined with punctuation, as in reStructuredText.
 
     Their level is the order in which the kinds of underline first occur.

@@ -35,7 +35,7 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
+from groundup.documents import Record, Rejected, fingerprint_folder, read_folder
 
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
@@ -74,11 +74,11 @@ class SpooledDocuments:
     entries: list[DocumentEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[Record]:
         """Yield the documents from the spool."""
         self.spool.seek(0)
         for line in self.spool:
-            yield Document.from_json(line)
+            yield Record.from_json(line)
 
 
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
@@ -170,7 +170,7 @@ def _check_unchanged(
 
 
 def index_documents(
-    config: IndexConfig, documents: Iterable[Document], parents: Mapping[str, Artifact], out: Path
+    config: IndexConfig, documents: Iterable[Record], parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
     """Index any documents as one artifact at `out`, a stage for recipes.
 
@@ -219,9 +219,7 @@ def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocumen
     return passages
 
 
-def _spool_documents(
-    documents: Iterable[Document | Rejected], spool: IO[bytes]
-) -> SpooledDocuments:
+def _spool_documents(documents: Iterable[Record | Rejected], spool: IO[bytes]) -> SpooledDocuments:
     """Spool documents and record their positions; DataError for a repeated id."""
     reading, start, seen = SpooledDocuments(spool), 0, set()
     for item in documents:
@@ -248,7 +246,7 @@ def _open_spool(folder: Path) -> IO[bytes]:
         raise disk_error(folder, error) from None
 
 
-Item = TypeVar("Item", bound=tuple | Document)
+Item = TypeVar("Item", bound=tuple | Record)
 
 
 def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
@@ -258,7 +256,7 @@ def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterato
     """
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
     for item in items:
-        path = item.path if isinstance(item, Document) else item[0]
+        path = item.path if isinstance(item, Record) else item[0]
         if not path.startswith(inner):
             yield item
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from groundup.core import Hit, Passage
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
@@ -104,7 +104,7 @@ class PassageText:
     """A passage taken apart once, for a question and each of its parts."""
 
     hit: Hit
-    document: Document
+    document: Record
     language: str = FALLBACK
 
     @property

@@ -32,7 +32,7 @@ from groundup.core import (
     user_name,
     write_json,
 )
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .language import FALLBACK
 from .lexical import LexicalIndex, inverse_document_frequency
@@ -175,7 +175,7 @@ class OpenIndex:
     """The indexed folder, if known."""
     update_command: str = ""
     """The command that indexes it again, if known."""
-    cache: dict[str, Document] = field(default_factory=dict, repr=False)
+    cache: dict[str, Record] = field(default_factory=dict, repr=False)
 
     def search(self, question: str, limit: int = 10) -> list[Hit]:
         """The best passages for a question, best first."""
@@ -185,14 +185,14 @@ class OpenIndex:
         """The terms of a question in a language of the documents."""
         return parse_question(question, self.languages)
 
-    def read_document(self, id: str) -> Document:
+    def read_document(self, id: str) -> Record:
         """A document of the snapshot, as it was when it was indexed."""
         if id not in self.cache:
             place = self.entries[id]
             try:
                 with open(self.artifact.file("documents.jsonl"), "rb") as file:
                     file.seek(place.start)
-                    self.cache[id] = Document.from_json(file.read(place.length))
+                    self.cache[id] = Record.from_json(file.read(place.length))
             except FileNotFoundError:
                 raise ArtifactError(
                     f"{self.artifact.path} was removed since it was opened, because the index was "

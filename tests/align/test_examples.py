@@ -17,7 +17,7 @@ from groundup.align.examples import (
 from groundup.align.exchanges import PHRASINGS, is_refusal
 from groundup.core import Config, ConfigError, DataError, Draft, Message, produce
 from groundup.corpus import SPLITS, CorpusConfig, corpus
-from groundup.documents import SourceMap, make_document
+from groundup.documents import read_bytes
 from groundup.tokenizer import FastTokenizer, render, save_tokenizer
 
 VERBS = "read write open close find drop copy move sort join split count".split()
@@ -34,7 +34,7 @@ def module(number: int):
         f"    return x + {number}\n"
         for verb, noun in pairs
     )
-    return make_document(text.encode(), name, "python", SourceMap.identity(text))
+    return read_bytes(text.encode(), name)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +145,7 @@ def test_rows_survive_a_round_trip_and_damage_is_named(tmp_path):
 
 
 def test_documents_that_offer_nothing_are_an_error(documents, tmp_path):
-    text = "just words"
-    empty = [make_document(text.encode(), "a.txt", "text", SourceMap.identity(text))]
+    empty = [read_bytes(b"just words", "a.txt")]
     with pytest.raises(DataError, match="None of the 1 train documents"):
         write(documents | {"train": empty, "validation": [], "test": []}, tmp_path)
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from groundup.corpus import CorpusConfig
-from groundup.documents import Document, read_bytes
+from groundup.documents import Record, read_bytes
 from groundup.recipes.library import (
     EXCLUDED_NAMES,
     LibraryManualConfig,
@@ -41,9 +41,9 @@ async def wait():
 '''
 
 
-def python(text: str, path: str = "lib/pack/store.py") -> Document:
+def python(text: str, path: str = "lib/pack/store.py") -> Record:
     found = read_bytes(text.encode(), path)
-    assert isinstance(found, Document)
+    assert isinstance(found, Record)
     return found
 
 

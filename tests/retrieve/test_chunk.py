@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Document, read_bytes
+from groundup.documents import Record, read_bytes
 from groundup.retrieve import ChunkConfig, chunk_document, split_sentences
 from groundup.retrieve.chunk import is_label, label_lines
 
@@ -32,7 +32,7 @@ def test_passages_are_bounded_slices_that_hold_all_that_is_visible(pieces, path)
     assert not document.text[end:].strip()
 
 
-def titles(document: Document) -> dict[str, tuple[str, ...]]:
+def titles(document: Record) -> dict[str, tuple[str, ...]]:
     config = ChunkConfig(min_characters=0)
     return {passage.text: passage.headings for passage in chunk_document(document, config)}
 

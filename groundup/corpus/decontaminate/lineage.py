@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from groundup.core import Artifact, DataError, Sample
-from groundup.documents import Document
+from groundup.documents import Record
 
 from ..dedup.minhash import SHINGLE_TOKENS
 from ..dedup.sketch import SetIndex, ngram_hashes, pack_strings, shingle_sets
@@ -40,7 +40,7 @@ class TrainingText(NamedTuple):
     origin: str
     """Artifact, and path of the document or line number."""
     text: str
-    document: Document | None = None
+    document: Record | None = None
     """None for a message of a training example."""
 
 

@@ -1,6 +1,6 @@
 """A small corpus from a folder: three files of documents and a list of removals.
 
-    train.jsonl  validation.jsonl  test.jsonl     one document a line (Document.to_json), by path
+    train.jsonl  validation.jsonl  test.jsonl     one document a line (Record.to_json), by path
     removed.jsonl                                 path, reason, of (document kept instead), details
 
 In order: rejected files are recorded; short documents and exact duplicates are removed; the rest is
@@ -32,7 +32,7 @@ from groundup.core import (
     produce,
     record,
 )
-from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
+from groundup.documents import Record, Rejected, fingerprint_folder, read_folder
 
 from ..dedup.clusters import resolve_stars
 from ..dedup.exact import REASON as EXACT
@@ -44,7 +44,7 @@ from ..split import SPLITS, Split, split_paths
 
 MIN_SHINGLES = 32
 """Shorter texts, such as a licence line, may be contained in another by convention."""
-Kept = tuple[list[Document], list["_Removal"]]
+Kept = tuple[list[Record], list["_Removal"]]
 """Documents in path order, and those removed."""
 
 
@@ -108,13 +108,13 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
 
 
 def _verify_hashes(
-    documents: Iterable[Document | Rejected], hashes: Mapping[str, str]
-) -> Iterator[Document | Rejected]:
+    documents: Iterable[Record | Rejected], hashes: Mapping[str, str]
+) -> Iterator[Record | Rejected]:
     """Yield documents; DataError naming a file that changed after it was hashed."""
     missing = dict(hashes)
     for one in documents:
         was = missing.pop(one.path, "")
-        if not was or isinstance(one, Document) and one.sha256 != was:
+        if not was or isinstance(one, Record) and one.sha256 != was:
             missing = {one.path: was}
             break
         yield one
@@ -123,7 +123,7 @@ def _verify_hashes(
 
 
 def write_corpus(
-    draft: Draft, documents: Iterable[Document | Rejected], config: CorpusConfig
+    draft: Draft, documents: Iterable[Record | Rejected], config: CorpusConfig
 ) -> None:
     """Write a corpus of documents from any source; used by `corpus` and by recipes.
 
@@ -159,7 +159,7 @@ def write_corpus(
     }
 
 
-def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
+def _filter_documents(documents: Iterable[Record | Rejected], min_chars: int) -> Kept:
     """Usable documents, sorted by path and content, and rejected files and short documents.
 
     Raises DataError if two different documents have the same path.
@@ -182,9 +182,9 @@ def _filter_documents(documents: Iterable[Document | Rejected], min_chars: int) 
     return sorted(found, key=lambda document: (document.path, document.sha256)), removed
 
 
-def _remove_exact(documents: Sequence[Document]) -> Kept:
+def _remove_exact(documents: Sequence[Record]) -> Kept:
     """Keep the first document of each content: white space and Unicode forms are ignored."""
-    survivors: dict[bytes, Document] = {}
+    survivors: dict[bytes, Record] = {}
     kept, removed = [], []
     for document in documents:
         content = content_hash(document.text)
@@ -196,8 +196,8 @@ def _remove_exact(documents: Sequence[Document]) -> Kept:
 
 
 def _split_documents(
-    documents: Sequence[Document], config: CorpusConfig
-) -> dict[Split, list[Document]]:
+    documents: Sequence[Record], config: CorpusConfig
+) -> dict[Split, list[Record]]:
     limit = config.held_out_limit or sys.maxsize
     paths = [d.path for d in documents if len(d.text.encode()) < limit]
     place = split_paths(paths, config.validation_share, config.test_share, config.seed)
@@ -205,11 +205,11 @@ def _split_documents(
 
 
 def _remove_near_duplicates(
-    splits: Mapping[Split, Sequence[Document]], config: CorpusConfig
-) -> tuple[dict[Split, list[Document]], list[_Removal]]:
+    splits: Mapping[Split, Sequence[Record]], config: CorpusConfig
+) -> tuple[dict[Split, list[Record]], list[_Removal]]:
     """Remove near-duplicates within splits and across them: test first, then validation, train."""
-    held_out: list[Document] = []
-    left: dict[Split, list[Document]] = {}
+    held_out: list[Record] = []
+    left: dict[Split, list[Record]] = {}
     removed: list[_Removal] = []
     for name in ("test", "validation", "train"):
         held_out.sort(key=lambda document: document.path)
@@ -221,7 +221,7 @@ def _remove_near_duplicates(
 
 
 def _remove_near(
-    documents: Sequence[Document], held_out: Sequence[Document], config: CorpusConfig
+    documents: Sequence[Record], held_out: Sequence[Record], config: CorpusConfig
 ) -> Kept:
     """Drop near-duplicates of held-out documents, which stay, and of kept documents before them."""
     names = [*held_out, *documents]
@@ -244,7 +244,7 @@ def _remove_near(
 
 
 def _remove_overlapping(
-    documents: Sequence[Document], held_out: Sequence[Document], threshold: float
+    documents: Sequence[Record], held_out: Sequence[Record], threshold: float
 ) -> Kept:
     """Drop documents largely contained in a held-out document, or containing one.
 

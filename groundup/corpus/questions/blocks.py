@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.documents import Document, join_lines, read_patterns
+from groundup.documents import Record, join_lines, read_patterns
 
 TABLES = read_patterns(Path(__file__).with_name("patterns.toml"))
 PATTERNS: dict[str, re.Pattern[str]] = {}
@@ -92,7 +92,7 @@ def is_description(line: str) -> bool:
     return bool(PATTERNS["describes"].match(line)) or is_action(line)
 
 
-def is_preformatted_block(document: Document, block: LineBlock) -> bool:
+def is_preformatted_block(document: Record, block: LineBlock) -> bool:
     """Whether a block of an HTML page is preformatted: its line ends are in the file."""
     text, first = document.text, max(block.start - 1, 0)
     breaks = [at for at in range(first, block.end + 1) if text[at : at + 1] == "\n"]

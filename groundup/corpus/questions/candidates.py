@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .blocks import PATTERNS, WORDS
 from .definitions import document_entries
@@ -62,7 +62,7 @@ class QuestionCandidate(NamedTuple):
 class DocumentCollection:
     """Documents with what they explain: entries by path, titles, and which names are unique."""
 
-    def __init__(self, documents: Sequence[Document]) -> None:
+    def __init__(self, documents: Sequence[Record]) -> None:
         self.documents = {document.path: document for document in documents}
         self.entries = {
             document.path: () if is_generated(document) else tuple(document_entries(document))
@@ -94,7 +94,7 @@ class DocumentCollection:
         return not is_sure or is_part and entry.kind in ("option", "function", "setting")
 
 
-def is_generated(document: Document) -> bool:
+def is_generated(document: Record) -> bool:
     """Whether a page is a listing of sources, an index or a search, and explains nothing."""
     return GENERATED.search(document.path) is not None
 
@@ -116,7 +116,7 @@ def _is_code_identifier(name: str) -> bool:
     return CODE.fullmatch(name) is not None
 
 
-def _unique_titles(documents: Sequence[Document]) -> dict[str, str]:
+def _unique_titles(documents: Sequence[Record]) -> dict[str, str]:
     """What each document is called, without what most titles end with; two never the same."""
     names = {d.path: TITLE_SIGNS.sub("", page_title(d)).strip() or d.path for d in documents}
     ends = Counter(parts[-1] for name in names.values() if (parts := TITLE_PARTS.split(name))[1:])

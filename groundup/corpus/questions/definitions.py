@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .blocks import LineBlock, is_prose_block, split_line_blocks
 from .entries import DocumentedEntry, page_entries
@@ -81,7 +81,7 @@ class DocumentSection(NamedTuple):
     paragraphs: tuple[str, ...]
 
 
-def python_entries(document: Document) -> Iterator[DocumentedEntry]:
+def python_entries(document: Record) -> Iterator[DocumentedEntry]:
     """Yield public functions and classes with docstrings, and their parameters, in order."""
     lines = [0, *(end.end() for end in LINE_END.finditer(document.text))]
     module = path_module_name(document.path)
@@ -91,12 +91,12 @@ def python_entries(document: Document) -> Iterator[DocumentedEntry]:
             yield from _definition_entries(document, f"{module}.{name}", node, lines, span)
 
 
-def document_entries(document: Document) -> Iterator[DocumentedEntry]:
+def document_entries(document: Record) -> Iterator[DocumentedEntry]:
     """Yield the entries of a document of any kind."""
     return python_entries(document) if document.kind == "python" else page_entries(document)
 
 
-def documented_functions(document: Document) -> Iterator[DocumentedFunction]:
+def documented_functions(document: Record) -> Iterator[DocumentedFunction]:
     """Yield every documented function, method and class in order; none if it does not parse."""
     lines, module = document.text.splitlines(keepends=True), path_module_name(document.path)
     seen: set[str] = set()
@@ -110,7 +110,7 @@ def documented_functions(document: Document) -> Iterator[DocumentedFunction]:
             yield DocumentedFunction(module, name, code, docstring.strip(), kind)
 
 
-def titled_sections(document: Document) -> Iterator[DocumentSection]:
+def titled_sections(document: Record) -> Iterator[DocumentSection]:
     """Yield a text's titled sections, or a Python file's own docstring under its module's name."""
     module = path_module_name(document.path)
     if document.kind == "python":
@@ -163,7 +163,7 @@ def _parse_python(text: str) -> ast.Module | None:
             return None
 
 
-def _definitions(document: Document) -> Iterator[tuple[str, Definition]]:
+def _definitions(document: Record) -> Iterator[tuple[str, Definition]]:
     """Yield (qualified name, node) of functions and classes, those inside functions left out."""
 
     def walk(node: ast.Module | ast.ClassDef, outer: str) -> Iterator[tuple[str, Definition]]:
@@ -209,7 +209,7 @@ def _character_offset(text: str, lines: list[int], line: int, column: int) -> in
 
 
 def _definition_entries(
-    document: Document, owner: str, node: Definition, lines: list[int], span: tuple[int, int]
+    document: Record, owner: str, node: Definition, lines: list[int], span: tuple[int, int]
 ) -> Iterator[DocumentedEntry]:
     text = document.text
     body: list[PlainText] = []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from groundup.documents import Document
+from groundup.documents import Record
 
 from .blocks import (
     NAME,
@@ -56,7 +56,7 @@ class DocumentedEntry(NamedTuple):
     follows its last method may speak of the class."""
 
 
-def page_entries(document: Document) -> Iterator[DocumentedEntry]:
+def page_entries(document: Record) -> Iterator[DocumentedEntry]:
     """Yield the entries of a page and its running text, in order."""
     page = _PageReader(document)
     found: list[DocumentedEntry] = []
@@ -74,7 +74,7 @@ def page_entries(document: Document) -> Iterator[DocumentedEntry]:
             yield entry
 
 
-def page_title(document: Document) -> str:
+def page_title(document: Record) -> str:
     """What a page calls itself; empty if it does not."""
     if title := document.metadata.get("title"):
         return str(title)
@@ -91,7 +91,7 @@ def _enclosing_name(name: str) -> str:
 class _PageReader:
     """A page as it is read block by block: where we are, and what is open."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Record) -> None:
         self.document = document
         self.titles = {heading.start: heading for heading in document.headings}
         self.is_glossary = "glossary" in str(document.metadata.get("title", "")).lower()

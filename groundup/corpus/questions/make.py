@@ -26,7 +26,7 @@ from groundup.core import (
     digest,
     record,
 )
-from groundup.documents import Document, Rejected, read_folder
+from groundup.documents import Record, Rejected, read_folder
 
 from ..split import SPLITS, hash_fraction, read_split
 from .candidates import DocumentCollection, QuestionCandidate, is_generated, question_candidates
@@ -72,7 +72,7 @@ class QuestionsConfig(Config):
 class QuestionDocuments(NamedTuple):
     """The documents to ask about, and all that are read."""
 
-    documents: list[Document]
+    documents: list[Record]
     question_paths: set[str]
     """Paths of those that questions may be about."""
     parents: dict[str, Artifact]
@@ -163,7 +163,7 @@ def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
     return QuestionDocuments(documents, _paths_of_share(order, config.share), parents, set_aside)
 
 
-def _paths_of_share(order: Sequence[Document], share: float) -> set[str]:
+def _paths_of_share(order: Sequence[Record], share: float) -> set[str]:
     """Paths of the documents that a share of them takes, those that explain nothing left out."""
     taken = order[: max(1, round(share * len(order)))]
     return {document.path for document in taken if not is_generated(document)}
@@ -196,7 +196,7 @@ def _choose_in_turns(
 def _unanswerable_questions(
     chosen: Sequence[QuestionCandidate],
     pool: Iterable[QuestionCandidate],
-    documents: Sequence[Document],
+    documents: Sequence[Record],
     limit: int,
     config: QuestionsConfig,
 ) -> list[QuestionCandidate]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.core import Artifact, DataError, Sample
-from groundup.documents import Document, read_folder
+from groundup.documents import Record, read_folder
 
 from ..decontaminate.lineage import Contamination, find_contamination
 
@@ -99,7 +99,7 @@ def show_testset(
     read = list(read_samples(testset))
     found = testset_findings(testset)
     if documents is not None:
-        sources = [one for one in read_folder(documents) if isinstance(one, Document)]
+        sources = [one for one in read_folder(documents) if isinstance(one, Record)]
         quoted = {str(one.metadata["document"]) for one in read if "document" in one.metadata}
         if quoted and not quoted & {source.path for source in sources}:
             raise DataError(

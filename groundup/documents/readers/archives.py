@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from ..record import Record, import_pyarrow
+from ..document import Record
+from ..record import import_pyarrow
 from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     FileReader,

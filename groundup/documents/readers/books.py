@@ -22,12 +22,11 @@ from urllib.parse import unquote
 
 from groundup.core import MissingExtra
 
-from ..document import Segment, SourceMap
+from ..document import Record, Segment, SourceMap, TextSpan, heading_spans
 from ..markup import read_html
-from ..record import ExtractedText, Record, TextSpan
+from ..record import ExtractedText
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
 from .encodings import SourceMapBuilder
-from .files import heading_spans
 from .reader import (
     FileReader,
     InputSplit,

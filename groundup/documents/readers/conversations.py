@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ..document import SourceMap
-from ..record import Record, TextSpan
+from ..document import Record, SourceMap, TextSpan
 from .encodings import SourceMapBuilder, decode
 from .jsonl import (
     JSONL_SUFFIXES,

@@ -1,28 +1,26 @@
-"""Files: a kind by suffix, and the record or document that the bytes become.
+"""Files: a kind by suffix, and the record that the bytes become.
 
 Text is decoded, with its outline. HTML, PDF and EPUB stay bytes, because a later step selects the
 text: `web.main_text`, or `documents.read` here, which takes all of it. All readers (folders,
-archives, repositories, crawls) use this file. The reader `folder` yields records for a corpus and
-by default guesses charsets; `read_folder` yields documents for quoting and repairs nothing: a file
-that is not UTF-8 is rejected with the offset of the first bad byte. Every file that is not read is
-reported.
+archives, repositories, crawls) use this file. The reader `folder` by default guesses charsets;
+`read_folder` yields records for quoting, HTML already read, and repairs nothing: a file that is not
+UTF-8 is rejected with the offset of the first bad byte. Every file that is not read is reported.
 """
 
-import codecs
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from groundup.core import Config, DataError
 
-from ..document import Document, DocumentKind, Heading, make_document
-from ..markup import read_html
+from ..document import Record, heading_spans
+from ..markup import Markup, read_html
 from ..outline import markdown_headings, python_headings, rst_headings
-from ..record import ExtractedText, Record, StepResult, TextSpan
-from .encodings import decode
+from ..record import ExtractedText, StepResult
+from .encodings import DecodedText, decode
 from .reader import (
     FileReader,
     InputSplit,
@@ -60,12 +58,15 @@ KIND_BY_SUFFIX: dict[str, str] = {
     }.items()
     for ending in endings.split()
 }
-DOCUMENT_KIND_BY_SUFFIX: dict[str, DocumentKind] = {"": "text", ".rst": "text"} | {
+DOCUMENT_KIND_BY_SUFFIX: dict[str, str] = {"": "text", ".rst": "text"} | {
     suffix: kind
     for suffix, kind in KIND_BY_SUFFIX.items()
     if kind in ("text", "markdown", "html", "python")
-}  # pyright: ignore[reportAssignmentType]
+}
 """The kinds of `read_folder`: those whose text is the file, and HTML."""
+HEADING_READERS = {
+    "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
+}  # fmt: skip
 CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
 BYTE_KINDS = frozenset({"html", "pdf", "epub"})
 JATS_START = re.compile(
@@ -103,33 +104,26 @@ def make_record(
     if kind in BYTE_KINDS:
         return data_record(source, path, kind, data, metadata)
     try:
-        read = decode(data, metadata.get("charset", ""), repair, kind)
+        page = _outlined(kind, decode(data, metadata.get("charset", ""), repair, kind))
     except Refused as refused:
         return refused.reject(path)
-    headings, title = _outline(kind, read.map.text)
-    extracted = {
-        "title": "" if kind == "python" else title,
-        "charset": "" if read.charset == "utf-8" else read.charset,
-        "replaced_bytes": read.replaced,
-    }
-    extracted = {key: value for key, value in extracted.items() if value}
+    stated = {} if kind == "python" else page.metadata
+    if page.charset != "utf-8":
+        stated |= {"charset": page.charset}
+    if page.replaced:
+        stated |= {"replaced_bytes": page.replaced}
     metadata.pop("charset", None)
-    return text_record(source, path, kind, read.map, extracted | metadata, heading_spans(headings))
+    spans = heading_spans(page.headings)
+    return text_record(source, path, kind, page.map, stated | metadata, spans)
 
 
-def _outline(kind: str, text: str) -> tuple[Sequence[Heading], str]:
-    """Headings of a text, and its title: the first of level 1."""
-    makers = {
-        "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
-    }  # fmt: skip
-    headings = makers[kind](text) if kind in makers else ()
-    first = next((h for h in headings if h.level == 1), None)
-    return headings, text[first.start : first.end] if first else ""
-
-
-def heading_spans(headings: Iterable[Heading]) -> tuple[TextSpan, ...]:
-    """Headings as spans with the level as value."""
-    return tuple(TextSpan("heading", h.start, h.end, str(h.level)) for h in headings)
+def _outlined(kind: str, read: DecodedText) -> Markup:
+    """A decoded text with its headings, and as title the first of level 1."""
+    text = read.map.text
+    headings = tuple(HEADING_READERS[kind](text)) if kind in HEADING_READERS else ()
+    title = next((text[h.start : h.end] for h in headings if h.level == 1), "")
+    metadata = {"title": title} if title else {}
+    return Markup(read.map, headings, metadata, read.charset, read.replaced)
 
 
 class ReadMarkupConfig(Config):
@@ -175,24 +169,15 @@ class ReadMarkup:
         declared = str(record.metadata.get("charset", ""))
         if record.kind == "html":
             page = read_html(record.data, declared, self.config.repair)
-            metadata = {"charset": page.charset} | page.metadata
-            return ExtractedText(page.map, heading_spans(page.headings)), metadata
-        read = decode(record.data, declared, self.config.repair, record.kind)
-        headings, title = _outline(record.kind, read.map.text)
-        metadata = {"title": title} if title and record.kind != "python" else {}
-        return ExtractedText(read.map, heading_spans(headings)), metadata | {
-            "charset": read.charset
-        }
+        else:
+            read = decode(record.data, declared, self.config.repair, record.kind)
+            page = _outlined(record.kind, read)
+        metadata = {} if record.kind == "python" else page.metadata
+        made = ExtractedText(page.map, heading_spans(page.headings))
+        return made, metadata | {"charset": page.charset}
 
 
 MAX_FILE_BYTES = 64 * 2**20
-
-
-class _RawFile(NamedTuple):
-    """A file as stored in the folder."""
-
-    path: str
-    data: bytes
 
 
 class FolderConfig(ReaderConfig):
@@ -234,85 +219,37 @@ class Folder(FileReader):
 
 def read_folder(
     root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
-) -> Iterator[Document | Rejected]:
-    """Yield every file under `root` as a document or a reject, in path order.
+) -> Iterator[Record | Rejected]:
+    """Yield every file under `root` as a record or a reject, in path order.
 
     Paths are relative to `root`, with forward slashes. Hidden files and folders, `__pycache__` and
     `node_modules` are skipped. Rejected are: suffixes not in `suffixes` (by default those of
-    KINDS), links, and files that are unreadable, larger than `max_bytes`, empty, binary or not
-    UTF-8.
+    DOCUMENT_KIND_BY_SUFFIX), links, and files that are unreadable, larger than `max_bytes`, empty,
+    binary or not UTF-8.
 
     Raises DataError if `root` is not a folder.
     """
-    for raw in _read_files(root, suffixes, max_bytes):
-        if isinstance(raw, Rejected):
-            yield raw
-            continue
-        document = _make_document(raw.data, raw.path)
-        if isinstance(document, Document) and not document.text.strip():
-            reason = "no text in the markup" if document.kind == "html" and raw.data else "empty"
-            yield Rejected(raw.path, reason, f"{len(raw.data)} bytes")
+    for path, data in _read_files(root, suffixes, max_bytes):
+        read = data if isinstance(data, Rejected) else _read_file(data, path)
+        if isinstance(read, Record) and not read.text.strip():
+            reason = "no text in the markup" if read.kind == "html" and data else "empty"
+            yield Rejected(path, reason, f"{len(data)} bytes")
         else:
-            yield document
+            yield read
 
 
 def fingerprint_folder(
     root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
 ) -> Iterator[tuple[str, str]]:
     """Yield path and sha256 (or reason of rejection) of every file that `read_folder` visits."""
-    for raw in _read_files(root, suffixes, max_bytes):
-        if isinstance(raw, Rejected):
-            yield raw.path, raw.reason
-        else:
-            yield raw.path, hashlib.sha256(raw.data).hexdigest()
-
-
-def read_bytes(data: bytes, path: str) -> Document:
-    """Make a document of a file's bytes; the suffix of `path` determines the kind.
-
-    For text, Markdown and Python, the text is the decoded bytes without a byte order mark and with
-    unchanged line ends. Raises DataError if the bytes are binary or not UTF-8.
-
-    >>> note = read_bytes("# Tea\\r\\nA cup’s worth".encode(), "notes/tea.md")
-    >>> note.kind, note.quote(7, 14)
-    ('markdown', Quote(path='notes/tea.md', start=7, end=16, text='A cup’s', line=2))
-    """
-    document = _make_document(data, path)
-    if isinstance(document, Rejected):
-        details = f" ({document.details})" if document.details else ""
-        raise DataError(f"{path} is {document.reason}{details}; give text in UTF-8.")
-    return document
-
-
-def _make_document(data: bytes, path: str) -> Document | Rejected:
-    kind = _document_kind(data, path)
-    try:
-        if kind == "html":
-            page = read_html(data)
-            return make_document(data, path, kind, page.map, page.headings, page.metadata)
-        map = decode(data, repair=False).map
-    except Refused as refused:
-        return refused.reject(path)
-    headings, title = _outline(kind, map.text)
-    return make_document(data, path, kind, map, headings, {"title": title} if title else {})
-
-
-def _document_kind(data: bytes, path: str) -> DocumentKind:
-    """Kind of a file by its suffix, or by its first bytes if the suffix is unknown.
-
-    >>> _document_kind(b"", "a.md"), _document_kind(b"<!DOCTYPE html><p>", "page")
-    ('markdown', 'html')
-    """
-    kind = DOCUMENT_KIND_BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "text")
-    start = data[:512].removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    if kind == "text" and start.startswith((b"<!doctype html", b"<html")):
-        return "html"
-    return kind
+    for path, data in _read_files(root, suffixes, max_bytes):
+        is_read = isinstance(data, bytes)
+        yield path, hashlib.sha256(data).hexdigest() if is_read else data.reason
 
 
 def _read_files(
     root: Path | str, suffixes: Collection[str] | None, max_bytes: int
-) -> Iterator[_RawFile | Rejected]:
+) -> Iterator[tuple[str, bytes | Rejected]]:
     root = Path(root)
     if not root.is_dir():
         kind = "a file" if root.exists() else "missing"
@@ -327,6 +264,38 @@ def _read_files(
             if suffix.lower() not in accepted:
                 raise Refused("another kind of file", f"its ending is {suffix}")
             with open_split(root, path) as file:
-                yield _RawFile(path, read_all(file, max_bytes))
+                yield path, read_all(file, max_bytes)
         except Refused as refused:
-            yield refused.reject(printable_path(path))
+            shown = printable_path(path)
+            yield shown, refused.reject(shown)
+
+
+def read_bytes(data: bytes, path: str) -> Record:
+    """Make a record of a file's bytes; the suffix of `path` determines the kind.
+
+    For text, Markdown and Python, the text is the decoded bytes without a byte order mark and with
+    unchanged line ends. Raises DataError if the bytes are binary or not UTF-8.
+
+    >>> note = read_bytes("# Tea\\r\\nA cup’s worth".encode(), "notes/tea.md")
+    >>> note.kind, note.quote(7, 14)
+    ('markdown', Quote(path='notes/tea.md', start=7, end=16, text='A cup’s', line=2))
+    """
+    read = _read_file(data, path)
+    if isinstance(read, Rejected):
+        details = f" ({read.details})" if read.details else ""
+        raise DataError(f"{path} is {read.reason}{details}; give text in UTF-8.")
+    return read
+
+
+def _read_file(data: bytes, path: str) -> Record | Rejected:
+    """The record of a file to quote; its id changes when the file is edited."""
+    kind = kind_of_file(path, data, DOCUMENT_KIND_BY_SUFFIX)
+    kind = kind if kind in ("markdown", "html", "python") else "text"
+    try:
+        page = read_html(data) if kind == "html" else _outlined(kind, decode(data, repair=False))
+    except Refused as refused:
+        return refused.reject(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    identity = hashlib.sha256(f"{path}\0{sha256}".encode()).hexdigest()[:16]
+    metadata, spans = page.metadata | {"sha256": sha256}, heading_spans(page.headings)
+    return Record(identity, "", path, kind, page.map.text, page.map, spans, metadata)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from groundup.core import DataError
 
-from ..record import Record
+from ..document import Record
 from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     SKIPPED_FOLDERS,

@@ -18,8 +18,7 @@ from json.scanner import py_make_scanner  # pyright: ignore[reportAttributeAcces
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ..document import SourceMap
-from ..record import Record, record_id
+from ..document import Record, SourceMap, record_id
 from .archives import UNPACK_ERRORS, open_decompressed
 from .encodings import SourceMapBuilder
 from .reader import (

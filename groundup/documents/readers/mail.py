@@ -16,8 +16,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from ..document import Record, TextSpan
 from ..markup import read_html
-from ..record import Record, TextSpan
 from .archives import UNPACK_ERRORS, open_decompressed
 from .encodings import (
     DecodedText,

@@ -11,8 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from groundup.core import MissingExtra
 
-from ..document import SourceMap
-from ..record import Record, record_id
+from ..document import Record, SourceMap, record_id
 from .files import BYTE_KINDS, make_record
 from .reader import (
     FileReader,

@@ -19,8 +19,8 @@ from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
-from ..document import SourceMap
-from ..record import Record, TextSpan, canonical_json, record_id
+from ..document import Record, SourceMap, TextSpan, record_id
+from ..record import canonical_json
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from groundup.core import MissingExtra
 
-from ..record import Record
+from ..document import Record
 from .encodings import decode
 from .files import make_record
 from .reader import (

@@ -23,7 +23,7 @@ from groundup.corpus.prepare.folder import (
     _verify_hashes,
 )
 from groundup.corpus.split import _read_lines
-from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
+from groundup.documents import Record, Rejected, fingerprint_folder, read_bytes, read_folder
 
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
 
@@ -32,7 +32,7 @@ def text(seed: int, words: int = 80) -> str:
     return " ".join(f"w{random.Random(seed * 1000 + n).randrange(400)}" for n in range(words))
 
 
-def make(documents: Iterable[Document | Rejected], out: Path, config=CONFIG) -> Artifact:
+def make(documents: Iterable[Record | Rejected], out: Path, config=CONFIG) -> Artifact:
     return produce(
         out,
         kind="corpus",
@@ -50,11 +50,11 @@ def shingles(content: str) -> set[tuple[str, ...]]:
     return {tuple(words[n : n + 5]) for n in range(len(words) - 4)}
 
 
-def document(path: str, content: str) -> Document:
+def document(path: str, content: str) -> Record:
     return read_bytes(content.encode(), path)
 
 
-def family(seed: int) -> list[Document]:
+def family(seed: int) -> list[Record]:
     """Some texts, each with close and distant relatives."""
     found = []
     for number in range(6):

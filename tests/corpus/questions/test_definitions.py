@@ -3,7 +3,7 @@ from groundup.corpus.questions.definitions import (
     python_entries,
     titled_sections,
 )
-from groundup.documents import SourceMap, make_document, read_bytes
+from groundup.documents import read_bytes
 
 from .pages import MODULE
 
@@ -68,8 +68,8 @@ class Store:
 '''
 
 
-def library_document(text: str, path: str = "lib/store/__init__.py", kind: str = "python"):
-    return make_document(text.encode(), path, kind, SourceMap.identity(text))
+def library_document(text: str, path: str = "lib/store/__init__.py"):
+    return read_bytes(text.encode(), path)
 
 
 def test_code_never_holds_its_own_docstring():
@@ -97,7 +97,7 @@ def test_private_is_any_part_that_begins_with_an_underscore():
 
 def test_sections_are_titles_with_what_stands_under_them():
     text = "Names\n*****\n\nA name\nis bound.\n\n   x = 1\n\nMore\n====\n\nThe rest.\n"
-    first, second = titled_sections(library_document(text, "topics/names.txt", "text"))
+    first, second = titled_sections(library_document(text, "topics/names.txt"))
     assert first == ("topics.names", "Names", ("A name is bound.", "   x = 1"))
     assert second.title == "More" and second.paragraphs == ("The rest.",)
 

@@ -10,7 +10,7 @@ from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
 from groundup.corpus.questions.make import QuestionsConfig, make_questions
 from groundup.corpus.split import hash_fraction
-from groundup.documents import Document, read_folder
+from groundup.documents import Record, read_folder
 from groundup.measure import check_grounding, read_card, read_samples
 
 WORDS = "cache log retry queue index batch token model chunk query score store".split()
@@ -48,7 +48,7 @@ def test_questions_are_spread_over_rules_and_documents_and_grounded(folder, tmp_
     assert len(samples) == 60 and kinds["unanswerable"] == 6
     assert {"purpose", "default", "returns", "raises", "added"} <= set(kinds)
     assert max(Counter(sample.group for sample in samples).values()) <= 8 + 6
-    documents = [one for one in read_folder(folder) if isinstance(one, Document)]
+    documents = [one for one in read_folder(folder) if isinstance(one, Record)]
     assert check_grounding(samples, documents) == []
     card = read_card(testset)
     assert card["kinds"] == dict(kinds.most_common()) and card["made"]["share"] == 1
@@ -175,5 +175,5 @@ def test_a_real_package_s_sources_give_grounded_questions(tmp_path):
     root = tmp_path / "root"
     root.symlink_to(httpx.__path__[0])
     testset = made(root, tmp_path / "t", share=1.0, questions=30)
-    documents = [one for one in read_folder(root) if isinstance(one, Document)]
+    documents = [one for one in read_folder(root) if isinstance(one, Record)]
     assert check_grounding(read_samples(testset), documents) == []

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from groundup.core import DataError
 from groundup.documents import (
     PASS,
-    Document,
     Record,
     Rejected,
     apply_result,
@@ -51,7 +50,7 @@ def test_byte_order_marks_and_line_ends_stay_out_of_the_way():
     quote = document.quote(8, 13)
     assert (quote.text, quote.line) == ("A cup", 3)
     assert file[quote.start : quote.end] == b"A cup"
-    assert document.metadata == {"title": "Té"}
+    assert document.metadata["title"] == "Té"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_a_folder_gives_documents_and_rejects_in_the_order_of_paths(tmp_path):
         "up": "link out of the folder", "loop": "link inside the folder",
         "dead.txt": "link inside the folder", "pipe.txt": "not a regular file",
     }  # fmt: skip
-    documents = [f.path for f in found if isinstance(f, Document)]
+    documents = [f.path for f in found if isinstance(f, Record)]
     assert documents == ["a b.txt", "a/z.py", "Ünïcode/世界.md"]
     assert [f.path for f in found] == sorted(f.path for f in found)
     assert [path for path, _ in fingerprint_folder(root, max_bytes=100)] == [f.path for f in found]
@@ -140,14 +139,14 @@ def test_an_unreadable_file_is_recorded_and_the_rest_is_read(tmp_path):
         pytest.skip("this user may read everything")
     first, second = read_folder(tmp_path)
     assert isinstance(first, Rejected) and first.reason == "unreadable"
-    assert isinstance(second, Document)
+    assert isinstance(second, Record)
 
 
 def test_chosen_endings_are_read_and_others_are_recorded(tmp_path):
     (tmp_path / "a.cfg").write_text("x = 1")
     (tmp_path / "b.txt").write_text("y")
     first, second = read_folder(tmp_path, suffixes={".cfg"})
-    assert isinstance(first, Document) and first.kind == "text"
+    assert isinstance(first, Record) and first.kind == "text"
     assert second == Rejected("b.txt", "another kind of file", "its ending is .txt")
 
 
