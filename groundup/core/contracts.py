@@ -213,14 +213,17 @@ class Quote(NamedTuple):
     """A slice of a file that supports a claim."""
 
     path: str
+    """Of the file; `#` and a name follow for a message of a mailbox or a file of an archive."""
     start: int
-    """First byte in the file."""
+    """First byte in the file, or in the part of it that has the text."""
     end: int
     """One past the last byte in the file."""
     text: str
     """The decoded bytes; for markup, without tags and entities."""
     line: int
     """Line of `start` in the file, 1-based."""
+    page: int = 0
+    """Page of a PDF, 1-based; 0 for other files."""
 
 
 class Claim(NamedTuple):

@@ -10,6 +10,7 @@ bytes, parsed again, must give the quote apart from white space. The answer has 
 indexing, so a file that changed since is reported even if it still contains the quote.
 """
 
+import bisect
 import hashlib
 import json
 import os
@@ -21,11 +22,12 @@ from textwrap import indent
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
-from groundup.documents import read_bytes, read_html
+from groundup.documents import Rejected
 
 from .question import QuestionTerm
 from .quote import PassageText, QuoteSpan, WeightedQuestion, best_span
-from .search import OpenIndex, open_index
+from .reading import PAGES, ReadConfig, read_data
+from .search import OpenIndex, file_of, open_index
 
 THRESHOLD = 0.6
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
@@ -88,7 +90,8 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     ordered = _order_spans(spans, firsts)
     claims = tuple(_claims_of(index, ordered, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
-    details["files"] = {quote.path: index.sha256_by_path[quote.path] for quote in quotes}
+    files = [file_of(quote.path, index.sha256_by_path.__contains__) for quote in quotes]
+    details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
 
@@ -151,7 +154,10 @@ def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Cla
             continue
         passage = span.hit.passage
         document = index.read_document(passage.document)
-        quote = document.quote(passage.start + span.start, passage.start + span.end)
+        start = passage.start + span.start
+        pages = document.metadata.get(PAGES, ())
+        quote = document.quote(start, passage.start + span.end)
+        quote = quote._replace(page=bisect.bisect_right(pages, start))
         claims.setdefault(" ".join(quote.text.split()), Claim(quote.text, (quote,)))
     return list(claims.values())
 
@@ -175,6 +181,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
                 "text": claim.text,
                 "quotes": [
                     {"path": q.path, "start": q.start, "end": q.end, "text": q.text}
+                    | ({"page": q.page} if q.page else {})
                     for q in claim.quotes
                 ],
             }
@@ -207,7 +214,12 @@ def answer_to_text(answer: Answer) -> str:
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
-    return "\n".join(f"    {q.path}:{q.line} (bytes {q.start}-{q.end})" for q in quotes)
+    return "\n".join(
+        f"    {q.path}, page {q.page}"
+        if q.page
+        else f"    {q.path}:{q.line} (bytes {q.start}-{q.end})"
+        for q in quotes
+    )
 
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -303,7 +315,7 @@ def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
     """Read every quoted file under `root` again; return the problems, [] if all quotes hold."""
     quotes = [quote for claim in answer.claims for quote in claim.quotes]
     indexed = answer.details.get("files", {})
-    problems = (_check_quote(quote, Path(root), indexed.get(quote.path)) for quote in quotes)
+    problems = (_check_quote(quote, Path(root), indexed) for quote in quotes)
     return [problem for problem in problems if problem is not None]
 
 
@@ -325,17 +337,18 @@ def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
     return changed
 
 
-def _check_quote(quote: Quote, root: Path, indexed: str | None) -> QuoteProblem | None:
-    path = (root / quote.path).resolve()
+def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
+    file = file_of(quote.path, lambda name: (root / name).is_file())
+    path = (root / file).resolve()
     if not path.is_relative_to(root.resolve()):
         return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
     try:
         data = path.read_bytes()
     except OSError as error:
         return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
-    is_same = indexed is None or hashlib.sha256(data).hexdigest() == indexed
+    is_same = indexed.get(file) in (None, hashlib.sha256(data).hexdigest())
     since = "" if is_same else " The file changed since it was indexed; index it again."
-    if not _bytes_match(data, quote):
+    if not _is_in_file(data, file, quote):
         found = data[quote.start : quote.end].decode("utf-8", "replace")
         problem = f"bytes {quote.start}-{quote.end} of {quote.path} are not the quote"
         return QuoteProblem(quote, "differs", f"{problem}: they are {found[:60]!r}.{since}")
@@ -344,25 +357,18 @@ def _check_quote(quote: Quote, root: Path, indexed: str | None) -> QuoteProblem 
     return None
 
 
-def _bytes_match(data: bytes, quote: Quote) -> bool:
-    inside = data[quote.start : quote.end]
-    if not 0 <= quote.start < quote.end <= len(data):
+def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
+    """Whether a file, read again, has the quote's text at the quote's bytes."""
+    if not 0 <= quote.start < quote.end:
         return False
-    try:
-        document = read_bytes(data, quote.path)
-    except DataError:
-        return False
-    if document.kind != "html":
-        return inside == quote.text.encode("utf-8", "surrogatepass")
-    try:
-        if "".join(read_html(inside).map.text.split()) == "".join(quote.text.split()):
-            return True
-    except (DataError, UnicodeDecodeError):
-        pass
-    # A declared charset is outside the quoted bytes: search the quote in the complete text.
-    at = document.text.find(quote.text)
-    while at >= 0:
-        if document.map.byte_range(at, at + len(quote.text)) == (quote.start, quote.end):
-            return True
-        at = document.text.find(quote.text, at + 1)
+    for document in read_data(file, data, ReadConfig(archives=True)):
+        if isinstance(document, Rejected) or document.path != quote.path:
+            continue
+        at = document.text.find(quote.text)
+        while at >= 0:
+            end = at + len(quote.text)
+            page = bisect.bisect_right(document.metadata.get(PAGES, ()), at)
+            if document.map.byte_range(at, end) == (quote.start, quote.end):
+                return quote.page in (0, page)
+            at = document.text.find(quote.text, at + 1)
     return False

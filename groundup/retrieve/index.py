@@ -13,13 +13,16 @@ state gets that state's snapshot again, and the pointer moves by compare-and-swa
 is complete, so a question never reads an incomplete index.
 """
 
+import hashlib
+import json
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, TypeVar
 
 from groundup.core import (
@@ -35,17 +38,16 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import Record, Rejected, fingerprint_folder, read_folder
+from groundup.documents import Record, Rejected
 
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, name_segments_by_content
+from .reading import ReadConfig, file_bytes, plan_folder, read_data
 from .search import DocumentEntry, current_name, read_entries, set_current, write_root
 
 VERSION = 2
-READABLE_KINDS = (
-    "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
-)
+READABLE_KINDS = "text, HTML, PDF, EPUB, docx, odt, notebooks, mails or code"
 
 
 class IndexConfig(Config):
@@ -53,6 +55,8 @@ class IndexConfig(Config):
 
     chunk: ChunkConfig = ChunkConfig()
     """Sizes of passages."""
+    read: ReadConfig = ReadConfig()
+    """Which files are read."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
 
@@ -82,11 +86,12 @@ class SpooledDocuments:
 
 
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
-    """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
+    """Index every file of a folder that has text; return the current snapshot.
 
-    Text files end in .txt, .text, .rst, .adoc or .org, or have no ending. Run again to update the
-    index; nothing is written if no file changed. Files that cannot be read are skipped and listed
-    in rejected.json. Two snapshots are kept.
+    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
+    YAML, logs, code of any language. Run again to update the index; nothing is written if no file
+    changed. What is left out is counted by reason and listed in rejected.json. Two snapshots are
+    kept.
 
     source  folder of documents, including its subfolders
 
@@ -95,7 +100,10 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     """
     source, out = Path(source), Path(out)
     _check_out_folder(out)
-    fingerprints = dict(_skip_index_files(fingerprint_folder(source), source, out))
+    config = config or IndexConfig()
+    plan = list(_skip_index_files(plan_folder(source, config.read), source, out))
+    fingerprints = {path: reject.reason if reject else _hash(source, path, config.read)
+                    for path, reject in plan}  # fmt: skip
     config = _with_source_digest(config, sorted(fingerprints.items()))
     parents = _parent_artifacts(source)
     ids = [parent.id for parent in parents.values()]
@@ -106,8 +114,10 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
         with _report_full_disk(out), _open_spool(out) as file:
-            reading = _spool_documents(_skip_index_files(read_folder(source), source, out), file)
-            _check_unchanged(reading, source, fingerprints)
+            documents = _read_documents(source, plan, fingerprints, config.read)
+            reading = _spool_documents(documents, file)
+            if not reading.entries:
+                raise DataError(_no_documents_error(source, reading.rejected))
             snapshot = _write_snapshot(config, reading, parents, snapshot_path)
     changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
     with _report_full_disk(out):
@@ -116,11 +126,37 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
     numbers = snapshot.numbers
-    record.log(
-        f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
-        f"files skipped: {numbers['rejected']}."
-    )
+    record.log(f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}.")
+    for line in left_out(read_rejected(snapshot.path)):
+        record.log(line)
     return snapshot
+
+
+def _hash(source: Path, path: str, config: ReadConfig) -> str:
+    """Hash of a file, or why it cannot be read."""
+    data = file_bytes(source, path, config.max_bytes)
+    return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
+
+
+def _read_documents(
+    source: Path,
+    plan: Sequence[tuple[str, Rejected | None]],
+    fingerprints: Mapping[str, str],
+    config: ReadConfig,
+) -> Iterator[Record | Rejected]:
+    """Yield the records of the planned files; DataError if one has changed since it was hashed."""
+    with record.progress("read", total=len(plan), unit="files") as bar:
+        for path, reject in plan:
+            bar.advance(1)
+            data = reject or file_bytes(source, path, config.max_bytes)
+            if isinstance(data, Rejected):
+                yield data
+                continue
+            if hashlib.sha256(data).hexdigest() != fingerprints[path]:
+                raise DataError(
+                    f"{source / path} changed while it was being indexed; run the command again."
+                )
+            yield from read_data(path, data, config)
 
 
 @contextmanager
@@ -156,19 +192,6 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     return {"documents": Artifact.open(source, kind="documents")} if kind else {}
 
 
-def _check_unchanged(
-    reading: "SpooledDocuments", source: Path, fingerprints: Mapping[str, str]
-) -> None:
-    """Raise DataError if there is nothing to index, or other content than was hashed before."""
-    if not reading.entries:
-        raise DataError(_no_documents_error(source, reading.rejected))
-    for place in reading.entries:
-        if fingerprints.get(place.path) != place.sha256:
-            raise DataError(
-                f"{source / place.path} changed while it was being indexed; run the command again."
-            )
-
-
 def index_documents(
     config: IndexConfig, documents: Iterable[Record], parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
@@ -200,7 +223,7 @@ def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -
         while block := reading.spool.read(2**20):
             file.write(block)
     write_json(draft.file("documents.json"), [list(place) for place in reading.entries])
-    write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
+    write_json(draft.file("rejected.json"), [list(item) for item in reading.rejected])
     passages = _write_lexical(draft.file("lexical"), config, reading)
     counts = {"documents": len(reading.entries), "rejected": len(reading.rejected)}
     draft.numbers |= counts | {"passages": passages}
@@ -232,7 +255,8 @@ def _spool_documents(documents: Iterable[Record | Rejected], spool: IO[bytes]) -
         line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
         spool.write(line)
         language = language_of(item.text)
-        entry = DocumentEntry(item.path, item.id, item.sha256, start, len(line), language)
+        place = (item.path, item.id, item.sha256, start, len(line))
+        entry = DocumentEntry(*place, language, item.metadata.get("file", ""))
         reading.entries.append(entry)
         start += len(line)
     return reading
@@ -246,19 +270,13 @@ def _open_spool(folder: Path) -> IO[bytes]:
         raise disk_error(folder, error) from None
 
 
-Item = TypeVar("Item", bound=tuple | Record)
+Item = TypeVar("Item", bound=tuple)
 
 
 def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
-    """Skip the files of the index itself if it is inside the folder.
-
-    Items are documents, or tuples that start with the path.
-    """
+    """Skip the files of the index itself if it is inside the folder; items start with a path."""
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
-    for item in items:
-        path = item.path if isinstance(item, Record) else item[0]
-        if not path.startswith(inner):
-            yield item
+    return (item for item in items if not item[0].startswith(inner))
 
 
 def _with_source_digest(
@@ -271,6 +289,25 @@ def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+
+
+def read_rejected(snapshot: Path) -> list[Rejected]:
+    """What a snapshot left out, with reasons."""
+    rows = json.loads((snapshot / "rejected.json").read_bytes())
+    return [Rejected(*row) for row in rows]
+
+
+def left_out(rejected: Iterable[Rejected]) -> list[str]:
+    """What was left out, a line for each reason: number, endings and an example."""
+    by_reason: dict[str, list[Rejected]] = {}
+    for item in rejected:
+        by_reason.setdefault(item.reason, []).append(item)
+    lines = []
+    for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
+        endings = Counter(PurePosixPath(item.path).suffix or "no ending" for item in items)
+        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {items[0].path}")
+    return lines
 
 
 def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChanges:

@@ -29,6 +29,9 @@ PASSAGE_CREDIT = 0.5
 MISSING_NAME, MISSING_NUMBER = 0.5, 0.7
 """Shares of the score that are left without the thing that is named, or the number asked for."""
 RUN_UNITS = 8
+import os
+NAMED = os.environ.get("NAMED","min")
+
 QUOTE_CHARACTERS = 600
 """Longest quote, unless it ends with a block of code."""
 PARAGRAPH_CHARACTERS = 320
@@ -203,8 +206,12 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> float:
-    pairs = zip(wanted.question.terms, covered, strict=True)
-    named = min((credit for term, credit in pairs if term.is_name), default=1.0)
+    pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
+    if NAMED == "min":
+        named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
+    else:
+        names = [(credit, weight) for term, credit, weight in pairs if term.is_name]
+        named = sum(c * w for c, w in names) / sum(w for _, w in names) if names else 1.0
     score = wanted.share(covered) * (MISSING_NAME + (1 - MISSING_NAME) * named)
     return score * (MISSING_NUMBER if wanted.question.wants_number and not has_number else 1.0)
 

@@ -13,8 +13,10 @@ the next `groundup index` renames it and starts another.
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -161,6 +163,8 @@ class DocumentEntry(NamedTuple):
     start: int
     length: int
     language: str = FALLBACK
+    file: str = ""
+    """Path of the file, if it has several documents: a mailbox, an archive."""
 
 
 @dataclass
@@ -223,7 +227,17 @@ class OpenIndex:
     @cached_property
     def sha256_by_path(self) -> dict[str, str]:
         """Hash of every indexed file, by path."""
-        return {place.path: place.sha256 for place in self.entries.values()}
+        return {place.file or place.path: place.sha256 for place in self.entries.values()}
+
+
+def file_of(path: str, is_file: Callable[[str], bool]) -> str:
+    """The file that a document's path names: all of it, or what stands before one of its `#`.
+
+    >>> [file_of(path, {"in.mbox", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
+    ['in.mbox', 'C#.md']
+    """
+    ends = [match.start() for match in re.finditer("#", path)]
+    return next((path[:end] for end in ends if is_file(path[:end])), path)
 
 
 def open_index(path: Path) -> OpenIndex:

@@ -32,7 +32,9 @@ TAG = re.compile(rb"(</?)([a-zA-Z]+:[a-zA-Z-]+)(?=[\s/>])")
 DECLARATION = re.compile(rb"\A\s*<\?xml[^>]*>")
 PARAGRAPH = re.compile(rb"<w:p(?=[ >])(?:(?!<w:p[ >]).)*?</w:p>", re.DOTALL)
 STYLE = re.compile(rb'<w:pStyle w:val="(?:[Hh]eading|berschrift|Titre|Ttulo|Title)\s?([1-6]?)"')
-OUTLINE = re.compile(rb'(<text:h)(?=\s)([^>]*text:outline-level="([1-6])")(.*?)(</text:h>)', re.DOTALL)
+OUTLINE = re.compile(
+    rb'(<text:h)(?=\s)([^>]*text:outline-level="([1-6])")(.*?)(</text:h>)', re.DOTALL
+)
 
 
 def read_office(data: bytes, kind: str, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
