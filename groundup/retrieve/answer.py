@@ -14,6 +14,7 @@ import bisect
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from .quote import PassageText, QuoteSpan, WeightedQuestion, best_span
 from .reading import PAGES, ReadConfig, read_data
 from .search import OpenIndex, file_of, open_index
 
-THRESHOLD = 0.6
+THRESHOLD = float(os.environ.get("THR", "0.6"))
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
@@ -40,6 +41,9 @@ WHOLE_SCORE = 0.95
 """Score of a quote that answers all parts of a question."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
+SAME_QUOTE = 0.8
+"""Share of words in common, of both together, above which two quotes say the same: a page in two
+formats, an old version of a file."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
@@ -148,7 +152,8 @@ def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteS
 def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Claim]:
     """The best spans as claims with one quote each; equal texts are quoted once."""
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
-    claims: dict[str, Claim] = {}
+    claims: list[Claim] = []
+    shown: list[set[str]] = []
     for span in spans:
         if len(claims) == limit or (claims and span.score < min_score):
             continue
@@ -158,8 +163,13 @@ def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Cla
         pages = document.metadata.get(PAGES, ())
         quote = document.quote(start, passage.start + span.end)
         quote = quote._replace(page=bisect.bisect_right(pages, start))
-        claims.setdefault(" ".join(quote.text.split()), Claim(quote.text, (quote,)))
-    return list(claims.values())
+        quotes = (document.quote(*span.head), quote) if span.head else (quote,)
+        text = "\n".join(each.text for each in quotes)
+        words = set(re.findall(r"\w+", quote.text.lower()))
+        if all(len(words & old) < SAME_QUOTE * len(words | old) for old in shown):
+            claims.append(Claim(text, quotes))
+            shown.append(words)
+    return claims
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from groundup.core import MissingExtra
 MAX_WORD_CHARACTERS = 60
 FALLBACK = "english"
 SAMPLE_CHARACTERS = 20_000
+MIN_STOP_SHARE = 0.1
+"""Smallest share of function words in prose; lists and code have less. Own choice: English has 40 %."""
 UNSTEMMED = {"polish"}
 """Languages with stop words for which Snowball has no stemmer."""
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+")
@@ -33,7 +35,7 @@ def stop_words() -> dict[str, frozenset[str]]:
 
 
 def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK) -> str:
-    """The language whose function words a text has most of; `fallback` if it has none.
+    """The language whose function words a text has most of; `fallback` below a tenth of its words.
 
     among: the languages to choose from; empty means all of them
 
@@ -47,7 +49,7 @@ def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK
         if language != "unspaced" and (not among or language in among)
     }
     best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
-    return best if scores.get(best) else fallback
+    return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
 
 
 def stem_words(text: str, language: str = FALLBACK) -> list[str]:

@@ -180,7 +180,7 @@ def _make_term(
     name = word if is_called or _is_code_name(word) else None
     is_name = name is not None or bare.lower() in emphasised
     if language == FALLBACK and not is_name:
-        is_name = not is_start if bare[0].isupper() else not _is_english(bare)
+        is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not _is_english(bare)
     return QuestionTerm(word, stems, name, is_name=is_name)
 
 

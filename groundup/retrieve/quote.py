@@ -2,10 +2,11 @@
 
     share = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
-    score = share * (1 + min_names c_t) / 2    and 0.7 of it without a number that is asked for
+    score = share * (.5 + .5 min_names c_t) * (.8 + .2 share of the other terms)
 
-A term that occurs nowhere has the largest weight and no coverage, so the score is low if the
-documents do not cover the question; a thing that is named but not there halves it. The choice of
+and .7 of it without a number that is asked for. A term that occurs nowhere has the largest weight
+and no coverage, so the score is low if the documents do not cover the question; a thing that is
+named but not there halves it, and a property that nothing says of it costs a fifth. The choice of
 the quote also prefers definitions and signatures of the question's subject, prose to code, and
 self-contained sentences. The quote then reaches to the last sentence of its passage that has one of
 the question's terms, as far as 600 characters go: what is asked often follows what is named.
@@ -19,19 +20,23 @@ from typing import NamedTuple
 
 from groundup.core import Hit, Passage
 from groundup.documents import Record
+from groundup.documents.readers.reader import suffix_of
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
 from .question import Question, TextTerms, term_credit, text_terms
+from .reading import TABLES
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
-MISSING_NAME, MISSING_NUMBER = 0.5, 0.7
-"""Shares of the score that are left without the thing that is named, or the number asked for."""
+MISSING_NAME, MISSING_PROPERTY, MISSING_NUMBER = 0.5, 0.8, 0.7
+"""What is left of the score without the thing that is named, what is asked of it, or a number."""
 RUN_UNITS = 8
-import os
-NAMED = os.environ.get("NAMED","min")
 
+LINE_KINDS = frozenset(("html", "code", "notebook"))
+LINE_SUFFIXES = frozenset((".log", ".tsv", ".jsonl", ".po", ".conf", ".cnf", ".properties"))
+"""Kinds and endings of files whose lines are what a quote is made of."""
+ROW = re.compile(r"\S.*")
 QUOTE_CHARACTERS = 600
 """Longest quote, unless it ends with a block of code."""
 PARAGRAPH_CHARACTERS = 320
@@ -100,6 +105,8 @@ class QuoteSpan(NamedTuple):
     """How well it answers the question, in [0, 1]; decides refusal."""
     rank: float
     """The score plus the merits of the quote; decides the order."""
+    head: tuple[int, int] | None = None
+    """Range of the document with the head of the table that the quote is a row of."""
 
 
 @dataclass
@@ -119,7 +126,8 @@ class PassageText:
     def units(self) -> list[Sentence]:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
-        units = split_sentences(passage.text, document.kind == "html")
+        by_line = document.kind in LINE_KINDS or suffix_of(document.path) in LINE_SUFFIXES
+        units = split_sentences(passage.text, by_line)
         if document.kind == "python":
             return units
         titles = [
@@ -150,6 +158,30 @@ class PassageText:
         """Stems and names of the titles and the path."""
         titles = self.passage.headings
         return self._terms(" ".join((*titles, self.passage.path)), ".".join(titles))
+
+    @cached_property
+    def heads(self) -> list[tuple[int, int] | None]:
+        """For each unit in a table, the range of the document that is the table's head."""
+        start, heads = self.passage.start, []
+        for unit in self.units:
+            at = start + unit.start
+            head = next((head for head, end in self._tables if head[1] <= at < end), None)
+            heads.append(head)
+        return heads
+
+    @cached_property
+    def _tables(self) -> list[tuple[tuple[int, int], int]]:
+        """The head of each table of the document that reaches into the passage, and its end."""
+        document, passage = self.document, self.passage
+        tables = document.metadata.get(TABLES, [])
+        if suffix_of(document.path) in (".csv", ".tsv"):
+            tables = [[0, len(document.text)]]
+        heads = []
+        for start, end in tables:
+            if start < passage.end and passage.start < end:
+                row = ROW.search(document.text, start, end)
+                heads += [(row.span(), end)] if row else []
+        return heads
 
     @cached_property
     def labels(self) -> list[bool]:
@@ -202,18 +234,22 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         return None
     last = _last_mention(units, credits, best.start, best.end)
     start, end = _extend_quote(text, best.start, last)
-    return best._replace(start=start, end=end)
+    return best._replace(start=start, end=end, head=text.heads[best.start])
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> float:
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
-    if NAMED == "min":
-        named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
-    else:
-        names = [(credit, weight) for term, credit, weight in pairs if term.is_name]
-        named = sum(c * w for c, w in names) / sum(w for _, w in names) if names else 1.0
-    score = wanted.share(covered) * (MISSING_NAME + (1 - MISSING_NAME) * named)
+    named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
+    rest = [(credit * weight, weight) for term, credit, weight in pairs if not term.is_name]
+    asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
+    score = (
+        wanted.share(covered) * _between(MISSING_NAME, named) * _between(MISSING_PROPERTY, asked)
+    )
     return score * (MISSING_NUMBER if wanted.question.wants_number and not has_number else 1.0)
+
+
+def _between(low: float, share: float) -> float:
+    return low + (1.0 - low) * share
 
 
 def _context_credits(
@@ -222,12 +258,17 @@ def _context_credits(
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [max(column) for column in zip(*credits, strict=True)]
-    context, inner = [], [0.0] * len(outer)
-    for unit, own in zip(text.units, credits, strict=True):
+    context, inner, heads = [], [0.0] * len(outer), {None: [0.0] * len(outer)}
+    for unit, own, head in zip(text.units, credits, text.heads, strict=True):
         if unit.kind == "heading":
             inner = own
-        rows = zip(outer, inner, whole, strict=True)
-        context.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
+        if head not in heads:
+            row = text.document.text[slice(*head)]
+            heads[head] = wanted.credits_for(text_terms(row, text.language))
+        rows = zip(outer, inner, heads[head], whole, strict=True)
+        context.append(
+            [max(TITLE_CREDIT * max(o, i), h, PASSAGE_CREDIT * w) for o, i, h, w in rows]
+        )
     return context
 
 

@@ -59,9 +59,10 @@ MEDIA_SUFFIXES = frozenset(
 """Files without text, or of formats that are not read; their bytes are not looked at."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
 CONTENTS_LINE = re.compile(
-    r".*(?:(?:\.\s?){3,}|…|\s{3,})\s*(?:\d{1,4}|[ivxlc]+)\s*"  # Introduction . . . . 12
+    r".*(?:(?:\.\s?){3,}|…)\s*(?:\d{1,4}|[ivxlc]+)\s*"  # Introduction . . . . 12
     r"|.{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*"  # cache, size of, 12, 45-47
 )
+PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
 
@@ -226,7 +227,7 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
     metadata = (
         record.metadata | {"sha256": sha256} | ({"file": file} if file != record.path else {})
     )
-    if record.kind in ("pdf", "text", "markdown", "rst"):
+    if record.kind == "pdf" or suffix_of(record.path) in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record.text))
     return Record(identity, "", record.path, record.kind, record.text, record.map,
                   record.spans, metadata)  # fmt: skip
