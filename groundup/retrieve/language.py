@@ -20,11 +20,11 @@ MAX_WORD_CHARACTERS = 60
 FALLBACK = "english"
 SAMPLE_CHARACTERS = 20_000
 MIN_STOP_SHARE = 0.1
-"""Smallest share of function words in prose; lists and code have less. Own choice: English has 40 %."""
+"""Smallest share of function words in prose, of which English has 40 %. Own choice."""
 UNSTEMMED = {"polish"}
 """Languages with stop words for which Snowball has no stemmer."""
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+")
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 @cache

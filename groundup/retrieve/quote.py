@@ -34,8 +34,10 @@ MISSING_NAME, MISSING_PROPERTY, MISSING_NUMBER = 0.5, 0.8, 0.7
 RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
-LINE_SUFFIXES = frozenset((".log", ".tsv", ".jsonl", ".po", ".conf", ".cnf", ".properties"))
-"""Kinds and endings of files whose lines are what a quote is made of."""
+"""Kinds of files whose lines end sentences."""
+TABLE_SUFFIXES = frozenset((".csv", ".tsv"))
+ROW_SUFFIXES = TABLE_SUFFIXES | {".log", ".jsonl"}
+"""Endings of files each line of which stands for itself."""
 ROW = re.compile(r"\S.*")
 QUOTE_CHARACTERS = 600
 """Longest quote, unless it ends with a block of code."""
@@ -126,8 +128,9 @@ class PassageText:
     def units(self) -> list[Sentence]:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
-        by_line = document.kind in LINE_KINDS or suffix_of(document.path) in LINE_SUFFIXES
-        units = split_sentences(passage.text, by_line)
+        if suffix_of(document.path) in ROW_SUFFIXES:
+            return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
+        units = split_sentences(passage.text, document.kind in LINE_KINDS)
         if document.kind == "python":
             return units
         titles = [
@@ -174,7 +177,7 @@ class PassageText:
         """The head of each table of the document that reaches into the passage, and its end."""
         document, passage = self.document, self.passage
         tables = document.metadata.get(TABLES, [])
-        if suffix_of(document.path) in (".csv", ".tsv"):
+        if suffix_of(document.path) in TABLE_SUFFIXES:
             tables = [[0, len(document.text)]]
         heads = []
         for start, end in tables:

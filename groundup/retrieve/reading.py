@@ -11,9 +11,9 @@ is made of them. What is not read is returned with the reason, hidden files and 
 """
 
 import hashlib
-import io
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,6 +37,7 @@ from groundup.documents.readers.mail import Mail, MailConfig
 from groundup.documents.readers.office import read_office
 from groundup.documents.readers.reader import (
     SKIPPED_FOLDERS,
+    FileReader,
     Refused,
     open_split,
     plan_files,
@@ -143,13 +144,11 @@ def read_data(
         yield Rejected(path, "empty", f"{len(data)} bytes")
         return
     kind = kind_of_file(path, data, KINDS) or "text"
-    split = InputSplit(path, 0, len(data), len(data))
     try:
         if is_archive(path):
-            yield from _read_archive(path, split, data, config)
+            yield from _read_archive(path, data, config)
         elif kind == "mail":
-            reader = Mail(MailConfig())
-            for record in reader.records(io.BytesIO(data), split, ""):
+            for record in _read_parts(Mail(MailConfig()), path, data):
                 yield _finish(record, data, path) if isinstance(record, Record) else record
         else:
             yield _finish(_read_kind(path, kind, data, config), data, path)
@@ -159,12 +158,18 @@ def read_data(
         yield refused.reject(path)
 
 
-def _read_archive(
-    path: str, split: InputSplit, data: bytes, config: ReadConfig
-) -> Iterator[Record | Rejected]:
+def _read_parts(reader: FileReader, path: str, data: bytes) -> Iterator[Record | Rejected]:
+    """Yield what a reader of files finds in some bytes."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield from reader.records(file, InputSplit(path, 0, len(data), len(data)), "")
+
+
+def _read_archive(path: str, data: bytes, config: ReadConfig) -> Iterator[Record | Rejected]:
     """Yield the records of an archive's members; archives within it are not opened."""
-    reader = Archive(ArchiveConfig(max_bytes=config.max_bytes))
-    for member in reader.records(io.BytesIO(data), split, ""):
+    archive = Archive(ArchiveConfig(max_bytes=config.max_bytes))
+    for member in _read_parts(archive, path, data):
         if not isinstance(member, Record) or not member.data:
             yield _finish(member, data, path) if isinstance(member, Record) else member
             continue
