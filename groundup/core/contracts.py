@@ -243,6 +243,11 @@ class Answer:
     details: dict[str, Any] = field(default_factory=dict)
     """Scores, timings and ids that help to explain the answer."""
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command line: 0, or 4 for a refusal."""
+        return 4 if self.refused else 0
+
 
 @dataclass(frozen=True)
 class Passage:

@@ -26,7 +26,7 @@ from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_fil
 from groundup.documents import Rejected
 
 from .question import QuestionTerm
-from .quote import PassageText, QuoteSpan, WeightedQuestion, best_span
+from .quote import TITLE_CREDIT, PassageText, QuoteSpan, WeightedQuestion, best_span
 from .reading import PAGES, ReadConfig, read_data
 from .search import OpenIndex, file_of, open_index
 
@@ -72,6 +72,24 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
+    answer = _answer(index, question, limit)
+    if not answer.refused:
+        return answer
+    asked, meant = question, {}
+    for term in index.parse(question).terms:
+        if not _is_indexed(index, term) and (word := index.meant_word(term)):
+            meant[term.text] = word
+            asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
+    if meant:
+        answer.details["did_you_mean"] = meant
+        other = _answer(index, asked, limit)
+        if not other.refused:
+            other.details.update(did_you_mean=meant, missing=answer.details["missing"])
+            return other
+    return answer
+
+
+def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     parsed = index.parse(question)
     wanted = WeightedQuestion(parsed, [max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms])
     texts: dict[str, PassageText] = {}
@@ -90,6 +108,7 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     if parsed.truncation_note:
         details["cut"] = parsed.truncation_note
     if best < THRESHOLD:
+        details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     ordered = _order_spans(spans, firsts)
     claims = tuple(_claims_of(index, ordered, limit))
@@ -98,6 +117,21 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
+
+
+def _explain_refusal(
+    index: OpenIndex, wanted: WeightedQuestion, spans: list[QuoteSpan]
+) -> dict[str, Any]:
+    """What the nearest passage has of the question, where it is, and what was not read at all."""
+    details: dict[str, Any] = {"left_out": index.left_out}
+    if spans:
+        nearest = max(spans, key=lambda span: span.score)
+        pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
+        details["found"] = [term.text for term, credit in pairs if credit >= TITLE_CREDIT]
+        passage = nearest.hit.passage
+        line = index.read_document(passage.document).map.line(passage.start + nearest.start)
+        details["nearest"] = f"{passage.path}:{line}"
+    return details
 
 
 def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
@@ -172,6 +206,9 @@ def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Cla
     return claims
 
 
+DETAILS = ("score", "threshold", "terms", "missing", "found", "nearest", "did_you_mean", "left_out")
+
+
 def answer_to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON values; start and end are bytes of the file.
 
@@ -199,7 +236,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         ],
         "root": answer.details.get("root"),
         "changed": [] if answer.refused else answer.details.get("changed"),
-        **{name: answer.details.get(name) for name in ("score", "threshold", "missing")},
+        **{name: answer.details.get(name) for name in DETAILS},
     }
 
 
@@ -209,12 +246,22 @@ def answer_to_text(answer: Answer) -> str:
     A refusal lists the words that are not in the index; a truncated question, what was read. The
     last line lists quoted files that changed since they were indexed.
     """
-    cut = answer.details.get("cut", "")
-    missing = answer.details.get("missing", ()) if answer.refused else ()
-    missing_note = f"nowhere: {', '.join(missing)}" if missing else ""
-    notes = "; ".join(note for note in (missing_note, cut) if note)
+    details = answer.details
+    cut, meant = details.get("cut", ""), details.get("did_you_mean") or {}
+    words = ", ".join(f"{word} for {typed}" for typed, word in meant.items())
     if answer.refused or not answer.claims:
-        return answer.text + (f" ({notes})" if notes else "")
+        missing, found = details.get("missing") or (), details.get("found") or ()
+        elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
+        lines = [
+            f"nowhere: {', '.join(missing)}" if missing else "",
+            f"did you mean {words}?" if words else "",
+            f"nearest is {details['nearest']}, with: {', '.join(found)}" if found else "",
+            f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
+            f"{details['left_out']} files were not read" if details.get("left_out") else "",
+            cut,
+        ]
+        return "\n  ".join([answer.text, *filter(None, lines)])
+    notes = "; ".join(filter(None, (f"for {words}" if words else "", cut)))
     quoted = [
         f"{indent(claim.text.strip(), '  ')}\n{_quote_sources(claim.quotes)}"
         for claim in answer.claims

@@ -161,6 +161,10 @@ class LexicalIndex:
         `code_names`."""
         return self.searcher.doc_freq(field, term)
 
+    def words_with_prefix(self, prefix: str) -> list[tuple[str, int]]:
+        """The stems of the texts that begin so, and in how many passages each is."""
+        return self.searcher.terms_with_prefix("body", prefix)
+
     def snapshot(self) -> str:
         """Commit additions and deletions; return the snapshot's id.
 

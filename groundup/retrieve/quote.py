@@ -107,6 +107,8 @@ class QuoteSpan(NamedTuple):
     """How well it answers the question, in [0, 1]; decides refusal."""
     rank: float
     """The score plus the merits of the quote; decides the order."""
+    covered: tuple[float, ...] = ()
+    """The credit of each term of the question."""
     head: tuple[int, int] | None = None
     """Range of the document with the head of the table that the quote is a row of."""
 
@@ -232,7 +234,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             score = _score(wanted, covered, has_number)
             rank = score + bonus + _run_merit(text, first, last, merits, wanted.share(direct))
             if best is None or rank > best.rank:
-                best = QuoteSpan(text.hit, first, last, score, rank)
+                best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     if best is None:
         return None
     last = _last_mention(units, credits, best.start, best.end)

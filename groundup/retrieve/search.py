@@ -35,8 +35,9 @@ from groundup.core import (
     write_json,
 )
 from groundup.documents import Record
+from groundup.measure.text.edit import osa
 
-from .language import FALLBACK
+from .language import FALLBACK, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -204,6 +205,35 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
+    def meant_word(self, term: QuestionTerm) -> str | None:
+        """The indexed word that a mistyped one most likely means; None if none is close.
+
+        One edit (a letter more, less, other, or two swapped) up to five letters, two from there on,
+        the first letter being right. Numbers and names of code are never corrected.
+        """
+        if len(term.stems) != 1 or len(term.stems[0]) < 4 or not term.text.isalpha():
+            return None
+        typed, limit = term.stems[0], 1 if len(term.stems[0]) <= 5 else 2
+        words = self.lexical.words_with_prefix(typed[0])
+        close = [
+            (osa(typed, word), -count, word)
+            for word, count in words
+            if abs(len(word) - len(typed)) <= limit and word.isalpha()
+        ]
+        distance, _, stem = min(close, default=(limit + 1, 0, ""))
+        return self._word_of(stem) if distance <= limit else None
+
+    def _word_of(self, stem: str) -> str | None:
+        """A word as it is written in the documents, by its stem."""
+        term = QuestionTerm(stem, (stem,))
+        for hit in self.lexical.search_terms(Question((term,)), 1):
+            language = self.entries[hit.passage.document].language
+            text = " ".join((*hit.passage.headings, hit.passage.text))
+            for word in re.findall(r"[^\W\d_]+", text):
+                if stem_words(word, language) == [stem]:
+                    return word
+        return None
+
     def term_weight(self, term: QuestionTerm) -> float:
         """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
         size = len(self.lexical)
@@ -223,6 +253,11 @@ class OpenIndex:
         """Languages of at least a fiftieth of the documents, the most frequent first."""
         counts = Counter(entry.language for entry in self.entries.values()).most_common()
         return tuple(name for name, count in counts if 50 * count >= len(self.entries))
+
+    @cached_property
+    def left_out(self) -> int:
+        """Number of files that were not read."""
+        return int(self.artifact.numbers.get("rejected", 0))
 
     @cached_property
     def sha256_by_path(self) -> dict[str, str]:
