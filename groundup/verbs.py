@@ -144,7 +144,7 @@ GROUPS = (
     Group("Answers from documents", "retrieve", (
         Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed",
              "~/handbook --out i"),
-        Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal",
+        Verb("ask", "groundup.retrieve:ask_questions", "an answer with exact quotes, or a refusal",
              '"How do I restart the service?" --index i'),
         Verb("verify", "groundup.retrieve:verify", "the quotes of an answer, held to the documents",
              "answer.json --index i"),

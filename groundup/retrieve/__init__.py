@@ -14,6 +14,7 @@ from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
+from .session import Session, ask_questions
 
 __all__ = [
     "ChunkConfig",
@@ -22,11 +23,13 @@ __all__ = [
     "OpenIndex",
     "QuoteProblem",
     "Sentence",
+    "Session",
     "Verification",
     "answer_question",
     "answer_to_json",
     "answer_to_text",
     "ask",
+    "ask_questions",
     "chunk_document",
     "index",
     "index_documents",

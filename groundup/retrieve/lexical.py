@@ -161,9 +161,9 @@ class LexicalIndex:
         `code_names`."""
         return self.searcher.doc_freq(field, term)
 
-    def words_with_prefix(self, prefix: str) -> list[tuple[str, int]]:
-        """The stems of the texts that begin so, and in how many passages each is."""
-        return self.searcher.terms_with_prefix("body", prefix)
+    def words_with_prefix(self, prefix: str, field: str = "body") -> list[tuple[str, int]]:
+        """The stems (or `names`) that begin so, and in how many passages each is."""
+        return self.searcher.terms_with_prefix(field, prefix)
 
     def snapshot(self) -> str:
         """Commit additions and deletions; return the snapshot's id.
