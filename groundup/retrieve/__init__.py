@@ -1,20 +1,19 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
-from .answer import (
-    QuoteProblem,
-    Verification,
-    answer_question,
-    answer_to_json,
-    answer_to_text,
-    ask,
-    verify,
-    verify_quotes,
-)
+from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
 from .index import IndexConfig, index, index_documents
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
 from .session import Session, ask_questions
+from .verification import (
+    QuoteProblem,
+    TextCheck,
+    Verification,
+    check_text,
+    verify,
+    verify_quotes,
+)
 
 __all__ = [
     "ChunkConfig",
@@ -24,12 +23,14 @@ __all__ = [
     "QuoteProblem",
     "Sentence",
     "Session",
+    "TextCheck",
     "Verification",
     "answer_question",
     "answer_to_json",
     "answer_to_text",
     "ask",
     "ask_questions",
+    "check_text",
     "chunk_document",
     "index",
     "index_documents",

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from groundup.core import (
     ArtifactError,
     Hit,
     Pointer,
+    hash_file,
     lock_folder,
     record,
     user_name,
@@ -44,6 +45,8 @@ from .question import Question, QuestionTerm, parse_question
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
 """Number of kept snapshots: the current one and the previous, which a reader may have open."""
+MAX_FILE_BYTES = 64 * 2**20
+"""Maximum size of a file; `groundup index` leaves out larger ones."""
 REMOVED_PREFIX = ".removed-"
 
 
@@ -273,6 +276,24 @@ def file_of(path: str, is_file: Callable[[str], bool]) -> str:
     """
     ends = [match.start() for match in re.finditer("#", path)]
     return next((path[:end] for end in ends if is_file(path[:end])), path)
+
+
+def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
+    """How files under `root` differ from what was indexed: "has changed", "is gone".
+
+    indexed: sha256 by path. A file too large to be indexed has changed; it is not read.
+    """
+    changed: dict[str, str] = {}
+    for path, sha256 in indexed.items():
+        try:
+            file = root / path
+            if not file.is_file():
+                changed[path] = "is gone"
+            elif file.stat().st_size > MAX_FILE_BYTES or hash_file(file) != sha256:
+                changed[path] = "has changed"
+        except OSError:
+            changed[path] = "cannot be read"
+    return changed
 
 
 def open_index(path: Path) -> OpenIndex:
