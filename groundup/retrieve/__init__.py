@@ -2,7 +2,7 @@
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
-from .index import IndexConfig, index, index_documents
+from .index import IndexConfig, explain_reading, index, index_documents, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
 from .session import Session, ask_questions
@@ -32,8 +32,10 @@ __all__ = [
     "ask_questions",
     "check_text",
     "chunk_document",
+    "explain_reading",
     "index",
     "index_documents",
+    "index_or_explain",
     "open_index",
     "split_sentences",
     "verify",

@@ -43,7 +43,7 @@ from groundup.documents import Record, Rejected
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, name_segments_by_content
-from .reading import ReadConfig, file_bytes, plan_folder, read_data
+from .reading import NAVIGATION, ReadConfig, file_bytes, plan_folder, read_data
 from .search import DocumentEntry, current_name, read_entries, set_current, write_root
 
 VERSION = 2
@@ -130,6 +130,52 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     for line in left_out(read_rejected(snapshot.path)):
         record.log(line)
     return snapshot
+
+
+def index_or_explain(
+    source: Path, out: Path, config: IndexConfig | None = None, *, why: str = ""
+) -> Artifact | str:
+    """Index every file of a folder that has text; again: only what changed is new.
+
+    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
+    YAML, logs, code of any language. What is left out is counted by reason and listed in the
+    snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed;
+    two snapshots are kept.
+
+    source  folder of documents, including its subfolders
+    out     directory of the index
+    why     path of a file below the folder: say how it is read or why not, and index nothing
+    """
+    if why:
+        return explain_reading(Path(source), why, config)
+    return index(source, out, config)
+
+
+def explain_reading(source: Path, path: str, config: IndexConfig | None = None) -> str:
+    """How a file of a folder is read, or why it is left out; DataError if there is no such file."""
+    config = config or IndexConfig()
+    name = os.path.relpath(source / path if not Path(path).exists() else path, source)
+    plan = dict(plan_folder(source, config.read))
+    folders = [str(parent) for parent in PurePosixPath(name).parents]
+    hidden = next((plan[folder] for folder in folders if plan.get(folder)), None)
+    if name not in plan and hidden is None:
+        raise DataError(f"{source} has no file {name}; paths are relative to the folder.")
+    data = hidden or plan[name] or file_bytes(source, name, config.read.max_bytes)
+    if isinstance(data, Rejected):
+        return f"{name} is left out, {data.reason}: {data.details}"
+    lines = []
+    for item in read_data(name, data, config.read):
+        if isinstance(item, Rejected):
+            lines.append(f"{item.path} is left out, {item.reason}: {item.details}")
+            continue
+        passages = chunk_document(item, config.chunk)
+        skipped = sum(end - start for start, end in item.metadata.get(NAVIGATION, ()))
+        lines.append(
+            f"{item.path} is read as {item.kind}, {language_of(item.text)}: "
+            f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
+            + (f"; {skipped:,} characters of menus or contents are in none" if skipped else "")
+        )
+    return "\n".join(lines)
 
 
 def _hash(source: Path, path: str, config: ReadConfig) -> str:

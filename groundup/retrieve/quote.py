@@ -39,6 +39,7 @@ TABLE_SUFFIXES = frozenset((".csv", ".tsv"))
 ROW_SUFFIXES = TABLE_SUFFIXES | {".log", ".jsonl"}
 """Endings of files each line of which stands for itself."""
 ROW = re.compile(r"\S.*")
+BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote, unless it ends with a block of code."""
 PARAGRAPH_CHARACTERS = 320
@@ -110,7 +111,7 @@ class QuoteSpan(NamedTuple):
     covered: tuple[float, ...] = ()
     """The credit of each term of the question."""
     head: tuple[int, int] | None = None
-    """Range of the document with the head of the table that the quote is a row of."""
+    """Range of the document that heads the quoted row of a table, or item of a list."""
 
 
 @dataclass
@@ -166,11 +167,21 @@ class PassageText:
 
     @cached_property
     def heads(self) -> list[tuple[int, int] | None]:
-        """For each unit in a table, the range of the document that is the table's head."""
-        start, heads = self.passage.start, []
-        for unit in self.units:
+        """For each row of a table or item of a list, the range of the document that heads it.
+
+        That is the first row of the table, or the sentence with a colon before the list.
+        """
+        start, text = self.passage.start, self.passage.text
+        heads: list[tuple[int, int] | None] = []
+        lead: Sentence | None = None
+        for number, unit in enumerate(self.units):
+            if number and BLANK_LINE.search(text, self.units[number - 1].end, unit.start):
+                before = self.units[number - 1]
+                lead = before if before.kind == "prose" and text[before.end - 1] == ":" else None
             at = start + unit.start
             head = next((head for head, end in self._tables if head[1] <= at < end), None)
+            if head is None and lead is not None:
+                head = (start + lead.start, start + lead.end)
             heads.append(head)
         return heads
 
@@ -239,7 +250,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         return None
     last = _last_mention(units, credits, best.start, best.end)
     start, end = _extend_quote(text, best.start, last)
-    return best._replace(start=start, end=end, head=text.heads[best.start])
+    first = next(at for at, unit in enumerate(units) if unit.start == start)
+    return best._replace(start=start, end=end, head=text.heads[first])
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> float:

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Answer, Claim, Quote
+from groundup.core import Answer, Claim, DataError, Quote
 from groundup.documents import Record, Rejected
-from groundup.retrieve import ask, index, open_index, verify_quotes
+from groundup.retrieve import (
+    ask,
+    explain_reading,
+    index,
+    index_or_explain,
+    open_index,
+    verify_quotes,
+)
 from groundup.retrieve.index import IndexConfig, left_out, read_rejected
 from groundup.retrieve.reading import NAVIGATION, ReadConfig, plan_folder, read_data
 from tests.documents.readers.test_books import GOOD, book, pdf
@@ -202,3 +209,20 @@ def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
     )
     missing = Quote("C#.md", 0, 3, "Was", 1)
     assert verify_quotes(Answer("", claims=(Claim("", (missing,)),)), tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("page.html", "page.html is read as html, english: 47 characters in 1 passage; 19 characters"),
+        ("in.mbox", "in.mbox#44 is read as conversation"),
+        ("pic.png", "pic.png is left out, another kind of file: its ending is .png"),
+        ("zero.dat", "zero.dat is left out, binary: a zero byte at 1"),
+        ("node_modules/x.js", "node_modules/x.js is left out, hidden"),
+    ],
+)
+def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
+    assert str(index_or_explain(folder, tmp_path / "i", why=path)).startswith(said)
+    assert not (tmp_path / "i").exists()
+    with pytest.raises(DataError, match="has no file gone.md"):
+        explain_reading(folder, "gone.md")
