@@ -41,10 +41,9 @@ ROW_SUFFIXES = TABLE_SUFFIXES | {".log", ".jsonl"}
 ROW = re.compile(r"\S.*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
-"""Longest quote, unless it ends with a block of code."""
+"""Longest quote."""
 PARAGRAPH_CHARACTERS = 320
 """A quote takes in the rest of its paragraph up to this length."""
-QUOTE_WITH_CODE_CHARACTERS = 1000
 HEADING_CHARACTERS = 200
 
 LABEL_BONUS = 0.3
@@ -133,7 +132,9 @@ class PassageText:
         passage, document = self.passage, self.document
         if suffix_of(document.path) in ROW_SUFFIXES:
             return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
-        units = split_sentences(passage.text, document.kind in LINE_KINDS)
+        units = _split_long(
+            passage.text, split_sentences(passage.text, document.kind in LINE_KINDS)
+        )
         if document.kind == "python":
             return units
         titles = [
@@ -219,6 +220,21 @@ class PassageText:
         stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
         inside = sum(stem in asked for stem in stems) / max(1, len(stems))
         return inside and inside * wanted.share(wanted.credits_for(self._terms(line)))
+
+
+def _split_long(text: str, units: list[Sentence]) -> list[Sentence]:
+    """Units of at most half a quote: longer ones, such as blocks of code, end with their lines."""
+    result: list[Sentence] = []
+    for unit in units:
+        start = unit.start
+        while unit.end - start > QUOTE_CHARACTERS // 2:
+            cut = text.rfind("\n", start + 1, start + QUOTE_CHARACTERS // 2)
+            cut = cut if cut > start else text.rfind(" ", start + 1, start + QUOTE_CHARACTERS // 2)
+            cut = cut if cut > start else start + QUOTE_CHARACTERS // 2
+            result.append(Sentence(start, cut, unit.kind))
+            start = cut + len(text[cut:]) - len(text[cut:].lstrip())
+        result.append(Sentence(start, unit.end, unit.kind))
+    return result
 
 
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
@@ -364,7 +380,7 @@ def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start
         if text.labels[last] or texts[last].endswith(":"):
-            fits = size <= QUOTE_WITH_CODE_CHARACTERS
+            fits = size <= QUOTE_CHARACTERS
         else:
             fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)
         if not fits:
