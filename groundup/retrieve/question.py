@@ -225,9 +225,10 @@ def code_names(text: str) -> Iterator[str]:
     """
     for match in NAME.finditer(text):
         word = match.group()
-        if len(word) > MAX_WORD_CHARACTERS:
-            continue
-        if text[match.end() : match.end() + 1] == "(" or _is_code_name(word):
+        is_called = text[match.end() : match.end() + 1] == "("
+        if not is_called and word.isalpha() and word.islower() or len(word) > MAX_WORD_CHARACTERS:
+            continue  # a plain word, as most are
+        if is_called or _is_code_name(word):
             yield word
             yield from _suffixes(word)
 
