@@ -15,15 +15,17 @@ is complete, so a question never reads an incomplete index.
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
-import tempfile
-from collections import Counter
+import shutil
+import signal
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from groundup.core import (
     MANIFEST,
@@ -34,6 +36,7 @@ from groundup.core import (
     Draft,
     digest,
     disk_error,
+    lock_folder,
     produce,
     record,
     write_json,
@@ -42,11 +45,20 @@ from groundup.documents import Record, Rejected
 
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
-from .lexical import LexicalIndex, name_segments_by_content
+from .lexical import LexicalIndex, PreparedPassage, name_segments_by_content, prepare_passages
 from .reading import NAVIGATION, ReadConfig, file_bytes, plan_folder, read_data
-from .search import DocumentEntry, current_name, read_entries, set_current, write_root
+from .search import (
+    REMOVED_PREFIX,
+    DocumentEntry,
+    current_name,
+    read_entries,
+    set_current,
+    write_root,
+)
 
 VERSION = 2
+BATCH_BYTES = 2**21
+"""Bytes of files that one process reads at a time."""
 READABLE_KINDS = "text, HTML, PDF, EPUB, docx, odt, notebooks, mails or code"
 
 
@@ -70,19 +82,17 @@ class SnapshotChanges(NamedTuple):
     unchanged: int
 
 
-@dataclass
-class SpooledDocuments:
-    """Documents that were read, spooled to an unnamed file to bound memory."""
+class PreparedDocument(NamedTuple):
+    """A document read and split, as made in any process."""
 
-    spool: IO[bytes]
-    entries: list[DocumentEntry] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-
-    def documents(self) -> Iterator[Record]:
-        """Yield the documents from the spool."""
-        self.spool.seek(0)
-        for line in self.spool:
-            yield Record.from_json(line)
+    line: bytes
+    """The document as a line of JSON."""
+    path: str
+    id: str
+    sha256: str
+    language: str
+    file: str
+    passages: list[PreparedPassage]
 
 
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
@@ -113,12 +123,15 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if (snapshot_path / MANIFEST).is_file():
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
-        with _report_full_disk(out), _open_spool(out) as file:
-            documents = _read_documents(source, plan, fingerprints, config.read)
-            reading = _spool_documents(documents, file)
-            if not reading.entries:
-                raise DataError(_no_documents_error(source, reading.rejected))
-            snapshot = _write_snapshot(config, reading, parents, snapshot_path)
+        try:
+            with (
+                _report_full_disk(out),
+                _prepare_files(source, plan, fingerprints, config) as made,
+            ):
+                snapshot = _write_snapshot(config, made, parents, snapshot_path, len(plan), source)
+        except Exception:
+            _remove_unfinished(snapshot_path)
+            raise
     changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
     with _report_full_disk(out):
         write_root(out, source)
@@ -184,25 +197,114 @@ def _hash(source: Path, path: str, config: ReadConfig) -> str:
     return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
 
 
-def _read_documents(
+def _remove_unfinished(snapshot: Path) -> None:
+    """Remove what a failed run wrote, which a full disk needs back, unless another run writes."""
+    with suppress(ArtifactError, OSError), lock_folder(snapshot):
+        if not (snapshot / MANIFEST).exists():
+            # Renamed first: threads of the failed index may still write there.
+            removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
+            os.replace(snapshot, removed)
+            shutil.rmtree(removed, ignore_errors=True)
+
+
+class _FileTask(NamedTuple):
+    """Some files to read and split in one process."""
+
+    source: Path
+    files: tuple[tuple[str, Rejected | str], ...]
+    """Path, and why it is left out or the hash of its content."""
+    config: IndexConfig
+
+
+Prepared = PreparedDocument | Rejected
+
+
+@contextmanager
+def _prepare_files(
     source: Path,
     plan: Sequence[tuple[str, Rejected | None]],
     fingerprints: Mapping[str, str],
-    config: ReadConfig,
-) -> Iterator[Record | Rejected]:
-    """Yield the records of the planned files; DataError if one has changed since it was hashed."""
-    with record.progress("read", total=len(plan), unit="files") as bar:
-        for path, reject in plan:
-            bar.advance(1)
-            data = reject or file_bytes(source, path, config.max_bytes)
-            if isinstance(data, Rejected):
-                yield data
-                continue
-            if hashlib.sha256(data).hexdigest() != fingerprints[path]:
-                raise DataError(
-                    f"{source / path} changed while it was being indexed; run the command again."
-                )
-            yield from read_data(path, data, config)
+    config: IndexConfig,
+) -> Iterator[Iterator[Prepared]]:
+    """Context with the documents of the planned files in order, read by all cores.
+
+    Raises DataError if a file has changed since it was hashed.
+    """
+    files = [(path, reject or fingerprints[path]) for path, reject in plan]
+    tasks = [_FileTask(source, batch, config) for batch in _batches(source, files)]
+    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    if workers < 2:
+        yield (item for task in tasks for item in _run_task(task))
+        return
+    context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
+    with ProcessPoolExecutor(workers, context, _ignore_interrupt) as pool:
+        try:
+            yield _run_tasks(pool, tasks, 2 * workers)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+
+
+def _batches(
+    source: Path, files: Sequence[tuple[str, Rejected | str]]
+) -> Iterator[tuple[tuple[str, Rejected | str], ...]]:
+    """Yield files in groups of about BATCH_BYTES bytes."""
+    batch: list[tuple[str, Rejected | str]] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        with suppress(OSError):
+            size += 0 if isinstance(file[1], Rejected) else os.lstat(source / file[0]).st_size
+        if size >= BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _run_tasks(
+    pool: ProcessPoolExecutor, tasks: Sequence[_FileTask], window: int
+) -> Iterator[Prepared]:
+    """Yield what tasks make, in order; at most `window` of them are waited for, to bound memory."""
+    waiting: deque[Future[list[Prepared]]] = deque()
+    rest = iter(tasks)
+    while True:
+        while len(waiting) < window and (task := next(rest, None)):
+            waiting.append(pool.submit(_run_task, task))
+        if not waiting:
+            return
+        yield from waiting.popleft().result()
+
+
+def _run_task(task: _FileTask) -> list[Prepared]:
+    made: list[Prepared] = []
+    for path, expected in task.files:
+        if isinstance(expected, Rejected):
+            made.append(expected)
+            continue
+        data = file_bytes(task.source, path, task.config.read.max_bytes)
+        if isinstance(data, Rejected):
+            made.append(data)
+            continue
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise DataError(
+                f"{task.source / path} changed while it was being indexed; run the command again."
+            )
+        items = read_data(path, data, task.config.read)
+        made += [i if isinstance(i, Rejected) else _prepare(i, task.config) for i in items]
+    return made
+
+
+def _prepare(document: Record, config: IndexConfig) -> PreparedDocument:
+    language = language_of(document.text)
+    passages = prepare_passages(chunk_document(document, config.chunk), language)
+    line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
+    file = document.metadata.get("file", "")
+    place = (document.path, document.id, document.sha256)
+    return PreparedDocument(line, *place, language, file, passages)
 
 
 @contextmanager
@@ -246,74 +348,67 @@ def index_documents(
     Raises DataError if there are none.
     """
     out = Path(out)
-    with _report_full_disk(out), _open_spool(out.parent) as file:
-        reading = _spool_documents(documents, file)
-        if not reading.entries:
-            raise DataError("There is no document to index; give at least one.")
-        fingerprints = sorted((place.path, place.id, place.sha256) for place in reading.entries)
-        return _write_snapshot(_with_source_digest(config, fingerprints), reading, parents, out)
+    listed = list(documents)
+    fingerprints = sorted((each.path, each.id, each.sha256) for each in listed)
+    config = _with_source_digest(config, fingerprints)
+    with _report_full_disk(out):
+        made = (_prepare(document, config) for document in listed)
+        return _write_snapshot(config, made, parents, out, len(listed))
 
 
 def _write_snapshot(
-    config: IndexConfig, reading: SpooledDocuments, parents: Mapping[str, Artifact], out: Path
+    config: IndexConfig,
+    documents: Iterable[Prepared],
+    parents: Mapping[str, Artifact],
+    out: Path,
+    files: int,
+    source: Path | None = None,
 ) -> Artifact:
     return produce(
         out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-        write=lambda draft: _write_index(draft, config, reading),
+        write=lambda draft: _write_index(draft, documents, files, source),
     )  # fmt: skip
 
 
-def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -> None:
-    reading.spool.seek(0)
-    with open(draft.file("documents.jsonl"), "wb") as file:
-        while block := reading.spool.read(2**20):
-            file.write(block)
-    write_json(draft.file("documents.json"), [list(place) for place in reading.entries])
-    write_json(draft.file("rejected.json"), [list(item) for item in reading.rejected])
-    passages = _write_lexical(draft.file("lexical"), config, reading)
-    counts = {"documents": len(reading.entries), "rejected": len(reading.rejected)}
-    draft.numbers |= counts | {"passages": passages}
-
-
-def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocuments) -> int:
-    lexical = LexicalIndex(directory)
-    with record.progress("index", total=len(reading.entries), unit="documents") as bar:
-        for document, entry in zip(reading.documents(), reading.entries, strict=True):
-            lexical.add(chunk_document(document, config.chunk), entry.language)
-            bar.advance(1)
+def _write_index(
+    draft: Draft, documents: Iterable[Prepared], files: int, source: Path | None
+) -> None:
+    """Write documents and passages as they come; DataError without one, or for a repeated id."""
+    entries: list[DocumentEntry] = []
+    rejected: list[Rejected] = []
+    lexical, start, seen = LexicalIndex(draft.file("lexical")), 0, set()
+    with (
+        open(draft.file("documents.jsonl"), "wb") as file,
+        record.progress("index", total=files, unit="files") as bar,
+    ):
+        last = ""
+        for item in documents:
+            name = item.path if isinstance(item, Rejected) else item.file or item.path
+            bar.advance(name != last)
+            last = name
+            if isinstance(item, Rejected):
+                rejected.append(item)
+                continue
+            if item.id in seen:
+                raise DataError(
+                    f"The document {item.path} (id {item.id}) comes twice; give it once."
+                )
+            seen.add(item.id)
+            file.write(item.line)
+            lexical.add_prepared(item.passages)
+            size = len(item.line)
+            place = (item.path, item.id, item.sha256, start, size, item.language, item.file)
+            entries.append(DocumentEntry(*place))
+            start += size
+    if not entries:
+        raise DataError(_no_documents_error(source, rejected))
     lexical.snapshot()
     passages = len(lexical)
     del lexical
-    name_segments_by_content(directory)
-    return passages
-
-
-def _spool_documents(documents: Iterable[Record | Rejected], spool: IO[bytes]) -> SpooledDocuments:
-    """Spool documents and record their positions; DataError for a repeated id."""
-    reading, start, seen = SpooledDocuments(spool), 0, set()
-    for item in documents:
-        if isinstance(item, Rejected):
-            reading.rejected.append(item)
-            continue
-        if item.id in seen:
-            raise DataError(f"The document {item.path} (id {item.id}) comes twice; give it once.")
-        seen.add(item.id)
-        line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
-        spool.write(line)
-        language = language_of(item.text)
-        place = (item.path, item.id, item.sha256, start, len(line))
-        entry = DocumentEntry(*place, language, item.metadata.get("file", ""))
-        reading.entries.append(entry)
-        start += len(line)
-    return reading
-
-
-def _open_spool(folder: Path) -> IO[bytes]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=folder)
-    except OSError as error:
-        raise disk_error(folder, error) from None
+    name_segments_by_content(draft.file("lexical"))
+    write_json(draft.file("documents.json"), [list(place) for place in entries])
+    write_json(draft.file("rejected.json"), [list(item) for item in rejected])
+    draft.numbers |= {"documents": len(entries), "rejected": len(rejected), "passages": passages}
 
 
 Item = TypeVar("Item", bound=tuple)
@@ -331,7 +426,9 @@ def _with_source_digest(
     return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
 
 
-def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
+def _no_documents_error(source: Path | None, rejected: list[Rejected]) -> str:
+    if source is None:
+        return "There is no document to index; give at least one."
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."

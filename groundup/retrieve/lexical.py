@@ -15,7 +15,7 @@ import tempfile
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from groundup.core import (
@@ -37,6 +37,42 @@ from .question import Question, code_names, parse_question
 HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
 WRITER_BYTES = 128 * 2**20
+
+
+class PreparedPassage(NamedTuple):
+    """A passage with the words that are indexed, as made in any process."""
+
+    id: str
+    document: str
+    body: str
+    """Stems of the text, with spaces between them."""
+    headings: str
+    """Stems of titles, labels and the path."""
+    names: str
+    """Names of code."""
+    passage: bytes
+    """The passage as JSON."""
+
+
+def prepare_passages(
+    passages: Iterable[Passage], language: str = FALLBACK
+) -> list[PreparedPassage]:
+    """Stem the words of passages in one language."""
+    prepared = []
+    for passage in passages:
+        titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
+        names = code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")
+        prepared.append(
+            PreparedPassage(
+                passage.id,
+                passage.document,
+                " ".join(stem_words(passage.text, language)),
+                " ".join(stem_words(titles, language)),
+                " ".join(names),
+                json.dumps(passage.__dict__, ensure_ascii=False).encode(),
+            )
+        )
+    return prepared
 
 
 class LexicalIndex:
@@ -94,20 +130,15 @@ class LexicalIndex:
 
     def add(self, passages: Iterable[Passage], language: str = FALLBACK) -> None:
         """Add passages of one language; one with the id of an existing passage replaces it."""
+        self.add_prepared(prepare_passages(passages, language))
+
+    def add_prepared(self, passages: Iterable["PreparedPassage"]) -> None:
+        """Add passages whose words are known; one with the id of an existing one replaces it."""
         writer, engine = self._open_writer(), import_tantivy()
         for passage in passages:
-            titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
-            document = engine.Document(
-                id=passage.id,
-                document=passage.document,
-                body=" ".join(stem_words(passage.text, language)),
-                headings=" ".join(stem_words(titles, language)),
-                names=" ".join(code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
-                passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
-            )
             try:  # tantivy writes in other threads: a failure is raised at a later call
                 writer.delete_documents_by_term("id", passage.id)
-                writer.add_document(document)
+                writer.add_document(engine.Document(**passage._asdict()))
             except (OSError, ValueError) as error:
                 raise _write_error(self.directory, error) from None
 
