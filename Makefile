@@ -15,6 +15,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ORACLES ?= .oracles
 export ORACLES
+# Workers and children of tests read the bytecode that the first one wrote.
+unexport PYTHONDONTWRITEBYTECODE
 OUT ?= runs/tiny
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)

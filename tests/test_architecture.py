@@ -53,8 +53,6 @@ POOR_NAMES = re.compile(r"(?i)(^|_)(utils?|helpers?|misc|common|managers?|handle
 POOR_CLASSES = re.compile(r"(Manager|Handler|Helper|Utils?)$|^Base[A-Z]")
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
-TORCH_PICKLES = ("torch.load", "torch.save")
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -94,31 +92,31 @@ def sources() -> tuple[Source, ...]:
 
 
 @cache
+def nodes(source: Source) -> tuple[ast.AST, ...]:
+    """Every node of a file: the tests walk a file once between them."""
+    return tuple(ast.walk(source.tree))
+
+
+@cache
 def imports(source: Source) -> tuple[Import, ...]:
     """List what a file imports, anywhere in it."""
-    return tuple(_imports(source))
-
-
-def _imports(source: Source) -> Iterator[Import]:
     package = list(source.path.with_suffix("").parts[:-1])
-    lazy = set(map(id, lazy_nodes(source.tree)))
-    for node in ast.walk(source.tree):
+
+    def visit(node: ast.AST, is_lazy: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(node.lineno, alias.name, "", 0, id(node) in lazy)
+                yield Import(node.lineno, alias.name, "", 0, is_lazy)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join(base + ([node.module] if node.module else []))
             for alias in node.names:
-                yield Import(node.lineno, module, alias.name, node.level, id(node) in lazy)
+                yield Import(node.lineno, module, alias.name, node.level, is_lazy)
+        elif not isinstance(node, ast.expr):
+            is_checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for child in ast.iter_child_nodes(node):
+                yield from visit(child, is_lazy or is_checking or isinstance(node, Function))
 
-
-def lazy_nodes(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes that do not run when the file is imported."""
-    for node in ast.walk(tree):
-        checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        if checking or isinstance(node, Function):
-            yield from ast.walk(node)
+    return tuple(visit(source.tree, False))
 
 
 @cache
@@ -353,7 +351,7 @@ def test_every_public_function_is_reached_by_a_test():
                 uses.setdefault("", set()).add(node.name)
             elif is_public and "." not in name:
                 public[node.name] = f"{source.path}:{node.lineno} {name}"
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.ClassDef):
                 uses.setdefault(node.name, set()).update(identifiers(node))
         # What a module or a class runs when it is imported is reached with anything of it.
@@ -434,7 +432,7 @@ def test_names_say_what_things_are():
     for source in sources():
         if POOR_NAMES.search(source.path.stem) or POOR_NAMES.search(source.path.parent.name):
             wrong.append(f"{source.path}: name the file after what it holds")
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.ClassDef) and POOR_CLASSES.search(node.name):
                 wrong.append(f"{source.path}:{node.lineno} class {node.name}")
             elif isinstance(node, Function) and POOR_NAMES.search(node.name):
@@ -455,7 +453,7 @@ DIALECT = set(
 def test_definitions_use_the_field_s_words():
     wrong = []
     for source in sources():
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, Function | ast.ClassDef):
                 if node.name.lower().strip("_") in DIALECT:
                     wrong.append(f"{source.path}:{node.lineno} {node.name}")
@@ -483,9 +481,10 @@ def test_nothing_is_ever_unpickled():
         for item in imports(source):
             if item.module.split(".")[0] in UNPICKLERS:
                 wrong.append(f"{source.path}:{item.line} imports {item.module}")
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Attribute) and ast.unparse(node) in TORCH_PICKLES:
-                wrong.append(f"{source.path}:{node.lineno} {ast.unparse(node)}; use safetensors")
+        for node in nodes(source):
+            if isinstance(node, ast.Attribute) and node.attr in ("load", "save"):
+                if isinstance(node.value, ast.Name) and node.value.id == "torch":
+                    wrong.append(f"{source.path}:{node.lineno} {ast.unparse(node)}; safetensors")
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 if ast.unparse(node.value) != "False":
                     wrong.append(f"{source.path}:{node.value.lineno} allow_pickle")
@@ -558,8 +557,8 @@ def test_extras_that_errors_name_exist():
     known = set(extras["optional-dependencies"])
     wrong = []
     for source in sources():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("MissingExtra"):
+        for node in nodes(source):
+            if isinstance(node, ast.Call) and "MissingExtra" in identifiers(node.func):
                 if len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
                     if node.args[1].value not in known:
                         wrong.append(f"{source.path}:{node.lineno} {node.args[1].value}")

@@ -4,17 +4,22 @@ import ast
 import doctest
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 import groundup
+from groundup.cli import _dispatch
+from groundup.verbs import VERBS
+from tests.checking import unchecked
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`$(|;]|&&)\s*(?:\S*/|python -m )?groundup[ \t]+([a-z][^\n`|;#]*)")
+NAMES = {verb.name for verb in VERBS}
 # A line of a block or a table that shows what is planned says so.
 PLANNED = "to come"
 WITH_EXAMPLES = sorted(
@@ -37,19 +42,12 @@ class Command(NamedTuple):
     @property
     def verb(self) -> str:
         """The verb, of one or two words; empty if the command line has no such verb."""
-        names = {verb.name for verb in verbs()}
         starts = (" ".join(self.words[:count]) for count in (2, 1))
-        return next((start for start in starts if start in names), "")
+        return next((start for start in starts if start in NAMES), "")
 
 
-def verbs() -> tuple:
-    """The verbs of the command line."""
-    from groundup.verbs import VERBS
-
-    return VERBS
-
-
-def commands() -> list[Command]:
+@cache
+def commands() -> tuple[Command, ...]:
     """Every `groundup VERB …` in code of the README and the docs; the log is history."""
     found = []
     for page in (page for page in PAGES if "log" not in page.parts):
@@ -61,7 +59,7 @@ def commands() -> list[Command]:
             if PLANNED not in line:
                 shown = COMMAND.findall(line.partition(" #")[0])
                 found += [Command(name(page), rest.split()) for rest in shown]
-    return found
+    return tuple(found)
 
 
 def run_example(text: str, names: dict, where: str, line: int) -> None:
@@ -95,10 +93,11 @@ def test_python_in_pages_runs(page, tmp_path, monkeypatch):
     for match in FENCE.finditer(text):
         if match[1] == "python":
             line = text.count("\n", 0, match.start()) + 1
-            if ">>> " in match[2]:
-                run_example(match[2], names, name(page), line)
-            else:
-                exec(compile("\n" * line + match[2], name(page), "exec"), names)
+            with unchecked():  # as users run them
+                if ">>> " in match[2]:
+                    run_example(match[2], names, name(page), line)
+                else:
+                    exec(compile("\n" * line + match[2], name(page), "exec"), names)
 
 
 def test_pictures_and_links_are_local_and_there():
@@ -129,7 +128,7 @@ def test_every_room_has_a_page_and_its_line_in_the_readme():
 
 def test_verbs_lead_to_functions_with_docstrings():
     wrong = []
-    for verb in verbs():
+    for verb in VERBS:
         module, _, function = verb.target.partition(":")
         found = getattr(importlib.import_module(module), function, None)
         if not callable(found) or not found.__doc__:
@@ -146,13 +145,11 @@ def test_commands_in_pages_exist():
 
 
 def test_every_verb_is_told_in_a_page():
-    assert sorted({verb.name for verb in verbs()} - {c.verb for c in commands()}) == []
+    assert sorted(NAMES - {c.verb for c in commands()}) == []
 
 
 @pytest.mark.parametrize("verb", sorted({c.verb for c in commands()} - {""}))
 def test_flags_in_pages_exist(verb, monkeypatch, capsys):
-    from groundup.cli import _dispatch
-
     monkeypatch.setenv("COLUMNS", "200")
     shown = [command for command in commands() if command.verb == verb]
     # The flags of `run` are those of the recipe that follows it.

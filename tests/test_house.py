@@ -11,11 +11,18 @@ from groundup.evaluate import bits_per_byte, score_compressor, score_documents
 from groundup.generate import Engine
 from groundup.model import load
 from groundup.tokenizer import document_special_ids, load_tokenizer
+from tests.checking import unchecked
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "house-14m"
 FACTS = json.loads(MODEL.with_suffix(".json").read_text())
 PAGES = ("reference/kernels/attention", "reference/corpus/engine", "reference/retrieve")
+
+
+@pytest.fixture(autouse=True)
+def as_users_do():
+    with unchecked():
+        yield
 
 
 @pytest.fixture(scope="module")

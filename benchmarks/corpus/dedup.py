@@ -28,7 +28,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from groundup.core import DataError, digest
-from groundup.corpus.dedup.clusters import resolve_stars
+from groundup.corpus.dedup.exact import resolve_stars
 from groundup.corpus.dedup.minhash import (
     MinHashConfig,
     MinHashDedup,
@@ -315,10 +315,11 @@ def stage(_: argparse.Namespace) -> None:
         for _ in range(3):
             start = time.process_time()
             kept, copies = _remove_exact(documents)
-            splits, removed = _remove_near_duplicates(_split_documents(kept, CORPUS), CORPUS)
+            splits = _split_documents(kept, CORPUS)
+            removed = copies | _remove_near_duplicates(splits, CORPUS)
             seconds = time.process_time() - start
-            paths = [[one.path for one in own] for own in splits.values()]
-            said = digest([paths, [list(row) for row in [*copies, *removed]]])
+            paths = [[d.path for d in own if d.id not in removed] for own in splits.values()]
+            said = digest([paths, {id: result[:3] for id, result in removed.items()}])
             print(f"{name}: {seconds:.2f} s of CPU, decisions {said[:12]}")
 
 

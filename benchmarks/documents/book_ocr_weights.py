@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.documents.books import MANUALS, auc, book, pdf_text
+from benchmarks.documents.ocr_noise import noisy
 from groundup.documents.books.ocr import CLEAN_WORDS, WEIGHTS, BookTokens
 from groundup.documents.books.words import count_vocabulary
 

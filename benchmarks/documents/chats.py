@@ -20,8 +20,10 @@ import yaml
 
 from benchmarks.documents.conversations import body_of
 from groundup.documents import Record, SourceMap, StepResult, TextSpan
-from groundup.documents.conversations.boilerplate import SERVER_LINE, Boilerplate, BoilerplateConfig
 from groundup.documents.conversations.turns import (
+    RE,
+    Boilerplate,
+    BoilerplateConfig,
     ConversationQuality,
     ConversationQualityConfig,
     TurnOrder,
@@ -68,7 +70,7 @@ def mails(root: Path, show: bool) -> dict[str, object]:
         for line in body_of(path).splitlines()
         if line.strip()
     }
-    found = sorted(line for line in lines if len(line) <= 500 and SERVER_LINE.fullmatch(line))
+    found = sorted(line for line in lines if len(line) <= 500 and RE.server_line.fullmatch(line))
     if show:
         print(*found, sep="\n")
     return {"lines of mails, each once": len(lines), "taken for a server's": len(found)}

@@ -79,7 +79,7 @@ def named(expression: str | None) -> frozenset[str]:
 
 def compare(folder: Path, seed: int, show: int, packaging: bool) -> None:
     """Print the agreement and the differences."""
-    from groundup.documents.code.licences import licence_of
+    from groundup.documents.licences.texts import licence_of
 
     equal, differing, seconds, peer = 0, [], 0.0, 0.0
     with_licence = Counter()

@@ -17,8 +17,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.generated import GeneratedFilter, GeneratedFilterConfig
 from groundup.documents.code.language import detect_code_language, language_tables
+from groundup.documents.code.quality import GeneratedFilter, GeneratedFilterConfig
 
 EACH = 10
 # Linguist's names that are another word here, and dialects that languages.txt takes as one.

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.generated import GeneratedFilter, GeneratedFilterConfig
+from groundup.documents.code.quality import GeneratedFilter, GeneratedFilterConfig
 
 # Where a distribution puts a project, which is no part of the project's own paths.
 INSTALLED = re.compile(

@@ -26,16 +26,14 @@ import numpy as np
 
 from groundup.corpus.quality.training import _auc
 from groundup.documents import Record, SourceMap, StepResult, TextSpan
-from groundup.documents.conversations.boilerplate import (
+from groundup.documents.conversations.turns import (
     Boilerplate,
     BoilerplateConfig,
-    _find_disclaimers,
-)
-from groundup.documents.conversations.turns import (
     ConversationQuality,
     ConversationQualityConfig,
     TurnOrder,
     TurnOrderConfig,
+    _find_disclaimers,
     find_turns,
 )
 from groundup.measure import wilson_interval

@@ -1,4 +1,4 @@
-"""Make groundup/documents/code/licences.txt.xz from scancode's licence texts and notices.
+"""Make groundup/documents/licences/texts.txt.xz from scancode's licence texts and notices.
 
     SCANCODE/bin/python -m benchmarks.documents.licence_texts
 
@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-OUT = Path(__file__).resolve().parents[2] / "groundup/documents/code/licences.txt.xz"
+OUT = Path(__file__).resolve().parents[2] / "groundup/documents/licences/texts.txt.xz"
 WORD = re.compile(r"[^\W_]+\+?")
 REQUIRED = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 MAX_WORDS, MAX_OTHER_WORDS = 400, 150

@@ -123,7 +123,7 @@ def ours(work: dict[str, Any]) -> Ask:
     from groundup.evaluate.harness.answer_cache import AnswerCache
     from groundup.evaluate.harness.local import open_native
     from groundup.evaluate.harness.report import samples_file
-    from groundup.evaluate.harness.runner import AnswerCaches, TaskRunner
+    from groundup.evaluate.harness.runner import TaskRunner
     from groundup.evaluate.task.catalogue import open_tasks
 
     torch.set_num_threads(work["threads"])
@@ -136,7 +136,7 @@ def ours(work: dict[str, Any]) -> Ask:
         draft = Draft(place, place / ".scratch", place / "log")
         started = time.perf_counter()
         with AnswerCache(place / "answers.jsonl") as own:
-            TaskRunner(model, AnswerCaches(own)).run(tasks[task], draft, limit)
+            TaskRunner(model, own).run(tasks[task], draft, limit)
         seconds = time.perf_counter() - started
         rows = (place / samples_file(f"bench_{task}")).read_text().splitlines()
         return seconds, [plain(json.loads(row)["answers"]) for row in rows]

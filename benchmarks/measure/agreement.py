@@ -69,8 +69,8 @@ def main() -> None:
     }
     text = page(parts)
     if "--json" in sys.argv:
-        rows = [row._asdict() for row in parts["Texts"]]
-        print(json.dumps({"page": text, "texts": rows}))
+        rows = {title: [row._asdict() for row in part] for title, part in parts.items()}
+        print(json.dumps({"page": text, **rows}))
         return
     PAGE.write_text(text, encoding="utf-8")
     print(text)

@@ -168,15 +168,14 @@ def planned(wanted: dict[str, Any]) -> int:
     from groundup.train import OptimConfig, PlanConfig
     from groundup.train.plan.sharding import parse_mesh
     from groundup.train.plan.stage import PlannedStep
-    from groundup.train.plan.step import StepTracer
 
     names = ("rows", "length", "micro_batches", "recompute", "compiled")
     config = PlanConfig(
         **{name: wanted[name] for name in names}, precision=wanted["dtype"],
         optim=OptimConfig(**wanted["optim"]),
     )  # fmt: skip
-    with StepTracer(config_of(wanted["model"])) as tracer:
-        return PlannedStep(tracer, config, parse_mesh(wanted["mesh"], None), "cpu").total_bytes()
+    sizes = parse_mesh(wanted["mesh"], None)
+    return PlannedStep(config_of(wanted["model"]), config, sizes, "cpu").total_bytes()
 
 
 def compare_plans(lines: tuple[str, ...], name: str) -> bool:
@@ -252,7 +251,7 @@ def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
     from benchmarks.table import RESULTS, alternate
     from groundup.core import write_json
     from groundup.model import Transformer
-    from groundup.train.plan.step import StepTracer, StepWork, _full_batch, _kind_loss
+    from groundup.train.plan.step import StepWork, _full_batch, _kind_loss, trace_step
 
     config, work = config_of(depth), StepWork(rows=8, length=256)
     model = Transformer(config).train()
@@ -268,12 +267,11 @@ def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
     kinds = ("none", "selective", "all")
     times = alternate({kind: lambda kind=kind: passing(kind) for kind in kinds}, rounds)
     found: dict[str, dict[str, float]] = {}
-    with StepTracer(config) as tracer:
-        for kind in kinds:
-            parts = tracer(work.model_copy(update={"recompute": kind})).during_pass
-            ratios = [own / none for own, none in zip(times[kind], times["none"], strict=True)]
-            found[kind] = {"activations": parts["activations"], "time": round(median(ratios), 3)}
-            print(f"| {kind} | {parts['activations'] / 2**20:.0f} | {median(ratios):.2f} |")
+    for kind in kinds:
+        parts = trace_step(config, work.model_copy(update={"recompute": kind})).during_pass
+        ratios = [own / none for own, none in zip(times[kind], times["none"], strict=True)]
+        found[kind] = {"activations": parts["activations"], "time": round(median(ratios), 3)}
+        print(f"| {kind} | {parts['activations'] / 2**20:.0f} | {median(ratios):.2f} |")
     place = RESULTS / "train_memory.json"
     kept = json.loads(place.read_text()) if place.is_file() else {"notes": {}}
     kept["notes"]["recompute"] = found

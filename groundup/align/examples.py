@@ -162,7 +162,6 @@ def _write_examples(
 
 
 def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterator[ChatExample]:
-    """Skip repeated and too long conversations."""
     seen: set[Conversation] = set()
     for talk in talks:
         if talk is None or talk.messages in seen:
@@ -303,7 +302,6 @@ def show_examples(
 def _print_example(
     console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
 ) -> None:
-    """Print a conversation below a line with its id, kind, group and number of tokens."""
     trained = sum(rendered.mask)
     console.print(
         f"{example.id} · {example.kind} · {example.group} · "

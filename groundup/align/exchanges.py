@@ -88,7 +88,6 @@ def _ask(kind: str, rng: random.Random, parts: Mapping[str, str]) -> str:
 
 
 def _conversation(kind: str, group: str, *texts: str) -> ChatExample:
-    """Questions and answers in turn, as the messages of a conversation without an id."""
     roles = ("user", "assistant") * (len(texts) // 2)
     return ChatExample("", kind, group, tuple(map(Message, roles, texts)))
 

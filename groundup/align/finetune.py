@@ -143,7 +143,6 @@ def _check_base(config: FinetuneConfig, base: Artifact) -> None:
 def _train_and_save(
     config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
-    """Fine-tune and save; runs on every process."""
     base, examples = identity.parents["model"], identity.parents["examples"]
     model = load_to_train(base.path).to(device.default_device())
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
@@ -209,7 +208,6 @@ def _sequence_order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
 
 
 def _make_batch(rows: PackedSequences, chosen: np.ndarray) -> MicroBatch:
-    """A batch of packed sequences."""
     arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
     tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])) for array in arrays]
     return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))

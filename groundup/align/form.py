@@ -139,7 +139,6 @@ def load_chat_format(path: Path, template: str) -> ChatFormat:
 
 
 def _stored_template(path: Path) -> str | None:
-    """The template in a model's directory; None if it has none."""
     tokenizer = load_tokenizer(path)
     if isinstance(tokenizer, ImportedTokenizer):
         has_template = tokenizer.settings.get("chat_template")
@@ -149,11 +148,9 @@ def _stored_template(path: Path) -> str | None:
 
 
 def _read_json_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object; the file was checked when the model was opened."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _eos_ids(file: Path) -> list[int]:
-    """The end-of-text ids in a file of a model's directory; empty if there are none."""
     eos = _read_json_object(file).get("eos_token_id") if file.is_file() else None
     return [eos] if isinstance(eos, int) else list(eos or [])

@@ -237,7 +237,6 @@ def produce(
 
 
 def _remove_if_empty(out: Path) -> None:
-    """Remove the folder of a stage that failed before it wrote anything."""
     files = [path for path in out.rglob("*") if path.is_file()]
     if all(path in (out / ".lock", out / ".scratch" / "key") for path in files):
         shutil.rmtree(out, ignore_errors=True)
@@ -355,8 +354,7 @@ def read_manifest(path: Path) -> Artifact:
     manifest = path / MANIFEST
     if not manifest.is_file():
         raise ArtifactError(
-            f"{path} has no {MANIFEST}: it is no artifact, or its stage did not finish; "
-            "run its command again."
+            f"{path} has no {MANIFEST}: no artifact, or not finished; run its command again."
         )
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
@@ -477,7 +475,6 @@ def fsync_path(path: Path) -> None:
 
 
 def _git_revision() -> str:
-    """Git revision of the checkout that groundup runs from; empty if there is none."""
     root = Path(__file__).resolve().parents[2]
     head = root / ".git" / "HEAD"
     try:

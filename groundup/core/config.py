@@ -152,7 +152,6 @@ def unhashed_fields(config: type[BaseModel]) -> list[str]:
 
 
 def _validation_message(config: type[BaseModel], error: ValidationError) -> str:
-    """One-line message for the first validation error, with the closest valid key if any."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -192,7 +192,6 @@ def user_name() -> str:
 
 
 def _to_json_values(content: dict[str, Any]) -> dict[str, Any]:
-    """Round-trip the content through JSON; DataError if it is not JSON."""
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
         return json.loads(text.encode())
@@ -205,7 +204,6 @@ def _entry_hash(sequence: int, when: str, content: dict[str, Any], previous: str
 
 
 def _parse_entry(line: bytes, path: Path, where: str) -> LedgerEntry:
-    """Parse one complete line and verify its hash."""
     try:
         entry = LedgerEntry(**json.loads(line))
     except (ValueError, TypeError) as error:

@@ -77,7 +77,6 @@ def _log_fallback(what: str, instead: str) -> None:
 def _compile_library(
     source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()
 ) -> Path:
-    """Path of the compiled library; compile it if it is not cached."""
     flags = (*COMPILER_FLAGS, _native_flag(), *flags)
     headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
     facts = device.cpu_info()
@@ -91,13 +90,9 @@ def _compile_library(
     os.close(handle)
     try:
         subprocess.run(
-            [compiler, *flags, "-o", partial, str(source)],
-            check=True,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMPILE_TIMEOUT_SECONDS,
-        )
+            [compiler, *flags, "-o", partial, str(source)], check=True, capture_output=True,
+            text=True, errors="replace", timeout=COMPILE_TIMEOUT_SECONDS,
+        )  # fmt: skip
         os.chmod(partial, 0o755)
         os.replace(partial, target)
     finally:

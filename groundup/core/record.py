@@ -145,15 +145,9 @@ class _ProgressLines:
         left = max(self.total - self.done, 0) / max(rate, 1e-9) if is_known else None
         if _output_mode == "json":
             log_event(
-                "progress",
-                stage=self.stage,
-                done=self.done,
-                total=self.total,
-                unit=self.unit,
-                per_second=rate,
-                left_seconds=left,
-                **metrics,
-            )
+                "progress", stage=self.stage, done=self.done, total=self.total, unit=self.unit,
+                per_second=rate, left_seconds=left, **metrics,
+            )  # fmt: skip
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         share = 100 * self.done / max(self.total, 1)

@@ -6,9 +6,8 @@ from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
 from .explain.report import report
 from .explain.why import why
-from .explain.withdraw import withdraw
-from .explain.withdrawal_closure import WithdrawConfig
-from .mixture.weights import (
+from .explain.withdraw import WithdrawConfig, withdraw
+from .mixture import (
     MixtureConfig,
     SourceSchedule,
     mixture_weights,

@@ -18,34 +18,23 @@ from pydantic import Field, model_validator
 from groundup.core import Config, MissingExtra
 from groundup.documents import Record, StepResult, TextEdit, TextSpan
 
-UNDETERMINED = "und"
-"""ISO 639-2 code of an undetermined language."""
+UNDETERMINED = "und"  # ISO 639-2 code of an undetermined language
 
 SCRIPTS = (
     ("ja", "\u3040-\u30ff\uff66-\uff9d"),
     ("zh", "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff"),
-    ("ko", "\u1100-\u11ff\uac00-\ud7af"),
-    ("th", "\u0e00-\u0e7f"),
-    ("el", "\u0370-\u03ff\u1f00-\u1fff"),
-    ("ka", "\u10a0-\u10ff"),
-    ("hy", "\u0530-\u058f"),
-    ("ta", "\u0b80-\u0bff"),
-    ("te", "\u0c00-\u0c7f"),
-    ("kn", "\u0c80-\u0cff"),
-    ("ml", "\u0d00-\u0d7f"),
-    ("gu", "\u0a80-\u0aff"),
-    ("pa", "\u0a00-\u0a7f"),
-    ("si", "\u0d80-\u0dff"),
-    ("km", "\u1780-\u17ff"),
-    ("lo", "\u0e80-\u0eff"),
+    ("ko", "\u1100-\u11ff\uac00-\ud7af"), ("th", "\u0e00-\u0e7f"),
+    ("el", "\u0370-\u03ff\u1f00-\u1fff"), ("ka", "\u10a0-\u10ff"), ("hy", "\u0530-\u058f"),
+    ("ta", "\u0b80-\u0bff"), ("te", "\u0c00-\u0c7f"), ("kn", "\u0c80-\u0cff"),
+    ("ml", "\u0d00-\u0d7f"), ("gu", "\u0a80-\u0aff"), ("pa", "\u0a00-\u0a7f"),
+    ("si", "\u0d80-\u0dff"), ("km", "\u1780-\u17ff"), ("lo", "\u0e80-\u0eff"),
     ("my", "\u1000-\u109f"),
-)
+)  # fmt: skip
 """Scripts that (nearly) only one language uses, by Unicode block."""
 SCRIPT_PATTERNS = tuple((name, re.compile(f"[{block}]+")) for name, block in SCRIPTS)
 SCRIPT_WEIGHTS = {"ja": 2, "zh": 2, "ko": 2}
 """Weight of a character of these scripts: it carries about as much as two Latin letters."""
-KANA_SHARE = 0.05
-"""Han text with at least this share of kana is Japanese."""
+KANA_SHARE = 0.05  # Han text with at least this share of kana is Japanese
 
 LETTERS = re.compile(r"[^\W\d_]+")
 # Anchored at the word's start and possessive, so that a run of n characters costs n.
@@ -114,7 +103,6 @@ class IdentifyLanguage:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Label one record."""
         config = self.config
         identified = _identify(_sample_prose(record.text, config.characters), config)
         metadata = {"language": identified.language, "language_score": round(identified.score, 4)}
@@ -135,7 +123,6 @@ class LanguageParagraphs:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Label one record."""
         config, spans, edits = self.config, [], []
         letters: dict[str, int] = {}
         for start, end in _paragraph_bounds(record):
@@ -200,17 +187,12 @@ def _strip_code(text: str) -> str:
 
 
 def _is_code_line(line: str) -> bool:
-    """Whether a line starts like a command or markup, or has more symbols than letters."""
-    if not line or line.isspace():
-        return False
-    if CODE_LINE.match(line):
-        return True
     dense = "".join(line.split())
-    return 2 * len("".join(LETTERS.findall(dense))) < len(dense)
+    has_more_symbols = 2 * len("".join(LETTERS.findall(dense))) < len(dense)
+    return bool(dense) and (has_more_symbols or CODE_LINE.match(line) is not None)
 
 
 def _identify(text: str, config: IdentifyConfig) -> LanguageGuess:
-    """The language of prose, by its script if that decides, otherwise by both classifiers."""
     letters = "".join(LETTERS.findall(text))
     if len(letters) < config.min_letters:
         return LanguageGuess(UNDETERMINED, 0.0, "")

@@ -1,8 +1,7 @@
 """Splits: which documents are for training and which for validation and test.
 
 A document's split depends on its path and a seed alone, so that adding or removing files does not
-move the others. Files are never divided, because passages of one file leak into each other. A split
-reads the same whether `corpus` wrote it as JSON lines or `prepare` as Parquet shards.
+move the others. Files are never divided, because passages of one file leak into each other.
 """
 
 import hashlib
@@ -19,7 +18,6 @@ from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
 COUNTERS_FILE = "counters.json"
-"""File of counters; only what `prepare` wrote has it."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -72,7 +70,7 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Record]:
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    if COUNTERS_FILE not in artifact.files:
+    if COUNTERS_FILE not in artifact.files:  # written by `corpus` until version 3
         return _read_lines(artifact.file(f"{split}.jsonl"))
     records = read_split_records(artifact, split)
     if len(json.loads(artifact.file(COUNTERS_FILE).read_text())["sources"]) < 2:
@@ -81,14 +79,14 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Record]:
 
 
 def read_split_records(artifact: Artifact, split: str) -> Iterator[Record]:
-    """Yield the records of a prepared corpus's split, in the order of shards."""
+    """Yield the records of a split, in the order of shards."""
     for name in sorted(artifact.files):
         if name.startswith(f"{split}/"):
             yield from read_shard(artifact.file(name))
 
 
 def _read_lines(path: Path) -> Iterator[Record]:
-    """Yield the documents that `corpus` wrote; DataError names a damaged line."""
+    """Yield the documents of a file of JSON lines; DataError names a damaged line."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:

@@ -33,7 +33,6 @@ from groundup.documents import (
     StepResult,
     TextSpan,
     canonical_json,
-    import_pyarrow,
 )
 
 from .engine.executors import Executor
@@ -122,7 +121,6 @@ def _hash_text(text: str) -> int:
 
 
 def _parse_time(value: Any) -> float:
-    """Seconds since 1970 of a date header or an ISO date; 0 if it cannot be parsed."""
     if isinstance(value, int | float):
         return float(value)
     for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
@@ -148,16 +146,14 @@ def build_threads(messages: Iterable[ThreadMessage]) -> dict[str, ThreadPosition
     threads: dict[int, list[int]] = {}
     for number, root in enumerate(_thread_roots(parents)):
         threads.setdefault(root, []).append(number)
-    return {
-        ordered[number].record: ThreadPosition(
-            ordered[members[0]].record,
-            ordered[parents[number]].record if parents[number] >= 0 else "",
-            position,
-            len(members),
-        )
-        for members in threads.values()
-        for position, number in enumerate(members)
-    }
+    positions = {}
+    for members in threads.values():
+        thread = ordered[members[0]].record
+        for position, number in enumerate(members):
+            parent = ordered[parents[number]].record if parents[number] >= 0 else ""
+            place = ThreadPosition(thread, parent, position, len(members))
+            positions[ordered[number].record] = place
+    return positions
 
 
 def _thread_roots(parents: list[int]) -> list[int]:
@@ -192,10 +188,15 @@ class ThreadPositions:
         positions = build_threads(chain.from_iterable(messages))
         written = []
         for number, in_shard in enumerate(messages):
-            results = [
-                (message.record, StepResult(metadata=_position_metadata(positions[message.record])))
-                for message in in_shard
-            ]
+            results = []
+            for message in in_shard:
+                thread, parent, position, size = positions[message.record]
+                metadata = {
+                    "thread": thread, "thread_parent": parent,
+                    "thread_by": "header" if parent else "",
+                    "thread_position": position, "thread_size": size,
+                }  # fmt: skip
+                results.append((message.record, StepResult(metadata=metadata)))
             written.append(write_step_results(scratch / f"threads-{number:06d}.parquet", results))
         return written
 
@@ -212,19 +213,8 @@ def _read_messages(task: tuple[str, tuple[str, ...]]) -> list[ThreadMessage]:
     return [extract_message(record) for record in read_shard(Path(path)) if record.kind in kinds]
 
 
-def _position_metadata(position: ThreadPosition) -> dict[str, Any]:
-    return {
-        "thread": position.thread, "thread_parent": position.parent,
-        "thread_by": "header" if position.parent else "",
-        "thread_position": position.position, "thread_size": position.size,
-    }  # fmt: skip
-
-
-class RoutedMessage(NamedTuple):
-    """A reply, sent to the shard where its thread starts."""
-
-    home: int
-    """Number of that shard."""
+class _RoutedMessage(NamedTuple):
+    home: int  # Number of that shard
     thread: str
     position: int
     id: str
@@ -233,35 +223,25 @@ class RoutedMessage(NamedTuple):
     licence: str
     speaker: str
     text: str
-    spans: str
-    """As JSON."""
+    spans: str  # As JSON
 
 
-class ShardTask(NamedTuple):
-    """The work on one shard."""
-
+class _ShardTask(NamedTuple):
     shard: Path
     number: int
     positions: dict[str, ThreadPosition]
     """Thread positions of its messages that are joined, by record id."""
-    homes: dict[str, int]
-    """Thread to the shard where it starts."""
+    homes: dict[str, int]  # Thread to the shard where it starts
     speaker: str
-    replies_file: Path
-    """File for the replies that it sends."""
+    replies_file: Path  # File for the replies that it sends
     out: Path
-    received_files: tuple[Path, ...] = ()
-    """Files that contain replies sent to it."""
+    received_files: tuple[Path, ...] = ()  # Files that contain replies sent to it
 
 
-class PartitionTask(NamedTuple):
-    """A task: partition the replies of files into one file per range of target shards."""
-
+class _PartitionTask(NamedTuple):
     files: tuple[Path, ...]
-    bounds: tuple[int, ...]
-    """First shard of each range, and the end of the last."""
-    outs: tuple[Path, ...]
-    """Output file of each range."""
+    bounds: tuple[int, ...]  # First shard of each range, and the end of the last
+    outs: tuple[Path, ...]  # Output file of each range
 
 
 class JoinThreads:
@@ -279,7 +259,7 @@ class JoinThreads:
             thread = positions[message.record].thread
             sizes[thread] += message.characters + len(TURN_SEPARATOR)
         home = {m.record: at for at, in_shard in enumerate(messages) for m in in_shard}
-        tasks: list[ShardTask] = []
+        tasks: list[_ShardTask] = []
         for number, (shard, in_shard) in enumerate(zip(shards, messages, strict=True)):
             mine = {m.record: positions[m.record] for m in in_shard}
             mine = {
@@ -290,7 +270,7 @@ class JoinThreads:
             homes = {position.thread: home[position.thread] for position in mine.values()}
             files = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
             replies, out = files
-            tasks.append(ShardTask(shard, number, mine, homes, self.config.speaker, replies, out))
+            tasks.append(_ShardTask(shard, number, mine, homes, self.config.speaker, replies, out))
         each(_write_replies, tasks)
         received = _partition_replies([task.replies_file for task in tasks], each, scratch)
         return each(
@@ -302,12 +282,12 @@ def _partition_replies(
     files: Sequence[Path], each: Executor, scratch: Path
 ) -> list[tuple[Path, ...]]:
     """For each shard the files, at most `MAX_OPEN_FILES`, that contain the replies sent to it."""
-    buckets, round_number = [PartitionTask(tuple(files), (0, len(files)), ())], 0
+    buckets, round_number = [_PartitionTask(tuple(files), (0, len(files)), ())], 0
     while any(
         len(one.files) > MAX_OPEN_FILES and one.bounds[-1] - one.bounds[0] > 1 for one in buckets
     ):
-        tasks: list[PartitionTask] = []
-        next_buckets: list[PartitionTask] = []
+        tasks: list[_PartitionTask] = []
+        next_buckets: list[_PartitionTask] = []
         for files_here, (low, *_, high), _ in buckets:
             ranges = min(MAX_OPEN_FILES, high - low)
             bounds = tuple(low + (high - low) * index // ranges for index in range(ranges + 1))
@@ -316,19 +296,18 @@ def _partition_replies(
                 stem = f"spread-{round_number}-{len(tasks):06d}"
                 outs = tuple(scratch / f"{stem}-{to:03d}.parquet" for to in range(ranges))
                 tasks.append(
-                    PartitionTask(files_here[index : index + MAX_OPEN_FILES], bounds, outs)
+                    _PartitionTask(files_here[index : index + MAX_OPEN_FILES], bounds, outs)
                 )
             for to, ends in enumerate(zip(bounds, bounds[1:], strict=False)):
                 next_buckets.append(
-                    PartitionTask(tuple(one.outs[to] for one in tasks[first:]), ends, ())
+                    _PartitionTask(tuple(one.outs[to] for one in tasks[first:]), ends, ())
                 )
         each(_write_partition, tasks)
         buckets, round_number = next_buckets, round_number + 1
     return [one.files for one in buckets for _ in range(one.bounds[0], one.bounds[-1])]
 
 
-def _write_partition(task: PartitionTask) -> None:
-    """Write each reply to the file of the range of its target shard."""
+def _write_partition(task: _PartitionTask) -> None:
     import pyarrow.parquet as parquet
 
     with contextlib.ExitStack() as stack:
@@ -351,15 +330,16 @@ def _open_replies(path: Path) -> Any:
 
 
 def _reply_schema() -> Any:
-    pa = import_pyarrow()
+    import pyarrow as pa
+
     return pa.schema(
         [(name, pa.int64() if kind is int else pa.string())
-         for name, kind in RoutedMessage.__annotations__.items()]
+         for name, kind in _RoutedMessage.__annotations__.items()]
     )  # fmt: skip
 
 
-def _write_replies(task: ShardTask) -> None:
-    """Write a shard's replies sorted by target shard."""
+def _write_replies(task: _ShardTask) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     replies = []
@@ -369,23 +349,23 @@ def _write_replies(task: ShardTask) -> None:
             replies.append(_routed_message(record, position, task))
     replies.sort(key=lambda reply: (reply.home, reply.thread, reply.position))
     rows = [reply._asdict() for reply in replies]
-    table = import_pyarrow().Table.from_pylist(rows, schema=_reply_schema())
+    table = pa.Table.from_pylist(rows, schema=_reply_schema())
     parquet.write_table(table, task.replies_file, row_group_size=1_000)
 
 
-def _routed_message(record: Record, position: ThreadPosition, task: ShardTask) -> RoutedMessage:
+def _routed_message(record: Record, position: ThreadPosition, task: _ShardTask) -> _RoutedMessage:
     metadata = record.metadata
     licence = metadata.get("licence") or ""
     licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
-    return RoutedMessage(
+    return _RoutedMessage(
         task.homes[position.thread], position.thread, position.position, record.id, record.source,
         record.path, licence, f"{metadata.get(task.speaker) or ''}",
         record.text, canonical_json(record.spans),
     )  # fmt: skip
 
 
-def _join_shard(task: ShardTask) -> Path:
-    replies: dict[str, list[RoutedMessage]] = {}
+def _join_shard(task: _ShardTask) -> Path:
+    replies: dict[str, list[_RoutedMessage]] = {}
     for path in task.received_files:
         with _open_replies(path) as file:
             for group in range(file.num_row_groups):
@@ -393,7 +373,7 @@ def _join_shard(task: ShardTask) -> Path:
                 if statistics is None or statistics.min <= task.number <= statistics.max:
                     for row in file.read_row_group(group).to_pylist():
                         if row["home"] == task.number:
-                            replies.setdefault(row["thread"], []).append(RoutedMessage(**row))
+                            replies.setdefault(row["thread"], []).append(_RoutedMessage(**row))
     results = []
     for record in read_shard(task.shard):
         position = task.positions.get(record.id)
@@ -409,8 +389,7 @@ def _join_shard(task: ShardTask) -> Path:
     return write_step_results(task.out, results)
 
 
-def _joined_result(record: Record, turns: Sequence[RoutedMessage]) -> StepResult:
-    """The result that replaces the first message's text by the thread's."""
+def _joined_result(record: Record, turns: Sequence[_RoutedMessage]) -> StepResult:
     last = record.map.byte_range(len(record.text), len(record.text))[1]
     line = record.map.line(len(record.text))
     segments, spans, offset = list(record.map.segments), _turn_spans(turns[0], 0), len(record.text)
@@ -432,7 +411,7 @@ def _joined_result(record: Record, turns: Sequence[RoutedMessage]) -> StepResult
     )
 
 
-def _turn_spans(turn: RoutedMessage, start: int) -> list[TextSpan]:
+def _turn_spans(turn: _RoutedMessage, start: int) -> list[TextSpan]:
     inner = [TextSpan(*span) for span in json.loads(turn.spans)]
     if all(span.kind != "turn" for span in inner):
         inner.append(TextSpan("turn", 0, len(turn.text), turn.speaker))

@@ -1,9 +1,9 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
-from .code.expressions import is_licence_allowed, join_expressions
 from .code.language import detect_code_language
-from .code.licences import licence_of
 from .document import Heading, Record, Segment, SourceMap, TextSpan, record_id
+from .licences.expressions import is_licence_allowed, join_expressions
+from .licences.texts import licence_of
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .patterns import join_lines, read_patterns
@@ -31,7 +31,6 @@ from .record import (
     apply_result,
     canonical_json,
     from_batch,
-    import_pyarrow,
     record_schema,
     removal_schema,
     removals_to_batch,
@@ -76,7 +75,6 @@ __all__ = [
     "fingerprint_folder",
     "from_batch",
     "import_object",
-    "import_pyarrow",
     "is_licence_allowed",
     "join_expressions",
     "join_lines",

@@ -1,25 +1,36 @@
 """Pattern files: lists of words and regular expressions that are data, in TOML.
 
 In a string, `{NAME}` is replaced by the string NAME of the file's table `fragments`, which may use
-those above it; names are capitals, so repetitions such as `{1,40}` are not affected.
+others; names are capitals, so repetitions such as `{1,40}` are not affected. A list of
+alternatives at the top of the file is a fragment too.
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 _FRAGMENT = re.compile(r"\{([A-Z][A-Z_]+)\}")
+_MAX_DEPTH = 6
+"""How deep fragments may be nested."""
 
 
 def read_patterns(path: Path) -> dict[str, Any]:
     """The tables of a pattern file, its fragments replaced."""
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    fragments: dict[str, str] = {}
-    for name, text in tables.get("fragments", {}).items():
-        fragments[name] = expand(text, fragments)
+    fragments = {name: join_lines(text) for name, text in tables.get("fragments", {}).items()}
+    for name, value in tables.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            fragments[name.upper()] = "|".join(value)
     return expand(tables, fragments)
+
+
+def compile_patterns(path: Path) -> SimpleNamespace:
+    """The expressions of a pattern file's table `patterns`, compiled, as attributes."""
+    written = read_patterns(path)["patterns"]
+    return SimpleNamespace(**{name: re.compile(join_lines(x)) for name, x in written.items()})
 
 
 def join_lines(expression: str) -> str:
@@ -34,7 +45,9 @@ def expand(value: Any, fragments: Mapping[str, str]) -> Any:
     {'lines': ['[a-z]{1,9} left']}
     """
     if isinstance(value, str):
-        return _FRAGMENT.sub(lambda found: fragments.get(found[1], found[0]), value)
+        for _ in range(_MAX_DEPTH):
+            value = _FRAGMENT.sub(lambda found: fragments.get(found[1], found[0]), value)
+        return value
     if isinstance(value, list):
         return [expand(item, fragments) for item in value]
     if isinstance(value, dict):

@@ -378,7 +378,8 @@ def _removals_of(step: str, record: Record, result: StepResult) -> Iterator[Remo
 @cache
 def record_schema() -> "pyarrow.Schema":
     """Columns of a shard of records."""
-    pa = import_pyarrow()
+    import pyarrow as pa
+
     span = pa.struct(
         [("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("value", pa.string())]
     )
@@ -390,7 +391,8 @@ def record_schema() -> "pyarrow.Schema":
 @cache
 def removal_schema() -> "pyarrow.Schema":
     """Columns of a shard of removals."""
-    pa = import_pyarrow()
+    import pyarrow as pa
+
     kinds = {"value": pa.float64(), "start": pa.int64(), "end": pa.int64(),
              "byte_start": pa.int64(), "byte_end": pa.int64()}  # fmt: skip
     return pa.schema([(name, kinds.get(name, pa.string())) for name in Removal._fields])
@@ -398,6 +400,8 @@ def removal_schema() -> "pyarrow.Schema":
 
 def to_batch(records: Sequence[Record]) -> "pyarrow.RecordBatch":
     """Records as one Arrow batch with the columns of `record_schema`."""
+    import pyarrow
+
     columns: dict[str, list[Any]] = {
         name: [getattr(record, name) for record in records]
         for name in ("id", "source", "path", "kind", "text", "data")
@@ -407,7 +411,7 @@ def to_batch(records: Sequence[Record]) -> "pyarrow.RecordBatch":
         "spans": [[span._asdict() for span in record.spans] for record in records],
         "metadata": [canonical_json(record.metadata) for record in records],
     }
-    return import_pyarrow().RecordBatch.from_pydict(columns, schema=record_schema())
+    return pyarrow.RecordBatch.from_pydict(columns, schema=record_schema())
 
 
 def from_batch(batch: "pyarrow.RecordBatch") -> Iterator[Record]:
@@ -421,9 +425,11 @@ def from_batch(batch: "pyarrow.RecordBatch") -> Iterator[Record]:
 
 def removals_to_batch(removed: Sequence[Removal]) -> "pyarrow.RecordBatch":
     """Removals as one Arrow batch."""
+    import pyarrow
+
     rows = zip(*removed, strict=True) if removed else [[] for _ in Removal._fields]
     columns = {name: list(row) for name, row in zip(Removal._fields, rows, strict=True)}
-    return import_pyarrow().RecordBatch.from_pydict(columns, schema=removal_schema())
+    return pyarrow.RecordBatch.from_pydict(columns, schema=removal_schema())
 
 
 def canonical_json(value: Any) -> str:
@@ -431,12 +437,3 @@ def canonical_json(value: Any) -> str:
     return json.dumps(
         value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
-
-
-def import_pyarrow() -> Any:
-    """pyarrow, or the command that installs it."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise MissingExtra("pyarrow", "corpus") from None
-    return pyarrow

@@ -37,16 +37,16 @@ STEPS: dict[str, str] = {
     "books.ocr": "groundup.documents.books.ocr:Ocr",
     "books.paragraphs": "groundup.documents.books.paragraphs:ParagraphJoiner",
     "books.publisher": "groundup.documents.books.publisher:FrontMatter",
-    "books.rights": "groundup.documents.books.rights:Rights",
+    "books.rights": "groundup.documents.licences.rights:Rights",
     "code.comments": "groundup.documents.code.quality:CommentFilter",
     "code.folder_licences": "groundup.corpus.prepare.folder_licences:FolderLicences",
-    "code.generated": "groundup.documents.code.generated:GeneratedFilter",
+    "code.generated": "groundup.documents.code.quality:GeneratedFilter",
     "code.language": "groundup.documents.code.language:CodeLanguage",
-    "code.licence": "groundup.documents.code.licences:LicenceFilter",
+    "code.licence": "groundup.documents.licences.texts:LicenceFilter",
     "code.notebook": "groundup.documents.code.notebook:Notebook",
     "code.quality": "groundup.documents.code.quality:CodeQuality",
     "code.syntax": "groundup.documents.code.syntax:SyntaxCheck",
-    "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
+    "conversations.boilerplate": "groundup.documents.conversations.turns:Boilerplate",
     "conversations.join": "groundup.corpus.threads:JoinThreads",
     "conversations.mail": "groundup.documents.conversations.mail:MailStep",
     "conversations.quality": "groundup.documents.conversations.turns:ConversationQuality",
@@ -65,7 +65,7 @@ STEPS: dict[str, str] = {
     "quality.fineweb": "groundup.corpus.quality.rules:FineWeb",
     "quality.gopher": "groundup.corpus.quality.rules:Gopher",
     "quality.gopher_repetition": "groundup.corpus.quality.rules:GopherRepetition",
-    "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
+    "quality.scorer": "groundup.corpus.quality.classifier:ScorerStep",
     "safety.personal": "groundup.corpus.safety.personal:ReplacePersonal",
     "safety.secrets": "groundup.corpus.safety.secrets:ReplaceSecrets",
     "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
@@ -76,8 +76,8 @@ STEPS: dict[str, str] = {
 }
 """Steps and global steps."""
 
-DERIVERS: dict[str, str] = {"augment.fim": "groundup.corpus.mixture.augment:FillInTheMiddle"}
-"""What makes further training records: see corpus/mixture/augment.py."""
+DERIVERS: dict[str, str] = {"augment.fim": "groundup.corpus.mixture:FillInTheMiddle"}
+"""What makes further training records: see corpus/mixture.py."""
 
 REMOVED: dict[str, str] = {
     "articles.news": "use `web.main_text` for the story and `web.lines` for the lines around it.",

@@ -2,7 +2,7 @@
 
 from .contextual import Occurrence, cosines, occurrences
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
-from .glove import Glove, GloveConfig, cooccurrences, glove
+from .glove import GloveConfig, cooccurrences, glove
 from .plotting import STYLE, pca, scatter_plot, tsne
 from .similarity import (
     Analogies,
@@ -34,7 +34,6 @@ __all__ = [
     "Analogies",
     "AnalogySection",
     "Correlation",
-    "Glove",
     "GloveConfig",
     "Neighbour",
     "Occurrence",

@@ -51,20 +51,18 @@ def occurrences(
         states = _layer_states(model, tokenizer.encode(text), layer)
         spans = tokenizer.offsets(text)
         for start, stop in matches:
-            tokens = _overlapping_tokens(
-                spans, len(text[:start].encode()), len(text[:stop].encode())
-            )
-            results.append(Occurrence(index, start, _pool_states(states[tokens], pooling)))
+            first, last = len(text[:start].encode()), len(text[:stop].encode())
+            picked = states[_overlapping_tokens(spans, first, last)]
+            pooled = {"mean": picked.mean(0), "first": picked[0], "last": picked[-1]}[pooling]
+            results.append(Occurrence(index, start, pooled.numpy()))
     return results
 
 
 def _layer_states(model: Transformer, ids: Sequence[int], layer: int) -> torch.Tensor:
     """States (T, D) of a text after a layer, of the encoder if there is one."""
     if len(ids) > model.config.context_length:
-        raise CapacityError(
-            f"A text has {len(ids)} tokens; the model's context is {model.config.context_length}: "
-            "give shorter texts."
-        )
+        what = f"A text has {len(ids)} tokens; the model's context is"
+        raise CapacityError(f"{what} {model.config.context_length}: give shorter texts.")
     states: list[torch.Tensor] = []
     batch = torch.tensor([list(ids)], device=model.head.device)
     with torch.inference_mode():
@@ -73,10 +71,8 @@ def _layer_states(model: Transformer, ids: Sequence[int], layer: int) -> torch.T
         else:
             model(batch, states=states)
     if not -len(states) <= layer < len(states):
-        raise ConfigError(
-            f"layer={layer} does not exist; expected 0 (the embedding) to {len(states) - 1} (the "
-            "output), or -1 for the output."
-        )
+        what = f"layer={layer} does not exist; expected 0 (the embedding) to {len(states) - 1} (the"
+        raise ConfigError(f"{what} output), or -1 for the output.")
     return states[layer][0].float().cpu()
 
 
@@ -87,11 +83,6 @@ def _overlapping_tokens(spans: Sequence[tuple[int, int]], start: int, stop: int)
     [1]
     """
     return [i for i, (low, high) in enumerate(spans) if low < stop and high > start]
-
-
-def _pool_states(states: torch.Tensor, pooling: Pooling) -> np.ndarray:
-    picked = {"mean": states.mean(0), "first": states[0], "last": states[-1]}
-    return picked[pooling].numpy()
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:

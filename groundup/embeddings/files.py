@@ -125,10 +125,8 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[int, int]:
         text = next(i for i in range(len(fields), 0, -1) if i == 1 or not _is_number(fields[i - 1]))
         return 0, len(fields) - text  # some of GloVe's words contain spaces
     shown = line[:40].decode("utf-8", "replace").strip()
-    raise DataError(
-        f"{path} is not a vectors file: expected a line with the numbers of words and dimensions, "
-        f"or a word and its numbers; got {shown!r}."
-    )
+    what = f"{path} is not a vectors file: expected a line with the numbers of words and"
+    raise DataError(f"{what} dimensions, or a word and its numbers; got {shown!r}.")
 
 
 def _is_number(text: bytes) -> bool:
@@ -154,10 +152,9 @@ def _check_size(words: int, width: int, form: Format, size: int, path: Path) -> 
     """Raise DataError, before anything is allocated, if the file is too short for its header."""
     least = words * (2 + 4 * width if form == "binary" else 1 + 2 * width) - 1
     if size < least:
-        raise DataError(
-            f"{path} has a header of {words:,} words of {width} numbers, at least {least:,} bytes, "
-            f"but {size:,} follow: it is truncated or not a {form} file of vectors."
-        )
+        needed = f"{words:,} words of {width} numbers, at least {least:,} bytes"
+        what = f"{path} has a header of {needed}, but {size:,} follow"
+        raise DataError(f"{what}: it is truncated or not a {form} file of vectors.")
 
 
 def _read_binary_vectors(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
@@ -185,10 +182,8 @@ def _read_text_vectors(file: IO[bytes], words: int, width: int, path: Path) -> V
         line = file.readline()
         fields = line.rstrip().rsplit(b" ", width)
         if len(fields) != width + 1:
-            raise DataError(
-                f"{path}, word {row + 1:,} of {words:,}: expected a word and {width} numbers; got "
-                f"{len(fields)} fields."
-            )
+            what = f"{path}, word {row + 1:,} of {words:,}: expected a word and {width} numbers"
+            raise DataError(f"{what}; got {len(fields)} fields.")
         names.append(_decode_word(fields[0].strip(), row, path))
         try:
             matrix[row] = [float(field) for field in fields[1:]]

@@ -59,11 +59,18 @@ def cooccurrences(
     files = [open(folder / f"bucket-{number}", "wb") for number in range(buckets)]  # noqa: SIM115
     try:
         for run in _merge_runs(runs, most):
-            _scatter_cells(_to_cells(run, words, is_symmetric), files, stream)
+            cells = _to_cells(run, words, is_symmetric)
+            bucket = stream.integers(len(files), size=len(cells))
+            for number, file in enumerate(files):
+                cells[bucket == number].tofile(file)
     finally:
         for file in files:
             file.close()
-    return _shuffle_buckets([Path(file.name) for file in files], folder / "cells", stream)
+    with open(folder / "cells", "wb") as result:
+        for file in files:
+            stream.permutation(np.fromfile(file.name, CELL)).tofile(result)
+            Path(file.name).unlink()
+    return np.memmap(folder / "cells", CELL, "r")
 
 
 def _count_runs(
@@ -97,9 +104,8 @@ def _sum_by_key(keys: np.ndarray, counts: np.ndarray) -> CooccurrenceRun:
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     first = np.flatnonzero(np.diff(keys, prepend=-1))
-    return CooccurrenceRun(
-        keys[first], np.add.reduceat(counts[order], first) if len(keys) else counts
-    )
+    sums = np.add.reduceat(counts[order], first) if len(keys) else counts
+    return CooccurrenceRun(keys[first], sums)
 
 
 def _store_run(run: CooccurrenceRun, path: Path) -> CooccurrenceRun:
@@ -142,22 +148,6 @@ def _to_cells(run: CooccurrenceRun, words: int, is_symmetric: bool) -> np.ndarra
     return np.concatenate([cells, other])
 
 
-def _scatter_cells(cells: np.ndarray, files: list, stream: np.random.Generator) -> None:
-    """Append each cell to a random bucket."""
-    bucket = stream.integers(len(files), size=len(cells))
-    for number, file in enumerate(files):
-        cells[bucket == number].tofile(file)
-
-
-def _shuffle_buckets(buckets: list[Path], path: Path, stream: np.random.Generator) -> np.ndarray:
-    """Shuffle each bucket, concatenate them and memory-map the result."""
-    with open(path, "wb") as file:
-        for bucket in buckets:
-            stream.permutation(np.fromfile(bucket, CELL)).tofile(file)
-            bucket.unlink()
-    return np.memmap(path, CELL, "r")
-
-
 CELLS_PER_UPDATE = 1 << 20
 """Cells per thread between updates of the progress bar, when interrupts are handled."""
 
@@ -198,26 +188,14 @@ class SideParameters(NamedTuple):
     bias_squares: np.ndarray
 
 
-class Glove(NamedTuple):
-    """The result of training."""
-
-    vectors: np.ndarray
-    """(V, width) float32: w + c."""
-    losses: list[float]
-    """Mean loss per cell of each epoch."""
-
-
 def _initial_sides(words: int, width: int, seed: int) -> tuple[SideParameters, SideParameters]:
     """Initial words and contexts, uniform in ±0.5 / (width + 1), as in glove.c."""
     stream, sides = np.random.default_rng(seed), []
     for _ in range(2):
         drawn = ((stream.random((words, width + 1)) - 0.5) / (width + 1)).astype(np.float32)
-        side = SideParameters(
-            native.aligned_zeros(words, width),
-            drawn[:, width].copy(),
-            native.aligned_zeros(words, width),
-            np.ones(words, np.float32),
-        )
+        vectors, squares = (native.aligned_zeros(words, width) for _ in range(2))
+        bias, ones = drawn[:, width].copy(), np.ones(words, np.float32)
+        side = SideParameters(vectors, bias, squares, ones)
         side.vectors[:, :width] = drawn[:, :width]
         side.vector_squares[:] = 1
         sides.append(side)
@@ -260,18 +238,14 @@ class _GloveStruct(ctypes.Structure):
 
 def glove_library() -> ctypes.CDLL | None:
     """The compiled inner loops, or None without a C++ compiler."""
-    return native.load_library(
-        Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower"
-    )
+    source = Path(__file__).with_suffix(".cpp")
+    return native.load_library(source, "numpy, hundreds of times slower")
 
 
 def _train_block(
-    words: SideParameters,
-    contexts: SideParameters,
-    cells: np.ndarray,
-    config: GloveConfig,
+    words: SideParameters, contexts: SideParameters, cells: np.ndarray, config: GloveConfig,
     threads: int = 1,
-) -> float:
+) -> float:  # fmt: skip
     """Train on cells, compiled if possible; return the sum of the losses."""
     code = glove_library()
     if code is None:
@@ -293,7 +267,7 @@ def _train_block(
 
 def _fit_cells(
     cells: np.ndarray, words: int, config: GloveConfig, *, seed: int = 1, threads: int = 0
-) -> Glove:
+) -> tuple[np.ndarray, list[float]]:
     threads = threads or device.available_cores()
     left, right = _initial_sides(words, config.width, seed)
     losses = []
@@ -305,19 +279,16 @@ def _fit_cells(
                 loss += _train_block(left, right, block, config, threads)
                 bar.advance(len(block), loss=loss / (start + len(block)))
             losses.append(loss / len(cells))
-    return Glove((left.vectors + right.vectors)[:, : config.width].copy(), losses)
+    return (left.vectors + right.vectors)[:, : config.width].copy(), losses
 
 
 def glove(
-    text: TokenizedText,
-    words: int,
-    config: GloveConfig,
-    folder: Path,
-    *,
-    seed: int = 1,
+    text: TokenizedText, words: int, config: GloveConfig, folder: Path, *, seed: int = 1,
     threads: int = 0,
-) -> Glove:
+) -> tuple[np.ndarray, list[float]]:  # fmt: skip
     """Count a text's co-occurrences and train vectors of its words.
+
+    Returns w + c, (V, width) float32, and the mean loss per cell of each epoch.
 
     words    size of the vocabulary
     folder   for data that does not fit into memory

@@ -47,10 +47,8 @@ def pca(vectors: np.ndarray, dimensions: int = 2) -> np.ndarray:
     """
     centred = vectors - vectors.mean(0)
     left, spread, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
-    points = left * spread
-    if points.shape[1] < dimensions:
-        points = np.pad(points, ((0, 0), (0, dimensions - points.shape[1])))
-    points = points[:, :dimensions]
+    points = (left * spread)[:, :dimensions]
+    points = np.pad(points, ((0, 0), (0, dimensions - points.shape[1])))
     largest = points[np.abs(points).argmax(0), np.arange(dimensions)]
     return points * np.where(largest < 0, -1.0, 1.0)
 
@@ -134,10 +132,13 @@ def scatter_plot(
     drawn, taken = [], [LabelExtent(x - DOT, x + DOT, y) for x, y in coordinates]
     for index, (word, (x, y)) in enumerate(zip(words, coordinates, strict=True)):
         colour = f"series-{(groups[index] if len(groups) else 0) % COLOURS + 1}"
-        drawn.append(_draw_dot(word, x, y, colour))
+        dot = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": DOT}
+        drawn.append(page.element(f"circle.{colour}", page.element("title", word), attributes=dot))
         if spot := _find_label_extent(word, x, y, taken):
             taken.append(spot)
-            drawn.append(_draw_label(word, spot, is_left=spot.right < x))
+            at, anchor = (spot.right, "end") if spot.right < x else (spot.left, "start")
+            label = {"x": f"{at:.1f}", "y": f"{spot.y + 4:.1f}", "text-anchor": anchor}
+            drawn.append(page.element("text", word, attributes=label))
     attributes = {
         "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
         "aria-hidden": "true",
@@ -149,9 +150,7 @@ def scatter_plot(
         "figure.words",
         page.element("figcaption", page.element("strong", title)),
         page.scroll_box(page.element("svg", *drawn, attributes=attributes), title),
-        page.screen_reader_text(
-            f"{title}: {len(words)} words; the table below lists their coordinates."
-        ),
+        page.screen_reader_text(f"{title}: {len(words)} words; the table below lists them."),
         page.details("Data of this plot", page.table_element(title, columns, rows)),
     )
 
@@ -194,23 +193,8 @@ def _label_width(word: str) -> float:
 
 def _extents_overlap(a: LabelExtent, b: LabelExtent) -> bool:
     is_dot = min(a.right - a.left, b.right - b.left) <= 2 * DOT
-    return (
-        abs(a.y - b.y) < (LINE / 2 + DOT if is_dot else LINE)
-        and a.left < b.right
-        and b.left < a.right
-    )
-
-
-def _draw_dot(word: str, x: float, y: float, colour: str) -> page.Html:
-    attributes = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": DOT}
-    title = page.element("title", word)
-    return page.element(f"circle.{colour}", title, attributes=attributes)
-
-
-def _draw_label(word: str, spot: LabelExtent, *, is_left: bool) -> page.Html:
-    x, anchor = (spot.right, "end") if is_left else (spot.left, "start")
-    attributes = {"x": f"{x:.1f}", "y": f"{spot.y + 4:.1f}", "text-anchor": anchor}
-    return page.element("text", word, attributes=attributes)
+    is_level = abs(a.y - b.y) < (LINE / 2 + DOT if is_dot else LINE)
+    return is_level and a.left < b.right and b.left < a.right
 
 
 STYLE = """

@@ -106,9 +106,8 @@ def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[li
                     continue
                 row = line.rstrip("\n").split(mark, columns - 1)
                 if len(row) != columns and not line.startswith(":"):
-                    raise DataError(
-                        f"{path}, line {number}: expected {columns} columns; got {row}."
-                    )
+                    what = f"{path}, line {number}: expected {columns} columns"
+                    raise DataError(f"{what}; got {row}.")
                 yield row
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -145,11 +144,8 @@ def rating_correlation(vectors: Vectors, pairs: Sequence[RatedPair]) -> Correlat
     >>> rating_correlation(Vectors(["cat", "kitten", "tax"], points), rated).unknown
     1
     """
-    known = [
-        (vectors.casefolded[pair.a.casefold()], vectors.casefolded[pair.b.casefold()], pair.rating)
-        for pair in pairs
-        if pair.a.casefold() in vectors.casefolded and pair.b.casefold() in vectors.casefolded
-    ]
+    rows = [[vectors.casefolded.get(word.casefold()) for word in (a, b)] for a, b, _ in pairs]
+    known = [(*row, p.rating) for row, p in zip(rows, pairs, strict=True) if None not in row]
     unknown = len(pairs) - len(known)
     if len(known) < 2:
         reason = Reason("too_few_items", f"{len(known)} of {len(pairs)} pairs have vectors.")

@@ -154,8 +154,7 @@ def id_blocks(text: TokenizedText) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the sentences in blocks: ids, and ends relative to the block's first word."""
     first, start = 0, 0
     while first < len(text.ends):
-        last = int(np.searchsorted(text.ends, start + BLOCK_IDS, "right"))
-        last = max(last, first + 1)
+        last = max(int(np.searchsorted(text.ends, start + BLOCK_IDS, "right")), first + 1)
         stop = int(text.ends[last - 1])
         yield np.array(text.ids[start:stop]), text.ends[first:last] - start
         first, start = last, stop
@@ -188,10 +187,9 @@ def renumber_by_frequency(
     order = order[vocabulary.counts[order] >= max(min_count, 1)]
     if len(order) < 2:
         most = int(vocabulary.counts.max())
-        raise DataError(
-            f"{len(order)} of {len(vocabulary.words):,} words occur min_count={min_count} times "
-            f"or more (the most frequent {most} times); give more text or lower min_count."
-        )
+        what = f"{len(order)} of {len(vocabulary.words):,} words occur min_count={min_count} times"
+        more = f"or more (the most frequent {most} times)"
+        raise DataError(f"{what} {more}; give more text or lower min_count.")
     new = np.full(len(vocabulary.words), -1, np.int64)
     new[order] = np.arange(len(order))
     frequent = WordVocabulary([vocabulary.words[id] for id in order], vocabulary.counts[order])
@@ -291,9 +289,8 @@ def _write_joined_text(
             (ends + done).tofile(end_file)
             done += len(ids)
     words = vocabulary.words
-    names = [
-        f"{words[key // size]}{PHRASE_SEPARATOR}{words[key % size]}" for key in joined.tolist()
-    ]
+    pairs = ((words[key // size], words[key % size]) for key in joined.tolist())
+    names = [f"{first}{PHRASE_SEPARATOR}{second}" for first, second in pairs]
     return read_ids(folder), WordVocabulary([*words, *names], counts)
 
 

@@ -56,11 +56,7 @@ class VectorsConfig(Config):
 
 
 def train_vectors(
-    config: VectorsConfig,
-    out: Path,
-    *,
-    corpus: Artifact | None = None,
-    text: Sequence[Path] = (),
+    config: VectorsConfig, out: Path, *, corpus: Artifact | None = None, text: Sequence[Path] = ()
 ) -> Artifact:
     """Train word vectors by word2vec or GloVe.
 
@@ -92,9 +88,8 @@ def _train_and_write(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     raw, phrased, kept, cells = folders
-    text, vocabulary = assign_ids(
-        tokenized_sentences(read_source_texts(source, config.text), config.text), raw
-    )
+    sentences = tokenized_sentences(read_source_texts(source, config.text), config.text)
+    text, vocabulary = assign_ids(sentences, raw)
     total = int(vocabulary.counts.sum())
     text, vocabulary = join_phrases(text, vocabulary, config.phrases, phrased)
     joined = total - int(vocabulary.counts.sum())
@@ -106,12 +101,10 @@ def _train_and_write(
         "native": (glove_loops if config.method == "glove" else word2vec_loops)() is not None,
         "threads": config.threads or machine.available_cores(),
     }  # fmt: skip
+    how = {"seed": config.seed, "threads": config.threads}
     if config.method == "glove":
-        fitted = glove(text, size, config.glove, cells, seed=config.seed, threads=config.threads)
-        draft.numbers["losses"] = fitted.losses
-        matrix = fitted.vectors
+        matrix, losses = glove(text, size, config.glove, cells, **how)
+        draft.numbers["losses"] = losses
     else:
-        matrix = word2vec(
-            text, vocabulary.counts, config.word2vec, seed=config.seed, threads=config.threads
-        )
+        matrix = word2vec(text, vocabulary.counts, config.word2vec, **how)
     save_vectors(Vectors(vocabulary.words, matrix, vocabulary.counts), draft)

@@ -102,10 +102,8 @@ class Vectors:
         if word in self.ids:
             return self.ids[word]
         if word.casefold() in self.casefolded:
-            raise ConfigError(
-                f"There is no vector of {word!r}; did you mean "
-                f"{self.words[self.casefolded[word.casefold()]]!r}?"
-            )
+            what = f"There is no vector of {word!r}; did you mean"
+            raise ConfigError(f"{what} {self.words[self.casefolded[word.casefold()]]!r}?")
         near = [self.words[row] for row in self.similar_spellings(word.casefold())]
         hint = f"similar words: {', '.join(near)}." if near else "no word is similar."
         raise ConfigError(f"There is no vector of {word!r} among {len(self):,} words; {hint}")
@@ -116,12 +114,11 @@ class Vectors:
         Only words whose length and letters allow at most two edits are compared.
         """
         letters = set(word)
+        lengths = range(len(word) - MAX_EDITS, len(word) + MAX_EDITS + 1)
         candidates = [
-            other
-            for other in self.casefolded
-            if abs(len(other) - len(word)) <= MAX_EDITS
-            and len(letters.symmetric_difference(other)) <= 2 * MAX_EDITS
-        ]
+            other for other in self.casefolded
+            if len(other) in lengths and len(letters.symmetric_difference(other)) <= 2 * MAX_EDITS
+        ]  # fmt: skip
         frequent = sorted(candidates, key=self.casefolded.__getitem__)[:MAX_COMPARED]
         near = difflib.get_close_matches(word, frequent, n=3, cutoff=0.6)
         return [self.casefolded[other] for other in near]
@@ -133,16 +130,14 @@ class Vectors:
     def neighbours(self, word: str, count: int = 10) -> list[Neighbour]:
         """The words with the nearest vectors, the word itself excluded."""
         row = self.row_of(word)
-        return self.to_neighbours(
-            self.nearest(self.unit_vectors[[row]], np.array([[row]]), count), 0
-        )
+        return self.to_neighbours(self.nearest(self.unit_vectors[[row]], np.array([[row]]), count))
 
     def analogy(
         self, a: str, b: str, c: str, *, method: AnalogyMethod = "add", count: int = 10
     ) -> list[Neighbour]:
         """The words that are to c as b is to a."""
         question = np.array([[self.row_of(a), self.row_of(b), self.row_of(c)]])
-        return self.to_neighbours(self.analogies(question, method=method, count=count), 0)
+        return self.to_neighbours(self.analogies(question, method=method, count=count))
 
     def rank(self, a: str, b: str, c: str, answer: str, method: AnalogyMethod = "add") -> int:
         """The rank of an answer among all words that are to c as b is to a; 1 is the best."""
@@ -160,18 +155,13 @@ class Vectors:
         limit    only among so many most frequent words; 0: all
         """
         candidates = self.unit_vectors[: limit or None]
-        return _top_columns(
-            (block @ candidates.T for block in self.blocks(queries)), exclude, count
-        )
+        cosines = (block @ candidates.T for block in self.blocks(queries))
+        return _top_columns(cosines, exclude, count)
 
     def analogies(
-        self,
-        questions: np.ndarray,
-        *,
-        method: AnalogyMethod = "add",
-        count: int = 1,
+        self, questions: np.ndarray, *, method: AnalogyMethod = "add", count: int = 1,
         limit: int = 0,
-    ) -> TopWords:
+    ) -> TopWords:  # fmt: skip
         """Answers to many analogies at once.
 
         questions  (n, 3) rows of a, b, c
@@ -196,9 +186,9 @@ class Vectors:
         size = max(1, BLOCK_BYTES // (4 * len(self)))
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def to_neighbours(self, best: TopWords, query: int) -> list[Neighbour]:
-        """One query's best as words."""
-        pairs = zip(best.ids[query].tolist(), best.scores[query].tolist(), strict=True)
+    def to_neighbours(self, best: TopWords) -> list[Neighbour]:
+        """The first query's best as words."""
+        pairs = zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True)
         return [Neighbour(self.words[row], score) for row, score in pairs if np.isfinite(score)]
 
 

@@ -134,14 +134,9 @@ def rate_similarity(
 
 
 def plot(
-    vectors: Path,
-    out: Path,
-    *,
-    word: Sequence[str] = (),
-    near: Sequence[str] = (),
-    count: int = 20,
-    by: Projection = "pca",
-) -> WrittenVectors:
+    vectors: Path, out: Path, *, word: Sequence[str] = (), near: Sequence[str] = (),
+    count: int = 20, by: Projection = "pca",
+) -> WrittenVectors:  # fmt: skip
     """Plot words in two dimensions as an HTML page.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format

@@ -141,9 +141,8 @@ def _trace_paths(parent: np.ndarray, side: np.ndarray, size: int) -> HuffmanTree
         points += reversed(path)
         codes += reversed(turns)
         ends.append(len(points))
-    return HuffmanTree(
-        np.array(points, np.int32), np.array(codes, np.uint8), np.array(ends, np.int64)
-    )
+    kinds = zip((points, codes, ends), (np.int32, np.uint8, np.int64), strict=True)
+    return HuffmanTree(*(np.array(values, kind) for values, kind in kinds))
 
 
 JOB_WORDS = 10_000
@@ -215,9 +214,7 @@ Sigmoid = Callable[[np.ndarray], np.ndarray]
 
 def _initial_parameters(words: int, width: int, seed: int) -> Word2VecParameters:
     """Input vectors uniform in ±1/width, as in gensim, and zero output vectors."""
-    parameters = Word2VecParameters(
-        native.aligned_zeros(words, width), native.aligned_zeros(words, width)
-    )
+    parameters = Word2VecParameters(*(native.aligned_zeros(words, width) for _ in range(2)))
     drawn = np.random.default_rng(seed).random((words, width), dtype=np.float32)
     parameters.input[:, :width] = (drawn * 2 - 1) / width
     return parameters
@@ -270,14 +267,9 @@ def _train_step(
 
 
 def _train_job(
-    parameters: Word2VecParameters,
-    text: TokenizedText,
-    job: TrainingJob,
-    config: Word2VecConfig,
-    sampling: SamplingTables,
-    *,
-    sigma: Sigmoid = sigmoid,
-) -> int:
+    parameters: Word2VecParameters, text: TokenizedText, job: TrainingJob, config: Word2VecConfig,
+    sampling: SamplingTables, *, sigma: Sigmoid = sigmoid,
+) -> int:  # fmt: skip
     """Reference: train on a job's sentences; return the number of words after subsampling."""
     draws, trained = Word2VecRandom(job.seed), 0
     for sentence in range(job.first, job.last):
@@ -289,16 +281,14 @@ def _train_job(
             reach = config.window - (draws.next() % config.window if config.shrink_window else 0)
             around = [*ids[max(i - reach, 0) : i], *ids[i + 1 : i + reach + 1]]
             groups = [[word] for word in around] if config.model == "skip_gram" else [around]
-            targets = [
-                _sample_targets(centre, draws, config, sampling) for group in groups if group
-            ]
+            drawn = (centre, draws, config, sampling)
+            targets = [_sample_targets(*drawn) for group in groups if group]
             for group, (rows, labels) in zip(groups, targets, strict=False):
                 hidden = parameters.input[group].sum(0)
                 if config.cbow_mean:
                     hidden /= len(group)
-                update = _train_step(
-                    hidden, parameters.output, rows, labels, job.learning_rate, sigma
-                )
+                rate = job.learning_rate
+                update = _train_step(hidden, parameters.output, rows, labels, rate, sigma)
                 if not config.cbow_mean:
                     update /= len(group)
                 np.add.at(parameters.input, group, update)
@@ -336,45 +326,29 @@ class _Word2VecStruct(ctypes.Structure):
 
 
 def _to_native(
-    parameters: Word2VecParameters,
-    text: TokenizedText,
-    config: Word2VecConfig,
+    parameters: Word2VecParameters, text: TokenizedText, config: Word2VecConfig,
     sampling: SamplingTables,
-) -> _Word2VecStruct:
+) -> _Word2VecStruct:  # fmt: skip
     tree = sampling.tree or HuffmanTree(*[None] * 3)  # type: ignore[arg-type]
+    tables = (text.ids, text.ends, sampling.keep, sampling.cumulative, sampling.buckets)
     return _Word2VecStruct(
-        *map(native.data_pointer, parameters),
-        parameters.input.shape[1],
-        *map(
-            native.data_pointer,
-            (text.ids, text.ends, sampling.keep, sampling.cumulative, sampling.buckets),
-        ),
-        len(sampling.cumulative),
-        *map(native.data_pointer, tree),
-        config.window,
-        0 if sampling.tree else config.negatives,
-        config.model == "skip_gram",
-        config.shrink_window,
-        config.cbow_mean,
-    )
+        *map(native.data_pointer, parameters), parameters.input.shape[1],
+        *map(native.data_pointer, tables), len(sampling.cumulative),
+        *map(native.data_pointer, tree), config.window, 0 if sampling.tree else config.negatives,
+        config.model == "skip_gram", config.shrink_window, config.cbow_mean,
+    )  # fmt: skip
 
 
 def word2vec_library() -> ctypes.CDLL | None:
     """The compiled inner loops, or None without a C++ compiler."""
-    return native.load_library(
-        Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower"
-    )
+    source = Path(__file__).with_suffix(".cpp")
+    return native.load_library(source, "numpy, hundreds of times slower")
 
 
 def _train_jobs(
-    parameters: Word2VecParameters,
-    text: TokenizedText,
-    jobs: list[TrainingJob],
-    config: Word2VecConfig,
-    sampling: SamplingTables,
-    *,
-    threads: int = 1,
-) -> int:
+    parameters: Word2VecParameters, text: TokenizedText, jobs: list[TrainingJob],
+    config: Word2VecConfig, sampling: SamplingTables, *, threads: int = 1,
+) -> int:  # fmt: skip
     """Train on consecutive jobs, compiled if possible; return the number of words used."""
     code = word2vec_library()
     if code is None:
@@ -388,22 +362,14 @@ def _train_jobs(
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
         ctypes.c_int64,
     ]  # fmt: skip
-    return train(
-        ctypes.addressof(model),
-        *map(native.data_pointer, (bounds, seeds, rates)),
-        len(jobs),
-        threads,
-    )
+    arrays = map(native.data_pointer, (bounds, seeds, rates))
+    return train(ctypes.addressof(model), *arrays, len(jobs), threads)
 
 
 def word2vec(
-    text: TokenizedText,
-    counts: np.ndarray,
-    config: Word2VecConfig,
-    *,
-    seed: int = 1,
+    text: TokenizedText, counts: np.ndarray, config: Word2VecConfig, *, seed: int = 1,
     threads: int = 0,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Train vectors (V, width) float32 of a text's words.
 
     counts   count of each word, descending
@@ -411,10 +377,8 @@ def word2vec(
 
     Raises CapacityError if the vectors do not fit into memory.
     """
-    parameters, known = (
-        _initial_parameters(len(counts), config.width, seed),
-        _build_sampling_tables(counts, config),
-    )
+    parameters = _initial_parameters(len(counts), config.width, seed)
+    known = _build_sampling_tables(counts, config)
     threads = threads or device.available_cores()
     total = len(text.ids) * config.epochs
     with record.progress("word2vec", total, "words") as bar:

@@ -46,8 +46,7 @@ from .harness.report import (
     setting_digest,
     write_evaluation_report,
 )
-from .harness.runner import AnswerCaches, TaskRunner, describe_requests, report_groups
-from .heldout import HeldOutTask
+from .harness.runner import TaskRunner, describe_requests, report_groups
 from .task.task import EvaluationTask, TaskGroup
 
 VERSION = 4
@@ -154,11 +153,12 @@ def evaluate(
     if tokens is not None:
         tokens.require_kind("tokens")
     names += [str(test.path)] if test else []
+    # imported here: comparing and scoring texts need no tasks
+    from .task.catalogue import open_tasks
+    from .task.sets import HeldOutTask
+
     opened: list[EvaluationTask | TaskGroup] = []
     if names:
-        # imported here: comparing and scoring texts need no tasks
-        from .task.catalogue import open_tasks
-
         opened += open_tasks(
             names, include=include, data=data, few_shot=few_shot, chat_template=chat_template,
             trust_code=config.trust_code, seed=config.seed, system=config.system,
@@ -269,12 +269,12 @@ def _write_evaluation(draft: Draft, target: EvaluationTarget, config: EvaluateCo
     accesses = _record_accesses(draft, target)
     identity = digest([model.digest, model.signature])
     with ExitStack() as open_files:
-        own = open_files.enter_context(AnswerCache(draft.scratch / "answers.jsonl"))
         shared = None
         if config.cache:
             path = Path(config.cache) / f"{identity[:32]}.jsonl"
             shared = open_files.enter_context(AnswerCache(path))
-        runner = TaskRunner(model, AnswerCaches(own, shared), confidence=config.confidence)
+        own = open_files.enter_context(AnswerCache(draft.scratch / "answers.jsonl", shared))
+        runner = TaskRunner(model, own, confidence=config.confidence)
         try:
             reports = [
                 runner.run(task, draft, target.limit) for task in _unique_tasks(target.tasks)

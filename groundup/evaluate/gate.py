@@ -121,10 +121,9 @@ def gate(
 def _non_inferiority_checks(
     report: Artifact, baseline: Artifact, margin: float | None
 ) -> Iterator[Check]:
-    """Yield a non-inferiority check per measure, and one where scores are missing."""
     runs = ReportSet.open([baseline, report])
     before, now = runs.reports
-    tasks = [runs.compare_task(name).task for name in runs.tasks()]
+    tasks = [runs.compare_task(name)[0] for name in runs.tasks()]
     for task in (*compare_groups(runs.reports, tasks), *tasks):
         for measure in task.measures:
             (versus,) = measure.versus
@@ -217,8 +216,7 @@ def _required_checks(artifact: Artifact, report: EvaluationReport, text: str) ->
         is_bound = 0 < limit < 1 or (comparator, limit) in MEANINGFUL_EXTREMES
         if measure.unit == "share" and not is_bound:
             raise ConfigError(
-                f"--require {text!r}: {part.name} {measure.key} is a share, so expected a bound "
-                "between 0 and 1."
+                f"--require {text!r}: {measure.key} is a share, so expected a bound from 0 to 1."
             )
         title = f"{part.name} {measure.key} {comparator} {limit:g}"
         yield check_requirement(

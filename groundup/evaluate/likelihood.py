@@ -20,11 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundup.core import ConfigError, Conversation, DataError, Reason, Tokenizer, record
+from groundup.core import ConfigError, DataError, Reason, record
 from groundup.generate import CachedModel, CachedTransformer, PairScore, TokenPair, score_pairs
 from groundup.measure import Interval, bootstrap
 from groundup.model import Transformer
-from groundup.tokenizer import render, template_digest, well_formed
 
 IDS_AT_A_TIME = 2**20
 """Ids that exist as Python lists at one time."""
@@ -33,7 +32,7 @@ Ids = Sequence[int] | np.ndarray | Tensor
 
 
 class DocumentScore(NamedTuple):
-    """The score of one document, or of the answers in one conversation."""
+    """The score of one document."""
 
     name: str
     """The document's name; scores with equal names are resampled together."""
@@ -43,16 +42,6 @@ class DocumentScore(NamedTuple):
     """Number of tokens scored."""
     signature: str
     """How it was scored; only scores with equal signatures are comparable."""
-
-
-class _Sequence(NamedTuple):
-    """A document or conversation as ids, of which the first is never scored."""
-
-    name: str
-    ids: np.ndarray
-    bytes: int
-    is_target: np.ndarray | None = None
-    """Which ids are scored; None is all."""
 
 
 class Window(NamedTuple):
@@ -80,46 +69,31 @@ def score_documents(
     Raises ConfigError for a stride that would skip tokens, and DataError naming a document without
     bytes or without a finite score.
     """
-    stride = check_stride(window, stride)
-    rows = []
+    stride, rows = check_stride(window, stride), []
     for name, ids, size in documents:
         if size <= 0 < len(ids):
             raise DataError(f"{name} has {len(ids)} tokens and {size} bytes; remove it.")
         row = np.concatenate([[bos], np.asarray(ids)]).astype(np.int64)
-        rows.append(_Sequence(name, row, size))
+        if (highest := int(row.max())) >= (known := len(model.head)):
+            raise DataError(
+                f"{name} has the id {highest} and the model has {known}; use the model's tokenizer."
+            )
+        rows.append((name, row, size))
     signature = f"document|first:after_bos|{_window_signature(model, window, stride)}"
-    return _score_sequences(model, rows, signature, (window, stride), batch_tokens)
-
-
-def score_conversations(
-    model: Transformer, tokenizer: Tokenizer, conversations: Sequence[Conversation], *,
-    names: Sequence[str] | None = None, window: int = 2048, batch_tokens: int = 8192,
-) -> list[DocumentScore]:  # fmt: skip
-    """Score the assistant's text in each conversation, rendered as for tuning and serving.
-
-    `<|im_end|>` is read but not counted: it has no bytes, and a base model that never saw one would
-    lose by it alone. Conversations with equal `names` are resampled together; None numbers them.
-
-    Raises DataError naming a conversation without assistant text.
-    """
-    names = [str(number) for number in range(len(conversations))] if names is None else names
-    if len(names) != len(conversations):
-        raise DataError(
-            f"Expected one name per conversation ({len(conversations)}); got {len(names)}."
-        )
-    specials, rows = list(tokenizer.specials.values()), []
-    for name, conversation in zip(names, conversations, strict=True):
-        rendered = render(tokenizer, conversation)
-        ids = np.array(rendered.ids)
-        own = np.array(rendered.mask) & ~np.isin(ids, specials)
-        answer_text = "".join(well_formed(m.content) for m in conversation if m.role == "assistant")
-        if not answer_text:
-            raise DataError(f"In conversation {name} the assistant says nothing; remove it.")
-        rows.append(_Sequence(name, ids, len(answer_text.encode()), own))
-    stride = check_stride(window, None)
-    form = f"template:{template_digest()[:12]}|stop:not_counted"
-    signature = f"answer|{form}|{_window_signature(model, window, stride)}"
-    return _score_sequences(model, rows, signature, (window, stride), batch_tokens)
+    split = partial(sliding_windows, window=window, stride=stride)
+    cached, found = CachedTransformer(model), dict[int, DocumentScore]()
+    with record.progress("score", sum(len(row) for _, row, _ in rows), "tokens") as bar:
+        for indices in _slices([len(row) for _, row, _ in rows]):
+            ids = [rows[i][1].tolist() for i in indices]
+            for number, nats, _, token_nats in score_windows(
+                cached, ids, split, batch_tokens=batch_tokens, sharing="batch"
+            ):
+                name, row, size = rows[indices[number]]
+                if not isfinite(nats):
+                    raise DataError(f"{name} scores {nats} nats; check the model's weights.")
+                found[indices[number]] = DocumentScore(name, nats, size, len(token_nats), signature)
+                bar.advance(len(row))
+    return [found[number] for number in range(len(rows))]
 
 
 def check_stride(window: int, stride: int | None) -> int:
@@ -167,44 +141,11 @@ def disjoint_windows(length: int, window: int) -> Iterator[Window]:
         first = end + 1
 
 
-def _score_sequences(
-    model: Transformer,
-    sequences: Sequence[_Sequence],
-    signature: str,
-    window_and_stride: tuple[int, int],
-    batch_tokens: int,
-) -> list[DocumentScore]:
-    """Score the targets of each sequence, in windows that start a stride apart."""
-    for row in sequences:
-        if int(row.ids.max()) >= len(model.head):
-            raise DataError(
-                f"{row.name} has the id {int(row.ids.max())} and the model has {len(model.head)}; "
-                "encode it with the model's tokenizer."
-            )
-    split = partial(sliding_windows, window=window_and_stride[0], stride=window_and_stride[1])
-    cached, found = CachedTransformer(model), dict[int, DocumentScore]()
-    with record.progress("score", sum(len(row.ids) for row in sequences), "tokens") as bar:
-        for indices in _slices(sequences):
-            rows = [sequences[i].ids.tolist() for i in indices]
-            masks = [sequences[i].is_target for i in indices]
-            for number, nats, _, token_nats in score_windows(
-                cached, rows, split, batch_tokens=batch_tokens, sharing="batch", masks=masks
-            ):
-                row = sequences[indices[number]]
-                if not isfinite(nats):
-                    raise DataError(f"{row.name} scores {nats} nats; check the model's weights.")
-                found[indices[number]] = DocumentScore(
-                    row.name, nats, row.bytes, len(token_nats), signature
-                )
-                bar.advance(len(row.ids))
-    return [found[number] for number in range(len(sequences))]
-
-
-def _slices(sequences: Sequence[_Sequence]) -> Iterator[list[int]]:
-    """Indices of consecutive sequences with IDS_AT_A_TIME ids together."""
+def _slices(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of consecutive rows with IDS_AT_A_TIME ids together."""
     indices, size = [], 0
-    for index, row in enumerate(sequences):
-        indices, size = [*indices, index], size + len(row.ids)
+    for index, length in enumerate(lengths):
+        indices, size = [*indices, index], size + length
         if size >= IDS_AT_A_TIME:
             yield indices
             indices, size = [], 0
@@ -213,29 +154,20 @@ def _slices(sequences: Sequence[_Sequence]) -> Iterator[list[int]]:
 
 
 def score_windows(
-    model: CachedModel,
-    rows: Sequence[list[int]],
-    split: Callable[[int], Iterator[Window]],
-    *,
-    batch_tokens: int,
-    sharing: Literal["prefix", "batch", "none"],
-    masks: Sequence[np.ndarray | None] = (),
-) -> Iterator[PairScore]:
+    model: CachedModel, rows: Sequence[list[int]], split: Callable[[int], Iterator[Window]], *,
+    batch_tokens: int, sharing: Literal["prefix", "batch", "none"],
+) -> Iterator[PairScore]:  # fmt: skip
     """Score each row's ids after the first; each is yielded once its last window is computed.
 
     split  the windows of a row, given its length
-    masks  which ids of each row are scored; default: all
 
     See `score_pairs` for the others.
     """
     pairs, owners = list[TokenPair](), list[int]()
     for number, row in enumerate(rows):
-        mask = masks[number] if masks else None
         for start, end, first in split(len(row)):
-            own = None if mask is None else mask[first : end + 1].tolist()
-            if own is None or any(own):
-                pairs.append(TokenPair(row[start:first], row[first : end + 1], own))
-                owners.append(number)
+            pairs.append(TokenPair(row[start:first], row[first : end + 1]))
+            owners.append(number)
     remaining = Counter(owners)
     parts: list[list[PairScore]] = [[] for _ in rows]
     yield from (PairScore(i, 0.0, False, []) for i in range(len(rows)) if not remaining[i])

@@ -1,23 +1,21 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
-from .beam import Beam, BeamConfig, beam_search
-from .cached import CachedModel, CachedTransformer, default_batch_tokens, eval_mode
+from .beam import BeamConfig, beam_search
+from .cached import CachedModel, CachedTransformer, default_batch_tokens
 from .decoding import NOT_FINITE, DecodingOptions, decode_prompts, find_stop
 from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
 from .engine import Engine, SourceFrame, read_chat_template, read_end_ids, read_eos_ids
 from .scoring import PairScore, TokenPair, score_pairs
-from .talk import Continuation, chat, generate
+from .talk import chat, generate
 
 __all__ = [
     "NOT_FINITE",
     "TRANSIENT_CODES",
-    "Beam",
     "BeamConfig",
     "CachedModel",
     "CachedTransformer",
-    "Continuation",
     "DecodingOptions",
     "Endpoint",
     "EndpointConfig",
@@ -30,7 +28,6 @@ __all__ = [
     "chat",
     "decode_prompts",
     "default_batch_tokens",
-    "eval_mode",
     "find_stop",
     "generate",
     "read_chat_template",

@@ -142,14 +142,16 @@ class CachedTransformer(CachedModel):
         cache = Cache(self.model.config, num_sequences, capacity, head.dtype, head.device)
         return CachedBatch(cache, torch.zeros(num_sequences, dtype=torch.long, device=head.device))
 
-    def prefill_sources(self, sources: Sequence[Sequence[int]], capacity: int) -> "PrefilledBatch":
+    def prefill_sources(
+        self, sources: Sequence[Sequence[int]], capacity: int
+    ) -> tuple[CachedBatch, Tensor]:
         """Encode sources and feed the start id, with room for `capacity` target positions."""
         ids, lengths = pad_right(sources, self.head.device)
         state = self.begin(len(sources), capacity)
         state.encoded = self.model.encode(ids, documents=_padding_documents(ids, lengths))
         starts = torch.full_like(lengths, self.start or 0)
         hidden = self.extend(state, starts[:, None], torch.ones_like(lengths))
-        return PrefilledBatch(state, hidden[:, -1])
+        return state, hidden[:, -1]
 
     def extend(
         self, state: CachedBatch, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
@@ -221,24 +223,17 @@ def default_batch_tokens(device: torch.device) -> int:
     return BATCH_TOKENS.get(device.type, OTHER_BATCH_TOKENS)
 
 
-class RightPaddedIds(NamedTuple):
-    """Sequences of ids as one tensor, padded on the right."""
-
-    ids: Int[Tensor, "B T"]
-    lengths: Int[Tensor, " B"]
-
-
 def pad_right(
     sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu"
-) -> RightPaddedIds:
+) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
     """Pad sequences on the right with id 0.
 
-    >>> pad_right([[5, 6], [7]]).ids.tolist()
+    >>> pad_right([[5, 6], [7]])[0].tolist()
     [[5, 6], [7, 0]]
     """
     width = max(len(row) for row in sequences)
     ids = torch.tensor([list(row) + [0] * (width - len(row)) for row in sequences], device=device)
-    return RightPaddedIds(ids, torch.tensor([len(row) for row in sequences], device=device))
+    return ids, torch.tensor([len(row) for row in sequences], device=device)
 
 
 def _padding_documents(
@@ -310,18 +305,10 @@ def batch_similar_lengths(
         yield batch
 
 
-class PrefilledBatch(NamedTuple):
-    """Prefilled sequences as one state."""
-
-    state: Any
-    last_hidden: Float[Tensor, "B D"]
-    """Hidden state after each sequence's last id."""
-
-
 def prefill(
     model: CachedModel, sequences: Sequence[Sequence[int]], new_tokens: int, batch_tokens: int,
     prefix: SharedPrefix = NO_PREFIX,
-) -> PrefilledBatch:  # fmt: skip
+) -> tuple[Any, Float[Tensor, "B D"]]:  # fmt: skip
     """Prefill sequences, longest first, or the sources of an encoder–decoder.
 
     new_tokens    positions that stay free after the longest sequence
@@ -337,27 +324,20 @@ def prefill(
         states.append(state)
         last.append(hidden[torch.arange(len(batch), device=device), lengths - 1])
     joined = model.join(states, max(map(len, sequences)) + new_tokens)
-    return PrefilledBatch(joined, torch.cat(last))
-
-
-class ExtendedBatch(NamedTuple):
-    """A state and the hidden states of the ids that were appended last."""
-
-    state: Any
-    hidden: Float[Tensor, "B T D"]
+    return joined, torch.cat(last)
 
 
 def extend_prefix(
     model: CachedModel, prefix: SharedPrefix, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"],
     batch_tokens: int,
-) -> ExtendedBatch:  # fmt: skip
+) -> tuple[Any, Float[Tensor, "B T D"]]:  # fmt: skip
     """Append ids to copies of the prefix; a single long sequence in chunks, which stay in cache."""
     if prefix.state is None:
         state = model.begin(len(ids), ids.shape[1])
     else:
         state = model.branch(prefix.state, torch.zeros_like(lengths))
     if len(ids) > 1 or ids.shape[1] <= batch_tokens or not model.is_causal:
-        return ExtendedBatch(state, model.extend(state, ids, lengths))
+        return state, model.extend(state, ids, lengths)
     chunks = ids.split(batch_tokens, dim=1)
     parts = [model.extend(state, chunk, lengths * 0 + chunk.shape[1]) for chunk in chunks]
-    return ExtendedBatch(state, torch.cat(parts, 1))
+    return state, torch.cat(parts, 1)

@@ -1,9 +1,16 @@
 """Decoding: batches of prompts are continued token by token, each until it stops.
 
+    p = softmax(logits / temperature);  top-k keeps the k most likely tokens;  top-p renormalises
+    and keeps the most likely ones until their sum reaches p, the token that crosses p included
+
+In this order. Temperature 0 is greedy and draws nothing. Each sequence inverts its cumulative
+distribution at one uniform number per token from its own generator, so other sequences of the
+batch do not affect it.
+Source: top-p: Holtzman et al. 2020, arXiv:1904.09751, as in transformers' TopPLogitsWarper.
+
 Prompts of similar length share a batch, the prefix of nearly all of them is computed once, and
 finished sequences leave the batch. A sequence ends at an end id, at a stop string, or after
-`max_tokens`. Each samples with its own generator, so other sequences do not affect it. The next
-token comes from logits that are checked: a sequence whose logits are not finite ends with a Reason.
+`max_tokens`, and with a Reason if its logits are not finite.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import FinishReason, Reason, Sampling
+from groundup.core import ConfigError, FinishReason, Reason, Sampling
 
 from .cached import (
     MAX_CACHE_POSITIONS,
@@ -27,12 +34,80 @@ from .cached import (
     prefill,
     prefill_prefix,
 )
-from .sampling import draw_uniforms, sample_from_uniforms
 
 MAX_BATCH_SIZE = 128
 COMPACT_BELOW = 0.75
 """Drop finished sequences once at most this share still runs: dropping copies the cache."""
 NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
+
+
+class Candidates(NamedTuple):
+    """Tokens that may be drawn, with probabilities that sum to one."""
+
+    probabilities: Float[Tensor, "B C"]
+    ids: Int[Tensor, "B C"] | None
+    """None if the candidates are the whole vocabulary in order."""
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raise ConfigError naming the first invalid setting."""
+    wrong = [
+        ("temperature", sampling.temperature, sampling.temperature < 0, "0 or more"),
+        ("top_k", sampling.top_k, sampling.top_k < 0, "0 (all) or more"),
+        ("top_p", sampling.top_p, not 0 < sampling.top_p <= 1, "above 0 and at most 1"),
+        ("max_tokens", sampling.max_tokens, sampling.max_tokens < 1, "1 or more"),
+    ]
+    for name, value, is_wrong, expected in wrong:
+        if is_wrong:
+            raise ConfigError(f"Sampling.{name} must be {expected}; got {value}.")
+
+
+def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
+    """The distribution that sampling draws from, in float64, at a temperature above 0.
+
+    >>> sampling = Sampling(temperature=1.0, top_p=0.45)
+    >>> sampling_distribution(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
+    tensor([[1., 0., 0.]], dtype=torch.float64)
+    """
+    values, ids = logits, None
+    if 0 < sampling.top_k < logits.shape[-1]:
+        values, ids = logits.topk(sampling.top_k)  # (B, k), most likely first
+    elif sampling.top_p < 1:
+        values, ids = logits.sort(descending=True, stable=True)
+    exact = values.double()
+    exact = (exact - exact.amax(-1, keepdim=True)) / sampling.temperature
+    probabilities = exact.softmax(-1)
+    if sampling.top_p < 1:
+        before = probabilities.cumsum(-1) - probabilities
+        before[:, 0] = 0
+        kept = probabilities.masked_fill(before >= sampling.top_p, 0)
+        probabilities = kept / kept.sum(-1, keepdim=True)
+    return Candidates(probabilities, ids)
+
+
+def sample_from_uniforms(
+    logits: Float[Tensor, "B V"], sampling: Sampling, uniforms: Float[Tensor, " B"] | None
+) -> Int[Tensor, " B"]:
+    """Next token of each sequence, given its uniform number in [0, 1); greedy needs none."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    if uniforms is None:
+        raise ConfigError(f"Sampling at temperature {sampling.temperature} needs uniform numbers.")
+    probabilities, ids = sampling_distribution(logits, sampling)
+    sums = probabilities.cumsum(-1)
+    total = sums[:, -1]
+    below = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
+    index = torch.searchsorted(sums, below[:, None], right=True)  # (B, 1), first sum above
+    return (index if ids is None else ids.gather(-1, index))[:, 0]
+
+
+def draw_uniforms(seeds: Sequence[int], num_tokens: int) -> Float[Tensor, "B count"]:
+    """Uniform numbers in [0, 1), float64: one per token, from a generator per seed."""
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        rows.append(torch.rand(num_tokens, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)
 
 
 class DecodingOptions(NamedTuple):

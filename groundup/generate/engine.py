@@ -50,8 +50,13 @@ from .cached import (
     eval_mode,
     pad_right,
 )
-from .decoding import DecodedSequence, DecodingOptions, DecodingRun, decode_prompts
-from .sampling import check_sampling
+from .decoding import (
+    DecodedSequence,
+    DecodingOptions,
+    DecodingRun,
+    check_sampling,
+    decode_prompts,
+)
 from .scoring import TokenPair, score_pairs
 
 NOT_FINITE_MESSAGE = (
@@ -281,7 +286,7 @@ class Engine:
             raise DataError(
                 f"{len(conversations)} conversations need as many answers; got {len(answers)}."
             )
-        pairs = []
+        pairs, masks = [], []
         for conversation, answer in zip(conversations, answers, strict=True):
             rendered = self.render_ids((*conversation, Message("assistant", answer)))
             ids, start = rendered.ids, len(self.prompt_ids(conversation))
@@ -289,13 +294,17 @@ class Engine:
                 raise CapacityError(
                     f"A text of {len(ids)} tokens exceeds the context of {self.context_length}."
                 )
-            pairs.append(TokenPair(ids[:start], ids[start:], rendered.mask[start:]))
+            pairs.append(TokenPair(ids[:start], ids[start:]))
+            masks.append(rendered.mask[start:])
         batch_tokens = default_batch_tokens(self.model.head.device)
         scores = score_pairs(
             self.cached, pairs, batch_tokens=batch_tokens, vocab_size=self.tokenizer.vocab_size
         )
-        values = {index: [-nats for nats in token_nats] for index, _, _, token_nats in scores}
-        return [values[i] for i in range(len(pairs))]
+        values = {score.index: score.token_nats for score in scores}
+        return [
+            [-nats for nats, is_own in zip(values[i], mask, strict=True) if is_own]
+            for i, mask in enumerate(masks)
+        ]
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -383,7 +392,6 @@ def read_source_frame(path: Path) -> SourceFrame | None:
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
-    """A file's JSON object; empty if there is no such file."""
     if not path.is_file():
         return {}
     try:

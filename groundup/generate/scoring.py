@@ -44,8 +44,6 @@ class TokenPair(NamedTuple):
 
     context: list[int]
     continuation: list[int]
-    is_target: Sequence[bool] | None = None
-    """Which ids of the continuation are scored; None is all."""
 
 
 class PairScore(NamedTuple):
@@ -134,7 +132,6 @@ def _split_by_prefix(
 def _cache_batches(
     groups: Sequence[ContextGroup], context_length: int, max_groups: int | None
 ) -> Iterator[list[ContextGroup]]:
-    """Batches of contexts, longest first, whose caches fit at one time."""
     batch: list[ContextGroup] = []
     for group in groups:
         if batch:
@@ -190,9 +187,7 @@ class _Scorer:
         start = len(self.prefix.ids)
         ids, lengths = pad_right([group.ids[start:] for group in batch], self.device)
         if self.prefix.state is None and (alone or ids.shape[1] <= self.batch_tokens):
-            hidden = self.model.forward(
-                ids
-            )  # padding on the right does not affect causal attention
+            hidden = self.model.forward(ids)  # padding on the right affects no causal attention
         else:
             _, hidden = extend_prefix(self.model, self.prefix, ids, lengths, self.batch_tokens)
         scores = _BatchScores([group.members[0] for group in batch], self.pairs, self.project)
@@ -234,9 +229,7 @@ class _BatchScores:
         """Score each continuation's first id by the last hidden state of its context."""
         pairs = [self.pairs[index] for index in self.members]
         targets = torch.tensor([pair.continuation[0] for pair in pairs])
-        counts = [int(pair.is_target is None or pair.is_target[0]) for pair in pairs]
-        keep = torch.tensor(counts, dtype=torch.bool)
-        self.add(hidden, targets[keep], range(len(pairs)), counts, torch.tensor(owners)[keep])
+        self.add(hidden, targets, range(len(pairs)), [1] * len(pairs), torch.tensor(owners))
 
     def add_last(
         self, hidden: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"], requests: Sequence[int],
@@ -252,14 +245,9 @@ class _BatchScores:
         starts = lengths.cpu() - sizes.cumsum(0)  # from a target's index to its position
         position = torch.arange(len(row)) + starts[row]
         targets = torch.tensor([id for pair in pairs for id in pair.continuation[skip:]])
-        counts = sizes.tolist()
-        if any(pair.is_target is not None for pair in pairs):
-            masks = [pair.is_target or [True] * len(pair.continuation) for pair in pairs]
-            keep = torch.tensor([each for mask in masks for each in mask[skip:]], dtype=torch.bool)
-            row, position, targets = row[keep], position[keep], targets[keep]
-            counts = torch.bincount(row, minlength=len(pairs)).tolist()
         device = hidden.device
-        self.add(hidden[row.to(device), position.to(device)], targets, requests, counts)
+        states = hidden[row.to(device), position.to(device)]
+        self.add(states, targets, requests, sizes.tolist())
 
     def add(
         self, hidden: Float[Tensor, "M D"], targets: Int[Tensor, " N"], requests: Sequence[int],

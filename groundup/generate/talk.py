@@ -163,7 +163,6 @@ def _open_for_one_sequence(model: Path) -> Engine:
 
 
 def _read_input_lines() -> Iterator[str]:
-    """Yield the lines typed or piped; Ctrl-C at the prompt discards the line."""
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         import readline  # noqa: F401  gives input() its editing and history

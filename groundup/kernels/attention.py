@@ -176,13 +176,9 @@ DEFAULT_SCORES = ScoreOptions()
 
 
 def reference_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    *,
-    mask: Mask = CAUSAL_MASK,
-    scores: ScoreOptions = DEFAULT_SCORES,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
+    mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention by its definition, one query at a time; slow, for tests and documentation.
 
     out[b, h, t] = sum_s softmax_s(cap(q·k * scale + bias)) v[s]      over the s that t sees
@@ -211,13 +207,9 @@ def reference_attention(
 
 
 def attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    *,
-    mask: Mask = CAUSAL_MASK,
-    scores: ScoreOptions = DEFAULT_SCORES,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
+    mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention by the fastest implementation for these inputs; equal to `reference_attention`.
 
     Raises ShapeError if the shapes of queries, keys and mask do not match.
@@ -241,14 +233,9 @@ def attention(
 
 
 def matmul_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    *,
-    mask: Mask = CAUSAL_MASK,
-    scores: ScoreOptions = DEFAULT_SCORES,
-    chunk: int = QUERY_CHUNK,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
+    mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES, chunk: int = QUERY_CHUNK,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention as two matrix products, `chunk` queries at a time over the keys that they see."""
     T, S = q.shape[2], k.shape[2]
     is_plain = mask.causal and mask.prefix is None and mask.queries is None
@@ -270,12 +257,9 @@ def matmul_attention(
 
 
 def _softmax_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    mask: Mask,
-    scores: ScoreOptions,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"],
+    mask: Mask, scores: ScoreOptions,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Two matrix products with a softmax between them, in float32 or higher precision.
 
     The H / G query heads of one key head are stacked along T, so keys are never copied.
@@ -310,13 +294,9 @@ def _softmax_attention(
 
 
 def flash_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    *,
-    mask: Mask = CAUSAL_MASK,
-    scores: ScoreOptions = DEFAULT_SCORES,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
+    mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention by PyTorch's fused kernel, which never stores all scores; without softcap.
 
     A single query needs no causal mask, so its H / G heads become the kernel's queries.

@@ -37,13 +37,9 @@ class ExpertRouting(NamedTuple):
 
 
 def route_tokens(
-    logits: Float[Tensor, "N E"],
-    top_k: int,
-    *,
-    normalised: bool,
-    capacity: int | None = None,
+    logits: Float[Tensor, "N E"], top_k: int, *, normalised: bool, capacity: int | None = None,
     is_real: Bool[Tensor, " N"] | None = None,
-) -> ExpertRouting:
+) -> ExpertRouting:  # fmt: skip
     """Top-k routing: the most probable experts of each token and their weights, at least float32.
 
     normalised  weights are a softmax over the chosen experts; else their part of a softmax over all

@@ -71,17 +71,11 @@ def reference_cross_entropy(
 
 
 def cross_entropy(
-    hidden: Float[Tensor, "N D"],
-    head: Float[Tensor, "V D"],
-    targets: Int[Tensor, " N"],
-    weights: Float[Tensor, " N"],
-    *,
-    bias: Float[Tensor, " V"] | None = None,
-    softcap: float | None = None,
-    chunk: int | None = None,
-    compiled: bool = False,
+    hidden: Float[Tensor, "N D"], head: Float[Tensor, "V D"], targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"], *, bias: Float[Tensor, " V"] | None = None,
+    softcap: float | None = None, chunk: int | None = None, compiled: bool = False,
     terms: LossTerms = NO_TERMS,
-) -> Float[Tensor, ""]:
+) -> Float[Tensor, ""]:  # fmt: skip
     """Sum over tokens of weight * -log p(target), nats, in float32 or better.
 
     hidden   (N, D)  after the final norm
@@ -182,14 +176,9 @@ def _accumulate(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:
 
 
 def _chunk_losses_and_grads(
-    logits: Float[Tensor, "N V"],
-    bias: Float[Tensor, " V"] | None,
-    targets: Int[Tensor, " N"],
-    weights: Float[Tensor, " N"],
-    *,
-    compiled: bool = False,
-    softcap: float | None = None,
-) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    logits: Float[Tensor, "N V"], bias: Float[Tensor, " V"] | None, targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"], *, compiled: bool = False, softcap: float | None = None,
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:  # fmt: skip
     if has_native_softmax(logits.device.type, logits.dtype):
         softmax = native_losses_and_logit_grads
     else:
@@ -206,14 +195,9 @@ def _chunk_losses_and_grads(
 
 
 def _losses_and_grads_with_terms(
-    logits: Float[Tensor, "N V"],
-    bias: Float[Tensor, " V"] | None,
-    targets: Int[Tensor, " N"],
-    weights: Float[Tensor, " N"],
-    *,
-    terms: LossTerms,
-    softcap: float | None = None,
-) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    logits: Float[Tensor, "N V"], bias: Float[Tensor, " V"] | None, targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"], *, terms: LossTerms, softcap: float | None = None,
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:  # fmt: skip
     """The same with loss terms: d/dx = softmax * (1 + 2 z logsumexp) - smoothed target."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     raw = logits.to(exact) if bias is None else logits.to(exact) + bias.detach().to(exact)

@@ -77,10 +77,8 @@ def check_attention_shapes(
     """Raise ShapeError unless the shapes of queries, keys and mask match."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     if k.shape[0] != B or k.shape[3] != K or H % G:
-        raise ShapeError(
-            f"Queries have the shape {tuple(q.shape)} and keys {tuple(k.shape)}; expected "
-            "(B, H, T, K) and (B, G, S, K) with H a multiple of G."
-        )
+        what = f"Queries have the shape {tuple(q.shape)} and keys {tuple(k.shape)}"
+        raise ShapeError(f"{what}; expected (B, H, T, K) and (B, G, S, K) with H a multiple of G.")
     tensors = (
         ("documents", mask.documents, S),
         ("prefix", mask.prefix, S),
@@ -88,10 +86,8 @@ def check_attention_shapes(
     )
     for name, numbers, length in tensors:
         if numbers is not None and tuple(numbers.shape) not in ((B, length), (1, length)):
-            raise ShapeError(
-                f"Mask.{name} has the shape {tuple(numbers.shape)}; expected {(B, length)}, for "
-                f"{T} queries of {S} keys."
-            )
+            what = f"Mask.{name} has the shape {tuple(numbers.shape)}"
+            raise ShapeError(f"{what}; expected {(B, length)}, for {T} queries of {S} keys.")
     is_own = mask.causal or mask.pattern.kind != "full"
     if T > S and (is_own or mask.documents is not None and mask.queries is None):
         raise ShapeError(
@@ -235,13 +231,9 @@ def drop_unreachable_keys(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Ten
 
 
 def sparse_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G T K"],
-    v: Float[Tensor, "B G T W"],
-    *,
-    mask: Mask,
-    scale: float | None = None,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T W"], *,
+    mask: Mask, scale: float | None = None,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention of complete sequences under a pattern; see `is_sparse_worthwhile`."""
     if mask.pattern.kind == "strided":
         return _strided_attention(q, k, v, mask=mask, scale=scale)
@@ -258,13 +250,9 @@ def sparse_attention(
 
 
 def _banded_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G T K"],
-    v: Float[Tensor, "B G T W"],
-    *,
-    mask: Mask,
-    scale: float | None,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T W"], *,
+    mask: Mask, scale: float | None,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Each band of queries against the keys around it and the pattern's far keys."""
     B, H, T, K = q.shape
     bands = _band_layout(mask, T)
@@ -344,13 +332,9 @@ def _band_mask(
 
 
 def _strided_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G T K"],
-    v: Float[Tensor, "B G T W"],
-    *,
-    mask: Mask,
-    scale: float | None,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T W"], *,
+    mask: Mask, scale: float | None,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Near keys by bands and every stride-th key by columns, in one softmax."""
     H, T, K = q.shape[1:]
     G, stride = k.shape[1], mask.pattern.stride

@@ -93,15 +93,10 @@ def _chunk_indices(rank: int, size: int) -> tuple[int, int]:
 # As torch.compiler.disable, which would import the compiler: a second per process.
 @torch._disable_dynamo
 def ring_attention(
-    q: Float[Tensor, "B H t K"],
-    k: Float[Tensor, "B G t K"],
-    v: Float[Tensor, "B G t W"],
-    *,
-    ring: Ring,
-    mask: Mask = CAUSAL_MASK,
-    scores: ScoreOptions = DEFAULT_SCORES,
+    q: Float[Tensor, "B H t K"], k: Float[Tensor, "B G t K"], v: Float[Tensor, "B G t W"], *,
+    ring: Ring, mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES,
     chunk: int = QUERY_CHUNK,
-) -> Float[Tensor, "B H t W"]:
+) -> Float[Tensor, "B H t W"]:  # fmt: skip
     """`attention` of the complete sequences, at this process's positions (`shard_positions`).
 
     mask   order and pattern of the complete sequences; documents and prefix of this shard
@@ -126,10 +121,8 @@ def _check_supported(mask: Mask, scores: ScoreOptions, length: int) -> None:
     if length % 2:
         raise ShapeError(f"A shard has {length} tokens; two chunks need an even number.")
     if scores.bias is not None:
-        raise ConfigError(
-            "Sharded sequences (context > 1) do not support a bias of the scores (alibi, buckets, "
-            "transformer_xl); use position.kind='rope'."
-        )
+        what = "Sharded sequences (context > 1) do not support a bias of the scores (alibi"
+        raise ConfigError(f"{what}, buckets, transformer_xl); use position.kind='rope'.")
     kind = mask.pattern.kind
     if kind not in DISTANCE_PATTERNS and mask.documents is not None:
         raise ConfigError(
@@ -258,12 +251,9 @@ class OnlineSoftmax:
         self.out = q.new_zeros((*q.shape[:4], width), dtype=exact)
 
     def add(
-        self,
-        query: slice,
-        products: Float[Tensor, "B G R t s"],
-        seen: Bool[Tensor, "b 1 1 t s"] | None,
-        v: Float[Tensor, "B G s W"],
-    ) -> None:
+        self, query: slice, products: Float[Tensor, "B G R t s"],
+        seen: Bool[Tensor, "b 1 1 t s"] | None, v: Float[Tensor, "B G s W"],
+    ) -> None:  # fmt: skip
         """Accumulate a block of scores and values for some queries."""
         largest, total, out = (
             state[..., query, :] for state in (self.largest, self.sum, self.out)

@@ -98,7 +98,6 @@ def card_statistics(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _word_counts(texts: Sequence[str]) -> dict[str, float]:
-    """Minimum, median and maximum number of words; empty without texts."""
     counts = sorted(len(text.split()) for text in texts)
     return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else {}
 
@@ -114,17 +113,17 @@ def examine_samples(samples: Sequence[Sample], margin: float = 0.1) -> list[Find
     >>> [finding.code for finding in examine_samples([first, second])]
     ['contradiction', 'few_groups', 'thin']
     """
-    checks = (
-        _find_contradictions,
-        _find_defective,
-        _find_duplicates,
-        _find_small_groups,
-        _find_skew,
-        _find_mixed_languages,
-    )
+    checks = (_find_contradictions, _find_defective, _find_duplicates, _find_small_groups,
+              _find_skew, _find_mixed_languages)  # fmt: skip
     results = [finding for check in checks for finding in check(samples)]
-    if too_thin := _power_finding(len(samples), margin):
-        results.append(too_thin)
+    n, least = len(samples), detectable_difference(len(samples))
+    if least > margin:
+        text = (
+            f"{n} samples show a difference of {ceil(1000 * least) / 10:g} points between two "
+            f"systems, not of {100 * margin:g} (80 % power, if they differ on 20 % of them); "
+            f"{ceil(n * (least / margin) ** 2)} would"
+        )
+        results.append(Finding("thin", "warning", text))
     return worst_first(results)
 
 
@@ -142,12 +141,10 @@ def _find_contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
             answers[(*_conversation_key(sample), *code)].append(sample)
     for same in answers.values():
         if len({frozenset(map(_comparison_key, sample.references)) for sample in same}) > 1:
-            ids = tuple(sample.id for sample in same)
-            text = (
-                f"{len(same)} samples ask "
-                f"{_truncate_line(_last_user_message(same[0]))!r} and have other references"
-            )
-            yield Finding("contradiction", "error", text, ids)
+            line = " ".join(_last_user_message(same[0]).split())
+            line = line if len(line) <= 60 else line[:59] + "…"
+            text = f"{len(same)} samples ask {line!r} and have other references"
+            yield Finding("contradiction", "error", text, tuple(sample.id for sample in same))
 
 
 def _find_defective(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -159,12 +156,11 @@ def _find_defective(samples: Sequence[Sample]) -> Iterator[Finding]:
             empty.append(sample.id)
         if any(TRUNCATED_END.search(text.strip()) for text in (asked, *sample.references)):
             truncated.append(sample.id)
-        padded = f" {_casefolded_words(asked)} "
-        if any(
-            reply and f" {reply} " in padded for reply in map(_casefolded_words, sample.references)
-        ):
+        padded, replies = f" {_casefolded_words(asked)} ", map(_casefolded_words, sample.references)
+        if any(reply and f" {reply} " in padded for reply in replies):
             leaked.append(sample.id)
-        if not sample.references and not _expects_refusal(sample):
+        refuses = _sample_kind(sample) == "unanswerable" or sample.metadata.get("refusal")
+        if not sample.references and not refuses:
             unmarked.append(sample.id)
     for code, severity, what, ids in (
         ("empty", "error", "have an empty question or reference", empty),
@@ -193,10 +189,8 @@ def _find_duplicates(samples: Sequence[Sample]) -> Iterator[Finding]:
     pairs = [*_near_duplicate_pairs(samples), *_same_topic_pairs(samples)]
     near = {name for pair in pairs if asked[pair[0]] != asked[pair[1]] for name in pair}
     if near:
-        what = (
-            f"ask nearly what another does ({NEAR_DUPLICATE_JACCARD:.0%} of "
-            f"the words, or answer and topic)"
-        )
+        words = f"{NEAR_DUPLICATE_JACCARD:.0%} of the words"
+        what = f"ask nearly what another does ({words}, or answer and topic)"
         yield make_finding("near_duplicate", "note", what, sorted(near))
 
 
@@ -207,10 +201,8 @@ def _same_topic_pairs(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     """
     first: dict[tuple[object, ...], str] = {}
     for sample in samples:
-        words = (
-            frozenset(_casefolded_words(TITLE.sub(" ", _last_user_message(sample))).split())
-            - QUESTION_WORDS
-        )
+        topic = _casefolded_words(TITLE.sub(" ", _last_user_message(sample)))
+        words = frozenset(topic.split()) - QUESTION_WORDS
         key = (_sample_kind(sample), words, frozenset(map(_comparison_key, sample.references)))
         if words and sample.references and first.setdefault(key, sample.id) != sample.id:
             yield first[key], sample.id
@@ -249,18 +241,6 @@ def detectable_difference(n: int) -> float:
     return (z_value(CONFIDENCE) + NormalDist().inv_cdf(POWER)) * sqrt(DISCORDANT / n)
 
 
-def _power_finding(n: int, margin: float) -> Finding | None:
-    least = detectable_difference(n)
-    if least <= margin:
-        return None
-    needed = ceil(n * (least / margin) ** 2)
-    text = (
-        f"{n} samples show a difference of {ceil(1000 * least) / 10:g} points between two systems, "
-        f"not of {100 * margin:g} (80 % power, if they differ on 20 % of them); {needed} would"
-    )
-    return Finding("thin", "warning", text)
-
-
 def _find_small_groups(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Too few groups for an interval, or too few samples of a kind for a separate number."""
     groups = len({_sample_group(sample) for sample in samples})
@@ -275,11 +255,8 @@ def _find_small_groups(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def _find_skew(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """One kind or one group dominates the number."""
-    for name, key, most in (
-        ("kind", _sample_kind, KIND_SHARE),
-        ("group", _sample_group, GROUP_SHARE),
-    ):
+    limits = (("kind", _sample_kind, KIND_SHARE), ("group", _sample_group, GROUP_SHARE))
+    for name, key, most in limits:
         counts = Counter(map(key, samples))
         if len(counts) < 2 or (name == "group" and len(counts) == len(samples)):
             continue
@@ -400,23 +377,15 @@ def _last_user_message(sample: Sample) -> str:
 
 
 def _conversation_key(sample: Sample) -> tuple[str, ...]:
-    """All turns in normalised form, for comparison."""
     return tuple(f"{turn.role}: {_comparison_key(turn.content)}" for turn in sample.conversation)
 
 
 def _sample_kind(sample: Sample) -> str:
-    """The `kind` in the sample's metadata, `any` if it has none."""
     return str(sample.metadata.get("kind") or "any")
 
 
 def _sample_group(sample: Sample) -> str:
-    """Resampling group: the sample's group, or its id."""
     return sample.group or sample.id
-
-
-def _expects_refusal(sample: Sample) -> bool:
-    """Whether the metadata mark the sample as one that should be refused."""
-    return _sample_kind(sample) == "unanswerable" or bool(sample.metadata.get("refusal"))
 
 
 def _casefolded_words(text: str) -> str:
@@ -430,8 +399,3 @@ def _comparison_key(text: str) -> str:
     ('is it x + 1', False)
     """
     return " ".join(SENTENCE_MARKS.sub(" ", text.casefold()).split())
-
-
-def _truncate_line(text: str, most: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"

@@ -180,15 +180,11 @@ class Check:
         if isinstance(interval, Reason):
             return
         if interval.confidence < CONFIDENCE and self.bound != "estimate":
-            raise ConfigError(
-                f"{self.name}: a gate decides by intervals of {CONFIDENCE:g} or more; this one has "
-                f"{interval.confidence:g}."
-            )
+            what = f"{self.name}: a gate decides by intervals of {CONFIDENCE:g} or more"
+            raise ConfigError(f"{what}; this one has {interval.confidence:g}.")
         if not all(map(isfinite, interval[:3])):
-            raise DataError(
-                f"{self.name}: the interval {interval} is not finite; give a Reason where a number "
-                "is undefined."
-            )
+            what = f"{self.name}: the interval {interval} is not finite"
+            raise DataError(f"{what}; give a Reason instead.")
 
     @property
     def value(self) -> float | None:
@@ -250,13 +246,10 @@ class Check:
         narrow = self.unwidened or interval
         far = narrow.high if self.requirement.decisive_bound == "lower" else narrow.low
         bound = self.value if self.requirement.holds(interval.estimate) else far
-        room = abs(interval.estimate - limit)
-        distance = abs(bound - interval.estimate)
-        return (
-            ceil(interval.n * _sample_size_factor(interval, distance, room, self.tail))
-            if room
-            else None
-        )
+        room, distance = abs(interval.estimate - limit), abs(bound - interval.estimate)
+        if not room:
+            return None
+        return ceil(interval.n * _sample_size_factor(interval, distance, room, self.tail))
 
     @property
     def required(self) -> str:
@@ -280,9 +273,8 @@ class Check:
             return None  # all values are equal: the variance is unknown
         error = _observed_standard_error(self.interval, distance, self.tail)
         share = normal_tail((distance - room) / error) if error else float(distance < room)
-        times = _sample_size_factor(
-            self.interval, distance, room, self.tail, -normal_quantile(POWER)
-        )
+        extra = -normal_quantile(POWER)
+        times = _sample_size_factor(self.interval, distance, room, self.tail, extra)
         return GatePower(share, self.interval.n, ceil(self.interval.n * times))
 
     @property
@@ -296,10 +288,8 @@ class Check:
         """The same check with bounds `bound_errors` standard errors away from the estimate."""
         if isinstance(self.interval, Reason):
             return self
-        wide = self.interval.widened(errors)
-        return replace(
-            self, interval=wide, bound_errors=errors, unwidened=self.unwidened or self.interval
-        )
+        wide, narrow = self.interval.widened(errors), self.unwidened or self.interval
+        return replace(self, interval=wide, bound_errors=errors, unwidened=narrow)
 
     def row(self) -> dict[str, Any]:
         """The check as JSON values, for verdict.json and reports."""
@@ -340,14 +330,13 @@ def check_requirement(
     """
     bound = bound or requirement.decisive_bound
     check_choice("bound", bound, get_args(Bound))
-    if bound not in ("estimate", requirement.decisive_bound):
+    if bound not in ("estimate", decisive := requirement.decisive_bound):
+        advice = f"use bound={decisive!r} or 'estimate'"
         raise ConfigError(
-            f"{name}: the {BOUND_NAMES[bound]} does not prove `{requirement}`; "
-            f"use bound={requirement.decisive_bound!r} or 'estimate'."
+            f"{name}: the {BOUND_NAMES[bound]} does not prove `{requirement}`; {advice}."
         )
-    return Check(
-        name, interval, requirement, bound, unit, next, note, check_choice("role", role, ROLES)
-    )
+    check_choice("role", role, ROLES)
+    return Check(name, interval, requirement, bound, unit, next, note, role)
 
 
 def widen_for_reuse(
@@ -364,11 +353,8 @@ def widen_for_reuse(
     """
     if isinstance(gate_check.interval, Reason) or candidate_index == among == 1:
         return gate_check
-    return gate_check.widened(
-        reuse_standard_errors(
-            candidate_index, 1 - (1 - gate_check.interval.confidence) / among, seen
-        )
-    )
+    confidence = 1 - (1 - gate_check.interval.confidence) / among
+    return gate_check.widened(reuse_standard_errors(candidate_index, confidence, seen))
 
 
 def _observed_standard_error(found: Interval, distance: float, tail: float) -> float:

@@ -15,7 +15,8 @@ position.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
 
@@ -67,11 +68,9 @@ def _validate_vote(judgement: Judgement) -> None:
         raise DataError(f"Who gave a vote is named in a line of printable characters; got {who!r}.")
     if form not in FORMS:
         raise DataError(f"A vote's form is one of {', '.join(FORMS)}; got {form!r}.")
-    if len(value) + len(reason) > MAX_VOTE_CHARACTERS:
-        length = len(value) + len(reason)
-        raise DataError(
-            f"The vote on {subject} has {length:,} characters; {MAX_VOTE_CHARACTERS:,} at most."
-        )
+    if (length := len(value) + len(reason)) > MAX_VOTE_CHARACTERS:
+        most = f"{MAX_VOTE_CHARACTERS:,} at most"
+        raise DataError(f"The vote on {subject} has {length:,} characters; {most}.")
     wrong = "" if value == WITHDRAWN else _form_error(judgement)
     if wrong:
         raise DataError(f"The {form} on {subject} {wrong}; got {value[:80]!r}.")
@@ -80,8 +79,11 @@ def _validate_vote(judgement: Judgement) -> None:
 def _form_error(judgement: Judgement) -> str:
     """Why a value does not fit its form; empty if it does."""
     value = judgement.value
-    if judgement.form == "rating" and not _is_number_text(value):
-        return "must be a number"
+    if judgement.form == "rating":
+        try:
+            return "" if math.isfinite(float(value)) else "must be a number"
+        except ValueError:
+            return "must be a number"
     if judgement.form == "choice" and value not in (*judgement.shown, TIE):
         return f"must be one of {', '.join(judgement.shown)} or {TIE}"
     if judgement.form == "label" and not value.strip():
@@ -107,30 +109,18 @@ def _edit_error(text: str) -> str:
     return "" if isinstance(fields.get("question", ""), str) else "must have a text as question"
 
 
-def _is_number_text(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def read_votes(place: Path) -> list[Judgement]:
     """Every vote in the ledger of `folder`, in the order of writing."""
     found = []
     for entry in Ledger(Path(place) / VOTES).read():
-        vote = _vote_from_json(entry.content)
+        row = entry.content
+        try:
+            vote = Judgement(**{"when": "", **row, "shown": tuple(row.get("shown", ()))})
+            _validate_vote(vote)
+        except (TypeError, AttributeError) as error:
+            raise DataError(f"A line of votes is no judgement ({error}).") from None
         found.append(vote._replace(when=vote.when or entry.when))
     return found
-
-
-def _vote_from_json(row: Mapping[str, object]) -> Judgement:
-    try:
-        filled = {"when": "", **row, "shown": tuple(row.get("shown", ()))}  # type: ignore[arg-type]
-        vote = Judgement(**filled)  # type: ignore[arg-type]
-        _validate_vote(vote)
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"A line of votes is no judgement ({error}).") from None
-    return vote
 
 
 def current_votes(judgements: Iterable[Judgement]) -> list[Judgement]:
@@ -185,26 +175,15 @@ def rater_agreement(judgements: Iterable[Judgement], form: str = "label") -> Agr
             table.setdefault(vote.subject, {})[vote.who] = vote.value
     shared = {subject: row for subject, row in table.items() if len(row) > 1}
     people = sorted({who for row in shared.values() for who in row})
-    pairs = [
-        _pair_agreement(a, b, shared) for i, a in enumerate(people) for b in people[i + 1 :]
-    ]  # fmt: skip
+    pairs = []
+    for one, other in combinations(people, 2):
+        both = [(row[one], row[other]) for row in shared.values() if {one, other} <= row.keys()]
+        if both:
+            share = rate([float(a == b) for a, b in both])
+            kappa = cohen_kappa(*zip(*both, strict=True))
+            pairs.append(PairAgreement(one, other, len(both), share, kappa))
     rows = [[row.get(who) for who in people] for row in shared.values()]
     nobody = Reason("nobody_shares", "No subject was judged by two people.")
-    return Agreement(
-        subjects=len(shared),
-        pairs=tuple(pair for pair in pairs if pair is not None),
-        alpha=krippendorff_alpha(rows) if shared else nobody,
-        disputed=tuple(name for name, row in shared.items() if len(set(row.values())) > 1),
-    )
-
-
-def _pair_agreement(
-    first: str, second: str, table: Mapping[str, Mapping[str, str]]
-) -> PairAgreement | None:
-    """Agreement of two people on the subjects that both judged; None if there are none."""
-    both = [(row[first], row[second]) for row in table.values() if {first, second} <= row.keys()]
-    if not both:
-        return None
-    share = rate([float(a == b) for a, b in both])
-    kappa = cohen_kappa([a for a, _ in both], [b for _, b in both])
-    return PairAgreement(first, second, len(both), share, kappa)
+    disputed = tuple(name for name, row in shared.items() if len(set(row.values())) > 1)
+    alpha = krippendorff_alpha(rows) if shared else nobody
+    return Agreement(len(shared), tuple(pairs), alpha, disputed)

@@ -85,20 +85,15 @@ class RankingScores(NamedTuple):
             raise DataError(f"Query {min(without)} has no group; give one to each query.")
         names = [name if groups is None else groups[name] for name in self.values]
         if len(set(names)) < 2:
-            return Reason(
-                "too_few_queries", f"A mean needs 2 queries that can be scored; got {len(names)}."
-            )
+            why = f"A mean needs 2 queries that can be scored; got {len(names)}."
+            return Reason("too_few_queries", why)
         return bootstrap(list(self.values.values()), names, confidence=confidence, limits=(0, 1))
 
 
 def score_rankings(
-    measure: RankingMeasure,
-    rankings: Mapping[str, RankedDocuments],
-    relevance: Mapping[str, Mapping[str, int]],
-    *,
-    ties: Ties = "stable",
-    relevant_from: int = 1,
-) -> RankingScores:
+    measure: RankingMeasure, rankings: Mapping[str, RankedDocuments],
+    relevance: Mapping[str, Mapping[str, int]], *, ties: Ties = "stable", relevant_from: int = 1,
+) -> RankingScores:  # fmt: skip
     """Score the ranking of every query.
 
     relevance  grade of each judged document by query; unjudged ones count as 0
@@ -147,11 +142,9 @@ def _grade_ranking(
     if ties == "trec":
         names.sort(key=lambda name: name.encode(errors="surrogatepass"), reverse=True)
     names.sort(key=lambda name: -scores[name])
-    tied = (
-        [tuple(run) for _, run in groupby(names, key=lambda name: scores[name])]
-        if ties == "average"
-        else [(name,) for name in names]
-    )
+    tied = [(name,) for name in names]
+    if ties == "average":
+        tied = [tuple(run) for _, run in groupby(names, key=lambda name: scores[name])]
     runs, before = [], 0
     for run in tied:
         gains = tuple(grades.get(name, 0) for name in run)
@@ -173,9 +166,8 @@ def recall(k: int) -> RankingMeasure:
 
 def precision(k: int) -> RankingMeasure:
     """Share of the first k that is relevant; a shorter list is padded with irrelevant ones."""
-    return RankingMeasure(
-        _name_at_k("precision", k), lambda query: _expected_relevant(query, k) / k
-    )
+    name = _name_at_k("precision", k)
+    return RankingMeasure(name, lambda query: _expected_relevant(query, k) / k)
 
 
 def r_precision() -> RankingMeasure:
@@ -193,8 +185,8 @@ def hit(k: int) -> RankingMeasure:
             room, size = k - run.before, len(run.grades)
             if run.relevant and room > 0:
                 # Runs without a relevant document cannot hit, and the first with one decides.
-                miss = comb(size - run.relevant, min(room, size)) / comb(size, min(room, size))
-                return 1 - miss
+                room = min(room, size)
+                return 1 - comb(size - run.relevant, room) / comb(size, room)
         return 0.0
 
     return RankingMeasure(_name_at_k("hit", k), chance)
@@ -247,17 +239,12 @@ def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
     >>> round(ndcg().compute(judged), 4), round(ndcg(gain="exponential").compute(judged), 4)
     (0.8597, 0.7967)
     """
-    worth = (
-        float
-        if check_choice("gain", gain, get_args(Gain)) == "linear"
-        else lambda grade: 2.0**grade - 1
-    )
+    check_choice("gain", gain, get_args(Gain))
+    worth = float if gain == "linear" else lambda grade: 2.0**grade - 1
 
     def share(query: GradedRanking) -> float:
-        best = sum(
-            worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: _rank_limit(k)])
-        )
-        total = 0.0
+        ideal = enumerate(query.ideal[: _rank_limit(k)])
+        best, total = sum(worth(grade) / log2(2 + i) for i, grade in ideal), 0.0
         for run in query.tie_groups:
             mean = sum(worth(grade) for grade in run.grades if grade > 0) / len(run.grades)
             last = min(run.before + len(run.grades), _rank_limit(k))
@@ -269,10 +256,8 @@ def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
 
 
 def _expected_relevant(query: GradedRanking, k: int) -> float:
-    return sum(
-        run.relevant * max(0, min(1, (k - run.before) / len(run.grades)))
-        for run in query.tie_groups
-    )
+    shares = ((run, (k - run.before) / len(run.grades)) for run in query.tie_groups)
+    return sum(run.relevant * max(0, min(1, share)) for run, share in shares)
 
 
 def _name_at_k(name: str, k: int | None) -> str:

@@ -10,7 +10,6 @@ releases' folder, so that both can be moved together.
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -155,23 +154,14 @@ def release(
             tuple(release_history(label, releases) for label in release_labels(releases))
         )
     if verdict is None:
-        raise ConfigError(
-            "A label moves on a verdict and none was given; make one with `groundup gate REPORT "
-            "--against BASELINE --out VERDICT` and give it as --verdict."
-        )
+        make = "make one with `groundup gate REPORT --against BASELINE --out VERDICT`"
+        raise ConfigError(f"A label moves on a verdict; {make} and give it as --verdict.")
     paths = {"subject": subject, "adapter": adapter, "index": index, "prompt": prompt}
     bundle = {name: path for name, path in paths.items() if path is not None}
     return move_label_to_bundle(
-        as_,
-        bundle,
-        verdict,
-        author=author,
-        reason=reason,
-        share=_parse_share(share),
-        expect=expect,
-        accept_rejected=accept_rejected,
-        releases=releases,
-    )
+        as_, bundle, verdict, author=author, reason=reason, share=_parse_share(share),
+        expect=expect, accept_rejected=accept_rejected, releases=releases,
+    )  # fmt: skip
 
 
 def move_label_to_bundle(
@@ -195,10 +185,8 @@ def move_label_to_bundle(
     artifacts = {name: _verify_hashes(open_current(path)) for name, path in bundle.items()}
     for name, artifact in artifacts.items():
         if artifact.kind not in RELEASABLE:
-            kinds = ", ".join(RELEASABLE)
-            raise ArtifactError(
-                f"{artifact.path} is a {artifact.kind}; a bundle's {name} is one of {kinds}."
-            )
+            expected = f"a bundle's {name} is one of {', '.join(RELEASABLE)}"
+            raise ArtifactError(f"{artifact.path} is a {artifact.kind}; {expected}.")
     source = _verify_hashes(Artifact.open(verdict, "verdict"))
     _check_verdict(source, artifacts["subject"], accept_rejected)
     _check_baseline_is_current(source, label, pointer.history())
@@ -207,9 +195,13 @@ def move_label_to_bundle(
             record.log(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
     result = read_verdict(source)
     about = {"passed": result.passed, "outcome": result.outcome}
+    parts = [
+        BundlePart(name, each.kind, _relative_to_releases(each.path, releases), each.id)._asdict()
+        for name, each in sorted(artifacts.items())
+    ]
     value = {
         "how": "release",
-        "parts": [_to_bundle_part(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
+        "parts": parts,
         "share": share,
         "verdict": {"path": _relative_to_releases(source.path, releases), "id": source.id, **about},
         "accepted_rejected": not result.passed,
@@ -225,7 +217,7 @@ def roll_back_label(
     Raises ConfigError if there is none, ArtifactError if a part of it is missing or was edited.
     """
     pointer = _label_pointer(label, releases)
-    lines = list(_label_moves(label, pointer))
+    lines = _label_moves(label, pointer)
     if not lines:
         raise ConfigError(f"Nothing was released as {label} in {releases}.")
     now = lines[-1].bundle
@@ -240,8 +232,8 @@ def roll_back_label(
     old = pointer.history()[earlier[-1]].content["value"]
     for part in lines[earlier[-1]].parts:
         _verify_hashes(_open_bundle_part(part, label, releases))
-    return _move_label(pointer, label, pointer.value, old | {"how": "rollback"}, author=author,
-                reason=reason)  # fmt: skip
+    back = old | {"how": "rollback"}
+    return _move_label(pointer, label, pointer.value, back, author=author, reason=reason)
 
 
 def resolve_label(
@@ -254,15 +246,14 @@ def resolve_label(
     Raises ConfigError if nothing was released under that name, ArtifactError if the files differ
     from what was released, GateFailed if it was released against a verdict that did not pass.
     """
-    *_, line = [None, *_label_moves(label, _label_pointer(label, releases))]
-    if line is None:
+    lines = _label_moves(label, _label_pointer(label, releases))
+    if not lines:
         known = ", ".join(release_labels(releases)) or "none"
         raise ConfigError(f"Nothing is released as {label} in {releases}; it has {known}.")
+    line = lines[-1]
     if line.accepted_rejected and not accept_rejected:
-        raise GateFailed(
-            f"{label} was released by {line.author} against {line.verdict_phrase} ({line.reason}); "
-            "use --accept-rejected to build on it."
-        )
+        against = f"{label} was released by {line.author} against {line.verdict_phrase}"
+        raise GateFailed(f"{against} ({line.reason}); use --accept-rejected to build on it.")
     artifacts = {part.name: _open_bundle_part(part, label, releases) for part in line.parts}
     if rehash:
         artifacts = {name: _verify_hashes(artifact) for name, artifact in artifacts.items()}
@@ -286,9 +277,8 @@ def release_history(label: str, releases: Path = RELEASES) -> LabelHistory:
     return LabelHistory(label, lines, tuple(missing))
 
 
-def _label_moves(label: str, pointer: Pointer) -> Iterator[LabelMove]:
-    for entry in pointer.history():
-        yield _entry_to_move(label, entry)
+def _label_moves(label: str, pointer: Pointer) -> list[LabelMove]:
+    return [_entry_to_move(label, entry) for entry in pointer.history()]
 
 
 def _entry_to_move(label: str, entry: LedgerEntry) -> LabelMove:
@@ -310,13 +300,10 @@ def _move_label(
     except ArtifactError:
         if pointer.value == seen:
             raise
-        *_, other = _label_moves(label, pointer)
-        raise ArtifactError(
-            f"{label} moved to {other.bundle[:12]} by {other.author} at {other.when} meanwhile "
-            f"({other.reason}); look at it and decide again."
-        ) from None
-    *_, line = _label_moves(label, pointer)
-    return line
+        other = _label_moves(label, pointer)[-1]
+        moved = f"{label} moved to {other.bundle[:12]} by {other.author} at {other.when} meanwhile"
+        raise ArtifactError(f"{moved} ({other.reason}); look at it and decide again.") from None
+    return _label_moves(label, pointer)[-1]
 
 
 def _label_pointer(label: str, releases: Path) -> Pointer:
@@ -328,10 +315,8 @@ def _label_pointer(label: str, releases: Path) -> Pointer:
 def _check_expected_bundle(label: str, seen: Any, expect: str) -> None:
     now = _bundle_id(tuple(BundlePart(**part) for part in seen["parts"])) if seen else "none"
     if expect and not (expect == now or _matches_id_prefix(expect, now)):
-        raise ArtifactError(
-            f"{label} was expected to hold {expect} and holds {now[:12]}; look at it "
-            "(`groundup release`) and decide again."
-        )
+        what = f"{label} was expected to hold {expect} and holds {now[:12]}"
+        raise ArtifactError(f"{what}; look at it (`groundup release`) and decide again.")
 
 
 def _matches_id_prefix(prefix: str, full_id: str) -> bool:
@@ -343,10 +328,8 @@ def _check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) 
     """Raise unless a verdict is about the subject, its test set is intact, and it passed."""
     if subject.id not in _judged_ids(verdict, "subject"):
         about = ", ".join(sorted(id[:12] for id in _judged_ids(verdict, "subject"))) or "nothing"
-        raise ArtifactError(
-            f"{verdict.path} judges {about}, and {subject.path} is {subject.id[:12]}; evaluate and "
-            "gate this one."
-        )
+        other = f"{subject.path} is {subject.id[:12]}; evaluate and gate this one"
+        raise ArtifactError(f"{verdict.path} judges {about}, and {other}.")
     for parent in verdict.parents:
         if parent.name != "testset":
             continue
@@ -369,10 +352,8 @@ def _check_baseline_is_current(verdict: Artifact, label: str, entries: list[Ledg
     compared = _judged_ids(verdict, "baseline")
     bundles = [{part.id for part in _entry_to_move(label, entry).parts} for entry in entries]
     if any(compared & ids for ids in bundles) and not compared & bundles[-1]:
-        raise ArtifactError(
-            f"{verdict.path} is stale: it compares with what {label} held before, and {label} has "
-            "moved since; gate against what it holds now."
-        )
+        before = f"it compares with what {label} held before"
+        raise ArtifactError(f"{verdict.path} is stale: {before}; gate against what it holds now.")
 
 
 def _judged_ids(verdict: Artifact, name: str) -> set[str]:
@@ -392,10 +373,8 @@ def _open_unmoved_parent(child: Artifact, parent: Parent) -> Artifact | None:
     artifact = child.open_parent(parent)
     path = (child.path / parent.path).resolve()
     if artifact is None and (path / MANIFEST).is_file():
-        raise ArtifactError(
-            f"{child.path} was made from {parent.name} {parent.id[:12]}, and another one is at "
-            f"{path} now; restore the old one, or make {child.path} again."
-        )
+        what = f"{child.path} was made from {parent.name} {parent.id[:12]}, and another one is at"
+        raise ArtifactError(f"{what} {path} now; restore the old one, or make {child.path} again.")
     return artifact
 
 
@@ -403,28 +382,19 @@ def _open_bundle_part(part: BundlePart, label: str, releases: Path) -> Artifact:
     """Open a part of a bundle; ArtifactError if it is missing, was edited or was replaced."""
     path = Path(os.path.normpath(Path(releases) / part.path))
     if not (path / MANIFEST).is_file():
-        raise ArtifactError(
-            f"{label}'s {part.name} {part.id[:12]} is not at {path} any more: it was moved or "
-            "erased; restore it, or release another."
-        )
+        what = f"{label}'s {part.name} {part.id[:12]} is not at {path} any more"
+        raise ArtifactError(f"{what}: it was moved or erased; restore it, or release another.")
     artifact = Artifact.open(path)
     if artifact.id != part.id:
-        raise ArtifactError(
-            f"{label}'s {part.name} was released as {part.id[:12]}, and {path} is "
-            f"{artifact.id[:12]} now; restore the old one, or release this one."
-        )
+        what = f"{label}'s {part.name} was released as {part.id[:12]}, and {path} is"
+        advice = "restore the old one, or release this one"
+        raise ArtifactError(f"{what} {artifact.id[:12]} now; {advice}.")
     return artifact
 
 
 def _verify_hashes(artifact: Artifact) -> Artifact:
     artifact.check_hashes()
     return artifact
-
-
-def _to_bundle_part(name: str, artifact: Artifact, releases: Path) -> BundlePart:
-    return BundlePart(
-        name, artifact.kind, _relative_to_releases(artifact.path, releases), artifact.id
-    )
 
 
 def _relative_to_releases(path: Path, releases: Path) -> str:

@@ -21,7 +21,7 @@ from groundup.core import Answer, DataError, Reason, Sample, Score, check_choice
 from .text.edit import ErrorRate, edit_similarity
 from .text.meteor import METEOR_PRESETS, Meteor, MeteorPreset
 from .text.ngram import Bleu, Chrf
-from .text.overlap import Rouge, is_equal, token_f1_score
+from .text.overlap import Rouge, token_f1_score
 from .text.units import Normalisation, Unit, get_normaliser
 
 OverlapPart = Literal["precision", "recall", "f1"]
@@ -70,11 +70,9 @@ def exact_match(normalise: Normalisation = "plain") -> ReferenceScorer:
     >>> exact_match()(sample, Answer("paris ")).value
     1.0
     """
-    get_normaliser(normalise)
+    prepare = get_normaliser(normalise)
     signature = f"exact_match|normalise:{normalise}|references:best"
-    return ReferenceScorer(
-        signature, _best_reference(lambda a, b: float(is_equal(a, b, normalise)))
-    )
+    return ReferenceScorer(signature, _best_reference(lambda a, b: float(prepare(a) == prepare(b))))
 
 
 def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") -> ReferenceScorer:
@@ -125,10 +123,9 @@ def rouge(how: Rouge | None = None, *, part: OverlapPart = "f1") -> ReferenceSco
 
 def meteor(how: Meteor | MeteorPreset = "banerjee-2005") -> ReferenceScorer:
     """Scorer: METEOR with synonyms, 0 to 1; the preset `nltk` equals NLTK's."""
-    metric = (
-        how if isinstance(how, Meteor) else METEOR_PRESETS[check_choice("how", how, METEOR_PRESETS)]
-    )
-    return ReferenceScorer(metric.signature, metric.sentence)
+    if not isinstance(how, Meteor):
+        how = METEOR_PRESETS[check_choice("how", how, METEOR_PRESETS)]
+    return ReferenceScorer(how.signature, how.sentence)
 
 
 def wer(how: ErrorRate | None = None) -> ReferenceScorer:

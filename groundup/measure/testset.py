@@ -93,9 +93,8 @@ def make_testset(
     rows = [_validated_row(sample) for sample in samples]
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
-    counts = Counter(sample.id for sample in samples)
-    if len(counts) < len(rows):
-        twice = next(name for name, count in counts.items() if count > 1)
+    (twice, most), *_ = Counter(sample.id for sample in samples).most_common(1)
+    if most > 1:
         raise DataError(f"The test set {card.name} has the sample id {twice!r} twice.")
     card = card.model_copy(update={"content": digest(rows)})
 
@@ -117,7 +116,10 @@ def read_samples(testset: Artifact) -> Iterator[Sample]:
     with open(testset.file("samples.jsonl"), encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield _sample_from_json(json.loads(line))
+                row = json.loads(line)
+                turns = tuple(Message(**turn) for turn in row["conversation"])
+                more = tuple(row["references"]), row["group"], row["metadata"]
+                yield Sample(row["id"], turns, *more)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(f"{file.name}, line {number} is no sample ({error}).") from None
 
@@ -146,9 +148,8 @@ def testset_findings(
     rulings = _decide_by_votes(read_votes(testset.path))
     disputed = [name for name, ruling in rulings.items() if ruling.is_disputed]
     if disputed:
-        results.append(
-            make_finding("disputed_label", "error", "have votes that disagree", disputed)
-        )
+        what = "have votes that disagree"
+        results.append(make_finding("disputed_label", "error", what, disputed))
     wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
     if wrong:
         what = "were dropped or mended by reviewers; `testset apply` keeps the mended ones"
@@ -166,39 +167,24 @@ def log_findings(testset: Artifact) -> list[Finding]:
     return problems
 
 
-def _sample_to_json(sample: Sample) -> dict[str, Any]:
-    return {
+def _validated_row(sample: Sample) -> dict[str, Any]:
+    """A sample as JSON values; DataError if it would not survive the round trip."""
+    texts = sample.references
+    if not isinstance(texts, tuple | list) or not all(isinstance(text, str) for text in texts):
+        expected = "references must be a tuple of texts"
+        raise DataError(f"Sample {sample.id!r}: {expected}; got {texts!r}.")
+    row = {
         "id": sample.id,
         "conversation": [message._asdict() for message in sample.conversation],
-        "references": list(sample.references),
+        "references": list(texts),
         "group": sample.group,
         "metadata": sample.metadata,
     }
-
-
-def _validated_row(sample: Sample) -> dict[str, Any]:
-    """A sample as JSON values; DataError if it would not survive the round trip."""
-    is_list = isinstance(sample.references, tuple | list)
-    if not is_list or not all(isinstance(text, str) for text in sample.references):
-        raise DataError(
-            f"Sample {sample.id!r}: references must be a tuple of texts; got {sample.references!r}."
-        )
-    row = _sample_to_json(sample)
     try:
         json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise DataError(f"Sample {sample.id!r} cannot be written as JSON: {error}.") from None
     return row
-
-
-def _sample_from_json(row: Mapping[str, Any]) -> Sample:
-    return Sample(
-        id=row["id"],
-        conversation=tuple(Message(**message) for message in row["conversation"]),
-        references=tuple(row["references"]),
-        group=row["group"],
-        metadata=row["metadata"],
-    )
 
 
 class TestSetAccess(NamedTuple):
@@ -230,10 +216,9 @@ def record_access(
 
     Any artifact with held-out data has such a ledger, including tokens and examples.
     """
-    content = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
-    return _entry_to_access(
-        Ledger(testset.path / ACCESS_LEDGER).append(content | ({"run": run} if run else {}))
-    )
+    content = {"who": who, "subject": subject, "setting": setting, "run": run}
+    content = {key: value for key, value in content.items() if value or key in ("who", "subject")}
+    return _entry_to_access(Ledger(testset.path / ACCESS_LEDGER).append(content))
 
 
 def _entry_to_access(entry: LedgerEntry) -> TestSetAccess:
@@ -244,20 +229,15 @@ def _entry_to_access(entry: LedgerEntry) -> TestSetAccess:
 
 def read_accesses(testset: Artifact) -> list[TestSetAccess]:
     """All accesses to the test set and its copies, oldest first."""
-    ledgers = [
-        list(Ledger(folder / ACCESS_LEDGER).read()) for folder in _copies_of_testset(testset)
-    ]
+    home = testset.path.resolve()
+    siblings = [file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}"))]
+    copies = [path for path in siblings if path != home and _manifest_id(path) == testset.id]
+    ledgers = [list(Ledger(folder / ACCESS_LEDGER).read()) for folder in (home, *copies)]
     used = [entries for entries in ledgers if entries]
     entries = list({entry.hash: entry for ledger in used for entry in ledger}.values())
     if len(used) > 1:
         entries.sort(key=lambda entry: (entry.when, entry.sequence))
     return [_entry_to_access(entry) for entry in entries]
-
-
-def _copies_of_testset(testset: Artifact) -> list[Path]:
-    home = testset.path.resolve()
-    siblings = (file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}")))
-    return [home, *(path for path in siblings if path != home and _manifest_id(path) == testset.id)]
 
 
 def _manifest_id(folder: Path) -> str:
@@ -316,35 +296,37 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     """
     samples, cast = list(read_samples(testset)), read_votes(testset.path)
     rulings = _decide_by_votes(cast)
+    where = testset.path
     if not rulings:
-        raise DataError(
-            f"{testset.path} has no votes that accept, mend or drop; run `groundup testset review "
-            f"{testset.path}` first."
-        )
+        first = f"run `groundup testset review {where}` first"
+        raise DataError(f"{where} has no votes that accept, mend or drop; {first}.")
     unknown = [v for v in current_votes(cast) if v.form == "label" and v.value not in DECISIONS]
     if unknown:
-        raise DataError(
-            f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as "
-            f"{unknown[0].value!r} on {unknown[0].subject}; vote again or take them back."
-        )
+        what = f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as"
+        one = f"{unknown[0].value!r} on {unknown[0].subject}"
+        raise DataError(f"{what} {one}; vote again or take them back.")
     if foreign := rulings.keys() - {sample.id for sample in samples}:
-        raise DataError(
-            f"{len(foreign)} votes are on samples that {testset.path} does not have, such as "
-            f"{min(foreign)!r}; its ledger belongs to another test set."
-        )
+        what = f"{len(foreign)} votes are on samples that {where} does not have"
+        example = f"such as {min(foreign)!r}; its ledger belongs to another test set"
+        raise DataError(f"{what}, {example}.")
     accepted = ReviewDecision("accept", {}, False)
+    decided = [(sample, rulings.get(sample.id, accepted)) for sample in samples]
     remaining = [
         _apply_corrections(sample, ruling.fields)
-        for sample in samples
-        if (ruling := rulings.get(sample.id, accepted)).decision != "drop"
-    ]
+        for sample, ruling in decided if ruling.decision != "drop"
+    ]  # fmt: skip
     if not remaining:
         raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
     card = TestSetCard(**testset.config)
     fields = _review_fields(cast, rulings, len(samples))
     fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
     result = make_testset(card.model_copy(update=fields), remaining, {"testset": testset}, out)
-    _copy_accesses(read_accesses(testset), result)
+    recorded = Counter((each.who, each.candidate) for each in read_accesses(result))
+    for each in read_accesses(testset):
+        if recorded[each.who, each.candidate]:
+            recorded[each.who, each.candidate] -= 1
+        else:
+            record_access(result, each.who, each.subject, each.setting, run=each.run)
     record.log(
         f"{out} has no votes yet; its card lists the reviewed samples and why some were changed; "
         f"its ledger has the {len(read_accesses(result))} accesses so far"
@@ -352,34 +334,23 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     return result
 
 
-def _copy_accesses(seen: Iterable[TestSetAccess], derived: Artifact) -> None:
-    recorded = Counter((each.who, each.candidate) for each in read_accesses(derived))
-    for each in seen:
-        if recorded[each.who, each.candidate]:
-            recorded[each.who, each.candidate] -= 1
-        else:
-            record_access(derived, each.who, each.subject, each.setting, run=each.run)
-
-
 def _review_fields(
     judgements: Iterable[Judgement], rulings: Mapping[str, ReviewDecision], samples: int
 ) -> dict[str, Any]:
-    read = {
-        (vote.who, vote.subject) for vote in current_votes(judgements) if vote.subject in rulings
-    }
-    people = Counter(who for who, _ in read)
+    votes = [vote for vote in current_votes(judgements) if vote.subject in rulings]
+    people = Counter(who for who, _ in {(vote.who, vote.subject) for vote in votes})
     counts = Counter(ruling.decision for ruling in rulings.values())
     error = wilson_interval(counts["mend"] + counts["drop"], len(rulings))
-    why = _review_reasons(judgements)
-    changed = {
-        f"{key}_samples": {
-            name: why.get(name, "") for name, r in rulings.items() if r.decision == decision
-        }
-        for key, decision in (("dropped", "drop"), ("mended", "mend"))
-    }
+    why = {name: dict[str, None]() for name in rulings}
+    for vote in votes:
+        if vote.reason and (vote.form == "edit" or vote.value == "drop"):
+            why[vote.subject][vote.reason] = None
+    changed = {"drop": dict[str, str](), "mend": dict[str, str](), "accept": dict[str, str]()}
+    for name, ruling in rulings.items():
+        changed[ruling.decision][name] = "; ".join(why[name])
+    readers = ", ".join(f"{who} {people[who]}" for who in sorted(people))
     return {
-        "reviewed_by": ", ".join(f"{who} {people[who]}" for who in sorted(people))
-        + f" of {samples} samples",
+        "reviewed_by": f"{readers} of {samples} samples",
         "review": {
             "read": len(rulings),
             "accepted": counts["accept"],
@@ -387,17 +358,10 @@ def _review_fields(
             "dropped": counts["drop"],
             "disputed": sum(ruling.is_disputed for ruling in rulings.values()),
             "error_rate": error._asdict(),
-            **changed,
+            "dropped_samples": changed["drop"],
+            "mended_samples": changed["mend"],
         },
     }
-
-
-def _review_reasons(judgements: Iterable[Judgement]) -> dict[str, str]:
-    texts: dict[str, list[str]] = {}
-    for vote in current_votes(judgements):
-        if vote.reason and (vote.form == "edit" or vote.value == "drop"):
-            texts.setdefault(vote.subject, []).append(vote.reason)
-    return {name: "; ".join(dict.fromkeys(each)) for name, each in texts.items()}
 
 
 def _apply_corrections(sample: Sample, fields: Mapping[str, Any]) -> Sample:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import (
     Artifact,
@@ -80,15 +80,15 @@ def write_verdict(
     def write(draft: Draft) -> None:
         index = _candidate_index(candidate or subject.id, testset)
         adjusted = [widen_for_reuse(check, index, seen) for check in checks]
-        result = _decide(checks, adjusted, index, seen)
-        about = {"passed": result.outcome == "passed", "outcome": result.outcome}
+        outcome, picked_from = _decide(checks, adjusted, index, seen)
+        about = {"passed": outcome == "passed", "outcome": outcome}
         draft.numbers |= about | {"checks": len(adjusted), "candidates": index}
         write_json(draft.file("verdict.json"), {
             **about,
             "author": author,
             "candidates": index,
             "seen": seen,
-            "picked_from": result.picked_from,
+            "picked_from": picked_from,
             "unrecorded": list(unrecorded),
             "checks": [check.row() for check in adjusted],
         })  # fmt: skip
@@ -99,30 +99,22 @@ def write_verdict(
     )  # fmt: skip
 
 
-class VerdictDecision(NamedTuple):
-    """The joint outcome of all checks."""
-
-    outcome: CheckOutcome
-    picked_from: int = 1
-    """Number of compared checks of which one had to pass (Bonferroni); 1: no correction."""
-
-
 def _decide(
     checks: Sequence[Check], adjusted: Sequence[Check], index: int, seen: SeenFeedback
-) -> VerdictDecision:  # fmt: skip
-    """Decide by the checks, and by the same checks adjusted for the candidate's index."""
+) -> tuple[CheckOutcome, int]:  # fmt: skip
+    """The outcome, and of how many compared checks one had to pass (Bonferroni): usually 1."""
     if any(check.outcome == "failed" for check in adjusted):
-        return VerdictDecision("failed")
+        return "failed", 1
     if all(check.passed for check in adjusted if check.role != "guard"):
-        return VerdictDecision("passed")
+        return "passed", 1
     if any(not check.passed for check in adjusted if check.role == "required"):
-        return VerdictDecision("undecided")
+        return "undecided", 1
     if any(check.can_decide for check in adjusted if check.role == "compared"):
-        return VerdictDecision("passed")
+        return "passed", 1
     compared = [check for check in checks if check.role == "compared"]
     picked = (widen_for_reuse(check, index, seen, len(compared)) for check in compared)
     passed = any(check.passed for check in picked)
-    return VerdictDecision("passed" if passed else "undecided", len(compared))
+    return "passed" if passed else "undecided", len(compared)
 
 
 def _candidate_index(candidate: str, testset: Artifact | None) -> int:
@@ -153,26 +145,14 @@ class Verdict:
         return [row for row in self.checks if row["outcome"] == outcome]
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
-        """The rows that failed."""
-        return self.rows("failed")
-
-    @property
-    def undecided(self) -> list[dict[str, Any]]:
-        """The rows that were undecided for lack of data."""
-        return self.rows("undecided")
-
-    @property
     def correction_lines(self) -> list[str]:
         """Lines that explain how the bounds were widened; none for the first candidate."""
         lines = [f"UNRECORDED: {what}" for what in self.unrecorded]
         if self.candidates > 1:
-            errors = (
-                reuse_standard_errors(place, seen=self.seen) for place in (self.candidates, 1)
-            )
+            now, new = (reuse_standard_errors(k, seen=self.seen) for k in (self.candidates, 1))
             lines.append(
-                "candidate {} on this test set, {} seen: bounds of {:.3g} standard errors "
-                "(a new test set asks {:.3g})".format(self.candidates, self.seen, *errors)
+                f"candidate {self.candidates} on this test set, {self.seen} seen: bounds of "
+                f"{now:.3g} standard errors (a new test set asks {new:.3g})"
             )
         if self.picked_from > 1:
             errors = reuse_standard_errors(self.candidates, 1 - 0.05 / self.picked_from, self.seen)
@@ -185,13 +165,13 @@ class Verdict:
     @property
     def summary_line(self) -> str:
         """`passed: all of 3 checks`, `FAILED: 1 of 3 checks, 1 undecided`."""
-        count, failed, undecided = len(self.checks), len(self.failed), len(self.undecided)
+        count, undecided = len(self.checks), len(self.rows("undecided"))
         left = f", {undecided} undecided" if undecided else ""
         if self.outcome == "passed":
             some = f"{count - undecided} of {count}" if undecided else f"all of {count}"
             return f"passed: {some} checks{left}"
         if self.outcome == "failed":
-            return f"FAILED: {failed} of {count} checks{left}"
+            return f"FAILED: {len(self.rows('failed'))} of {count} checks{left}"
         return f"UNDECIDED: {undecided} of {count} checks"
 
     def __str__(self) -> str:
@@ -205,7 +185,8 @@ class Verdict:
         lines = [self.summary_line + author, *self.correction_lines, ""]
         for row, texts in zip(self.checks, cells, strict=True):
             padded = [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
-            lines.append("  ".join([*padded, _format_requirement(row)]))
+            # The unit is printed with the number.
+            lines.append("  ".join([*padded, row["required"].removesuffix(f" {row['unit']}")]))
             lines += [f"{' ' * widths[0]}  {text}" for text in _check_remarks(row)]
         return "\n".join(lines)
 
@@ -235,17 +216,16 @@ def read_verdict(artifact: Artifact) -> Verdict:
     """Read a verdict artifact; ArtifactError if it is of another kind."""
     file = artifact.require_kind("verdict").file("verdict.json")
     data = json.loads(file.read_text(encoding="utf-8"))
-    rows = tuple({"outcome": _legacy_outcome(row), **row} for row in data["checks"])
+    # Old ones have no `outcome`, neither the verdict nor its checks.
+    rows = data, *data["checks"]
+    data, *checks = (
+        {"outcome": "passed" if row["passed"] else "failed", **row} for row in rows
+    )  # fmt: skip
     return Verdict(
-        data["passed"], data["author"], data["candidates"], rows, data.get("seen", "scores"),
-        data.get("outcome", _legacy_outcome(data)), data.get("picked_from", 1),
+        data["passed"], data["author"], data["candidates"], tuple(checks),
+        data.get("seen", "scores"), data["outcome"], data.get("picked_from", 1),
         tuple(data.get("unrecorded", ())),
     )  # fmt: skip
-
-
-def _legacy_outcome(data: dict[str, Any]) -> CheckOutcome:
-    """Outcome of a check or verdict from before `outcome` existed."""
-    return "passed" if data["passed"] else "failed"
 
 
 def require_passed(artifact: Artifact) -> Verdict:
@@ -260,17 +240,14 @@ def require_passed(artifact: Artifact) -> Verdict:
     if result.passed:
         return result
     author = f" (thresholds by {result.author})" if result.author else ""
-    where, count = f"The verdict is in {artifact.path}.", len(result.checks)
+    rows, where = result.rows(result.outcome), f"The verdict is in {artifact.path}."
+    share = f"{len(rows)} of {len(result.checks)} checks"
     if result.outcome == "undecided":
-        rows = ", ".join(f"{row['name']} ({_required_n_text(row)})" for row in result.undecided)
-        failure = GateUndecided(
-            f"The data cannot decide {len(result.undecided)} of {count} checks{author}: {rows}. "
-            f"{where}"
-        )
+        names = ", ".join(f"{row['name']} ({_required_n_text(row)})" for row in rows)
+        failure = GateUndecided(f"The data cannot decide {share}{author}: {names}. {where}")
     else:
-        rows = ", ".join(row["name"] for row in result.failed)
-        failed = f"{len(result.failed)} of {count} checks failed"
-        failure = GateFailed(f"{failed}{author}: {rows}. {where}")
+        names = ", ".join(row["name"] for row in rows)
+        failure = GateFailed(f"{share} failed{author}: {names}. {where}")
     failure.add_note(str(result))
     raise failure
 
@@ -279,8 +256,3 @@ def _format_measured(row: dict[str, Any]) -> str:
     if row["undefined"]:
         return f"undefined ({row['undefined']['message']})"
     return f"{Interval(**row['interval'])} {row['unit']}".rstrip()
-
-
-def _format_requirement(row: dict[str, Any]) -> str:
-    """A row's requirement without the unit, which is printed with the number."""
-    return row["required"].removesuffix(f" {row['unit']}")

@@ -37,13 +37,9 @@ class Cache:
     """Keys and values of a batch of sequences during generation."""
 
     def __init__(
-        self,
-        config: ModelConfig,
-        batch: int,
-        capacity: int,
-        dtype: torch.dtype = torch.float32,
+        self, config: ModelConfig, batch: int, capacity: int, dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
-    ) -> None:
+    ) -> None:  # fmt: skip
         shape = (batch, config.attention.kv_heads, capacity, config.attention.head_dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
         self.values = [torch.zeros_like(keys) for keys in self.keys]
@@ -71,15 +67,10 @@ class Cache:
         """
         end = self.length + tokens
         if end > self.capacity:
-            raise CapacityError(
-                f"The cache has capacity for {self.capacity} tokens and {end} are needed; "
-                "increase it or shorten the prompt."
-            )
+            what = f"The cache has capacity for {self.capacity} tokens and {end} are needed"
+            raise CapacityError(f"{what}; increase it or shorten the prompt.")
         if documents is not None and self.document_indices is None:
-            shape = (self.keys[0].shape[0], self.capacity)
-            self.document_indices = torch.zeros(
-                shape, dtype=documents.dtype, device=documents.device
-            )
+            self.document_indices = documents.new_zeros(len(self.keys[0]), self.capacity)
         if self.document_indices is None:
             return None
         self.document_indices[:, self.length : end] = 0 if documents is None else documents

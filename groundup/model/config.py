@@ -38,11 +38,9 @@ class AttentionConfig(Config):
     def check(self) -> "AttentionConfig":
         """Check that kv_heads divide heads, and the patterns' sizes."""
         if self.heads % self.kv_heads:
-            near = _nearest_divisors(self.heads, self.kv_heads)
-            raise ConfigError(
-                f"AttentionConfig.heads={self.heads} must be a multiple of "
-                f"kv_heads={self.kv_heads}; try kv_heads={near}."
-            )
+            heads, near = self.kv_heads, _nearest_divisors(self.heads, self.kv_heads)
+            what = f"AttentionConfig.heads={self.heads} must be a multiple of kv_heads={heads}"
+            raise ConfigError(f"{what}; try kv_heads={near}.")
         if not self.patterns:
             raise ConfigError("AttentionConfig.patterns is empty; give at least one.")
         for pattern in self.patterns:
@@ -55,15 +53,11 @@ def _check_pattern(pattern: AttentionPattern) -> None:
         value, is_needed = getattr(pattern, name), name in PATTERN_SIZES[pattern.kind]
         if is_needed and value < 1 or not is_needed and value:
             needed = " and ".join(PATTERN_SIZES[pattern.kind]) or "no size"
-            raise ConfigError(
-                f"An attention pattern of kind {pattern.kind!r} has {name}={value}; "
-                f"it needs {needed}, 1 or more."
-            )
+            what = f"An attention pattern of kind {pattern.kind!r} has {name}={value}"
+            raise ConfigError(f"{what}; it needs {needed}, 1 or more.")
     if pattern.kind == "fixed" and pattern.tokens > pattern.stride:
-        raise ConfigError(
-            f"A fixed pattern has tokens={pattern.tokens} in blocks of stride={pattern.stride}; "
-            f"try tokens={max(1, pattern.stride // 8)}."
-        )
+        what = f"A fixed pattern has tokens={pattern.tokens} in blocks of stride={pattern.stride}"
+        raise ConfigError(f"{what}; try tokens={max(1, pattern.stride // 8)}.")
 
 
 class ExpertsConfig(Config):
@@ -90,10 +84,8 @@ class ExpertsConfig(Config):
     def check(self) -> "ExpertsConfig":
         """Check that there are at least as many experts as are chosen."""
         if self.chosen > self.count:
-            raise ConfigError(
-                f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}; "
-                f"try chosen={min(2, self.count)}."
-            )
+            what = f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}"
+            raise ConfigError(f"{what}; try chosen={min(2, self.count)}.")
         return self
 
 
@@ -145,20 +137,14 @@ class RopeScaling(Config):
     def check(self) -> "RopeScaling":
         """Check that low < high, and that a factor has a kind."""
         if self.kind == "none" and self.factor != 1:
-            raise ConfigError(
-                f"RopeScaling.factor={self.factor} has kind='none', which scales nothing; set "
-                "a kind, such as kind='yarn', or factor=1."
-            )
+            what = f"RopeScaling.factor={self.factor} has kind='none', which scales nothing"
+            raise ConfigError(f"{what}; set a kind, such as kind='yarn', or factor=1.")
         if self.kind in ("yarn", "llama3") and not self.low < self.high:
-            raise ConfigError(
-                f"RopeScaling.low={self.low} must be less than high={self.high} with "
-                f"kind={self.kind!r}: scaling fades between these numbers of turns."
-            )
+            what = f"RopeScaling.low={self.low} must be less than high={self.high}"
+            raise ConfigError(f"{what} with kind={self.kind!r}, which fades between these turns.")
         if self.kind == "yarn" and self.low <= 0:
-            raise ConfigError(
-                f"RopeScaling.low={self.low} must be above 0 with kind='yarn', whose ramp uses "
-                "the logarithm of turns; its paper has 1."
-            )
+            what = f"RopeScaling.low={self.low} must be above 0 with kind='yarn'"
+            raise ConfigError(f"{what}, whose ramp uses the logarithm of turns; its paper has 1.")
         return self
 
 
@@ -195,16 +181,13 @@ class PositionConfig(Config):
     def check(self) -> "PositionConfig":
         """Check that only rotary positions are scaled, and that distances reach every bucket."""
         if self.kind != "rope" and (self.scaling.kind != "none" or self.window_base is not None):
-            raise ConfigError(
-                f"PositionConfig.kind={self.kind!r} has scaling.kind={self.scaling.kind!r} and "
-                f"window_base={self.window_base}; only rotary positions (kind='rope') use them."
-            )
+            has = f"scaling.kind={self.scaling.kind!r} and window_base={self.window_base}"
+            what = f"PositionConfig.kind={self.kind!r} has {has}"
+            raise ConfigError(f"{what}; only rotary positions (kind='rope') use them.")
         if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
-            raise ConfigError(
-                f"PositionConfig.max_distance={self.max_distance} must exceed {self.buckets // 2}, "
-                f"half of buckets={self.buckets}, which hold one distance each; try "
-                f"max_distance={4 * self.buckets}."
-            )
+            half = f"{self.buckets // 2}, half of buckets={self.buckets}"
+            what = f"PositionConfig.max_distance={self.max_distance} must exceed {half}"
+            raise ConfigError(f"{what}; try max_distance={4 * self.buckets}.")
         return self
 
 
@@ -303,64 +286,41 @@ class ModelConfig(Config):
     def check(self) -> "ModelConfig":
         """Check that the components fit each other."""
         if (self.kind == "encoder_decoder") != (self.encoder_layers > 0):
-            raise ConfigError(
-                f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}; "
-                "an encoder_decoder needs at least 1, the others have 0."
-            )
+            what = f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}"
+            raise ConfigError(f"{what}; an encoder_decoder needs at least 1, the others have 0.")
         if self.prefix and self.kind != "decoder":
-            raise ConfigError(
-                f"ModelConfig.prefix=true has kind={self.kind!r}; it needs kind='decoder', whose "
-                "prompt is causal otherwise."
-            )
+            what = f"ModelConfig.prefix=true has kind={self.kind!r}"
+            raise ConfigError(f"{what}; it needs kind='decoder', whose prompt is causal otherwise.")
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts, which have no biases.")
-        self.check_expert_layers()
-        self.check_output()
+        experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
+        if experts is not None and experts.every > layers:
+            what = f"ExpertsConfig.every={experts.every} is more than the {layers} layers"
+            raise ConfigError(f"{what}, so none would have experts; try every=1.")
+        if not self.output.logits and self.kind != "encoder":
+            what = f"OutputConfig.logits=false has kind={self.kind!r}"
+            raise ConfigError(f"{what}; only encoders may lack logits.")
         self.check_positions()
         if self.parallel and self.norm.place != "pre":
-            raise ConfigError(
-                f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
-                "read one norm: use place='pre'."
-            )
+            what = f"ModelConfig.parallel=true has norm.place={self.norm.place!r}"
+            raise ConfigError(f"{what}; parallel blocks read one norm: use place='pre'.")
         if self.parallel and self.kind == "encoder_decoder":
-            raise ConfigError(
-                "ModelConfig.parallel=true has kind='encoder_decoder', whose cross attention reads "
-                "the output of self-attention: use parallel=false."
-            )
+            what = "ModelConfig.parallel=true has kind='encoder_decoder', whose cross attention"
+            raise ConfigError(f"{what} reads the output of self-attention: use parallel=false.")
         return self
 
     def check_positions(self) -> None:
         """Check the widths that positions need."""
-        if self.position.kind == "rope" and self.attention.head_dim % 2:
-            raise ConfigError(
-                f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
-                f"positions; try {self.attention.head_dim + 1}."
-            )
-        if self.position.scaling.kind == "ntk" and self.attention.head_dim == 2:
-            raise ConfigError(
-                "AttentionConfig.head_dim=2 has one pair of features, whose frequency does not "
-                "depend on the base, so scaling.kind='ntk' has no effect; try 4."
-            )
+        size = self.attention.head_dim
+        if self.position.kind == "rope" and size % 2:
+            what = f"AttentionConfig.head_dim={size} must be even for rotary positions"
+            raise ConfigError(f"{what}; try {size + 1}.")
+        if self.position.scaling.kind == "ntk" and size == 2:
+            what = "AttentionConfig.head_dim=2 has one pair of features"
+            raise ConfigError(f"{what}, on which scaling.kind='ntk' has no effect; try 4.")
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
-            raise ConfigError(
-                f"ModelConfig.width={self.width} must be even for sinusoids; try {self.width + 1}."
-            )
-
-    def check_output(self) -> None:
-        """Check that only encoders have no logits."""
-        if not self.output.logits and self.kind != "encoder":
-            raise ConfigError(
-                f"OutputConfig.logits=false has kind={self.kind!r}; only encoders may lack logits."
-            )
-
-    def check_expert_layers(self) -> None:
-        """Check that at least one layer has experts."""
-        experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
-        if experts is not None and experts.every > layers:
-            raise ConfigError(
-                f"ExpertsConfig.every={experts.every} is more than the {layers} layers, so none "
-                "would have experts; try every=1."
-            )
+            what = f"ModelConfig.width={self.width} must be even for sinusoids"
+            raise ConfigError(f"{what}; try {self.width + 1}.")
 
     def pattern(self, layer: int) -> AttentionPattern:
         """The attention pattern of a layer."""
@@ -372,23 +332,16 @@ class ModelConfig(Config):
         return experts is not None and layer % experts.every == experts.every - 1
 
 
-class DerivedSize(NamedTuple):
-    """One derived value with the reason for it."""
-
-    name: str
-    value: Any
-    reason: str
-
-
 class DerivedConfig(NamedTuple):
     """A configuration and the reason for each of its sizes."""
 
     config: ModelConfig
-    choices: tuple[DerivedSize, ...]
+    choices: tuple[tuple[str, Any, str], ...]
+    """Name, value and reason of each size."""
 
     def __str__(self) -> str:
         """One line per value: name, value, reason."""
-        return "\n".join(f"{c.name:<24}{c.value!s:>10}  {c.reason}" for c in self.choices)
+        return "\n".join(f"{name:<24}{value!s:>10}  {why}" for name, value, why in self.choices)
 
 
 WIDTH_PER_LAYER = 256 / 5
@@ -420,19 +373,15 @@ def from_depth(
         heads, reason = width // HEAD_DIM, "given"
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
-        DerivedSize("layers", depth, "the dial"),
-        DerivedSize("width", width, reason),
-        DerivedSize("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        DerivedSize("attention.heads", heads, "width / head_dim"),
-        DerivedSize("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        DerivedSize(
-            "feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"
-        ),
-        DerivedSize("vocab_size", vocab_size, "the tokenizer's"),
-        DerivedSize("context_length", context_length, "longest prompt and answer together"),
-        DerivedSize(
-            "tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"
-        ),
+        ("layers", depth, "the dial"),
+        ("width", width, reason),
+        ("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
+        ("attention.heads", heads, "width / head_dim"),
+        ("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
+        ("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
+        ("vocab_size", vocab_size, "the tokenizer's"),
+        ("context_length", context_length, "longest prompt and answer together"),
+        ("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
     )
     config = ModelConfig(
         vocab_size=vocab_size,

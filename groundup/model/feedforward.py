@@ -91,9 +91,8 @@ class Experts(nn.Module):
             capacity=self.capacity(len(flat)), is_real=is_real,
         )  # fmt: skip
         if self.config.capacity is not None:
-            choice = _apply_sequence_capacity(
-                choice, hidden.shape[1], self.config.capacity, is_real
-            )
+            length, most = hidden.shape[1], self.config.capacity
+            choice = _apply_sequence_capacity(choice, length, most, is_real)
         weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
         return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 

@@ -51,14 +51,10 @@ class HeadConfig(Config):
     def check(self) -> "HeadConfig":
         """Check that there is a name per class, and no norm without a dense layer."""
         if self.names and len(self.names) != self.labels:
-            raise ConfigError(
-                f"HeadConfig.names has {len(self.names)} names for labels={self.labels}; give one "
-                "per class, or none."
-            )
+            what = f"HeadConfig.names has {len(self.names)} names for labels={self.labels}"
+            raise ConfigError(f"{what}; give one per class, or none.")
         if self.inner == "none" and self.inner_norm is not None:
-            raise ConfigError(
-                "HeadConfig.inner_norm needs a dense layer; set inner='tanh' or 'gelu'."
-            )
+            raise ConfigError("HeadConfig.inner_norm needs a dense layer: inner='tanh' or 'gelu'.")
         return self
 
 
@@ -113,11 +109,8 @@ def _check_unpacked(documents: Int[Tensor, "B T"] | None) -> None:
     last = documents.amax(1, keepdim=True)
     packed = ((documents >= 0) & (documents != last)).any(1)
     if bool(packed.any()):
-        row = int(packed.nonzero()[0])
-        raise ShapeError(
-            f"Sequence {row} holds several documents, and a head gives one output per sequence; "
-            "pass one document per sequence."
-        )
+        what = f"Sequence {int(packed.nonzero()[0])} holds several documents"
+        raise ShapeError(f"{what}, and a head gives one output; pass one document per sequence.")
 
 
 class Head(nn.Module):
@@ -126,17 +119,14 @@ class Head(nn.Module):
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.dense = (
-            empty_linear(width, width, config.inner_bias) if config.inner != "none" else None
-        )
+        dense, classes = config.inner != "none", config.kind != "embedding"
+        self.dense = empty_linear(width, width, config.inner_bias) if dense else None
         self.norm = build_norm(config.inner_norm, width) if config.inner_norm else nn.Identity()
         labels = 1 if config.kind == "number" else config.labels
-        self.classes = (
-            None if config.kind == "embedding" else empty_linear(width, labels, config.bias)
-        )
-        self.activation: Callable[[Tensor], Tensor] = (
-            torch.tanh if config.inner == "tanh" else F.gelu
-        )
+        self.classes = empty_linear(width, labels, config.bias) if classes else None
+        self.activation: Callable[[Tensor], Tensor] = F.gelu
+        if config.inner == "tanh":
+            self.activation = torch.tanh
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
@@ -193,10 +183,7 @@ class SpanBoundary(nn.Module):
                     weight.zero_()
 
     def forward(
-        self,
-        left: Float[Tensor, "N D"],
-        right: Float[Tensor, "N D"],
-        offset: Int[Tensor, " N"],
+        self, left: Float[Tensor, "N D"], right: Float[Tensor, "N D"], offset: Int[Tensor, " N"]
     ) -> Float[Tensor, "N D"]:
         """The input of the output embedding, for each token of a span.
 
@@ -217,19 +204,14 @@ class ModelWithHead(nn.Module):
         super().__init__()
         config = getattr(model, "config", None)
         if isinstance(config, ModelConfig) and config.kind == "encoder_decoder":
-            raise ConfigError(
-                "A head needs an encoder or a decoder; got kind 'encoder_decoder', which reads "
-                "two texts."
-            )
+            got = "kind 'encoder_decoder', which reads two texts"
+            raise ConfigError(f"A head needs an encoder or a decoder; got {got}.")
         self.model, self.head = model, head
 
     def forward(
-        self,
-        ids: Int[Tensor, "B T"],
-        *,
-        documents: Int[Tensor, "B T"] | None = None,
+        self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None,
         types: Int[Tensor, "B T"] | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """The head's output for these ids, one text per sequence; see `Head.forward`.
 
         documents  0 for real tokens, -1 for padding; a pair of texts is one document

@@ -23,10 +23,8 @@ EXPECTED_DOCUMENTS = (
 def check_ids(ids: Tensor, documents: Tensor | None) -> None:
     """Raise ShapeError unless ids are integers (B, T) and documents have their shape."""
     if ids.ndim != 2 or not _is_integer(ids):
-        raise ShapeError(
-            f"ids have shape {tuple(ids.shape)} and {ids.dtype}; expected integers (B, T): a "
-            "single sequence is ids[None]."
-        )
+        what = f"ids have shape {tuple(ids.shape)} and {ids.dtype}"
+        raise ShapeError(f"{what}; expected integers (B, T): a single sequence is ids[None].")
     if documents is not None:
         _check_like("documents", documents, ids, EXPECTED_DOCUMENTS)
 
@@ -64,39 +62,29 @@ def check_inputs(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None
 def _check_model_kind(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None:
     check_context_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
     if given.cache is not None and config.kind == "encoder":
-        raise ConfigError(
-            "An encoder cannot use a cache, as every token attends to later ones; use a decoder "
-            "or an encoder_decoder."
-        )
+        raise ConfigError("An encoder cannot use a cache: every token attends to later ones.")
     if (given.encoded is None) == (config.kind == "encoder_decoder"):
-        raise ConfigError(
-            f"A model of kind {config.kind!r} "
-            + ("needs a source: pass encoded=model.encode(source)." if given.encoded is None else
-               "has no encoder and takes no encoded source.")
-        )  # fmt: skip
+        what = "has no encoder and takes no encoded source."
+        if given.encoded is None:
+            what = "needs a source: pass encoded=model.encode(source)."
+        raise ConfigError(f"A model of kind {config.kind!r} {what}")
 
 
 def check_context_length(config: ModelConfig, needed: int) -> None:
     """Raise CapacityError for a sequence longer than the context."""
     if needed > config.context_length:
-        raise CapacityError(
-            f"{needed} tokens do not fit the model's context_length={config.context_length}; "
-            "shorten the prompt or ask for fewer tokens."
-        )
+        what = f"{needed} tokens do not fit the model's context_length={config.context_length}"
+        raise CapacityError(f"{what}; shorten the prompt or ask for fewer tokens.")
 
 
 def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache | None) -> None:
     """Check that a prefix is a mask of the ids, in an empty cache and not in an encoder."""
     if prefix.shape != ids.shape or prefix.dtype != torch.bool:
-        raise ShapeError(
-            f"prefix has shape {tuple(prefix.shape)} and {prefix.dtype}; expected bool of the ids' "
-            f"shape {tuple(ids.shape)}."
-        )
+        what = f"prefix has shape {tuple(prefix.shape)} and {prefix.dtype}"
+        raise ShapeError(f"{what}; expected bool of the ids' shape {tuple(ids.shape)}.")
     if cache is not None and cache.length:
-        raise ConfigError(
-            f"prefix was passed with a cache of {cache.length} tokens, which can no longer attend "
-            "to it; pass the complete prefix in the cache's first call."
-        )
+        what = f"prefix was passed with a cache of {cache.length} tokens, which cannot attend to it"
+        raise ConfigError(f"{what}; pass the complete prefix in the cache's first call.")
     if config.kind == "encoder":
         raise ConfigError("An encoder's attention is bidirectional anyway; omit prefix.")
 
@@ -106,28 +94,24 @@ def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
     part = config.attention
     expected = (config.layers, batch, part.kv_heads, part.head_dim)
     if shape != expected:
-        raise ShapeError(
-            f"The cache has (layers, batch, kv_heads, head_dim) = {shape}; this model and these "
-            f"ids need {expected}: use Cache(model.config, {batch}, capacity)."
-        )
+        what = f"The cache has (layers, batch, kv_heads, head_dim) = {shape}"
+        need = f"this model and these ids need {expected}"
+        raise ShapeError(f"{what}; {need}: use Cache(model.config, {batch}, capacity).")
 
 
 def _check_encoded(config: ModelConfig, encoded: EncoderOutput, batch: int) -> None:
     shape = tuple(encoded.hidden.shape)
     is_like = len(shape) == 3 and (shape[0], shape[2]) == (batch, config.width)
     if not is_like or not encoded.hidden.is_floating_point():
-        raise ShapeError(
-            f"The encoded source has shape {shape} and {encoded.hidden.dtype}; expected floats "
-            f"({batch}, S, {config.width}), as returned by model.encode."
-        )
+        what = f"The encoded source has shape {shape} and {encoded.hidden.dtype}"
+        expected = f"floats ({batch}, S, {config.width}), as returned by model.encode"
+        raise ShapeError(f"{what}; expected {expected}.")
     documents = encoded.documents
     if documents is None:
         return
     if tuple(documents.shape) != shape[:2] or not _is_integer(documents):
-        raise ShapeError(
-            f"The source's documents have shape {tuple(documents.shape)} and {documents.dtype}, "
-            f"the source {shape[:2]}; expected {EXPECTED_DOCUMENTS}."
-        )
+        has = f"shape {tuple(documents.shape)} and {documents.dtype}, the source {shape[:2]}"
+        raise ShapeError(f"The source's documents have {has}; expected {EXPECTED_DOCUMENTS}.")
 
 
 def _check_like(
@@ -136,10 +120,9 @@ def _check_like(
     sizes = (len(ids), 1) if broadcasts else (len(ids),)
     is_like = tensor.ndim == 2 and len(tensor) in sizes and tensor.shape[1] == ids.shape[1]
     if not is_like or not _is_integer(tensor):
-        raise ShapeError(
-            f"{name} have shape {tuple(tensor.shape)} and {tensor.dtype}; expected integers of the "
-            f"ids' shape {tuple(ids.shape)}: {expected}."
-        )
+        what = f"{name} have shape {tuple(tensor.shape)} and {tensor.dtype}"
+        like = f"integers of the ids' shape {tuple(ids.shape)}"
+        raise ShapeError(f"{what}; expected {like}: {expected}.")
 
 
 def _is_integer(tensor: Tensor) -> bool:
@@ -163,7 +146,5 @@ def embedding_lookup(
         assert isinstance(table, nn.Embedding)
         low, end = -offset, table.num_embeddings - offset
         wrong = int(indices[(indices < low) | (indices >= end)].flatten()[0])
-        raise ShapeError(
-            f"{name} {wrong} is out of range; the model has 0 to {end - 1}: check the tokenizer "
-            "and context_length."
-        ) from None
+        what = f"{name} {wrong} is out of range; the model has 0 to {end - 1}"
+        raise ShapeError(f"{what}: check the tokenizer and context_length.") from None

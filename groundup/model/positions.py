@@ -117,9 +117,8 @@ class BucketBias(nn.Module):
 
     def __init__(self, config: ModelConfig, *, causal: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(
-            torch.zeros(config.position.buckets, config.attention.heads)
-        )  # (buckets, H)
+        shape = (config.position.buckets, config.attention.heads)
+        self.weight = nn.Parameter(torch.zeros(shape))
         self.max_distance, self.causal = config.position.max_distance, causal
 
     def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
@@ -129,15 +128,6 @@ class BucketBias(nn.Module):
         return self.weight[numbers].permute(2, 0, 1)[None]
 
 
-class DistanceScores(NamedTuple):
-    """The inputs of attention under Transformer-XL's positions."""
-
-    queries: Float[Tensor, "B H T K"]
-    """q + u, which the keys are multiplied with."""
-    bias: Float[Tensor, "B H T S"]
-    """The scaled scores of the distances."""
-
-
 class DistanceBias(nn.Module):
     """Transformer-XL's positions in each layer: scores (q + v) R_{t-s} + (q + u) k_s."""
 
@@ -145,14 +135,15 @@ class DistanceBias(nn.Module):
         super().__init__()
         heads, self.head_dim = config.attention.heads, config.attention.head_dim
         self.width = config.width
-        self.r_proj = nn.utils.skip_init(
-            nn.Linear, config.width, heads * self.head_dim, bias=False
-        )  # of a distance's sinusoid
+        inner = heads * self.head_dim  # of a distance's sinusoid
+        self.r_proj = nn.utils.skip_init(nn.Linear, config.width, inner, bias=False)
         self.content_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # u
         self.distance_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # v
 
-    def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> DistanceScores:
-        """The queries for the keys, and the bias of the distances."""
+    def forward(
+        self, q: Float[Tensor, "B H T K"], S: int, scale: float
+    ) -> tuple[Float[Tensor, "B H T K"], Float[Tensor, "B H T S"]]:
+        """The queries q + u for the keys, and the scaled scores of the distances as a bias."""
         T = q.shape[2]
         offsets = torch.arange(1 - T, S, device=q.device)  # all values of query minus key
         exact = torch.promote_types(q.dtype, torch.float32)
@@ -161,7 +152,7 @@ class DistanceBias(nn.Module):
         scores = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
         index = T - 1 - _distances(T, S, q.device)  # (T, S)
         bias = scores.gather(-1, index.expand(*scores.shape[:2], T, S))
-        return DistanceScores(q + self.content_bias[:, None], bias)
+        return q + self.content_bias[:, None], bias
 
 
 class Rotation(NamedTuple):
@@ -172,12 +163,9 @@ class Rotation(NamedTuple):
 
 
 def rope_frequencies(
-    head_dim: int,
-    base: float = 10_000.0,
-    scaling: RopeScaling | None = None,
-    context_length: int = 0,
-    dtype: torch.dtype = torch.float32,
-) -> Float[Tensor, " half"]:
+    head_dim: int, base: float = 10_000.0, scaling: RopeScaling | None = None,
+    context_length: int = 0, dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, " half"]:  # fmt: skip
     """Radians per token of each feature pair: base^(-2i / head_dim), then scaled.
 
     context_length  tokens; determines the scaling's original length if that is 0
@@ -185,9 +173,8 @@ def rope_frequencies(
     Raises ConfigError if head_dim is odd.
     """
     if head_dim % 2:
-        raise ConfigError(
-            f"head_dim={head_dim} must be even for rotary positions; try {head_dim + 1}."
-        )
+        what = f"head_dim={head_dim} must be even for rotary positions"
+        raise ConfigError(f"{what}; try {head_dim + 1}.")
     pairs = torch.arange(0, head_dim, 2, dtype=dtype) / head_dim
     if scaling is None or scaling.kind == "none":
         return base**-pairs
@@ -252,9 +239,7 @@ def compute_rotation(
     radians  (half,)  per token, see `rope_frequencies`
     factor            of the rotated features, see `attention_factor`
     """
-    angles = (positions[..., None] * radians.to(positions.device))[
-        :, None
-    ]  # (B, 1, T, head_dim / 2)
+    angles = (positions[..., None] * radians.to(positions.device))[:, None]  # (B, 1, T, half)
     return Rotation(angles.cos() * factor, angles.sin() * factor)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .config import ModelConfig, RopeScaling, largest_divisor
+from .config import ModelConfig, largest_divisor
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""
@@ -49,21 +49,13 @@ def read_presets() -> Iterator[Preset]:
     for family, paper in families.items():
         shared = paper.pop("config")
         for model in paper.pop("models"):
-            config = _merge(_sizes(*model.pop("shape")), shared, model.pop("config", {}))
+            layers, width, heads, kv_heads, head_dim, inner = model.pop("shape")
+            attention = {"heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
+            sizes = {"layers": layers, "width": width, "feedforward": {"width": inner}}
+            config = _merge(sizes, {"attention": attention}, shared, model.pop("config", {}))
             if config.get("kind") == "encoder_decoder":
                 config["encoder_layers"] = config["layers"]
             yield Preset(family=family, config=ModelConfig(**config), **paper, **model)
-
-
-def _sizes(
-    layers: int, width: int, heads: int, kv_heads: int, head_dim: int, inner: int
-) -> dict[str, Any]:
-    return {
-        "layers": layers,
-        "width": width,
-        "attention": {"heads": heads, "kv_heads": kv_heads, "head_dim": head_dim},
-        "feedforward": {"width": inner},
-    }
 
 
 def _merge(*tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,13 +106,14 @@ def _make_tiny_preset(family: Sequence[Preset]) -> Preset:
     'mistral-tiny'
     """
     first = family[0]
-    config, differs = (
-        _shrink_config(first.config),
-        f"{first.name} with sizes that train on a laptop",
-    )
+    config = _shrink_config(first.config)
+    differs = f"{first.name} with sizes that train on a laptop"
     scaled = [each for each in family if each.config.position.scaling.kind != "none"]
     if scaled and first not in scaled:
-        scaling = _shorten_scaling(scaled[0].config.position.scaling)
+        scaling = scaled[0].config.position.scaling
+        if scaling.original_length:  # linear scaling has none
+            length = round(TINY_CONTEXT / scaling.factor)
+            scaling = scaling.model_copy(update={"original_length": length})
         position = config.position.model_copy(update={"scaling": scaling})
         config = config.model_copy(update={"position": position})
         differs += f", and {scaled[0].name}'s scaled rotary positions"
@@ -141,19 +134,17 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
         "scale": part.scale if part.scale == 1.0 else None,
     }  # fmt: skip
     inner = round(feed.width / width * TINY_WIDTH / 32) * 32
-    experts = feed.experts and feed.experts.model_copy(
-        update={"count": min(feed.experts.count, TINY_EXPERTS)}
-    )
+    experts = feed.experts
+    if experts:
+        experts = experts.model_copy(update={"count": min(experts.count, TINY_EXPERTS)})
     feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
     updates = {
         "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
         "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
         "attention": part.model_copy(update=attention),
         "feedforward": feed.model_copy(update=feedforward),
-        "embedding": config.embedding.model_copy(
-            update={"scale": _rescale(config.embedding.scale, width)}
-        ),
-        "output": config.output.model_copy(update={"scale": _rescale(config.output.scale, width)}),
+        **{name: part.model_copy(update={"scale": _rescale(part.scale, width)})
+           for name, part in (("embedding", config.embedding), ("output", config.output))},
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
 
@@ -168,10 +159,3 @@ def _rescale(scale: float, width: int) -> float:
     if math.isclose(scale, root):
         return tiny_root
     return 1 / tiny_root if math.isclose(scale, 1 / root) else scale
-
-
-def _shorten_scaling(scaling: RopeScaling) -> RopeScaling:
-    """The same scaling with an original length for the tiny context; linear scaling has none."""
-    if not scaling.original_length:
-        return scaling
-    return scaling.model_copy(update={"original_length": round(TINY_CONTEXT / scaling.factor)})

@@ -47,15 +47,9 @@ from .positions import (
 )
 
 INITIAL_STD = {
-    "embed_tokens": 0.02,
-    "embed_positions": 0.02,
-    "embed_types": 0.02,
-    "lm_head": 0.02,
-    "relative": 0.02,
-    "router": 0.02,
-    "o_proj": 0.0,
-    "down_proj": 0.0,
-}
+    "embed_tokens": 0.02, "embed_positions": 0.02, "embed_types": 0.02, "lm_head": 0.02,
+    "relative": 0.02, "router": 0.02, "o_proj": 0.0, "down_proj": 0.0,
+}  # fmt: skip
 """Initial standard deviation of a matrix by its name, 1 / sqrt(inputs) for all others; norms start
 at one and biases at zero.
 
@@ -119,9 +113,7 @@ class TransformerBlock(nn.Module):
             return self.feedforward(hidden)
         return self.experts(hidden, context)
 
-    def add_residual(
-        self, hidden: Tensor, update: Tensor, norm: nn.Module
-    ) -> Float[Tensor, "B T D"]:
+    def add_residual(self, hidden: Tensor, update: Tensor, norm: nn.Module) -> Tensor:
         """The residual connection: norm the sum (post-norm) or the update."""
         if self.is_post_norm:
             return norm(hidden + self._dropped(update))
@@ -153,14 +145,10 @@ class Stack(nn.Module):
         self.norm = optional_norm(config.norm.place != "post", config)
 
     def run(
-        self,
-        hidden: Float[Tensor, "B T D"],
-        context: Context,
-        *,
-        positions: Int[Tensor, "b T"] | None = None,
-        types: Int[Tensor, "B T"] | None = None,
+        self, hidden: Float[Tensor, "B T D"], context: Context, *,
+        positions: Int[Tensor, "b T"] | None = None, types: Int[Tensor, "B T"] | None = None,
         states: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Hidden states after the final norm, from token embeddings.
 
         states  receives the inputs of every block and the output
@@ -266,18 +254,12 @@ class Transformer(Stack):
         return weight
 
     def forward(
-        self,
-        ids: Int[Tensor, "B T"],
-        *,
-        positions: Int[Tensor, "b T"] | None = None,
-        cache: Cache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-        types: Int[Tensor, "B T"] | None = None,
-        prefix: Bool[Tensor, "B T"] | None = None,
-        encoded: EncoderOutput | None = None,
-        routing: list[Tensor] | None = None,
+        self, ids: Int[Tensor, "B T"], *, positions: Int[Tensor, "b T"] | None = None,
+        cache: Cache | None = None, documents: Int[Tensor, "B T"] | None = None,
+        types: Int[Tensor, "B T"] | None = None, prefix: Bool[Tensor, "B T"] | None = None,
+        encoded: EncoderOutput | None = None, routing: list[Tensor] | None = None,
         states: list[Tensor] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Hidden states after the final norm.
 
         positions  positions within the document; a batch size of 1 broadcasts. Default: rotary
@@ -311,23 +293,17 @@ class Transformer(Stack):
         return self.run(hidden, context, positions=positions, types=types, states=states)
 
     def encode(
-        self,
-        ids: Int[Tensor, "B S"],
-        *,
-        documents: Int[Tensor, "B S"] | None = None,
-        routing: list[Tensor] | None = None,
-        states: list[Tensor] | None = None,
-    ) -> EncoderOutput:
+        self, ids: Int[Tensor, "B S"], *, documents: Int[Tensor, "B S"] | None = None,
+        routing: list[Tensor] | None = None, states: list[Tensor] | None = None,
+    ) -> EncoderOutput:  # fmt: skip
         """Encode the source of an encoder–decoder; see `forward`.
 
         Raises ConfigError if there is no encoder, CapacityError if the source exceeds the context,
         ShapeError if documents do not fit the ids.
         """
         if self.encoder is None:
-            raise ConfigError(
-                f"This model is of kind {self.config.kind!r}; encode() needs an encoder_decoder: "
-                "call the model itself."
-            )
+            what = f"This model is of kind {self.config.kind!r}; encode() needs an encoder_decoder"
+            raise ConfigError(f"{what}: call the model itself.")
         check_ids(ids, documents)
         check_context_length(self.config, ids.shape[1])
         context = Context(Mask(causal=False, documents=documents), routing=routing)
@@ -335,30 +311,21 @@ class Transformer(Stack):
         return EncoderOutput(hidden, documents)
 
     def logits(
-        self,
-        ids: Int[Tensor, "B T"],
-        *,
-        positions: Int[Tensor, "b T"] | None = None,
-        cache: Cache | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-        prefix: Bool[Tensor, "B T"] | None = None,
-        encoded: EncoderOutput | None = None,
+        self, ids: Int[Tensor, "B T"], *, positions: Int[Tensor, "b T"] | None = None,
+        cache: Cache | None = None, documents: Int[Tensor, "B T"] | None = None,
+        prefix: Bool[Tensor, "B T"] | None = None, encoded: EncoderOutput | None = None,
         last_only: bool = False,
-    ) -> Float[Tensor, "B t V"]:
+    ) -> Float[Tensor, "B t V"]:  # fmt: skip
         """Next-token logits at every position, or at the last one only; see `forward`."""
-        hidden = self(
-            ids, positions=positions, cache=cache, documents=documents, prefix=prefix,
-            encoded=encoded,
-        )  # (B, T, D)  # fmt: skip
+        given = {"documents": documents, "prefix": prefix, "encoded": encoded}
+        hidden = self(ids, positions=positions, cache=cache, **given)  # (B, T, D)
         return self.project(hidden[:, -1:] if last_only else hidden)
 
     def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
         """Logits of hidden states after the final norm; ConfigError if the model has none."""
         if not self.config.output.logits:
-            raise ConfigError(
-                "This encoder has no masked-LM head and so no logits: call the model itself for "
-                "hidden states, or open a directory whose config.json names a ...ForMaskedLM."
-            )
+            what = "This encoder has no masked-LM head and so no logits: call the model itself for"
+            raise ConfigError(f"{what} hidden states, or open the directory of a ...ForMaskedLM.")
         out = F.linear(self.output_states(hidden), self.head, self.lm_bias)
         return apply_softcap(out, self.config.output.softcap)
 
@@ -404,8 +371,8 @@ class Transformer(Stack):
         this does nothing and returns False. Evaluation and cached calls, whose shapes vary, are
         never compiled; nor are experts, whose shapes depend on the router.
         """
-        has_experts = self.config.feedforward.experts is not None
-        self.is_compiled = _can_compile(next(self.parameters()).device) and not has_experts
+        works = next(self.parameters()).device.type != "cpu" or bool(device.compiler())
+        self.is_compiled = works and self.config.feedforward.experts is None
         if self.encoder is not None:
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
@@ -451,12 +418,9 @@ def _document_positions(
 
 
 def _get_rotation(
-    config: ModelConfig,
-    positions: Int[Tensor, "b T"],
-    dtype: torch.dtype,
-    *,
+    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
     is_window: bool = False,
-) -> Rotation:
+) -> Rotation:  # fmt: skip
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
@@ -493,8 +457,3 @@ def compiled_block(kind: Recompute = "none") -> Callable[..., Tensor]:
         return with_recompute(lambda hidden: block.forward(hidden, context), kind)(hidden)
 
     return compiled_once(forward)
-
-
-def _can_compile(target: torch.device) -> bool:
-    """Whether torch.compile works here: on CPUs it needs a C++ compiler."""
-    return target.type != "cpu" or bool(device.compiler())

@@ -41,7 +41,7 @@ def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
         out,
         kind="corpus",
         stage="library",
-        version=1,
+        version=2,
         config=config,
         parents={},
         write=lambda draft: write_corpus(draft, documents, config),

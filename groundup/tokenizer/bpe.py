@@ -176,9 +176,7 @@ def train_bpe(
     heapq.heapify(heap)
     while heap and len(tokens) < vocab_size:
         count, pair = heapq.heappop(heap)
-        if (
-            -count != pieces.pair_counts[pair]
-        ):  # stale entry: other merges took some of its occurrences
+        if -count != pieces.pair_counts[pair]:  # stale: other merges took some of its occurrences
             if pieces.pair_counts[pair] > 0:
                 heapq.heappush(heap, (-pieces.pair_counts[pair], pair))
             continue
@@ -208,10 +206,8 @@ class ReferenceBPE:
         self.ids = {token: id for id, token in enumerate(BYTE_TOKENS)}
         for rank, (left, right) in enumerate(self.merges):
             if left not in self.ids or right not in self.ids:
-                raise DataError(
-                    f"merge {rank} joins {left!r} and {right!r}, but no earlier merge makes one of "
-                    "them; give the merges in the order in which they were learned."
-                )
+                what = f"merge {rank} joins {left!r} and {right!r}, but no earlier merge makes one"
+                raise DataError(f"{what} of them; give the merges in the order of learning.")
             self.ids.setdefault(left + right, len(self.ids))
         self.tokens = list(self.ids)
 
@@ -230,10 +226,8 @@ class ReferenceBPE:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; a lone surrogate counts as U+FFFD."""
-        pieces = self.splitter.findall(well_formed(text))
-        return [
-            self.ids[part] for piece in pieces for part in self.merge_piece(piece.encode("utf-8"))
-        ]
+        pieces = [piece.encode("utf-8") for piece in self.splitter.findall(well_formed(text))]
+        return [self.ids[part] for piece in pieces for part in self.merge_piece(piece)]
 
     def decode(self, ids: Iterable[int]) -> bytes:
         """Bytes of the ids."""
@@ -262,6 +256,4 @@ def expand_special_sets(specials: Iterable[str]) -> tuple[str, ...]:
     >>> expand_special_sets(["<|mine|>"])
     ('<|mine|>',)
     """
-    return tuple(
-        name for name_or_set in specials for name in SPECIAL_SETS.get(name_or_set, (name_or_set,))
-    )
+    return tuple(name for each in specials for name in SPECIAL_SETS.get(each, (each,)))

@@ -58,7 +58,12 @@ def render(
     Raises DataError for an empty conversation or an unknown role, ConfigError for a tokenizer
     without ChatML's special tokens.
     """
-    _check_renderable(tokenizer, conversation)
+    missing = [name for name in (TURN_START, TURN_END) if name not in tokenizer.specials]
+    if missing:
+        what = f"Chats need the special token {missing[0]}; the tokenizer has only"
+        known = ", ".join(tokenizer.specials) or "none"
+        raise ConfigError(f"{what} {known}. Train it with {TURN_START} and {TURN_END}.")
+    check_conversation(conversation)
     start, end = tokenizer.specials[TURN_START], tokenizer.specials[TURN_END]
     text, ids, mask = list[str](), list[int](), list[bool]()
 
@@ -84,20 +89,14 @@ def render(
     return RenderedChat("".join(text), ids, mask)
 
 
-def _check_renderable(tokenizer: Tokenizer, conversation: Conversation) -> None:
-    missing = [name for name in (TURN_START, TURN_END) if name not in tokenizer.specials]
-    if missing:
-        raise ConfigError(
-            f"Chats need the special token {missing[0]}; the tokenizer has only "
-            f"{', '.join(tokenizer.specials) or 'none'}. Train it with {TURN_START} and {TURN_END}."
-        )
+def check_conversation(conversation: Conversation) -> None:
+    """Raise DataError for an empty conversation or an unknown role."""
     if not conversation:
         raise DataError("A conversation needs at least one message; this one is empty.")
     for index, message in enumerate(conversation):
         if message.role not in ROLES:
-            raise DataError(
-                f"Message {index} has the role {message.role!r}; expected {', '.join(ROLES)}."
-            )
+            what = f"Message {index} has the role {message.role!r}"
+            raise DataError(f"{what}; expected {', '.join(ROLES)}.")
 
 
 def template_digest(template: str = CHATML_TEMPLATE) -> str:

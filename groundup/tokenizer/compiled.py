@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import regex
@@ -26,13 +26,6 @@ BATCH_CHARACTERS = 2**22
 """Characters per counting batch: enough for all cores, little compared with the pieces."""
 SPARE_IDS = 8
 """Spare ids in the output between one text's ids and the next's."""
-
-
-class ConcatenatedTexts(NamedTuple):
-    """Texts concatenated as bytes."""
-
-    bytes: bytes
-    ends: Int64[np.ndarray, " texts"]
 
 
 def load_bpe_library() -> ctypes.CDLL | None:
@@ -56,11 +49,9 @@ def _character_classes() -> UInt8[np.ndarray, " points"]:
     return table
 
 
-def _concatenate(texts: Sequence[str]) -> ConcatenatedTexts:
+def _concatenate(texts: Sequence[str]) -> tuple[bytes, Int64[np.ndarray, " texts"]]:
     encoded = [well_formed(text).encode("utf-8") for text in texts]
-    return ConcatenatedTexts(
-        b"".join(encoded), np.cumsum([len(data) for data in encoded], dtype=np.int64)
-    )
+    return b"".join(encoded), np.cumsum([len(data) for data in encoded], dtype=np.int64)
 
 
 def batch_by_size(
@@ -122,9 +113,8 @@ class PieceCounter:
     def learn(self, merges: int) -> list[Pair]:
         """Learn merges as pairs of ids; fewer if every piece has become one token."""
         out = np.empty((merges, 2), np.int32)
-        count = self.code.counter_learn(
-            self.handle, _pointer(_byte_id_table()), _int64(merges), _pointer(out)
-        )
+        table = _pointer(_byte_id_table())
+        count = self.code.counter_learn(self.handle, table, _int64(merges), _pointer(out))
         return [(left, right) for left, right in out[:count].tolist()]
 
 
@@ -151,14 +141,8 @@ class CompiledEncoder:
         ids = pairs.ids
         table = np.array([(ids[a], ids[b]) for a, b in pairs.merges], np.int32).reshape(-1, 2)
         merged_ids = np.array([ids[a + b] for a, b in pairs.merges], np.int32)
-        self.handle = ctypes.c_void_p(
-            code.encoder_new(
-                _pointer(_byte_id_table()),
-                _pointer(table),
-                _pointer(merged_ids),
-                _int64(len(merged_ids)),
-            )
-        )
+        arrays = map(_pointer, (_byte_id_table(), table, merged_ids))
+        self.handle = ctypes.c_void_p(code.encoder_new(*arrays, _int64(len(merged_ids))))
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):

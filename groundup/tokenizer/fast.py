@@ -23,6 +23,7 @@ from groundup.core import ConfigError, DataError, device, digest
 
 from . import compiled
 from .bpe import PATTERNS, SPECIALS, ReferenceBPE, byte_to_character, well_formed
+from .imported.content import added_token, byte_level_steps
 
 MIN_COMPILED_CHARACTERS = 256
 """Minimum number of characters for which a call into C++ pays off."""
@@ -105,16 +106,14 @@ class FastTokenizer:
     @cached_property
     def _tokenizers(self) -> tokenizers.Tokenizer:
         """The same tokenizer in Hugging Face's library, without special tokens."""
-        return tokenizers.Tokenizer.from_str(
-            json.dumps(to_tokenizer_json(self) | {"added_tokens": []})
-        )
+        content = to_tokenizer_json(self) | {"added_tokens": []}
+        return tokenizers.Tokenizer.from_str(json.dumps(content))
 
     def special_id(self, name: str) -> int:
         """Id of a special token; ConfigError lists the existing ones."""
         if name not in self.special_ids:
-            raise ConfigError(
-                f"The tokenizer has no special token {name!r}; it has {', '.join(self.specials)}."
-            )
+            known = ", ".join(self.specials)
+            raise ConfigError(f"The tokenizer has no special token {name!r}; it has {known}.")
         return self.special_ids[name]
 
     def encode(self, text: str) -> list[int]:
@@ -167,10 +166,8 @@ class FastTokenizer:
         ids, size = [int(id) for id in ids], self.vocab_size
         wrong = next((id for id in ids if not 0 <= id < size), None)
         if wrong is not None:
-            raise DataError(
-                f"id {wrong} is not in the vocabulary (0 to {size - 1}); "
-                "were these ids made by another tokenizer?"
-            )
+            what = f"id {wrong} is not in the vocabulary (0 to {size - 1})"
+            raise DataError(f"{what}; were these ids made by another tokenizer?")
         return self._tiktoken.decode_bytes(ids)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
@@ -197,27 +194,18 @@ def to_tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
     def spell(token: bytes) -> str:
         return "".join(shown[byte] for byte in token)
 
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    split = {"Regex": PATTERNS[tokenizer.pattern]}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+    steps = byte_level_steps([PATTERNS[tokenizer.pattern]])
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": id, "content": name, **flags, "special": True}
-            for name, id in tokenizer.special_ids.items()
+            added_token(id, name, special=True) for name, id in tokenizer.special_ids.items()
         ],
         "normalizer": None,
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": split, "behavior": "Isolated", "invert": False},
-                level | {"use_regex": False},
-            ],
-        },
+        "pre_tokenizer": steps["pre_tokenizer"],
         "post_processor": None,
-        "decoder": level | {"use_regex": False},
+        "decoder": steps["decoder"],
         "model": {
             "type": "BPE",
             "dropout": None,

@@ -68,21 +68,16 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Art
 
     Raises DataError if the corpus is too small for `vocab_size`, with the possible size.
     """
-    from groundup.corpus import (
-        read_split,
-    )  # imported here because reading a tokenizer needs no corpus
+    from groundup.corpus import read_split  # lazy: reading a tokenizer needs no corpus
+
+    def write(draft: Draft) -> None:
+        texts = (document.text for document in read_split(corpus, "train"))
+        write_tokenizer(draft, config, texts)
 
     return produce(
-        out,
-        kind="tokenizer",
-        stage="train_tokenizer",
-        version=1,
-        config=config,
-        parents={"corpus": corpus},
-        write=lambda draft: write_tokenizer(
-            draft, config, (document.text for document in read_split(corpus, "train"))
-        ),
-    )
+        out, kind="tokenizer", stage="train_tokenizer", version=1, config=config,
+        parents={"corpus": corpus}, write=write,
+    )  # fmt: skip
 
 
 def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str]) -> None:
@@ -94,10 +89,8 @@ def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str])
         merges = compiled.learn_merges(texts, size, config.pattern, device.available_cores())
     tokenizer = FastTokenizer(merges, config.pattern, config.specials)
     if tokenizer.vocab_size < config.vocab_size:
-        raise DataError(
-            f"The corpus fills only {tokenizer.vocab_size} of vocab_size={config.vocab_size} ids; "
-            f"add text or set vocab_size={tokenizer.vocab_size}."
-        )
+        what = f"The corpus fills only {tokenizer.vocab_size} of vocab_size={config.vocab_size}"
+        raise DataError(f"{what} ids; add text or set vocab_size={tokenizer.vocab_size}.")
     save_tokenizer(tokenizer, draft.path)
     longest = max((left + right for left, right in merges), key=len, default=b"")
     draft.numbers |= {"vocab_size": tokenizer.vocab_size, "longest_bytes": len(longest)}
@@ -155,21 +148,16 @@ def load_bpe_tokenizer(directory: Path | str) -> FastTokenizer:
         content = json.loads(path.read_text(encoding="utf-8"))
         model, pattern = content["model"], _find_pattern(content["pre_tokenizer"])
         bytes_of = {character: byte for byte, character in byte_to_character().items()}
-        merges = [
-            (bytes(map(bytes_of.__getitem__, left)), bytes(map(bytes_of.__getitem__, right)))
-            for left, right in model["merges"]
-        ]
+        spelt = lambda token: bytes(map(bytes_of.__getitem__, token))  # noqa: E731
+        merges = [(spelt(left), spelt(right)) for left, right in model["merges"]]
         added = sorted(content["added_tokens"], key=lambda token: token["id"])
         tokenizer = FastTokenizer(merges, pattern, [token["content"] for token in added])
     except OSError as error:
-        raise ArtifactError(
-            f"Cannot read {path} ({error.strerror}); expected a directory with a tokenizer."
-        ) from None
+        what = f"Cannot read {path} ({error.strerror})"
+        raise ArtifactError(f"{what}; expected a directory with a tokenizer.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is damaged or no byte-level BPE ({type(error).__name__}: {error}); "
-            "recreate it with `groundup tokenizer`."
-        ) from None
+        what = f"{path} is damaged or no byte-level BPE ({type(error).__name__}: {error})"
+        raise DataError(f"{what}; recreate it with `groundup tokenizer`.") from None
     _check_unchanged(path, content, tokenizer)
     return tokenizer
 
@@ -179,9 +167,8 @@ def _find_pattern(pre_tokenizer: dict[str, Any]) -> str:
     for name, expression in PATTERNS.items():
         if expression in expressions:
             return name
-    raise DataError(
-        f"The tokenizer splits text by {expressions[0]!r}; known are only {', '.join(PATTERNS)}."
-    )
+    known = ", ".join(PATTERNS)
+    raise DataError(f"The tokenizer splits text by {expressions[0]!r}; known are only {known}.")
 
 
 def _check_unchanged(path: Path, content: dict[str, Any], tokenizer: FastTokenizer) -> None:
@@ -189,10 +176,8 @@ def _check_unchanged(path: Path, content: dict[str, Any], tokenizer: FastTokeniz
     expected = to_tokenizer_json(tokenizer)
     for part in ("normalizer", "pre_tokenizer", "added_tokens", "model"):
         if _drop_empty(content[part]) != _drop_empty(expected[part]):
-            raise DataError(
-                f"{path}: its {part} is not groundup's (byte-level BPE, no normaliser, special "
-                "tokens last), so the ids would differ."
-            )
+            what = f"{path}: its {part} is not groundup's (byte-level BPE, no normaliser"
+            raise DataError(f"{what}, special tokens last), so the ids would differ.")
 
 
 def _drop_empty(value: Any) -> Any:

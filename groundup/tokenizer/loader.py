@@ -46,7 +46,7 @@ class Loader:
 
         shards    one, or several that are read as one or by the shares of a `mixture`
         mixture   shard name -> share of the sequences, exact within one sequence in every prefix
-                  (see corpus/mixture/weights.py); each shard then has its own epochs
+                  (see corpus/mixture.py); each shard then has its own epochs
         part      range (from, to) in 0…1 of each epoch's text that this loader reads. Loaders with
                   disjoint parts never see the same token, whatever their lengths, unless a shard
                   has too few blocks of 4,096 tokens to give each its own
@@ -64,14 +64,9 @@ class Loader:
     """
 
     def __init__(
-        self,
-        shards: Sequence[Shard],
-        batch: int,
-        length: int,
-        seed: int = 0,
-        mixture: Mapping[str, float] | None = None,
-        part: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
+        self, shards: Sequence[Shard], batch: int, length: int, seed: int = 0,
+        mixture: Mapping[str, float] | None = None, part: tuple[float, float] = (0.0, 1.0),
+    ) -> None:  # fmt: skip
         _check_loader_arguments(shards, batch, length, part)
         self.shards, self.batch_size, self.length, self.seed = list(shards), batch, length, seed
         windows = [self._windows(number, part) for number in range(len(self.shards))]
@@ -118,9 +113,8 @@ class Loader:
 
     def sequences(self, first: int, count: int) -> TextBatch:
         """`count` sequences from index `first`, for steps whose batches differ in size."""
-        ids, documents, names = zip(
-            *map(self._read_sequence, range(first, first + count)), strict=True
-        )
+        rows = map(self._read_sequence, range(first, first + count))
+        ids, documents, names = zip(*rows, strict=True)
         return TextBatch(np.stack(ids), np.stack(documents), names)
 
     def _locate(self, sequence_index: int) -> tuple[int, int]:
@@ -140,9 +134,7 @@ class Loader:
         targets = np.arange(start, min(start + self.length, len(shard)))
         numbers = shard.document_indices(targets)
         ids = np.full(self.length + 1, shard.ids[-1], dtype=np.int64)
-        ids[0] = shard.ids[
-            start - 1
-        ]  # the token before the first is the last one: a document's end
+        ids[0] = shard.ids[start - 1]  # before the first it is the last one: a document's end
         ids[1 : len(targets) + 1] = shard.ids[start : start + len(targets)]
         documents = np.full(self.length, -1, dtype=np.int32)
         documents[: len(targets)] = numbers
@@ -168,18 +160,16 @@ def _check_loader_arguments(
         raise ConfigError(f"part={part} must be (from, to) with 0 <= from < to <= 1.")
     if part != (0.0, 1.0) and BLOCK_TOKENS % length:
         near = 1 << min(length, BLOCK_TOKENS).bit_length() - 1
-        raise ConfigError(
-            f"length={length} must divide {BLOCK_TOKENS} to read a part of the text; try {near}."
-        )
+        what = f"length={length} must divide {BLOCK_TOKENS} to read a part of the text"
+        raise ConfigError(f"{what}; try {near}.")
 
 
 def _normalize_shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]:
     """A mixture's shares in the order of the shards, summing to 1."""
     names = [shard.name for shard in shards]
     if sorted(names) != sorted(mixture) or min(mixture.values()) <= 0:
-        raise ConfigError(
-            f"mixture={dict(mixture)} must give each shard ({', '.join(names)}) a share above 0."
-        )
+        expected = f"must give each shard ({', '.join(names)}) a share above 0"
+        raise ConfigError(f"mixture={dict(mixture)} {expected}.")
     return [mixture[name] / sum(mixture.values()) for name in names]
 
 

@@ -48,10 +48,8 @@ def mix_tokens(
     Raises ConfigError for fewer than two sources, different tokenizers, or too few tokens.
     """
     if len(sources) < 2 or "tokenizer" in sources:
-        raise ConfigError(
-            "A mixture needs at least two sources, none named tokenizer; got "
-            f"{', '.join(sources) or 'none'}."
-        )
+        what = "A mixture needs at least two sources, none named tokenizer"
+        raise ConfigError(f"{what}; got {', '.join(sources) or 'none'}.")
     facts = {name: _read_token_facts(source) for name, source in sources.items()}
     digests = {name: fact["tokenizer"] for name, fact in facts.items()}
     if len(set(digests.values())) > 1:
@@ -60,14 +58,10 @@ def mix_tokens(
     sizes = {name: fact["splits"]["train"]["tokens"] for name, fact in facts.items()}
     weights = mixture_weights(config, sizes, config.tokens)
     return produce(
-        out,
-        kind="tokens",
-        stage="mix",
-        version=1,
-        config=config,
+        out, kind="tokens", stage="mix", version=1, config=config,
         parents={"tokenizer": tokenizer, **sources},
         write=lambda draft: _write_mixture(draft, facts, weights),
-    )
+    )  # fmt: skip
 
 
 def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list[str]) -> Artifact:
@@ -82,9 +76,8 @@ def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list
     for argument in source:
         name, sign, path = argument.partition("=")
         if not (name and sign and path) or name in sources:
-            raise ConfigError(
-                f"source={argument!r} must be NAME=DIR, each name once, such as web=tokens-web."
-            )
+            expected = "must be NAME=DIR, each name once, such as web=tokens-web"
+            raise ConfigError(f"source={argument!r} {expected}.")
         sources[name] = Artifact.open(Path(path), "tokens")
     return mix_tokens(config, sources, tokenizer, out)
 

@@ -35,12 +35,9 @@ class PackedSequences(NamedTuple):
 
 
 def pack_examples(
-    examples: Sequence[RenderedChat],
-    length: int,
-    *,
-    too_long: Literal["error", "drop"] = "error",
+    examples: Sequence[RenderedChat], length: int, *, too_long: Literal["error", "drop"] = "error",
     names: Sequence[str] = (),
-) -> PackedSequences:
+) -> PackedSequences:  # fmt: skip
     """Pack rendered conversations into sequences of `length` positions by first-fit decreasing.
 
     Longest first, each into the first sequence with room; an example of n tokens takes n - 1
@@ -53,10 +50,8 @@ def pack_examples(
     for index, example in enumerate(examples):
         name = names[index] if names else f"example {index}"
         if not any(example.mask[1:]):
-            raise DataError(
-                f"{name} has no token to train on (its mask is empty); "
-                "add an assistant's turn or omit it."
-            )
+            what = f"{name} has no token to train on (its mask is empty)"
+            raise DataError(f"{what}; add an assistant's turn or omit it.")
         size = len(example.ids) - 1
         if size <= length:
             sizes[index] = size
@@ -79,14 +74,12 @@ def _first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
     bins: list[list[int]] = []
     room: list[int] = []
     for key in sorted(sizes, key=lambda key: (-sizes[key], key)):
-        bin_index = next(
-            (bin_index for bin_index, left in enumerate(room) if left >= sizes[key]), len(bins)
-        )
-        if bin_index == len(bins):
+        index = next((i for i, left in enumerate(room) if left >= sizes[key]), len(bins))
+        if index == len(bins):
             bins.append([])
             room.append(length)
-        bins[bin_index].append(key)
-        room[bin_index] -= sizes[key]
+        bins[index].append(key)
+        room[index] -= sizes[key]
     return bins
 
 

@@ -113,20 +113,15 @@ def document_special_ids(tokenizer: FastTokenizer | ImportedTokenizer) -> Specia
     roles = (tokenizer.role_ids.get(role) for role in END_ROLES)
     ends = [end for end in (tokenizer.specials.get(DOCUMENT_END), *roles) if end is not None]
     if not ends:
-        raise ConfigError(
-            f"The tokenizer has no end-of-document token: expected {DOCUMENT_END}, or an eos_token "
-            "in its tokenizer_config.json."
-        )
+        what = f"The tokenizer has no end-of-document token: expected {DOCUMENT_END}"
+        raise ConfigError(f"{what}, or an eos_token in its tokenizer_config.json.")
     return SpecialFrame(tokenizer.frame.before, (ends[0],))
 
 
 def _write_split(
-    draft: Draft,
-    split: str,
-    texts: Iterable[DocumentText],
-    tokenizer: FastTokenizer | ImportedTokenizer,
-    kind: str,
-) -> dict[str, int]:
+    draft: Draft, split: str, texts: Iterable[DocumentText],
+    tokenizer: FastTokenizer | ImportedTokenizer, kind: str,
+) -> dict[str, int]:  # fmt: skip
     """Write one split's files; return its counts of documents, tokens and bytes."""
     before, after = (np.array(ids, dtype=kind) for ids in document_special_ids(tokenizer))
     names, lengths, sizes = list[str](), list[int](), list[int]()
@@ -176,10 +171,8 @@ class Shard:
         read = partial(np.load, mmap_mode="r", allow_pickle=False)
         path, count = artifact.file(f"{split}.bin"), about["splits"][split]["tokens"]
         if path.stat().st_size != count * np.dtype(about["dtype"]).itemsize:
-            raise DataError(
-                f"{path} has {path.stat().st_size} bytes instead of {count} ids of type "
-                f"{about['dtype']}; recreate {artifact.path}."
-            )
+            what = f"{path} has {path.stat().st_size} bytes instead of {count} ids of type"
+            raise DataError(f"{what} {about['dtype']}; recreate {artifact.path}.")
         ids = np.memmap(path, about["dtype"], "r") if count else np.empty(0, about["dtype"])
         ends, sizes = (read(artifact.file(f"{split}.{part}.npy")) for part in ("ends", "bytes"))
         names = json.loads(artifact.file(f"{split}.names.json").read_text(encoding="utf-8"))

@@ -152,7 +152,6 @@ def _update_loss_scale(loss: float, norm: float, precision: Precision) -> bool:
 def _require_finite_step(
     number: int, loss: float, norm: float, micro_batches: Sequence[MicroBatch]
 ) -> None:
-    """Raise DataError naming the step and its documents if loss or gradient is not finite."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DataError(
             f"Step {number} has loss {loss} and gradient norm {norm}; its documents were "
@@ -182,7 +181,6 @@ def backward(
 
 
 def _describe_documents(micro_batches: Sequence[MicroBatch]) -> str:
-    """The names of at most five documents of a step."""
     names = [name for batch in micro_batches for name in batch.names]
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - 5} more" if len(unique) > 5 else ""

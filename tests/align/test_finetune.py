@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -28,6 +26,7 @@ from groundup.generate import Engine
 from groundup.model import load
 from groundup.tokenizer import load_tokenizer
 from groundup.train import CheckpointConfig, Interrupted, OptimConfig, pretrain
+from tests.train.parallel.processes import torchrun
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 TUNING = FinetuneConfig(epochs=2, max_length=512, batch_rows=4, checkpoints={"every_seconds": 0.0})
@@ -216,13 +215,10 @@ def test_tuning_has_what_every_run_has(base, examples, tmp_path):
 
 def test_two_processes_tune_the_model_of_one(base, examples, tmp_path):
     settings = ["precision=float32", "batch_rows=4", "epochs=1", "optim.matrix_optimizer=adamw"]
-    words = ["--model", base.path, "--examples", examples.path]
+    words = ["finetune", "--model", str(base.path), "--examples", str(examples.path)]
     words += [word for setting in settings for word in ("--set", setting)]
-    alone, both = [], ["-m", "torch.distributed.run", "--nproc-per-node=2"]
-    for name, start, mesh in (("one", alone, ""), ("two", both, "shard=2")):
-        command = [sys.executable, *start, "-m", "groundup", "finetune", f"--mesh={mesh}", *words]
-        command = [*map(str, command), "--out", str(tmp_path / name)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    for name, world, mesh in (("one", 1, ""), ("two", 2, "shard=2")):
+        done = torchrun(world, *words, f"--mesh={mesh}", "--out", str(tmp_path / name))
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (weights(Artifact.open(tmp_path / name)) for name in ("one", "two"))
     np.testing.assert_allclose(one, two, atol=1e-4)

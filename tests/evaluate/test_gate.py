@@ -141,7 +141,7 @@ def test_samples_without_a_number_are_no_way_to_pass(place):
     ours = report(place, "ours", choices([True, None] * 100))
     with pytest.raises(GateFailed, match="has a number +0.5"):
         gate(ours, against=base, margin=0.05, out=place / "v")
-    rows = read_verdict(Artifact.open(place / "v")).failed
+    rows = read_verdict(Artifact.open(place / "v")).rows("failed")
     assert rows[0]["name"] == "choose acc has a number" and "100 timeout" in rows[0]["next"]
 
 
@@ -273,7 +273,7 @@ def test_what_the_data_cannot_decide_is_left_aside_and_named(place):
     base = report(place, "base", *five([half, half, half, nothing, nothing]))
     ours = report(place, "ours", *five([most, most, most, nothing, nothing]))
     found = gate(ours, against=base, out=place / "v")
-    assert (found.outcome, len(found.undecided)) == ("passed", 2)
+    assert (found.outcome, len(found.rows("undecided"))) == ("passed", 2)
     told = str(found)
     assert told.startswith("passed: 3 of 5 checks, 2 undecided")
     assert "UNDECIDED  t3 exact_match" in told and "80 of 100 need n = " in told
@@ -294,7 +294,7 @@ def test_what_has_the_data_to_decide_must_pass(place):
     ours = report(place, "ours", arithmetic(drawn), choices([True] * 40))
     with pytest.raises(GateFailed, match="1 of 3 checks failed.*: sums exact_match"):
         gate(ours, against=base, margin=0.012, out=place / "v")
-    rows = read_verdict(Artifact.open(place / "v")).failed
+    rows = read_verdict(Artifact.open(place / "v")).rows("failed")
     assert rows[0]["power"]["share"] > 0.8
 
 

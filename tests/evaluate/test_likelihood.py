@@ -8,19 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import ConfigError, DataError, Message, Reason
+from groundup.core import ConfigError, DataError, Reason
 from groundup.evaluate import (
     DocumentScore,
     bits_per_byte,
     score_compressor,
-    score_conversations,
     score_documents,
 )
 from groundup.evaluate.likelihood import disjoint_windows, sliding_windows
 from groundup.generate import scoring
 from groundup.measure import Interval, above, check_requirement
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.tokenizer import FastTokenizer, render
 
 BOS = 63
 
@@ -145,40 +143,6 @@ def test_disjoint_windows_reach_each_token_exactly_once_and_the_last_is_full(len
     assert all(part.end - part.start <= window for part in parts)
     if length > window:
         assert parts[-1].end - parts[-1].start == window
-
-
-CHAT = (Message("user", "sum?"), Message("assistant", "naïve: 4"), Message("user", "sure?"),
-        Message("assistant", "yes <|im_end|>"))  # fmt: skip
-
-
-@torch.no_grad()
-def test_answers_are_scored_on_the_assistants_words_alone():
-    tokenizer = FastTokenizer([])
-    model = tiny(tokenizer.vocab_size)
-    (score,) = score_conversations(model, tokenizer, [CHAT], names=["module"])
-    rendered = render(tokenizer, CHAT)
-    ends = tokenizer.specials["<|im_end|>"]
-    logprobs = model.logits(torch.tensor([rendered.ids]))[0].log_softmax(-1)
-    own = [t for t, m in enumerate(rendered.mask) if m and rendered.ids[t] != ends]
-    assert tokenizer.decode(rendered.ids[t] for t in own) == "naïve: 4yes <|im_end|>"
-    assert score.nats == pytest.approx(-sum(float(logprobs[t - 1, rendered.ids[t]]) for t in own))
-    assert (score.bytes, score.tokens) == (len("naïve: 4yes <|im_end|>".encode()), len(own))
-    assert score.name == "module" and "stop:not_counted" in score.signature
-
-
-def test_long_conversations_are_windowed():
-    tokenizer = FastTokenizer([])
-    long = (Message("user", "x" * 300), Message("assistant", "y" * 400))
-    (score,) = score_conversations(tiny(tokenizer.vocab_size), tokenizer, [long], window=128)
-    assert score.tokens == 400
-
-
-@pytest.mark.parametrize("prompt", ["", "q"])
-def test_an_answer_without_words_is_refused(prompt):
-    tokenizer = FastTokenizer([])
-    silent = (Message("user", prompt), Message("assistant", ""))
-    with pytest.raises(DataError, match="conversation 1 the assistant says nothing"):
-        score_conversations(tiny(tokenizer.vocab_size), tokenizer, [CHAT, silent])
 
 
 def test_what_cannot_be_scored_says_why():

@@ -23,6 +23,8 @@ from groundup.kernels.compiled import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+KEPT = os.environ["XDG_CACHE_HOME"]
+"""Where all other tests keep what they compile, such as torch's precompiled headers."""
 
 COMPILE = """
 import json, torch
@@ -120,7 +122,7 @@ def test_a_second_process_compiles_nothing_and_damage_is_compiled_anew(tmp_path)
     assert compiled_in_a_process(tmp_path)["sum"] == cold["sum"]
 
 
-def test_halves_of_transposed_bfloat16_are_compiled_right():
+def test_halves_of_transposed_bfloat16_are_compiled_right(monkeypatch):
     """GCC 12 miscompiles them as torch compiles alone; see benchmarks/kernels/gcc_transpose.py."""
 
     def rotated(x, sin, cos):
@@ -128,6 +130,7 @@ def test_halves_of_transposed_bfloat16_are_compiled_right():
         parts = (a * sin + b * cos).to(x.dtype), (a * cos - b * sin).to(x.dtype)
         return torch.cat(parts, dim=-1)
 
+    monkeypatch.setenv("XDG_CACHE_HOME", KEPT)
     torch.manual_seed(0)
     x, angles = torch.randn(2, 64, 128).bfloat16(), torch.rand(2, 1, 128, 32)
     torch.testing.assert_close(compiled_once(rotated)(x, *angles), rotated(x, *angles))
@@ -137,7 +140,7 @@ SHAPE = AttentionShape(2, 1, 16, 64, True, "float32")
 
 
 def test_what_was_measured_is_read_again():
-    _cache_file().parent.mkdir(parents=True)
+    _cache_file().parent.mkdir(parents=True, exist_ok=True)
     write_json(_cache_file(), {SHAPE.key: {"way": ["matmul", 64], "ms": {}}})
     assert autotuned_backend(SHAPE) == AttentionBackend("matmul", 64)
     assert autotuned_backend(SHAPE._replace(heads=4), try_now=False) is None
@@ -145,7 +148,7 @@ def test_what_was_measured_is_read_again():
 
 @pytest.mark.parametrize("content", ["", "[]", '{"NAME": {"way": ["matmul", -1]}}', "{\x00"])
 def test_a_damaged_cache_is_as_none(content):
-    _cache_file().parent.mkdir(parents=True)
+    _cache_file().parent.mkdir(parents=True, exist_ok=True)
     _cache_file().write_text(content.replace("NAME", SHAPE.key))
     assert autotuned_backend(SHAPE, try_now=False) is None
 

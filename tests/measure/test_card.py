@@ -15,7 +15,6 @@ from groundup.measure.card import (
     _guess_language,
     _last_user_message,
     _near_duplicate_pairs,
-    _power_finding,
     card_statistics,
     check_grounding,
     contains_in_order,
@@ -120,12 +119,18 @@ def test_languages(text, expected):
     assert _guess_language(text) == expected
 
 
+def thin(number: int) -> list[str]:
+    """What is said of so many samples that are too few."""
+    samples = [ask(str(n), f"What is {n}?", str(n)) for n in range(number)]
+    return [found.message for found in examine_samples(samples) if found.code == "thin"]
+
+
 def test_the_detectable_difference_is_that_of_the_normal_approximation():
     n = 157
     assert detectable_difference(n) < 0.1 < detectable_difference(n - 1)
-    assert _power_finding(n, 0.1) is None
-    finding = _power_finding(50, 0.1)
-    assert finding and str(n) in finding.message and "17.8 points" in finding.message
+    assert thin(n) == []
+    (message,) = thin(50)
+    assert str(n) in message and "17.8 points" in message
     assert detectable_difference(400) == pytest.approx(detectable_difference(100) / 2)
     assert z_value(0.95) == pytest.approx(1.96, abs=0.001)
 
@@ -212,8 +217,8 @@ def test_messages_are_grammatical_and_their_numbers_differ():
         f for f in examine_samples([ask("x", "Where is it…", "in")]) if f.code == "truncated"
     ]
     assert found.message == "1 sample ends in the middle of a sentence (x)"
-    thin = _power_finding(150, 0.1)
-    assert thin and "150 samples show a difference of 10.3 points" in thin.message
+    (message,) = thin(150)
+    assert "150 samples show a difference of 10.3 points" in message
 
 
 def test_the_last_turn_alone_is_no_contradiction():

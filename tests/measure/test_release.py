@@ -172,7 +172,7 @@ def test_a_verdict_against_what_the_label_has_left_is_stale(house):
     house.release(a)
     against_a = house.verdict("c-a", c, baseline=a)
     house.release(b, house.verdict("b-a", b, baseline=a))
-    with pytest.raises(ArtifactError, match="stale.*has moved since"):
+    with pytest.raises(ArtifactError, match="stale.*held before"):
         house.release(c, against_a)
     house.release(c, house.verdict("c-b", c, baseline=b))
     house.release(a, house.verdict("a-u", a, baseline=untouched))  # anybody's baseline stays one

@@ -48,7 +48,7 @@ def apart(name: str, estimate: float, half: float = 0.1, role="compared"):
 
 def outcome(*checks, place: int = 1) -> str:
     held = [widen_for_reuse(one, place, "scores") for one in checks]
-    return _decide(checks, held, place, "scores").outcome
+    return _decide(checks, held, place, "scores")[0]
 
 
 @pytest.mark.parametrize(

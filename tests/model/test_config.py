@@ -51,12 +51,12 @@ def test_a_width_of_whole_heads_may_be_given():
 
 def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
     derived = from_depth(6, 4096)
-    for choice in derived.choices:
+    for name, chosen, reason in derived.choices:
         value = derived.config
-        for part in choice.name.split("."):
+        for part in name.split("."):
             value = getattr(value, part)
-        assert value == choice.value
-        assert choice.reason in str(derived)
+        assert value == chosen
+        assert reason in str(derived)
 
 
 @pytest.mark.parametrize(

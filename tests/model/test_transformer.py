@@ -14,7 +14,6 @@ from groundup.kernels import cross_entropy
 from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
 from groundup.model import transformer as module
 from groundup.model.positions import compute_rotation, rope_frequencies
-from groundup.model.transformer import _can_compile
 from tests.model.shapes import ALL, VOCAB, tiny_config, tiny_model
 
 
@@ -109,7 +108,6 @@ def test_without_a_compiler_nothing_is_compiled_and_the_model_says_so(monkeypatc
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
     model = tiny_model()
-    assert not _can_compile(torch.device("cpu"))
     assert model.compile_blocks() is False
     assert model.is_compiled is False
 
@@ -143,7 +141,7 @@ print("graphs:", counters["stats"]["unique_graphs"])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not _can_compile(torch.device("cpu")), reason="needs a C++ compiler")
+@pytest.mark.skipif(not device.compiler(), reason="needs a C++ compiler")
 def test_compiled_blocks_have_the_same_loss_and_gradients_and_are_compiled_once():
     # In a process of its own, as users have it: checks of shapes at every call would break graphs.
     root = Path(__file__).resolve().parents[2]

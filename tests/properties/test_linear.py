@@ -1,12 +1,15 @@
 """Four times the text takes four times the steps: nothing hostile makes a walk quadratic.
 
-Steps are counted, not timed (see steps.py), so a slow or busy machine changes nothing, and texts of
-some thousand characters are enough. What a regular expression does inside is not counted: tests of
-rooms whose work is one large pattern give it texts that would not end otherwise.
+Steps are counted, not timed: lines run and functions called, the same on every machine and under
+every load, so that texts of some thousand characters are enough. What a regular expression does
+inside is not counted: tests of rooms whose work is one large pattern give it texts that would not
+end otherwise.
 """
 
+import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,12 +19,36 @@ from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
 from groundup.documents.articles.xml import ArticleXml, ArticleXmlConfig
 from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines
 from groundup.retrieve.chunk import split_sentences
-from tests.properties.steps import steps_of
+from tests.checking import unchecked
 
 Step = Callable[[Record], StepResult]
 SIZE, TIMES = 3_000, 4
 SLACK = 1.15
 """Of the steps that so many times the text may take; quadratic work takes 3.5 times more."""
+
+
+class Counter:
+    """Counts events of the interpreter."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def trace(self, frame: FrameType, event: str, value: Any) -> Callable[..., Any]:
+        """Count a line, a call or a return."""
+        self.steps += 1
+        return self.trace
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """Steps that the work takes, without the checks of types that tests add."""
+    counter, before = Counter(), sys.gettrace()
+    with unchecked():
+        sys.settrace(counter.trace)
+        try:
+            work()
+        finally:
+            sys.settrace(before)
+    return counter.steps
 
 
 class Walk(NamedTuple):

@@ -39,8 +39,7 @@ def test_pieces_merges_and_ids_are_the_definition(pattern, texts, threads):
 def test_every_code_point_is_cut_as_the_expression_cuts_it(pattern):
     points = [*range(0xD800), *range(0xE000, 0x110000)]
     text = "".join(chr(point) + "a" for point in points)
-    for each in (text, text[::-1]):
-        assert counted([each], pattern) == _count_pieces([each], pattern)
+    assert counted([text], pattern) == _count_pieces([text], pattern)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -125,7 +125,7 @@ def test_a_shard_too_small_to_share_is_read_by_every_part():
 def test_a_mixture_draws_its_shares_and_each_shard_whole(one, two, size, share):
     shards = [numbered("a", one), numbered("b", two, first=10_000)]
     loader = Loader(shards, *size, mixture={"a": share, "b": 1 - share})
-    rows = 2000
+    rows = 500
     names = Counter(n[0] for s in range(-(-rows // size[0])) for n in loader.batch(s).names)
     total = sum(names.values())
     assert abs(names["a"] / total - share) < 0.03

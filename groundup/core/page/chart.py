@@ -160,7 +160,6 @@ def _fit_frame(
     baselines: Sequence[Baseline],
     scale: Callable[[float], float] = float,
 ) -> ChartFrame:
-    """The range that covers all data, with a margin above and below."""
     across = [scale(point.x) for point in points]
     up = [*(point.y for point in points), *ends, *(float(line.value) for line in baselines)]
     up = [scale(value) for value in up]
@@ -172,22 +171,21 @@ def _fit_frame(
 
 
 def _add_margin(low: float, high: float, share: float) -> tuple[float, float]:
-    """Add a margin to a range, also to one of zero width."""
     if high == low:
         return low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
     return low - share * (high - low), high + share * (high - low)
 
 
-def _downsample(points: Sequence[ChartPoint], max_points: int = MAX_POINTS) -> Sequence[ChartPoint]:
-    """Downsample to about `max_points` points: the extremes of equal chunks, and both ends.
+def _downsample(points: Sequence[ChartPoint]) -> Sequence[ChartPoint]:
+    """Downsample to about MAX_POINTS points: the extremes of equal chunks, and both ends.
 
     >>> spike = [ChartPoint(x, 9.0 if x == 777 else 1.0) for x in range(2000)]
     >>> len(_downsample(spike)) <= 402, max(point.y for point in _downsample(spike))
     (True, 9.0)
     """
-    if len(points) <= max_points:
+    if len(points) <= MAX_POINTS:
         return points
-    size = math.ceil(len(points) / (max_points // 2))
+    size = math.ceil(len(points) / (MAX_POINTS // 2))
     thinned = [points[0]]
     for start in range(0, len(points), size):
         run = points[start : start + size]
@@ -202,7 +200,6 @@ def _svg_path(frame: ChartFrame, points: Sequence[ChartPoint]) -> str:
 
 
 def _band_path(frame: ChartFrame, line: Series) -> str:
-    """SVG path around a series' band; empty if it has none."""
     absent = [None] * len(line.x)
     lower = [point for run in segments(line.x, line.low or absent) for point in run]
     upper = [point for run in segments(line.x, line.high or absent) for point in run]
@@ -280,21 +277,19 @@ def _line_labels(
     return texts
 
 
-def _spread_labels(
-    heights: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT
-) -> list[float]:
-    """Move sorted heights apart to at least `gap`, within the plot's height if possible.
+def _spread_labels(heights: Sequence[float]) -> list[float]:
+    """Move sorted heights apart to at least LABEL_GAP, within the plot's height if possible.
 
     >>> _spread_labels([100.0, 101.0, 219.0])
     [100.0, 118.0, 219.0]
     """
     moved: list[float] = []
     for y in heights:
-        moved.append(max(y, moved[-1] + gap) if moved else max(y, 0.0))
-    limit = height
+        moved.append(max(y, moved[-1] + LABEL_GAP) if moved else max(y, 0.0))
+    limit = HEIGHT
     for index in reversed(range(len(moved))):
         moved[index] = min(moved[index], limit)
-        limit = moved[index] - gap
+        limit = moved[index] - LABEL_GAP
     return moved
 
 
@@ -420,7 +415,6 @@ def _format_estimate(gate: Gate) -> str:
 
 
 def _hint_element(gate: Gate) -> str:
-    """What to try next; empty if the gate passed."""
     if gate.has_passed or not gate.hint:
         return ""
     return element("p.hint", element("strong", "To try next: "), gate.hint)

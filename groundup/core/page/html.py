@@ -48,9 +48,9 @@ def escape(value: str) -> Html:
     return Html(html.escape(value.translate(CONTROL_REPLACEMENTS), quote=True))
 
 
-def join_html(parts: Iterable[str], separator: str = "") -> Html:
+def join_html(parts: Iterable[str]) -> Html:
     """Concatenate fragments, escaping those that are plain text."""
-    return Html(escape(separator).join(escape(part) for part in parts))
+    return Html("".join(map(escape, parts)))
 
 
 def element(name: str, *children: str, attributes: Mapping[str, Attribute] | None = None) -> Html:

@@ -88,7 +88,6 @@ def _assign_layers(nodes: Sequence[LineageNode]) -> tuple[list[list[Slot]], list
 
 
 def _node_depths(nodes: Sequence[LineageNode]) -> dict[str, int]:
-    """Length of the longest path from a source to each node."""
     known = {node.name: node for node in nodes}
     if len(known) != len(nodes):
         names = [node.name for node in nodes]
@@ -138,7 +137,6 @@ def _mean_height(
 
 
 def _stack_layers(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, SlotPosition]:
-    """Stack every layer in its column, vertically centred."""
     heights = [sum(_slot_height(s) + ROW_GAP for s in layer) - ROW_GAP for layer in layers]
     layout: dict[Slot, SlotPosition] = {}
     for index, layer in enumerate(layers):

@@ -46,9 +46,9 @@ class ModelAnswer(NamedTuple):
 TableCell = str | float | None
 
 
-def card_element(*parts: str, name: str = "div.card") -> Html:
+def card_element(*parts: str) -> Html:
     """A bordered box."""
-    return element(name, *parts)
+    return element("div.card", *parts)
 
 
 def chip(text: str, state: ChipState = "plain", href: str = "") -> Html:

@@ -147,7 +147,6 @@ def _drop_privileges(identity: int, limits: dict[str, int], denied: SyscallTable
 
 
 def _mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount, as mount(2); an OSError names the source."""
     try:
         _libc_call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
     except OSError as error:

@@ -280,7 +280,6 @@ def _resolve_readable(path: Path) -> Path:
 def _check_arguments(
     command: Sequence[str], files: Mapping[str, str], passed: Sequence[int]
 ) -> None:
-    """Raise ConfigError for an invalid command, file name or file descriptor."""
     if not command or isinstance(command, str):
         raise ConfigError(f"Expected a command as a list, ['/bin/ls', …]; got {command!r}.")
     for text in (*command, *files):

@@ -97,8 +97,6 @@ def find_contamination(samples: Sequence[Sample], against: Artifact) -> Contamin
 
 
 def _training_sources(artifact: Artifact) -> tuple[list[Artifact], list[str]]:
-    """The distinct corpora and examples among an artifact and its ancestors, nearest first, and the
-    names and recorded paths of missing ancestors."""
     waiting, seen = [artifact], {artifact.id}
     sources: list[Artifact] = []
     missing: list[str] = []
@@ -136,15 +134,7 @@ def _read_training_texts(source: Artifact) -> Iterator[TrainingText]:
 def _compare_samples(
     samples: Sequence[Sample], texts: Iterable[TrainingText], missing: Sequence[str] = ()
 ) -> Contamination:
-    """Compare samples with training texts, one at a time.
-
-    >>> from groundup.core import Message
-    >>> message = Message("user", "In which year did the first ship of the line leave the harbour?")
-    >>> text = "Tell in which year did the first ship of the line leave the harbour, and why."
-    >>> found = _compare_samples([Sample("1", (message,))], [TrainingText("notes", text)])
-    >>> [(overlap.sample, overlap.kind) for overlap in found.overlaps]
-    [('1', 'copied')]
-    """
+    """Compare samples with training texts, one at a time."""
     index = build_ngram_index(("", sample.id, sample_texts(sample)) for sample in samples)
     last = pack_strings(s.conversation[-1].content if s.conversation else "" for s in samples)
     questions = SetIndex(shingle_sets(last, match_fold_table(), SHINGLE_TOKENS))

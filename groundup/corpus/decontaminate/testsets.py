@@ -56,8 +56,7 @@ from ..dedup.sketch import (
 NGRAM_WORDS, MIN_WORDS_ANYWHERE, MIN_WORDS_BOUNDED = 13, 8, 4
 """Words of an n-gram; minimum words of a text that is matched anywhere, and of one that is matched
 between boundaries."""
-BOUNDED_LENGTH = 10_000
-"""Represents the length of texts that are matched between boundaries."""
+BOUNDED_LENGTH = 10_000  # Represents the length of texts that are matched between boundaries
 BOUNDARY_CHARACTERS = '\n\r\t.?!:;|"“”„«»‹›()[]{}<>*#=…–—•·¿¡。？！：；「」『』'
 """Boundaries of sentences, cells and quotations; not commas, hyphens or apostrophes."""
 ZERO_WIDTH_CHARACTERS = (0xAD, 0x34F, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
@@ -112,10 +111,12 @@ class NgramIndex(NamedTuple):
         matches: list[tuple[int, int, int]] = []
         shift = _filter_shift(self.filter)
         for length in self.lengths:
-            is_short = length == BOUNDED_LENGTH
-            starts, ends, keys = (
-                _bounded_keys(text, tokens) if is_short else _ngram_keys(tokens, length)
-            )
+            if length == BOUNDED_LENGTH:
+                starts, ends, keys = _bounded_keys(text, tokens)
+            else:
+                keys = mix64(ngram_hashes(tokens.hashes, length) + np.uint64(length))
+                starts = np.arange(len(keys))
+                ends = starts + length
             for row in np.flatnonzero(self.filter[keys >> shift]).tolist():
                 low, high = (np.searchsorted(self.keys, keys[row], s) for s in ("left", "right"))
                 for owner in self.owners[low:high].tolist():
@@ -182,12 +183,6 @@ def match_tokens(text: str) -> HashedTokens:
     return hash_tokens(pack_strings([text]), match_fold_table())
 
 
-def _ngram_keys(found: HashedTokens, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    keys = mix64(ngram_hashes(found.hashes, length) + np.uint64(length))
-    starts = np.arange(len(keys))
-    return starts, starts + length, keys
-
-
 def _bounded_keys(text: str, found: HashedTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(start, end, key) arrays of every short run of words between two boundaries."""
     count = len(found.hashes)
@@ -220,7 +215,6 @@ def _boundary_starts(data: np.ndarray) -> np.ndarray:
 
 @cache
 def _boundary_codes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boundary characters of one byte as a table, of two and three bytes as integers."""
     single, wide = np.zeros(256, bool), {2: list[int](), 3: list[int]()}
     for sign in BOUNDARY_CHARACTERS:
         code = sign.encode()
@@ -280,7 +274,6 @@ class TestSets:
         self.index = NgramIndex(keys, owners, bits, items, **about)
 
     def __call__(self, record: Record) -> StepResult:
-        """Decide on one record."""
         words = match_tokens(record.text)
         matches = self.index.find_matches(record.text, words, self.config.share)
         if not matches:
@@ -295,16 +288,15 @@ class TestSets:
         value, metadata = float(len(samples)), {"testset_samples": named}
         if self.config.action == "document":
             return StepResult(reason, value, details)
-        edits = self.cut_edits(record.text, words, matches)
+        edits = self._cut_edits(record.text, words, matches)
         cut = sum(edit.end - edit.start for edit in edits)
         if len(edits) >= self.config.max_pieces or cut >= len(record.text):
             return StepResult(reason, value, f"{details}; little would be left")
         return StepResult(value=value, details=details, edits=edits, metadata=metadata)
 
-    def cut_edits(
+    def _cut_edits(
         self, text: str, tokens: HashedTokens, matches: Sequence[SampleMatch]
     ) -> tuple[TextEdit, ...]:
-        """Edits of the matches with their margins, merged where they touch."""
         data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
         starts = char_offsets(data, tokens.starts[[match.start for match in matches]])
         ends = char_offsets(data, tokens.ends[[match.end - 1 for match in matches]])
@@ -355,7 +347,6 @@ def _build_testset_index(config: TestSetsConfig) -> Path:
 
 
 def _samples_path(path: Path) -> Path:
-    """The file of a test set's samples; DataError if missing."""
     file = path / "samples.jsonl" if path.is_dir() else path
     if not file.is_file():
         raise DataError(

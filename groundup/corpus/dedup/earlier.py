@@ -46,9 +46,7 @@ class EarlierCorpusConfig(Config):
     dedup.minhash's 0.7, since it is not verified."""
 
 
-class SignatureIndex:
-    """Signatures of an earlier corpus, memory-mapped."""
-
+class _SignatureIndex:
     def __init__(self, path: Path) -> None:
         if not (path / "index.json").is_file():
             raise DataError(
@@ -89,10 +87,9 @@ class EarlierCorpus:
 
     def __init__(self, config: EarlierCorpusConfig) -> None:
         self.config = config
-        self.indexes = [SignatureIndex(path) for path in config.index]
+        self.indexes = [_SignatureIndex(path) for path in config.index]
 
     def __call__(self, record: Record) -> StepResult:
-        """Decide on one record."""
         for index in self.indexes:
             similarity, name = index.nearest(record.text)
             if similarity >= self.config.threshold:

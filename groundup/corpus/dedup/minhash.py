@@ -4,7 +4,7 @@
     signature   minima of the shingles' hashes under `bands` × `rows` permutations
     candidates  two records with an equal band: P(J) = 1 - (1 - Jʳ)ᵇ for Jaccard similarity J
     similar     the exact Jaccard similarity of the two sets is at least `threshold`
-    dropped     records similar to a kept record with a smaller number (see clusters.py)
+    dropped     records similar to a kept record with a smaller number (see exact.py)
 
 All pairs of a bucket are candidates, up to `bucket_cap` records; a larger bucket is boilerplate,
 and its records are paired with its smallest number only, so that no bucket has quadratic cost.
@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from groundup.core import ConfigError, atomic_replace, record
 
 from ..engine.executors import Executor
-from .clusters import resolve_components, resolve_stars, write_decision
+from .exact import resolve_components, resolve_stars, write_decision
 from .sketch import (
     HASH_FACTOR,
     PackedTexts,
@@ -140,21 +140,23 @@ class MinHashDedup:
         record.log(_describe_minhash(config))
         order = number_records(shards, executor, scratch, config.priority)
         runs = executor(write_bands, sketch_tasks(shards, order, scratch, "bands", config))
-        ranges = [
-            (part, config) for part in key_ranges(runs, executor, scratch, config.memory_bytes)
-        ]
-        buckets: list[tuple[Path, int]] = executor(_find_candidates, ranges)
+        ranges = key_ranges(runs, executor, scratch, config.memory_bytes)
+        tasks = [(part, config.bucket_cap) for part in ranges]
+        buckets: list[tuple[Path, int]] = executor(_find_candidates, tasks)
         pairs = _merge_pairs([path for path, _ in buckets], scratch)
         files = _compare_candidates(pairs, shards, order, executor, scratch, config)
-        alike = [_read_similar_pairs(path, config.threshold) for path in files]
-        similar = np.concatenate([np.zeros((0, 2), np.uint32), *(part[0] for part in alike)])
-        values = np.concatenate([np.zeros(0), *(part[1] for part in alike)])
+        similar, values = [np.zeros((0, 2), np.uint32)], [np.zeros(0)]
+        for path in files:
+            with np.load(path, allow_pickle=False) as file:
+                is_similar = file["values"] >= config.threshold
+                similar.append(file["pairs"][is_similar])
+                values.append(file["values"][is_similar])
         resolve = resolve_stars if config.clusters == "stars" else resolve_components
-        verdicts = resolve(similar, values)
+        verdicts = resolve(np.concatenate(similar), np.concatenate(values))
         figures = {
             "settings": _describe_minhash(config),
             "candidates": len(pairs),
-            "alike": len(values),
+            "alike": sum(map(len, values)),
             "capped_buckets": sum(capped for _, capped in buckets),
         }
         return write_decision(scratch, order, verdicts, REASON, "near_copies", figures)
@@ -196,10 +198,9 @@ def write_bands(task: SketchTask) -> Path:
     return write_run(task.out, np.concatenate([np.empty(0, BAND_ROW), *parts]))
 
 
-def _find_candidates(task: tuple[KeyRange, MinHashConfig]) -> tuple[Path, int]:
-    """Write the candidate pairs of a key range; also returns the number of capped buckets."""
-    part, config = task
-    pairs, capped = bucket_pairs(read_range(part), config.bucket_cap)
+def _find_candidates(task: tuple[KeyRange, int]) -> tuple[Path, int]:
+    part, bucket_cap = task
+    pairs, capped = bucket_pairs(read_range(part), bucket_cap)
     return save_array(part.out, pairs), capped
 
 
@@ -252,12 +253,10 @@ def _compare_candidates(
     tasks = sketch_tasks(shards, order, scratch, "sets", config)
     files = executor(_write_sets, [(task, wanted) for task in tasks])
     arrays = ArrayStore.from_files(files, [task.out for task in tasks], scratch)
+    rows = range(0, len(pairs), PAIRS_PER_TASK)
     return executor(
         _compare_pairs,
-        [
-            (scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz")
-            for at in range(0, len(pairs), PAIRS_PER_TASK)
-        ],
+        [(scratch / "pairs", at, arrays, scratch / f"values-{at:09}.npz") for at in rows],
     )
 
 
@@ -266,29 +265,19 @@ def unpack_pairs(pairs: np.ndarray) -> np.ndarray:
     return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
 
 
-def _read_similar_pairs(path: Path, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs, uint32 (n, 2), at or above the threshold, and their similarities."""
-    with np.load(path, allow_pickle=False) as file:
-        is_similar = file["values"] >= threshold
-        return file["pairs"][is_similar], file["values"][is_similar]
-
-
 def _write_sets(given: tuple[SketchTask, Path]) -> Path:
     task, wanted = given[0], load_array(given[1])
     config, table = task.config, fold_table(True, task.config.fold_digits)
-    return write_arrays(
-        task.out,
-        (
-            (numbers[row], shingle_sets(text, table, config.ngram).items)
-            for numbers, texts in read_shard_texts(task.shard, task.numbers)
-            for row in np.flatnonzero(np.isin(numbers, wanted))
-            for text in [texts._replace(starts=texts.starts[row : row + 2])]
-        ),
+    sets = (
+        (numbers[row], shingle_sets(text, table, config.ngram).items)
+        for numbers, texts in read_shard_texts(task.shard, task.numbers)
+        for row in np.flatnonzero(np.isin(numbers, wanted))
+        for text in [texts._replace(starts=texts.starts[row : row + 2])]
     )
+    return write_arrays(task.out, sets)
 
 
 def _compare_pairs(task: tuple[Path, int, ArrayStore, Path]) -> Path:
-    """Write some pairs, given by their file and the first of them, with their similarities."""
     path, first, sets, out = task
     pairs = unpack_pairs(np.fromfile(path, np.uint64, PAIRS_PER_TASK, offset=first * 8))
     needed, local = np.unique(pairs, return_inverse=True)

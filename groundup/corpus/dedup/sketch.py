@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 SKIP_CODE, SINGLE_TOKEN_FLAG = 0xFFFFFFFF, 0x80000000
 """Codes of a fold table: ignored (accents); flag of a single-character token. 0 is a separator."""
-TABLE_CODE_POINTS = 0x40000
-"""Code points in a fold table; higher ones are separators."""
+TABLE_CODE_POINTS = 0x40000  # Code points in a fold table; higher ones are separators
 UNSPACED_RANGES = (
     (0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x3400, 0x4DC0),
     (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000),
@@ -65,13 +64,9 @@ class ShingleSets(NamedTuple):
     """(n + 1,) offsets by text"""
 
 
-class MinHashSignatures(NamedTuple):
-    """MinHash signatures: minima of each text's shingles under each permutation."""
-
-    minima: np.ndarray
-    """uint32 (n, hashes); the largest uint32 for a text without shingles."""
-    shingles: np.ndarray
-    """Number of shingles of each text, duplicates included."""
+class _MinHashSignatures(NamedTuple):
+    minima: np.ndarray  # uint32 (n, hashes); the largest uint32 for a text without shingles
+    shingles: np.ndarray  # Number of shingles of each text, duplicates included
 
 
 def pack_strings(texts: Iterable[str]) -> PackedTexts:
@@ -206,7 +201,7 @@ def split_sets(made: ShingleSets) -> list[np.ndarray]:
 
 def minhash_signatures(
     texts: PackedTexts, table: np.ndarray, length: int, hashes: int, seed: int = 1
-) -> MinHashSignatures:
+) -> _MinHashSignatures:
     """MinHash under permutations x → (a·x + b) mod 2³² with odd a.
 
     The share of equal columns of two rows estimates the Jaccard similarity of the two sets.
@@ -219,13 +214,13 @@ def minhash_signatures(
             map(native.data_pointer, pair) for pair in ((factors, offsets), (minima, shingles))
         )
         code.signatures(*_ctypes_arguments(texts, table), length, *given, hashes, *results)
-        return MinHashSignatures(minima, shingles)
+        return _MinHashSignatures(minima, shingles)
     for row, own in enumerate(_split_by_text(hash_tokens(texts, table))):
         short = (ngram_hashes(own, length) >> np.uint64(32)).astype(np.uint32)
         shingles[row] = len(short)
         for number in range(hashes if len(short) else 0):
             minima[row, number] = (short * factors[number] + offsets[number]).min()
-    return MinHashSignatures(minima, shingles)
+    return _MinHashSignatures(minima, shingles)
 
 
 @cache

@@ -28,20 +28,15 @@ from .sketch import PackedTexts, pack_arrow
 ARRAY_ENTRY = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 MAX_OPEN_FILES = 200
 """Maximum number of open files; a process usually may open about 1,000."""
-BATCH_RECORDS = 512
-"""Records of a shard per batch."""
+BATCH_RECORDS = 512  # Records of a shard per batch
 MERGE_ROWS = 500_000
 """Names or pairs merged at a time: about 50 MB. Source: own judgement."""
-SAMPLE_STRIDE = 1_024
-"""One of so many sorted values is sampled to find quantiles."""
-RANK_BYTES = 2
-"""Bytes before an id that hold its source's rank."""
-ROW_NUMBERS = ".rows.npy"
-"""Suffix of the row numbers of a file of sorted names."""
+SAMPLE_STRIDE = 1_024  # One of so many sorted values is sampled to find quantiles
+RANK_BYTES = 2  # Bytes before an id that hold its source's rank
+ROW_NUMBERS = ".rows.npy"  # Suffix of the row numbers of a file of sorted names
 ArrayReader = Callable[[int], np.ndarray]
 """Returns a record's array by its number."""
-FAN_IN = 64
-"""Runs merged at a time. Own choice: 4,096 shards need one pass, 262,144 two."""
+FAN_IN = 64  # Runs merged at a time. Own choice: 4,096 shards need one pass, 262,144 two.
 SORT_MEMORY_FACTOR = 4
 """Memory of sorting in multiples of the rows' size: slices or order, rows and sorted rows."""
 
@@ -106,7 +101,6 @@ def number_records(
 
 
 def _write_sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
-    """Write rank and id of a shard's records, sorted, and a file of their row numbers."""
     shard, out, priority = task
     rank = {source: place for place, source in enumerate(priority)}
     names = []
@@ -123,7 +117,6 @@ def _write_sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
 def _number_range(
     slices: Sequence[slice], runs: Sequence[Path], numbers: Sequence[Path], first: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number a range of names from `first`; returns their sorted names and shards."""
     names = np.concatenate(
         [np.array(load_array(run)[part]) for run, part in zip(runs, slices, strict=True)]
     )
@@ -168,7 +161,6 @@ def _open_array_file(path: Path, kind: str, size: int) -> Iterator[IO[bytes]]:
 
 
 def _read_batches(shard: Path, columns: Sequence[str], rows: int = BATCH_RECORDS) -> Iterator:
-    """Yield a shard's records as Arrow batches; DataError if it is not a shard."""
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -281,15 +273,11 @@ class KeyRange(NamedTuple):
     out: Path
 
 
-class SortedRun(NamedTuple):
-    """Sorted rows in files of consecutive key ranges."""
-
+class _SortedRun(NamedTuple):
     files: tuple[Path, ...]
-    lows: tuple[int, ...]
-    """Lower key bound of each file, ascending from 0."""
+    lows: tuple[int, ...]  # Lower key bound of each file, ascending from 0
 
     def files_in_range(self, low: int, high: int) -> tuple[Path, ...]:
-        """Files that may have keys in [low, high)."""
         return self.files[bisect_right(self.lows, low) - 1 : bisect_left(self.lows, high)]
 
 
@@ -307,7 +295,7 @@ def key_ranges(
     paths: Sequence[Path], executor: Executor, scratch: Path, memory_bytes: int
 ) -> list[KeyRange]:
     """Tasks over even key ranges, each needing about `memory_bytes`; merges runs first if many."""
-    runs, turn = [SortedRun((path,), (0,)) for path in paths], 0
+    runs, turn = [_SortedRun((path,), (0,)) for path in paths], 0
     while len(runs) > FAN_IN:
         groups = [runs[at : at + FAN_IN] for at in range(0, len(runs), FAN_IN)]
         tasks = [
@@ -319,7 +307,7 @@ def key_ranges(
             for path in (path for run in runs for path in run.files):
                 path.unlink()
         runs = [
-            SortedRun(tuple(task.out for task in group), tuple(task.low for task in group))
+            _SortedRun(tuple(task.out for task in group), tuple(task.low for task in group))
             for group in tasks
         ]
         turn += 1
@@ -329,7 +317,7 @@ def key_ranges(
 
 
 def _split_ranges(
-    runs: Sequence[SortedRun], stem: Path, memory_bytes: int, size: int = 0
+    runs: Sequence[_SortedRun], stem: Path, memory_bytes: int, size: int = 0
 ) -> list[KeyRange]:
     size = size or sum(path.stat().st_size for run in runs for path in run.files)
     parts = max(1, -(-size * SORT_MEMORY_FACTOR // memory_bytes))
@@ -344,7 +332,6 @@ def _split_ranges(
 
 
 def _merge_range(part: KeyRange) -> Path:
-    """Write the sorted rows of a range."""
     return save_array(part.out, read_range(part))
 
 

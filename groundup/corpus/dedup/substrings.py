@@ -42,8 +42,7 @@ from .storage import (
 
 HASH_ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
 MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u4")])
-MAX_LEFT_TOKENS = 1_000
-"""Maximum extension to the left of a match, which avoids quadratic cost."""
+MAX_LEFT_TOKENS = 1_000  # Maximum extension to the left of a match, which avoids quadratic cost
 REASON, EMPTIED = "substring seen before", "nothing but substrings seen before"
 
 
@@ -59,7 +58,7 @@ class SubstringsConfig(DedupConfig):
     """Drop the record if fewer tokens are left. Our own: the shortest text of dedup.minhash."""
 
 
-class WinnowTask(NamedTuple):
+class _WinnowTask(NamedTuple):
     """First and second task of a shard: winnowed hashes, tokens."""
 
     shard: Path
@@ -68,7 +67,7 @@ class WinnowTask(NamedTuple):
     config: SubstringsConfig
 
 
-class VerifyTask(NamedTuple):
+class _VerifyTask(NamedTuple):
     """Third task of a shard: verification and results."""
 
     shard: Path
@@ -80,9 +79,7 @@ class VerifyTask(NamedTuple):
     config: SubstringsConfig
 
 
-class RepeatedSpan(NamedTuple):
-    """A repetition: token range of the later occurrence, and number of the record it repeats."""
-
+class _RepeatedSpan(NamedTuple):
     start: int
     end: int
     of: int
@@ -100,7 +97,7 @@ class Substrings:
         order = number_records(shards, executor, scratch, config.priority)
         both = list(zip(shards, order.numbers, strict=True))
         tasks = [
-            WinnowTask(*pair, scratch / f"prints-{at:06}.npy", config)
+            _WinnowTask(*pair, scratch / f"prints-{at:06}.npy", config)
             for at, pair in enumerate(both)
         ]
         runs = executor(_write_winnowed_hashes, tasks)
@@ -110,7 +107,7 @@ class Substrings:
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
         wanted = save_array(scratch / "wanted.npy", numbers)
         tasks = [
-            WinnowTask(*pair, scratch / f"tokens-{at:06}.npy", config)
+            _WinnowTask(*pair, scratch / f"tokens-{at:06}.npy", config)
             for at, pair in enumerate(both)
         ]
         files = executor(_write_tokens, [(task, wanted) for task in tasks])
@@ -118,7 +115,7 @@ class Substrings:
         ids = scratch / "ids.npy"  # of number_records
         split = split_by_shard(order, matches, scratch, "matches")
         tasks = [
-            VerifyTask(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
+            _VerifyTask(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
             for at, (pair, path) in enumerate(zip(both, split, strict=True))
         ]
         cut = executor(_write_results, tasks)
@@ -139,8 +136,7 @@ def _winnow(hashes: np.ndarray, window: int) -> np.ndarray:
     return np.unique(views.argmin(axis=1) + np.arange(len(views)))
 
 
-def _write_winnowed_hashes(task: WinnowTask) -> Path:
-    """Write the sorted run of a shard's winnowed hashes."""
+def _write_winnowed_hashes(task: _WinnowTask) -> Path:
     length = task.config.min_tokens // 2
     window = task.config.min_tokens - length + 1
     parts = [np.empty(0, HASH_ROW)]
@@ -156,7 +152,6 @@ def _write_winnowed_hashes(task: WinnowTask) -> Path:
 def _read_tokens(
     shard: Path, numbers: Path, config: SubstringsConfig, wanted: np.ndarray | None = None
 ) -> Iterator[tuple[int, HashedTokens, np.ndarray]]:
-    """Yield number, tokens and bytes of a shard's records, optionally of `wanted` numbers only."""
     table = fold_table(config.fold, False)
     for own, texts in read_shard_texts(shard, numbers):
         chosen = range(len(own)) if wanted is None else np.flatnonzero(np.isin(own, wanted))
@@ -183,8 +178,7 @@ def _match_hashes(part: KeyRange) -> Path:
     return save_array(part.out, np.unique(both))
 
 
-def _write_tokens(task_and_numbers: tuple[WinnowTask, Path]) -> Path:
-    """Write the token hashes of a shard's records whose numbers are in the second file."""
+def _write_tokens(task_and_numbers: tuple[_WinnowTask, Path]) -> Path:
     task, wanted = task_and_numbers[0], load_array(task_and_numbers[1])
     records = _read_tokens(task.shard, task.numbers, task.config, wanted)
     return write_arrays(task.out, ((number, own.hashes) for number, own, _ in records))
@@ -203,7 +197,7 @@ def _prefix_length(a: np.ndarray, b: np.ndarray) -> int:
 
 def _verify_repetitions(
     number: int, own: np.ndarray, matches: np.ndarray, sources: ArrayReader, min_tokens: int
-) -> list[RepeatedSpan]:
+) -> list[_RepeatedSpan]:
     found, covered, reached = [], dict[tuple[int, int], int](), 0
     for _, at, of, of_at in matches.tolist():
         if at < reached - min_tokens or at < covered.get((of, at - of_at), 0):
@@ -219,14 +213,13 @@ def _verify_repetitions(
         if of == number:  # of a repeating short period, one passage is kept
             start = max(start, of_at - left + min_tokens)
         if start < end:
-            found.append(RepeatedSpan(start, end, of))
+            found.append(_RepeatedSpan(start, end, of))
             reached = max(reached, end)
     return found
 
 
-def _merge_overlaps(found: Sequence[RepeatedSpan]) -> list[RepeatedSpan]:
-    """Merge overlapping repetitions, ascending."""
-    merged: list[RepeatedSpan] = []
+def _merge_overlaps(found: Sequence[_RepeatedSpan]) -> list[_RepeatedSpan]:
+    merged: list[_RepeatedSpan] = []
     for interval in sorted(found):
         if merged and interval.start <= merged[-1].end:
             merged[-1] = merged[-1]._replace(end=max(merged[-1].end, interval.end))
@@ -235,8 +228,7 @@ def _merge_overlaps(found: Sequence[RepeatedSpan]) -> list[RepeatedSpan]:
     return merged
 
 
-def _write_results(task: VerifyTask) -> int:
-    """Write the results of a shard; returns the number of tokens cut."""
+def _write_results(task: _VerifyTask) -> int:
     config, matches, ids = task.config, load_array(task.matches), load_array(task.ids)
     sources, cut, rulings = task.sources.reader(), 0, []
     for number, own, text in _read_tokens(

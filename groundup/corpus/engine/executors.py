@@ -35,8 +35,7 @@ LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 CONNECT_SECONDS = 10.0
 _unpack: Callable[[bytes], Any] = ForkingPickler.loads  # pyright: ignore[reportAttributeAccessIssue]
 """A static method, which type checkers take for an instance method."""
-_idle_workers: list[Worker] = []
-"""Workers of this process that have no task."""
+_idle_workers: list[Worker] = []  # Workers of this process that have no task
 _idle_lock = threading.Lock()
 
 
@@ -122,8 +121,6 @@ def _feed_worker(
     lock: threading.Lock,
     reports: SimpleQueue[Any],
 ) -> None:
-    """Feed a worker until no task is left, one fails or it is stopped; reports (number, result,
-    error)."""
     # Ctrl-C must reach the main thread; workers started here inherit the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     while not worker.stopping.is_set():
@@ -186,7 +183,6 @@ class _DaftExecutor:
         items: Sequence[Any],
         on_result: Callable[[Any], None] = lambda result: None,
     ) -> list[Any]:
-        """Results of `task` for every item, in the items' order."""
         import daft
 
         if not items:

@@ -128,31 +128,27 @@ def _process_shard(job: CorpusJob) -> JobResult:
         NamedStep(use.name, _tracked(number, instantiate(use)), use.applies_to)
         for number, use in enumerate(job.steps)
     ]
-    end: Sink = instantiate(job.ending) if job.ending else _keep_record
+    end: Sink | None = instantiate(job.ending) if job.ending else None
     seen: set[str] = set()
     with open_writer(job.folder, job.number) as writer:
         if job.ending is None:
             writer.open(KEPT_STREAM)
         for record in read_records(job, writer):
-            for kept in _apply_steps(steps, record, writer):
+            for kept in apply_steps(steps, record, writer):
                 if job.origin and kept.id in seen:
                     _reject_record(kept, "duplicate id", "an earlier record has it", writer)
                     continue
                 seen.add(kept.id)
-                for stream, row in end(kept, writer.counters):
+                rows = end(kept, writer.counters) if end else ((KEPT_STREAM, kept),)
+                for stream, row in rows:
                     writer.put(stream, row)
         clear_mark()
         return writer.finish()
 
 
-def _keep_record(record: Record, counters: Counter[str]) -> Iterable[tuple[str, Record]]:
-    return ((KEPT_STREAM, record),)
-
-
-def _apply_steps(
+def apply_steps(
     steps: Sequence[NamedStep], record: Record, writer: ShardWriter
 ) -> Sequence[Record]:
-    """The record after the steps, if kept; removals are written and counted."""
     if not steps:
         return (record,)
     judged = run_steps(steps, (record,))
@@ -164,7 +160,7 @@ def _apply_steps(
 
 def _reject_record(record: Record, reason: str, details: str, writer: ShardWriter) -> None:
     result = StepResult(reason, details=details)
-    _apply_steps((NamedStep(ENGINE_STEP, lambda record: result),), record, writer)
+    apply_steps((NamedStep(ENGINE_STEP, lambda record: result),), record, writer)
 
 
 def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
@@ -180,21 +176,12 @@ def read_records(job: CorpusJob, writer: ShardWriter) -> Iterator[Record]:
         before, last = last, None if isinstance(item, Record) else item
         if last is not None and last == before:
             continue  # adjacent splits may report the same damage twice
-        if job.origin:
-            writer.counters[f"{READ_STEP}|in"] += 1
         if not isinstance(item, Record):
-            writer.counters[f"{READ_STEP}|record|{item.reason}"] += 1
-            writer.put(
-                REMOVED_STREAM,
-                _rejected_input_removal(job.source, item.path, item.reason, item.details),
-            )
+            put_rejected(item, job.source, writer)
             continue
         if job.origin:
             item = add_provenance(item, job.origin)
-            writer.counters[f"{READ_STEP}|out"] += 1
-            writer.counters[f"{READ_STEP}|characters"] += len(item.text)
-            size = len(item.data) or len(item.text.encode("utf-8", "replace"))
-            writer.counters[f"{READ_STEP}|bytes"] += size
+            count_read(item, writer.counters)
         if skip := skips.get((*place[:2], False)):
             step = job.steps[skip.position.step].name if skip.position.step < len(job.steps) else ""
             _reject_record(item, skip.reason, f"in {step}" if step else "", writer)
@@ -231,7 +218,13 @@ def read_source_records(
             mark_step(0)
             yield place, item
         if origin.file_states:
-            _check_unchanged(origin, part.path, origin.file_states[number])
+            root = Path(origin.root)
+            state = file_state(root if root.is_file() else root / part.path)
+            if state != origin.file_states[number]:  # the job stays incomplete
+                raise DataError(
+                    f"Source {origin.source}: {printable_path(part.path)} changed while it was "
+                    "read; wait until it is final, remove the unfinished --out and run again."
+                )
 
 
 def file_state(path: Path) -> str:
@@ -248,16 +241,6 @@ def file_state(path: Path) -> str:
         return f"unreadable: {error.errno}"
 
 
-def _check_unchanged(origin: JobInput, path: str, state: str) -> None:
-    """Raise DataError if a file changed after it was hashed; the job then stays incomplete."""
-    root = Path(origin.root)
-    if file_state(root if root.is_file() else root / path) != state:
-        raise DataError(
-            f"Source {origin.source}: {printable_path(path)} changed while it was read; wait until "
-            "it is final, remove the unfinished --out and run again."
-        )
-
-
 def _covers_file(root: Path, part: Any) -> bool:
     """Whether a split covers its file: a byte range may contain no record start, a file may not."""
     if part.start or not part.end:
@@ -272,12 +255,21 @@ def _read_shard_records(shard: Path) -> Iterator[tuple[RecordPosition, Record]]:
         yield RecordPosition(0, number, 0), record
 
 
-def _rejected_input_removal(source: str, path: str, reason: str, details: str) -> Removal:
-    path = printable_path(path)
-    return Removal(
-        record_id(source, path), source, path, READ_STEP, "record", reason, None, details,
-        0, 0, 0, 0, "", "",
-    )  # fmt: skip
+def put_rejected(item: Rejected, source: str, writer: ShardWriter) -> None:
+    """Log and count a file or record that could not be read."""
+    writer.counters.update((f"{READ_STEP}|in", f"{READ_STEP}|record|{item.reason}"))
+    path = printable_path(item.path)
+    names = (record_id(source, path), source, path, READ_STEP, "record")
+    removal = Removal(*names, item.reason, None, item.details, 0, 0, 0, 0, "", "")
+    writer.put(REMOVED_STREAM, removal)
+
+
+def count_read(record: Record, counters: Counter[str]) -> None:
+    """Count a record that was read, with its characters and bytes."""
+    counters.update((f"{READ_STEP}|in", f"{READ_STEP}|out"))
+    counters[f"{READ_STEP}|characters"] += len(record.text)
+    size = len(record.data) or len(record.text.encode("utf-8", "replace"))
+    counters[f"{READ_STEP}|bytes"] += size
 
 
 def add_provenance(record: Record, origin: JobInput) -> Record:

@@ -12,12 +12,11 @@ run on an `Executor`; results are in shard order, never in order of completion.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError, DataError, record
-from groundup.documents import import_pyarrow
 
 from ..dedup.exact import UniqueIds
 from .executors import Executor
@@ -85,7 +84,6 @@ def run_plan(
     Raises ConfigError if the folder holds a run of another plan, DataError if there is nothing to
     read, CapacityError if the disk is full; complete shards are kept and not redone.
     """
-    import_pyarrow()
     if not plan.inputs:
         raise DataError("The sources have nothing to read; check their paths and readers.")
     with catch_full_disk(folder):
@@ -105,7 +103,14 @@ def _run_phases(
         place, label = folder / f"{number + 1:02d}", f"{number + 1}/{len(phases)}"
         jobs = _read_phase_results(place)
         if jobs is None:
-            todo = list(_plan_jobs(plan, tuple(steps), place, before))
+            todo = [
+                CorpusJob(
+                    at, place, None if before else origin,
+                    shard_path(before, at, KEPT_STREAM) if before else None,
+                    origin.source, steps=tuple(steps),
+                )
+                for at, origin in enumerate(plan.inputs)
+            ]  # fmt: skip
             if global_step is not None:
                 todo = _run_global_step(global_step, todo, place / "survey", executor, label)
             if number == len(phases) - 1:
@@ -131,7 +136,6 @@ def _count_kept(jobs: Sequence[JobResult]) -> int:
 
 
 def _read_phase_results(place: Path) -> tuple[JobResult, ...] | None:
-    """Job results of a phase that is complete; None if it is not."""
     try:
         rows = json.loads((place / "phase.done").read_text())
     except OSError:
@@ -144,21 +148,16 @@ def _read_phase_results(place: Path) -> tuple[JobResult, ...] | None:
     )
 
 
-def _plan_jobs(
-    plan: RunPlan, steps: tuple[StepSpec, ...], place: Path, before: Path | None
-) -> Iterator[CorpusJob]:
-    for number, origin in enumerate(plan.inputs):
-        shard = None if before is None else shard_path(before, number, KEPT_STREAM)
-        read = origin if before is None else None
-        yield CorpusJob(number, place, read, shard, origin.source, steps=steps)
-
-
 def _run_jobs(
     jobs: Sequence[CorpusJob], executor: Executor, label: str, before: Sequence[JobResult] | None
 ) -> tuple[JobResult, ...]:
     old = {job.number: load_job_result(job.folder, job.number) for job in jobs}
     todo = [job for job in jobs if old[job.number] is None]
-    sizes = {job.number: _job_size(job, before) for job in jobs}
+    sizes = {}  # for the progress bar: records, or MB of input
+    for job in jobs:
+        parts = job.origin.input_splits if job.origin else ()
+        kept = before[job.number].files[KEPT_STREAM] if before else None
+        sizes[job.number] = kept.rows if kept else sum(part.bytes for part in parts) / 1e6
     unit = "documents" if before else "MB"
     with record.progress(label, sum(sizes.values()), unit) as bar:
         bar.advance(sum(sizes[job.number] for job in jobs if old[job.number] is not None))
@@ -167,17 +166,9 @@ def _run_jobs(
     return tuple(results[job.number] for job in jobs)
 
 
-def _job_size(job: CorpusJob, before: Sequence[JobResult] | None) -> float:
-    """Size of a job for the progress bar: records, or MB of input."""
-    if before is not None:
-        return before[job.number].files[KEPT_STREAM].rows
-    return sum(part.bytes for part in job.origin.input_splits) / 1e6 if job.origin else 0
-
-
 def _run_global_step(
     use: StepSpec, jobs: list[CorpusJob], scratch: Path, executor: Executor, label: str
 ) -> list[CorpusJob]:
-    """Run a global step over the jobs' shards, unless done before; the jobs with its results."""
     concerned = [job for job in jobs if not use.sources or job.source in use.sources]
     shards = [job.shard for job in concerned if job.shard is not None]
     marker = scratch / "survey.done"

@@ -32,7 +32,6 @@ from groundup.documents import (
     TextSpan,
     canonical_json,
     from_batch,
-    import_pyarrow,
     record_schema,
     removal_schema,
     removals_to_batch,
@@ -132,7 +131,7 @@ class ShardWriter:
             pass
         kept = []
         for row in rows:
-            if stream.is_storable(row):
+            if stream._is_storable(row):
                 kept.append(row)
             elif isinstance(row, Record):
                 self.put(REMOVED_STREAM, _unstorable_removal(row))
@@ -150,10 +149,10 @@ class ShardWriter:
         files = {name: self.streams[name].close() for name in sorted(self.streams)}
         return write_job_marker(self.folder, self.number, files, self.counters)
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Delete the temporary files."""
         for stream in self.streams.values():
-            stream.abandon()
+            stream._abandon()
 
 
 class ShardStream:
@@ -180,12 +179,15 @@ class ShardStream:
         """Rows as an Arrow batch."""
         if self.name == REMOVED_STREAM:
             return removals_to_batch(rows)
-        for row in rows:
-            _check_map(row)
+        for row in rows:  # a source map that does not cover its text could not be restored
+            covered = sum(segment.end - segment.start for segment in row.map.segments)
+            if covered != len(row.text) or row.map.text != row.text:
+                raise DataError(
+                    f"{row.path}: its map covers {covered} of {len(row.text)} characters."
+                )
         return to_batch(rows)
 
-    def is_storable(self, row: Record | Removal) -> bool:
-        """Whether a row survives conversion to Arrow."""
+    def _is_storable(self, row: Record | Removal) -> bool:
         try:
             self.batch([row])
         except CONVERSION_ERRORS:
@@ -202,20 +204,13 @@ class ShardStream:
         os.replace(self.temporary, self.path)
         return file
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Close and delete the temporary file."""
         with contextlib.suppress(Exception):
             self.parquet.close()
         with contextlib.suppress(OSError):
             self.file.close()
         self.temporary.unlink(missing_ok=True)
-
-
-def _check_map(row: Record) -> None:
-    """Raise DataError unless the source map covers the record's text: it could not be restored."""
-    covered = sum(segment.end - segment.start for segment in row.map.segments)
-    if covered != len(row.text) or row.map.text != row.text:
-        raise DataError(f"{row.path}: its map covers {covered} of {len(row.text)} characters.")
 
 
 def describe_file(path: Path, rows: int) -> ShardFile:
@@ -256,10 +251,10 @@ def open_writer(folder: Path, number: int) -> Iterator[ShardWriter]:
     try:
         yield writer
     except OSError as error:
-        writer.abandon()
+        writer._abandon()
         raise as_capacity_error(folder, error) from error
     except BaseException:
-        writer.abandon()
+        writer._abandon()
         raise
 
 
@@ -282,6 +277,7 @@ def _escape_surrogates(row: Removal) -> Removal:
 
 def write_step_results(path: Path, results: Iterable[tuple[str, StepResult]]) -> Path:
     """Write the results for a shard atomically; returns the path."""
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     rows = [
@@ -291,7 +287,6 @@ def write_step_results(path: Path, results: Iterable[tuple[str, StepResult]]) ->
         for name, result in results
         for made in [result.extracted]
     ]  # fmt: skip
-    pa = import_pyarrow()
     kinds = [(name, pa.float64() if name == "value" else pa.string()) for name in RESULT_COLUMNS]
     columns = {name: [row[at] for row in rows] for at, name in enumerate(RESULT_COLUMNS)}
     with atomic_replace(path) as temporary:
@@ -306,21 +301,16 @@ def read_step_results(path: Path) -> dict[str, StepResult]:
     results = {}
     for row in parquet.read_table(path).to_pylist():
         edits = tuple(TextEdit(*edit) for edit in json.loads(row["edits"]))
+        extracted = None
+        if row["made"]:
+            text, numbers, spans = json.loads(row["made"])
+            map = SourceMap.from_numbers(text, numbers)
+            extracted = ExtractedText(map, tuple(TextSpan(*span) for span in spans))
         results[row["id"]] = StepResult(
             row["reason"], row["value"], row["details"], edits, json.loads(row["metadata"]),
-            extracted=_parse_extracted_text(row["made"]),
+            extracted=extracted,
         )  # fmt: skip
     return results
-
-
-def _parse_extracted_text(line: str) -> ExtractedText | None:
-    """The text with its source map and spans; None for an empty line."""
-    if not line:
-        return None
-    text, numbers, spans = json.loads(line)
-    return ExtractedText(
-        SourceMap.from_numbers(text, numbers), tuple(TextSpan(*span) for span in spans)
-    )
 
 
 def as_capacity_error(path: Path | str, error: OSError) -> Exception:

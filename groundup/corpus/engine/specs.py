@@ -86,7 +86,6 @@ def step_config(spec: StepSpec) -> Config:
 
 
 def _file_fields(kind: type[Config]) -> dict[str, InputFile | type[Config]]:
-    """Fields of a configuration that name files, and nested configurations with such fields."""
     marks: dict[str, InputFile | type[Config]] = {}
     for name, field in kind.model_fields.items():
         for part in (*field.metadata, *_annotation_parts(field.annotation)):
@@ -165,7 +164,6 @@ def file_digests(
 
 
 def _content_digest(path: Path) -> str:
-    """An artifact's id, or a hash of a file or of a folder's file names and contents."""
     if not path.is_dir():
         return hash_file(path)
     if (path / MANIFEST).is_file():

@@ -44,7 +44,7 @@ MAX_MEMORY_GROWTH, MIN_RECYCLE_BYTES = 1.5, 300_000_000
 """A worker is recycled between tasks once its memory is this multiple of that after its first task,
 and at least so many bytes: this releases its caches and the allocator's free lists."""
 STATUS = struct.Struct("<qqqdd")
-NO_RECORD = -1
+NO_RECORD = READING = -1
 TIME_LIMIT, WORKER_DIED = "time limit", "worker died"
 
 
@@ -61,28 +61,19 @@ class RecordPosition(NamedTuple):
     @property
     def is_reading(self) -> bool:
         """Whether the record was still being read."""
-        return self.step == NO_RECORD
-
-
-READING = NO_RECORD
+        return self.step == READING
 
 
 @runtime_checkable
-class Skippable(Protocol):
-    """A work item that can be processed without one of its records."""
-
-    def without(self, position: RecordPosition, reason: str) -> "Skippable":
+class _Skippable(Protocol):
+    def without(self, position: RecordPosition, reason: str) -> "_Skippable":
         """The same work with the record at `place` rejected for `reason`."""
         ...
 
 
-class WorkerDeath(NamedTuple):
-    """How a worker ended before its task was done."""
-
-    position: RecordPosition | None
-    """The record it was processing, if any."""
-    reason: str
-    """`time limit`, or `worker died`."""
+class _WorkerDeath(NamedTuple):
+    position: RecordPosition | None  # The record it was processing, if any
+    reason: str  # `time limit`, or `worker died`
 
 
 class WorkerStopped(Exception):
@@ -90,8 +81,7 @@ class WorkerStopped(Exception):
 
 
 _status_page: mmap.mmap | None = None
-_watchdog = [0.0, 0.0]
-"""When to rearm the watchdog, and the time limit."""
+_watchdog = [0.0, 0.0]  # When to rearm the watchdog, and the time limit
 
 
 def mark_record(split: int, record: int, step: int = READING) -> None:
@@ -139,13 +129,12 @@ class Worker:
         """Run `task(item)` in the worker and return its result; its errors are raised here."""
         deaths: Counter[RecordPosition | None] = Counter()
         while True:
-            outcome = self.run_once(task, item)
-            if not isinstance(outcome, WorkerDeath):
+            outcome = self._run_once(task, item)
+            if not isinstance(outcome, _WorkerDeath):
                 return outcome
             item = _retry_without(item, outcome, deaths)
 
-    def run_once(self, task: Callable[[Any], Any], item: Any) -> Any:
-        """The result of one attempt, or the worker's death."""
+    def _run_once(self, task: Callable[[Any], Any], item: Any) -> Any:
         try:
             if self.stopping.is_set():
                 raise WorkerStopped
@@ -155,22 +144,21 @@ class Worker:
             while not self.pipe.poll(POLL_SECONDS):
                 if self.stopping.is_set():
                     raise WorkerStopped
-                if died := self.kill_if_overdue():
+                if died := self._kill_if_overdue():
                     return died
             is_done, *reply = self.pipe.recv()
         except (EOFError, ConnectionError):
             self.end()
-            return WorkerDeath(self.current_position(), WORKER_DIED)
+            return _WorkerDeath(self._current_position(), WORKER_DIED)
         except BaseException:
             self.end()
             raise
         if not is_done:
             raise rebuild_error(*reply)
-        self.recycle_if_grown()
+        self._recycle_if_grown()
         return reply[0]
 
-    def recycle_if_grown(self) -> None:
-        """End the process if its memory has grown; the next task starts another."""
+    def _recycle_if_grown(self) -> None:
         if self.process is None or (now := _resident_bytes(self.process.pid)) is None:
             return
         if self.baseline_bytes is None:
@@ -194,13 +182,11 @@ class Worker:
             )  # fmt: skip
             child_end.close()
 
-    def current_position(self) -> RecordPosition | None:
-        """The record on the status page."""
+    def _current_position(self) -> RecordPosition | None:
         *place, since, _ = STATUS.unpack_from(self.status_page, 0)
         return RecordPosition(*place) if since else None
 
-    def kill_if_overdue(self) -> WorkerDeath | None:
-        """Kill the worker if its record exceeds the limit; returns the record."""
+    def _kill_if_overdue(self) -> _WorkerDeath | None:
         *place, since, spent = STATUS.unpack_from(self.status_page, 0)
         waited, limit = time.monotonic() - since, self.limit_seconds
         if not since or waited < limit or self.process is None:
@@ -212,7 +198,7 @@ class Worker:
         self.end()
         # It may have moved to the next record before it was killed; then no record is at fault.
         *after, still, _ = STATUS.unpack_from(self.status_page, 0)
-        return WorkerDeath(
+        return _WorkerDeath(
             RecordPosition(*after) if (place[:2], since) == (after[:2], still) else None, TIME_LIMIT
         )
 
@@ -226,7 +212,6 @@ class Worker:
 
 
 def _cpu_seconds(pid: int) -> float | None:
-    """CPU time of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -236,7 +221,6 @@ def _cpu_seconds(pid: int) -> float | None:
 
 
 def _resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process; None where /proc is missing."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -244,14 +228,14 @@ def _resident_bytes(pid: int) -> int | None:
         return None
 
 
-def _retry_without(item: Any, died: WorkerDeath, deaths: Counter[RecordPosition | None]) -> Any:
+def _retry_without(item: Any, died: _WorkerDeath, deaths: Counter[RecordPosition | None]) -> Any:
     """The item to retry, without the offending record; CapacityError if no record explains it."""
     place = died.position and died.position._replace(step=min(died.position.step, 0))
     deaths[place] += 1
     if died.position is None:
         if deaths[None] < MAX_DEATHS_PER_TASK:
             return item
-    elif not isinstance(item, Skippable):
+    elif not isinstance(item, _Skippable):
         if died.reason == WORKER_DIED and deaths[place] < MAX_DEATHS_PER_RECORD:
             return item
     elif died.reason == TIME_LIMIT or deaths[place] >= MAX_DEATHS_PER_RECORD:

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact
 
-from .reading import read_counters, read_record_infos, read_removals, splits_by_id
-from .withdrawal_closure import WithdrawConfig, describe_selection
+from .reading import WITHDRAW_STAGE, read_counters, read_record_infos, read_removals
+from .withdraw import WithdrawConfig, describe_selection
 
 MAX_SHOWN = 20
-WITHDRAW_STAGE = "withdraw"
-"""The stage that removes documents from a corpus."""
 
 
 class DocumentChange(NamedTuple):
@@ -44,7 +42,6 @@ class RunComparison(NamedTuple):
     """A sentence for each of the two corpora that a withdrawal made."""
 
     def __str__(self) -> str:
-        """One line per difference."""
         lines = [*self.withdrawn, *(f"  {name}: {a} -> {b}" for name, a, b in self.settings)]
         lines += [f"  {name}: {a:,} -> {b:,}  ({b - a:+,})" for name, a, b in self.counts]
         for title, rows in (("gone", self.gone), ("new", self.came)):
@@ -63,7 +60,10 @@ def compare_runs(first: Artifact, second: Artifact) -> RunComparison:
 
     Raises ConfigError for an artifact that `prepare` did not make.
     """
-    old, new = splits_by_id(first), splits_by_id(second)
+    old, new = (
+        {one.id: split for split, one in read_record_infos(corpus, ("id",))}
+        for corpus in (first, second)
+    )
     old_counts, new_counts = read_counters(first), read_counters(second)
     pipelines = [_pipeline_of(first, old_counts), _pipeline_of(second, new_counts)]
     counts = _differing_items(_flat_counts(old_counts), _flat_counts(new_counts))
@@ -78,7 +78,6 @@ def compare_runs(first: Artifact, second: Artifact) -> RunComparison:
 
 
 def _pipeline_of(corpus: Artifact, counts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The pipeline of a corpus, or of its origin if a withdrawal made it."""
     return (counts.get("pipeline") or {}) if corpus.stage == WITHDRAW_STAGE else corpus.config
 
 
@@ -119,11 +118,7 @@ def _flat_counts(run: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _flatten(value: Any, name: str = "") -> dict[str, Any]:
-    """Flatten a nested value to dotted names and leaves.
-
-    >>> _flatten({"a": {"b": 1}, "c": [2]})
-    {'a.b': 1, 'c.0': 2}
-    """
+    """Flatten a nested value to dotted names and leaves."""
     if isinstance(value, Mapping):
         items: Any = value.items()
     elif isinstance(value, list | tuple):
@@ -137,7 +132,6 @@ def _flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def _differing_items(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the names whose values differ, in the order of the first, then of the second."""
     for name in dict.fromkeys([*a, *b]):
         if a.get(name) != b.get(name):
             yield name, a.get(name), b.get(name)

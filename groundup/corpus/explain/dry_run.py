@@ -17,21 +17,16 @@ from ..prepare.dry_run import DryRunRow
 from .reading import format_count
 
 SHOWN_CHARACTERS = 6_000
-FOLD_CHARACTERS = 400
-"""Characters shown at either end of a folded segment."""
+FOLD_CHARACTERS = 400  # Characters shown at either end of a folded segment
 MAX_EXAMPLES = 4
 MAX_PAGE_BYTES = 4 * 2**20
 
 
-class TextSegment(NamedTuple):
-    """A segment of a text at a step."""
-
+class _TextSegment(NamedTuple):
     text: str
-    is_before: bool = True
-    """Whether it is in the text before the step."""
+    is_before: bool = True  # Whether it is in the text before the step
     is_after: bool = True
-    reason: str = ""
-    """Why it was removed or inserted; empty if unchanged."""
+    reason: str = ""  # Why it was removed or inserted; empty if unchanged
 
 
 def dry_run_page(rows: Sequence[DryRunRow], out: Path) -> Path:
@@ -73,7 +68,6 @@ def dry_run_page(rows: Sequence[DryRunRow], out: Path) -> Path:
 
 
 def _summary(steps: Sequence[DryRunRow], unread: int) -> str:
-    """Summary of the sample, and what a sample cannot show."""
     records, changed = len({row.id for row in steps}), sum(map(_is_changed, steps))
     summary = (
         f"{format_count(records, 'record')} through "
@@ -88,11 +82,7 @@ def _summary(steps: Sequence[DryRunRow], unread: int) -> str:
 
 
 def _coverage(counts: dict[str, int]) -> str:
-    """How much of a source the sample read.
-
-    >>> _coverage({"parts": 10, "of": 47, "records": 12, "unread": 1})
-    'Read 10 of 47 files or parts of files: 12 records could be read, 1 could not.'
-    """
+    """How much of a source the sample read."""
     return (
         f"Read {counts['parts']:,} of {format_count(counts['of'], 'file')} or parts of files: "
         f"{format_count(counts['records'], 'record')} could be read, {counts['unread']:,} could "
@@ -118,7 +108,6 @@ def _unread_block(rows: Sequence[DryRunRow]) -> Iterator[page.Html]:
 
 
 def _is_changed(row: DryRunRow) -> bool:
-    """Whether a step changed a record that it kept, or extracted its text."""
     return not row.reason and (row.before != row.after or row.made_of > 0)
 
 
@@ -135,7 +124,6 @@ def _record_block(rows: Sequence[DryRunRow]) -> page.Html:
 
 
 def _step_block(row: DryRunRow) -> page.Html:
-    """One step: the text before with removals struck out; the text after, or why there is none."""
     reasons = Counter(one["reason"] for one in row.removed).items()
     why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "text made"
     why = f"dropped: {row.reason}" if row.reason else why
@@ -162,28 +150,26 @@ def _step_block(row: DryRunRow) -> page.Html:
     return page.element("div", step, page.element("div.pair", *sides))
 
 
-def _split_segments(row: DryRunRow) -> list[TextSegment]:
-    """Split a step's text where it was edited; both texts if it was replaced as a whole."""
+def _split_segments(row: DryRunRow) -> list[_TextSegment]:
     edits = [edit for edit in row.removed if edit["what"] != "record"]
     if not edits:
         same = not row.reason and row.before == row.after
-        both = [TextSegment(row.before, True, same), TextSegment(row.after, False, True)]
+        both = [_TextSegment(row.before, True, same), _TextSegment(row.after, False, True)]
         return both[:1] if same or row.reason else both
     position, segments = 0, []
     for edit in edits:
         if edit["start"] < position or edit["start"] > len(row.before):
             continue  # beyond the stored part of a long text
-        segments.append(TextSegment(row.before[position : edit["start"]]))
+        segments.append(_TextSegment(row.before[position : edit["start"]]))
         segments.append(
-            TextSegment(row.before[edit["start"] : edit["end"]], True, False, edit["reason"])
+            _TextSegment(row.before[edit["start"] : edit["end"]], True, False, edit["reason"])
         )
-        segments.append(TextSegment(edit["put"], False, True, edit["reason"]))
+        segments.append(_TextSegment(edit["put"], False, True, edit["reason"]))
         position = edit["end"]
-    return [segment for segment in (*segments, TextSegment(row.before[position:])) if segment.text]
+    return [segment for segment in (*segments, _TextSegment(row.before[position:])) if segment.text]
 
 
-def _render_segments(segments: Sequence[TextSegment], edge: int) -> Iterator[page.Html]:
-    """Yield segments as shown, up to a limit, and the number of omitted characters."""
+def _render_segments(segments: Sequence[_TextSegment], edge: int) -> Iterator[page.Html]:
     remaining = SHOWN_CHARACTERS
     for number, segment in enumerate(segments):
         if remaining <= 0:

@@ -14,8 +14,8 @@ from groundup.documents import Record, Removal, from_batch
 from ..split import COUNTERS_FILE, SPLITS
 
 BATCH_ROWS = 4096
-WITHDRAWN_REASON = "withdrawn"
-"""The reason, and the step, of withdrawn records."""
+WITHDRAW_STAGE, WITHDRAWN_REASON = "withdraw", "withdrawn"
+"""The stage; the reason, and the step, of withdrawn records."""
 
 
 class SplitRecord(NamedTuple):
@@ -37,12 +37,12 @@ class RecordInfo(NamedTuple):
 def read_counters(corpus: Artifact) -> dict[str, Any]:
     """Read the counters of a run.
 
-    Raises ConfigError for an artifact that `prepare` did not create.
+    Raises ConfigError for an artifact that is no corpus, or one of an earlier version.
     """
-    if corpus.kind != "corpus" or corpus.stage not in ("prepare", "withdraw"):
+    if corpus.kind != "corpus" or COUNTERS_FILE not in corpus.files:
         raise ConfigError(
-            f"{corpus.path} was made by the stage {corpus.stage}, which keeps no log of its steps; "
-            "expected a corpus of `groundup prepare`."
+            f"{corpus.path} has no log of its steps; expected a corpus: make it again with "
+            "`groundup corpus` or `groundup prepare`."
         )
     return json.loads(corpus.file(COUNTERS_FILE).read_text(encoding="utf-8"))
 
@@ -145,11 +145,6 @@ def format_count(count: int, name: str) -> str:
     ('1 document', '1,200 documents')
     """
     return f"{count:,} {name}{'s' * (count != 1)}"
-
-
-def splits_by_id(corpus: Artifact) -> dict[str, str]:
-    """The split of every record, by id."""
-    return {one.id: split for split, one in read_record_infos(corpus, ("id",))}
 
 
 def require_found(found: Sequence[Any], name: str, corpus: Artifact) -> None:

@@ -19,8 +19,7 @@ from ..prepare.write import HAS_TEXT, count_non_documents
 from .reading import WITHDRAWN_REASON, format_count, read_counters, read_removals
 
 MAX_REASON_EXAMPLES = 4
-MAX_EXPANDED = 5
-"""Number of reasons whose examples are expanded."""
+MAX_EXPANDED = 5  # Number of reasons whose examples are expanded
 MAX_LICENCES = 100
 EXAMPLE_CHARACTERS = 240
 MOST_REASONS, MOST_HISTOGRAMS = 60, 24
@@ -192,7 +191,6 @@ def _collect(corpus: Artifact, counts: Mapping[str, Any], place: str) -> CorpusR
 
 
 def _documents_read(steps: Sequence[Mapping[str, Any]]) -> int:
-    """Documents given to a run, readable or not."""
     return (steps[0]["in"] or steps[0]["out"]) - count_non_documents(steps) if steps else 0
 
 
@@ -209,7 +207,6 @@ def _removal_label(one: RemovalReason) -> str:
 
 
 def _count_documents(splits: Iterable[Mapping[str, int]]) -> tuple[int, int]:
-    """Count the documents of splits, and derived ones separately."""
     rows = list(splits)
     derived = sum(one.get("derived", 0) for one in rows)
     return sum(one["documents"] for one in rows) - derived, derived
@@ -224,7 +221,6 @@ def _skipped_files_text(files: int) -> str:
 
 
 def _lead_text(counts: Mapping[str, Any], result: CorpusReport) -> str:
-    """Two sentences: how much remains; what was unreadable, and the most frequent reason."""
     size = sum(one["bytes"] for one in counts["splits"].values())
     lead = (
         f"{result.documents:,} of {format_count(result.documents_in, 'document')} are kept"
@@ -295,7 +291,6 @@ def build_funnel(counts: Mapping[str, Any]) -> tuple[FunnelStage, ...]:
 def _characters_after(
     step: Mapping[str, Any], documents: int, characters: int | None
 ) -> int | None:
-    """Characters of the complete corpus after a step that read some or all of its documents."""
     if step["in"] == documents:
         return step["characters"]
     if characters is None or "grew" not in step:
@@ -304,7 +299,6 @@ def _characters_after(
 
 
 def _funnel_table(stages: Sequence[FunnelStage]) -> page.Html:
-    """One row per stage, with a bar of the documents that remain."""
     labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
     columns = ["step", *(page.TableColumn(label, True) for label in labels), ""]
     most = max((one.documents + one.dropped for one in stages), default=1)
@@ -324,7 +318,6 @@ def _funnel_table(stages: Sequence[FunnelStage]) -> page.Html:
 
 
 def _add_examples(corpus: Artifact, reasons: Sequence[RemovalReason]) -> list[RemovalReason]:
-    """Add the first removals of each reason, from as many different documents as possible."""
     first_of_documents: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in reasons}
     others: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in reasons}
     missing = {one[:3]: min(MAX_REASON_EXAMPLES, one.count) for one in reasons}
@@ -346,7 +339,6 @@ def _add_examples(corpus: Artifact, reasons: Sequence[RemovalReason]) -> list[Re
 
 
 def _example_block(one: Removal) -> page.Html:
-    """One removal: where, the number that decided, the old and the new text."""
     value = f"{one.value:.4g}" if one.value is not None else ""
     where = " · ".join(filter(None, (one.path, one.id[:12], value, one.details)))
     put = [" → ", page.element("ins", one.put)] if one.put else []
@@ -388,7 +380,6 @@ def _source_table(counts: Mapping[str, Any]) -> page.Html:
 
 
 def _source_licences(counts: Mapping[str, Any]) -> Iterator[SourceLicence]:
-    """Yield the licences of each source's documents, by decreasing amount of text."""
     for name, source in counts["sources"].items():
         splits = source["splits"].values()
         every = {unit: sum(s[unit] for s in splits) for unit in ("documents", "characters")}

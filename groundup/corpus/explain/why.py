@@ -26,7 +26,7 @@ from .reading import (
     record_names,
     require_found,
 )
-from .withdrawal_closure import RECORD_ID
+from .withdraw import RECORD_ID
 
 SHOWN_CHARACTERS = 60
 MAX_LISTED_RECORDS = 20
@@ -98,7 +98,6 @@ class Histories(tuple[RecordHistory | FileHistory, ...]):
     """The records and files that a name refers to."""
 
     def __str__(self) -> str:
-        """The histories, separated by blank lines."""
         return "\n\n".join(map(str, self))
 
 
@@ -163,7 +162,6 @@ def _record_history(
 
 
 def _explain_removal(removal: Removal, names: Mapping[str, str]) -> str:
-    """Format a removal: the number that decided, details, bytes, the slice."""
     details = RECORD_ID.sub(
         lambda match: f"{names[match[0]]} ({match[0][:12]})" if match[0] in names else match[0],
         removal.details,

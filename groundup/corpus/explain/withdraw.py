@@ -4,17 +4,25 @@ A corpus is never edited. A withdrawal writes a new one without the records, the
 the copies of their text, records it in the old corpus's ledger, and follows the lineage to every
 artifact that descends from the old corpus: tokens, models, adapters, reports. Those must be rebuilt
 or deleted; nothing is deleted here.
+
+Removed are the records selected, those derived from them, and copies of their text. A document that
+was dropped as a duplicate is in the corpus under another name, which the log of removals states;
+that record is removed too. A dropped document whose text is spread over several records cannot be
+traced, and then the withdrawal is refused with what to do.
 """
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import (
     Artifact,
+    Config,
     ConfigError,
     DataError,
     Draft,
@@ -29,21 +37,198 @@ from groundup.core import (
     write_json,
     write_text,
 )
-from groundup.documents import Removal, removal_schema, removals_to_batch
+from groundup.documents import Removal, find_licences, removal_schema, removals_to_batch
 
+from ..engine.job import LICENCE_KEYS
 from ..engine.shards import COMPRESSION
+from ..prepare.stage import PIPELINE_TOML
 from ..prepare.write import (
-    PIPELINE_TOML,
     count_document,
     histograms,
     licence_counts,
     split_sizes,
 )
 from ..split import COUNTERS_FILE, SPLITS
-from .reading import WITHDRAWN_REASON, format_count, read_counters, record_shards
-from .withdrawal_closure import RECORD_ID, WithdrawalClosure, WithdrawConfig, withdrawal_closure
+from .reading import (
+    WITHDRAW_STAGE,
+    WITHDRAWN_REASON,
+    RecordInfo,
+    format_count,
+    is_in_file,
+    matches_name,
+    read_counters,
+    read_record_infos,
+    read_removals,
+    record_shards,
+)
 
 WITHDRAWALS_LEDGER = Path("ledger") / "withdrawn.jsonl"
+RECORD_ID = re.compile(r"\b[0-9a-f]{32}\b")
+COPY_REASON = re.compile(r"(?i)duplicate|cop(y|ies)\b|same|seen before|joined to")
+"""Reasons of records that were dropped because their text is in another record."""
+SEVERAL_COPIES_REASON = re.compile(r"(?i)seen before|repositor")
+"""Those of them where it is in several records, of which details name at most one."""
+EARLIER_CORPUS = "of an earlier corpus"
+LICENCE_SEPARATOR = re.compile(r"\s+(?:AND|OR|WITH)\s+|[()/,]+", re.IGNORECASE)
+"""Separators of licences in SPDX expressions and in informal ones such as `MIT/Apache-2.0`."""
+SELECTION_KINDS = ("documents", "licences", "sources")
+DROPPED_COLUMNS = ("id", "source", "path", "what", "reason", "details")
+
+
+class WithdrawConfig(Config):
+    """What to remove; a record is removed if any of these selects it."""
+
+    documents: tuple[str, ...] = ()
+    """Ids (6 hex digits or more) or paths; a file's path selects all its records."""
+    licences: tuple[str, ...] = ()
+    """SPDX expressions with `*` as wildcard, matched against every part of a record's expression:
+    `GPL-*` selects `MIT OR GPL-3.0-only` too."""
+    sources: tuple[str, ...] = ()
+    """Names of sources."""
+    reason: str = ""
+    """Reason, for the ledger."""
+
+
+class WithdrawalClosure(NamedTuple):
+    """The records that a withdrawal removes."""
+
+    kept: dict[str, RecordInfo]
+    """Records of the corpus, by id."""
+    dropped: frozenset[str]
+    """Ids of selected records that were dropped before; only the log mentions them."""
+    unmatched: tuple[str, ...] = ()
+    """Patterns that select no record, such as `licences GPL-*`: possibly a typing error."""
+
+    def contains_text(self, one: Removal) -> bool:
+        """Whether a row of the log contains text of a removed record or its copy."""
+        ids = (one.id, *RECORD_ID.findall(one.details))
+        return any(id in self.kept or id in self.dropped for id in ids)
+
+
+def withdrawal_closure(corpus: Artifact, config: WithdrawConfig) -> WithdrawalClosure:
+    """Find the records to remove; DataError if there is none or a copy cannot be found."""
+    infos = {one.id: one for _, one in read_record_infos(corpus)}
+    removed, dropped_before, used_patterns = set[str](), set[str](), set[str]()
+    for id, info in infos.items():
+        for part in (info, *_joined_messages(info)):
+            if patterns_met := set(_matching_patterns(part, config)):
+                removed.add(id)
+                used_patterns |= patterns_met
+    if config.documents or config.sources:
+        selected = []
+        for one in _read_dropped(corpus):
+            patterns_met = set(_matching_patterns(one, config.model_copy(update={"licences": ()})))
+            if any(what.startswith("documents ") for what in patterns_met):
+                selected.append(one)
+            if patterns_met:
+                dropped_before.add(one.id)
+                used_patterns |= patterns_met
+        if any(COPY_REASON.search(one.reason) for one in selected):
+            dropped_by_id = {one.id: one for one in _read_dropped(corpus)}
+            removed |= {id for one in selected for id in _find_copies(one, infos, dropped_by_id)}
+    if not removed and not dropped_before:
+        raise DataError(
+            f"{corpus.path} has no document selected by {describe_selection(config)}; "
+            "`groundup corpus report` shows ids, paths, sources and licences."
+        )
+    removed |= set(_derived_ids(removed | dropped_before, infos.values()))
+    patterns = [f"{kind} {name}" for kind in SELECTION_KINDS for name in getattr(config, kind)]
+    unmatched = tuple(one for one in patterns if one not in used_patterns)
+    kept = {id: one for id, one in infos.items() if id in removed}
+    return WithdrawalClosure(kept, frozenset(dropped_before), unmatched)
+
+
+def _joined_messages(info: RecordInfo) -> Iterator[RecordInfo]:
+    """Yield the messages that `conversations.join` merged into a record."""
+    rows = info.metadata.get("messages") if "thread" in info.metadata else None
+    for row in rows if isinstance(rows, list) else ():
+        yield RecordInfo(row["id"], row["source"], row["path"], {"licence": row["licence"]})
+
+
+def _read_dropped(corpus: Artifact) -> Iterator[Removal]:
+    return (one for one in read_removals(corpus, DROPPED_COLUMNS) if one.what == "record")
+
+
+def _find_copies(
+    removal: Removal, infos: Mapping[str, RecordInfo], dropped_by_id: Mapping[str, Removal]
+) -> Iterator[str]:
+    if removal.id in infos:  # a second record of that id was dropped: the first is selected already
+        return
+    seen, queue = {removal.id}, [removal]
+    for row in queue:  # grows: the copy kept then may have been dropped later for another
+        if not COPY_REASON.search(row.reason):
+            continue
+        if EARLIER_CORPUS in row.reason:
+            record.log(f"{row.path} was dropped for {row.details}: withdraw it there too.")
+            continue
+        copies = _ids_in_details(row.details, infos, dropped_by_id)
+        if not copies or SEVERAL_COPIES_REASON.search(row.reason):
+            details = f" ({row.details})" if row.details else ""
+            raise DataError(
+                f"{removal.path} was dropped as {row.reason!r}{details}, so its text is in other "
+                "documents that the log does not name: find them by a phrase and list them in "
+                f"`documents` instead of {removal.path}, or prepare the corpus without that file."
+            )
+        yield from (id for id in copies if id in infos)
+        queue += [dropped_by_id[id] for id in copies if id not in infos and id not in seen]
+        seen.update(copies)
+
+
+def _ids_in_details(
+    details: str, infos: Mapping[str, RecordInfo], dropped_by_id: Mapping[str, Removal]
+) -> list[str]:
+    """Ids of the records that details name, by id or, as custom steps may, by `of PATH`."""
+    if ids := [id for id in RECORD_ID.findall(details) if id in infos or id in dropped_by_id]:
+        return ids
+    path = details.removeprefix("of ") if details.startswith("of ") else ""
+    rows = (*infos.items(), *dropped_by_id.items())
+    return [id for id, one in rows if path and one.path == path]
+
+
+def _derived_ids(removed: set[str], infos: Iterable[RecordInfo]) -> Iterator[str]:
+    children: dict[str, list[str]] = {}
+    for one in infos:
+        if parent := one.metadata.get("parent"):
+            children.setdefault(str(parent), []).append(one.id)
+    queue, seen = list(removed), set(removed)
+    for id in queue:
+        new = [child for child in children.get(id, ()) if child not in seen]
+        yield from new
+        seen.update(new)
+        queue += new
+
+
+def describe_selection(config: WithdrawConfig) -> str:
+    """A withdrawal's selection in words.
+
+    >>> describe_selection(WithdrawConfig(documents=("a.md", "b.md"), sources=("web",)))
+    'documents a.md, b.md; sources web'
+    """
+    named = {kind: getattr(config, kind) for kind in SELECTION_KINDS}
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in named.items() if names)
+
+
+def _matching_patterns(one: Any, config: WithdrawConfig) -> Iterator[str]:
+    if one.source in config.sources:
+        yield f"sources {one.source}"
+    for name in config.documents:
+        if matches_name(name, one) or is_in_file(name, one):
+            yield f"documents {name}"
+    if config.licences:
+        licences = [part for key in LICENCE_KEYS for part in _licence_parts(one.metadata.get(key))]
+        for name in config.licences:
+            if any(fnmatchcase(own, name.lower()) for own in licences):
+                yield f"licences {name}"
+
+
+def _licence_parts(stated: Any) -> list[str]:
+    """An SPDX expression and every licence and exception in it, in lower case."""
+    parts = [
+        part
+        for one in find_licences(stated)
+        for part in (str(one), *LICENCE_SEPARATOR.split(str(one)))
+    ]
+    return list(dict.fromkeys(part.strip().lower() for part in parts if part.strip()))
 
 
 class AffectedArtifact(NamedTuple):
@@ -91,7 +276,7 @@ def withdraw(
     counts, results = read_counters(corpus), list[WithdrawalClosure]()
     artifacts = list(find_artifacts(among) if among else find_nearby_artifacts(corpus.path))
     produce(
-        out, kind="corpus", stage="withdraw", version=3, config=config,
+        out, kind="corpus", stage=WITHDRAW_STAGE, version=3, config=config,
         parents={"corpus": corpus},
         write=lambda draft: results.append(_write_corpus_without(draft, config, corpus)),
     )  # fmt: skip
@@ -103,21 +288,14 @@ def withdraw(
     entry = {"who": user_name(), "what": config.to_dict(), "records": len(removed)}
     if all(old.content.get("what") != entry["what"] for old in ledger.read()):
         ledger.append(entry | {"of": sum(one["documents"] for one in counts["splits"].values())})
-    made = [
-        one
-        for one in _affected_artifacts(corpus, artifacts)
-        if Path(one.path).resolve() != Path(out).resolve()
-    ]
-    return WithdrawalResult(str(out), tuple(removed), tuple(made), closure.unmatched)
-
-
-def _affected_artifacts(
-    corpus: Artifact, artifacts: Iterable[Artifact]
-) -> Iterator[AffectedArtifact]:
     known = {one.id: one for one in artifacts} | {corpus.id: corpus}
-    for one in known.values():
-        if corpus.id in reachable([one.id], known):
-            yield AffectedArtifact(one.kind, str(one.path), one.id)
+    affected = tuple(
+        AffectedArtifact(one.kind, str(one.path), one.id)
+        for one in known.values()
+        if corpus.id in reachable([one.id], known)
+        and Path(one.path).resolve() != Path(out).resolve()
+    )
+    return WithdrawalResult(str(out), tuple(removed), affected, closure.unmatched)
 
 
 def _write_corpus_without(
@@ -137,7 +315,9 @@ def _write_corpus_without(
     step = f"{WITHDRAWN_REASON} {earlier + 1}" if earlier else WITHDRAWN_REASON
     _write_removals(draft, corpus, closure, step)
     origin = {
-        "pipeline": corpus.config if corpus.stage == "prepare" else counts_before.get("pipeline"),
+        "pipeline": counts_before.get("pipeline")
+        if corpus.stage == WITHDRAW_STAGE
+        else corpus.config,
         "withdrawn_from": [*counts_before.get("withdrawn_from", ()), corpus.id],
     }
     write_json(
@@ -158,7 +338,6 @@ def _write_corpus_without(
 
 @contextmanager
 def _parquet_writer(path: Path, columns: Any) -> Iterator[Any]:
-    """The writer of a Parquet file that appears only when complete."""
     import pyarrow.parquet as parquet
 
     with (
@@ -171,7 +350,6 @@ def _parquet_writer(path: Path, columns: Any) -> Iterator[Any]:
 def _write_shard(
     source: Path, target: Path, closure: WithdrawalClosure, counts: dict[str, Counter[str]]
 ) -> None:
-    """Write a shard without the removed records, by row group; count the rest by source."""
     import pyarrow as arrow
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
@@ -193,7 +371,6 @@ def _write_shard(
 
 
 def _count_table(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
-    """Count documents, sizes and measurements by source, as a run's sink does."""
     import pyarrow.compute as compute
 
     measures = ("utf8_length", "binary_length")
@@ -238,7 +415,6 @@ def _updated_counters(
     counts: Mapping[str, Counter[str]],
     step: str,
 ) -> dict[str, Any]:
-    """The counters with the withdrawal as the last step."""
     total = sum(counts.values(), Counter[str]())
     by_source = Counter(one.source for one in closure.kept.values())
     sources = {
@@ -263,7 +439,6 @@ def _updated_counters(
 
 
 def _funnel_step(name: str, removed: int, counts: Mapping[str, int]) -> dict[str, Any]:
-    """A withdrawal as a step of the funnel."""
     remaining = {unit: sum(counts.get(f"split|{split}|{unit}", 0) for split in SPLITS)
             for unit in ("documents", "characters")}  # fmt: skip
     return {

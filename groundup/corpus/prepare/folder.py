@@ -1,7 +1,4 @@
-"""A small corpus from a folder: three files of documents and a list of removals.
-
-    train.jsonl  validation.jsonl  test.jsonl     one document a line (Record.to_json), by path
-    removed.jsonl                                 path, reason, of (document kept instead), details
+"""A small corpus from a folder, in the files that `prepare` writes: see write.py.
 
 In order: rejected files are recorded; short documents and exact duplicates are removed; the rest is
 split by path; near-duplicates are removed, from train also those of held-out documents. What is
@@ -11,12 +8,12 @@ are kept first, so that none is trained on. The result is independent of the doc
 documents are in memory: for collections of gigabytes, see stage.py.
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -27,25 +24,40 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
-    atomic_replace,
     digest,
     produce,
     record,
 )
-from groundup.documents import Record, Rejected, fingerprint_folder, read_folder
+from groundup.documents import (
+    NamedStep,
+    Record,
+    Rejected,
+    StepResult,
+    fingerprint_folder,
+    read_folder,
+    record_id,
+)
 
-from ..dedup.clusters import resolve_stars
 from ..dedup.exact import REASON as EXACT
-from ..dedup.exact import content_hash
+from ..dedup.exact import content_hash, resolve_stars
 from ..dedup.minhash import REASON as NEAR
 from ..dedup.minhash import SHINGLE_TOKENS, similar_pairs
 from ..dedup.sketch import SetIndex, fold_table, pack_strings, shingle_sets, split_sets
+from ..engine.job import apply_steps, count_read, precomputed, put_rejected
+from ..engine.run import RunResult
+from ..engine.shards import open_writer
 from ..split import SPLITS, Split, split_paths
+from .pipeline import PipelineSource
+from .write import SplitSink, SplitSinkConfig, split_key, write_corpus_files
 
+SOURCE = "documents"
+"""Name of the only source."""
 MIN_SHINGLES = 32
 """Shorter texts, such as a licence line, may be contained in another by convention."""
-Kept = tuple[list[Record], list["_Removal"]]
-"""Documents in path order, and those removed."""
+Results = dict[str, StepResult]
+"""Why documents are removed, by id."""
+Kept = tuple[list[Record], Results]
+"""Documents in path order, and why the others are removed."""
 
 
 class CorpusConfig(Config):
@@ -73,15 +85,6 @@ class CorpusConfig(Config):
     """Hash of the source's paths and contents; filled in by the stage."""
 
 
-class _Removal(NamedTuple):
-    path: str
-    reason: str
-    """Short and stable, such as `exact duplicate`; removals are counted by reason."""
-    of: str = ""
-    """Path of the document kept instead, if any."""
-    details: str = ""
-
-
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
 
@@ -100,7 +103,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
         out,
         kind="corpus",
         stage="corpus",
-        version=3,
+        version=4,
         config=config,
         parents={},
         write=lambda draft: write_corpus(draft, documents, config),
@@ -130,66 +133,74 @@ def write_corpus(
     Sets the draft's numbers: documents and bytes of text (UTF-8) by split, removals by reason.
     Raises DataError if no document is left.
     """
-    found, removed = _filter_documents(documents, config.min_chars)
-    kept, copies = _remove_exact(found)
-    removed += copies
-    if not kept:
-        raise DataError(_empty_corpus_message(removed))
-    splits = _split_documents(kept, config)
-    if config.near_duplicate_threshold > 0:
-        splits, near = _remove_near_duplicates(splits, config)
-        removed += near
-    if not splits["train"]:
-        raise DataError(
-            f"No document is left to train on (validation: {len(splits['validation'])}, test: "
-            f"{len(splits['test'])}, removed: {_count_reasons(removed)}); add documents, or lower "
-            "validation_share and test_share."
-        )
-    for name in SPLITS:
-        _write_lines(draft.file(f"{name}.jsonl"), (d.to_json() for d in splits[name]))
-    rows = [json.dumps(row._asdict(), ensure_ascii=False) for row in sorted(removed)]
-    _write_lines(draft.file("removed.jsonl"), rows)
-    record.log(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
-    if removed:
-        record.log(f"removed: {_count_reasons(removed)} (listed in removed.jsonl)")
-    draft.numbers |= {
-        "documents": {name: len(splits[name]) for name in SPLITS},
-        "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
-        "removed": dict(sorted(Counter(row.reason for row in removed).items())),
+    found, rejected = _sort_documents(documents)
+    short = _short_documents(found, config.min_chars)
+    if len(short) == len(found):
+        few = (Rejected(d.path, short[d.id].reason, short[d.id].details) for d in found)
+        raise DataError(_empty_corpus_message(sorted((*rejected, *few))))
+    rest, copies = _remove_exact([document for document in found if document.id not in short])
+    splits = _split_documents(rest, config)
+    near = _remove_near_duplicates(splits, config) if config.near_duplicate_threshold > 0 else {}
+    steps = {"01 short": short, "02 exact": copies, "03 near": near}
+    named = [NamedStep(name, precomputed(results)) for name, results in steps.items()]
+    places: dict[str, Split] = {
+        split_key(SOURCE, d.path, ()): split for split in SPLITS for d in splits[split]
     }
+    sink, folder = SplitSink(SplitSinkConfig(explicit_splits=places)), draft.scratch / "shards"
+    folder.mkdir(exist_ok=True)
+    with open_writer(folder, 0) as writer:
+        for file in rejected:
+            put_rejected(file, SOURCE, writer)
+        for document in found:
+            count_read(document, writer.counters)
+            for kept in apply_steps(named, document, writer):
+                for split, row in sink(kept, writer.counters):
+                    writer.put(split, row)
+        run = RunResult((folder,), ((writer.finish(),),), (SOURCE,))
+    write_corpus_files(draft, run, [PipelineSource(name=SOURCE, path=".")], [*steps])
+    counts, reasons = draft.numbers["documents"], draft.numbers["removed"]
+    record.log(", ".join(f"{counts[name]:,} {name}" for name in SPLITS) + " documents")
+    if reasons:
+        said = _format_counts(reasons)
+        record.log(f"removed: {said} (listed by: groundup corpus report {draft.path})")
 
 
-def _filter_documents(documents: Iterable[Record | Rejected], min_chars: int) -> Kept:
-    """Usable documents, sorted by path and content, and rejected files and short documents.
+def _sort_documents(
+    documents: Iterable[Record | Rejected],
+) -> tuple[list[Record], list[Rejected]]:
+    """Documents as records of the corpus, and rejected files, both by path.
 
-    Raises DataError if two different documents have the same path.
+    Raises DataError if two documents have the same path.
     """
-    found, removed, seen = [], [], {}
-    for document in documents:
-        if isinstance(document, Rejected):
-            removed.append(_Removal(document.path, document.reason, details=document.details))
-            continue
-        if seen.setdefault(document.path, document.sha256) != document.sha256:
-            raise DataError(
-                f"Two different documents have the path {document.path}; paths must be unique."
-            )
-        length = len(document.text.strip())
-        if length < min_chars:
-            details = f"{length} characters; min_chars={min_chars}"
-            removed.append(_Removal(document.path, "too short", details=details))
+    found: dict[str, Record] = {}
+    rejected: list[Rejected] = []
+    for one in documents:
+        if isinstance(one, Rejected):
+            rejected.append(one)
+        elif one.path in found:
+            raise DataError(f"Two documents have the path {one.path}; paths must be unique.")
         else:
-            found.append(document)
-    return sorted(found, key=lambda document: (document.path, document.sha256)), removed
+            found[one.path] = replace(one, id=record_id(SOURCE, one.path), source=SOURCE)
+    return [found[path] for path in sorted(found)], sorted(rejected)
+
+
+def _short_documents(documents: Sequence[Record], min_chars: int) -> Results:
+    short = Results()
+    for document in documents:
+        if (length := len(document.text.strip())) < min_chars:
+            details = f"{length} characters; min_chars={min_chars}"
+            short[document.id] = StepResult("too short", None, details)
+    return short
 
 
 def _remove_exact(documents: Sequence[Record]) -> Kept:
     """Keep the first document of each content: white space and Unicode forms are ignored."""
     survivors: dict[bytes, Record] = {}
-    kept, removed = [], []
+    kept, removed = [], Results()
     for document in documents:
         content = content_hash(document.text)
         if content and (first := survivors.setdefault(content, document)) is not document:
-            removed.append(_Removal(document.path, EXACT, first.path))
+            removed[document.id] = StepResult(EXACT, None, f"{first.id} is kept")
         else:
             kept.append(document)
     return kept, removed
@@ -206,18 +217,17 @@ def _split_documents(
 
 def _remove_near_duplicates(
     splits: Mapping[Split, Sequence[Record]], config: CorpusConfig
-) -> tuple[dict[Split, list[Record]], list[_Removal]]:
-    """Remove near-duplicates within splits and across them: test first, then validation, train."""
+) -> Results:
+    """Near-duplicates within splits and across them: test is kept first, then validation, train."""
     held_out: list[Record] = []
-    left: dict[Split, list[Record]] = {}
-    removed: list[_Removal] = []
+    removed = Results()
     for name in ("test", "validation", "train"):
         held_out.sort(key=lambda document: document.path)
-        kept, near = _remove_near(splits[name], held_out, config)
-        left[name], overlapping = _remove_overlapping(kept, held_out, config.overlap_threshold)
-        removed += [*near, *overlapping]
-        held_out += left[name]
-    return left, removed
+        rest, near = _remove_near(splits[name], held_out, config)
+        rest, overlapping = _remove_overlapping(rest, held_out, config.overlap_threshold)
+        removed |= near | overlapping
+        held_out += rest
+    return removed
 
 
 def _remove_near(
@@ -232,15 +242,12 @@ def _remove_near(
     decided = resolve_stars(pairs[is_droppable], values[is_droppable])
     rows = (decided.dropped.tolist(), decided.kept.tolist(), decided.similarity.tolist())
     removed = {
-        number: _Removal(
-            names[number].path,
-            f"{NEAR} of held-out" if of < fixed else NEAR,
-            names[of].path,
-            f"Jaccard similarity {value:.3f}",
+        names[number].id: StepResult(
+            f"{NEAR} of held-out" if of < fixed else NEAR, value, f"{names[of].id} is kept"
         )
         for number, of, value in zip(*rows, strict=True)
     }
-    return [d for n, d in enumerate(documents, fixed) if n not in removed], [*removed.values()]
+    return [document for document in documents if document.id not in removed], removed
 
 
 def _remove_overlapping(
@@ -252,12 +259,12 @@ def _remove_overlapping(
     leaks the page. So the shared 5-grams of every pair are divided by those of the shorter text.
     """
     if not held_out:
-        return [*documents], []
+        return [*documents], {}
     held_out_sets, own = (
         shingle_sets(pack_strings(d.text for d in group), fold_table(True, False), SHINGLE_TOKENS)
         for group in (held_out, documents)
     )
-    index, kept, removed = SetIndex(held_out_sets), [], []
+    index, kept, removed = SetIndex(held_out_sets), [], Results()
     for document, items in zip(documents, split_sets(own), strict=True):
         shorter = np.minimum(index.sizes, len(items))
         share = index.intersection_sizes(items) / np.maximum(shorter, 1) * (shorter >= MIN_SHINGLES)
@@ -265,31 +272,25 @@ def _remove_overlapping(
         if share[most] < threshold:
             kept.append(document)
             continue
-        details = f"{share[most]:.3f} of the shorter text's 5-grams are shared"
-        removed.append(_Removal(document.path, "overlaps held-out", held_out[most].path, details))
+        details = f"{held_out[most].id} is held out and shares this part of the shorter's 5-grams"
+        removed[document.id] = StepResult("overlaps held-out", float(share[most]), details)
     return kept, removed
 
 
-def _empty_corpus_message(removed: Sequence[_Removal]) -> str:
+def _empty_corpus_message(removed: Sequence[Rejected]) -> str:
     if not removed:
         return (
             "The source has no files to read; expected text (.txt, .rst), Markdown, HTML or Python "
             "files; check the folder, or set `suffixes`."
         )
     first = removed[0]
+    counts = _format_counts(Counter(row.reason for row in removed))
     return (
-        f"None of the source's {len(removed)} files can be used: {_count_reasons(removed)}; the "
-        f"first is {first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML "
-        "or Python."
+        f"None of the source's {len(removed)} files can be used: {counts}; the first is "
+        f"{first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML or Python."
     )
 
 
-def _count_reasons(removed: Sequence[_Removal]) -> str:
-    counts = Counter(row.reason for row in removed).most_common()
-    return ", ".join(f"{count} {reason}" for reason, count in counts) or "nothing"
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
-        for line in lines:
-            file.write(line.encode("utf-8") + b"\n")
+def _format_counts(reasons: Mapping[str, int]) -> str:
+    rows = sorted(reasons.items(), key=lambda row: -row[1])
+    return ", ".join(f"{count} {reason}" for reason, count in rows)

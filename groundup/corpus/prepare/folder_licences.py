@@ -1,7 +1,7 @@
 """The licence that a folder passes on to the files below it.
 
 A folder's licence file applies to everything below it, down to the next folder that has one of its
-own; what a file itself states takes precedence (see documents/code/licences.py).
+own; what a file itself states takes precedence (see documents/licences/texts.py).
 """
 
 import json

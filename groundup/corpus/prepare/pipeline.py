@@ -120,7 +120,7 @@ class CorpusPipeline(Config):
     steps: tuple[PipelineStep, ...] = ()
     """Steps, in order of application."""
     derive: tuple[PipelineStep, ...] = ()
-    """Derivers of further training records: see mixture/augment.py."""
+    """Derivers of further training records: see mixture.py."""
     split: SplitShares = SplitShares()
     """Shares of the held-out splits."""
     seed: int = 0

@@ -19,8 +19,9 @@ from groundup.core import (
     produce,
     record,
     write_json,
+    write_text,
 )
-from groundup.documents import NOT_DOCUMENT_REASONS, UNREAD_LICENCE_KEYS, import_pyarrow
+from groundup.documents import NOT_DOCUMENT_REASONS, UNREAD_LICENCE_KEYS
 
 from ..engine.executors import (
     RECORD_LIMIT_SECONDS,
@@ -39,6 +40,7 @@ from .pipeline import (
     SourceListing,
     fingerprint_sources,
     list_sources,
+    pipeline_toml,
     plan_job_inputs,
     portable_pipeline,
     read_pipeline,
@@ -49,6 +51,8 @@ from .write import HAS_TEXT, count_non_documents, split_key, split_sink, write_c
 SMALL_CORPUS_DOCUMENTS = 10_000
 """Up to this many documents, every held-out split gets at least one."""
 TOP_REASONS, TOP_UNREAD = 3, 8
+PIPELINE_TOML = "pipeline.toml"
+"""The pipeline as run, including defaults."""
 PIPELINE_FILE, PHASES_FOLDER = ".scratch/pipeline.json", ".scratch/phases"
 
 
@@ -76,7 +80,6 @@ def prepare(
     Raises ConfigError for an invalid pipeline, ArtifactError if `out` holds another corpus,
     complete or not (for a dry run: any artifact), CapacityError if the disk is full.
     """
-    import_pyarrow()
     pipeline, out = Path(pipeline), Path(out)
     config = read_pipeline(pipeline)
     home = pipeline.parent
@@ -124,7 +127,9 @@ def _run_pipeline(
         plan = RunPlan(inputs, steps, split_sink(config), SMALL_CORPUS_DOCUMENTS)
         place = draft.path / PHASES_FOLDER
         ran = run_plan(plan, place, executor, lambda shards: _small_corpus_sink(config, shards))
-        write_corpus_files(draft, ran, named)
+        names = [use.name for use in (*steps, *step_specs(config.derive))]
+        write_corpus_files(draft, ran, named.sources, names)
+        write_text(draft.file(PIPELINE_TOML), pipeline_toml(named))
 
     with catch_full_disk(out):
         return produce(

@@ -1,9 +1,8 @@
-"""Writing the files of a corpus from the engine's output.
+"""Writing the files of a corpus, as `prepare` and `corpus` both do, from the engine's output.
 
     train/ validation/ test/   Parquet shards of records (documents.schema), in the sources' order
     removed/                   removals and reasons (documents.removal_schema): PHASE-SHARD.parquet
     counters.json              funnel by step and source, reasons, splits, histograms, licences
-    pipeline.toml              the pipeline as run, including defaults
 
 Files are linked, not copied, from the engine's folder. A document's split depends only on its
 source and path. Histograms have fixed bins, so counts of shards can be added.
@@ -16,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from groundup.core import Config, DataError, Draft, write_json, write_text
+from groundup.core import Config, DataError, Draft, write_json
 from groundup.documents import (
     NOT_DOCUMENT_REASONS,
     PASS,
@@ -31,9 +30,8 @@ from ..engine.run import RunResult
 from ..engine.shards import REMOVED_STREAM, link_file, shard_path
 from ..engine.specs import StepSpec, instantiate
 from ..split import COUNTERS_FILE, SPLITS, Split, hash_fraction
-from .pipeline import CorpusPipeline, pipeline_toml, step_specs
+from .pipeline import CorpusPipeline, PipelineSource, step_specs
 
-PIPELINE_TOML = "pipeline.toml"
 UNIT_BINS = 20
 """Bins between 0 and 1; beyond, bins start at 1, 2 and 5 times powers of ten."""
 MAX_HISTOGRAMS = 200
@@ -202,8 +200,13 @@ def split_sink(pipeline: CorpusPipeline, explicit_splits: Mapping[str, Split] = 
     )
 
 
-def write_corpus_files(draft: Draft, result: RunResult, pipeline: CorpusPipeline) -> None:
-    """Write the corpus of a complete run; DataError if no training document is left."""
+def write_corpus_files(
+    draft: Draft, result: RunResult, sources: Sequence[PipelineSource], steps: Sequence[str]
+) -> dict[str, Any]:
+    """Write the corpus of a complete run; returns the counters.
+
+    steps: names, in the funnel's order. Raises DataError if no training document is left.
+    """
     last = result.folders[-1]
     documents: Counter[str] = Counter()
     for done in result.jobs[-1]:
@@ -217,19 +220,21 @@ def write_corpus_files(draft: Draft, result: RunResult, pipeline: CorpusPipeline
             if REMOVED_STREAM in done.files and done.files[REMOVED_STREAM].rows:
                 name = f"removed/{number:02d}-{done.number:05d}.parquet"
                 link_file(shard_path(folder, done.number, REMOVED_STREAM), draft.file(name))
-    counters = _summarize_counters(result, pipeline)
+    counters = _summarize_counters(result, sources, steps)
     if not documents["train"]:
         raise DataError(f"No document is left to train on: {_explain_empty_train(counters)}.")
     write_json(draft.file(COUNTERS_FILE), counters)
-    write_text(draft.file(PIPELINE_TOML), pipeline_toml(pipeline))
     draft.numbers |= {
         "documents": {split: documents[split] for split in SPLITS},
         "bytes": {split: counters["splits"][split]["bytes"] for split in SPLITS},
         "removed": counters["reasons"],
     }
+    return counters
 
 
-def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str, Any]:
+def _summarize_counters(
+    result: RunResult, sources: Sequence[PipelineSource], steps: Sequence[str]
+) -> dict[str, Any]:
     by_source: dict[str, Counter[str]] = defaultdict(Counter)
     for jobs in result.jobs:
         for done, source in zip(jobs, result.sources, strict=True):
@@ -237,8 +242,7 @@ def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str
     every: Counter[str] = Counter()
     for counters in by_source.values():
         every.update(counters)
-    steps, derive = ([use.name for use in step_specs(s)] for s in (pipeline.steps, pipeline.derive))
-    names = [READ_STEP, *steps, HAS_TEXT.name, *derive, ENGINE_STEP]
+    names = [READ_STEP, *steps, ENGINE_STEP]
     reasons: Counter[str] = Counter()
     for key, count in every.items():
         if "|record|" in key:
@@ -255,7 +259,7 @@ def _summarize_counters(result: RunResult, pipeline: CorpusPipeline) -> dict[str
                 "splits": split_sizes(by_source[source.name]),
                 "licences": licence_counts(by_source[source.name]),
             }
-            for source in pipeline.sources
+            for source in sources
         },
         "splits": split_sizes(every),
         "licences": licence_counts(every),

@@ -1,5 +1,5 @@
 """How good a text is: by published rules, by a trained classifier, by any scorer.
 
 quality.classifier   groundup.corpus.quality.classifier:ClassifierStep
-quality.scorer       groundup.corpus.quality.scorer:ScorerStep
+quality.scorer       groundup.corpus.quality.classifier:ScorerStep
 """

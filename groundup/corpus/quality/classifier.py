@@ -8,9 +8,13 @@ every character of scripts without spaces, is a word by itself. Case is folded a
 as in CCNet. All is numpy over code points, on long documents five times as fast as scikit-learn's
 HashingVectorizer. a and c are calibrated on texts that w was not trained on (Platt 1999). What
 "good" means is defined by the two sets of training texts; see training.py.
+The step `quality.scorer` scores with any Scorer instead, named as `module:function`: metrics, judge
+models and reward models are Scorers. The record is the answer, its metadata are the sample's; one
+that cannot be scored is kept, with the reason.
 Source: Wenzek et al. 2020, arXiv:1911.00359 (folding); Steele et al. 2014 (splitmix64).
 """
 
+import importlib
 import json
 import unicodedata
 from collections.abc import Sequence
@@ -22,8 +26,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from groundup.core import ArtifactError, Config, ConfigError, InputPath, hash_file, write_json
+from groundup.core import (
+    Answer,
+    ArtifactError,
+    Config,
+    ConfigError,
+    InputPath,
+    Reason,
+    Sample,
+    Scorer,
+    hash_file,
+    write_json,
+)
 from groundup.documents import Record, StepResult
+
+from ..dedup.sketch import HASH_FACTOR as MULTIPLIER
+from ..dedup.sketch import mix64
 
 WEIGHTS_FILE = "classifier.safetensors"
 SPACE, WORD, STANDALONE, DIGIT = 0, 1, 2, 3
@@ -31,7 +49,6 @@ BMP_SIZE = 0x10000
 UNSPACED_SCRIPTS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF),
             (0x3400, 0x9FFF), (0xF900, 0xFAFF))  # fmt: skip
 """Thai, Lao, Burmese, Khmer, kana and Han."""
-MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class FeaturesConfig(Config):
@@ -107,12 +124,7 @@ def _code_points(text: str) -> np.ndarray:
 
 
 def _hash_words(text: str) -> np.ndarray:
-    """Hashes of a text's words in order; equal words have equal hashes, others but for 2^-64.
-
-    >>> found = _hash_words("The cat, the CAT 12 99").tolist()
-    >>> len(found), len(set(found))
-    (7, 4)
-    """
+    """Hashes of a text's words in order; equal words have equal hashes, others but for 2^-64."""
     codes = _code_points(text)
     kind = np.where(
         codes < BMP_SIZE, _character_classes()[np.minimum(codes, BMP_SIZE - 1)], STANDALONE
@@ -144,11 +156,7 @@ def _ngrams(hashes: np.ndarray, orders: Sequence[int]) -> list[np.ndarray]:
 
 
 def _mix_bits(values: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser: each input bit flips half of the output bits."""
-    values = values + MULTIPLIER
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return mix64(values + MULTIPLIER)
 
 
 def decision_values(features: SparseFeatures, weights: np.ndarray, bias: float) -> np.ndarray:
@@ -237,7 +245,6 @@ class ClassifierStep:
             raise ConfigError(f"{config.model} is not the model with sha256={config.sha256}.")
 
     def __call__(self, record: Record) -> StepResult:
-        """Score one record."""
         config = self.config
         score = round(float(self.model.predict_texts([record.text])[0]), 4)
         reason, least, most = f"classifier: {config.name}", config.min_score, config.max_score
@@ -246,3 +253,65 @@ class ClassifierStep:
         if most is not None and score > most:
             return StepResult(f"{reason} high", score, f"at most {most}")
         return StepResult(metadata={config.name: score})
+
+
+class ScorerConfig(Config):
+    """Which scorer rates records, and which are dropped."""
+
+    scorer: str
+    """`module:name` of a Scorer, or of a class or function that creates one from `settings`."""
+    settings: str = ""
+    """JSON object of keyword arguments for the class or function; empty: the name is a Scorer."""
+    reads: tuple[InputPath, ...] = ()
+    """Files and folders that the scorer reads; the corpus id depends on their content. Their names
+    replace `{0}`, `{1}` … in `settings`."""
+    name: str = "score"
+    """Metadata key of the score."""
+    min_score: float | None = None
+    """Score below which a record is dropped; None: no limit."""
+    max_score: float | None = None
+    """Score above which a record is dropped; None: no limit."""
+    characters: int = Field(default=50_000, ge=1)
+    """Characters that are scored, from the start. Own choice."""
+
+
+class ScorerStep:
+    """The step `quality.scorer`: score a record and drop it by the limits."""
+
+    def __init__(self, config: ScorerConfig) -> None:
+        self.config = config
+        self.scorer = _load_scorer(config)
+
+    def __call__(self, record: Record) -> StepResult:
+        config = self.config
+        sample = Sample(record.id, (), group=record.path, metadata=dict(record.metadata))
+        result = self.scorer(sample, Answer(record.text[: config.characters]))
+        if isinstance(result, Reason):
+            return StepResult(metadata={f"{config.name}_missing": result.code})
+        value = float(result.value)
+        if config.min_score is not None and value < config.min_score:
+            return StepResult(f"scorer: {config.name} low", value, result.signature)
+        if config.max_score is not None and value > config.max_score:
+            return StepResult(f"scorer: {config.name} high", value, result.signature)
+        return StepResult(
+            metadata={config.name: value, f"{config.name}_signature": result.signature}
+        )
+
+
+def _load_scorer(config: ScorerConfig) -> Scorer:
+    module, colon, name = config.scorer.partition(":")
+    if not (module and colon and name):
+        raise ConfigError(f"scorer={config.scorer!r} must be `module:name`.")
+    settings = config.settings
+    for number, path in enumerate(config.reads):
+        settings = settings.replace(f"{{{number}}}", json.dumps(str(path))[1:-1])
+    try:
+        target = getattr(importlib.import_module(module), name)
+        scorer = target(**json.loads(settings)) if settings else target
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(f"scorer={config.scorer!r} cannot be loaded: {error}.") from None
+    if isinstance(scorer, type) or not isinstance(scorer, Scorer):
+        raise ConfigError(
+            f"scorer={config.scorer!r} is not a Scorer; what makes one needs settings."
+        )
+    return scorer

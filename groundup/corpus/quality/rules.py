@@ -66,7 +66,6 @@ class GopherRepetition:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Drop a record for the first share that is too large."""
         text, config = record.text, self.config
         if not text:
             return StepResult("gopher_repetition: empty", 0.0)
@@ -85,10 +84,9 @@ class GopherRepetition:
         for name, share, limit in shares:
             if share > limit:
                 return StepResult(f"gopher_repetition: {name}", share, f"at most {limit}")
-        return self.check_ngrams(text)
+        return self._check_ngrams(text)
 
-    def check_ngrams(self, text: str) -> StepResult:
-        """Drop a text for its word n-grams."""
+    def _check_ngrams(self, text: str) -> StepResult:
         spans = WordSpans(split_words(text))
         for n, most in self.config.top_ngrams:
             share = top_ngram_characters(spans, n, most * len(text)) / len(text)
@@ -117,8 +115,7 @@ class LanguageScopedConfig(Config):
         """Read "all" as None, which TOML cannot express."""
         return None if value == "all" else value
 
-    def skip_other_language(self, record: Record, rule: str) -> StepResult | None:
-        """The result for a record in another language; None if the rule applies to it."""
+    def _skip_other_language(self, record: Record, rule: str) -> StepResult | None:
         metadata = record.metadata
         # A language without a score is what the page declares, which is often wrong.
         language = metadata.get("language") if "language_score" in metadata else None
@@ -161,9 +158,8 @@ class Gopher:
         self.stop_words = frozenset(config.stop_words)
 
     def __call__(self, record: Record) -> StepResult:
-        """Drop a record for the first test that fails."""
         text, config = record.text, self.config
-        if (passed := config.skip_other_language(record, "gopher")) is not None:
+        if (passed := config._skip_other_language(record, "gopher")) is not None:
             return passed
         words = split_words(text)
         distinct = Counter(words)
@@ -227,9 +223,8 @@ class C4:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Return edits of the lines, or the reason to drop the page."""
         config, edits, sentences = self.config, [], 0
-        if (passed := config.skip_other_language(record, "c4")) is not None:
+        if (passed := config._skip_other_language(record, "c4")) is not None:
             return passed
         start = 0
         text = record.text
@@ -237,7 +232,7 @@ class C4:
             if start == len(text):
                 break
             line = text[start : mark.start()]
-            reason, drops, kept = self.check_line(line)
+            reason, drops, kept = self._check_line(line)
             if drops:
                 return StepResult(f"c4: {reason}", details=line.strip()[:200])
             if reason:
@@ -255,7 +250,7 @@ class C4:
             )
         return StepResult(edits=tuple(edits)) if edits else PASS
 
-    def check_line(self, line: str) -> tuple[str, bool, str]:
+    def _check_line(self, line: str) -> tuple[str, bool, str]:
         """Why a line is cut, whether its page is dropped with it, and the line as it is kept."""
         config = self.config
         line = line.strip()
@@ -284,7 +279,6 @@ class C4:
 
 
 def _trim_edits(line: str, start: int, has_citations: bool) -> list[TextEdit]:
-    """Edits that remove white space around a line, and its citations."""
     stripped = line.strip()
     if len(stripped) == len(line) and "[" not in line:
         return []
@@ -325,7 +319,6 @@ class FineWeb:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Drop a record for the first test that fails."""
         text, config = record.text, self.config
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:

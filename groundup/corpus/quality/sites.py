@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +30,7 @@ from ..engine.shards import write_step_results
 
 SITE_DTYPE = np.dtype([("key", "<u8"), ("pages", "<u8")])
 LINE_DTYPE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])
-ENTRY_BYTES = 160
-"""Memory of a counted line, as Python objects."""
+ENTRY_BYTES = 160  # Memory of a counted line, as Python objects
 DIGITS = re.compile(r"\d+")
 TITLE_SEPARATOR = re.compile(r"\s[-–—|·»:]+\s")
 """Separator between a page's title and its site's name."""
@@ -80,36 +79,32 @@ class SiteLines:
         """Write the results of each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
         counts = each(partial(_count_shard, self.config, scratch), list(enumerate(shards)))
-        sites, lines = scratch / "sites", scratch / "lines"
-        sites.mkdir(exist_ok=True)
-        lines.mkdir(exist_ok=True)
         memory = self.config.max_entries * ENTRY_BYTES
-        sum_files = each(
-            _sum_site_pages, key_ranges([runs for runs, _ in counts], each, sites, memory)
+
+        def reduce(name: str, task: Callable[[KeyRange], Path], runs: Sequence[Path]) -> Path:
+            (scratch / name).mkdir(exist_ok=True)
+            files = each(task, key_ranges(runs, each, scratch / name, memory))
+            return save_array(scratch / f"{name}.npy", np.concatenate([*map(np.load, files)]))
+
+        sites = reduce("sites", _sum_site_pages, [runs for runs, _ in counts])
+        # Sorted, because ranges and the keys in each are.
+        recurring = reduce(
+            "lines",
+            partial(_recurring_lines, self.config, sites),
+            [x for _, y in counts for x in y],
         )
-        site_pages = save_array(
-            scratch / "sites.npy", np.concatenate([np.load(path) for path in sum_files])
-        )
-        files = [path for _, runs in counts for path in runs]
-        tasks = key_ranges(files, each, lines, memory)
-        key_files = each(partial(_recurring_lines, self.config, site_pages), tasks)
-        recurring = scratch / "recurring.npy"  # sorted, because ranges and the keys in each are
-        save_array(recurring, np.concatenate([np.load(path) for path in key_files]))
         return each(partial(_edit_shard, self.config, scratch, recurring), list(enumerate(shards)))
 
 
-class SitePage(NamedTuple):
-    """The fields of a record that this step needs."""
-
+class _SitePage(NamedTuple):
     id: str
     site: int
     text: str
     title: str
-    headings: tuple[tuple[int, int], ...]
-    """Start and end in the text."""
+    headings: tuple[tuple[int, int], ...]  # Start and end in the text
 
 
-def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[SitePage]:
+def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[_SitePage]:
     import pyarrow.parquet as parquet
 
     columns = ["id", "source", "path", "text", "metadata", "spans"]
@@ -124,7 +119,7 @@ def _read_pages(shard: Path, config: SiteLinesConfig) -> Iterator[SitePage]:
             headings = tuple(
                 (span["start"], span["end"]) for span in row["spans"] if span["kind"] == "heading"
             )
-            yield SitePage(row["id"], _hash64(site), row["text"] or "", title, headings)
+            yield _SitePage(row["id"], _hash64(site), row["text"] or "", title, headings)
 
 
 def _hash64(text: str) -> int:
@@ -142,21 +137,14 @@ def _line_bounds(text: str) -> list[tuple[int, int]]:
     return positions
 
 
-class SiteLine(NamedTuple):
-    """A line of a page that is short enough to be recurring."""
-
-    exact: int
-    """Hash of its site and its text."""
-    folded: int
-    """Hash of its site and its text with every number as `#`."""
-    is_title: bool
-    """Whether it is a heading, or the page's title or a part of it."""
-    is_numbered: bool
-    """Whether it could be a title that ends in its number."""
+class _SiteLine(NamedTuple):
+    exact: int  # Hash of its site and its text
+    folded: int  # Hash of its site and its text with every number as `#`
+    is_title: bool  # Whether it is a heading, or the page's title or a part of it
+    is_numbered: bool  # Whether it could be a title that ends in its number
 
 
-def _page_lines(row: SitePage, config: SiteLinesConfig) -> dict[tuple[int, int], SiteLine]:
-    """The lines that are short enough, by their start and end."""
+def _page_lines(row: _SitePage, config: SiteLinesConfig) -> dict[tuple[int, int], _SiteLine]:
     found, heading = {}, 0
     parts = (row.title, *TITLE_SEPARATOR.split(row.title), *row.title.split(": "))
     titles = {_normalise_line(part) for part in parts}
@@ -171,7 +159,7 @@ def _page_lines(row: SitePage, config: SiteLinesConfig) -> dict[tuple[int, int],
             folded = _hash64(f"{row.site}\0{numbers_folded}")
         is_heading = heading < len(row.headings) and row.headings[heading][0] < end
         is_numbered = bool(NUMBERED_TITLE.fullmatch(line)) and not DATE_OR_COUNTER.search(line)
-        found[start, end] = SiteLine(exact, folded, is_heading or line in titles, is_numbered)
+        found[start, end] = _SiteLine(exact, folded, is_heading or line in titles, is_numbered)
     return found
 
 
@@ -183,7 +171,6 @@ def _normalise_line(line: str) -> str:
 def _count_shard(
     config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]
 ) -> tuple[Path, list[Path]]:
-    """Sorted runs of a shard's pages per site, and of its pages per line."""
     number, shard = item
     pages: Counter[int] = Counter()
     counts: Counter[tuple[int, int]] = Counter()
@@ -216,7 +203,6 @@ def _sum_site_pages(part: KeyRange) -> Path:
 
 
 def _recurring_lines(config: SiteLinesConfig, sites: Path, part: KeyRange) -> Path:
-    """Keys of a range's lines that occur on enough pages of their site."""
     table, site_table = read_range(part), load_array(sites)
     keys, first, inverse = np.unique(table["key"], return_index=True, return_inverse=True)
     pages = np.zeros(len(keys), np.uint64)
@@ -240,13 +226,15 @@ def _edit_shard(
     return write_step_results(scratch / f"site-lines-{number:06d}.parquet", results)
 
 
-def _recurring_edits(row: SitePage, known: np.ndarray, config: SiteLinesConfig) -> list[TextEdit]:
+def _recurring_edits(row: _SitePage, known: np.ndarray, config: SiteLinesConfig) -> list[TextEdit]:
     """Edits that cut the recurring lines of a page.
 
     known  sorted keys of all recurring lines; memory-mapped, because every worker reads them
     """
     lines = _page_lines(row, config)
-    recurring_keys = _select_known(known, {key for line in lines.values() for key in line[:2]})
+    candidates = np.array(sorted({key for x in lines.values() for key in x[:2]}), np.uint64)
+    indices = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
+    recurring_keys = frozenset(candidates[known[indices] == candidates].tolist())
     bounds = _line_bounds(row.text)
     is_recurring = [
         span in lines and not recurring_keys.isdisjoint(lines[span][:2]) for span in bounds
@@ -273,16 +261,9 @@ def _recurring_edits(row: SitePage, known: np.ndarray, config: SiteLinesConfig) 
     return edits if cut <= config.max_cut_share * len(row.text) else []
 
 
-def _select_known(known: np.ndarray, keys: set[int]) -> frozenset[int]:
-    """The keys that are in `known`, which is sorted and not empty."""
-    candidates = np.array(sorted(keys), np.uint64)
-    indices = np.minimum(np.searchsorted(known, candidates), len(known) - 1)
-    return frozenset(candidates[known[indices] == candidates].tolist())
-
-
 def _own_titles(
     bounds: Sequence[tuple[int, int]],
-    lines: dict[tuple[int, int], SiteLine],
+    lines: dict[tuple[int, int], _SiteLine],
     recurring_keys: frozenset[int],
     is_head: bool,
 ) -> set[tuple[int, int]]:

@@ -81,7 +81,6 @@ def train_classifier_folders(
 def _train_classifier(
     texts: Sequence[LabelledText], config: ClassifierTrainingConfig
 ) -> tuple[TextClassifier, dict[str, Any]]:
-    """Train, calibrate and test a classifier; return it and its report."""
     splits: dict[str, list[LabelledText]] = {"train": [], "calibrate": [], "test": []}
     for row in texts:
         splits[_split_of_group(row.group, config)].append(row)
@@ -180,7 +179,6 @@ def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _threshold_metrics(scores: np.ndarray, labels: np.ndarray, at: float) -> dict[str, float]:
-    """Precision and recall with 95 % intervals, and the share of negatives above the threshold."""
     from groundup.measure import wilson_interval  # not at the top: it would slow every worker
 
     kept = scores >= at

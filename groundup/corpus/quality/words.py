@@ -22,10 +22,8 @@ from unicodedata import category
 
 import numpy as np
 
-MAX_CHUNK_CHARACTERS = 1_000
-"""A longer chunk stays one word, because splitting is quadratic."""
-CACHE_SIZE = 50_000
-"""Distinct chunks in the cache, some 10 MB; a full cache is cleared."""
+MAX_CHUNK_CHARACTERS = 1_000  # A longer chunk stays one word, because splitting is quadratic
+CACHE_SIZE = 50_000  # Distinct chunks in the cache, some 10 MB; a full cache is cleared
 OTHER_SPACE = re.compile(r"^\s|\s\s|[^\S ]")
 SPACE_OR_CHUNK = re.compile(r"\s+|\S+")
 BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -73,15 +71,11 @@ class _WordCache(dict[str, tuple[str, ...]]):
             found.sort(key=lambda phrase: -len(phrase[0]))
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        """Split a chunk and cache its words."""
         if len(self) > CACHE_SIZE:
             self.clear()
-        words = self[chunk] = (
-            (chunk,)
-            if len(chunk) > MAX_CHUNK_CHARACTERS
-            else tuple(self.replace_special(self.split_chunk(chunk)))
-        )
-        return words
+        is_long = len(chunk) > MAX_CHUNK_CHARACTERS
+        words = [chunk] if is_long else self.replace_special(self.split_chunk(chunk))
+        return self.setdefault(chunk, tuple(words))
 
     def split_chunk(self, chunk: str, has_special: bool = True) -> list[str]:
         """Strip affixes, then split at infixes; special cases stay whole."""
@@ -299,7 +293,6 @@ def duplicate_ngram_characters(spans: WordSpans, n: int, enough: float) -> int:
 
 
 def _count_exactly(spans: WordSpans, hashes: list[int], n: int) -> int:
-    """The exact count, one n-gram after the other."""
     seen: set[int] = set()
     starts, ends = spans.starts.tolist(), spans.ends.tolist()
     characters = position = 0

@@ -80,7 +80,6 @@ class ReplacePersonal:
         self.key = _read_key(config.key_file, config.placeholders)
 
     def __call__(self, record: Record) -> StepResult:
-        """Replace the personal data of one record."""
         values = _find_personal(record.text, self.config.kinds)
         if not values:
             return StepResult()
@@ -97,11 +96,7 @@ class ReplacePersonal:
 
 
 def _find_personal(text: str, kinds: Iterable[str] = VALIDATED_KINDS) -> list[PersonalValue]:
-    """Find personal data in a text, in order and without overlaps.
-
-    >>> _find_personal("Mail jo@uni-mainz.de, card 4111 1111 1111 1111, version 1.2.3.4")
-    [PersonalValue(start=5, end=20, kind='email'), PersonalValue(start=27, end=46, kind='card')]
-    """
+    """Find personal data in a text, in order and without overlaps."""
     enabled = set(kinds)
     taken: list[tuple[int, int]] = []
     found: list[PersonalValue] = []
@@ -111,20 +106,14 @@ def _find_personal(text: str, kinds: Iterable[str] = VALIDATED_KINDS) -> list[Pe
         fresh = []
         for match in pattern.pattern.finditer(text):
             span = pattern.check(text, match)
-            if span is not None and _is_unclaimed(taken, *span):
+            at = bisect_right(taken, span) if span else 0
+            is_free = span and (at == 0 or taken[at - 1][1] <= span[0])
+            if span and is_free and (at == len(taken) or span[1] <= taken[at][0]):
                 fresh.append(span)
                 found.append(PersonalValue(*span, pattern.kind))
         if fresh:
             taken = sorted([*taken, *fresh])
     return sorted(found)
-
-
-def _is_unclaimed(taken: list[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether a range overlaps none of `taken`, which are sorted and do not overlap."""
-    index = bisect_right(taken, (start, end))
-    return (index == 0 or taken[index - 1][1] <= start) and (
-        index == len(taken) or end <= taken[index][0]
-    )
 
 
 class Placeholders:
@@ -144,7 +133,11 @@ class Placeholders:
         >>> [numbered.placeholder_for("phone", phone) for phone in phones]
         ['<PHONE_1>', '<PHONE_2>', '<PHONE_1>']
         """
-        normal_form = _normalise_value(kind, value)
+        normal_form = " ".join(value.split())
+        if kind in ("phone", "card", "iban", "mac", "national_id"):
+            normal_form = "".join(c for c in value if c.isalnum())
+        if kind in CASE_INSENSITIVE_KINDS:
+            normal_form = normal_form.casefold()
         if self.style == "numbered":
             if (kind, normal_form) not in self.numbers:
                 self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -157,15 +150,7 @@ class Placeholders:
         return f"<{kind.upper()}_{code[:CODE_DIGITS]}>"
 
 
-def _normalise_value(kind: str, value: str) -> str:
-    if kind in ("phone", "card", "iban", "mac", "national_id"):
-        value = "".join(c for c in value if c.isalnum())
-    value = " ".join(value.split())
-    return value.casefold() if kind in CASE_INSENSITIVE_KINDS else value
-
-
 def _reserved_value(kind: str, value: str, code: str) -> str:
-    """A reserved value of the same kind; empty for kinds without reserved values."""
     number = int(code, 16)
     if kind == "email":
         return f"user{code[:CODE_DIGITS]}@example.com"

@@ -80,9 +80,7 @@ class SecretsConfig(Config):
     """Replacement; equal secrets of a record have equal numbers."""
 
 
-class SecretSpan(NamedTuple):
-    """A secret in a text."""
-
+class _SecretSpan(NamedTuple):
     start: int
     end: int
     kind: str
@@ -95,7 +93,6 @@ class ReplaceSecrets:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Replace the secrets of one record."""
         secrets = _find_secrets(record.text, self.config)
         if not secrets:
             return StepResult()
@@ -112,22 +109,17 @@ class ReplaceSecrets:
         return StepResult(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
 
 
-def _find_secrets(text: str, config: SecretsConfig) -> list[SecretSpan]:
-    """Find the secrets of a text, in order and without overlaps.
-
-    >>> [s.kind for s in _find_secrets("key = 'ghp_" + "q7Xw9" * 7 + "Z'", SecretsConfig())]
-    ['github_token']
-    """
+def _find_secrets(text: str, config: SecretsConfig) -> list[_SecretSpan]:
+    """Find the secrets of a text, in order and without overlaps."""
     ordered = sorted(_secret_candidates(text, config), key=lambda s: (s.start, -s.end))
-    kept: list[SecretSpan] = []
+    kept: list[_SecretSpan] = []
     for secret in ordered:
         if not kept or secret.start >= kept[-1].end:
             kept.append(secret)
     return kept
 
 
-def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[SecretSpan]:
-    """Yield matches of any pattern that look like a secret."""
+def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[_SecretSpan]:
     lower = text.lower()
     present = {literal for literal in REQUIRED_WORDS if literal in lower}
     if len(lower) != len(text):  # a few letters change length in lower case; then try every pattern
@@ -138,17 +130,16 @@ def _secret_candidates(text: str, config: SecretsConfig) -> Iterator[SecretSpan]
         for match in pattern.finditer(text):
             group = next((at for at in range(1, pattern.groups + 1) if match[at]), 0)
             if _is_secret(kind, match[group], config):
-                yield SecretSpan(*match.span(group), kind)
+                yield _SecretSpan(*match.span(group), kind)
     if config.assignments and PATTERNS["assigned_needs"].search(text):
         for match in PATTERNS["assigned"].finditer(text):
             group = 3 if match[3] else 4
             is_code = group == 4 and PATTERNS["member_access"].fullmatch(match[4])
             if not is_code and _is_assigned_secret(match[1], match[group], config):
-                yield SecretSpan(*match.span(group), "assigned")
+                yield _SecretSpan(*match.span(group), "assigned")
 
 
 def _is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
-    """Whether a match of a provider's form is a secret and not an example."""
     if kind in PASSWORD_KINDS:
         return not PATTERNS["url_placeholder"].match(value) and not value.startswith("$")
     if kind in ANY_VALUE_KINDS:
@@ -168,88 +159,60 @@ def _is_assigned_secret(name: str, value: str, config: SecretsConfig) -> bool:
     >>> said = "550e8400-e29b-41d4-a716-446655440000"
     >>> [_is_assigned_secret(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
     [False, True]
+    >>> names = ("public_key", "token_type", "api_key")
+    >>> [_is_assigned_secret(name, "hZ9x2LqP0vTr7KdW", SecretsConfig()) for name in names]
+    [False, False, True]
     """
     if PATTERNS["uuid"].fullmatch(value) and not PATTERNS["uuid_name"].search(name):
         return False
-    return _looks_random(value, config) and not _is_harmless_name(name)
+    is_harmless = PATTERNS["harmless_name"].search(name) is not None  # it only sounds secret
+    return _looks_random(value, config) and not is_harmless
 
 
 def _is_docker_login(value: str) -> bool:
-    """Whether base64 decodes to a user and a password, as in Docker's configuration.
-
-    >>> _is_docker_login("Ym9iOmhaOXgyTHFQMHZU"), _is_docker_login("aGVsbG8gd29ybGQh")
-    (True, False)
-    """
+    """Whether base64 decodes to a user and a password, as in Docker's configuration."""
     try:
         user, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
     except ValueError:
         return False
-    return bool(
-        user
-        and colon
-        and password.isprintable()
-        and not PATTERNS["url_placeholder"].match(password)
-    )
-
-
-def _is_harmless_name(name: str) -> bool:
-    """Whether a name only sounds secret.
-
-    >>> [_is_harmless_name(name) for name in ("public_key", "token_type", "api_key")]
-    [True, True, False]
-    """
-    return bool(PATTERNS["harmless_name"].search(name))
+    is_example = PATTERNS["url_placeholder"].match(password) is not None
+    return bool(user and colon and password.isprintable() and not is_example)
 
 
 def _looks_random(value: str, config: SecretsConfig) -> bool:
-    """Whether a value looks generated rather than written by a person.
-
-    >>> [_looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
-    [True, False]
-    """
-    if (
-        len(value) < 12
-        or PATTERNS["placeholder"].search(value)
-        or PATTERNS["looks_like_code"].search(value)
-    ):
-        return False
-    return _is_random(value, config)
+    """Whether a value looks generated rather than written by a person."""
+    kinds = (PATTERNS["placeholder"], PATTERNS["looks_like_code"])
+    is_written = len(value) < 12 or any(kind.search(value) for kind in kinds)
+    return not is_written and _is_random(value, config)
 
 
 def _is_random(value: str, config: SecretsConfig) -> bool:
-    """Whether characters look random, by entropy, letter pairs, case and digits."""
     if not value.isascii():  # generated secrets are ASCII; the rest are words of other languages
         return False
     digits = sum(map(str.isdigit, value))
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
     # A short value has at most log2 of its length.
     least = min(config.min_entropy, 0.78 * math.log2(len(value)))
+    entropy = _character_entropy(value)
     if hexadecimal:  # words of a to f have no digits, numbers no letters
-        return (
-            len(value) >= 14
-            and 0 < digits < len(value)
-            and _character_entropy(value) >= MIN_HEX_ENTROPY
-        )
-    if digits == len(value) or _character_entropy(value) < least:
+        return len(value) >= 14 and 0 < digits < len(value) and entropy >= MIN_HEX_ENTROPY
+    if digits == len(value) or entropy < least:
         return False
     if not digits:  # letters alone: both cases or odd signs, and unlike words or CamelCase
         mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
         is_mixed = mixed * 6 >= len(value) or not SPECIAL_CHARACTERS.isdisjoint(value)
         return is_mixed and _pair_share(value) <= config.max_pairs * 0.7
-    kinds = (
-        (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
-    )
+    cases = (value.lower() != value) + (value.upper() != value)
+    kinds = cases + bool(digits) + (not value.isalnum())
     return _pair_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
 
 
 def _character_entropy(value: str) -> float:
-    """Bits per character by the value's own counts; at most log2 of the length."""
     size = len(value)
     return -sum(n / size * math.log2(n / size) for n in Counter(value).values())
 
 
 def _pair_share(value: str) -> float:
-    """Share of adjacent letter pairs that are frequent in words."""
     pairs = [a + b for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha()]
     if len(pairs) < 3:
         return 0.0

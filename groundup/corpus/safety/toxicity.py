@@ -54,12 +54,9 @@ class ToxicityConfig(Config):
     """Characters that are scored, from the start. Own choice."""
 
 
-class ToxicityLexicon(NamedTuple):
-    """A compiled lexicon."""
-
+class _ToxicityLexicon(NamedTuple):
     pattern: "regex.Pattern[str]"
-    entries: dict[str, tuple[str, float]]
-    """Lower-case entry to category and weight."""
+    entries: dict[str, tuple[str, float]]  # Lower-case entry to category and weight
 
 
 class ToxicityStep:
@@ -72,7 +69,6 @@ class ToxicityStep:
         self.classifier = TextClassifier.load(config.classifier) if config.classifier else None
 
     def __call__(self, record: Record) -> StepResult:
-        """Score one record."""
         config, text = self.config, record.text[: self.config.characters]
         score, hits = _score_toxicity(text, self.lexicon)
         summary = ", ".join(f"{number} {name}" for name, number in hits.items())
@@ -89,8 +85,7 @@ class ToxicityStep:
         return StepResult(metadata=metadata)
 
 
-def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> tuple[float, dict[str, int]]:
-    """Weighted hits per 1,000 words of a text, and the number of hits by category."""
+def _score_toxicity(text: str, lexicon: _ToxicityLexicon) -> tuple[float, dict[str, int]]:
     hits: Counter[str] = Counter()
     total = 0.0
     for match in lexicon.pattern.finditer(text):
@@ -111,12 +106,12 @@ def _score_toxicity(text: str, lexicon: ToxicityLexicon) -> tuple[float, dict[st
 
 
 @cache
-def _default_lexicon() -> ToxicityLexicon:
+def _default_lexicon() -> _ToxicityLexicon:
     file = Path(__file__).with_name("toxicity.txt")
     return _parse_lexicon(file.read_text(encoding="utf-8"))
 
 
-def _parse_lexicon(written: str) -> ToxicityLexicon:
+def _parse_lexicon(written: str) -> _ToxicityLexicon:
     """Parse a lexicon in the format of toxicity.txt.
 
     >>> list(_parse_lexicon("[insult 1]\\nidiot*\\n").entries)[:3]
@@ -137,4 +132,4 @@ def _parse_lexicon(written: str) -> ToxicityLexicon:
         entries |= {stem + ending: (category, weight) for ending in forms}
     # regex looks a named list up as a set, so thousands of entries cost as much as one.
     pattern = regex.compile(r"(?i)(?<!\w)\L<entries>(?!\w)", entries=list(entries))
-    return ToxicityLexicon(pattern, entries)
+    return _ToxicityLexicon(pattern, entries)

@@ -18,7 +18,6 @@ _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="
 
 
 def _inverted(table: str) -> dict[str, str]:
-    """Command to value of a table that lists the commands of each value."""
     return {name: value for value, names in _TABLES[table].items() for name in names.split()}
 
 
@@ -88,15 +87,7 @@ ALWAYS_FALSE = frozenset(
 )
 KNOWN_COMMANDS = frozenset((*ARGUMENTS, *SYMBOLS, *BREAKING, *HEADINGS, *DEFINITIONS, *NOTES))
 UNDEFINED_NAMES = frozenset(
-    (
-        "undefined",
-        "@undefined",
-        "XeTeXversion",
-        "XeTeXrevision",
-        "luatexversion",
-        "directlua",
-        "HCode",
-    )
+    "undefined @undefined XeTeXversion XeTeXrevision luatexversion directlua HCode".split()
 )
 """Names that pdfTeX, which most papers are written for, does not define."""
 MAX_EXPANSION = 20_000
@@ -106,9 +97,7 @@ MIN_CALL_COST = 50
 take 3.3 s of CPU, 5 MB of unknown commands 3.7 s, of plain text 2.1 s."""
 
 
-class VerbatimBlock(NamedTuple):
-    """Verbatim text: `text[start:end]`; the source continues at `after`."""
-
+class _VerbatimBlock(NamedTuple):
     name: str
     start: int
     end: int
@@ -148,7 +137,7 @@ class Definitions:
         self.flags[flag] = value
         return True
 
-    def ifx_value(self, token: str) -> object:
+    def _ifx_value(self, token: str) -> object:
         """The value that `\\ifx` compares: a macro, a letter, a known name, or an empty string."""
         token = token.strip()
         if len(token) < 2 or token[0] != "\\":
@@ -158,22 +147,18 @@ class Definitions:
             return Macro(0, "")
         if name in self.macros:
             return self.macros[name]
-        is_known = (
-            name in self.defined_names
-            or name in KNOWN_COMMANDS
-            or "@" in name
-            or name.startswith("pdf")
-        )
+        is_known = name in self.defined_names or name in KNOWN_COMMANDS
+        is_known = is_known or "@" in name or name.startswith("pdf")
         return token if is_known and name not in UNDEFINED_NAMES else ""
 
     def branch_start(self, text: str, name: str, at: int) -> int | None:
         """Offset of the branch if the condition at `at` holds; None otherwise."""
         condition = CONDITIONS[name].match(text, at) if name in CONDITIONS else None
-        if not self.is_condition_true(name, condition):
+        if not self._is_condition_true(name, condition):
             return None
         return condition.end() if condition else at
 
-    def is_condition_true(self, name: str, condition: re.Match[str] | None) -> bool:
+    def _is_condition_true(self, name: str, condition: re.Match[str] | None) -> bool:
         """Whether a condition holds; true if only TeX could decide."""
         if name[2:] in self.flags:
             return self.flags[name[2:]]
@@ -182,9 +167,9 @@ class Definitions:
         if condition is None:
             return True
         if name in ("ifx", "if"):
-            return self.ifx_value(condition["a"]) == self.ifx_value(condition["b"])
+            return self._ifx_value(condition["a"]) == self._ifx_value(condition["b"])
         if name in ("ifdefined", "ifcsname"):
-            return self.ifx_value("\\" + condition["a"].removeprefix("\\")) != ""
+            return self._ifx_value("\\" + condition["a"].removeprefix("\\")) != ""
         if name == "ifnum":
             try:
                 a, b = int(condition["a"]), int(condition["b"])
@@ -217,27 +202,22 @@ class ExpansionBudget:
         return False
 
 
-class SourceLayout(NamedTuple):
-    """Matching braces, verbatim text and branches of a source."""
-
-    closing_braces: dict[int, int]
-    """Opening brace to closing brace."""
-    verbatim_blocks: dict[int, VerbatimBlock]
-    """By the offset of the command that begins them."""
+class _SourceLayout(NamedTuple):
+    closing_braces: dict[int, int]  # Opening brace to closing brace
+    verbatim_blocks: dict[int, _VerbatimBlock]  # By the offset of the command that begins them
     branch_jumps: dict[int, int]
     """Where to continue from a false conditional, and from an `\\else` after a true branch."""
 
 
-def read_layout(text: str) -> SourceLayout:
+def read_layout(text: str) -> _SourceLayout:
     """Pair the braces, and find verbatim text and branches."""
     closes: dict[int, int] = {}
-    verbatims: dict[int, VerbatimBlock] = {}
+    verbatims: dict[int, _VerbatimBlock] = {}
     open_braces: list[int] = []
     endless: set[str] = set()  # unclosed environments: not searched again
     jumps: dict[int, int] = {}
-    open_conditionals: list[
-        list[int]
-    ] = []  # offset of \if, then start and end of each \else or \or
+    # Offset of \if, then start and end of each \else or \or.
+    open_conditionals: list[list[int]] = []
     at = 0
     while match := MARKS.search(text, at):
         at = match.end()
@@ -256,7 +236,7 @@ def read_layout(text: str) -> SourceLayout:
                 _record_jumps(open_conditionals.pop(), match.start(), at, jumps)
         elif match["code"] is not None:
             start, end = match.span("code")
-            verbatims[match.start()] = VerbatimBlock("verb", start, end, at)
+            verbatims[match.start()] = _VerbatimBlock("verb", start, end, at)
         elif (name := match["environment"]) and name not in endless:
             end = text.find(f"\\end{{{name}", at)
             if end < 0:
@@ -264,13 +244,12 @@ def read_layout(text: str) -> SourceLayout:
                 continue
             after = text.find("}", end)
             after = len(text) if after < 0 else after + 1
-            verbatims[match.start()] = VerbatimBlock(name, at, end, after)
+            verbatims[match.start()] = _VerbatimBlock(name, at, end, after)
             at = after
-    return SourceLayout(closes, verbatims, jumps)
+    return _SourceLayout(closes, verbatims, jumps)
 
 
 def _record_jumps(offsets: list[int], fi: int, after: int, jumps: dict[int, int]) -> None:
-    """Record where to continue from a conditional and from each of its `\\else` or `\\or`."""
     begin, *others = offsets
     jumps[begin] = others[1] if others else after
     jumps.update(dict.fromkeys(others[::2], after))

@@ -193,7 +193,9 @@ class _LatexReader:
                 self.definitions.define(macro_name, macro)
             return end
         if start in self.branch_jumps:
-            return self.read_conditional(name, start, end)
+            is_if = name.startswith("if")
+            begin = self.definitions.branch_start(self.text, name, end) if is_if else None
+            return self.branch_jumps[start] if begin is None else begin
         if name in ("begin", "end"):
             return self.read_environment(name, start, end)
         if name == "newif" and (flag := NEW_FLAG.match(self.text, end)):
@@ -208,12 +210,6 @@ class _LatexReader:
         if name in self.definitions.macros and name not in commands.HEADINGS:
             return self.expand_call(self.definitions.macros[name], start, end)
         return self.read_body_command(name, start, end)
-
-    def read_conditional(self, name: str, start: int, end: int) -> int:
-        """Continue in the branch that is read."""
-        is_if = name.startswith("if")
-        begin = self.definitions.branch_start(self.text, name, end) if is_if else None
-        return self.branch_jumps[start] if begin is None else begin
 
     def read_body_command(self, name: str, start: int, end: int) -> int:
         if name in commands.SYMBOLS or name in commands.BREAKING or name in commands.ACCENTS:
@@ -322,7 +318,6 @@ class _LatexReader:
             self.writer.mark_for_metadata(name, start, reason)
 
     def read_front_matter(self, name: str, end: int) -> int:
-        """Read title and authors, in the preamble or the body, and walk their argument."""
         inside = self.read_argument(self.skip_arguments("o", end))
         kind = "author" if name.startswith("author") else "title"
         was_preamble, self.is_preamble = self.is_preamble, False
@@ -366,7 +361,6 @@ class _LatexReader:
         return after
 
     def end_environment(self, name: str) -> None:
-        """Close an environment and the unclosed ones inside it."""
         depth = len(self.environments)
         near = range(depth - 1, max(-1, depth - 20), -1)
         index = next((n for n in near if self.environments[n][0] == name), None)
@@ -391,7 +385,6 @@ class _LatexReader:
             self.entry_start = -1
 
     def read_citation(self, start: int, end: int) -> int:
-        """Read a citation: numbers by first appearance."""
         after = self.skip_arguments("oo", end)
         inside = self.read_argument(after)
         keys = [key.strip() for key in self.text[inside[0] : inside[1]].split(",") if key.strip()]
@@ -432,7 +425,6 @@ class _LatexReader:
             self.writer.request_break(NEWLINE)
 
     def expand_in_math(self, match: re.Match[str]) -> str:
-        """Expand a macro without parameters inside a formula."""
         macro = self.definitions.macros.get(match[1])
         if macro is None or macro.parameters or len(macro.body) > 200:
             return match[0]

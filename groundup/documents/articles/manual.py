@@ -86,16 +86,21 @@ class Manual:
         if not text.strip():
             return StepResult("manual: no prose")
         moved = list(self._moved_sections(markup))
-        spans = _heading_spans(markup)
+        # Sections have level 2, since the page's name is level 1, and their parts level 3.
+        top = markup.headings[0].level if markup.headings else 1
+        spans = [
+            TextSpan("heading", h.start, h.end, str(2 + h.level - top)) for h in markup.headings
+        ]
         for start, end in _text_ranges(markup.map, TABLE, body):
             spans.append(TextSpan("table", start, end))
             if not self.config.tables and not any(m.start <= start < m.end for m in moved):
                 moved.append(MarkedSlice("tables", start, end, "table"))
+        bare = ROFF.sub(lambda mark: " " * len(mark[0].encode()), source.text)  # as many bytes
         title = {name: read_html(page[name]).map.text for name in ("title", "section", "date")}
         return StepResult(
             edits=tuple(metadata_edits(text, moved)),
             metadata={name: value for name, value in title.items() if value},
-            extracted=ExtractedText(_align_to_source(text, source), tuple(spans)),
+            extracted=ExtractedText(compose_maps(align(text, bare).map, source), tuple(spans)),
         )
 
     def _moved_sections(self, markup: Markup) -> "list[MarkedSlice]":
@@ -109,14 +114,7 @@ class Manual:
         ]
 
 
-def _heading_spans(markup: Markup) -> list[TextSpan]:
-    """Sections have level 2, since the page's name is level 1, and their parts level 3."""
-    top = markup.headings[0].level if markup.headings else 1
-    return [TextSpan("heading", h.start, h.end, str(2 + h.level - top)) for h in markup.headings]
-
-
 def _text_ranges(map: SourceMap, element: re.Pattern[bytes], html: bytes) -> list[tuple[int, int]]:
-    """Where the elements that a pattern finds stand in the text of a page."""
     segments = [s for s in map.segments if map.text[s.start : s.end].strip()]
     starts = [segment.byte_start for segment in segments]
     ranges = []
@@ -125,9 +123,3 @@ def _text_ranges(map: SourceMap, element: re.Pattern[bytes], html: bytes) -> lis
         if first <= last:
             ranges.append((segments[first].start, segments[last].end))
     return ranges
-
-
-def _align_to_source(text: str, source: SourceMap) -> SourceMap:
-    """The map to the source, of which requests and escapes become as many bytes of white space."""
-    bare = ROFF.sub(lambda markup: " " * len(markup[0].encode()), source.text)
-    return compose_maps(align(text, bare, "utf-8").map, source)

@@ -43,12 +43,8 @@ class _TextParts:
 
     def add(self, start: int, end: int, replacement: str | None) -> None:
         """Add a part, merged with the previous one if both are adjacent slices of the source."""
-        if (
-            replacement is None
-            and self.replacements
-            and self.replacements[-1] is None
-            and self.offsets[-1] == start
-        ):
+        follows_slice = self.replacements and self.replacements[-1] is None
+        if replacement is None and follows_slice and self.offsets[-1] == start:
             self.offsets[-1] = end
             return
         self.offsets.extend((start, end))
@@ -75,9 +71,8 @@ class MappedWriter:
         self.ends_in_space = True
         self.spans: list[TextSpan] = []
         self.marked_slices: list[MarkedSlice] = []
-        self.covered_ranges: list[
-            tuple[int, int]
-        ] = []  # by `marked_slices`, ascending and disjoint
+        # By `marked_slices`, ascending and disjoint.
+        self.covered_ranges: list[tuple[int, int]] = []
         self.is_first = True
         self.is_bullet = False
 
@@ -111,8 +106,8 @@ class MappedWriter:
             if self.requested_break == SPACE and not self.ends_in_space and before < start:
                 if self.source.text[start - 1] == " ":  # the source's own space, so it is exact
                     start, self.requested_break = start - 1, 0
-            self.write_break(start)
-            self.append_part(start, end, None)
+            self._write_break(start)
+            self._append_part(start, end, None)
 
     def write_replacement(self, start: int, end: int, text: str) -> None:
         """Write a text in place of a slice of the source; runs of white space become one space."""
@@ -120,21 +115,19 @@ class MappedWriter:
         if words.startswith(" "):
             self.request_break(SPACE)
         if words.strip():
-            self.write_break(start)
-            self.append_part(start, end, words.strip())
+            self._write_break(start)
+            self._append_part(start, end, words.strip())
         if words.endswith(" "):
             self.request_break(SPACE)
 
-    def write_break(self, offset: int) -> None:
-        """Write the requested break."""
+    def _write_break(self, offset: int) -> None:
         wanted, self.requested_break, self.is_bullet = self.requested_break, 0, False
         if wanted == SPACE and self.ends_in_space:
             return
         if wanted and not self.is_first:
-            self.append_part(offset, offset, BREAKS[wanted])
+            self._append_part(offset, offset, BREAKS[wanted])
 
-    def append_part(self, start: int, end: int, text: str | None) -> None:
-        """Add a part, merged with the previous one if both are adjacent slices of the source."""
+    def _append_part(self, start: int, end: int, text: str | None) -> None:
         last = self.source.text[end - 1] if text is None else text[-1]
         self.ends_in_space = last in " \t\n"
         self.is_first = False
@@ -155,9 +148,8 @@ class MappedWriter:
     def mark_for_metadata(self, name: str, start: int, reason: str) -> None:
         """Mark the text since `start` for the metadata, except slices that are already marked."""
         stop = self.length
-        while (
-            self.covered_ranges and self.covered_ranges[-1][0] >= start
-        ):  # from the last inner slice backwards
+        # From the last inner slice backwards.
+        while self.covered_ranges and self.covered_ranges[-1][0] >= start:
             inner_start, inner_end = self.covered_ranges.pop()
             if inner_end < stop:
                 self.marked_slices.append(MarkedSlice(name, inner_end, stop, reason))

@@ -34,6 +34,9 @@ ENTITY = re.compile(
 CONTRIBUTOR = re.compile(r"""contrib-type\s*=\s*["']([\w-]*)""")
 IDENTIFIER = re.compile(r"""pub-id-type\s*=\s*["']([\w-]*)""")
 MAX_DEPTH = 2_000
+BREAKS = dict.fromkeys(("block", "section", "heading", "raw"), BLANK_LINE) | {
+    "line": NEWLINE, "cell": TAB,
+}  # fmt: skip
 
 
 class _ElementMeaning(NamedTuple):
@@ -45,8 +48,7 @@ class _ElementMeaning(NamedTuple):
     raw (white space is kept); inline; spaced."""
     value: str = ""
     """The metadata key of an aside (capitalised if it is inline) or fact, or the text to put."""
-    span: str = ""
-    """The kind of its span."""
+    span: str = ""  # The kind of its span
 
 
 INLINE = _ElementMeaning("inline")
@@ -56,8 +58,7 @@ class _XmlVocabulary(NamedTuple):
     """The elements of a kind of XML; `parent/name` takes precedence over `name`."""
 
     elements: dict[str, _ElementMeaning]
-    given_name: str
-    """The element of an author's given name."""
+    given_name: str  # The element of an author's given name
     surname: str
 
 
@@ -66,8 +67,7 @@ class _OpenElement(NamedTuple):
 
     name: str
     meaning: _ElementMeaning
-    start: int
-    """Offset of its text."""
+    start: int  # Offset of its text
     attributes: str
 
 
@@ -138,11 +138,7 @@ class ArticleXml:
 
 
 def _detect_vocabulary(text: str) -> Literal["auto", "jats", "docbook"]:
-    """The vocabulary of the root element; `auto` if it belongs to none.
-
-    >>> _detect_vocabulary("<article><front><journal-meta/>"), _detect_vocabulary("<book>")
-    ('jats', 'docbook')
-    """
+    """The vocabulary of the root element; `auto` if it belongs to none."""
     head = text[:20_000]
     root = ROOT.search(head)
     if root is None:
@@ -227,14 +223,9 @@ class _XmlReader:
         act = means.action
         if act == "section":
             self.section_depth += 1
-        if act in ("block", "section", "heading", "raw") or (
-            act == "aside" and not means.value[0].isupper()
-        ):
-            self.writer.request_break(BLANK_LINE)
-        elif act in ("line", "item"):
+        self.request_break(means)
+        if act == "item":
             self.writer.request_break(NEWLINE)
-        elif act == "cell":
-            self.writer.request_break(TAB)
         if self.is_captured(name, act):
             self.capture_starts.append(len(self.captured))
         if act in ("drop", "put", "fact") and not self.dropped_depth:
@@ -245,15 +236,10 @@ class _XmlReader:
         if act == "raw":
             self.raw_depth += 1
         if act == "item" and not self.dropped_depth:
-            self.writer.write_bullet(*self.insertion_range())
-
-    def insertion_range(self) -> tuple[int, int]:
-        """The empty range in the source after the last part, for inserted text."""
-        end = self.writer.parts.end
-        return (end, end)
+            end = self.writer.parts.end
+            self.writer.write_bullet(end, end)
 
     def close_element(self, name: str) -> None:
-        """Close an element and the unclosed ones inside it."""
         if not self.open_counts.get(name):
             return
         while self.stack:
@@ -273,7 +259,8 @@ class _XmlReader:
             if not self.capture_starts:
                 self.captured.clear()
         if act == "put" and not self.dropped_depth and was_dropped:
-            self.writer.write_replacement(*self.insertion_range(), means.value)
+            end = self.writer.parts.end
+            self.writer.write_replacement(end, end, means.value)
         if not was_dropped:
             if act == "heading":
                 self.writer.add_span("heading", start, str(max(1, min(self.section_depth + 1, 6))))
@@ -283,34 +270,24 @@ class _XmlReader:
                 self.writer.mark_for_metadata(
                     means.value.lower(), start, means.span or means.value.lower()
                 )
-        self.finish_element(act, means)
+        self.section_depth -= act == "section"
+        self.raw_depth -= act == "raw"
+        self.request_break(means)
+        if act == "spaced":
+            self.writer.request_break(SPACE)
         return name
 
-    def finish_element(self, act: str, means: _ElementMeaning) -> None:
-        if act == "section":
-            self.section_depth -= 1
-        elif act == "raw":
-            self.raw_depth -= 1
-        if act in ("block", "section", "heading", "raw") or (
-            act == "aside" and not means.value[0].isupper()
-        ):
-            self.writer.request_break(BLANK_LINE)
-        elif act == "line":
-            self.writer.request_break(NEWLINE)
-        elif act == "cell":
-            self.writer.request_break(TAB)
-        elif act == "spaced":
-            self.writer.request_break(SPACE)
+    def request_break(self, means: _ElementMeaning) -> None:
+        is_block = means.action == "aside" and not means.value[0].isupper()
+        self.writer.request_break(BLANK_LINE if is_block else BREAKS.get(means.action, 0))
 
     def is_captured(self, name: str, act: str) -> bool:
-        """Whether an element's text is a fact or part of an author's name."""
         return act in ("fact", "name") or name in (
             self.vocabulary.given_name,
             self.vocabulary.surname,
         )
 
     def record_fact(self, name: str, means: _ElementMeaning, attributes: str, text: str) -> None:
-        """Record a fact, or a part of an author's name."""
         if name == self.vocabulary.given_name:
             self.given_name = text
         elif name == self.vocabulary.surname:

@@ -55,7 +55,6 @@ class Footnotes:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Remove the notes and their markers and mark the positions."""
         paged = find_pages(record)
         if paged.source == "none":
             return PASS
@@ -65,7 +64,7 @@ class Footnotes:
         is_open, last_marker = False, "0"
         for page in paged.pages:
             lines = split_into_lines(record.text, page.start, page.end)
-            notes = self.notes_on_page(record.text, lines, last_marker)
+            notes = self._notes_on_page(record.text, lines, last_marker)
             last_marker = notes[-1].marker if notes else last_marker
             continuation = self.continuation(lines, notes, page) if is_open else None
             if continuation:
@@ -80,14 +79,12 @@ class Footnotes:
             last = record.text[page.start : notes[-1].end if notes else page.end].rstrip()
             is_open = bool(notes or continuation) and not SENTENCE_ENDS.search(last[-1:])
             is_open = is_open and self.config.continued
+        if not edits:
+            return PASS
         metadata = {"footnotes": len(spans)}
-        return (
-            StepResult(edits=tuple(sorted(edits)), spans=tuple(spans), metadata=metadata)
-            if edits
-            else PASS
-        )
+        return StepResult(edits=tuple(sorted(edits)), spans=tuple(spans), metadata=metadata)
 
-    def notes_on_page(
+    def _notes_on_page(
         self, text: str, lines: Sequence[BookLine], previous_marker: str
     ) -> list[Note]:
         """Notes of a page, searched upwards from its end while the markers decrease.
@@ -109,7 +106,10 @@ class Footnotes:
             if not missing or len(chain) == 1:
                 break
             chain = chain[missing[-1] + 1 :] or chain[: missing[-1]]
-        while chain and not _may_start_page(chain[0][1], previous_marker):
+        last = previous_marker.strip("[]")
+        while chain and (value := chain[0][1].strip("[]")).isdecimal():
+            if int(value) == 1 or last.isdecimal() and 0 < int(value) - int(last) <= 2:
+                break
             chain, markers = chain[1:], markers[1:]
         ends = [start.start for start, _ in chain[1:]] + [lines[-1].end] if chain else []
         first, matches = lines[0].start, markers if chain else []
@@ -155,16 +155,7 @@ def _may_precede(marker: str, following: str) -> bool:
     return above.isdecimal() == below.isdecimal() and above != below
 
 
-def _may_start_page(marker: str, previous: str) -> bool:
-    """Whether the first note of a page may have this marker after the book's previous one."""
-    value, last = marker.strip("[]"), previous.strip("[]")
-    if not value.isdecimal():
-        return True
-    return int(value) == 1 or last.isdecimal() and 0 < int(value) - int(last) <= 2
-
-
 def _find_marker(body: str, marker: str) -> re.Match[str] | None:
-    """Last occurrence of a marker in a page's text, in the form that the note uses."""
     raised = marker.translate(str.maketrans("1234567890", "¹²³⁴⁵⁶⁷⁸⁹⁰"))
     signs = [marker] if marker.startswith("[") else dict.fromkeys((raised, marker))
     either = "|".join(map(re.escape, signs))

@@ -22,8 +22,7 @@ OCR_DIGITS = str.maketrans(
 EDGE_WORD = re.compile(r"^\W{0,3}(?:page\s+)?([\w|]+(?:[-–][\w|]+)*)\W{0,3}$", re.IGNORECASE)
 NUMBER_OF_TOTAL = re.compile(r"\b(\d{1,5}) ?/ ?\d{1,5}$")
 """A page number with the total, such as `16/102`."""
-MAX_NUMBER_LENGTH = 3
-"""Maximum length of a word that may be a misread page number."""
+MAX_NUMBER_LENGTH = 3  # Maximum length of a word that may be a misread page number
 NUMBER, NUMBERED, HEAD = "page number", "running head with page number", "running head"
 
 
@@ -50,23 +49,16 @@ class HeadsConfig(Config):
     """Minimum share of the window's pages with consistent numbers. Source: own."""
 
 
-class EdgeLine(NamedTuple):
-    """A line near a page edge with the features by which it is compared."""
-
+class _EdgeLine(NamedTuple):
     page: int
     is_top: bool
-    depth: int
-    """0 for the outermost line."""
+    depth: int  # 0 for the outermost line
     line: BookLine
     key: str
-    bigrams: frozenset[str]
-    """Bigrams of the key without a short first or last word, which may be a misread number."""
-    has_short_ends: tuple[bool, bool]
-    """Whether the first word is short, and whether the last is."""
-    is_first_word_number: bool
-    """Whether only its first word may be the page number."""
-    offsets: tuple[int, ...]
-    """Page number minus page count, for each number at the line's beginning or end."""
+    bigrams: frozenset[str]  # of the key without short ends, which may be a misread number
+    has_short_ends: tuple[bool, bool]  # whether the first word is short, and whether the last is
+    is_first_word_number: bool  # and only the first
+    offsets: tuple[int, ...]  # page number minus page count, by number at either end of the line
 
 
 class Heads:
@@ -76,15 +68,14 @@ class Heads:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Remove the edge lines that recur or count with the pages."""
         paged = find_pages(record)
         if len(paged.pages) < 3:
             return PASS
         edges = [
-            edge for n, page in enumerate(paged.pages) for edge in self.edge_lines(record, n, page)
+            edge for n, page in enumerate(paged.pages) for edge in self._edge_lines(record, n, page)
         ]
-        reasons = self.select_removals(edges, len(paged.pages), _count_inside(record.text, edges))
-        reasons += LostHeads(self.config, record.text, paged.pages, reasons).find_all()
+        reasons = self._select_removals(edges, len(paged.pages), _count_inside(record.text, edges))
+        reasons += _LostHeads(self.config, record.text, paged.pages, reasons).find_all()
         reasons.sort(key=lambda item: item[0].line.start)
         edits = [
             TextEdit(edge.line.start, min(edge.line.end + 1, paged.pages[edge.page].end), reason)
@@ -102,8 +93,7 @@ class Heads:
         }
         return StepResult(edits=tuple(sorted(edits)), metadata=metadata, spans=paged.new_spans())
 
-    def edge_lines(self, record: Record, number: int, page: BookPage) -> list[EdgeLine]:
-        """The outer lines of a page, top and bottom, each once."""
+    def _edge_lines(self, record: Record, number: int, page: BookPage) -> list[_EdgeLine]:
         # A line of three characters without letter or digit is a speck.
         lines = [
             line
@@ -116,14 +106,14 @@ class Heads:
             _make_edge_line(number, False, n, line) for n, line in enumerate(bottom)
         ]
 
-    def select_removals(
-        self, edges: Sequence[EdgeLine], pages: int, inside_counts: Counter[str]
-    ) -> list[tuple[EdgeLine, str]]:
+    def _select_removals(
+        self, edges: Sequence[_EdgeLine], pages: int, inside_counts: Counter[str]
+    ) -> list[tuple[_EdgeLine, str]]:
         """The lines to remove, each with its reason, from the outermost line inwards.
 
         `inside_counts` counts normalised lines inside pages: a line as frequent there is text.
         """
-        sides: dict[tuple[int, bool], list[EdgeLine]] = {}
+        sides: dict[tuple[int, bool], list[_EdgeLine]] = {}
         for edge in edges:
             sides.setdefault((edge.page, edge.is_top), []).append(edge)
         frequent = Counter(edge.key for edge in {(e.page, e.key): e for e in edges}.values())
@@ -131,22 +121,21 @@ class Heads:
         for side in sides.values():
             numbered = False
             for edge in side:
-                near = self.neighbors(edge, sides)
+                near = self._neighbors(edge, sides)
                 is_text = inside_counts[edge.key] * 2 > frequent[edge.key]
                 share = frequent[edge.key] / pages
-                reason = "" if numbered else self.page_number_reason(edge, near)
+                reason = "" if numbered else self._page_number_reason(edge, near)
                 numbered = numbered or bool(reason)  # a page has one number
                 if not reason and not is_text:
-                    reason = self.running_head_reason(edge, near, share, numbered)
+                    reason = self._running_head_reason(edge, near, share, numbered)
                 if not reason:
                     break
                 removed.append((edge, reason))
         return removed
 
-    def neighbors(
-        self, edge: EdgeLine, sides: dict[tuple[int, bool], list[EdgeLine]]
-    ) -> list[EdgeLine]:
-        """Lines at the same edge and within one slot on the neighbouring pages."""
+    def _neighbors(
+        self, edge: _EdgeLine, sides: dict[tuple[int, bool], list[_EdgeLine]]
+    ) -> list[_EdgeLine]:
         pages = range(edge.page - self.config.window, edge.page + self.config.window + 1)
         return [
             other
@@ -156,7 +145,7 @@ class Heads:
             if abs(other.depth - edge.depth) <= 1
         ]
 
-    def page_number_reason(self, edge: EdgeLine, near: Sequence[EdgeLine]) -> str:
+    def _page_number_reason(self, edge: _EdgeLine, near: Sequence[_EdgeLine]) -> str:
         """Reason if a line is or contains the page number, else empty.
 
         Enough neighbouring pages must have a number at the same offset. If a reader lost a page,
@@ -186,8 +175,8 @@ class Heads:
                 return NUMBER
         return best
 
-    def running_head_reason(
-        self, edge: EdgeLine, near: Sequence[EdgeLine], share: float, has_number: bool
+    def _running_head_reason(
+        self, edge: _EdgeLine, near: Sequence[_EdgeLine], share: float, has_number: bool
     ) -> str:
         """Reason if a line is a running head, else empty.
 
@@ -203,7 +192,7 @@ class Heads:
         return HEAD if enough and not _is_chapter_title(edge, alike, has_number) else ""
 
 
-class LostHeads:
+class _LostHeads:
     """Heads that OCR placed inside a page, behind specks, or split into two pieces.
 
     A page without a head is searched if neighbouring pages, one before it included, share one: a
@@ -214,7 +203,7 @@ class LostHeads:
 
     def __init__(
         self, config: HeadsConfig, text: str, pages: Sequence[BookPage],
-        removed: Sequence[tuple[EdgeLine, str]],
+        removed: Sequence[tuple[_EdgeLine, str]],
     ) -> None:  # fmt: skip
         self.config, self.text, self.pages = config, text, pages
         self.removed_starts = {edge.line.start for edge, _ in removed}
@@ -222,9 +211,9 @@ class LostHeads:
         self.heads_by_page = {page: words for page, words in cores.items() if _has_words(words)}
         self.numbers_by_page = {edge.page: edge for edge, _ in removed if edge.offsets}
 
-    def find_all(self) -> list[tuple[EdgeLine, str]]:
+    def find_all(self) -> list[tuple[_EdgeLine, str]]:
         """Lost heads and numbers of all pages, with their reasons."""
-        strays: list[tuple[EdgeLine, str]] = []
+        strays: list[tuple[_EdgeLine, str]] = []
         for page in range(len(self.pages)):
             heads, due = self.missing_heads(page), self.missing_number(page)
             if heads or due is not None:
@@ -239,13 +228,11 @@ class LostHeads:
         ]
 
     def window_pages(self, page: int) -> Iterator[int]:
-        """Yield the page indices of the window, without the page itself."""
         first = max(0, page - self.config.window)
         last = min(len(self.pages), page + self.config.window + 1)
         return (other for other in range(first, last) if other != page)
 
     def missing_heads(self, page: int) -> list[str]:
-        """Heads, without numbers, that this page lacks although its neighbours have them."""
         if page in self.heads_by_page:
             return []
         heads, others = self.heads_by_page, self.window_pages(page)
@@ -255,7 +242,6 @@ class LostHeads:
         return [w for w, n in times.items() if n >= self.config.recurrences and w in before]
 
     def missing_number(self, page: int) -> int | None:
-        """The number that this page should have, if it lacks one."""
         if page in self.numbers_by_page:
             return None
         numbers, others = self.numbers_by_page, self.window_pages(page)
@@ -266,8 +252,7 @@ class LostHeads:
 
     def find_on_page(
         self, page: int, heads: Sequence[str], missing_number: int | None
-    ) -> Iterator[tuple[EdgeLine, str]]:
-        """Yield the single line that matches a lost head, and the line that is the lost number."""
+    ) -> Iterator[tuple[_EdgeLine, str]]:
         bounds = self.pages[page]
         lines = [
             line
@@ -289,7 +274,6 @@ class LostHeads:
                 return
 
     def matches_head(self, line: BookLine, heads: Sequence[str], is_edge: bool) -> bool:
-        """Whether a line matches a lost head; at the page edge its number may be misread."""
         stripped = line.text.strip()
         if not heads or len(stripped) > 2 * max(map(len, heads)) + 12:
             return False
@@ -304,7 +288,6 @@ class LostHeads:
         return any(_are_similar_cores(form, head, limit) for form in forms for head in heads)
 
     def count_inside_pages(self, cores: set[str]) -> Counter[str]:
-        """How often such lines occur in the text of pages that have their head."""
         counts: Counter[str] = Counter()
         longest = 2 * max(map(len, cores), default=0) + 12
         for page in self.heads_by_page if cores else ():
@@ -317,11 +300,7 @@ class LostHeads:
 
 
 def _strip_numbers(key: str) -> str:
-    """A normalised line without numbers and punctuation at its ends.
-
-    >>> _strip_numbers("chapter #: lists #"), _strip_numbers("auto multiple choice # / #")
-    ('chapter #: lists', 'auto multiple choice')
-    """
+    """A normalised line without numbers and punctuation at its ends."""
     words = key.split()
     while words and not any(map(str.isalpha, words[-1])):
         words.pop()
@@ -330,12 +309,10 @@ def _strip_numbers(key: str) -> str:
 
 
 def _has_words(words: str) -> bool:
-    """Whether at least three letters remain: more than a misread number."""
     return sum(map(str.isalpha, words)) >= 3
 
 
 def _are_similar_cores(core: str, other: str, limit: float) -> bool:
-    """Whether two cores are similar; short ones must be equal."""
     if core == other:
         return _has_words(core)
     if min(len(core), len(other)) < 8 or not 0.6 < len(core) / len(other) < 1.6:
@@ -345,11 +322,7 @@ def _are_similar_cores(core: str, other: str, limit: float) -> bool:
 
 
 def _is_expected_number(line: str, expected_number: int) -> bool:
-    """Whether a line is the expected page number, perhaps misread or as `16 / 102`.
-
-    >>> [_is_expected_number(line, 16) for line in (" 16 / 102", "Page l6", "16 eggs")]
-    [True, True, False]
-    """
+    """Whether a line is the expected page number, perhaps misread or as `16 / 102`."""
     words = NUMBER_OF_TOTAL.sub(r"\1", line[:60].strip()).split()
     bare = [word for word in words if any(map(str.isalnum, word)) and word.lower() != "page"]
     if len(bare) != 1:
@@ -359,7 +332,7 @@ def _is_expected_number(line: str, expected_number: int) -> bool:
     return _parse_page_number(word) == expected_number or misread == str(expected_number)
 
 
-def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
+def _count_inside(text: str, edges: Sequence[_EdgeLine]) -> Counter[str]:
     keys = {edge.key for edge in edges}
     starts = {edge.line.start for edge in edges}
     lengths = {len(edge.line.text.strip()) for edge in edges}
@@ -374,7 +347,7 @@ def _count_inside(text: str, edges: Sequence[EdgeLine]) -> Counter[str]:
     return counts
 
 
-def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> EdgeLine:
+def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> _EdgeLine:
     key = normalize_line(line.text.strip()[:200])
     words = key.split()
     first, last = (words[0], words[-1]) if words else ("", "")
@@ -383,15 +356,11 @@ def _make_edge_line(number: int, is_top: bool, slot: int, line: BookLine) -> Edg
     pairs = frozenset(core[at : at + 2] for at in range(len(core) - 1))
     offsets = tuple(value - number for value in _page_number_candidates(line.text.strip()))
     is_numbered = len(words) > 1 and first == "#" and "#" not in last
-    return EdgeLine(number, is_top, slot, line, key, pairs, short, is_numbered, offsets)
+    return _EdgeLine(number, is_top, slot, line, key, pairs, short, is_numbered, offsets)
 
 
 def _page_number_candidates(line: str) -> list[int]:
-    """Numbers that may be the page's: the first and the last word of a line.
-
-    >>> [_page_number_candidates(line) for line in ("12  Lists", "- xiv -", "Index   1O1")]
-    [[12], [14], [101]]
-    """
+    """Numbers that may be the page's: the first and the last word of a line."""
     words = NUMBER_OF_TOTAL.sub(r"\1", line).split() if len(line) <= 200 else []
     if len(words) == 3 and not words[0].isalnum():
         words = words[1:2]
@@ -401,7 +370,6 @@ def _page_number_candidates(line: str) -> list[int]:
 
 
 def _parse_page_number(word: str) -> int | None:
-    """Value of an arabic or roman number, misread digits included; None otherwise."""
     if len(word) > 6:
         return None
     if word.isascii() and word.isdecimal():
@@ -412,25 +380,21 @@ def _parse_page_number(word: str) -> int | None:
     return parse_roman(word)
 
 
-def _are_similar_lines(edge: EdgeLine, other: EdgeLine, limit: float) -> bool:
-    """Whether two lines are the same head, up to single letters and misread numbers."""
+def _are_similar_lines(edge: _EdgeLine, other: _EdgeLine, limit: float) -> bool:
     if edge.key == other.key:
         return True
     union = len(edge.bigrams | other.bigrams)
     return union > 0 and len(edge.bigrams & other.bigrams) / union >= limit
 
 
-def _are_numbered_siblings(edge: EdgeLine, other: EdgeLine) -> bool:
-    """Whether two lines begin with the same numbered word and end with a page number.
-
-    `Chapter 3: Lists 27` and `Chapter 4: Trees 3l` do.
-    """
+def _are_numbered_siblings(edge: _EdgeLine, other: _EdgeLine) -> bool:
+    # `Chapter 3: Lists 27` and `Chapter 4: Trees 3l` are.
     words = other.key.split()
     is_same = len(words) > 1 and "#" in words[1] and words[:2] == edge.key.split()[:2]
     return is_same and edge.has_short_ends[1] and other.has_short_ends[1] and "#" in words[-1]
 
 
-def _is_chapter_title(edge: EdgeLine, alike: Sequence[EdgeLine], has_number: bool) -> bool:
+def _is_chapter_title(edge: _EdgeLine, alike: Sequence[_EdgeLine], has_number: bool) -> bool:
     """Whether a line is the chapter title that the following running heads repeat.
 
     The heads have a page number at one end where the title has none; without numbers, the title

@@ -16,17 +16,12 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
+from ..patterns import compile_patterns, read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
 from .words import BookVocabulary, count_vocabulary, english_words, is_english_word
 
-LINE_END_HYPHEN = re.compile(
-    r"(?<![\w\-‐’'])(?P<left>[^\W\d_]+(?:[-‐’'][^\W\d_]+)*)"
-    r"(?P<hyphen>[-‐¬\u00ad])(?P<gap>[ \t]*[\n\f]\s*)"
-    r"(?P<right>[^\W\d_]+(?:[’'][^\W\d_]+)*)(?P<after>[-‐]?)"
-)
-BLANK = re.compile(r"[ \t]+|[\n\f]")
-_WORDS = read_patterns(Path(__file__).with_name("hyphens.toml"))
+_FILE = Path(__file__).with_name("hyphens.toml")
+_WORDS, RE = read_patterns(_FILE), compile_patterns(_FILE)
 HYPHENATED_PREFIXES = tuple(_WORDS["hyphenated_prefixes"])
 OPTIONAL_PREFIXES = tuple(_WORDS["optional_prefixes"])
 ENDINGS = tuple(_WORDS["endings"])
@@ -36,11 +31,6 @@ manuals."""
 FUNCTION_WORDS: dict[str, str] = _WORDS["function_words"]
 SUSPENSION_WORDS = frozenset(_WORDS["suspended"])
 INVERTED_PRONOUNS = frozenset(_WORDS["inverted"])
-AFTER_VERB = re.compile(
-    r"(?:.*[td])-(?:il|elle|on)|(?:.*['’])?(?:est|sont|était|fut|sera)-ce|ce.*-(?:ci|là)"
-)
-"""French pronouns after the verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
-EX_WORD = re.compile("|".join(_WORDS["ex_words"]))
 
 
 class HyphensConfig(Config):
@@ -62,14 +52,10 @@ class HyphensConfig(Config):
     before the table. Source: own, set on R's manuals."""
 
 
-class HyphenDecision(NamedTuple):
-    """Decision on one line-end hyphen, with its evidence."""
-
-    is_kept: bool
-    """The hyphen stays and only the line break is removed."""
+class _HyphenDecision(NamedTuple):
+    is_kept: bool  # The hyphen stays and only the line break is removed
     reason: str
-    separator: str = ""
-    """Text between a kept hyphen and the next word."""
+    separator: str = ""  # Text between a kept hyphen and the next word
 
 
 class Hyphens:
@@ -79,20 +65,20 @@ class Hyphens:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Return one edit for every break that the evidence decides."""
         text = record.text
-        breaks = list(LINE_END_HYPHEN.finditer(text)) if "-" in text or not text.isascii() else []
+        breaks = (
+            list(RE.line_end_hyphen.finditer(text)) if "-" in text or not text.isascii() else []
+        )
         own = count_vocabulary(text if breaks else "")
         language = _guess_language(own)
         if language != "en" and self.config.use_word_table:
             without_table = Hyphens(self.config.model_copy(update={"use_word_table": False}))
-            return without_table.edit_breaks(record, breaks, own, language)
-        return self.edit_breaks(record, breaks, own, language)
+            return without_table._edit_breaks(record, breaks, own, language)
+        return self._edit_breaks(record, breaks, own, language)
 
-    def edit_breaks(
+    def _edit_breaks(
         self, record: Record, breaks: Sequence[re.Match[str]], own: BookVocabulary, language: str
     ) -> StepResult:
-        """Edits for the breaks, given the book's vocabulary and language."""
         text, config = record.text, self.config
         habits = _author_hyphenated_prefixes(own) if config.use_word_table else frozenset()
         edits, kept_count = [], 0
@@ -122,38 +108,38 @@ class Hyphens:
 
     def decide(
         self, match: re.Match[str], book_words: BookVocabulary, hyphenated_prefixes: frozenset[str]
-    ) -> HyphenDecision:
+    ) -> _HyphenDecision:
         """Decide one break; `hyphenated_prefixes` are the prefixes that the author hyphenates."""
         left, right = match.group("left"), match.group("right")
         if match.group("hyphen") == "\u00ad":
-            return HyphenDecision(False, "soft hyphen")
+            return _HyphenDecision(False, "soft hyphen")
         if match.group("after") or not re.fullmatch(r"[^\W\d_]+", left):
-            return self.decide_in_compound(left.lower(), right.lower(), book_words)
+            return self._decide_in_compound(left.lower(), right.lower(), book_words)
         low, follow = left.lower(), right.lower()
         joined, hyphened = book_words.words[low + follow], book_words.hyphenated[f"{low}-{follow}"]
         if left.isupper() and right.isupper() and (hyphened or len(right) <= 2):
             # `riscv` of `riscv64` is no evidence about `RISC-V`.
-            return HyphenDecision(True, "two acronyms")
+            return _HyphenDecision(True, "two acronyms")
         if hyphened == joined:
             joined = sum(book_words.words[low + form] for form in _inflections(follow))
             hyphened = sum(book_words.hyphenated[f"{low}-{form}"] for form in _inflections(follow))
         if hyphened != joined:
-            return HyphenDecision(hyphened > joined, "the book's own words")
+            return _HyphenDecision(hyphened > joined, "the book's own words")
         if right[0].isupper() and (not left.isupper() or len(left) == 1 and right[1:].islower()):
-            return HyphenDecision(True, "a capital follows")
+            return _HyphenDecision(True, "a capital follows")
         if self.config.use_word_table and is_english_word(low + follow):
             is_rare = english_words().get(low + follow, 0) <= self.config.rare
             keeps = is_rare and low in hyphenated_prefixes and is_english_word(follow)
-            return HyphenDecision(keeps, "the author's habit" if keeps else "table of words")
+            return _HyphenDecision(keeps, "the author's habit" if keeps else "table of words")
         if len(left) < self.config.min_letters_before:
-            return HyphenDecision(True, "one letter before it")
+            return _HyphenDecision(True, "one letter before it")
         if left.isupper() and right.isupper() and len(right) <= 3:
-            return HyphenDecision(True, "two acronyms")
+            return _HyphenDecision(True, "two acronyms")
         if len(left) > 1 and left.isupper() and right.islower():
-            return HyphenDecision(True, "an acronym before it")
-        return self.decide_by_halves(low, follow, book_words)
+            return _HyphenDecision(True, "an acronym before it")
+        return self._decide_by_halves(low, follow, book_words)
 
-    def decide_in_compound(self, left: str, right: str, own: BookVocabulary) -> HyphenDecision:
+    def _decide_in_compound(self, left: str, right: str, own: BookVocabulary) -> _HyphenDecision:
         """Decide a break next to another hyphen: `state-of-the-`, `line-break-` before `ing`."""
         last, words = re.split(r"[-‐]", left)[-1], own.words
         table = english_words() if self.config.use_word_table else {}
@@ -162,13 +148,14 @@ class Hyphens:
             is_kept = bool(is_word and words[right] > words[last + right])
         else:
             is_whole = right in words or right in table
-            is_kept = is_whole or self.decide_by_halves(last, right, own).is_kept
-        return HyphenDecision(is_kept, "in a compound")
+            is_kept = is_whole or self._decide_by_halves(last, right, own).is_kept
+        return _HyphenDecision(is_kept, "in a compound")
 
-    def decide_by_halves(self, left: str, right: str, book_words: BookVocabulary) -> HyphenDecision:
-        """Keep the hyphen if both halves are words (a compound), otherwise join them."""
+    def _decide_by_halves(
+        self, left: str, right: str, book_words: BookVocabulary
+    ) -> _HyphenDecision:
         if left in HYPHENATED_PREFIXES and self.config.use_word_table:
-            return HyphenDecision(True, "a prefix that takes a hyphen")
+            return _HyphenDecision(True, "a prefix that takes a hyphen")
 
         def is_word(half: str) -> bool:
             if len(half) < 2 or book_words.words[half] > 1 or not self.config.use_word_table:
@@ -177,13 +164,12 @@ class Hyphens:
             return is_common or len(half) > 5 and is_english_word(half)
 
         if is_word(left) and is_word(right):
-            return HyphenDecision(True, "both halves are words")
-        return HyphenDecision(False, "a half is no word")
+            return _HyphenDecision(True, "both halves are words")
+        return _HyphenDecision(False, "a half is no word")
 
 
 def _move_line_break(text: str, match: re.Match[str]) -> Iterator[TextEdit]:
-    """Yield the edit that puts the line break behind the word, if the line continues."""
-    at = BLANK.search(text, match.end())
+    at = RE.blank.search(text, match.end())
     if at and at.group()[0] in " \t" and text[at.end() : at.end() + 1] not in "\n\f":
         gap = match.group("gap")
         indent = gap.rpartition("\n")[2] if gap.count("\n") == 1 and "\f" not in gap else ""
@@ -205,8 +191,7 @@ def _guess_language(book_words: BookVocabulary) -> str:
 
 def _decide_by_grammar(
     match: re.Match[str], book_words: BookVocabulary, language: str
-) -> HyphenDecision | None:
-    """Decision by grammar rules; None if no rule applies or the book has the joined word."""
+) -> _HyphenDecision | None:
     left, right = match.group("left").lower(), match.group("right").lower()
     bare = re.split(r"['’]", left)[-1]
     joined, words = bare + right, book_words.words
@@ -214,17 +199,17 @@ def _decide_by_grammar(
         return None
     if right in SUSPENSION_WORDS and not match.group("after"):
         if language != "en" or not is_english_word(joined):
-            return HyphenDecision(True, "a suspended hyphen", " ")
+            return _HyphenDecision(True, "a suspended hyphen", " ")
     if language == "fr":
         is_liaison = right == "t" and bool(match.group("after")) or re.search(r"[-‐]t$", left)
-        if is_liaison or right in INVERTED_PRONOUNS or AFTER_VERB.fullmatch(f"{left}-{right}"):
-            return HyphenDecision(True, "a pronoun behind its verb")
+        if is_liaison or right in INVERTED_PRONOUNS or RE.after_verb.fullmatch(f"{left}-{right}"):
+            return _HyphenDecision(True, "a pronoun behind its verb")
         if bare == "ex":
-            return HyphenDecision(not EX_WORD.match(right), "ex- of French")
+            return _HyphenDecision(not RE.ex_word.match(right), "ex- of French")
     is_plain = bare == left and len(left) > 1 and not match.group("left").isupper()
     if language == "de" and is_plain and match.group("right")[0].islower():
         apart = book_words.hyphenated[f"{left}-{right}"]
-        return HyphenDecision(apart > 0, "a small letter follows in German")
+        return _HyphenDecision(apart > 0, "a small letter follows in German")
     return None
 
 

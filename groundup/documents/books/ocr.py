@@ -12,26 +12,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import compile_patterns, read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
 from .pages import BookPage, find_pages
 from .words import count_vocabulary, english_words, is_english_word, letter_model
 
-CONFUSION_PAIRS = (
-    "rn>m ni>m in>m cl>d vv>w li>h ii>u ri>n tl>d lc>k fi>f ll>U 1>l 1>i i>l 0>o 5>s 8>b "
-    "6>b 9>g 2>z |>l !>l !>i c>e e>o c>o h>b u>n n>r f>t t>r a>o a>e y>v i>j g>q a>s h>li "
-    "i>t l>t ¢>c €>e £>f $>s @>a ſ>s ſ>f f>s é>e è>e ﬁ>fi ﬂ>fl ß>b ii>n nn>m k>lc }>l ]>l "
-    "1>t h>n u>ii v>r s>e q>g v>y x>z °>o °>e z>s d>cl m>rn w>vv m>in n>ri o>a t>f r>t "
-    "m>nn u>il n>il il>u tn>m rr>n ti>n fl>ff o>e e>c o>c b>h n>u r>n t>l t>i l>i s>a e>a "
-    "o>0 3>s 4>a 7>t z>2 p>n ü>u ö>o"
-)
-"""Pairs `read>printed`. Source: own list of similar shapes; see also Kukich 1992 and ISRI's reports
-on OCR accuracy."""
-BOOK_WEIGHT = 30
-"""Weight of one use in the book relative to one use in the word table's corpus."""
+_FILE = Path(__file__).with_name("ocr.toml")
+RE = compile_patterns(_FILE)
+BOOK_WEIGHT = 30  # Weight of one use in the book relative to one use in the word table's corpus
 MIN_LOGPROB = -4.2
 """Mean log-probability per letter, in nats, below which a word is implausible in any language."""
 MIN_LOG2_FREQUENCY = {2: 13, 3: 9}
@@ -46,18 +39,7 @@ WEIGHTS = {
 CLEAN_WORDS = 100
 """Clean words added to every page, because one sign on a short page is weak evidence. Source: own,
 set on the development works of benchmarks/documents/book_ocr_weights.py."""
-CODE_MARKS = re.compile(
-    r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
-)
-PUNCTUATION_INSIDE = re.compile(r"[^\W\d_][!,;?\"|¢€£°·][^\W\d_]")
-LETTERS_AND_DIGITS = re.compile(
-    r"^(?=.*\d.*[^\W\d_])(?=(?:.*[^\W\d_]){2})(?!\d+(?:st|nd|rd|th|D)$)[^\W_]{3,}$"
-)
-SPECKS = re.compile(r"(?<=[^\W\d_])[~`^*·](?=[^\W\d_])")
 STRIPPED = "\"'“”‘’«»„.,;:!?—–-…·()"
-MARK_INSIDE = re.compile(r"[¬·~`^|*_'!]")
-INTERRUPTED_WORD = re.compile(r"^[a-z]*[\d¬·~`^|*_'!][a-z\d¬·~`^|*_'!]*$")
-LINE_END_HYPHENATION = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
 
 TokenClass = Literal["right", "confused", "garbled", "mixed", "holed", "unknown", "none"]
 
@@ -84,7 +66,6 @@ class Ocr:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Score all pages against the book's own vocabulary."""
         own = count_vocabulary(record.text).words
         total = sum(own.values())
         if not total:
@@ -92,7 +73,7 @@ class Ocr:
         english_share = sum(n for word, n in own.items() if is_english_word(word)) / total
         if english_share < self.config.english_share:
             return StepResult(metadata={"ocr_english_share": round(english_share, 3)})
-        pages = self.pages_or_pieces(record)
+        pages = self._pages_or_pieces(record)
         book = BookTokens(own, [record.text[page.start : page.end] for page in pages])
         signs = list(book.signs_by_page())
         scores = [page_signs.score() for page_signs in signs]
@@ -110,8 +91,7 @@ class Ocr:
         }
         return StepResult(edits=edits, metadata=metadata)
 
-    def pages_or_pieces(self, record: Record) -> list[BookPage]:
-        """The pages; without any, pieces of similar size that end with a line."""
+    def _pages_or_pieces(self, record: Record) -> list[BookPage]:
         paged = find_pages(record)
         if paged.source != "none":
             return list(paged.pages)
@@ -123,19 +103,15 @@ class Ocr:
         return pieces
 
 
-class DamageSigns(NamedTuple):
-    """Counts of damage signs on a page."""
-
+class _DamageSigns(NamedTuple):
     counts: Counter[str]
     words: int
 
     def score(self) -> float:
-        """Weighted signs per word."""
         weight = sum(WEIGHTS[sign] * n for sign, n in self.counts.items())
         return weight / (self.words + CLEAN_WORDS)
 
     def unreadable(self) -> int:
-        """Number of unreadable words."""
         return sum(n for sign, n in self.counts.items() if sign != "strange neighbours")
 
 
@@ -145,17 +121,17 @@ class BookTokens:
     def __init__(self, vocabulary: Counter[str], pages: Sequence[str]) -> None:
         self.vocabulary = vocabulary
         """Words that are complete on their line."""
-        self.tokens = [LINE_END_HYPHENATION.sub("", page).split() for page in pages]
+        self.tokens = [RE.line_end_hyphenation.sub("", page).split() for page in pages]
         self.token_counts = Counter(token for page in self.tokens for token in page)
         bare = {token: _strip_edges(token) for token in self.token_counts}
         self.stripped = [[bare[token] for token in page] for page in self.tokens]
         self.word_counts = Counter(word for page in self.stripped for word in page)
         self.bigram_counts = Counter(pair for page in self.stripped for pair in pairwise(page))
 
-    def signs_by_page(self) -> Iterator[DamageSigns]:
+    def signs_by_page(self) -> Iterator[_DamageSigns]:
         """Yield the signs of each page; each distinct word and token is classified once."""
         classes = {token: self.classify(token) for token in self.token_counts}
-        rivals = {word: found for word in self.word_counts if (found := self.rivals(word))}
+        rivals = {word: found for word in self.word_counts if (found := self._rivals(word))}
         for tokens, bare in zip(self.tokens, self.stripped, strict=True):
             counts: Counter[str] = Counter()
             words = 0
@@ -165,14 +141,13 @@ class BookTokens:
                     counts[classes[token]] += times
             around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
             counts["strange neighbours"] = sum(
-                self.has_strange_neighbors(word, before, after, rivals[word])
+                self._has_strange_neighbors(word, before, after, rivals[word])
                 for before, word, after in around
                 if word in rivals
             )
-            yield DamageSigns(counts, words)
+            yield _DamageSigns(counts, words)
 
-    def rivals(self, word: str) -> list[str]:
-        """Words one confusion away that the book uses eight times as often."""
+    def _rivals(self, word: str) -> list[str]:
         if not word.isascii() or not 0 < len(word) < 12:
             return []
         least = 8 * max(self.word_counts[word], 1)
@@ -182,10 +157,9 @@ class BookTokens:
             if candidate.isalpha() and self.word_counts[candidate] >= least
         ]
 
-    def has_strange_neighbors(
+    def _has_strange_neighbors(
         self, word: str, before: str, after: str, rivals: Sequence[str]
     ) -> bool:
-        """Whether the neighbours of a word usually occur with one of its rivals instead."""
         if max(self.bigram_counts[before, word], self.bigram_counts[word, after]) > 1:
             return False
         return any(
@@ -202,8 +176,8 @@ class BookTokens:
         is_rare = self.token_counts[token] < OWN_TOKEN_USES
         if is_rare and _is_interrupted_word(_strip_edges(token)):
             return "holed"
-        if "()" in token or token[0] in "./" or CODE_MARKS.search(core):
-            without_speck = SPECKS.sub("", low)
+        if "()" in token or token[0] in "./" or RE.code_marks.search(core):
+            without_speck = RE.specks.sub("", low)
             is_speck = len(without_speck) > 2 and len(without_speck) + 1 == len(low)
             return "mixed" if is_speck and self.is_known(without_speck) else "none"
         if len(low) < 2:
@@ -214,11 +188,11 @@ class BookTokens:
             return "none"  # an acronym
         frequent = 2 ** MIN_LOG2_FREQUENCY.get(len(low), 4)
         if any(
-            self.frequency(candidate) >= frequent and self.is_known(candidate)
+            self._frequency(candidate) >= frequent and self.is_known(candidate)
             for candidate in _apply_confusions(low)
         ):
             return "confused"
-        if PUNCTUATION_INSIDE.search(core) or LETTERS_AND_DIGITS.match(core):
+        if RE.punctuation_inside.search(core) or RE.letters_and_digits.match(core):
             return "mixed"
         if not (low.isascii() and low.isalpha()) or len(low) < 3:
             return "none"
@@ -237,8 +211,7 @@ class BookTokens:
             self.vocabulary[candidate] < 20 * uses for candidate in _apply_confusions(low)
         )
 
-    def frequency(self, low: str) -> float:
-        """Frequency of a word: in the table's corpus plus, weighted, in the book."""
+    def _frequency(self, low: str) -> float:
         size = english_words().get(low)
         return (0 if size is None else 2.0**size) + BOOK_WEIGHT * self.vocabulary[low]
 
@@ -248,9 +221,9 @@ def _strip_edges(token: str) -> str:
 
 
 def _is_interrupted_word(low: str) -> bool:
-    if not 3 < len(low) < 25 or not INTERRUPTED_WORD.match(low):
+    if not 3 < len(low) < 25 or not RE.interrupted_word.match(low):
         return False
-    without_marks = MARK_INSIDE.sub("", low)
+    without_marks = RE.mark_inside.sub("", low)
     if len(without_marks) > 3 and without_marks != low and is_english_word(without_marks):
         return True
     return any(
@@ -262,7 +235,7 @@ def _is_interrupted_word(low: str) -> bool:
 @cache
 def _confusion_table() -> dict[str, list[str]]:
     table: dict[str, list[str]] = {}
-    for pair in CONFUSION_PAIRS.split():
+    for pair in read_patterns(_FILE)["confusions"].split():
         read, printed = pair.split(">")
         table.setdefault(read, []).append(printed)
     return table

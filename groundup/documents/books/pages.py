@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from ..record import Record, TextSpan
 
-PAGE_LINES_RANGE = (15, 100)
-"""Minimum and maximum number of lines between two inferred page edges."""
+PAGE_LINES_RANGE = (15, 100)  # Minimum and maximum number of lines between two inferred page edges
 NUMBER_ALONE = re.compile(r"^\W{0,3}(?:page )?([0-9]{1,4}|[ivxlc]{1,8})\W{0,3}$", re.IGNORECASE)
 ROMAN = re.compile(r"^m{0,3}(cm|cd|d?c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})$", re.IGNORECASE)
 ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100, "d": 500, "m": 1000}

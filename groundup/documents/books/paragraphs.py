@@ -7,31 +7,21 @@ does. Chinese and Japanese lines are joined without a space; their characters ar
 Only shapes are used, no language.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
+from pathlib import Path
 from statistics import median
 
 from groundup.core import Config
 
+from ..patterns import compile_patterns
 from ..record import PASS, Record, StepResult, TextEdit
 from .pages import BookLine, split_into_lines
 
-LIST_ITEM = re.compile(r"\s*(?:[-*•‣◦–—+]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])\s")
-TABLE_COLUMNS = re.compile(r"\S(?: {3,}|\t| ?\|)\s*\S|(?:[.·] ?){4,}|^\s*[-=+|_]{4,}\s*$")
-CODE_LINE = re.compile(
-    r"^\s*(?:[>$#%] |//|/\*|\.\w|\\|<[/\w])|[;{}]\s*$|^\s*[\w.]+\(.*\)\s*;?$|:=|<-|=="
-)
-SENTENCE_END = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
-WIDE_CHARACTER = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
-"""Characters that are written without spaces and are two columns wide; Korean has spaces."""
-BROKEN_WORD = re.compile(r"[^\W\d_]{2}[-‐¬\u00ad]\s*$")
-"""A word that continues in the next line; left to `books.hyphens`, which may run later."""
-NEAR_WIDTH = 0.8
-"""Share of a width from which a line is close to it. Source: own."""
-WIDTH_WINDOW = 20
-"""Number of lines before and after that determine the local width. Source: own."""
+RE = compile_patterns(Path(__file__).with_name("paragraphs.toml"))
+NEAR_WIDTH = 0.8  # Share of a width from which a line is close to it. Source: own.
+WIDTH_WINDOW = 20  # Number of lines before and after that determine the local width. Source: own.
 
 
 class ParagraphJoinerConfig(Config):
@@ -56,7 +46,6 @@ class ParagraphJoiner:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Return one edit for every line break that only wraps."""
         text = record.text
         page_ends = [span.end for span in record.spans if span.kind == "page"]
         blocks = list(split_into_blocks(split_into_lines(text)))
@@ -67,12 +56,12 @@ class ParagraphJoiner:
         verses = 0
         before: list[BookLine] = []
         for block in blocks:
-            if self.is_verse(block, width):
+            if self._is_verse(block, width):
                 verses, before = verses + 1, []
                 continue
             at = bisect_left(page_ends, before[-1].end) if before else len(page_ends)
             is_turned = at < len(page_ends) and page_ends[at] <= block[0].start + 1
-            if is_turned and self.continues_after_page(before, block, usual):
+            if is_turned and self._continues_after_page(before, block, usual):
                 edits.append(_join(before[-1], block[0], before[-1].end, "page turned"))
             edits += self.join_lines(block, usual)
             before = list(block) if self.is_prose(block) else []
@@ -85,8 +74,7 @@ class ParagraphJoiner:
         wide = max(_display_width(line.text.strip()) for line in block)
         return wide >= self.config.min_width and layout_lines * 3 <= len(block)
 
-    def is_verse(self, block: Sequence[BookLine], width: float) -> bool:
-        """Whether a block of four lines or more is verse."""
+    def _is_verse(self, block: Sequence[BookLine], width: float) -> bool:
         usual = median(len(line.text.strip()) for line in block)
         capitals = sum(line.text.lstrip("\"'“‘« \t")[:1].isupper() for line in block)
         is_capitalised = capitals >= self.config.verse_capitals * len(block)
@@ -99,28 +87,26 @@ class ParagraphJoiner:
         widths = _display_widths(block)
         columns = _local_widths(widths, usual_width)
         for at, (line, following) in enumerate(pairwise(block)):
-            is_full = self.fills_column(widths[at], columns[at], following)
+            is_full = self._fills_column(widths[at], columns[at], following)
             if is_full and _may_continue(line, following):
                 yield _join(line, following, line.start + len(line.text.rstrip()), "wrapped line")
 
-    def fills_column(self, line_width: int, column: int, following: BookLine) -> bool:
-        """Whether a line fills its column, or the next word did not fit."""
+    def _fills_column(self, line_width: int, column: int, following: BookLine) -> bool:
         word = _display_width(following.text.split()[0])
         is_full = line_width >= self.config.fullness * column
         return is_full or column < line_width + 1 + word <= 2 * column
 
-    def continues_after_page(
+    def _continues_after_page(
         self, previous: Sequence[BookLine], block: Sequence[BookLine], usual_width: int
     ) -> bool:
-        """Whether a paragraph continues after a page break."""
-        if SENTENCE_END.search(previous[-1].text.rstrip()) or block[0].text.startswith("\u3000"):
+        if RE.sentence_end.search(previous[-1].text.rstrip()) or block[0].text.startswith("\u3000"):
             return False
         first = block[0].text.strip()[0]
-        is_start = first.islower() or first in '("“‘' or WIDE_CHARACTER.match(first)
+        is_start = first.islower() or first in '("“‘' or RE.wide_character.match(first)
         if not self.is_prose(block) or not is_start and len(block) == 1:
             return False
         widths = _display_widths(previous)
-        return self.fills_column(widths[-1], _local_widths(widths, usual_width)[-1], block[0])
+        return self._fills_column(widths[-1], _local_widths(widths, usual_width)[-1], block[0])
 
 
 def split_into_blocks(lines: Sequence[BookLine]) -> Iterator[Sequence[BookLine]]:
@@ -168,21 +154,19 @@ def _may_continue(line: BookLine, following: BookLine) -> bool:
     indent = len(following.text) - len(following.text.lstrip())
     before = len(line.text) - len(line.text.lstrip())
     is_new = following.text.startswith("\u3000") and not line.text.startswith("\u3000\u3000")
-    if (is_new or indent > before + 1) and not LIST_ITEM.match(line.text):
+    if (is_new or indent > before + 1) and not RE.list_item.match(line.text):
         return False
-    if BROKEN_WORD.search(line.text[-40:]) and following.text.lstrip()[:1].islower():
+    if RE.broken_word.search(line.text[-40:]) and following.text.lstrip()[:1].islower():
         return False
-    return not (_has_layout(line) or _has_layout(following) or LIST_ITEM.match(following.text))
+    return not (_has_layout(line) or _has_layout(following) or RE.list_item.match(following.text))
 
 
 def _has_layout(line: BookLine) -> bool:
-    """Whether a line is a table's or code."""
-    return bool(TABLE_COLUMNS.search(line.text[:400]) or CODE_LINE.search(line.text[:400]))
+    return bool(RE.table_columns.search(line.text[:400]) or RE.code_line.search(line.text[:400]))
 
 
 def _display_width(text: str) -> int:
-    """Width in columns; Chinese and Japanese characters count two."""
-    return len(text) if text.isascii() else len(text) + len(WIDE_CHARACTER.findall(text))
+    return len(text) if text.isascii() else len(text) + len(RE.wide_character.findall(text))
 
 
 def _display_widths(lines: Iterable[BookLine]) -> list[int]:
@@ -190,8 +174,7 @@ def _display_widths(lines: Iterable[BookLine]) -> list[int]:
 
 
 def _join(line: BookLine, following: BookLine, start: int, reason: str) -> TextEdit:
-    """Join two lines by a space, or by nothing between Chinese or Japanese characters."""
     last, first = line.text.rstrip()[-1:], following.text.lstrip()[:1]
-    separator = "" if WIDE_CHARACTER.match(last) and WIDE_CHARACTER.match(first) else " "
+    separator = "" if RE.wide_character.match(last) and RE.wide_character.match(first) else " "
     end = following.end - len(following.text.lstrip())
     return TextEdit(start, end, reason, separator)

@@ -66,16 +66,13 @@ class CodeLanguageConfig(Config):
 
 
 class DetectedLanguage(NamedTuple):
-    """A language and the evidence for it."""
+    """A language, empty if unknown, and the evidence for it."""
 
     name: str
-    """Empty if unknown."""
     by: Literal["name", "first line", "content", ""]
 
 
-class LanguageTables(NamedTuple):
-    """languages.txt as look-up tables."""
-
+class _LanguageTables(NamedTuple):
     extensions: dict[str, str]
     file_names: dict[str, str]
     interpreters: dict[str, str]
@@ -89,7 +86,6 @@ class CodeLanguage:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         found = detect_code_language(record.path, record.text)
         if not found.name and self.config.unknown == "drop":
             return StepResult("code: unknown language")
@@ -99,9 +95,9 @@ class CodeLanguage:
 
 
 @cache
-def language_tables() -> LanguageTables:
+def language_tables() -> _LanguageTables:
     """Read languages.txt."""
-    result = LanguageTables({}, {}, {}, {})
+    result = _LanguageTables({}, {}, {}, {})
     text = (Path(__file__).parent / "languages.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         if line.startswith("#"):
@@ -142,7 +138,6 @@ def detect_code_language(path: str, text: str) -> DetectedLanguage:
 
 
 def _detect_by_content(start: str) -> DetectedLanguage:
-    """The language by the first line, an editor's mode line or the beginning."""
     table = language_tables()
     if match := SHEBANG.match(start):
         interpreter = match[1].lower()
@@ -177,7 +172,6 @@ class CommentOrString(NamedTuple):
 
 @cache
 def _family_pattern(family: str) -> re.Pattern[str]:
-    """The pattern of a family; the group `comment` matches comments."""
     comments, strings = SYNTAX_FAMILIES[family]
     comments = comments.replace("\\1", "\\2")  # the group `comment` comes first
     return re.compile(f"(?P<comment>{comments})|{strings}", re.MULTILINE)

@@ -38,9 +38,7 @@ class NotebookConfig(Config):
     """Keep raw cells, which are meant for exporters. Source: own."""
 
 
-class JsonValue(NamedTuple):
-    """A JSON value: its path in the document and its bytes in the file."""
-
+class _JsonValue(NamedTuple):
     path: tuple[str | int, ...]
     start: int
     end: int
@@ -53,7 +51,6 @@ class Notebook:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         data = record.data or record.text.encode("utf-8", "surrogatepass")
         if not (record.kind == "notebook" or record.path.endswith(".ipynb")):
             return StepResult()
@@ -63,8 +60,8 @@ class Notebook:
         except (ValueError, RecursionError, DataError) as error:
             return StepResult("notebook: not readable", details=str(error)[:200])
         language = _kernel_language(notebook)
-        builder = NotebookBuilder(data, self.config, language)
-        values: dict[int, list[JsonValue]] = {}
+        builder = _NotebookBuilder(data, self.config, language)
+        values: dict[int, list[_JsonValue]] = {}
         for value in _find_cell_values(data):
             index = value.path[1] if value.path[0] == "cells" else value.path[3]
             values.setdefault(int(index), []).append(value)
@@ -81,9 +78,7 @@ class Notebook:
         )
 
 
-class NotebookBuilder:
-    """Builds the text, its segments and spans, and the edits that remove outputs."""
-
+class _NotebookBuilder:
     def __init__(self, data: bytes, config: NotebookConfig, language: str) -> None:
         self.data, self.config, self.language = data, config, language
         self.parts: list[str] = []
@@ -92,20 +87,20 @@ class NotebookBuilder:
         self.edits: list[TextEdit] = []
         self.size, self.byte, self.line = 0, 0, 1
 
-    def add_cell(self, cell: dict[str, Any], values: list[JsonValue]) -> None:
-        """Add one cell, its values in file order."""
+    def add_cell(self, cell: dict[str, Any], values: list[_JsonValue]) -> None:
         kind = str(cell.get("cell_type", ""))
         is_kept = kind in ("markdown", "heading") or kind == "code" or self.config.keep_raw
         for value in sorted(values, key=lambda v: v.start):
             key = next(part for part in reversed(value.path) if isinstance(part, str))
+            raw = self.data[value.start : value.end].decode("utf-8")
             if key in ("source", "input"):
                 self.add_source(cell, kind, value, is_kept)
-            else:
-                kind_removed = "image" if key == "attachments" else "output"
-                self.add_removed(value, f"notebook: {kind_removed}")
+            elif raw not in ("[]", "{}", "null"):
+                start, what = self.size, "image" if key == "attachments" else "output"
+                self.append_text(raw, value.start, value.end, True)
+                self.edits.append(TextEdit(start, self.size, f"notebook: {what}"))
 
-    def add_source(self, cell: dict[str, Any], kind: str, value: JsonValue, is_kept: bool) -> None:
-        """Add a cell's source, in fences if it is code."""
+    def add_source(self, cell: dict[str, Any], kind: str, value: _JsonValue, is_kept: bool) -> None:
         literals = list(_string_ranges(self.data, value))
         text = "".join(json.loads(self.data[a:b]) for a, b in literals)
         if not text.strip():
@@ -132,7 +127,6 @@ class NotebookBuilder:
             self.edits.append(TextEdit(*bounds, "notebook: image"))
 
     def add_literal(self, start: int, end: int) -> None:
-        """Add a JSON string: runs unchanged, each escape as one segment."""
         raw = self.data[start + 1 : end - 1].decode("utf-8")
         at, byte = 0, start + 1
         for escape in [*ESCAPE.finditer(raw), None]:
@@ -146,20 +140,10 @@ class NotebookBuilder:
                 self.append_text(shown, byte, end_byte, False)
                 byte, at = end_byte, escape.end()
 
-    def add_removed(self, value: JsonValue, reason: str) -> None:
-        """Add a JSON value unchanged, and an edit that removes it."""
-        start = self.size
-        raw = self.data[value.start : value.end].decode("utf-8")
-        if raw not in ("[]", "{}", "null"):
-            self.append_text(raw, value.start, value.end, True)
-            self.edits.append(TextEdit(start, self.size, reason))
-
     def insert_text(self, text: str, byte: int) -> None:
-        """Add text that is not in the file."""
         self.append_text(text, max(byte, self.byte), max(byte, self.byte), False)
 
     def append_text(self, text: str, start: int, end: int, exact: bool) -> None:
-        """Add text with the bytes that it came from."""
         if not text:
             return
         if start > self.byte:
@@ -192,11 +176,7 @@ def _kernel_language(notebook: dict[str, Any]) -> str:
 
 
 def _cell_language(cell: dict[str, Any], text: str, language: str) -> str:
-    """The language of a cell: by its magic, its own metadata or the notebook's.
-
-    >>> _cell_language({}, "%%bash\\nls", "python")
-    'bash'
-    """
+    """The language of a cell: by its magic, its own metadata or the notebook's."""
     magics = r"%%(bash|sh|javascript|js|html|latex|perl|ruby|sql|cython|R|writefile)\b"
     if magic := re.match(magics, text):
         return {"sh": "bash", "js": "javascript", "R": "r", "writefile": ""}.get(magic[1], magic[1])
@@ -204,8 +184,7 @@ def _cell_language(cell: dict[str, Any], text: str, language: str) -> str:
     return own if isinstance(own, str) and re.fullmatch(r"[\w+#-]{1,30}", own) else language
 
 
-def _find_cell_values(data: bytes) -> Iterator[JsonValue]:
-    """Yield the sources, outputs and attachments of all cells with their bytes in the file."""
+def _find_cell_values(data: bytes) -> Iterator[_JsonValue]:
     path: list[str | int] = []
     opened: list[tuple[bytes, int]] = []
     key, at = "", 3 if data.startswith(b"\xef\xbb\xbf") else 0
@@ -235,20 +214,18 @@ def _find_cell_values(data: bytes) -> Iterator[JsonValue]:
             path.pop()
             key = "seen"
             if open_value and open_value[0] == len(path):
-                yield JsonValue(tuple(path), open_value[1], at)
+                yield _JsonValue(tuple(path), open_value[1], at)
                 open_value = None
         elif open_value is None and _is_wanted(path):
-            yield JsonValue(tuple(path), start, at)
+            yield _JsonValue(tuple(path), start, at)
 
 
 def _is_wanted(path: list[str | int]) -> bool:
-    """Whether the value at a path is a cell's source, outputs or attachments."""
     inner = path[2:] if path[:1] == ["cells"] else path[4:] if path[:1] == ["worksheets"] else []
     return len(inner) == 1 and inner[0] in ("source", "input", "outputs", "attachments")
 
 
-def _string_ranges(data: bytes, value: JsonValue) -> Iterator[tuple[int, int]]:
-    """Yield start and end of the strings of a source: one, or a list of lines."""
+def _string_ranges(data: bytes, value: _JsonValue) -> Iterator[tuple[int, int]]:
     at = value.start
     while at < value.end and (match := TOKEN.match(data, at)):
         at = match.end()

@@ -1,15 +1,21 @@
-"""Measures of source files: lines, letters, comments; and the licence header, which is moved.
+"""Source files: limits on lines, letters and comments, the licence header, and generated code.
 
 The header is the comments on copyright or licence before any code. It moves to the metadata under
 `header`, so the corpus does not repeat it a million times and the record still has it. Knows
-nothing of which licence a header states (see licences.py).
+nothing of which licence a header states (see licences/texts.py).
+
+Generated files are recognised by names and paths (lock files, dependencies, output of parsers) or
+by how they begin (generated.txt, mostly GitHub linguist's rules). A marker counts only in a comment
+near the top, so code that searches for such markers is kept.
 """
 
 import re
+from pathlib import Path, PurePosixPath
 
 from groundup.core import Config
 
-from ..record import Record, StepResult, TextEdit
+from ..patterns import compile_patterns
+from ..record import PASS, Record, StepResult, TextEdit
 from .language import CommentOrString, code_language_of, find_comments, language_tables
 
 NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
@@ -44,7 +50,6 @@ class CodeQuality:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         text, config = record.text, self.config
         if len(text.strip()) < config.min_characters:
             return StepResult("code: too short", len(text))
@@ -71,12 +76,6 @@ class CodeQuality:
         return StepResult(metadata=measured | {"alphanumeric_share": share})
 
 
-LEGAL = re.compile(
-    r"copyright|\(c\)[ ]?(?:19|20)\d\d|©|licen[sc]e|SPDX-|all rights reserved|redistribut"
-    r"|without warranty|public domain",
-    re.IGNORECASE,
-)
-INTERPRETER_LINE = re.compile(r"#!|#[^\n]{0,80}coding[:=]|#[^\n]{0,20}-\*-|<\?")
 HEADER_CHARACTERS = 20_000
 # Languages in which most files have no comments.
 UNCOMMENTED_LANGUAGES = frozenset({
@@ -107,7 +106,6 @@ class CommentFilter:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         language, text = code_language_of(record), record.text
         all_comments = find_comments(text, language)
         header = _licence_header_edits(text, all_comments) if self.config.headers else ()
@@ -138,7 +136,7 @@ def _licence_header_edits(text: str, comments: list[CommentOrString]) -> tuple[T
         if text[at:start].strip() or start > HEADER_CHARACTERS:
             break
         at = end
-        if LEGAL.search(text, start, end):
+        if RE.legal.search(text, start, end):
             stop = end + len(text[end : end + 100]) - len(text[end : end + 100].lstrip(" \t\r"))
             stop += text.startswith("\n", stop)
             edits.append(TextEdit(start, stop, "code: licence header", metadata_key="header"))
@@ -146,19 +144,18 @@ def _licence_header_edits(text: str, comments: list[CommentOrString]) -> tuple[T
 
 
 def _comment_blocks(text: str, comments: list[CommentOrString]) -> list[tuple[int, int]]:
-    """Comments before `HEADER_CHARACTERS`, with those on consecutive lines merged."""
     merged: list[tuple[int, int]] = []
     for comment in comments:
         if comment.start > HEADER_CHARACTERS:
             break
         start = comment.start
-        if start == 0 and INTERPRETER_LINE.match(text):
+        if start == 0 and RE.interpreter_line.match(text):
             merged.append((start, comment.end))  # a line for the interpreter is its own block
             continue
         between = text[merged[-1][1] : start] if merged else "x"
         first = text[merged[-1][0] : merged[-1][0] + 2] if merged else ""
         joins = not between.strip() and between.count("\n") <= 1 and not first.startswith("#!")
-        if joins and not INTERPRETER_LINE.match(text[merged[-1][0] : merged[-1][1]]):
+        if joins and not RE.interpreter_line.match(text[merged[-1][0] : merged[-1][1]]):
             merged[-1] = (merged[-1][0], comment.end)
         else:
             merged.append((start, comment.end))
@@ -167,3 +164,94 @@ def _comment_blocks(text: str, comments: list[CommentOrString]) -> list[tuple[in
 
 def _count_non_space(text: str) -> int:
     return len(text) - sum(map(text.count, " \t\r\n"))
+
+
+def _join_alternatives(kind: str) -> re.Pattern[str]:
+    text = (Path(__file__).parent / "generated.txt").read_text(encoding="utf-8")
+    rows = (line.partition("\t") for line in text.splitlines() if not line.startswith("#"))
+    return re.compile("|".join(row[2] for row in rows if row[0] == kind), re.IGNORECASE)
+
+
+GENERATED_NAME, GENERATED_PATH, GENERATED_FILE, GENERATED_MARKER = map(
+    _join_alternatives, ("name", "path", "file", "marker")
+)
+RE = compile_patterns(Path(__file__).with_name("quality.toml"))
+# A comment quoted in a docstring, and in a comment.
+QUOTED_COMMENT = (
+    re.compile(r"(?://|#|/\*)[^\w\n]*$"),
+    re.compile(r"[*#/;][ \t]+(?://|#)[^\w\n]*$"),
+)
+COMMENT_OPENS = re.compile(r"[rRuU]?(?:\"\"\"|''')?[/*#;%!<>\s-]*")
+
+
+class GeneratedFilterConfig(Config):
+    """When a file counts as generated."""
+
+    max_lines: int = 40
+    """Lines from the top in which a marker counts. Source: Go requires it before the package
+    clause, StarCoder2 reads 5 lines; licence headers of 30 lines push it down."""
+    min_table_names: int = 3
+    """Occurrences of names of parser tables that make a file a parser's output. Source: own."""
+
+
+class GeneratedFilter:
+    """Step `code.generated`: drops files that a program wrote."""
+
+    def __init__(self, config: GeneratedFilterConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> StepResult:
+        name = PurePosixPath(record.path).name
+        # Of 300 characters a line at most, on average.
+        top = record.text[: self.config.max_lines * 300].split("\n", self.config.max_lines)
+        top = "\n".join(top[: self.config.max_lines])
+        if GENERATED_NAME.fullmatch(name) or GENERATED_PATH.search(record.path[-1_000:]):
+            return StepResult("code: generated", details=f"its name, {name.lower()}")
+        if GENERATED_FILE.match(f"{name}\n{top}"):
+            return StepResult("code: generated", details="its first lines")
+        if marker := _find_marker(top, record):
+            return StepResult("code: generated", details=f"marker: {marker}")
+        if record.kind == "notebook" or record.kind == "markdown":
+            return PASS
+        if (
+            len(names := RE.parser_table.findall(record.text[:100_000]))
+            >= self.config.min_table_names
+        ):
+            return StepResult("code: generated", details=f"parser tables: {', '.join(names[:3])}")
+        return PASS
+
+
+def _find_marker(top: str, record: Record) -> str:
+    if not GENERATED_MARKER.search(top):
+        return ""
+    language = code_language_of(record)
+    ranges = [(comment.start, comment.end) for comment in find_comments(top, language)]
+    if not language_tables().syntax_families.get(language):
+        ranges = [match.span() for match in RE.comment_line.finditer(top)]
+    block = last = mentioned = 0
+    for start, end in ranges:
+        if top[last:start].strip() or "\n\n" in top[last:start]:
+            block = start  # consecutive comment lines are one block
+        last = end
+        for match in GENERATED_MARKER.finditer(top, start, end):
+            if _is_mention(top, block, match):
+                # A mention extends to the end of its line.
+                mentioned = top.find("\n", match.end()) % (len(top) + 1)
+            elif match.start() >= mentioned:
+                return " ".join(match[0].split())[:100]
+    return ""
+
+
+def _is_mention(text: str, start: int, marker: re.Match[str]) -> bool:
+    """Whether a marker in the comment from `start` is mentioned rather than used.
+
+    >>> mention, use = "# Checks whether a file was automatically generated", "# @generated"
+    >>> [_is_mention(text, 0, GENERATED_MARKER.search(text)) for text in (mention, use)]
+    [True, False]
+    """
+    at = marker.start() + len(marker[0]) - len(marker[0].lstrip(" \t/*#;%!-"))
+    opens = COMMENT_OPENS.match(text, start, max(start, at))
+    assert opens is not None
+    before = text[max(opens.end(), at - 300) : at]
+    foreign = QUOTED_COMMENT[not opens[0].lstrip("rRuU").startswith(("'", '"'))]
+    return bool(RE.mention_words.search(RE.sentence.split(before)[-1]) or foreign.search(before))

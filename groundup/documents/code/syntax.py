@@ -21,22 +21,17 @@ from xml.parsers import expat
 
 from groundup.core import Config
 
+from ..patterns import compile_patterns, read_patterns
 from ..record import Record, StepResult
 from .language import blank_out, code_language_of, comments_and_strings
 
-CONFLICT = re.compile(
-    r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"
-)  # lines end as on Unix, Windows or old Macs
 BRACKETS = re.compile(r"[()\[\]{}]")
 OPENS = {")": "(", "]": "[", "}": "{"}
-_LISTS = tomllib.loads(Path(__file__).with_name("syntax.toml").read_text(encoding="utf-8"))
+_FILE = Path(__file__).with_name("syntax.toml")
+_LISTS, RE = read_patterns(_FILE), compile_patterns(_FILE)
 PREDEFINED_NAMES = frozenset(dir(builtins)) | frozenset(_LISTS["predefined_names"])
 BALANCED_LANGUAGES = frozenset(_LISTS["balanced_languages"])
 MAX_PARSED_CHARACTERS = 2_000_000
-PYTHON_2_STATEMENT = re.compile(
-    r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*[a-z_]\w*:)",
-    re.MULTILINE,
-)
 # Syntax of newer Pythons, which an older interpreter rejects.
 NEWER_SYNTAX = (
     ((3, 12), "type parameters", r"\s*(?:type\s+\w+\s*[\[=]|(?:async\s+def|def|class)\s+\w+\s*\[)"),
@@ -73,14 +68,10 @@ class SyntaxCheckConfig(Config):
     error nodes, DeepSeek-Coder and others use .01."""
 
 
-class ParseResult(NamedTuple):
-    """The result of a parser."""
-
-    error: str = ""
-    """Empty if the file parses."""
+class _ParseResult(NamedTuple):
+    error: str = ""  # Empty if the file parses
     undefined_names: tuple[str, ...] = ()
-    newer_syntax: str = ""
-    """Syntax that only a newer Python parses; the file was not checked."""
+    newer_syntax: str = ""  # Syntax that only a newer Python parses; the file was not checked
 
 
 class SyntaxCheck:
@@ -90,7 +81,6 @@ class SyntaxCheck:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         text, language, config = record.text, code_language_of(record), self.config
         conflicts = _merge_conflicts(text)
         metadata: dict[str, object] = {"merge_conflicts": conflicts}
@@ -117,24 +107,20 @@ class SyntaxCheck:
 
 
 def _merge_conflicts(text: str) -> int:
-    """Number of merge conflicts: the three markers in order, since a single row of signs is none.
-
-    >>> _merge_conflicts("<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> theirs\\n")
-    1
-    """
+    """Number of merge conflicts: three markers in order, since a single row of signs is none."""
     if "<<<<<<<" not in text or ">>>>>>>" not in text:
         return 0
-    marks = "".join(match[0][0] for match in CONFLICT.finditer(text))
+    marks = "".join(match[0][0] for match in RE.conflict.finditer(text))
     return len(re.findall("<=>", marks))
 
 
-def _check_syntax(text: str, language: str) -> ParseResult | None:
+def _check_syntax(text: str, language: str) -> _ParseResult | None:
     has_parser = language in ("python", "json", "toml", "xml", "svg")
     if not has_parser or len(text) > MAX_PARSED_CHARACTERS:
         return None
     try:
         if language == "python":
-            return ParseResult(undefined_names=tuple(_undefined_names(text)))
+            return _ParseResult(undefined_names=tuple(_undefined_names(text)))
         if language == "json":
             json.loads(text, parse_constant=_reject_constant)
         elif language == "toml":
@@ -143,20 +129,16 @@ def _check_syntax(text: str, language: str) -> ParseResult | None:
             _parse_xml(text)
     except (SyntaxError, ValueError, expat.ExpatError) as error:
         if isinstance(error, SyntaxError) and (newer := _newer_syntax(text, error)):
-            return ParseResult(newer_syntax=newer)
-        old = language == "python" and PYTHON_2_STATEMENT.search(text)
-        return ParseResult(f"{'Python 2: ' if old else ''}{error}"[:200])
+            return _ParseResult(newer_syntax=newer)
+        old = language == "python" and RE.python_2_statement.search(text)
+        return _ParseResult(f"{'Python 2: ' if old else ''}{error}"[:200])
     except (RecursionError, MemoryError):
-        return ParseResult("nested too deep")
-    return ParseResult()
+        return _ParseResult("nested too deep")
+    return _ParseResult()
 
 
 def _newer_syntax(text: str, error: SyntaxError) -> str:
-    """The newer Python syntax at a syntax error; empty if there is none.
-
-    >>> _newer_syntax("x = 1", SyntaxError("", ("", 1, 1, "")))
-    ''
-    """
+    """The newer Python syntax at a syntax error; empty if there is none."""
     lines = text.split("\n")
     number = error.lineno or 0
     line = lines[number - 1][:2_000] if 0 < number <= len(lines) else ""
@@ -185,11 +167,7 @@ def _parse_xml(text: str) -> None:
 
 
 def _undefined_names(text: str) -> list[str]:
-    """Undefined names of a Python file, sorted.
-
-    >>> _undefined_names("import os\\ndef f(a):\\n    return a + os.sep + b")
-    ['b']
-    """
+    """Undefined names of a Python file, sorted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(text)
@@ -237,11 +215,7 @@ def _guarded_names(tree: ast.AST) -> set[str]:
 
 
 def _unbalanced_share(text: str, language: str) -> float | None:
-    """Share of brackets without a partner, outside comments and strings.
-
-    >>> _unbalanced_share("f(a[0]) { /* ( */", "c")
-    0.2
-    """
+    """Share of brackets without a partner, outside comments and strings."""
     if language not in BALANCED_LANGUAGES:
         return None
     code = blank_out(text, list(comments_and_strings(text, language)))

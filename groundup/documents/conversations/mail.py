@@ -2,69 +2,25 @@
 
 A quote has a prefix (`>`, or any prefix that follows an attribution line), a signature has its
 delimiter (RFC 3676, section 4.3), a footer stands at the end and is about lists, advertisements or
-confidentiality. Closings and first names are text. Threads are in corpus/threads.py.
+confidentiality. Closings and first names are text. The forms of lines and their phrases are in
+mail_lines.toml, found on the development mails of benchmarks/documents/conversations.py. Threads
+are in corpus/threads.py.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import compile_patterns, read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
-from .mail_ends import (
-    ADDRESS,
-    DELIMITER,
-    LONG_LINE,
-    PHRASES,
-    RULE,
-    mark_footers,
-    mark_signatures,
-    mark_unmarked_signature,
-)
 
-QUOTE_PREFIX = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
-LINE_PREFIX = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
-NAMED_QUOTE_PREFIX = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")
-"""A line quoted under its author's name, if a first line announces that form."""
-BAR_PREFIX = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
-ATTRIBUTION_VERBS = "|".join(PHRASES["attribution_verbs"])
-DATE = (
-    r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
-    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?|\d{4}年\d{1,2}月\d{1,2}日)"
-)
-NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
-NOT_NAMES = "|".join(PHRASES["not_names"])
-DATE_PREPOSITIONS = "On|At|Le|Am|El|Il|Op|Den|Em"
-ATTRIBUTION = re.compile(
-    rf"(?:.{{0,200}}\b(?:{ATTRIBUTION_VERBS})\b.{{0,80}}"
-    rf"|(?:--?\s?)?(?:{DATE_PREPOSITIONS}|W "
-    rf"dniu)\b.{{0,160}}{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
-    rf"|(?-i:(?!{NOT_NAMES}\b){NAME})(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
-    r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
-    re.IGNORECASE,
-)
-ATTRIBUTION_START = re.compile(
-    rf"(?:--?\s?)?(?:{DATE_PREPOSITIONS}|In article|In message)\b", re.IGNORECASE
-)
-BRACKETED_NAME = re.compile(
-    rf"\[{NAME}\][ \t]*:?[ \t]*$|\* .{{2,60}} \[\d{{4}}-.{{2,40}}\]:?[ \t]*$"
-)
-SUPERCITE_START = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
-FORWARDED = re.compile(
-    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
-    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
-    re.IGNORECASE,
-)
-ELLIPSIS = re.compile(
-    r"[ \t]*(?:[\[<(*-]{1,3}[ /]?(?:snip\w*|cut|\.{2,5}|…)[^\w\n]{0,6}.{0,20}|\.{3,5}|…)[ \t]*$",
-    re.IGNORECASE,
-)
-DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
-ORIGINAL_END = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
-PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
-HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
+_FILE = Path(__file__).with_name("mail_lines.toml")
+PHRASES, RE = read_patterns(_FILE), compile_patterns(_FILE)
+ATTRIBUTION_VERB = re.compile(rf"\b(?:{'|'.join(PHRASES['attribution_verbs'])})\b")
 ORIGINAL_HEADER = re.compile(
     "[ \\t]{0,3}\\*{0,2}(?:"
     + "|".join(
@@ -72,26 +28,14 @@ ORIGINAL_HEADER = re.compile(
     )
     + ")[ \u00a0]?\\*{0,2}(?:：|:\\*{0,2}(?:[ \u00a0\\t]|$))"
 )
-PYTHON_INPUT = re.compile(
-    r"[ \t]{0,8}>>> ?(?:(?:import|from) [\w.]+(?:$|,| as | import )|(?:def|class|for|while|if|with"
-    r"|try|async)\b.*:[ \t]*(?:\S.*)?$|(?:return|raise|assert|del|print) [\w.\"']+$|@\w"
-    r"|[\w.]+(?:\[[^\]]{1,80}\])?(?:, ?\w+)* ?[-+*/|&%]?=(?!=) ?\S|[\w.]+\([^ )]*[,)\"' ]"
-    r"|[\[{][\d\"'][^a-z]|-?\d[\d .+*/%()-]*$|[\"'].{0,200}[\"'\])][ \t]*$)"
-)
-"""A line typed at Python's prompt that cannot be a quoted sentence."""
-POSSIBLE_PYTHON_INPUT = re.compile(
-    r"[ \t]{0,8}>>>(?:[ \t]*[\w.]*|[ \t]+[\w.]+[ \t]*[<>=+*/%-]{1,2}[ \t]*[\w.]+)[ \t]*$"
-)
-"""A line that may be Python input next to one that certainly is."""
-REPLY_PREFIX = re.compile(
-    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
-    r"|\[[^\]\n]{1,40}\])\s*",
-    re.IGNORECASE,
-)
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
+LONG_LINE = 400  # Characters of a line that are examined
 FULL_LINE_LENGTH, MAX_REMAINDER_LENGTH, MAX_HEADERS = 60, 25, 15
-KIND_REASONS = {"a": "attribution", "q": "quoted text", "s": "signature", "f": "footer",
-                "p": "PGP block"}  # fmt: skip
+SIGNATURE_WIDTH, QUOTE_STARTS = 100, " \t\"'“«"
+EXACT_DELIMITERS = ("-- ", "- -- ")  # Delimiters of RFC 3676; the second with PGP's dash-escaping
+REASONS = {"a": "attribution", "q": "quoted text", "s": "signature", "f": "footer",
+           "p": "PGP block"}  # fmt: skip
+METADATA_KEYS = {"a": "attributions", "q": "quotes", "s": "signatures"}
 
 
 class MailStepConfig(Config):
@@ -110,8 +54,8 @@ class MailStepConfig(Config):
     """Drop a mail without any new text."""
 
 
-class ClassifiedLine(NamedTuple):
-    """A line and its kind: `a`, `q`, `s`, `f`, `p` (see KIND_REASONS), or empty for text."""
+class _ClassifiedLine(NamedTuple):
+    """A line and its kind: `a`, `q`, `s`, `f`, `p` (see REASONS), or empty for text."""
 
     start: int
     end: int
@@ -125,9 +69,8 @@ class MailStep:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Separate what was not written for this mail."""
         lines = classify_lines(record.text, self.config, is_reply(record.metadata))
-        edits = tuple(self.edits_by_run(lines))
+        edits = tuple(self._edits_by_run(lines))
         if not edits:
             return PASS
         removed = sum(edit.end - edit.start for edit in edits)
@@ -138,24 +81,14 @@ class MailStep:
         share = removed / max(1, len(record.text))
         return StepResult(edits=edits, metadata={"quoted_share": round(share, 4)})
 
-    def edits_by_run(self, lines: list[ClassifiedLine]) -> Iterator[TextEdit]:
-        """Yield one edit for every run of lines of the same kind."""
+    def _edits_by_run(self, lines: list[_ClassifiedLine]) -> Iterator[TextEdit]:
         quotes, signatures = self.config.quotes, self.config.signatures
-        fates = {
-            "": "keep",
-            "a": quotes,
-            "q": quotes,
-            "s": signatures,
-            "f": "remove",
-            "p": "remove",
-        }
-        shelves = {"a": "attributions", "q": "quotes", "s": "signatures"}
+        fates = {"": "keep", "a": quotes, "q": quotes, "s": signatures}
         for kind, group in groupby(lines, key=lambda line: line.kind):
-            run = list(group)
-            if fates.get(kind, "keep") != "keep":
-                shelf = shelves[kind] if fates[kind] == "aside" else ""
-                reason = KIND_REASONS[kind]
-                yield TextEdit(run[0].start, run[-1].end, reason, metadata_key=shelf)
+            fate, run = fates.get(kind, "remove"), list(group)
+            if fate != "keep":
+                key = METADATA_KEYS[kind] if fate == "aside" else ""
+                yield TextEdit(run[0].start, run[-1].end, REASONS[kind], metadata_key=key)
 
 
 def is_reply(metadata: Mapping[str, Any]) -> bool:
@@ -171,14 +104,14 @@ def is_reply(metadata: Mapping[str, Any]) -> bool:
         return True
     title = headers.get("title") if headers.get("format") == "mail" else ""  # the mail reader's
     subject = f"{headers.get('subject') or title or ''}"
-    while (match := REPLY_PREFIX.match(subject)) and "]" in match[0] and ":" not in match[0]:
+    while (match := RE.reply_prefix.match(subject)) and "]" in match[0] and ":" not in match[0]:
         subject = subject[match.end() :]  # the list's name
     return match is not None
 
 
 def classify_lines(
     text: str, config: MailStepConfig, is_reply: bool = False
-) -> list[ClassifiedLine]:
+) -> list[_ClassifiedLine]:
     """Classify each line of a mail; a reply may quote without prefixes."""
     bounds = [match.span() for match in LINE.finditer(text)]
     lines = [text[start:end].rstrip("\r\n") for start, end in bounds]
@@ -191,27 +124,21 @@ def classify_lines(
     if is_reply:
         _mark_quote_below_rule(lines, kinds)
     _fill_blank_lines(lines, kinds)
-    return [ClassifiedLine(*span, kind) for span, kind in zip(bounds, kinds, strict=True)]
+    return [_ClassifiedLine(*span, kind) for span, kind in zip(bounds, kinds, strict=True)]
 
 
 def _mask_python_prompts(lines: list[str]) -> list[str]:
-    """Replace lines of Python sessions, whose `>>>` is no quote prefix, by `$`.
-
-    >>> _mask_python_prompts(["See:", ">>> import os", ">>> os"])
-    ['See:', '$', '$']
-    >>> _mask_python_prompts([">>> I think so"])
-    ['>>> I think so']
-    """
+    """Replace lines of Python sessions, whose `>>>` is no quote prefix, by `$`."""
     shown, at = list(lines), 0
     while at < len(lines):
         first = at
         while at < len(lines) and (
-            QUOTE_PREFIX.match(lines[at]) or PYTHON_INPUT.match(lines[at][:LONG_LINE])
+            RE.quote_prefix.match(lines[at]) or RE.python_input.match(lines[at][:LONG_LINE])
         ):
             at += 1
         run = [line[:LONG_LINE] for line in lines[first:at]]
-        if any(map(PYTHON_INPUT.match, run)) and all(
-            PYTHON_INPUT.match(x) or POSSIBLE_PYTHON_INPUT.match(x) for x in run
+        if any(map(RE.python_input.match, run)) and all(
+            RE.python_input.match(x) or RE.possible_python_input.match(x) for x in run
         ):
             shown[first:at] = ["$"] * len(run)
         at = max(at, first + 1)
@@ -219,14 +146,13 @@ def _mask_python_prompts(lines: list[str]) -> list[str]:
 
 
 def _mark_pgp(lines: list[str], kinds: list[str]) -> None:
-    """Mark signatures, keys and the header lines of signed messages."""
     closer = ""
     for at, line in enumerate(lines):
         if closer:
             kinds[at] = "p"
             if not line.strip() if closer == "blank" else line.startswith(closer):
                 closer = ""
-        elif line.startswith("-----BEGIN PGP") and (match := PGP.match(line)):
+        elif line.startswith("-----BEGIN PGP") and (match := RE.pgp.match(line)):
             kinds[at] = "p"
             signed = match[1] == "SIGNED MESSAGE"
             closer = "blank" if signed else f"-----END PGP {match[1]}-----"
@@ -236,21 +162,22 @@ def _mark_pgp(lines: list[str], kinds: list[str]) -> None:
 
 
 def _mark_quotes(lines: list[str], kinds: list[str]) -> None:
-    """Mark quoted lines, then the attribution above each block."""
-    cites = any(SUPERCITE_START.match(line[:LONG_LINE]) for line in lines)
+    cites = any(RE.supercite_start.match(line[:LONG_LINE]) for line in lines)
     for at, line in enumerate(lines):
-        if not kinds[at] and (QUOTE_PREFIX.match(line) or cites and NAMED_QUOTE_PREFIX.match(line)):
-            kinds[at] = "a" if SUPERCITE_START.match(line[:LONG_LINE]) else "q"
+        if not kinds[at] and (
+            RE.quote_prefix.match(line) or cites and RE.named_quote_prefix.match(line)
+        ):
+            kinds[at] = "a" if RE.supercite_start.match(line[:LONG_LINE]) else "q"
     for at in range(1, len(lines) - 1):  # the remainder of a quoted line that was wrapped
         is_wrapped = len(lines[at - 1]) >= FULL_LINE_LENGTH
         if is_wrapped and kinds[at - 1 : at + 2] == ["q", "", "q"]:
             kinds[at] = "q" if 0 < len(lines[at].strip()) <= MAX_REMAINDER_LENGTH else ""
-    bars = [bool(BAR_PREFIX.match(line[:LONG_LINE])) for line in lines]
+    bars = [bool(RE.bar_prefix.match(line[:LONG_LINE])) for line in lines]
     for at in range(len(lines) - 2):
         if all(bars[at : at + 3]):
             kinds[at : at + 3] = [kind or "q" for kind in kinds[at : at + 3]]
     for at in range(len(lines)):
-        if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
+        if not kinds[at] and RE.forwarded.match(lines[at][:LONG_LINE]):
             _mark_forwarded(lines, kinds, at)
     _mark_unannounced_originals(lines, kinds)
     _mark_attributions(lines, kinds)
@@ -270,14 +197,14 @@ def _mark_attributions(lines: list[str], kinds: list[str]) -> None:
         if is_header or _is_attribution(lines, at, following, kinds):
             kinds[at] = "a"
             before = lines[at - 1] if at and not kinds[at - 1] else ""
-            if len(before) < LONG_LINE and ATTRIBUTION_START.match(before):
-                if not ATTRIBUTION_START.match(lines[at].lstrip()):
+            if len(before) < LONG_LINE and RE.attribution_start.match(before):
+                if not RE.attribution_start.match(lines[at].lstrip()):
                     kinds[at - 1] = "a"
-            if not kinds[following] and (mark := LINE_PREFIX.match(lines[following])):
+            if not kinds[following] and (mark := RE.line_prefix.match(lines[following])):
                 marks.add(mark[0].strip())
     if marks:
         for at, line in enumerate(lines):
-            match = LINE_PREFIX.match(line)
+            match = RE.line_prefix.match(line)
             if not kinds[at] and match and match[0].strip() in marks:
                 kinds[at] = "q"
 
@@ -285,7 +212,7 @@ def _mark_attributions(lines: list[str], kinds: list[str]) -> None:
 def _mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -> bool:
     """Mark two or more headers directly above a quote; returns whether the last is at `at`."""
     if not _is_header(lines[at]) or not (
-        kinds[following] == "q" or LINE_PREFIX.match(lines[following])
+        kinds[following] == "q" or RE.line_prefix.match(lines[following])
     ):
         return False
     first = at
@@ -298,14 +225,13 @@ def _mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -
 
 
 def _is_header(line: str) -> bool:
-    return HEADER.match(line[:LONG_LINE].lstrip()) is not None
+    return RE.header.match(line[:LONG_LINE].lstrip()) is not None
 
 
 def _mark_ellipses(lines: list[str], kinds: list[str]) -> None:
-    """Mark lines such as `[snip]` next to a quote as quoted."""
     filled = [at for at, line in enumerate(lines) if line.strip()]
     for number, at in enumerate(filled):
-        if not kinds[at] and ELLIPSIS.match(lines[at][:LONG_LINE]):
+        if not kinds[at] and RE.ellipsis.match(lines[at][:LONG_LINE]):
             near = filled[max(0, number - 1) : number + 2]
             if any(kinds[index] == "q" and abs(index - at) <= 2 for index in near):
                 kinds[at] = "q"
@@ -315,7 +241,7 @@ def _mark_quote_below_rule(lines: list[str], kinds: list[str]) -> None:
     """In a reply without quote marks, everything below a line of dashes is a quote."""
     if "q" in kinds or "a" in kinds:
         return
-    rules = [at for at, line in enumerate(lines) if not kinds[at] and DASHES.match(line)]
+    rules = [at for at, line in enumerate(lines) if not kinds[at] and RE.dashes.match(line)]
     if not rules:
         return
     above = any(line.strip() for line in lines[: rules[0]])
@@ -332,7 +258,7 @@ def _mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
         body += 1
     end = body
     while end < len(lines) and (
-        HEADER.match(lines[end][:LONG_LINE]) or (end > body and lines[end][:1] in (" ", "\t"))
+        RE.header.match(lines[end][:LONG_LINE]) or (end > body and lines[end][:1] in (" ", "\t"))
     ):
         end += 1  # headers and their continuation lines
     if end > body:
@@ -344,7 +270,7 @@ def _mark_unannounced_originals(lines: list[str], kinds: list[str]) -> None:
     at = 0
     while at < len(lines):
         end = _original_headers_end(lines, at)
-        is_alone = at == 0 or not lines[at - 1].strip() or RULE.match(lines[at - 1][:LONG_LINE])
+        is_alone = at == 0 or not lines[at - 1].strip() or RE.rule.match(lines[at - 1][:LONG_LINE])
         if end > at and is_alone and not kinds[at] and end < len(lines):
             _mark_original(lines, kinds, at, end, 3)
         at = max(end, at + 1)
@@ -361,7 +287,7 @@ def _original_headers_end(lines: list[str], at: int) -> int:
         line = lines[end][:LONG_LINE]
         if match := ORIGINAL_HEADER.match(line):
             roles.append(match.lastgroup or "")
-        elif not HEADER.match(line) and (end == at or line[:1] not in (" ", "\t")):
+        elif not RE.header.match(line) and (end == at or line[:1] not in (" ", "\t")):
             break
         end += 1
     if not {"from", "sent"} <= set(roles) or not {"to", "subject"} & set(roles):
@@ -371,14 +297,15 @@ def _original_headers_end(lines: list[str], at: int) -> int:
 
 
 def _mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
-    """Mark headers as attribution and what follows as quoted."""
     kinds[at:body] = ["a"] * (body - at)
-    end = next((index for index in range(body, len(lines)) if ORIGINAL_END.match(lines[index])), -1)
+    end = next(
+        (index for index in range(body, len(lines)) if RE.original_end.match(lines[index])), -1
+    )
     following = next((index for index in range(body, len(lines)) if lines[index].strip()), body)
     if end < 0 and following < len(lines) and kinds[following] == "q":
         return  # its lines carry prefixes
     for index in range(body, len(lines) if end < 0 else end + 1):
-        if end < 0 and DELIMITER.match(lines[index]) and headers < 2:
+        if end < 0 and RE.delimiter.match(lines[index]) and headers < 2:
             break
         kinds[index] = kinds[index] or "q"
 
@@ -388,16 +315,18 @@ def _is_attribution(lines: list[str], at: int, following: int, kinds: list[str])
     if len(line) > LONG_LINE:
         return False
     marked = kinds[following] == "q"
-    if not marked and not (LINE_PREFIX.match(lines[following]) and following <= at + 2):
+    if not marked and not (RE.line_prefix.match(lines[following]) and following <= at + 2):
         return False
     if line.startswith(("[", "* ")):
-        return marked and bool(BRACKETED_NAME.match(line))
-    verbs = rf"\b(?:{ATTRIBUTION_VERBS})\b"
-    has_verb, has_start = bool(re.search(verbs, line)), bool(ATTRIBUTION_START.match(line))
-    if line[-1] not in ":;," and not (marked and re.search(verbs, line[-40:])):
-        return bool(re.search(ADDRESS, line)) and marked and has_start
+        return marked and bool(RE.bracketed_name.match(line))
+    has_verb, has_start = (
+        bool(ATTRIBUTION_VERB.search(line)),
+        bool(RE.attribution_start.match(line)),
+    )
+    if line[-1] not in ":;," and not (marked and ATTRIBUTION_VERB.search(line[-40:])):
+        return bool(RE.address.search(line)) and marked and has_start
     is_introduced = marked or has_verb or has_start
-    return bool(ATTRIBUTION.match(line)) and (line[-1] != "," or has_verb) and is_introduced
+    return bool(RE.attribution.match(line)) and (line[-1] != "," or has_verb) and is_introduced
 
 
 def _fill_blank_lines(lines: list[str], kinds: list[str]) -> None:
@@ -413,3 +342,155 @@ def _fill_blank_lines(lines: list[str], kinds: list[str]) -> None:
         before, blanks = kinds[at], []
     for blank in blanks:
         kinds[blank] = before
+
+
+def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
+    """Mark signatures, from a delimiter to the next quote, delimiter or end."""
+    starts = [at for at, line in enumerate(lines) if not kinds[at] and RE.delimiter.match(line)]
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else len(lines)
+        end = next((at for at in range(start, end) if kinds[at]), end)
+        end = next((at for at in range(start + 1, end) if _is_footer_rule(lines, at)), end)
+        content = [line for line in lines[start + 1 : end] if line.strip()]
+        if len(content) > max_lines or any(len(line) > SIGNATURE_WIDTH for line in content):
+            continue
+        if _has_footer_form(content, has_rule=True):
+            kind = "f"
+        elif lines[start] in EXACT_DELIMITERS or (
+            content
+            and (not _begins_like_prose(content) or RE.name_alone.match(lines[max(0, start - 1)]))
+        ):
+            kind = "s"
+        else:
+            continue
+        kinds[start:end] = [kind] * (end - start)
+
+
+def _begins_like_prose(content: list[str]) -> bool:
+    own = [line[:LONG_LINE] for line in content if line[:1] not in QUOTE_STARTS]
+    is_sentence = RE.sentence_start.search(content[0][:LONG_LINE]) is not None
+    return bool(own) and (is_sentence or _is_personal(own[:1]))
+
+
+def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
+    """Mark a last paragraph that begins with a rule, dash or name and gives contact details."""
+    end = len(lines)
+    while end > 0 and (not lines[end - 1].strip() or kinds[end - 1] in ("f", "q")):
+        end -= 1
+    start = end
+    while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
+        start -= 1
+    start = _signature_start(lines, start, end)
+    block = lines[start:end]
+    is_short = all(len(line) <= 80 for line in block)
+    if is_short and any(RE.contact.search(line) or RE.phone.search(line) for line in block):
+        kinds[start:end] = ["s"] * (end - start)
+
+
+def _signature_start(lines: list[str], start: int, end: int) -> int:
+    """Line at which a signature may begin in the last paragraph; `end` if none."""
+    for at in range(max(start, end - 9), end):
+        line = lines[at][:LONG_LINE]
+        if RE.rule.match(line) or RE.short_rule.match(line):
+            content = [other for other in lines[at + 1 : end] if other.strip()]
+            return (
+                end if content and RE.short_rule.match(line) and _begins_like_prose(content) else at
+            )
+    if end - start <= 5 and start < end and RE.unmarked_signature.match(lines[start]):
+        is_list = (
+            sum(RE.unmarked_signature.match(line) is not None for line in lines[start:end]) > 1
+        )
+        return end if is_list or RE.lowercase_sentence.search(lines[start][:LONG_LINE]) else start
+    for at in range(max(start, end - 8), end - 1):
+        if RE.signature_name.match(lines[at][:LONG_LINE]):
+            prose = any(RE.lowercase_sentence.search(line[:LONG_LINE]) for line in lines[at:end])
+            return end if prose else at
+    return end
+
+
+def _is_footer_rule(lines: list[str], at: int) -> bool:
+    line = lines[at][:LONG_LINE]
+    is_rule = any(x.match(line) for x in (RE.rule, RE.short_rule, RE.titled_rule))
+    return is_rule and _has_footer_form(lines[at : at + 4], has_rule=True)
+
+
+def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
+    """Mark final paragraphs about lists, advertisements or confidentiality."""
+    _mark_disclaimer(lines, kinds)
+    end = len(lines)
+    first_said = next((at for at in range(end) if lines[at].strip() and not kinds[at]), end)
+    while end > 0:
+        while end > 0 and (not lines[end - 1].strip() or kinds[end - 1]):
+            end -= 1
+        start = end
+        while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
+            start -= 1
+            if _is_footer_rule(lines, start):
+                break
+        block = lines[start:end]
+        rules = (_is_footer_rule(lines, at) for at in range(max(0, end - max_lines), end))
+        is_above_one, is_short = "f" in kinds[end:], len(block) <= max_lines
+        if not block:
+            break
+        if not is_short or not _is_footer(block, any(rules), is_above_one, start > first_said):
+            if len(block) == 1 or not _is_list_address(block[-1]):
+                break
+            start = end - 1  # the list's URL directly below the author's text
+        kinds[start:end] = ["f"] * (end - start)
+        if start == end - 1 and len(block) > 1:
+            break
+        end = start
+
+
+def _mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
+    """Mark from a title such as `E-mail disclaimer:` or `Confidentiality notice` to the end."""
+    for at in range(max(0, len(lines) - 60), len(lines)):
+        if kinds[at] or not RE.disclaimer.match(lines[at][:LONG_LINE]):
+            continue
+        above = lines[at - 1][:LONG_LINE] if at else ""
+        if above.strip() and not RE.rule.match(above):
+            continue
+        end = next((index for index in range(at, len(lines)) if kinds[index]), len(lines))
+        if _is_disclaimer(lines[at:end]):
+            near = range(max(0, at - 2), at)
+            start = next((i for i in near if RE.rule.match(lines[i][:LONG_LINE])), at)
+            kinds[start:end] = ["f"] * (end - start)
+            return
+
+
+def _is_footer(block: list[str], has_rule: bool, is_above_footer: bool, is_last: bool) -> bool:
+    if (
+        is_above_footer
+        and len(block) == 1
+        and (RE.url_only.match(block[0]) or RE.rule.match(block[0]))
+    ):
+        return True
+    if not has_rule and not is_last and not _is_list_address(block[0]):
+        return False
+    return _is_disclaimer(block) or _has_footer_form(block, has_rule)
+
+
+def _has_footer_form(block: list[str], has_rule: bool) -> bool:
+    """Whether lines have the form of a footer; below a rule or delimiter one phrase suffices."""
+    if _is_personal(block):
+        return False
+    if has_rule:
+        return any(RE.footer.search(line[:LONG_LINE]) for line in block)
+    return RE.footer_start.match(" ".join(line[:LONG_LINE].strip() for line in block)) is not None
+
+
+def _is_disclaimer(block: list[str]) -> bool:
+    text = " ".join(line[:LONG_LINE] for line in block)
+    words = {phrase.lower() for phrase in RE.confidential.findall(text)}
+    return (
+        len(words) >= 3 and RE.refers_to_mail.search(text) is not None and not _is_personal(block)
+    )
+
+
+def _is_personal(block: list[str]) -> bool:
+    text = " ".join(line[:LONG_LINE].strip() for line in block)
+    return RE.first_person.search(text) is not None or RE.direct_question.search(text) is not None
+
+
+def _is_list_address(line: str) -> bool:
+    return RE.url_only.match(line) is not None and RE.footer.search(line[:LONG_LINE]) is not None

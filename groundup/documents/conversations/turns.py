@@ -4,16 +4,22 @@ A conversation's turns are its spans of kind `turn`; a span's value is the role 
 order is checked (system first, speakers alternate, no empty and no duplicate turn), small faults
 are fixed by removing turns, and what is not a conversation is dropped. The figures (length,
 monologue, unanswered questions) go to the metadata; thresholds decide what is dropped.
+
+Boilerplate: lines written by a server or a client are removed, each with its reason. Sentences in
+which an assistant only states what it is are removed or counted, as configured. A conversation of
+nothing but greetings is dropped. Server lines must match completely, so a sentence that mentions a
+bot stays.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
+from ..patterns import compile_patterns, read_patterns
 from ..record import PASS, Record, StepResult, TextEdit
 
 ROLES = {
@@ -56,7 +62,6 @@ class TurnOrder:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one conversation; a record without turns passes."""
         turns = find_turns(record)
         if not turns:
             return PASS
@@ -76,15 +81,14 @@ class TurnOrder:
                 remaining.append(turn)
             before = key
         # A duplicate turn has been removed: it is no fault of order.
-        if reason := self.order_fault(remaining):
+        if reason := self._order_fault(remaining):
             return StepResult(reason)
         roles = [turn.role for turn in filled]
         facts = {"turns": len(filled), "speakers": len(set(roles))}
         edits = [edit for edit in edits if edit.start < edit.end]
         return StepResult(edits=tuple(edits), metadata=facts)
 
-    def order_fault(self, turns: list[ConversationTurn]) -> str:
-        """What is wrong with the order; empty if nothing is."""
+    def _order_fault(self, turns: list[ConversationTurn]) -> str:
         roles = [turn.role for turn in turns]
         first = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
         if first == len(roles):
@@ -100,36 +104,29 @@ class TurnOrder:
         return ""
 
 
-def _normalize_role(value: str) -> str:
-    """The role for a speaker label of a log.
-
-    >>> _normalize_role("GPT"), _normalize_role("Human"), _normalize_role("alice")
-    ('assistant', 'user', 'alice')
-    """
-    return ROLES.get(value.strip().lower(), value.strip())
-
-
 def find_turns(record: Record) -> list[ConversationTurn]:
-    """The turns of a record, in order."""
+    """The turns of a record, in order.
+
+    >>> from groundup.documents import TextSpan
+    >>> spans = (TextSpan("turn", 0, 1, "GPT"), TextSpan("turn", 1, 2, "alice"))
+    >>> [turn.role for turn in find_turns(Record("1", "s", "p", "text", "ab", spans=spans))]
+    ['assistant', 'alice']
+    """
     spans = [span for span in record.spans if span.kind == "turn"]
     return [
-        ConversationTurn(span.start, span.end, span.value, _normalize_role(span.value))
-        for span in sorted(spans, key=lambda span: span.start)
+        ConversationTurn(start, end, speaker, ROLES.get(speaker.strip().lower(), speaker.strip()))
+        for _, start, end, speaker in sorted(spans, key=lambda span: span.start)
     ]
 
 
 def turn_text(text: str, turn: ConversationTurn) -> str:
-    """A turn's text without the speaker's name in front."""
-    return _without_speaker(text[turn.start : turn.end], turn.speaker)
-
-
-def _without_speaker(text: str, speaker: str) -> str:
     """A turn's text without the speaker's name in front.
 
-    >>> [_without_speaker(text, "ann") for text in ("<ann> hello", "ann: hello", "annual report")]
+    >>> turn = ConversationTurn(0, 99, "ann", "")
+    >>> [turn_text(text, turn) for text in ("<ann> hello", "ann: hello", "annual report")]
     ['hello', 'hello', 'annual report']
     """
-    stripped = text.strip()
+    stripped, speaker = text[turn.start : turn.end].strip(), turn.speaker
     for before, after in (("<", ">"), ("", ":"), ("[", "]"), ("**", ":**")):
         name = f"{before}{speaker}{after}"
         if speaker and stripped[: len(name)].lower() == name.lower():
@@ -167,7 +164,6 @@ class ConversationQuality:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Measure one conversation; a record without turns passes."""
         turns = find_turns(record)
         if not turns:
             return PASS
@@ -204,3 +200,107 @@ def _unanswered_share(turns: list[ConversationTurn], texts: list[str]) -> float:
     for at in questions:
         unanswered += (second if turns[final].role == turns[at].role else final) <= at
     return unanswered / len(questions) if questions else 0.0
+
+
+LINE = re.compile(r"[^\n]*\n|[^\n]+$")
+RE = compile_patterns(Path(__file__).with_name("boilerplate.toml"))
+
+
+class BoilerplateConfig(Config):
+    """What counts as boilerplate in a conversation."""
+
+    bots: tuple[str, ...] = (
+        "meetingology", "meetbot", "MeetBot", "ubottu", "ubot5", "supybot", "zodbot", "Slackbot",
+        "slackbot", "USLACKBOT", "GitHubBot", "dependabot[bot]", "github-actions[bot]", "KGB",
+        "ChanServ", "NickServ", "AutoModerator", "stale[bot]", "codecov[bot]", "MEE6", "Dyno",
+    )  # fmt: skip
+    """Speakers whose turns are removed. Source: names that these services document for their bots.
+    """
+    disclaimers: Literal["cut", "count", "drop"] = "count"
+    """Sentences such as "As an AI language model …": `cut` removes them from the assistant's turns,
+    `count` only counts them in the metadata, `drop` drops the conversation. Source: the ShareGPT
+    cleaning of Vicuna (LMSYS, 2023) drops them; counting is the default because dropping also
+    removes refusals."""
+    drop_greetings: bool = True
+    """Drop a conversation in which every turn is a greeting or thanks."""
+    min_repeats: int = 3
+    """Number of times from which a repeated line of at least 40 characters is a form, of which only
+    the first copy stays. Source: own choice; auto-signatures and bot answers."""
+
+
+class Boilerplate:
+    """Step `conversations.boilerplate`: remove what servers, bots and forms wrote."""
+
+    def __init__(self, config: BoilerplateConfig) -> None:
+        self.config = config
+        self.bots = frozenset(name.lower() for name in config.bots)
+
+    def __call__(self, record: Record) -> StepResult:
+        turns = find_turns(record)
+        contents = [turn_text(record.text, turn) for turn in turns]
+        spoken = [text for text in contents if text]
+        if self.config.drop_greetings and spoken and all(map(_is_greeting, spoken)):
+            return StepResult("boilerplate: only greetings", float(len(spoken)))
+        bots = [turn for turn in turns if turn.speaker.lower() in self.bots]
+        edits = [TextEdit(turn.start, turn.end, "bot") for turn in bots]
+        if record.metadata.get("format") == "irc":  # the IRC reader calls the server `system`
+            servers = [turn for turn in turns if turn.speaker == "system"]
+            edits += [TextEdit(turn.start, turn.end, "server message") for turn in servers]
+        edits += self.line_edits(record.text)
+        answers = [turn for turn in turns if turn.role == "assistant"]
+        found = [edit for turn in answers for edit in _find_disclaimers(record.text, turn)]
+        disclaimers = len(found)
+        edits += found if self.config.disclaimers == "cut" else []
+        if disclaimers and self.config.disclaimers == "drop":
+            return StepResult("boilerplate: assistant speaks of itself", float(disclaimers))
+        edits = _without_overlaps(edits)
+        removed = sum(edit.end - edit.start for edit in edits)
+        if record.text and len(record.text.strip()) <= removed:
+            return StepResult("boilerplate: nothing else", details=f"{len(edits)} pieces")
+        metadata = {"disclaimers": disclaimers} if turns else {}
+        return StepResult(edits=tuple(edits), metadata=metadata)
+
+    def line_edits(self, text: str) -> list[TextEdit]:
+        """Edits for server lines and for repeated lines."""
+        edits, counts = [], Counter[str]()
+        for line in LINE.finditer(text):
+            content = line[0].rstrip("\r\n")
+            if len(content) > 500:
+                continue
+            if RE.server_line.fullmatch(content):
+                edits.append(TextEdit(*line.span(), "server message"))
+            elif len(content) >= 40:
+                counts[content] += 1
+                if counts[content] >= 2:
+                    edits.append(TextEdit(*line.span(), "said again"))
+        forms = {content for content, count in counts.items() if count >= self.config.min_repeats}
+        return [
+            edit for edit in edits
+            if edit.reason != "said again" or text[edit.start : edit.end].rstrip("\r\n") in forms
+        ]  # fmt: skip
+
+
+def _find_disclaimers(text: str, turn: ConversationTurn) -> list[TextEdit]:
+    words = turn_text(text, turn)
+    start = text.find(words, turn.start)
+    cited = [match.span() for match in RE.quotation.finditer(words)]
+    edits = []
+    for match in RE.disclaimer.finditer(words):
+        before = bisect_right(cited, match.start(), key=lambda cited_span: cited_span[0])
+        if not before or cited[before - 1][1] <= match.start():
+            bounds = (start + match.start(), start + match.end())
+            edits.append(TextEdit(*bounds, "assistant speaks of itself"))
+    return edits
+
+
+def _is_greeting(text: str) -> bool:
+    """Whether a turn only greets or thanks."""
+    return len(text) <= 80 and RE.greeting.fullmatch(text) is not None
+
+
+def _without_overlaps(edits: list[TextEdit]) -> list[TextEdit]:
+    kept: list[TextEdit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
+        if edit.start < edit.end and (not kept or edit.start >= kept[-1].end):
+            kept.append(edit)
+    return kept

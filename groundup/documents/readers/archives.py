@@ -21,7 +21,6 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from ..document import Record
-from ..record import import_pyarrow
 from .files import KIND_BY_SUFFIX, kind_of_file, make_record
 from .reader import (
     FileReader,
@@ -137,7 +136,9 @@ def open_decompressed(raw: IO[bytes], path: str) -> Any:
     if suffix in (".xz", ".txz"):
         return io.BufferedReader(_XzStream(raw), CHUNK_BYTES)
     if suffix == ".zst":
-        stream = import_pyarrow().CompressedInputStream(raw, "zstd")
+        import pyarrow
+
+        stream = pyarrow.CompressedInputStream(raw, "zstd")
         return io.BufferedReader(stream, 16 * CHUNK_BYTES)
     return raw
 

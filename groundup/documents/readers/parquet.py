@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from groundup.core import MissingExtra
-
 from ..document import Record, SourceMap, record_id
 from .files import BYTE_KINDS, make_record
 from .reader import (
@@ -135,10 +133,8 @@ class Parquet(FileReader):
 
 def _open_parquet(file: Any) -> "pyarrow.parquet.ParquetFile":
     """Open a Parquet file by its footer; Refused if it is none."""
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "corpus") from None
+    import pyarrow.parquet as parquet
+
     try:
         return parquet.ParquetFile(file)
     except (OSError, ValueError) as error:

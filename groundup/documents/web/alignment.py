@@ -27,37 +27,26 @@ MARKUP = re.compile(
 )
 INSERTED_PREFIX = re.compile(r"\s*(?:(?:[•|*+-]|\d{1,9}\.)(?:\s+|\Z))*")
 """What an extractor inserts before list items and table rows, and a line's indent."""
-CELL_SEPARATORS = frozenset("•|*+-")
-"""What an extractor inserts between the cells of a row."""
+CELL_SEPARATORS = frozenset("•|*+-")  # What an extractor inserts between the cells of a row
 HAS_MARKUP = re.compile(r"[&<]|\s\Z")
 NON_SPACE = re.compile(r"\S+")
 KEY_LENGTH = 12
 """Squeezed characters by which a line is searched; enough to rule out a chance match."""
-NEAR_WINDOW = 3_000
-"""Squeezed characters within which a match of a short line is accepted."""
-MIN_DISTINCTIVE = 24
-"""Squeezed characters from which a line is unlikely to match by chance."""
+NEAR_WINDOW = 3_000  # Squeezed characters within which a match of a short line is accepted
+MIN_DISTINCTIVE = 24  # Squeezed characters from which a line is unlikely to match by chance
 MAX_CANDIDATES = 8
 """Positions with the same beginning that are compared."""
-WORD_WINDOW = 500
-"""Squeezed characters within which the next words of a broken line are searched."""
-ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
+WORD_WINDOW = 500  # Squeezed characters within which the next words of a broken line are searched
 
 
-class TextRun(NamedTuple):
-    """A run of the page's text between two tags."""
-
+class _TextRun(NamedTuple):
     squeezed_start: int
-    start: int
-    """First character in the page."""
+    start: int  # First character in the page
     text: str
-    is_entity: bool
-    """Written as several characters, decoded to one; maps to all of them."""
+    is_entity: bool  # Written as several characters, decoded to one; maps to all of them
 
 
-class AlignedRange(NamedTuple):
-    """A range of the text and its range in the squeezed page."""
-
+class _AlignedRange(NamedTuple):
     start: int
     end: int
     squeezed_start: int
@@ -71,12 +60,12 @@ class AlignedText(NamedTuple):
     unaligned_lines: int
 
 
-class SqueezedPage:
+class _SqueezedPage:
     """A page's own text without tags and white space, and the offset of each run."""
 
     def __init__(self, page: str) -> None:
         self.page = page
-        self.runs: list[TextRun] = []
+        self.runs: list[_TextRun] = []
         parts: list[str] = []
         length = at = 0
         for markup in MARKUP.finditer(page):
@@ -95,12 +84,11 @@ class SqueezedPage:
     def add_run(
         self, run: str, start: int, length: int, parts: list[str], is_entity: bool = False
     ) -> int:
-        """Add a run of text; returns the squeezed length so far."""
         if run.isspace():
             return length
         squeezed = "".join((html.unescape(run) if is_entity else run).split())
         if squeezed:
-            self.runs.append(TextRun(length, start, run, is_entity))
+            self.runs.append(_TextRun(length, start, run, is_entity))
             parts.append(squeezed)
         return length + len(squeezed)
 
@@ -141,36 +129,34 @@ class SqueezedPage:
 
 
 def _content_start(line: str) -> int:
-    """Where a line begins after the prefix that an extractor inserted."""
     match = INSERTED_PREFIX.match(line)
     assert match is not None, "it may be empty"
     return match.end()
 
 
-class LineAligner:
+class _LineAligner:
     """A cursor that advances through a page's squeezed text as the lines of a text are found."""
 
-    def __init__(self, text: str, page: SqueezedPage) -> None:
+    def __init__(self, text: str, page: _SqueezedPage) -> None:
         self.page = page
         self.squeezed = page.squeezed
         self.lines = text.split("\n")
         self.cursor = 0
         self.unaligned_lines = 0
 
-    def __iter__(self) -> Iterator[AlignedRange]:
+    def __iter__(self) -> Iterator[_AlignedRange]:
         """Yield the matches in ascending order of both texts."""
         at = 0
         for number, line in enumerate(self.lines):
             squeezed = "".join(line.split())
             if squeezed and self.squeezed.startswith(squeezed, self.cursor):
                 begin, self.cursor = self.cursor, self.cursor + len(squeezed)
-                yield AlignedRange(at, at + len(line), begin, self.cursor)
+                yield _AlignedRange(at, at + len(line), begin, self.cursor)
             elif squeezed:
                 yield from self.align_line(number, at, squeezed)
             at += len(line) + 1
 
-    def align_line(self, number: int, offset: int, squeezed: str) -> Iterator[AlignedRange]:
-        """Yield the matches of a line that is not at the cursor."""
+    def align_line(self, number: int, offset: int, squeezed: str) -> Iterator[_AlignedRange]:
         line = self.lines[number]
         start = _content_start(line)
         body = "".join(line[start:].split())
@@ -184,14 +170,14 @@ class LineAligner:
         floor, begin, self.cursor = self.cursor, at, at + len(body)
         if prefix and at - len(prefix) >= floor and self.squeezed.endswith(prefix, 0, at):
             start, begin = 0, at - len(prefix)
-        yield AlignedRange(offset + start, offset + len(line), begin, self.cursor)
+        yield _AlignedRange(offset + start, offset + len(line), begin, self.cursor)
 
     def find_line(self, body: str, number: int) -> int:
-        """Offset of a squeezed line at or after the cursor, or -1."""
         at = self.cursor
         if self.squeezed.startswith(body, at):
             return at
-        after = self.following_prefix(number)
+        following = (x[_content_start(x) :][:200] for x in self.lines[number + 1 : number + 4])
+        after = "".join("".join(x.split()) for x in following)[: 2 * MIN_DISTINCTIVE]
         for target in (body + after, body if len(body) >= MIN_DISTINCTIVE else ""):
             near = self.squeezed.find(target, at, at + NEAR_WINDOW + len(target)) if target else -1
             if near >= 0:
@@ -211,15 +197,7 @@ class LineAligner:
         is_chance = after and self.squeezed.find(after[:KEY_LENGTH], at, max(at, match)) >= 0
         return -1 if is_chance else match
 
-    def following_prefix(self, number: int) -> str:
-        """The squeezed beginning of the lines after line `number`."""
-        after = ""
-        for line in self.lines[number + 1 : number + 4]:
-            after += "".join(line[_content_start(line) :][:200].split())
-        return after[: 2 * MIN_DISTINCTIVE]
-
-    def align_words(self, line: str, start: int, offset: int) -> Iterator[AlignedRange]:
-        """Yield the matches of a line that the page interrupts or holds in part."""
+    def align_words(self, line: str, start: int, offset: int) -> Iterator[_AlignedRange]:
         words = [(word.start(), word.end()) for word in NON_SPACE.finditer(line, start)]
         texts = [line[a:b] for a, b in words]
         number, is_complete = 0, True
@@ -241,38 +219,33 @@ class LineAligner:
                 at += len(texts[number])
                 number += 1
             self.cursor = at
-            yield AlignedRange(offset + begin, offset + words[number - 1][1], first, at)
+            yield _AlignedRange(offset + begin, offset + words[number - 1][1], first, at)
         self.unaligned_lines += not is_complete
 
 
-class ByteCounter:
-    """Counts the bytes and lines before characters of the page, in ascending order."""
+class _ByteCounter:
+    """Counts the bytes in UTF-8 and lines before characters of the page, in ascending order."""
 
-    def __init__(self, page: str, charset: str, start: int) -> None:
-        self.page, self.charset = page, charset
-        self.at, self.byte, self.line = 0, start, 1
+    def __init__(self, page: str) -> None:
+        self.page = page
+        self.at, self.byte, self.line = 0, 0, 1
 
     def advance_to(self, character: int) -> int:
-        """Byte at which a character begins; never before the previous result."""
         if character > self.at:
             piece = self.page[self.at : character]
-            is_plain = piece.isascii() and self.charset in ASCII_COMPATIBLE
-            self.byte += len(piece if is_plain else piece.encode(self.charset, "surrogateescape"))
+            self.byte += len(piece if piece.isascii() else piece.encode("utf-8"))
             self.line += piece.count("\n")
             self.at = character
         return self.byte
 
 
-class SegmentBuilder:
-    """Builds the segments of a text from its matches in the page."""
-
-    def __init__(self, text: str, page: SqueezedPage, byte_counter: ByteCounter) -> None:
+class _SegmentBuilder:
+    def __init__(self, text: str, page: _SqueezedPage, byte_counter: _ByteCounter) -> None:
         self.text, self.page, self.byte_counter = text, page, byte_counter
         self.segments = Segments()
         self.end = 0
 
-    def add_match(self, aligned: AlignedRange) -> None:
-        """Add the segment of a match."""
+    def add_match(self, aligned: _AlignedRange) -> None:
         first = self.page.page_offset(aligned.squeezed_start, is_end=False)
         if aligned.start > self.end:
             self.add_unmatched(aligned.start, first)
@@ -284,13 +257,11 @@ class SegmentBuilder:
         start = self.byte_counter.advance_to(first)
         row = self.byte_counter.line
         stop = self.byte_counter.advance_to(last)
-        is_same = is_same or self.page.page[first:last] == line
-        is_exact = is_same and self.byte_counter.charset == "utf-8"
+        is_exact = is_same or self.page.page[first:last] == line
         self.segments.append(Segment(aligned.start, aligned.end, start, stop, row, is_exact))
         self.end = aligned.end
 
     def add_unmatched(self, end: int, before: int) -> None:
-        """Add segments for unmatched text, then for a prefix that the extractor inserted."""
         if self.text[self.end : end].isspace():
             self.add_missing(end)
             return
@@ -320,17 +291,15 @@ class SegmentBuilder:
         self.end = end
 
 
-def align(text: str, page: str, charset: str, start: int = 0) -> AlignedText:
-    """Map of an extracted text to the bytes of the page that it came from.
+def align(text: str, page: str) -> AlignedText:
+    """Map of an extracted text to the bytes in UTF-8 of the page that it came from.
 
-    `page` is the bytes from `start` (after a byte order mark) on, decoded with `surrogateescape`.
-
-    >>> align("a b\\nc", "<p>a <b>b</b><p>c", "utf-8").map.segments[0][:4]
+    >>> align("a b\\nc", "<p>a <b>b</b><p>c").map.segments[0][:4]
     (0, 4, 3, 9)
     """
-    squeezed = SqueezedPage(page)
-    walk = LineAligner(text, squeezed)
-    placing = SegmentBuilder(text, squeezed, ByteCounter(page, charset, start))
+    squeezed = _SqueezedPage(page)
+    walk = _LineAligner(text, squeezed)
+    placing = _SegmentBuilder(text, squeezed, _ByteCounter(page))
     for piece in walk:
         placing.add_match(piece)
     if placing.end < len(text):

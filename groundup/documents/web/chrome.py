@@ -9,17 +9,17 @@ mostly links is a list of links on purpose and is kept. Knows nothing of bytes: 
 from a tree that resiliparse has parsed, and restores them between marks (links.py).
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..patterns import read_patterns
+from ..patterns import compile_patterns, read_patterns
 from .lines import match_line_rule
 from .links import ANY_MARK, CHROME_END, CHROME_START, LINK_START, LINK_TEXT, MAX_LINK_SHARE
 
-_NAMES = read_patterns(Path(__file__).with_name("chrome.toml"))
+_FILE = Path(__file__).with_name("chrome.toml")
+_NAMES, RE = read_patterns(_FILE), compile_patterns(_FILE)
 COMPLETE_NAMES, CONTENT_WORDS, TEXT_WORDS, ROLES, IGNORED_TAGS, MARKED_INSIDE = (
     frozenset(_NAMES[name].split())
     for name in (
@@ -30,31 +30,22 @@ KIND_BY_WORD = {word: kind for kind, words in _NAMES["words"].items() for word i
 TAGS: dict[str, str] = _NAMES["tags"]
 ROLE_KINDS: dict[str, str] = _NAMES["role_kinds"]
 SELECTORS: dict[str, str] = _NAMES["selectors"]
-NAME_ATTRIBUTE = re.compile(
-    r"""\b(class|id|role)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
-)
-WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 MAX_SHARE_WITH_MAIN = 0.9
-MAX_SELECTED = 5_000
-"""Elements named like chrome above which a page is hostile and kept as it is."""
-MAX_NAME_VALUES = 200
-"""Distinct classes and ids of chrome that are searched."""
-MAX_TEXT_FACTOR = 20
-"""Maximum of text that is measured, as a multiple of the page's text."""
+MAX_SELECTED = 5_000  # Elements named like chrome above which a page is hostile and kept as it is
+MAX_NAME_VALUES = 200  # Distinct classes and ids of chrome that are searched
+MAX_TEXT_FACTOR = 20  # Maximum of text that is measured, as a multiple of the page's text
 MAX_MEASURED_ELEMENTS = 500
 """Maximum of elements that are measured; a page with more named `nav` is hostile."""
 
 
-class DetachedElement(NamedTuple):
-    """A detached element and its former position."""
-
+class _DetachedElement(NamedTuple):
     node: Any
     parent: Any
     next: Any
     kind: str
 
 
-def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedElement]:
+def detach_chrome(tree: Any, page: str, largest_share: float) -> list[_DetachedElement]:
     """Detach the chrome of a page's tree; returns the detached elements in order.
 
     An element that holds more than `largest_share` of the body's text, a <main>, an <article> or
@@ -90,7 +81,7 @@ def detach_chrome(tree: Any, page: str, largest_share: float) -> list[DetachedEl
     return cuts
 
 
-def restore_chrome(tree: Any, cuts: Sequence[DetachedElement]) -> None:
+def restore_chrome(tree: Any, cuts: Sequence[_DetachedElement]) -> None:
     """Restore the detached elements, each between two marks that the extracted text will show."""
     for node, parent, next, kind in reversed(cuts):
         first, last = tree.create_text_node(CHROME_START[kind]), tree.create_text_node(CHROME_END)
@@ -104,7 +95,6 @@ def restore_chrome(tree: Any, cuts: Sequence[DetachedElement]) -> None:
 
 
 def _insert_node(parent: Any, node: Any, next: Any) -> None:
-    """Insert a node into a parent before another, or at its end."""
     if next is None:
         parent.append_child(node)
     else:
@@ -116,12 +106,13 @@ def _named_elements(body: Any, page: str) -> list[Any]:
 
     The few dozen distinct values of a page are classified once and searched together.
     """
-    values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in NAME_ATTRIBUTE.finditer(page)}
+    values = {(m[1].lower(), m[2] or m[3] or m[4] or "") for m in RE.name_attribute.finditer(page)}
     selectors = []
     for name, value in sorted(values):
         is_chrome = value.lower() in ROLES if name == "role" else _kind_by_names(value)
         if len(value) < 300 and is_chrome:
-            selectors.append(f"[{name}={_css_string(value)}]")
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ")
+            selectors.append(f'[{name}="{quoted}"]')
     nodes: list[Any] = []
     for at in range(0, min(len(selectors), MAX_NAME_VALUES), 50):
         nodes += _select_elements(body, ", ".join(selectors[at : at + 50]))
@@ -135,24 +126,15 @@ def _select_elements(body: Any, selector: str) -> list[Any]:
     return list(nodes[:]) if len(nodes) <= MAX_SELECTED else []
 
 
-def _css_string(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ") + '"'
-
-
 def _is_note(node: Any) -> bool:
-    """Whether an element with a name of chrome is a note of the text, by class or role."""
     named = f"{node.getattr('class') or ''} {node.getattr('role') or ''}"
-    return bool(TEXT_WORDS.intersection(word.lower() for word in WORD.findall(named[:300])))
+    return bool(TEXT_WORDS.intersection(word.lower() for word in RE.word.findall(named[:300])))
 
 
 @lru_cache(maxsize=20_000)
 def _kind_by_names(names: str) -> str:
-    """The kind of chrome that classes or ids name; empty if none.
-
-    >>> [_kind_by_names(names) for names in ("cookie-banner", "main-with-sidebar", "navBar")]
-    ['notice', '', 'navigation']
-    """
-    words = [word.lower() for word in WORD.findall(names)]
+    """The kind of chrome that classes or ids name; empty if none."""
+    words = [word.lower() for word in RE.word.findall(names)]
     if not CONTENT_WORDS.isdisjoint(words):
         return ""
     parts = [word for word in words if word not in COMPLETE_NAMES]
@@ -174,32 +156,25 @@ def _holds_main(node: Any, single_heading: Any) -> bool:
     return node.query_selector(SELECTORS["main"]) is not None
 
 
-def detach(node: Any, kind: str, cuts: list[DetachedElement]) -> None:
+def detach(node: Any, kind: str, cuts: list[_DetachedElement]) -> None:
     """Detach an element from its tree, if it is in one; the tree still owns its memory."""
     parent = node.parent
     if parent is not None:
-        cuts.append(DetachedElement(node, parent, node.next, kind))
+        cuts.append(_DetachedElement(node, parent, node.next, kind))
         parent.remove_child(node)
 
 
-COPYRIGHT = re.compile(
-    r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE
-)
 BLOCKS = frozenset("div section ul ol table center td".split())
 HEADINGS = frozenset("h2 h3 h4 h5 h6 b strong p div span".split())
 MAX_TREE_DEPTH = 20
-MAX_CHILDREN = 400
-"""Children of an element that are inspected; a page with more is kept as it is."""
+MAX_CHILDREN = 400  # Children of an element that are inspected; a page with more is kept as it is
 MIN_LINKED_SHARE = 0.5
 """Share of a block's letters in links from which it is boilerplate. Source: generated shells."""
 MIN_LINKS = 4
-MAX_FOOTER_LETTERS = 1_000
-"""Letters up to which a block with the copyright is a footer."""
+MAX_FOOTER_LETTERS = 1_000  # Letters up to which a block with the copyright is a footer
 
 
-class MeasuredElement(NamedTuple):
-    """An element and its letters, linked letters and links."""
-
+class _MeasuredElement(NamedTuple):
     node: Any
     letters: int
     linked_letters: int
@@ -238,21 +213,19 @@ def _child_elements(node: Any) -> list[Any]:
     return elements
 
 
-def _measure_element(node: Any) -> MeasuredElement:
+def _measure_element(node: Any) -> _MeasuredElement:
     text = node.text or ""
     links = LINK_TEXT.findall(text) if LINK_START in text else []
-    return MeasuredElement(node, _count_letters(text), sum(map(_count_letters, links)), len(links))
+    return _MeasuredElement(node, _count_letters(text), sum(map(_count_letters, links)), len(links))
 
 
 def _count_letters(text: str) -> int:
-    """Characters except spaces and line breaks."""
     return len(text) - text.count(" ") - text.count("\n")
 
 
 def _boilerplate_kind(
-    sibling: MeasuredElement, is_sibling: bool, is_after: bool, unlinked: int
+    sibling: _MeasuredElement, is_sibling: bool, is_after: bool, unlinked: int
 ) -> str:
-    """The kind of boilerplate of a block; empty if it is text."""
     node = sibling.node
     own = sibling.letters - sibling.linked_letters
     if node.tag not in BLOCKS or not sibling.letters or own > unlinked / 3:
@@ -261,16 +234,11 @@ def _boilerplate_kind(
     is_footer = is_sibling and is_after and sibling.letters <= MAX_FOOTER_LETTERS
     if is_sibling and is_linked and sibling.links >= MIN_LINKS:
         kind = "links beside the text"
-    elif is_footer and COPYRIGHT.search(node.text):
+    elif is_footer and RE.copyright.search(node.text):
         kind = "footer"
     else:
-        kind = _kind_by_heading(node)
+        first = node.first_element_child
+        heading = first.text or "" if first is not None and first.tag in HEADINGS else ""
+        heading = ANY_MARK.sub("", heading[:100]).strip().lower()
+        kind = match_line_rule(heading, ("heading",))[0] if 0 < len(heading) <= 60 else ""
     return "" if kind and node.query_selector("h1, main, article") is not None else kind
-
-
-def _kind_by_heading(node: Any) -> str:
-    first = node.first_element_child
-    if first is None or first.tag not in HEADINGS:
-        return ""
-    heading = ANY_MARK.sub("", (first.text or "")[:100]).strip().lower()
-    return match_line_rule(heading, ("heading",))[0] if 0 < len(heading) <= 60 else ""

@@ -16,29 +16,21 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
+from ..patterns import compile_patterns, read_patterns
 from ..record import PASS, Record, StepResult, TextEdit, TextSpan
 
-INLINE_MARKS = re.compile(
-    r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
-    r"|[ \t]{0,4}[¶§](?=[ \t]{0,4}(?:\n|\Z))|&nbsp;?",
-    re.IGNORECASE,
-)
 INLINE_REASONS = {"[": "edit marker", "&": "entity"}
-ENDS = 3
-"""Lines at either end of a page where a weak rule needs no neighbour."""
-RULES = read_patterns(Path(__file__).with_name("line_rules.toml"))
+ENDS = 3  # Lines at either end of a page where a weak rule needs no neighbour
+_FILE = Path(__file__).with_name("line_rules.toml")
+RULES, RE = read_patterns(_FILE), compile_patterns(_FILE)
 """Level -> rule -> alternative patterns."""
 
 
-def _compile_level(level: str) -> re.Pattern[str]:
-    rules = enumerate(map("|".join, RULES[level].values()))
-    return re.compile("|".join(f"(?P<r{number}>{rule})" for number, rule in rules))
-
-
 LEVELS = ("strong", "weak", "likely")
-PATTERNS = {level: _compile_level(level) for level in (*LEVELS, "remains", "heading")}
-CODE_SIGN = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
+PATTERNS = {
+    level: re.compile("|".join(f"({'|'.join(rule)})" for rule in RULES[level].values()))
+    for level in (*LEVELS, "remains", "heading")
+}
 
 
 class LineFilterConfig(Config):
@@ -55,15 +47,12 @@ class LineFilterConfig(Config):
     """Names of rules to disable, such as `menu`."""
 
 
-class MatchedLine(NamedTuple):
-    """A line that a rule matches."""
-
+class _MatchedLine(NamedTuple):
     number: int
     start: int
     end: int
     reason: str
-    level: str
-    """strong, weak or likely."""
+    level: str  # strong, weak or likely
 
 
 class LineFilter:
@@ -74,20 +63,18 @@ class LineFilter:
         self.disabled_rules = frozenset(config.disabled_rules)
 
     def __call__(self, record: Record) -> StepResult:
-        """Return an edit per removed line."""
         text = record.text
         lines = _line_ranges(text)
         coded = _code_line_numbers(lines, record.spans)
-        chosen = self.select_removed(self.match_lines(text, lines, coded), len(lines), len(text))
+        chosen = self._select_removed(self._match_lines(text, lines, coded), len(lines), len(text))
         edits = [TextEdit(line.start, min(line.end + 1, len(text)), line.reason) for line in chosen]
-        if not edits and not INLINE_MARKS.search(text):
+        if not edits and not RE.inline_marks.search(text):
             return PASS
         return StepResult(edits=tuple(_add_inline_edits(record, edits, self.disabled_rules)))
 
-    def select_removed(
-        self, matched: list[MatchedLine], lines: int, size: int
-    ) -> list[MatchedLine]:
-        """The matched lines that are removed."""
+    def _select_removed(
+        self, matched: list[_MatchedLine], lines: int, size: int
+    ) -> list[_MatchedLine]:
         strong = [line for line in matched if line.level == "strong"]
         near = _adjacent_numbers([line for line in matched if line.level != "likely"])
         near |= {*range(ENDS), *range(lines - ENDS, lines)}
@@ -99,12 +86,11 @@ class LineFilter:
             uncertain = []
         return sorted(strong + uncertain)
 
-    def match_lines(
+    def _match_lines(
         self, text: str, lines: list[tuple[int, int]], code_lines: set[int]
-    ) -> list[MatchedLine]:
-        """Lines that a rule matches."""
-        matched: list[MatchedLine] = []
-        remains: list[MatchedLine] = []
+    ) -> list[_MatchedLine]:
+        matched: list[_MatchedLine] = []
+        remains: list[_MatchedLine] = []
         code = set(code_lines)
         for number, (start, end) in enumerate(lines):
             line = text[start:end].strip()
@@ -115,22 +101,22 @@ class LineFilter:
                     code.add(number)
                 continue
             lower = line.lower()
-            if CODE_SIGN.search(line):
+            if RE.code_sign.search(line):
                 code.add(number)
             reason, level = match_line_rule(lower)
             if reason and reason not in self.disabled_rules:
-                matched.append(MatchedLine(number, start, end, reason, level))
+                matched.append(_MatchedLine(number, start, end, reason, level))
             elif not reason and (remnant := match_line_rule(lower, ("remains",))[0]):
                 kind = f"{remnant} remains"
                 if kind not in self.disabled_rules:
-                    remains.append(MatchedLine(number, start, end, kind, "strong"))
+                    remains.append(_MatchedLine(number, start, end, kind, "strong"))
         if len(code) <= max(2, self.config.max_code_share * len(lines)):
             code |= {line.number for line in remains}
             matched += [line for line in remains if code.isdisjoint(_adjacent_numbers([line]))]
         return sorted(matched)
 
 
-def _adjacent_numbers(lines: list[MatchedLine]) -> set[int]:
+def _adjacent_numbers(lines: list[_MatchedLine]) -> set[int]:
     return {line.number + step for line in lines for step in (-1, 1)}
 
 
@@ -162,7 +148,6 @@ def match_line_rule(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str
 
 
 def _line_ranges(text: str) -> list[tuple[int, int]]:
-    """Start and end of the lines that are not empty."""
     ranges, at = [], 0
     for line in text.split("\n"):
         if line.strip():
@@ -174,10 +159,9 @@ def _line_ranges(text: str) -> list[tuple[int, int]]:
 def _add_inline_edits(
     record: Record, edits: list[TextEdit], disabled_rules: frozenset[str]
 ) -> list[TextEdit]:
-    """Add the edits inside kept lines: edit markers, links to headings, entities."""
     merged, at = [], 0
     code = sorted((end, start) for kind, start, end, _ in record.spans if kind == "code")
-    for mark in INLINE_MARKS.finditer(record.text):
+    for mark in RE.inline_marks.finditer(record.text):
         index = bisect_left(code, (mark.start() + 1,))
         if index < len(code) and code[index][1] < mark.end():
             continue
@@ -187,5 +171,6 @@ def _add_inline_edits(
         reason = INLINE_REASONS.get(mark[0].strip()[:1], "heading link")
         if reason in disabled_rules or (at < len(edits) and edits[at].start < mark.end()):
             continue
-        merged.append(TextEdit(*mark.span(), reason, replacement=" " if reason == "entity" else ""))
+        put = " " if reason == "entity" else ""
+        merged.append(TextEdit(mark.start(), mark.end(), reason, replacement=put))
     return merged + edits[at:]

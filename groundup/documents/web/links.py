@@ -24,8 +24,7 @@ CHROME_START = {kind: chr(0xFDD3 + n) for n, kind in enumerate(CHROME_KINDS)}
 KIND_BY_MARK = {mark: kind for kind, mark in CHROME_START.items()}
 CODE_START, CODE_END, PRE_START, PRE_END = "\ufdec", "\ufded", "\ufdee", "\ufdef"
 """Around <code> and the like, and around <pre>, which may contain them."""
-RANGE_MARK = re.compile("([\ufdd2-\ufdef])")
-"""Marks of chrome and of code."""
+RANGE_MARK = re.compile("([\ufdd2-\ufdef])")  # Marks of chrome and of code
 ANY_MARK = re.compile("[\ufdd0-\ufdef]")
 LINK_TEXT = re.compile(f"{LINK_START}([^{LINK_START}{LINK_END}]*){LINK_END}")
 """A link's text between its marks."""
@@ -72,9 +71,7 @@ class CleanedText(NamedTuple):
     code_spans: tuple[TextSpan, ...]
 
 
-class MeasuredLine(NamedTuple):
-    """A line of the text and its share of links."""
-
+class _MeasuredLine(NamedTuple):
     start: int
     end: int
     link_share: float
@@ -89,7 +86,7 @@ def clean_marked_text(marked: str, link_share: float) -> CleanedText:
     >>> text, [(edit.start, edit.end) for edit in edits]
     ('Home | Up\\nWhat this page says, in words.', [(0, 10)])
     """
-    reading = MarkedTextParser()
+    reading = _MarkedTextParser()
     for raw in marked.split("\n"):
         reading.read_line(raw)
     text, chrome = "\n".join(reading.pieces), reading.edits
@@ -105,12 +102,10 @@ def clean_marked_text(marked: str, link_share: float) -> CleanedText:
     return CleanedText(text, edits, tuple(code))
 
 
-class MarkedTextParser:
-    """Parses a marked text into clean lines, chrome as edits and code as spans."""
-
+class _MarkedTextParser:
     def __init__(self) -> None:
         self.pieces: list[str] = []
-        self.lines: list[MeasuredLine] = []
+        self.lines: list[_MeasuredLine] = []
         self.edits: list[TextEdit] = []
         self.offset = self.depth = self.chrome_start = 0
         self.kind = ""
@@ -118,7 +113,6 @@ class MarkedTextParser:
         self.code_start, self.is_pre = -1, False
 
     def read_line(self, raw: str) -> None:
-        """Read a line; a line of marks only is skipped."""
         parts, clean = RANGE_MARK.split(raw), ANY_MARK.sub("", raw)
         is_line = len(parts) == 1 or clean.strip() not in ("", "•")
         outside, length = [], 0
@@ -137,7 +131,7 @@ class MarkedTextParser:
             clean = ANY_MARK.sub("", own)
             is_pager = bool(PAGER.fullmatch(clean.strip()[:200]))
             share = _linked_share(own, clean)
-            self.lines.append(MeasuredLine(self.offset, self.offset + length, share, is_pager))
+            self.lines.append(_MeasuredLine(self.offset, self.offset + length, share, is_pager))
         self.offset += length + 1
 
     def handle_mark(self, mark: str, offset: int) -> None:
@@ -167,7 +161,6 @@ class MarkedTextParser:
 
 
 def _widen_edit(text: str, edit: TextEdit) -> TextEdit:
-    """Extend an edit to the bullet, blanks or empty lines that it would leave."""
     start, end = min(edit.start, len(text)), min(edit.end, len(text))
     line = text.rfind("\n", 0, start) + 1
     if end == len(text) or text[end] in "\n \t" or text[end - 1] == "\n":
@@ -179,7 +172,6 @@ def _widen_edit(text: str, edit: TextEdit) -> TextEdit:
 
 
 def _merge_edits(chrome: list[TextEdit], links: list[TextEdit]) -> tuple[TextEdit, ...]:
-    """Both kinds of edits in ascending order, without overlaps."""
     edits: list[TextEdit] = []
     for edit in sorted([*chrome, *links]):
         if edits and edit.start < edits[-1].end:
@@ -192,7 +184,6 @@ def _merge_edits(chrome: list[TextEdit], links: list[TextEdit]) -> tuple[TextEdi
 
 
 def _linked_share(raw: str, clean: str) -> float:
-    """Share of a line's letters and digits that are in links; 1 if it has none."""
     if LINK_START not in raw:
         return 0.0 if ALPHANUMERIC.search(clean) else 1.0
     signs = len(NON_ALPHANUMERIC.sub("", clean))
@@ -200,7 +191,7 @@ def _linked_share(raw: str, clean: str) -> float:
     return linked / signs if signs else 1.0
 
 
-def _link_edits(text: str, lines: list[MeasuredLine], link_share: float) -> list[TextEdit]:
+def _link_edits(text: str, lines: list[_MeasuredLine], link_share: float) -> list[TextEdit]:
     linked = [line.link_share >= link_share or line.is_pager for line in lines]
     first = next((n for n, yes in enumerate(linked) if not yes), len(lines))
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)

@@ -60,7 +60,6 @@ class MainText:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Extract the text, title, language, canonical address and date."""
         size = len(record.data)
         if size > self.config.max_bytes:
             return StepResult("page too large", size, f"at most {self.config.max_bytes} bytes")
@@ -79,7 +78,7 @@ class MainText:
             text, edits, code = self.extract(_flatten_lists(_drop_mathml(page)))
         if not text.strip():
             return StepResult("no text", 0.0)
-        map, unaligned = align(text, page, "utf-8")
+        map, unaligned = align(text, page)
         if unaligned:
             metadata["lines_without_place"] = unaligned
         extracted = ExtractedText(compose_maps(map, source), code)
@@ -109,7 +108,6 @@ class MainText:
 
 
 def _parse_html_tree(page: str) -> Any:
-    """The page's tree."""
     try:
         from resiliparse.parse.html import HTMLTree
     except ImportError:
@@ -118,7 +116,6 @@ def _parse_html_tree(page: str) -> Any:
 
 
 def _extract_with_trafilatura(page: str) -> str:
-    """Main text by trafilatura."""
     try:
         from trafilatura import extract
     except ImportError:
@@ -153,11 +150,7 @@ def _drop_mathml(page: str) -> str:
 
 
 def _page_metadata(page: str) -> dict[str, str]:
-    """Title, language, canonical address and date from the page's head.
-
-    >>> _page_metadata('<html lang="en"><title> A &amp; B </title>')
-    {'title': 'A & B', 'page_language': 'en'}
-    """
+    """Title, language, canonical address and date from the page's head."""
     head = page[:HEAD_CHARACTERS]
     metadata: dict[str, str] = {}
     title = TITLE.search(head)

@@ -62,13 +62,12 @@ class UrlFilter:
             return PASS if self.config.keep_without_url else StepResult("url: none")
         host = _host_of(url)
         domain = _registered_domain(host)
-        reason = self.find_reason(url, host, domain)
+        reason = self._find_reason(url, host, domain)
         if reason:
             return StepResult(f"url: {reason}", details=url[:500])
         return StepResult(metadata={"host": host, "domain": domain or host})
 
-    def find_reason(self, url: str, host: str, domain: str) -> str:
-        """The list that drops an address, or an empty string."""
+    def _find_reason(self, url: str, host: str, domain: str) -> str:
         if _canonical_host(domain) in self.domains:
             return "domain"
         if _canonical_host(host) in self.domains:
@@ -90,7 +89,6 @@ def _letters_and_digits(word: str) -> str:
 
 
 def _read_block_list(items: tuple[str, ...], normalize) -> list[str]:  # noqa: ANN001
-    """Items of a list, with its files read; raises ConfigError if a file cannot be read."""
     result = []
     for item in items:
         if not item.startswith("@"):
@@ -137,7 +135,6 @@ def _public_suffix_rules() -> frozenset[str]:
 
 
 def _to_punycode(name: str) -> str:
-    """A host name in punycode; unchanged if it cannot be encoded."""
     try:
         return ".".join(
             part if part.isascii() else "xn--" + part.encode("punycode").decode("ascii")
@@ -148,20 +145,12 @@ def _to_punycode(name: str) -> str:
 
 
 def _canonical_host(name: str) -> str:
-    """A host name in the canonical form in which names are compared.
-
-    >>> _canonical_host("MÜNCHEN.de.") == _canonical_host("xn--mnchen-3ya.de")
-    True
-    """
+    """A host name in the canonical form in which names are compared."""
     return _to_punycode(unicodedata.normalize("NFKC", name).lower().rstrip("."))
 
 
 def _registered_domain(host: str) -> str:
-    """The public suffix and one more label; empty if there is none.
-
-    >>> _registered_domain("www.example.co.uk"), _registered_domain("co.uk")
-    ('example.co.uk', '')
-    """
+    """The public suffix and one more label; empty if there is none."""
     host = host.lower()
     if not host or host.startswith(".") or ".." in host or IP_ADDRESS.fullmatch(host):
         return ""

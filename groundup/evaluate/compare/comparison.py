@@ -47,16 +47,6 @@ class ComparedRun(NamedTuple):
     signature: str
 
 
-class RunMeasure(NamedTuple):
-    """A run's result in one measure."""
-
-    result: Interval | Reason
-    n_scored: int
-    n_undefined: int
-    reasons: dict[str, int]
-    unparsed: int
-
-
 class BaselineComparison(NamedTuple):
     """A run against the first one in one measure."""
 
@@ -75,7 +65,7 @@ class ComparedMeasure(NamedTuple):
     unit: str
     better: Better
     aggregation: str
-    cells: tuple[RunMeasure | None, ...]
+    cells: tuple[MeasureReport | None, ...]
     """One per run; None where the run lacks the measure."""
     versus: tuple[BaselineComparison, ...]
 
@@ -191,8 +181,7 @@ def align_samples(artifacts: Sequence[Artifact], task: str) -> Iterator[AlignedS
         ids = {row.get("id") for row in rows}
         if len(ids) > 1:
             raise ArtifactError(
-                f"Sample {number + 1} of {task} has different ids: {sorted(map(str, ids))}; create "
-                "the reports again."
+                f"Sample {number + 1} of {task} has different ids; create the reports again."
             )
         yield AlignedSample(number, rows)
 
@@ -227,13 +216,11 @@ def compare_task_runs(
     base = others[0]
     measures = []
     for measure in task.measures:
-        measures_of_runs = [find_measure(other, measure.key) for other in others]
-        cells = tuple(None if each is None else measure_cell(each) for each in measures_of_runs)
+        cells = tuple(find_measure(other, measure.key) for other in others)
         versus = []
         for index in range(1, len(reports)):
             reason = (
-                mismatch_reason(task, others[index])
-                or _measure_mismatch(measure, measures_of_runs[index])
+                mismatch_reason(task, others[index]) or _measure_mismatch(measure, cells[index])
                 if base
                 else Reason("not_measured", f"{RUN_LETTERS[0]} has no such task.")
             )
@@ -245,7 +232,6 @@ def compare_task_runs(
 
 
 def _measure_mismatch(first: MeasureReport, other: MeasureReport | None) -> Reason | None:
-    """Why a measure of two runs is not comparable; None if it is."""
     if other is None:
         return Reason("not_measured", "The run has no such measure.")
     if (first.signature, first.aggregation) != (other.signature, other.aggregation):
@@ -253,13 +239,6 @@ def _measure_mismatch(first: MeasureReport, other: MeasureReport | None) -> Reas
             "not_alike", f"Other rules: {first.signature[:60]} and {other.signature[:60]}."
         )
     return None
-
-
-def measure_cell(measure: MeasureReport) -> RunMeasure:
-    """The cell of a run's measure."""
-    return RunMeasure(
-        measure.result, measure.n_scored, measure.n_undefined, measure.reasons, measure.unparsed
-    )
 
 
 def assign_verdicts(runs: tuple[ComparedRun, ...], tasks: Sequence[ComparedTask]) -> Comparison:
@@ -317,17 +296,16 @@ def _compare_group_measure(
     parts = [
         m for task in _tasks_of_group(group, tasks) for m in task.measures if m.key == measure.key
     ]
-    others = [_find_group_measure(report, group, measure) for report in reports]
+    cells = tuple(_find_group_measure(report, group, measure) for report in reports)
     versus = []
     for index in range(1, len(reports)):
         outcome: PairedDifference | Reason = Reason(
             "not_alike", "The run has no such group, or one of other tasks."
         )
-        if others[index] is not None:
+        if cells[index] is not None:
             differences = [part.versus[index - 1].difference for part in parts]
             outcome = _mean_difference(differences, measure.aggregation == WEIGHTED_BY_SIZE)
         versus.append(BaselineComparison(RUN_LETTERS[index], outcome, None, "not compared"))
-    cells = tuple(None if each is None else measure_cell(each) for each in others)
     return ComparedMeasure(
         measure.key, measure.unit, measure.better, measure.aggregation, cells, tuple(versus)
     )
@@ -368,7 +346,6 @@ def _mean_difference(
 
 
 def _normal_p_value(interval: Interval) -> float:
-    """Two-sided p-value of a normal estimate against 0."""
     if interval.low == interval.high:
         return 0.0 if interval.estimate else 1.0
     error = (interval.high - interval.low) / 2 / NormalDist().inv_cdf((1 + interval.confidence) / 2)

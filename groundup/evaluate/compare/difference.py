@@ -99,9 +99,8 @@ class ScoreColumn:
 
 
 def compare_columns(
-    measure: MeasureReport, first: ScoreColumn, other: ScoreColumn, groups: np.ndarray,
-    confidence: float = 0.95,
-) -> PairedDifference | Reason:  # fmt: skip
+    measure: MeasureReport, first: ScoreColumn, other: ScoreColumn, groups: np.ndarray
+) -> PairedDifference | Reason:
     """The difference of `other` from `first`.
 
     groups  int (samples,): samples with equal values are resampled together
@@ -113,10 +112,10 @@ def compare_columns(
     try:
         if measure.aggregation == "mean":
             limits = (-1.0, 1.0) if measure.unit == "share" else (-inf, inf)
-            return _difference_of_means(b[:, 0], a[:, 0], kept, None, confidence, limits=limits)
+            return _difference_of_means(b[:, 0], a[:, 0], kept, None, limits=limits)
         if measure.aggregation == "ratio" and np.array_equal(a[:, 1], b[:, 1]):
             unit = log(2) if measure.unit == BITS_PER_BYTE else 1.0
-            return _difference_of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1], confidence)
+            return _difference_of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1])
         function = _corpus_function(measure, first, other)
         if isinstance(function, Reason):
             return function
@@ -124,19 +123,17 @@ def compare_columns(
             a, b = (
                 _one_hot_labels(table, column, first) for table, column in ((a, first), (b, other))
             )
-        return _difference_of_functions(function, b, a, kept, confidence)
+        return _difference_of_functions(function, b, a, kept)
     except DataError as error:
         code = "too_few_groups" if len(set(kept.tolist())) < 2 else "no_interval"
         return Reason(code, str(error))
 
 
 def _difference_of_means(
-    other: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None,
-    confidence: float, *, limits: tuple[float, float] = (-inf, inf),
+    other: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None, *,
+    limits: tuple[float, float] = (-inf, inf),
 ) -> PairedDifference:  # fmt: skip
-    interval = paired_difference(
-        other, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
-    )  # fmt: skip
+    interval = paired_difference(other, base, groups.tolist(), weights=weights, limits=limits)
     test = _test_difference(other, base, groups)
     p, method = (1.0, "equal") if isinstance(test, Reason) else (test.p, test.method)
     return PairedDifference(interval, p, method, _samples_needed(interval))
@@ -160,7 +157,6 @@ def _test_difference(
 def _corpus_function(
     measure: MeasureReport, first: ScoreColumn, other: ScoreColumn
 ) -> CorpusFunction | Reason:
-    """The function from summed counts to the measure's value."""
     name, unit = measure.aggregation, log(2) if measure.unit == BITS_PER_BYTE else 1.0
     if name in COUNT_MEASURES:
         return COUNT_MEASURES[name]().from_counts
@@ -194,7 +190,6 @@ def _difference_of_functions(
     other: np.ndarray,
     base: np.ndarray,
     groups: np.ndarray,
-    confidence: float,
 ) -> PairedDifference | Reason:
     """Difference of a corpus-level function: bootstrap interval, randomisation test.
 
@@ -208,16 +203,11 @@ def _difference_of_functions(
     observed = _function_difference(corpus_function, left.sum(axis=0), right.sum(axis=0))
     if observed is None:
         return Reason("no_interval", "The function has no value for one of the two.")
-    interval = percentile_interval(
-        observed,
-        lambda counts: [
-            _function_difference(corpus_function, row @ left, row @ right) for row in counts
-        ],
-        len(other),
-        number,
-        confidence=confidence,
-        repeats=NUM_RESAMPLES,
-    )
+
+    def redraw(counts: np.ndarray) -> list[float | None]:
+        return [_function_difference(corpus_function, row @ left, row @ right) for row in counts]
+
+    interval = percentile_interval(observed, redraw, len(other), number, repeats=NUM_RESAMPLES)
     if isinstance(interval, Reason):
         return interval
     flips = np.random.default_rng(0).integers(2, size=(NUM_RESAMPLES, number)).astype(np.float64)

@@ -14,14 +14,8 @@ from xml.etree import ElementTree
 
 from groundup.core import Reason, page
 
-from .comparison import (
-    BaselineComparison,
-    ComparedMeasure,
-    ComparedTask,
-    Comparison,
-    RunMeasure,
-    Verdict,
-)
+from ..harness.report import MeasureReport, result_to_json
+from .comparison import BaselineComparison, ComparedMeasure, ComparedTask, Comparison, Verdict
 from .difference import PairedDifference
 
 HINT = "(n would): with n such samples the difference seen is found in 80 of 100 cases."
@@ -38,7 +32,7 @@ def correction_note(comparison: Comparison) -> str:
     )
 
 
-def _cell_text(cell: RunMeasure | None) -> str:
+def _cell_text(cell: MeasureReport | None) -> str:
     """A run's result: `0.812 [0.790, 0.835]`, or why there is none."""
     if cell is None:
         return "not measured"
@@ -52,16 +46,12 @@ def _cell_text(cell: RunMeasure | None) -> str:
 
 
 def _bounds_text(low: float, high: float, is_signed: bool = False) -> str:
-    """The bounds of an interval: `0.790, 0.835`."""
-    decimals, write = (
-        page.interval_decimals(low, high),
-        page.format_signed if is_signed else page.format_number,
-    )
+    decimals = page.interval_decimals(low, high)
+    write = page.format_signed if is_signed else page.format_number
     return f"{write(low, decimals)}, {write(high, decimals)}"
 
 
 def _difference_text(versus: BaselineComparison) -> str:
-    """A signed difference with its interval; empty if there is none."""
     difference = versus.difference
     if isinstance(difference, Reason):
         return ""
@@ -83,7 +73,6 @@ def verdict_text(versus: BaselineComparison) -> str:
 
 
 def _comparison_table(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The header, and a row for every run that is compared with the first."""
     table = [("task", "measure", "run", "A", "other", "difference", "verdict")]
     for task in comparison.tasks:
         for measure in task.measures:
@@ -101,11 +90,8 @@ def comparison_to_text(comparison: Comparison) -> str:
     lines = [f"{run.letter}  {run.name}" for run in comparison.runs]
     for task in comparison.tasks:
         for measure in task.measures:
-            lines += [
-                "",
-                f"{task.name}  {measure.key}  ({measure.unit}, {measure.better} is better)",
-            ]
-            lines.append(f"  A  {_cell_text(measure.cells[0])}")
+            head = f"{task.name}  {measure.key}  ({measure.unit}, {measure.better} is better)"
+            lines += ["", head, f"  A  {_cell_text(measure.cells[0])}"]
             for versus, cell in zip(measure.versus, measure.cells[1:], strict=True):
                 value, difference = _cell_text(cell), _difference_text(versus)
                 lines.append(
@@ -117,12 +103,9 @@ def comparison_to_text(comparison: Comparison) -> str:
 
 def comparison_to_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown table."""
-    head, *body = [
-        [_escape_markdown(text) for text in row] for row in _comparison_table(comparison)
-    ]
-    runs = [
-        f"- **{run.letter}** {_escape_markdown(run.name)} ({run.kind})" for run in comparison.runs
-    ]
+    head, *body = [list(map(_escape_markdown, row)) for row in _comparison_table(comparison)]
+    names = [(run.letter, _escape_markdown(run.name), run.kind) for run in comparison.runs]
+    runs = [f"- **{letter}** {name} ({kind})" for letter, name, kind in names]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
     return "\n".join([
         "# Comparison", "", _escape_markdown(comparison.headline()), "", *runs, "", *lines, "",
@@ -163,18 +146,12 @@ def _measure_json(measure: ComparedMeasure) -> dict[str, Any]:
     return plain
 
 
-def _cell_json(cell: RunMeasure) -> dict[str, Any]:
-    """A run's result as JSON values: `interval` or `undefined`, the other is null."""
-    is_reason = isinstance(cell.result, Reason)
-    plain = {name: value for name, value in cell._asdict().items() if name != "result"}
-    return plain | {
-        "interval": None if is_reason else cell.result._asdict(),
-        "undefined": cell.result._asdict() if is_reason else None,
-    }
+def _cell_json(cell: MeasureReport) -> dict[str, Any]:
+    names = ("n_scored", "n_undefined", "reasons", "unparsed")
+    return {name: getattr(cell, name) for name in names} | result_to_json(cell.result)
 
 
 def _versus_json(versus: BaselineComparison) -> dict[str, Any]:
-    """A run against the first as JSON values."""
     difference = versus.difference
     plain: dict[str, Any] = {
         "run": versus.letter, "verdict": versus.verdict, "p": versus.p,
@@ -214,8 +191,7 @@ def _add_test_case(
     place = [run.letter for run in comparison.runs].index(versus.letter)
     numbers = (
         f"{_cell_text(measure.cells[place])} against {_cell_text(measure.cells[0])} "
-        f"{measure.unit}; "
-        f"difference {_difference_text(versus)}"
+        f"{measure.unit}; difference {_difference_text(versus)}"
     )
     if versus.verdict == "worse":
         ElementTree.SubElement(case, "failure", message=_valid_xml_text(f"worse: {numbers}"))
@@ -227,7 +203,6 @@ def _add_test_case(
 
 
 def _valid_xml_text(text: str) -> str:
-    """Text with characters that XML forbids replaced."""
     return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -259,14 +234,16 @@ def index_page(
     unparsed  some of the answers that a filter could not parse
     costs     requests and tokens of each run, in a line
     """
+    first, *others = (run.name for run in comparison.runs)
     sheet = page.HtmlPage(
-        _page_title(comparison),
+        f"{', '.join(others)} against {first}",
         comparison.headline(),
         style=page.read_resource(__file__, "page.css"),
     )
     sheet.add(_verdict_chips(comparison), _runs_table(comparison, costs))
     for task in comparison.tasks:
-        sheet.section(task.name, _task_summary(task), _task_table(task, comparison, links))
+        summary = f"{task.kind.replace('_', ' ')}, {task.samples:,} samples"
+        sheet.section(task.name, summary, _task_table(task, comparison, links))
     sheet.section(
         "Without a number",
         "Samples without a score are excluded from averages. Their number and reason, by run.",
@@ -280,15 +257,6 @@ def index_page(
     )
     sheet.section("How to read this", "", _glossary(comparison))
     return sheet.render()
-
-
-def _page_title(comparison: Comparison) -> str:
-    first, *others = (run.name for run in comparison.runs)
-    return f"{', '.join(others)} against {first}"
-
-
-def _task_summary(task: ComparedTask) -> str:
-    return f"{task.kind.replace('_', ' ')}, {task.samples:,} samples"
 
 
 VERDICT_STATES: tuple[tuple[Verdict, page.parts.ChipState], ...] = (
@@ -319,7 +287,6 @@ def _runs_table(comparison: Comparison, costs: Sequence[str]) -> page.Html:
 
 
 def _task_table(task: ComparedTask, comparison: Comparison, links: SamplePages) -> page.Html:
-    """A row per measure and run: result, interval, difference, verdict."""
     columns = [
         page.TableColumn("measure"), page.TableColumn("run"), page.TableColumn("value", True),
         page.TableColumn("95 % interval", True), page.TableColumn("difference to A", True),
@@ -352,7 +319,7 @@ def _measure_rows(
     return table_rows
 
 
-def _value_cells(cell: RunMeasure | None, key: str, href: str) -> tuple[str, str]:
+def _value_cells(cell: MeasureReport | None, key: str, href: str) -> tuple[str, str]:
     if cell is None:
         return "not measured", ""
     result = cell.result
@@ -366,7 +333,6 @@ def _value_cells(cell: RunMeasure | None, key: str, href: str) -> tuple[str, str
 def _difference_cells(
     versus: BaselineComparison | None, key: str, href: str
 ) -> tuple[str, str, str]:
-    """The difference to the first run, its interval and the verdict."""
     if versus is None:
         return "", "", ""
     difference = versus.difference
@@ -383,7 +349,6 @@ def _difference_cells(
 
 
 def _verdict_html(versus: BaselineComparison) -> page.Html:
-    """The verdict as a chip, or as text with the samples needed."""
     if versus.verdict == "better":
         return page.chip("better", "good")
     if versus.verdict == "worse":
@@ -400,7 +365,6 @@ def _sample_link(text: str, href: str, key: str, filter_name: str) -> str:
 
 
 def _undefined_table(comparison: Comparison, links: SamplePages) -> page.Html:
-    """Samples without a score, by reason."""
     columns = [page.TableColumn(name) for name in ("task", "measure", "run", "reason")]
     table_rows = []
     for task, measure, run, cell, href in _linked_cells(comparison, links):
@@ -418,7 +382,7 @@ COUNT_COLUMNS = (page.TableColumn("samples", True), page.TableColumn("of", True)
 
 def _linked_cells(
     comparison: Comparison, links: SamplePages
-) -> Iterator[tuple[ComparedTask, str, str, RunMeasure, str]]:
+) -> Iterator[tuple[ComparedTask, str, str, MeasureReport, str]]:
     """Yield task, measure, run, result and the page of its samples of all results."""
     for task in comparison.tasks:
         for measure in task.measures:

@@ -24,6 +24,8 @@ MAX_PAGE_SAMPLES = 100
 MAX_SAMPLE_CHARS = 24_000
 """Maximum characters of answers per sample; longer ones are truncated with a note."""
 MAX_PROMPT_CHARS = 8_000
+MAX_UNPARSED_SHOWN = 20
+"""Maximum unparsed answers on the first page."""
 MAX_ANSWERS_SHOWN = 8
 """Maximum repeated answers of one run that are shown."""
 KEY_BINDINGS = (
@@ -46,6 +48,8 @@ class SampleSpool:
         self.file, self.task, self.runs = file, task, runs
         self.filters = _sample_filters([run.letter for run in runs])
         self.ends, self.masks = array("Q", [0]), array("L")
+        self.unparsed: list[tuple[int, str, str, str]] = []
+        """Sample, run, filter and text of the first answers that a filter could not parse."""
 
     def add(self, sample: AlignedSample) -> None:
         """Render one sample."""
@@ -54,6 +58,13 @@ class SampleSpool:
         self.file.write(text)
         self.ends.append(self.ends[-1] + len(text))
         self.masks.extend(masks)
+        for run, row in zip(self.runs, sample.rows, strict=True):
+            texts = " | ".join(
+                str(each.get("text", each.get("code", ""))) for each in row["answers"]
+            )
+            for name in row["unparsed"][: MAX_UNPARSED_SHOWN - len(self.unparsed)]:
+                shown = truncate_text(texts, 200)
+                self.unparsed.append((sample.number, run.letter, name, shown))
 
     def pages(self) -> list[range]:
         """The samples of each page; at least one page."""
@@ -102,7 +113,6 @@ def _sample_filters(letters: Sequence[str]) -> list[SampleFilter]:
 def _filter_mask(
     sample: AlignedSample, key: str, better: str, filters: Sequence[SampleFilter]
 ) -> int:
-    """Bit mask of the filters that a sample matches in one measure."""
     scores = [row["scores"].get(key) for row in sample.rows]
     names = {"all"}
     if any(score != scores[0] for score in scores[1:]):
@@ -204,7 +214,6 @@ def _answer_parts(row: dict[str, Any], max_chars: int) -> Iterator[str]:
 def _option_parts(
     answers: Sequence[dict[str, Any]], options: Sequence[Any], max_chars: int
 ) -> Iterator[str]:
-    """The options with their log-probabilities, the most likely marked."""
     shown = list(zip(options, answers, strict=False))
     best = max((answer["logprob"] for _, answer in shown), default=None)
     for option, answer in shown:
@@ -336,6 +345,5 @@ def _pager(number: int, names: Sequence[str]) -> page.Html:
 
 
 def _pager_link(name: str, text: str, href: str) -> page.Html:
-    """A link of the pager, hidden without a target."""
     attributes = {"id": name, "href": href or "#", "hidden": not href}
     return page.element("a", text, attributes=attributes)

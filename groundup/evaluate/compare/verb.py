@@ -8,18 +8,16 @@ Samples are streamed: each leaves a few numbers in memory, and its rendered form
 from which the pages are made.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from groundup.core import Artifact, Config, Draft, produce, write_json, write_text
 
-from ..harness.report import EvaluationReport, TaskReport, read_report
+from ..harness.report import EvaluationReport, read_report
 from .comparison import (
     RUN_LETTERS,
-    AlignedSample,
     ComparedRun,
     ComparedTask,
     Comparison,
@@ -40,10 +38,7 @@ from .formats import (
     comparison_to_text,
     index_page,
 )
-from .samples import SampleSpool, truncate_text, write_sample_pages
-
-MAX_UNPARSED_SHOWN = 20
-"""Maximum unparsed answers on the first page."""
+from .samples import MAX_UNPARSED_SHOWN, SampleSpool, write_sample_pages
 
 
 class CompareConfig(Config):
@@ -76,26 +71,14 @@ def compare(reports: list[Path], *, out: Path | None = None) -> CompareResult:
     """
     runs = ReportSet.open([Artifact.open(path, "report") for path in reports])
     if out is None:
-        return CompareResult(
-            runs.with_verdicts([runs.compare_task(name).task for name in runs.tasks()]), None
-        )
+        return CompareResult(runs.compare(), None)
     written: list[Comparison] = []
     produce(
         out, kind="report", stage="compare", version=1, config=CompareConfig(),
         parents=dict(zip(RUN_LETTERS, runs.artifacts, strict=False)),
         write=lambda draft: written.append(_write_comparison(draft, runs)),
     )  # fmt: skip
-    again = [] if written else [runs.compare_task(name).task for name in runs.tasks()]
-    return CompareResult(written[0] if written else runs.with_verdicts(again), out / "index.html")
-
-
-class ComparedTaskPages(NamedTuple):
-    """A compared task with the pages of its samples."""
-
-    task: ComparedTask
-    pages: list[str]
-    """Names of the pages of its samples."""
-    unparsed: list[UnparsedAnswer]
+    return CompareResult(written[0] if written else runs.compare(), out / "index.html")
 
 
 class ReportSet(NamedTuple):
@@ -115,88 +98,56 @@ class ReportSet(NamedTuple):
         """Names of all tasks, those of the first run first."""
         return list(dict.fromkeys(task.name for report in self.reports for task in report.tasks))
 
+    def compare(self) -> Comparison:
+        """Compare all tasks."""
+        return self.with_verdicts([self.compare_task(name)[0] for name in self.tasks()])
+
     def with_verdicts(self, tasks: Sequence[ComparedTask]) -> Comparison:
         """All groups and tasks with their verdicts."""
         return assign_verdicts(self.runs, [*compare_groups(self.reports, tasks), *tasks])
 
-    def _comparable_runs(self, name: str) -> tuple[int, ...]:
-        """Indices of the runs with the first run's samples; empty if it lacks the task."""
-        first = find_task(self.reports[0], name)
-        if first is None:
-            return ()
-        others = [find_task(report, name) for report in self.reports]
-        return tuple(at for at, other in enumerate(others) if not mismatch_reason(first, other))
-
     def compare_task(
-        self, name: str, draft: Draft | None = None, task_index: int = 0
-    ) -> ComparedTaskPages:
-        """Compare one task; with a draft, write the pages of its samples."""
-        indices = self._comparable_runs(name)
-        task = next(found for each in self.reports if (found := find_task(each, name)))
-        gathered, runs = (
-            TaskScores(task.measures, len(indices)),
-            [self.runs[each] for each in indices],
-        )
-        failed: list[tuple[int, str, str, str]] = []
-        with _open_spool(draft, task, runs) as spool:
-            for sample in align_samples([self.artifacts[each] for each in indices], name):
-                gathered.add(sample)
-                if spool is not None:
-                    spool.add(sample)
-                    failed += _unparsed_answers(sample, runs)[: MAX_UNPARSED_SHOWN - len(failed)]
-            pages = [] if spool is None or draft is None or not indices else write_sample_pages(
-                spool, task_index, draft.file("samples/index").parent
-            )  # fmt: skip
-            shown = [
-                UnparsedAnswer(
-                    name, run, filter_name, spool.href(pages, number), number + 1, answer
-                )
-                for number, run, filter_name, answer in failed
-                if spool is not None
-            ]
-        return ComparedTaskPages(
-            compare_task_runs(task, self.reports, gathered, indices), pages, shown
-        )
+        self, name: str, file: BinaryIO | None = None
+    ) -> tuple[ComparedTask, SampleSpool | None]:
+        """Compare one task; its samples are rendered to the file, if there is one."""
+        found = [find_task(report, name) for report in self.reports]
+        task = next(each for each in found if each is not None)
+        first = found[0]
+        indices = [
+            at for at, other in enumerate(found) if first and not mismatch_reason(first, other)
+        ]
+        scores = TaskScores(task.measures, len(indices))
+        spool = file and SampleSpool(file, task, [self.runs[each] for each in indices])
+        for sample in align_samples([self.artifacts[each] for each in indices], name):
+            scores.add(sample)
+            if spool:
+                spool.add(sample)
+        return compare_task_runs(task, self.reports, scores, indices), spool
 
 
-@contextmanager
-def _open_spool(
-    draft: Draft | None, task: TaskReport, runs: Sequence[ComparedRun]
-) -> Iterator[SampleSpool | None]:
-    """A scratch file for a task's samples; None without a draft."""
-    if draft is None:
-        yield None
-        return
+def _write_samples(
+    draft: Draft, runs: ReportSet, name: str, index: int
+) -> tuple[ComparedTask, list[str], list[UnparsedAnswer]]:
+    """Compare a task; write its samples, and return their pages and the unparsed answers."""
     path = draft.scratch / "samples"
     with open(path, "w+b") as file:
-        yield SampleSpool(file, task, runs)
+        task, spool = runs.compare_task(name, file)
+        assert spool is not None
+        folder = draft.file("samples/index").parent
+        pages = write_sample_pages(spool, index, folder) if task.runs else []
+        unparsed = [
+            UnparsedAnswer(name, run, filter_name, spool.href(pages, at), at + 1, answer)
+            for at, run, filter_name, answer in spool.unparsed
+        ]
     path.unlink()
-
-
-def _unparsed_answers(
-    sample: AlignedSample, runs: Sequence[ComparedRun]
-) -> list[tuple[int, str, str, str]]:
-    return [
-        (
-            sample.number,
-            run.letter,
-            name,
-            truncate_text(" | ".join(_answer_texts(row["answers"])), 200),
-        )
-        for run, row in zip(runs, sample.rows, strict=True)
-        for name in row["unparsed"]
-    ]
-
-
-def _answer_texts(answers: Sequence[dict[str, object]]) -> list[str]:
-    return [str(answer.get("text", answer.get("code", ""))) for answer in answers]
+    return task, pages, unparsed
 
 
 def _write_comparison(draft: Draft, runs: ReportSet) -> Comparison:
-    compared = [runs.compare_task(name, draft, place) for place, name in enumerate(runs.tasks())]
-    comparison = runs.with_verdicts([each.task for each in compared])
-    links = {each.task.name: f"samples/{each.pages[0]}" for each in compared if each.pages}
-    failed = [answer for each in compared for answer in each.unparsed][:MAX_UNPARSED_SHOWN]
+    compared = [_write_samples(draft, runs, name, at) for at, name in enumerate(runs.tasks())]
+    comparison = runs.with_verdicts([task for task, _, _ in compared])
+    links = {task.name: f"samples/{pages[0]}" for task, pages, _ in compared if pages}
+    failed = [answer for _, _, unparsed in compared for answer in unparsed][:MAX_UNPARSED_SHOWN]
     costs = [_cost_text(report) for report in runs.reports]
     write_text(draft.file("index.html"), index_page(comparison, links, failed, costs))
     write_json(draft.file("compare.json"), comparison_to_json(comparison))

@@ -61,9 +61,12 @@ class AnswerCache:
     (Likelihood(logprob=-1.5, is_greedy=True, tokens=3, truncated_tokens=0), None)
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a file and build its index; ArtifactError for a file of another kind."""
-        self.path, self.totals = Path(path), AnswerTotals()
+    def __init__(self, path: Path, shared: "AnswerCache | None" = None) -> None:
+        """Open a file and build its index; ArtifactError for a file of another kind.
+
+        shared  answers of other runs of the same model, which are read and added to as well
+        """
+        self.path, self.totals, self.shared = Path(path), AnswerTotals(), shared
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
         self.reader = open(self.path, "rb")  # noqa: SIM115  closed by close()
@@ -110,10 +113,10 @@ class AnswerCache:
         """The answer to a request; None if it is not stored."""
         offset = self.offsets.get(bytes.fromhex(key))
         if offset is None:
-            return None
+            return None if self.shared is None else self.shared.get(key)
         self.reader.seek(offset)
         try:
-            return _parse_line(self.reader.readline()).answer
+            return _parse_line(self.reader.readline())[1]
         except (ValueError, KeyError, TypeError):
             raise ArtifactError(
                 f"{self.path} was changed by another program while it was read; run again."
@@ -130,6 +133,8 @@ class AnswerCache:
             while data:
                 data = data[self.file.write(data) :]
         self.totals = self.totals.plus(answer, price)
+        if self.shared is not None:
+            self.shared.put(key, answer, price)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -147,20 +152,12 @@ class AnswerCache:
         self.reader.close()
 
 
-class CacheLine(NamedTuple):
-    """One line of the file."""
-
-    key: bytes
-    answer: Response
-    price: float
-
-
-def _parse_line(line: bytes) -> CacheLine:
+def _parse_line(line: bytes) -> tuple[bytes, Response, float]:
     row = json.loads(line)
     fields = row["answer"]
     kind = Likelihood if "logprob" in fields else Completion
     answer = kind(truncated_tokens=fields.pop("cut", 0), **fields)
-    return CacheLine(bytes.fromhex(row["key"]), answer, float(row["price"]))
+    return bytes.fromhex(row["key"]), answer, float(row["price"])
 
 
 def response_to_json(answer: Response) -> dict[str, Any]:

@@ -193,8 +193,7 @@ def _check_assumptions(network: HFModel, path: Path, config: Any, options: Scori
     window = getattr(config, "sliding_window", None)
     if is_sliding and window and window < network.context_length:
         raise ArtifactError(
-            f"{path} has a sliding window of {window} tokens, which padding would shift; set "
-            f"invariant=true, or {SERVE_HINT}"
+            f"{path} has a sliding window of {window}; set invariant=true, or {SERVE_HINT}"
         )
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(network.head.shape[0], (2, 12), generator=generator).to(network.head.device)
@@ -215,13 +214,11 @@ def _check_assumptions(network: HFModel, path: Path, config: Any, options: Scori
         is_exact = False
     if not is_exact:
         raise ArtifactError(
-            f"Branched or padded sequences of {path} do not compute what each computes "
-            f"alone; {SERVE_HINT}"
+            f"Padded sequences of {path} do not compute what each computes alone; {SERVE_HINT}"
         )
 
 
 def _branches_exactly(network: HFModel, ids: Int[Tensor, "2 12"]) -> bool:
-    """Whether two padded sequences with a shared prefix compute what each computes alone."""
     state = network.begin(1, 12)
     network.extend(state, ids[:1, :5], torch.tensor([5], device=ids.device))
     zeros, lengths = (torch.tensor(row, device=ids.device) for row in ([0, 0], [2, 4]))

@@ -123,8 +123,7 @@ class LocalModel:
         context = network.context_length
         if not 0 <= options.window <= context:
             raise ConfigError(
-                f"window={options.window} does not fit the model's context_length={context}; "
-                f"set window={context} or omit it."
+                f"window={options.window} does not fit the model's context_length={context}."
             )
         if options.stride:
             check_stride(options.window or context, options.stride)
@@ -160,7 +159,7 @@ class LocalModel:
             if isinstance(pair, Reason):
                 yield index, pair
                 continue
-            context, ids, _ = pair
+            context, ids = pair
             num_truncated = max(0, len(context) + len(ids) - limit - 1)
             items.append(TokenPair(context[num_truncated:], ids))
             owners.append((index, num_truncated))

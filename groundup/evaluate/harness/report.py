@@ -157,16 +157,8 @@ class EvaluationReport(NamedTuple):
 
     def __str__(self) -> str:
         """An aligned table with one line per measure."""
-        return _aligned_table(
-            [
-                TABLE_HEADER,
-                *(
-                    _measure_cells(part, each)
-                    for part in self.groups_and_tasks()
-                    for each in part.measures
-                ),
-            ]
-        )
+        parts = [(part, each) for part in self.groups_and_tasks() for each in part.measures]
+        return _aligned_table([TABLE_HEADER, *(_measure_cells(*both) for both in parts)])
 
     def groups_and_tasks(self) -> tuple[TaskReport | GroupReport, ...]:
         """The groups, then the tasks."""
@@ -174,10 +166,9 @@ class EvaluationReport(NamedTuple):
 
 
 def _measure_cells(part: TaskReport | GroupReport, measure: MeasureReport) -> tuple[str, ...]:
-    result = measure.result
-    text = (
-        f"undefined: {_reason_code(measure, result)}" if isinstance(result, Reason) else str(result)
-    )
+    text = str(measure.result)
+    if isinstance(measure.result, Reason):
+        text = f"undefined: {_reason_code(measure, measure.result)}"
     counts = (measure.n_scored, measure.n_undefined, measure.unparsed, measure.unanswered)
     return (part.name, measure.key, text, measure.unit, *map(str, counts))
 
@@ -213,13 +204,17 @@ def _result_to_json(part: TaskReport | GroupReport) -> dict[str, Any]:
 
 
 def _measure_to_json(measure: MeasureReport) -> dict[str, Any]:
-    """A measure as JSON values: its result under `interval` or `undefined`, the other is null."""
-    fields, result = measure._asdict(), measure.result
-    del fields["result"]
+    fields = measure._asdict()
+    return fields | result_to_json(fields.pop("result"))
+
+
+def result_to_json(result: Interval | Reason) -> dict[str, Any]:
+    """A result under `interval` or `undefined`; the other is null."""
     is_reason = isinstance(result, Reason)
-    fields["interval"] = None if is_reason else result._asdict()
-    fields["undefined"] = result._asdict() if is_reason else None
-    return fields
+    return {
+        "interval": None if is_reason else result._asdict(),
+        "undefined": result._asdict() if is_reason else None,
+    }
 
 
 def write_evaluation_report(draft: Draft, report: EvaluationReport) -> None:
@@ -242,8 +237,7 @@ def read_report(artifact: Artifact) -> EvaluationReport:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.get("format") != FORMAT:
             raise ArtifactError(
-                f"{path} has format {data.get('format')}; this groundup reads {FORMAT}: "
-                "run `groundup evaluate` again."
+                f"{path} has format {data.get('format')}, not {FORMAT}; run `groundup evaluate`."
             )
         return EvaluationReport(
             subject=Subject(**data["subject"]),
@@ -273,10 +267,8 @@ def _measure_from_json(row: dict[str, Any]) -> MeasureReport:
 
 def record_baseline(report: Artifact, baseline: Artifact) -> None:
     """Record the baseline of a report, which `groundup gate` then uses by default."""
-    pointer, path = (
-        Pointer(report.path / BASELINE_POINTER),
-        os.path.relpath(baseline.path, report.path),
-    )
+    pointer = Pointer(report.path / BASELINE_POINTER)
+    path = os.path.relpath(baseline.path, report.path)
     if pointer.value != path:
         pointer.move(pointer.value, path, author=user_name(), reason="evaluate --against")
 

@@ -14,7 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from groundup.core import Completion, DataError, Draft, GroundupError, Reason, TextModel, record
 from groundup.generate import TRANSIENT_CODES
@@ -41,6 +41,8 @@ from .report import (
     samples_file,
 )
 
+MAX_SHOWN = 3
+"""Samples that a dry run shows."""
 SLICE_SIZE = 2048
 """Items in memory at a time."""
 STOPPED_CODES = ("stopped", "budget")
@@ -54,31 +56,11 @@ class RunStopped(GroundupError):
     """The model cannot answer further requests; its answers so far are stored."""
 
 
-class AnswerCaches(NamedTuple):
-    """The caches of answers."""
-
-    own: AnswerCache
-    """Every answer of this run."""
-    shared: AnswerCache | None = None
-    """Answers shared with other runs of the same model."""
-
-    def get(self, key: str) -> Response | None:
-        """A stored answer, or None."""
-        answer = self.own.get(key)
-        return self.shared.get(key) if answer is None and self.shared is not None else answer
-
-    def put(self, key: str, answer: Response, price: float) -> None:
-        """Store an answer."""
-        self.own.put(key, answer, price)
-        if self.shared is not None:
-            self.shared.put(key, answer, price)
-
-
 class TaskRunner:
     """Runs tasks on a model."""
 
-    def __init__(self, model: TextModel, caches: AnswerCaches, *, confidence: float = 0.95) -> None:
-        self.model, self.caches, self.confidence = model, caches, confidence
+    def __init__(self, model: TextModel, cache: AnswerCache, *, confidence: float = 0.95) -> None:
+        self.model, self.cache, self.confidence = model, cache, confidence
         self.num_sent = self.num_requests = 0
         self.transient_failures: Counter[str] = Counter()
         """Requests that failed for a transient reason, by message."""
@@ -91,7 +73,7 @@ class TaskRunner:
 
     def cost(self) -> EvaluationCost:
         """The cost of the run, including the part before it was resumed."""
-        spent, priced = self.caches.own.totals, getattr(self.model, "cost", None)
+        spent, priced = self.cache.totals, getattr(self.model, "cost", None)
         price = None if getattr(priced, "price", None) is None else spent.price
         cached = self.num_requests - self.num_sent
         return EvaluationCost(spent.requests, spent.prompt_tokens, spent.tokens, cached, price)
@@ -150,14 +132,14 @@ class TaskRunner:
         unique = {each.key: each for requests in requests_by_item for each in requests}
         found: dict[str, Response] = {}
         for key in unique:
-            if (stored := self.caches.get(key)) is not None:
+            if (stored := self.cache.get(key)) is not None:
                 found[key] = stored
                 waits.answered(key)
         self.num_requests += len(unique)
         pending = [each for key, each in unique.items() if key not in found]
         for key, answer in self.send(task, pending):
             found[key] = answer
-            waits.answered(key, self.caches.own.totals.price)
+            waits.answered(key, self.cache.totals.price)
         return found
 
     def send(
@@ -168,14 +150,14 @@ class TaskRunner:
             for index, answer in self.call_model(task, batch):
                 if isinstance(answer, Reason) and answer.code in STOPPED_CODES:
                     raise RunStopped(
-                        f"{answer.message} {len(self.caches.own)} answers are stored; fix the "
+                        f"{answer.message} {len(self.cache)} answers are stored; fix the "
                         "cause and run the same command again."
                     )
                 self.num_sent += 1
                 if isinstance(answer, Reason) and answer.code in TRANSIENT_CODES:
                     self.transient_failures[f"{answer.code}: {answer.message}"] += 1
                 price, self.last_price = self.price - self.last_price, self.price
-                self.caches.put(batch[index].key, answer, price)
+                self.cache.put(batch[index].key, answer, price)
                 yield batch[index].key, answer
 
     def check_answered(self) -> None:
@@ -185,7 +167,7 @@ class TaskRunner:
         (why, _), lost = self.transient_failures.most_common(1)[0], self.transient_failures.total()
         raise RunStopped(
             f"{lost:,} of {self.num_requests:,} requests have no answer, most often {why}. "
-            f"{len(self.caches.own):,} answers are stored; fix the cause and run the same command "
+            f"{len(self.cache):,} answers are stored; fix the cause and run the same command "
             "again for the others (--set accept_failures=true reports without them)."
         )
 
@@ -253,7 +235,6 @@ def _is_blank(answer: Response) -> bool:
 
 
 def _finite_scores(task: EvaluationTask, item: TaskItem, answers: Sequence[Response]) -> ItemScores:
-    """The task's scores, with a Reason for each that is not finite."""
     scored = task.score(item, answers)
     scores, undefined = dict(scored.scores), dict(scored.undefined)
     for key, value in scored.scores.items():
@@ -349,15 +330,11 @@ class TaskAccumulator:
     def report(self, confidence: float) -> TaskReport:
         """The task's results."""
         task = self.task
+        measures = tuple(self.measure_report(each, confidence) for each in task.measures)
         return TaskReport(
-            task.name,
-            task.kind,
-            task.version,
-            task.signature,
-            self.hash.hexdigest(),
-            len(self.groups),
-            tuple(self.measure_report(each, confidence) for each in task.measures),
-        )
+            task.name, task.kind, task.version, task.signature, self.hash.hexdigest(),
+            len(self.groups), measures,
+        )  # fmt: skip
 
     def measure_report(self, measure: TaskMeasure, confidence: float) -> MeasureReport:
         """One measure with its interval and counts."""
@@ -408,9 +385,7 @@ def report_groups(
     return tuple(groups)
 
 
-def describe_requests(
-    task: EvaluationTask, model: TextModel | None, limit: int | None, max_shown: int = 3
-) -> str:
+def describe_requests(task: EvaluationTask, model: TextModel | None, limit: int | None) -> str:
     """Describe what would be requested: the counts, and the first samples in full."""
     samples, requests, lines = 0, 0, list[str]()
     for item in task.items(model, limit):
@@ -418,7 +393,7 @@ def describe_requests(
             build_requests(task.kind, item.prompt, item.pairs, task.stops, task.repeats)
         )
         samples, requests = samples + 1, requests + len(item_requests)
-        if samples <= max_shown:
+        if samples <= MAX_SHOWN:
             lines.append(f"--- {item.id}, right: {json.dumps(item.target, ensure_ascii=False)}")
             lines.append(item.pairs[0].context if item.pairs else prompt_text(item.prompt))
             lines += [f"  [{i}] {pair.continuation!r}" for i, pair in enumerate(item.pairs)]

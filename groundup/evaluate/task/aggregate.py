@@ -231,20 +231,13 @@ def label_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, int | float) and value == int(value) else str(value)
 
 
-def _f1_interval(
-    measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
-) -> Interval | Reason:
-    return _corpus_score_interval(
-        F1(), [[label_text(a), label_text(b)] for a, b in values], groups, confidence
-    )
-
-
-def _mcc_interval(
+def _label_interval(
     measure: TaskMeasure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     pairs = [[label_text(a), label_text(b)] for a, b in values]
     labels = list(dict.fromkeys(each for pair in pairs for each in pair))
-    return _corpus_score_interval(Mcc(labels), pairs, groups, confidence)
+    function = F1() if measure.aggregation == "f1" else Mcc(labels)
+    return _corpus_score_interval(function, pairs, groups, confidence)
 
 
 SAMPLE_AGGREGATIONS: dict[str, Callable[..., Interval | Reason]] = {
@@ -252,8 +245,8 @@ SAMPLE_AGGREGATIONS: dict[str, Callable[..., Interval | Reason]] = {
     "ratio": _ratio_interval,
     "perplexity": _perplexity_interval,
     "median": _median_interval,
-    "f1": _f1_interval,
-    "mcc": _mcc_interval,
+    "f1": _label_interval,
+    "mcc": _label_interval,
 }
 CORPUS_AGGREGATIONS: dict[str, Callable[[], CorpusMeasure]] = {
     "bleu": Bleu,
@@ -294,7 +287,6 @@ def aggregate_groups(
 
 
 def _group_filters(group: TaskGroup, measure: str) -> list[str]:
-    """Filters with which the group's tasks report a measure, sorted."""
     return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
 
 

@@ -25,6 +25,7 @@ from groundup.corpus import Contamination, find_contamination
 
 from .builtin import BUILTIN
 from .lm_eval import YamlTask, open_yaml_task
+from .sets import TestsetTask
 from .task import (
     ChatOptions,
     EvaluationTask,
@@ -34,7 +35,6 @@ from .task import (
     TaskOptions,
     check_keys,
 )
-from .testset import TestsetTask
 from .yaml_files import (
     EMPTY_INDEX,
     TaskDefinition,
@@ -121,7 +121,6 @@ class TaskOpener(NamedTuple):
 
 
 def _read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMeasure, ...]:
-    """aggregate_metric_list, checked."""
     entries = given.get("aggregate_metric_list") or []
     found = []
     for entry in [entries] if isinstance(entries, dict) else entries:
@@ -187,7 +186,6 @@ def expand_groups(tasks_and_groups: Sequence[EvaluationTask | TaskGroup]) -> lis
 
 
 def _open_name(name: str, index: TaskIndex, ways: TaskOptions) -> list[EvaluationTask | TaskGroup]:
-    """Open one name; names of `include` precede built-in ones."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return _open_file(path, index, ways)
@@ -333,7 +331,6 @@ def _task_overlap(
     model: TextModel | None = None,
     limit: int | None = None,
 ) -> TaskOverlap:
-    """The contamination of one task; `model` renders the chat template if the task uses one."""
     samples = [
         Sample(item.id, (Message("user", _question_text(task, item)),))
         for item in task.items(model, limit)

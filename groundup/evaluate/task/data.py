@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError, MissingExtra, is_within, require_regular_file
+from groundup.core import ConfigError, DataError, is_within, require_regular_file
 
 from .task import check_keys
 
@@ -368,7 +368,6 @@ def _read_json_rows(path: Path, text: str, field: str | None) -> list[Row]:
 
 
 def _read_json_lines(path: Path, text: str) -> list[Row]:
-    """One object per line; empty lines are skipped."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -430,10 +429,8 @@ def _read_text_rows(text: str, options: Mapping[str, Any]) -> list[Row]:
 
 
 def _read_parquet(path: Path) -> list[Row]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "corpus") from None
+    import pyarrow.parquet as parquet
+
     try:
         return parquet.read_table(require_regular_file(path)).to_pylist()
     except (OSError, ValueError) as error:

@@ -102,10 +102,9 @@ class FewShotSampler:
         return (row for row in self.rows if row != question)
 
     def _check_enough(self, rows: Sequence[Row], spare: int = 0) -> Sequence[Row]:
-        if len(rows) < self.count + spare:
+        if len(rows) < (needed := self.count + spare):
             raise ConfigError(
-                f"{self.task}: {self.count} examples before a question need "
-                f"{self.count + spare} rows to draw from; got {len(rows)}."
+                f"{self.task}: {self.count} examples need {needed} rows; got {len(rows)}."
             )
         return rows
 
@@ -168,13 +167,8 @@ class YamlTask:
         is_drawn = self.num_fewshot > 0 and sampler == "default"
         undrawn = "first" if self.num_fewshot else "no"
         drawn = f"random[{self.options.seed}]" if is_drawn else undrawn
-        parts = [
-            f"lm_eval:{LM_EVAL_VERSION}",
-            f"shots:{self.num_fewshot}",
-            f"draw:{drawn}",
-            self.options.chat.signature(),
-            f"prompt:{prompt_digest(self.settings)}",
-        ]
+        parts = [f"lm_eval:{LM_EVAL_VERSION}", f"shots:{self.num_fewshot}", f"draw:{drawn}"]
+        parts += [self.options.chat.signature(), f"prompt:{prompt_digest(self.settings)}"]
         if self.kind == "generate_until":
             sampling = self.stops.sampling
             parts += [f"temperature:{sampling.temperature:g}", f"max_tokens:{sampling.max_tokens}"]
@@ -216,7 +210,6 @@ class YamlTask:
 
     @cached_property
     def _custom_splits(self) -> Mapping[str, Any] | None:
-        """The splits of custom_dataset."""
         code = self.settings.custom_dataset
         if code is None:
             return None
@@ -227,7 +220,6 @@ class YamlTask:
         return splits
 
     def _read_split(self, name: str, process: TaskCode | None) -> DatasetRows:
-        """The rows of a split, processed by the task's own code."""
         if self._custom_splits is not None:
             if name not in self._custom_splits:
                 raise DataError(
@@ -236,17 +228,11 @@ class YamlTask:
             rows = to_dataset_rows(self._custom_splits[name], f"{self.file}: custom_dataset")
         else:
             settings = self.settings
-            rows = read_dataset_split(
-                DatasetSource(
-                    settings.task,
-                    self.file,
-                    settings.dataset_path or "",
-                    settings.dataset_name,
-                    settings.dataset_kwargs,
-                    self.options.data,
-                ),
-                name,
-            )
+            source = DatasetSource(
+                settings.task, self.file, settings.dataset_path or "", settings.dataset_name,
+                settings.dataset_kwargs, self.options.data,
+            )  # fmt: skip
+            rows = read_dataset_split(source, name)
         if process is not None:
             processed = call_code(process, self.file, f"split {name}", lambda: process.call(rows))
             rows = to_dataset_rows(processed, f"{self.file}: {process.name}")
@@ -268,13 +254,8 @@ class YamlTask:
     def examples(self) -> FewShotSampler:
         """A new source of few-shot examples."""
         settings, shots = self.settings, self.settings.few_shot_settings
-        splits = (
-            shots.split,
-            settings.training_split,
-            settings.validation_split,
-            settings.test_split,
-        )
-        split = next(name for name in splits if name is not None)
+        splits = (settings.training_split, settings.validation_split, settings.test_split)
+        split = next(name for name in (shots.split, *splits) if name is not None)
         rows: Sequence[Row] = []
         if self.num_fewshot and shots.split is None and shots.samples is not None:
             split = ""

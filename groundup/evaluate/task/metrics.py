@@ -258,7 +258,6 @@ def convert_value(value: Any, aggregation: str) -> Any:
 
 
 def _finite_or_reason(value: Any) -> Any:
-    """The value, or a Reason if it is not finite."""
     if np.isfinite(np.asarray(value, dtype=np.float64)).all():
         return value
     return Reason("not_finite", f"The value {value} is not finite.")
@@ -345,18 +344,17 @@ def _read_metric(entry: Mapping[str, Any], settings: TaskSettings, file: Path) -
 
 
 def _find_metric(name: str, settings: TaskSettings, file: Path) -> MetricSpec:
-    """The metric of this name; ConfigError if the output_type does not support it."""
     supported = [n for n, known in METRICS.items() if settings.output_type in known.kinds]
     if name in supported:
         return METRICS[name]
+    names = ", ".join(supported)
     if name in METRICS:
         raise ConfigError(
-            f"{file}: {settings.output_type} does not support the metric {name}; use "
-            f"{', '.join(supported)}."
+            f"{file}: {settings.output_type} does not support the metric {name}; use {names}."
         )
     raise ConfigError(
         f"{file}: there is no metric `{name}` here{did_you_mean(name, METRICS) or '.'} Metrics of "
-        f"{settings.output_type} are {', '.join(supported)}; none are downloaded from a hub."
+        f"{settings.output_type} are {names}; none are downloaded from a hub."
     )
 
 

@@ -129,7 +129,6 @@ class QuestionTask:
         return StopCriteria(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
 
     def _draw_questions(self, purpose: str) -> Iterator[TaskQuestion]:
-        """The questions, with a separate random stream for each purpose."""
         stream = random.Random(f"{self.options.seed}/{self.name}/{purpose}")
         return iter(self.questions.stream_questions(stream))
 
@@ -164,8 +163,7 @@ class QuestionTask:
         others = [each for each in self.pool if each.text != target_question.text]
         if self.shots > len(others):
             raise ConfigError(
-                f"--few-shot {self.shots} exceeds the {len(others)} examples of {self.name}; give "
-                f"at most {len(others)}."
+                f"--few-shot {self.shots} exceeds the {len(others)} examples of {self.name}."
             )
         draw = random.Random(f"{self.options.seed}/{self.name}/shots/{number}")
         shown = draw.sample(others, self.shots)

@@ -109,15 +109,13 @@ def read_filters(
 def _read_filter_pipeline(entry: Mapping[str, Any], file: Path) -> FilterPipeline:
     if set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
         raise ConfigError(
-            f"{file}: an entry of filter_list needs `name` and a list `filter`; got the keys "
-            f"{', '.join(map(str, entry))}."
+            f"{file}: filter_list needs `name` and a list `filter`; got {', '.join(entry)}."
         )
     functions = [step.get("function") for step in entry["filter"]]
     takes_one = bool(functions) and functions[-1] == "take_first"
     if "take_first" in functions[:-1]:
         raise ConfigError(
-            f"{file}: in filter {entry['name']}, `take_first` must be last; later "
-            "filters would get one text in place of a list."
+            f"{file}: in filter {entry['name']}, `take_first` must be last: it gives one text."
         )
     steps = tuple(
         _read_filter_step(step, file) for step in entry["filter"][: len(functions) - takes_one]
@@ -175,7 +173,6 @@ def _replaced(
 
 
 def _select_match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
-    """The selected match, stripped; None if there is none."""
     matches = pattern.findall(text if isinstance(text, str) else "")
     if not -len(matches) <= select < len(matches):
         return None
@@ -368,7 +365,6 @@ class TaskScorer:
             return gold
 
     def _score_by_code(self, item: TaskItem, results: list[Any]) -> MetricValues:
-        """The scores of process_results; those not in metric_list are stored but not aggregated."""
         code = self.settings.process_results
         assert code is not None, "called only for tasks with process_results"
         try:

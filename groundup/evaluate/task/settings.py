@@ -164,8 +164,7 @@ def read_task_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
         raise ConfigError(f"{file}: {error}") from None
     if settings.unsafe_code:
         raise ConfigError(
-            f"{file}: `unsafe_code` would run generated code without a sandbox; use the built-in "
-            "task humaneval."
+            f"{file}: `unsafe_code` needs a sandbox; use the built-in task humaneval."
         )
     if not settings.evaluated_split:
         raise ConfigError(f"{file}: expected a test_split or a validation_split.")
@@ -342,7 +341,6 @@ class FieldReader:
         return row[field] if field in self.columns else self._filled(name, field, row)
 
     def _is_template(self, field: Any) -> bool:
-        """Whether a field is filled in, rather than a column, a literal or code."""
         return isinstance(field, str) and field not in self.columns
 
     def index(self, text: str) -> Any:
@@ -355,7 +353,6 @@ class FieldReader:
             raise DataError(f"{self.file}: {text!r} is not the index of an option.") from None
 
     def _filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
-        """Fill a template; DataError naming the file and field if the row lacks a column."""
         try:
             _compile_template(template)
         except ConfigError as error:

@@ -98,7 +98,6 @@ def call_code(code: TaskCode, file: Path, subject: str, call: Callable[[], Any])
 
 
 def _import_module(path: Path, digest: str) -> types.ModuleType:
-    """Import a Python file; equal files are imported once."""
     name = f"groundup_task_code_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{digest}"
     if name in sys.modules:
         return sys.modules[name]

@@ -35,7 +35,7 @@ from groundup.core import (
     record,
 )
 
-from ..sampling import check_sampling
+from ..decoding import check_sampling
 from .errors import EndpointError
 from .responses import (
     PromptLogprobs,

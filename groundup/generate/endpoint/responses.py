@@ -115,7 +115,6 @@ def _replace_surrogates(text: str) -> str:
 
 
 def _finish_reason(choice: dict[str, Any]) -> FinishReason:
-    """Why a choice ended; RequestFailure if a filter or a tool call ended it."""
     reason = str(choice.get("finish_reason"))
     if reason in ABNORMAL_FINISHES:
         raise RequestFailure(ABNORMAL_FINISHES[reason], f"the answer ended by {reason}")
@@ -149,7 +148,6 @@ class EchoedTokens(NamedTuple):
 
 
 def _parse_echo(body: dict[str, Any]) -> EchoedTokens:
-    """The echoed tokens of a response; RequestFailure `no_logprobs` if it has none."""
     fields = _first_choice(body).get("logprobs")
     if not fields or not fields.get("tokens"):
         raise _no_logprobs("the server gave no log-probabilities of the prompt")

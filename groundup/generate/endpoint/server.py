@@ -248,7 +248,6 @@ def run_concurrently(
 
 
 async def _read_limited(response: "httpx.Response", max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """Yield a body's bytes; RequestFailure if there are too many, or if the connection breaks."""
     httpx, size = _import_httpx(), 0
     try:
         async for chunk in response.aiter_raw():

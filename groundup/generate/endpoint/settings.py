@@ -140,8 +140,7 @@ def read_api_key(config: EndpointConfig) -> str:
     is_plain = config.url.startswith("http:") and not is_loopback(config)
     if is_plain and not config.allow_plain_key:
         raise ConfigError(
-            f"The key in {config.key_env} would be sent unencrypted; use https, or set "
-            "allow_plain_key=true on a trusted network."
+            f"The key in {config.key_env} would be sent unencrypted; use https or allow_plain_key."
         )
     return key
 

@@ -108,13 +108,9 @@ def _interval_library() -> ctypes.CDLL | None:
 
 
 def interval_attention(
-    q: Float[Tensor, "B H T K"],
-    k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S W"],
-    seen: KeyIntervals,
-    *,
-    scale: float | None = None,
-) -> Float[Tensor, "B H T W"]:
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"],
+    seen: KeyIntervals, *, scale: float | None = None,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
     """Attention on a CPU without gradients, for inputs accepted by `uses_native_loop`.
 
     16-bit inputs are computed in float32. Requires a compiler. Raises ShapeError if queries, keys,
@@ -143,10 +139,8 @@ def _check_intervals(seen: KeyIntervals, shape: tuple[int, int], k: Tensor, v: T
     for bound in seen:
         fits = bound.dtype == torch.int32 and bound.is_contiguous() and bound.dim() == 2
         if not fits or bound.shape[1] != shape[1] or len(bound) not in (1, shape[0]):
-            raise ShapeError(
-                f"Bounds have the shape {tuple(bound.shape)} and {bound.dtype}; expected int32, "
-                f"{shape} or one row for all."
-            )
+            what = f"Bounds have the shape {tuple(bound.shape)} and {bound.dtype}"
+            raise ShapeError(f"{what}; expected int32, {shape} or one row for all.")
     if len(seen.low) != len(seen.high) or (
         seen.low.numel() and (int(seen.low.min()) < 0 or int(seen.high.max()) > k.shape[2])
     ):
@@ -216,13 +210,9 @@ def _interval_softmax_backward(
 
 
 def _call_loop(
-    name: str,
-    values: Float[Tensor, "B H T S"],
-    slope: Float[Tensor, "B H T S"] | None,
-    low: Int[Tensor, "b T"],
-    high: Int[Tensor, "b T"],
-    scale: float,
-) -> Float[Tensor, "B H T S"]:
+    name: str, values: Float[Tensor, "B H T S"], slope: Float[Tensor, "B H T S"] | None,
+    low: Int[Tensor, "b T"], high: Int[Tensor, "b T"], scale: float,
+) -> Float[Tensor, "B H T S"]:  # fmt: skip
     values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
     B, H, T, S = values.shape
     out, library = torch.empty_like(values), _softmax_library()

@@ -104,12 +104,9 @@ def _is_plain_cpu_tensor(tensor: Tensor) -> bool:
 
 
 def adamw_update(
-    weights: Float[Tensor, "*rows C"],
-    gradients: Float[Tensor, "*rows C"],
-    mean: StoredState,
-    square: StoredState,
-    factors: AdamWFactors,
-) -> None:
+    weights: Float[Tensor, "*rows C"], gradients: Float[Tensor, "*rows C"], mean: StoredState,
+    square: StoredState, factors: AdamWFactors,
+) -> None:  # fmt: skip
     """One AdamW step of a weight and its states in place; see `fits_native_states`."""
     move = _Move(weights.data_ptr(), gradients.data_ptr(), *factors)
     _call_loop(

@@ -66,24 +66,20 @@ def run_code_tests(
     context       code of the question, for functions that the tests use
     """
     seal = secrets.token_hex(16)
-    ends = PipeEnds(*os.pipe(), *os.pipe())
+    (read_questions, write_questions), (read_answers, write_answers) = os.pipe(), os.pipe()
     results: list[SandboxResult] = []
 
     def answer() -> None:
-        passed = (ends.read_questions, ends.write_answers)
-        try:
-            results.append(_run_side(box, "serve_code", passed, (), {"answer.py": code}, limits))
-        finally:
-            _close_descriptors(passed)  # so that the tests see end of file
+        ends, files = (read_questions, write_answers), {"answer.py": code}
+        results.append(_run_side(box, "import serve_code", ends, (), files, limits))
 
     answering = threading.Thread(target=answer)
     answering.start()
-    passed = (ends.write_questions, ends.read_answers)
-    files = {"context.py": _make_runnable(context), "tests.py": tests}
+    ends, files = (write_questions, read_answers), {"context.py": _make_runnable(context)}
+    files["tests.py"] = tests
     try:
-        asked = _run_side(box, "run_tests", passed, (entry_point, seal), files, limits)
+        asked = _run_side(box, "import run_tests", ends, (entry_point, seal), files, limits)
     finally:
-        _close_descriptors(passed)  # so that the code sees end of file
         answering.join()
     if not results:
         raise ConfigError("The sandbox of the tests could be set up, but not that of the code.")
@@ -94,27 +90,15 @@ def _run_side(
     box: Sandbox, side: str, pass_fds: tuple[int, int], words: tuple[str, ...],
     files: dict[str, str], limits: SandboxLimits | None,
 ) -> SandboxResult:  # fmt: skip
-    return box.run_python(
-        f"import apart\napart.{side}()",
-        [*map(str, pass_fds), *words],
-        files={"apart.py": APART.read_text(), **files},
-        pass_fds=pass_fds,
-        limits=limits,
-    )
-
-
-class PipeEnds(NamedTuple):
-    """Both ends of both pipes."""
-
-    read_questions: int
-    write_questions: int
-    read_answers: int
-    write_answers: int
-
-
-def _close_descriptors(numbers: tuple[int, ...]) -> None:
-    for number in numbers:
-        os.close(number)
+    """Run the function that apart.py has for this side, and close its ends of the pipes."""
+    try:
+        return box.run_python(
+            f"from apart {side} as run\nrun()", [*map(str, pass_fds), *words], pass_fds=pass_fds,
+            files={"apart.py": APART.read_text(), **files}, limits=limits,
+        )  # fmt: skip
+    finally:
+        for end in pass_fds:
+            os.close(end)  # so that the other side sees end of file
 
 
 def _combine_outcomes(asked: SandboxResult, answered: SandboxResult, seal: str) -> CodeTestResult:

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from groundup.core import ConfigError, DataError, GroundupError, page
 
-from .sheet import DROP_REASONS, MAX_REVIEWER_NAME, ReviewItem, ReviewSheet, reviewer_name
+from .sheet import DROP_REASONS, MAX_REVIEWER_NAME, ReviewSheet, reviewer_name
 
 REVIEW_SHORTCUTS = (
     ("a", "accept the sample as it is"),
@@ -47,7 +47,21 @@ def review_page(name: str) -> page.Html:
         shortcuts=REVIEW_SHORTCUTS,
         is_served=True,
     )
-    sheet.add(_status_bar(), _item_containers(), _decision_controls(), _completion_message())
+    item = page.element(
+        "article.item",
+        page.element("div.stack", attributes={"id": "conversation"}),
+        page.element("div.choices", attributes={"id": "answers"}),
+        page.element("div.card.source", attributes={"id": "source", "hidden": True}),
+        attributes={"id": "item", "hidden": True, "aria-live": "polite"},
+    )
+    completion = page.element(
+        "div.card.ending",
+        page.element("p.verdict", attributes={"id": "summary"}),
+        page.element("p", "Every decision is on disk; you may close this page."),
+        page.element("div.buttons", _shortcut_button("undo", "Undo", "u")),
+        attributes={"id": "ending", "hidden": True},
+    )
+    sheet.add(_status_bar(), item, _decision_controls(), completion)
     return sheet.render()
 
 
@@ -64,16 +78,6 @@ def _status_bar() -> page.Html:
         page.element("div.far", page.element("p", attributes={"id": "far"}), bar, who),
         page.element("p.small", attributes=message),
         alert,
-    )
-
-
-def _item_containers() -> page.Html:
-    return page.element(
-        "article.item",
-        page.element("div.stack", attributes={"id": "conversation"}),
-        page.element("div.choices", attributes={"id": "answers"}),
-        page.element("div.card.source", attributes={"id": "source", "hidden": True}),
-        attributes={"id": "item", "hidden": True, "aria-live": "polite"},
     )
 
 
@@ -117,16 +121,6 @@ def _reason_form() -> page.Html:
             page.element("span", "Reason or remark"),
             page.element("input", attributes=field),
         ),
-    )
-
-
-def _completion_message() -> page.Html:
-    return page.element(
-        "div.card.ending",
-        page.element("p.verdict", attributes={"id": "summary"}),
-        page.element("p", "Every decision is on disk; you may close this page."),
-        page.element("div.buttons", _shortcut_button("undo", "Undo", "u")),
-        attributes={"id": "ending", "hidden": True},
     )
 
 
@@ -174,9 +168,8 @@ class ReviewServer(ThreadingHTTPServer):
         try:
             super().__init__(("127.0.0.1", port), ReviewRequests)
         except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"Port {port} of 127.0.0.1 cannot be used ({error}); choose another --port or 0."
-            ) from None
+            what = f"Port {port} of 127.0.0.1 cannot be used ({error})"
+            raise ConfigError(f"{what}; choose another --port or 0.") from None
 
     @property
     def url(self) -> str:
@@ -200,22 +193,14 @@ class ReviewServer(ThreadingHTTPServer):
 
 def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
     """What the page shows next."""
-    item, progress = sheet.current, sheet.progress
+    item, (done, total) = sheet.current, sheet.progress
     return {
         "who": sheet.who,
-        "done": progress.done,
-        "total": progress.total,
+        "done": done,
+        "total": total,
         "summary": str(sheet.summary()) if item is None else "",
-        "item": None if item is None else _item_to_json(item),
+        "item": None if item is None else item._asdict() | {"question": item.question},
     }
-
-
-def _item_to_json(item: ReviewItem) -> dict[str, Any]:
-    return {
-        "subject": item.subject, "kind": item.kind, "question": item.question,
-        "conversation": item.conversation, "answers": item.answers,
-        "passage": item.passage, "span": item.span, "source": item.source,
-    }  # fmt: skip
 
 
 def _text_field(body: Mapping[str, Any], name: str) -> str:
@@ -229,12 +214,8 @@ def _record_decision(sheet: ReviewSheet, body: Mapping[str, Any]) -> None:
     fields = body.get("fields")
     if fields is not None and not isinstance(fields, dict):
         raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
-    sheet.decide(
-        _text_field(body, "subject"),
-        _text_field(body, "action"),
-        reason=_text_field(body, "reason"),
-        fields=fields,
-    )
+    subject, action, reason = (_text_field(body, key) for key in ("subject", "action", "reason"))
+    sheet.decide(subject, action, reason=reason, fields=fields)
 
 
 POST_ACTIONS: Mapping[str, Callable[[ReviewSheet, Mapping[str, Any]], object]] = {
@@ -283,15 +264,12 @@ class ReviewRequests(BaseHTTPRequestHandler):
     def answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         """Send what `make` returns, or its error."""
         try:
-            kind, content = make()
-            self.send(HTTPStatus.OK, kind, content)
-        except RequestRejected as error:
-            self.send(error.status, *_json_response({"error": str(error)}))
-        except GroundupError as error:
+            self.send(HTTPStatus.OK, *make())
+        except (RequestRejected, GroundupError) as error:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             if isinstance(error, DataError):
                 status = HTTPStatus.UNPROCESSABLE_ENTITY
-            self.send(status, *_json_response({"error": str(error)}))
+            self.send(getattr(error, "status", status), *_json_response({"error": str(error)}))
 
     def send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         """Write one response, ignoring closed connections."""
@@ -327,9 +305,8 @@ class ReviewRequests(BaseHTTPRequestHandler):
         if not length.isascii() or not length.isdecimal():
             raise RequestRejected(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
         if len(length) > 12 or int(length) > MAX_BODY_BYTES:
-            raise RequestRejected(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MAX_BODY_BYTES:,} bytes."
-            )
+            what = f"At most {MAX_BODY_BYTES:,} bytes."
+            raise RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
         try:
             value = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:

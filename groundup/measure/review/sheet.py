@@ -8,7 +8,7 @@ different items. Independent of terminal and page, which both use it. Every deci
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,13 +54,6 @@ class ReviewItem(NamedTuple):
         """The last user message; empty if there is none."""
         turns = [turn.content for turn in self.conversation if turn.role == "user"]
         return turns[-1] if turns else ""
-
-
-class ReviewProgress(NamedTuple):
-    """Number of decided items, and of all items."""
-
-    done: int
-    total: int
 
 
 class ReviewSummary(NamedTuple):
@@ -146,10 +139,6 @@ def sample_items(items: Sequence[ReviewItem], number: int, seed: int = 0) -> lis
     return [items[index] for index in sorted(chosen)]
 
 
-def _shuffle_items(items: Iterable[ReviewItem], who: str, salt: str) -> list[ReviewItem]:
-    return sorted(items, key=lambda item: digest([who, salt, item.subject]))
-
-
 def reviewer_name(text: str) -> str:
     """Strip and validate a reviewer's name; DataError if it is invalid."""
     name = text.strip()
@@ -167,7 +156,8 @@ class ReviewSheet:
         self.folder, self.who = Path(folder), who
         self.is_timed = True  # False if decisions come from a file
         self.skipped: set[str] = set()
-        self.items = {item.subject: item for item in _shuffle_items(items, who, salt)}
+        shuffled = sorted(items, key=lambda item: digest([who, salt, item.subject]))
+        self.items = {item.subject: item for item in shuffled}
         self.decided: dict[str, Judgement] = {}
         for vote in current_votes(read_votes(self.folder)):
             if vote.who == who and vote.subject in self.items:
@@ -181,9 +171,9 @@ class ReviewSheet:
         self.decided[vote.subject] = vote
 
     @property
-    def progress(self) -> ReviewProgress:
+    def progress(self) -> tuple[int, int]:
         """Number of decided items, and of all items."""
-        return ReviewProgress(len(self.decided), len(self.items))
+        return len(self.decided), len(self.items)
 
     @property
     def current(self) -> ReviewItem | None:
@@ -241,8 +231,8 @@ class ReviewSheet:
 
     def summary(self) -> ReviewSummary:
         """The results so far."""
-        kinds = [vote.value if vote.form == "label" else vote.form for vote in
-                 self.decided.values()]  # fmt: skip
+        votes = self.decided.values()
+        kinds = [vote.value if vote.form == "label" else vote.form for vote in votes]
         accepted, mended, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
         none = Reason("nothing_reviewed", "No sample was reviewed yet.")
         judged = accepted + mended + dropped
@@ -255,7 +245,6 @@ class ReviewSheet:
 def _sample_vote(
     item: ReviewItem, action: str, reason: str, fields: Mapping[str, object]
 ) -> Judgement:  # fmt: skip
-    """The vote on a sample: a label, or its corrected fields."""
     if action not in SAMPLE_ACTIONS:
         raise DataError(f"A sample is decided by {', '.join(SAMPLE_ACTIONS)}; got {action!r}.")
     if action == "drop" and not reason.strip():

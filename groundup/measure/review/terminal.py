@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -42,28 +41,20 @@ ALLOWED_CONTROLS = "\n\t\u200c\u200d"
 """Non-printable characters that are legitimate in text: line ends, tabs, joiners."""
 
 
-class ReviewCommand(NamedTuple):
-    """A reviewer's command."""
-
-    key: str
-    text: str = ""
-    """Its argument: a reason, or the corrected fields."""
-
-
 class LineInput:
     """Input from the lines of a stream."""
 
     def __init__(self, stream: Iterable[str]) -> None:
         self.stream, self.number, self.text = iter(stream), 0, ""
 
-    def read_command(self) -> ReviewCommand | None:
-        """The next line that is not empty, split into key and text."""
+    def read_key(self) -> str:
+        """The key of the next line that is not empty; q at the end."""
         for line in self.stream:
             self.number += 1
             if line.strip():
                 key, _, self.text = line.strip().partition(" ")
-                return ReviewCommand(key, self.text.strip())
-        return None
+                return key
+        return "q"
 
     def read_reason(self) -> str:
         """The text after the key."""
@@ -75,20 +66,31 @@ class LineInput:
         fields = dict(zip(rest[::2], rest[1::2], strict=True))
         if before or not fields or len(fields) < len(rest) // 2:
             raise DataError("Mend with `m question=… answer=…`, or one of the two, each once.")
-        changed: dict[str, object] = {}
-        if "question" in fields:
-            changed["question"] = fields["question"].strip()
-        if "answer" in fields:
-            changed["references"] = [fields["answer"].strip()]
+        changed: dict[str, object] = {name: text.strip() for name, text in fields.items()}
+        if "answer" in changed:
+            changed["references"] = [changed.pop("answer")]
         return changed
 
 
 class KeyInput:
     """Input from single keys of a terminal."""
 
-    def read_command(self) -> ReviewCommand | None:
-        """Read one key."""
-        return ReviewCommand(_read_key())
+    text = ""
+    """What follows a key: nothing."""
+
+    def read_key(self) -> str:
+        """One key of the terminal; Ctrl-C interrupts, Ctrl-D is q."""
+        import termios
+        import tty
+
+        handle = sys.stdin.fileno()
+        before = termios.tcgetattr(handle)
+        try:
+            tty.setcbreak(handle, termios.TCSADRAIN)  # does not discard input typed ahead
+            key = os.read(handle, 1).decode(errors="ignore")
+        finally:
+            termios.tcsetattr(handle, termios.TCSADRAIN, before)
+        return "q" if key in ("", "\x04", "\0") else key  # end of input
 
     def read_reason(self) -> str:
         """Read a reason: a number of the usual ones, or text."""
@@ -111,36 +113,16 @@ class KeyInput:
         return {"question": question, "references": [answer for answer in answers if answer]}
 
 
-def _read_key() -> str:
-    """Read one key from the terminal; Ctrl-C interrupts, Ctrl-D is q."""
-    import termios
-    import tty
-
-    handle = sys.stdin.fileno()
-    before = termios.tcgetattr(handle)
-    try:
-        tty.setcbreak(handle, termios.TCSADRAIN)  # does not discard input typed ahead
-        key = os.read(handle, 1).decode(errors="ignore")
-    finally:
-        termios.tcsetattr(handle, termios.TCSADRAIN, before)
-    return "q" if key in ("", "\x04", "\0") else key  # end of input
-
-
 def _prompt_with_default(name: str, text: str) -> str:
     return input(f"{name} [{text}]: ").strip() or text
 
 
 FORM_HEADINGS = ("# Question", "# Answer")
-EDIT_FORM = """{question_head}
-{question}
-
-{answers}
-"""
 
 
 def _edit_in_editor(item: ReviewItem, editor: str) -> dict[str, object]:
-    answers = "\n\n".join(f"{FORM_HEADINGS[1]}\n{answer}" for answer in item.answers or ("",))
-    text = EDIT_FORM.format(question_head=FORM_HEADINGS[0], question=item.question, answers=answers)
+    parts = (f"{FORM_HEADINGS[1]}\n{answer}\n" for answer in item.answers or ("",))
+    text = "\n".join([f"{FORM_HEADINGS[0]}\n{item.question}\n", *parts])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sample.md"
         file.write_text(text, encoding="utf-8")
@@ -189,14 +171,12 @@ def review_in_terminal(sheet: ReviewSheet) -> None:
     while item := sheet.current:
         if is_terminal:
             console.clear()
-        _print_elements(
-            console, *_item_screen(sheet, item), *[f"\n{note}"] * bool(note and is_terminal)
-        )
-        command = keyboard.read_command()
-        if command is None or command.key == "q":
+        below = [f"\n{note}"] if note and is_terminal else []
+        _print_elements(console, *_item_screen(sheet, item), *below)
+        if (key := keyboard.read_key()) == "q":
             return
         try:
-            note = _apply_command(sheet, item, command, keyboard)
+            note = _apply_key(sheet, item, key, keyboard)
         except (DataError, ConfigError) as error:
             if isinstance(keyboard, LineInput):
                 raise DataError(f"Line {keyboard.number}: {error}") from None
@@ -212,10 +192,9 @@ def _print_elements(console: Console, *parts: RenderableType) -> None:
     print("\n".join(line.rstrip() for line in output.get().splitlines()), flush=True)
 
 
-def _apply_command(
-    sheet: ReviewSheet, item: ReviewItem, command: ReviewCommand, keyboard: KeyInput | LineInput
+def _apply_key(
+    sheet: ReviewSheet, item: ReviewItem, key: str, keyboard: KeyInput | LineInput
 ) -> str:
-    key = command.key
     if key in ("h", "?"):
         return SAMPLE_HELP
     if key == "s":
@@ -224,7 +203,7 @@ def _apply_command(
     if key == "u":
         return "Taken back." if sheet.undo() else "There is nothing to take back."
     if key == "a":
-        sheet.decide(item.subject, "accept", reason=command.text)
+        sheet.decide(item.subject, "accept", reason=keyboard.text.strip())
         return "Accepted."
     if key == "d":
         sheet.decide(item.subject, "drop", reason=keyboard.read_reason())
@@ -262,10 +241,8 @@ def _titled_text(name: str, text: str | Text) -> Iterator[RenderableType]:
 
 def _highlight_answer(item: ReviewItem) -> Text:
     start, end = item.span or (0, 0)
-    first, last = (
-        max(0, start - CONTEXT_CHARACTERS),
-        min(len(item.passage), end + CONTEXT_CHARACTERS),
-    )
+    first = max(0, start - CONTEXT_CHARACTERS)
+    last = min(len(item.passage), end + CONTEXT_CHARACTERS)
     before, inside, after = (
         _replace_controls(item.passage[slice(*bounds)])
         for bounds in ((first, start), (start, end), (end, last))

@@ -62,7 +62,10 @@ def review_testset(
     with suppress(KeyboardInterrupt):
         if page:
             title = str(read_card(testset).get("name", ""))
-            _serve_until_interrupted(ReviewServer(title, sheet_of, who, port))
+            with ReviewServer(title, sheet_of, who, port) as server:
+                record.log(f"Review at {server.url}")
+                record.log("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
+                server.serve_forever()
         else:
             review_in_terminal(sheet_of(who))
     return sheet_of(who).summary()
@@ -75,18 +78,9 @@ def _sample_unreviewed_first(
     fresh = [item for item in items if item.subject not in read]
     if not 0 < number < len(items) or not fresh:
         return sample_items(items, number, seed)
-    rest = [item for item in items if item.subject in read]
-    missing = max(0, number - len(fresh))
-    return sample_items(fresh, number, seed) + (
-        sample_items(rest, missing, seed) if missing else []
-    )
-
-
-def _serve_until_interrupted(server: ReviewServer) -> None:
-    record.log(f"Review at {server.url}")
-    record.log("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
-    with server, suppress(KeyboardInterrupt):
-        server.serve_forever()
+    if (missing := number - len(fresh)) <= 0:
+        return sample_items(fresh, number, seed)
+    return fresh + sample_items([item for item in items if item.subject in read], missing, seed)
 
 
 def _resolve_reviewer(name: str) -> str:

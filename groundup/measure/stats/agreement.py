@@ -30,7 +30,7 @@ EXTREME_LABELS = 4
 """Number of most and of least frequent labels from which an unseen item is built."""
 MeasurementLevel = Literal["nominal", "ordinal", "interval"]
 KappaWeights = Literal["none", "linear", "quadratic"]
-RowStatistic = Callable[[np.ndarray], float | None]
+PairStatistic = Callable[[np.ndarray, np.ndarray], float | None]
 
 
 def pearson(
@@ -41,10 +41,7 @@ def pearson(
     >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
     1.0
     """
-    left, right = _paired_columns(a, b)
-    return _bootstrap_statistic(
-        lambda rows: _pearson_r(left[rows], right[rows]), len(left), groups, confidence, repeats
-    )
+    return _bootstrap_statistic(_pearson_r, a, b, groups, confidence, repeats)
 
 
 def spearman(
@@ -55,12 +52,10 @@ def spearman(
     >>> spearman([1.0, 2.0, 3.0], [1.0, 10.0, 100.0]).estimate
     1.0
     """
-    left, right = _paired_columns(a, b)
-
-    def rho(rows: np.ndarray) -> float | None:
-        return _pearson_r(_mean_ranks(left[rows]), _mean_ranks(right[rows]))
-
-    return _bootstrap_statistic(rho, len(left), groups, confidence, repeats)
+    return _bootstrap_statistic(
+        lambda left, right: _pearson_r(_mean_ranks(left), _mean_ranks(right)),
+        a, b, groups, confidence, repeats,
+    )  # fmt: skip
 
 
 def kendall(
@@ -71,10 +66,7 @@ def kendall(
     >>> kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
     0.6666666666666666
     """
-    left, right = _paired_columns(a, b)
-    return _bootstrap_statistic(
-        lambda rows: _kendall_tau_b(left[rows], right[rows]), len(left), groups, confidence, repeats
-    )
+    return _bootstrap_statistic(_kendall_tau_b, a, b, groups, confidence, repeats)
 
 
 def cohen_kappa(
@@ -144,14 +136,10 @@ def fleiss_kappa(
 
 
 def krippendorff_alpha(
-    ratings: Sequence[Sequence[Hashable]],
-    level: MeasurementLevel = "nominal",
-    groups: Groups = None,
-    *,
-    order: Sequence[Hashable] = (),
-    confidence: float = 0.95,
+    ratings: Sequence[Sequence[Hashable]], level: MeasurementLevel = "nominal",
+    groups: Groups = None, *, order: Sequence[Hashable] = (), confidence: float = 0.95,
     repeats: int = REPEATS,
-) -> Interval | Reason:
+) -> Interval | Reason:  # fmt: skip
     """Agreement beyond chance of any number of raters; one row per item, None if missing.
 
     Items with fewer than two ratings are ignored. `order` lists the labels of an ordinal scale from
@@ -251,28 +239,16 @@ def _label_scale(labels: set, order: Sequence[Hashable], is_sorted: bool) -> lis
         return sorted(labels, key=repr)
 
 
-def _paired_columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
-    left = as_float_column("a", a, len(a))
-    return left, as_float_column("b", b, len(left))
-
-
 def _interval_with_unseen(
-    of: SumFunction,
-    rows: np.ndarray,
-    unseen: np.ndarray,
-    groups: Groups,
-    confidence: float,
+    of: SumFunction, rows: np.ndarray, unseen: np.ndarray, groups: Groups, confidence: float,
     repeats: int,
-) -> Interval | Reason:
+) -> Interval | Reason:  # fmt: skip
     """A function of the items' sums with an interval that allows for one `unseen` item."""
     check_resampling(repeats)
     if missing := _too_few_reason(len(rows), groups):
         return missing
-    codes = group_codes(groups, len(rows), "items")
-    interval = bayesian_bootstrap_sums(
-        of, rows, unseen, codes, confidence=confidence, repeats=repeats
-    )
-    return interval or Reason(*CONSTANT)
+    codes, how = group_codes(groups, len(rows), "items"), (confidence, repeats)
+    return bayesian_bootstrap_sums(of, rows, unseen, codes, *how) or Reason(*CONSTANT)
 
 
 CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined."
@@ -282,19 +258,20 @@ def _too_few_reason(n: int, groups: Groups) -> Reason | None:
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
     number = int(group_codes(groups, n, "items").max()) + 1
-    if number < 2:
-        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {number}.")
-    return None
+    what = f"An interval needs at least 2 groups; got {number}."
+    return Reason("too_few_groups", what) if number < 2 else None
 
 
 def _bootstrap_statistic(
-    statistic: RowStatistic, n: int, groups: Groups, confidence: float, repeats: int
+    statistic: PairStatistic, a: Values, b: Values, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
-    """A statistic of row indices with its bootstrap interval; the statistic may return None."""
+    """A statistic of two columns with its bootstrap interval; the statistic may return None."""
+    left, right = as_float_column("a", a, len(a)), as_float_column("b", b, len(a))
     check_resampling(repeats)
-    if n < 2:
-        return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
-    codes, estimate = group_codes(groups, n, "items"), statistic(np.arange(n))
+    n = len(left)
+    if n < 2 and (missing := _too_few_reason(n, groups)):
+        return missing
+    codes, estimate = group_codes(groups, n, "items"), statistic(left, right)
     if estimate is None:
         return Reason(*CONSTANT)
     if missing := _too_few_reason(n, groups):
@@ -304,7 +281,8 @@ def _bootstrap_statistic(
     random, estimates = np.random.default_rng(0), []
     for _ in range(repeats):
         drawn = random.integers(number, size=number)
-        value = statistic(drawn if groups is None else np.concatenate([rows[i] for i in drawn]))
+        drawn = drawn if groups is None else np.concatenate([rows[i] for i in drawn])
+        value = statistic(left[drawn], right[drawn])
         if value is not None:
             estimates.append(value)
     tail = expanded_tail(confidence, max(2.0, n**2 / float((sizes**2).sum())))
@@ -336,18 +314,14 @@ def _kendall_tau_b(a: np.ndarray, b: np.ndarray) -> float | None:
     left, right = (np.unique(side, return_inverse=True)[1] for side in (a, b))
     n, width = len(a), int(right.max()) + 1
     joint = left * width + right
-    ties_left, ties_right, ties_both = (_count_tied_pairs(side) for side in (left, right, joint))
+    counts = (np.unique(codes, return_counts=True)[1] for codes in (left, right, joint))
+    ties_left, ties_right, ties_both = (int((each * (each - 1) // 2).sum()) for each in counts)
     pairs = n * (n - 1) // 2
     if ties_left == pairs or ties_right == pairs:
         return None
     discordant = _count_inversions(right[np.argsort(joint, kind="stable")])
     score = pairs - ties_left - ties_right + ties_both - 2 * discordant
     return score / float(np.sqrt(float(pairs - ties_left) * float(pairs - ties_right)))
-
-
-def _count_tied_pairs(codes: np.ndarray) -> int:
-    counts = np.unique(codes, return_counts=True)[1].astype(np.int64)
-    return int((counts * (counts - 1) // 2).sum())
 
 
 def _count_inversions(codes: np.ndarray) -> int:

@@ -90,21 +90,15 @@ def reliability(
         inside = indices == index
         n, ones = int(inside.sum()), float(observed[inside].sum())
         low, high = float(edges[index]), float(edges[index + 1])
-        mean = float(predicted[inside].mean())
-        table.append(
-            CalibrationBin(low, high, n, mean, wilson_interval(ones, n, confidence=confidence))
-        )
+        seen = wilson_interval(ones, n, confidence=confidence)
+        table.append(CalibrationBin(low, high, n, float(predicted[inside].mean()), seen))
     return table
 
 
 def calibration_error(
-    probabilities: Values,
-    outcomes: Values,
-    *,
-    bins: int = 15,
-    by: BinEdges = "width",
+    probabilities: Values, outcomes: Values, *, bins: int = 15, by: BinEdges = "width",
     seed: int = 0,
-) -> CalibrationError:
+) -> CalibrationError:  # fmt: skip
     """Expected calibration error, and its value for a perfectly calibrated model.
 
     For multiple choice, give the probability of the chosen option and whether it was right.
@@ -117,13 +111,10 @@ def calibration_error(
     value = float(_calibration_errors(predicted, observed[None], indices)[0])
     random, n = np.random.default_rng(seed), len(predicted)
     size = max(1, 2**20 // n)
-    batches = [
-        _calibration_errors(
-            predicted, random.random((min(size, DRAWS - start), n)) < predicted, indices
-        )
-        for start in range(0, DRAWS, size)
-    ]
-    null = np.concatenate(batches)
+    shapes = [(min(size, DRAWS - start), n) for start in range(0, DRAWS, size)]
+    null = np.concatenate(
+        [_calibration_errors(predicted, random.random(s) < predicted, indices) for s in shapes]
+    )
     p = float((1 + (null >= value - 1e-12).sum()) / (DRAWS + 1))
     signature = f"ece|bins:{bins}|by:{by}"
     square = _debiased_square(predicted, observed, indices)
@@ -152,20 +143,14 @@ def brier_score(
 
 def reliability_diagram(title: str, table: Sequence[CalibrationBin]) -> page.Html:
     """Reliability diagram: observed over predicted frequency, with intervals and the diagonal."""
+    stated, shares = [bin.predicted for bin in table], [list(bin.observed[:3]) for bin in table]
+    columns = [list(column) for column in zip(*shares, strict=True)] or [[], [], []]
+    lines = [
+        page.Series("observed", stated, *columns),
+        page.Series("calibrated", [0.0, 1.0], [0.0, 1.0]),
+    ]
     return page.line_chart(
-        title,
-        [
-            page.Series(
-                "observed",
-                [bin.predicted for bin in table],
-                [bin.observed.estimate for bin in table],
-                [bin.observed.low for bin in table],
-                [bin.observed.high for bin in table],
-            ),
-            page.Series("calibrated", [0.0, 1.0], [0.0, 1.0]),
-        ],
-        x_label="stated probability",
-        y_label="share that came true",
+        title, lines, x_label="stated probability", y_label="share that came true"
     )
 
 

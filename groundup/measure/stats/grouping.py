@@ -117,12 +117,9 @@ class VarianceEstimate(NamedTuple):
 
         0 stands for so many that Student's distribution is normal.
         """
-        excess = 1 - self.trials / n
-        return (
-            _round_degrees(self.degrees / excess**2)
-            if excess**2 * NORMAL_DEGREES > self.degrees
-            else 0.0
-        )
+        excess = (1 - self.trials / n) ** 2
+        is_normal = excess * NORMAL_DEGREES <= self.degrees
+        return 0.0 if is_normal else _round_degrees(self.degrees / excess)
 
 
 def estimate_variance(
@@ -148,9 +145,8 @@ def estimate_variance(
     noise = (number - 1) * within / mass
     own = number / (number - 1) * float(((shares * means) ** 2).sum())
     # Few groups may underestimate the variance: scale it up before subtracting the noise.
-    scale = (
-        student_quantile(COMPARISON_TAIL, degrees) / student_quantile(COMPARISON_TAIL, number - 1)
-    ) ** 2
+    few, many = (student_quantile(COMPARISON_TAIL, each) for each in (degrees, number - 1))
+    scale = (few / many) ** 2
     between = max(0.0, (scale * seen - noise) / (1 - heavy))
     alone = _largest_group_variance(shares, means, within / mass)
     variance = max(own, between * heavy + within / mass, alone + within / mass)

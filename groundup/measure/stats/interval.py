@@ -163,9 +163,7 @@ def bootstrap(
         seen = bounds
         bounds = bounds.extended(*bounds_with_unseen(totals, masses, tail, limits))
         if bounds != seen:
-            error = float(
-                ratio_standard_error(float((residuals**2).sum()), float(masses.sum()), number)
-            )
+            error = float(ratio_standard_error((residuals**2).sum(), masses.sum(), number))
     low, high = (float(end) for end in np.clip(bounds, *limits))
     return Interval(
         estimate, low, high, confidence, len(values), number, degrees=degrees, error=error,
@@ -195,7 +193,7 @@ def _studentised_bounds(
 ) -> ConfidenceBounds:
     """Studentised bounds of a ratio of sums, Student's if resamples have zero variance."""
     number = len(masses)
-    error = float(ratio_standard_error(float((residuals**2).sum()), float(masses.sum()), number))
+    error = float(ratio_standard_error((residuals**2).sum(), masses.sum(), number))
     draws = _studentise_resamples(residuals / error, masses, repeats, seed)
     return bounds_from_resamples(estimate, error, number, draws, tail)
 
@@ -238,11 +236,9 @@ def bounds_with_unseen(
             share = float(shares @ counts)
             bounds[side] += (_upper_share_bound(share, worth, tail) - share) * room
     wide = ConfidenceBounds(*bounds)
-    return (
-        wide.extended(*_bounds_with_extra_groups(totals, masses, tail, limits))
-        if differ < MIN_DEVIATING_GROUPS
-        else wide
-    )
+    if differ < MIN_DEVIATING_GROUPS:
+        wide = wide.extended(*_bounds_with_extra_groups(totals, masses, tail, limits))
+    return wide
 
 
 def _bounds_with_extra_groups(
@@ -253,8 +249,8 @@ def _bounds_with_extra_groups(
     more = np.append(totals, [size * limit for limit in limits])
     weights = np.append(masses, [size, size])
     centre = float(more.sum() / weights.sum())
-    squares = float(((more - centre * weights) ** 2).sum())
-    error = float(ratio_standard_error(squares, float(weights.sum()), len(weights)))
+    squares = ((more - centre * weights) ** 2).sum()
+    error = float(ratio_standard_error(squares, weights.sum(), len(weights)))
     room = student_quantile(tail, max(1.0, worth + 1)) * error
     return ConfidenceBounds(centre - room, centre + room)
 

@@ -43,9 +43,8 @@ def power_of_mean(
     if not (0 < deviation < inf and isfinite(difference)):
         got = f"{difference} and {deviation}"
         raise ConfigError(f"Expected a finite difference and a deviation above 0; got {got}.")
-    return _detection_probability(
-        (difference + margin) / (deviation / sqrt(n)), level, sides, margin
-    )
+    shift = (difference + margin) / (deviation / sqrt(n))
+    return _detection_probability(shift, level, sides, margin)
 
 
 def power_of_rates(
@@ -118,10 +117,8 @@ def _detection_probability(shift: float, level: float, sides: int, margin: float
 
 def _check_plan(n: int, level: float, sides: int, margin: float) -> None:
     if n < 1 or not 0 < level < 1 or sides not in (1, 2) or not margin >= 0:
-        raise ConfigError(
-            "Expected n >= 1, a level between 0 and 1, 1 or 2 sides and a margin of 0 or more; "
-            f"got n={n}, level={level}, sides={sides}, margin={margin}."
-        )
+        what = "Expected n >= 1, a level between 0 and 1, 1 or 2 sides and a margin of 0 or more"
+        raise ConfigError(f"{what}; got n={n}, level={level}, sides={sides}, margin={margin}.")
 
 
 def required_sample_size(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
@@ -138,9 +135,8 @@ def required_sample_size(power: Callable[[int], float], target: float = 0.8) -> 
     while _checked_power(power, high) < target:
         low, high = high, high * 2
         if high > MAX_SAMPLE_SIZE:
-            return Reason(
-                "never_enough", f"Not even {MAX_SAMPLE_SIZE:,} items reach a power of {target:g}."
-            )
+            what = f"Not even {MAX_SAMPLE_SIZE:,} items reach a power of {target:g}."
+            return Reason("never_enough", what)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _checked_power(power, middle) >= target else (middle, high)

@@ -147,9 +147,8 @@ class MeanConfidenceSequence:
     def update(self, values: Values) -> Interval:
         """Add values and return the bounds so far, which never widen."""
         array = as_float_column("values", values, len(values))
-        array = (
-            _check_range(array, self.lowest, self.lowest + self.width) - self.lowest
-        ) / self.width
+        array = _check_range(array, self.lowest, self.lowest + self.width)
+        array = (array - self.lowest) / self.width
         for start in range(0, len(array), VALUES_AT_ONCE):
             chunk = array[start : start + VALUES_AT_ONCE]
             sizes, self.seen = _bet_sizes(chunk, self.seen, self.confidence)

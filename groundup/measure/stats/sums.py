@@ -108,7 +108,7 @@ def studentised_sums(
 
 
 def bayesian_bootstrap_sums(
-    of: SumFunction, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, *, confidence: float,
+    of: SumFunction, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, confidence: float,
     repeats: int,
 ) -> Interval | None:  # fmt: skip
     """Bayesian-bootstrap interval with one unseen item; None if undefined.
@@ -139,10 +139,8 @@ def bayesian_bootstrap_sums(
             values += [value for value in map(of, drawn) if value is not None]
     low = float(np.quantile(ends[0] or [estimate], tail))
     high = float(np.quantile(ends[1] or [estimate], 1 - tail))
-    return Interval(
-        estimate, min(low, estimate), max(high, estimate), confidence, number, groups,
-        degrees=degrees,
-    )  # fmt: skip
+    ends = min(low, estimate), max(high, estimate)
+    return Interval(estimate, *ends, confidence, number, groups, degrees=degrees)
 
 
 @runtime_checkable
@@ -160,16 +158,6 @@ class CorpusMeasure(Protocol):
 
     def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """The score of a row or of a sum of rows."""
-        ...
-
-
-@runtime_checkable
-class BoundedMeasure(Protocol):
-    """A metric whose score is a length-weighted mean of its answers' scores, within limits."""
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Lowest and usual highest score of an answer."""
         ...
 
 
@@ -261,15 +249,16 @@ def corpus_interval(
         )  # fmt: skip
     bounds, spread = result
     degrees = spread.degrees if spread.is_uneven else 0.0
-    if isinstance(measure, BoundedMeasure):
+    least, most = getattr(measure, "limits", (inf, inf))
+    if least < most:  # the score is a length-weighted mean of its answers' scores
         scores = [measure.from_counts(row) for row in _sum_by_group(table, groups).tolist()]
         means = np.array([score if isinstance(score, float) else 0.0 for score in scores])
         by_group = np.bincount(codes, masses)
-        limits = (measure.limits[0], max(measure.limits[1], float(means.max())))
+        limits = (least, max(most, float(means.max())))
         wide = bounds_with_unseen(means * by_group, by_group, two_sided_tail(confidence), limits)
         low = min(bounds.low, estimate + wide.low - float(means @ by_group / by_group.sum()))
         bounds = bounds.extended(low, wide.high)
-        bounds = bounds._replace(low=max(bounds.low, limits[0]))
+        bounds = bounds._replace(low=max(bounds.low, least))
     return Interval(estimate, *bounds, confidence, len(rows), number, degrees=degrees)
 
 
@@ -303,12 +292,7 @@ def percentile_interval(
 def _sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
     """Sums of the rows of each group, in order of first appearance."""
     table = np.asarray(rows, dtype=np.float64)
-    if groups is None:
-        return table
-    if len(groups) != len(table):
-        raise DataError(f"{len(table)} rows need as many groups; got {len(groups)}.")
-    names = list(dict.fromkeys(groups))
-    sums = np.zeros((len(names), table.shape[1]))
-    index = {name: i for i, name in enumerate(names)}
-    np.add.at(sums, [index[name] for name in groups], table)
+    codes = group_codes(groups, len(table), "rows")
+    sums = np.zeros((int(codes.max(initial=-1)) + 1, table.shape[1]))
+    np.add.at(sums, codes, table)
     return sums

@@ -19,7 +19,13 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from groundup.core import CapacityError, Config, DataError, Reason
 
-from .units import Normalisation, Unit, get_normaliser, missing_reference, units_of_text
+from .units import (
+    Normalisation,
+    Unit,
+    get_normaliser,
+    missing_reference,
+    units_of_text,
+)
 
 try:
     from rapidfuzz.distance import OSA as rapidfuzz_osa
@@ -47,10 +53,8 @@ class CheckpointedColumns(Generic[State]):
     ) -> None:  # fmt: skip
         """Compute all columns once, storing the checkpoints."""
         if rows * len(units) > MAX_CELLS:
-            raise CapacityError(
-                f"Aligning {rows} with {len(units)} units takes more than {MAX_CELLS:.0e} cells; "
-                "align sentence by sentence, or take only the distance."
-            )
+            what = f"Aligning {rows} with {len(units)} units takes more than {MAX_CELLS:.0e} cells"
+            raise CapacityError(f"{what}; align by sentences, or take only the distance.")
         self.units, self.compute, self.size = units, compute, isqrt(len(units)) + 1
         self.checkpoints: list[State | None] = [None]
         for start in range(0, len(units), self.size):
@@ -245,12 +249,7 @@ def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1)
     near = _jaro(a, b)
     if near <= 0.7:
         return near
-    prefix = 0
-    for left, right in zip(a[:4], b[:4], strict=False):
-        if left != right:
-            break
-        prefix += 1
-    return near + prefix * prefix_weight * (1 - near)
+    return near + prefix_length(a[:4], b[:4]) * prefix_weight * (1 - near)
 
 
 def subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:
@@ -338,8 +337,8 @@ def align_edits(a: Sequence[str], b: Sequence[str]) -> list[EditStep]:
     >>> [edit.kind for edit in align_edits("abcx", "bcdx")]
     ['delete', 'keep', 'keep', 'insert', 'keep']
     """
-    head = _prefix_length(a, b)
-    tail = _prefix_length(a[head:][::-1], b[head:][::-1])
+    head = prefix_length(a, b)
+    tail = prefix_length(a[head:][::-1], b[head:][::-1])
     i, j = len(a) - tail, len(b) - tail
     rows = a[head:i]
     where = position_masks(rows)
@@ -362,7 +361,8 @@ def align_edits(a: Sequence[str], b: Sequence[str]) -> list[EditStep]:
     return steps[::-1]
 
 
-def _prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
+def prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
+    """Number of equal units at the start of both."""
     for index, (left, right) in enumerate(zip(a, b, strict=False)):
         if left != right:
             return index
@@ -404,7 +404,7 @@ class ErrorRate(Config):
     @property
     def limits(self) -> tuple[float, float]:
         """0, and 1 error per unit; insertions can exceed it."""
-        return (0.0, 1.0)
+        return 0.0, 1.0
 
     def counts(self, candidate: str, references: Sequence[str]) -> ErrorCounts | Reason:
         """Edits by kind against the reference with the lowest rate, the first of equal ones.
@@ -416,9 +416,8 @@ class ErrorRate(Config):
         prepare = get_normaliser(self.normalise)
         answer = units_of_text(prepare(candidate), self.unit)
         try:
-            rows = [
-                _count_edits(units_of_text(prepare(text), self.unit), answer) for text in references
-            ]
+            expected = [units_of_text(prepare(text), self.unit) for text in references]
+            rows = [_count_edits(units, answer) for units in expected]
         except CapacityError as error:
             return Reason("too_long", str(error))
         return min(rows, key=lambda c: (sum(c[:3]) / c[3] if c[3] else float("inf"), sum(c[:3])))

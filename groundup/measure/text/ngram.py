@@ -147,12 +147,8 @@ class Bleu(Config):
         >>> Bleu().sentence("yes", ["yes"]), Bleu().sentence("", ["yes"])
         (100.00000000000004, 0.0)
         """
-        counts = self.counts(candidate, references)
-        return (
-            counts
-            if isinstance(counts, Reason)
-            else self.with_effective_order().from_counts(counts)
-        )
+        counts, bleu = self.counts(candidate, references), self.with_effective_order()
+        return counts if isinstance(counts, Reason) else bleu.from_counts(counts)
 
     def with_effective_order(self) -> "Bleu":
         """A copy with effective order."""
@@ -313,9 +309,8 @@ def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
     for words, bag in zip(tokens, bags, strict=True):
         matches = [_clipped_by_others(gram, first, second) for gram in bag]
         totals = [gram.total() for gram in bag]
-        score = bleu.from_counts(
-            (len(words), _closest_other_length(lengths, len(words)), *matches, *totals)
-        )
+        nearest = _closest_other_length(lengths, len(words))
+        score = bleu.from_counts((len(words), nearest, *matches, *totals))
         if isinstance(score, Reason):
             return score
         total += score

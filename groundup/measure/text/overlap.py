@@ -23,7 +23,13 @@ from typing import Literal, NamedTuple
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import CheckpointedColumns, position_masks, subsequence_length, subsequence_rows
+from .edit import (
+    CheckpointedColumns,
+    position_masks,
+    prefix_length,
+    subsequence_length,
+    subsequence_rows,
+)
 from .stem import porter_stem
 from .units import (
     TOKENISERS,
@@ -57,16 +63,6 @@ def precision_recall_f1(shared: float, answer: float, reference: float) -> Token
     precision, recall = shared / max(answer, 1), shared / max(reference, 1)
     both = precision + recall
     return TokenOverlap(precision, recall, 2 * precision * recall / both if both else 0.0)
-
-
-def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
-    """Whether two texts are equal after normalisation.
-
-    >>> is_equal("PARIS ", "paris"), is_equal("A b.", "a b"), is_equal("A b.", "b", "squad")
-    (True, False, True)
-    """
-    prepare = get_normaliser(normalisation)
-    return prepare(a) == prepare(b)
 
 
 def token_f1_score(a: str, b: str, normalisation: Normalisation = "none") -> float:
@@ -121,11 +117,9 @@ class Rouge(Config):
     def tokens(self, text: str) -> list[str]:
         """The text's tokens, stemmed if `stemmer` is set."""
         words = TOKENISERS[self.tokeniser](text)
-        return (
-            [porter_stem(word) if len(word) > 3 else word for word in words]
-            if self.stemmer
-            else words
-        )
+        if self.stemmer:
+            words = [porter_stem(word) if len(word) > 3 else word for word in words]
+        return words
 
     def tokenised_parts(self, text: str) -> list[list[str]]:
         """Tokens per sentence for Lsum, else one list for the complete text."""
@@ -142,10 +136,8 @@ class Rouge(Config):
         """
         if missing := missing_reference("ROUGE", references):
             return missing
-        answer, expected = (
-            self.tokenised_parts(candidate),
-            [self.tokenised_parts(text) for text in references],
-        )
+        answer = self.tokenised_parts(candidate)
+        expected = [self.tokenised_parts(text) for text in references]
         longest = max(sum(map(len, parts)) for parts in expected)
         if not longest:
             problem = f"The tokeniser {self.tokeniser} finds no token in the reference"
@@ -153,11 +145,8 @@ class Rouge(Config):
             ending = advice if self.tokeniser == "ascii" else "."
             return Reason("empty_reference", problem + ending)
         if self.kind.isdigit() and longest < int(self.kind):
-            return Reason(
-                "short_reference",
-                f"The reference has {longest} tokens; ROUGE-{self.kind} compares runs of "
-                f"{self.kind}.",
-            )
+            runs = f"ROUGE-{self.kind} compares runs of {self.kind}"
+            return Reason("short_reference", f"The reference has {longest} tokens; {runs}.")
         try:
             scores = [self.compare(answer, parts) for parts in expected]
         except CapacityError as error:
@@ -168,17 +157,13 @@ class Rouge(Config):
         """Precision, recall and F1 of one answer and one reference, both as returned by
         `tokenised_parts`."""
         if self.kind.isdigit():
-            return _ngram_overlap(answer[0], reference[0], int(self.kind))
+            left, right = (Counter(ngrams(p[0], int(self.kind))) for p in (answer, reference))
+            shared = sum([min(n, left[gram]) for gram, n in right.items() if gram in left])
+            return precision_recall_f1(shared, left.total(), right.total())
         length, expected = sum(map(len, answer)), sum(map(len, reference))
         if self.kind == "Lsum":
             return precision_recall_f1(_union_lcs_length(answer, reference), length, expected)
         return precision_recall_f1(subsequence_length(answer[0], reference[0]), length, expected)
-
-
-def _ngram_overlap(answer: list[str], reference: list[str], n: int) -> TokenOverlap:
-    left, right = Counter(ngrams(answer, n)), Counter(ngrams(reference, n))
-    shared = sum([min(count, left[gram]) for gram, count in right.items() if gram in left])
-    return precision_recall_f1(shared, left.total(), right.total())
 
 
 def _union_lcs_length(answer: list[list[str]], reference: list[list[str]]) -> int:
@@ -259,22 +244,14 @@ def copied_fragments(summary: Sequence[str], source: Sequence[str]) -> list[Copi
         for index in positions.get(summary[start], ()):
             # Compare word by word only if the fragment is longer than the best.
             last = index + best.length
-            if (
-                last < len(source)
-                and summary[start : start + best.length + 1] == (source[index : last + 1])
-            ):
-                best = CopiedFragment(start, index, _shared_length(summary, source, start, index))
+            longer = summary[start : start + best.length + 1]
+            if last < len(source) and longer == source[index : last + 1]:
+                shared = prefix_length(summary[start:], source[index:])
+                best = CopiedFragment(start, index, shared)
         if best.length:
             copied.append(best)
         start += max(1, best.length)
     return copied
-
-
-def _shared_length(a: Sequence[str], b: Sequence[str], i: int, j: int) -> int:
-    length = 0
-    while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
-        length += 1
-    return length
 
 
 def measure_extractiveness(summary: str, source: str) -> Extractiveness | Reason:

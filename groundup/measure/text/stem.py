@@ -45,17 +45,20 @@ def porter_stem(word: str) -> str:
     result = word.lower()
     if result in IRREGULAR or len(word) <= 2:
         return IRREGULAR.get(result, result)
-    result = _step_1c(_step_1b(_step_1a(result)))
-    result = _replace_ending(_step_2(result), STEP_3_ENDINGS)
-    return _step_5b(_step_5a(_step_4(result)))
+    result = _step_1b(_step_1a(result))
+    if result.endswith("y") and len(result) > 2 and _letter_pattern(result)[-2] == "c":
+        result = result[:-1] + "i"  # step 1c: happy → happi, fly → fli; enjoy and by stay
+    result = _step_4(_replace_ending(_step_2(result), STEP_3_ENDINGS))
+    if result.endswith("e"):  # step 5a: probate → probat, cease → ceas; rate stays
+        count = _stem_measure(result[:-1])
+        if count > 1 or (count == 1 and not _ends_cvc(result[:-1])):
+            result = result[:-1]
+    # Step 5b: controll → control; roll stays.
+    return result[:-1] if result.endswith("ll") and _stem_measure(result[:-1]) > 1 else result
 
 
 def _letter_pattern(word: str) -> str:
-    """Each letter as c or v; y is a vowel after a consonant.
-
-    >>> _letter_pattern("syzygy"), _letter_pattern("toy")
-    ('cvcvcv', 'cvc')
-    """
+    """Each letter as c or v; y is a vowel after a consonant. Porter's measure counts its vc."""
     pattern = ""
     for letter in word:
         is_vowel = letter in VOWELS or (letter == "y" and pattern.endswith("c"))
@@ -64,11 +67,6 @@ def _letter_pattern(word: str) -> str:
 
 
 def _stem_measure(word: str) -> int:
-    """Porter's measure: number of vowel-consonant sequences.
-
-    >>> _stem_measure("tree"), _stem_measure("trouble"), _stem_measure("private")
-    (0, 1, 2)
-    """
     return _letter_pattern(word).count("vc")
 
 
@@ -76,10 +74,6 @@ def _ends_cvc(word: str) -> bool:
     """Whether it ends consonant, vowel, consonant other than w, x, y; or is vowel, consonant."""
     letters = _letter_pattern(word)
     return (letters.endswith("cvc") and word[-1] not in "wxy") or letters == "vc"
-
-
-def _ends_double_consonant(word: str) -> bool:
-    return len(word) > 1 and word[-1] == word[-2] and _letter_pattern(word)[-1] == "c"
 
 
 def _step_1a(word: str) -> str:
@@ -108,17 +102,9 @@ def _restore_stem(rest: str) -> str:
     """Restore the stem of a past form: conflat → conflate, hopp → hop, fil → file."""
     if rest.endswith(("at", "bl", "iz")):
         return rest + "e"
-    if _ends_double_consonant(rest):
+    if len(rest) > 1 and rest[-1] == rest[-2] and _letter_pattern(rest)[-1] == "c":
         return rest if rest[-1] in "lsz" else rest[:-1]
     return rest + "e" if _stem_measure(rest) == 1 and _ends_cvc(rest) else rest
-
-
-def _step_1c(word: str) -> str:
-    """Step 1c: happy → happi, fly → fli; enjoy and by stay."""
-    rest = word.removesuffix("y")
-    return (
-        rest + "i" if rest != word and len(rest) > 1 and _letter_pattern(rest)[-1] == "c" else word
-    )
 
 
 def _step_2(word: str) -> str:
@@ -147,17 +133,3 @@ def _step_4(word: str) -> str:
             stays = _stem_measure(rest) <= 1 or (ending == "ion" and rest[-1] not in "st")
             return word if stays else rest
     return word
-
-
-def _step_5a(word: str) -> str:
-    """Step 5a: probate → probat, cease → ceas; rate stays."""
-    rest = word.removesuffix("e")
-    if rest == word:
-        return word
-    count = _stem_measure(rest)
-    return rest if count > 1 or (count == 1 and not _ends_cvc(rest)) else word
-
-
-def _step_5b(word: str) -> str:
-    """Step 5b: controll → control; roll stays."""
-    return word[:-1] if word.endswith("ll") and _stem_measure(word[:-1]) > 1 else word

@@ -66,9 +66,8 @@ class Ter(Config):
         lengths = list(map(len, expected))
         if len(words) * max(lengths) > MAX_SEARCH_CELLS:
             return Reason("too_long", f"{len(words)} words are too many to search for shifts.")
-        return min(_count_edits_with_shifts(words, text) for text in expected), sum(lengths) / len(
-            lengths
-        )
+        edits = min(_count_edits_with_shifts(words, text) for text in expected)
+        return edits, sum(lengths) / len(lengths)
 
     def from_counts(self, counts: Sequence[float]) -> float | Reason:
         """TER of counts or of their sums; Reason `empty_reference` if the references are empty."""

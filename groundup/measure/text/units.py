@@ -226,19 +226,6 @@ def _tokenise_chinese(text: str) -> list[str]:
     return _tokenise_western(CHINESE.sub(r" \1 ", text.strip()))
 
 
-def _split_characters(text: str) -> list[str]:
-    return list("".join(text.split()))
-
-
-def _tokenise_ascii(text: str) -> list[str]:
-    """ROUGE's tokens: runs of a-z and 0-9 in lower case.
-
-    >>> _tokenise_ascii("Naïve U.S. model_2")
-    ['na', 've', 'u', 's', 'model', '2']
-    """
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
 def tokenise_lowercase(text: str) -> list[str]:
     """Words of any script in lower case."""
     return extract_words(text.lower())
@@ -248,8 +235,8 @@ TOKENISERS: dict[TokeniserName, Callable[[str], list[str]]] = {
     "13a": _tokenise_13a,
     "intl": _tokenise_intl,
     "zh": _tokenise_chinese,
-    "char": _split_characters,
+    "char": lambda text: list("".join(text.split())),
     "none": str.split,
-    "ascii": _tokenise_ascii,
+    "ascii": lambda text: re.findall(r"[a-z0-9]+", text.lower()),
     "words": tokenise_lowercase,
 }

@@ -378,10 +378,8 @@ def describe(model: Path) -> Description:
         return describe_config(read_gguf_config(open_gguf(path)))
     if not path.is_dir():
         if str(model) not in presets():
-            raise ConfigError(
-                f"There is no directory, .gguf file or preset {str(model)!r}; the nearest presets "
-                f"are {nearest_presets(str(model))}."
-            )
+            what = f"There is no directory, .gguf file or preset {str(model)!r}"
+            raise ConfigError(f"{what}; the nearest presets are {nearest_presets(str(model))}.")
         published = preset(str(model))
         return describe_config(published.config)._replace(preset=published)
     check_kind(path, "model")

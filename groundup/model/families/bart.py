@@ -13,7 +13,6 @@ import torch
 from groundup.core import ArtifactError
 
 from ..config import (
-    AttentionConfig,
     EmbeddingConfig,
     FeedForwardConfig,
     ModelConfig,
@@ -29,6 +28,7 @@ from .names import (
     get_int,
     hf_activation,
     merge_tied_embeddings,
+    multi_head_attention,
     rename_tensors,
     require_supported,
 )
@@ -80,11 +80,7 @@ OFFSET, EPS = 2, 1e-5
 def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
     width, heads = get_int(values, "d_model", "bart"), _get_shared_size(values, "attention_heads")
-    if width % heads:
-        raise ArtifactError(
-            f"config.json has d_model={width}, which is not a multiple of "
-            f"encoder_attention_heads={heads}."
-        )
+    scale = math.sqrt(width) if get_bool(values, "scale_embedding", False) else 1.0
     return ModelConfig(
         kind="encoder_decoder",
         vocab_size=get_int(values, "vocab_size", "bart"),
@@ -92,9 +88,7 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
         layers=get_int(values, "decoder_layers", "bart"),
         encoder_layers=get_int(values, "encoder_layers", "bart"),
         context_length=get_int(values, "max_position_embeddings", "bart"),
-        attention=AttentionConfig(
-            heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias="all"
-        ),
+        attention=multi_head_attention(width, heads),
         feedforward=FeedForwardConfig(
             width=_get_shared_size(values, "ffn_dim"),
             activation=get_activation(values, "activation_function", "gelu"),
@@ -103,9 +97,7 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
         ),
         position=PositionConfig(kind="learned", offset=OFFSET),
         norm=NormConfig(kind="layer", eps=EPS, place="post"),
-        embedding=EmbeddingConfig(
-            scale=math.sqrt(width) if get_bool(values, "scale_embedding", False) else 1.0, norm=True
-        ),
+        embedding=EmbeddingConfig(scale=scale, norm=True),
         output=OutputConfig(bias=True),
         tied_embeddings=get_bool(values, "tie_word_embeddings", True),
     )
@@ -113,14 +105,11 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
 
 def _get_shared_size(values: dict[str, Any], name: str) -> int:
     """A size that encoder and decoder must share; raises ArtifactError if they differ."""
-    encoder, decoder = (
-        get_int(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder")
-    )
+    sides = ("encoder", "decoder")
+    encoder, decoder = (get_int(values, f"{side}_{name}", "bart") for side in sides)
     if encoder != decoder:
-        raise ArtifactError(
-            f"config.json has encoder_{name}={encoder} and decoder_{name}={decoder}; groundup "
-            "supports stacks of equal size."
-        )
+        what = f"config.json has encoder_{name}={encoder} and decoder_{name}={decoder}"
+        raise ArtifactError(f"{what}; groundup supports stacks of equal size.")
     return encoder
 
 

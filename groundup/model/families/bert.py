@@ -15,7 +15,6 @@ from groundup.core import ArtifactError
 
 from ..config import (
     Activation,
-    AttentionConfig,
     EmbeddingConfig,
     FeedForwardConfig,
     ModelConfig,
@@ -33,9 +32,9 @@ from .names import (
     get_architectures,
     get_bool,
     get_float,
-    get_head_dim,
     get_int,
     hf_activation,
+    multi_head_attention,
     rename_tensors,
     require_supported,
 )
@@ -124,20 +123,15 @@ def _encoder_from_hf_config(
     """
     require_supported(values, SUPPORTED_VALUES)
     width, heads = (get_int(values, k, family) for k in ("hidden_size", "num_attention_heads"))
-    is_masked = has_mlm_head(values)
+    is_masked, eps = has_mlm_head(values), get_float(values, "layer_norm_eps") or 1e-12
+    output = OutputConfig(transform="dense", activation=transform, bias=True)
     return ModelConfig(
         kind="encoder",
         vocab_size=get_int(values, "vocab_size", family),
         width=width,
         layers=get_layers(values, family),
         context_length=get_int(values, "max_position_embeddings", family) - offset,
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=get_head_dim(width, heads),
-            qk_norm="none",
-            bias="all",
-        ),
+        attention=multi_head_attention(width, heads),
         feedforward=FeedForwardConfig(
             width=get_int(values, "intermediate_size", family),
             activation=get_activation(values, "hidden_act", "gelu"),
@@ -145,11 +139,9 @@ def _encoder_from_hf_config(
             bias=True,
         ),
         position=PositionConfig(kind="learned", offset=offset),
-        norm=NormConfig(
-            kind="layer", eps=get_float(values, "layer_norm_eps") or 1e-12, place="post"
-        ),
+        norm=NormConfig(kind="layer", eps=eps, place="post"),
         embedding=EmbeddingConfig(norm=True, types=get_int(values, "type_vocab_size", family, 2)),
-        output=_mlm_output(transform) if is_masked else OutputConfig(logits=False),
+        output=output if is_masked else OutputConfig(logits=False),
         tied_embeddings=not is_masked or get_bool(values, "tie_word_embeddings", True),
     )
 
@@ -162,14 +154,6 @@ def has_mlm_head(values: dict[str, Any]) -> bool:
     """
     classes = get_architectures(values) or ["BertForMaskedLM"]
     return any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
-
-
-def _mlm_output(transform: Activation) -> OutputConfig:
-    return OutputConfig(transform="dense", activation=transform, bias=True)
-
-
-def _bert_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    return _encoder_to_hf_config(config, BERT_NAMES)
 
 
 def _encoder_to_hf_config(config: ModelConfig, names: BertNames) -> dict[str, Any]:
@@ -238,15 +222,11 @@ def _roberta_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     padding = values.get("pad_token_id", DEFAULT_PADDING)
     rows = values.get("max_position_embeddings")
     if type(padding) is not int or padding < 0:
-        raise ArtifactError(
-            f"config.json has pad_token_id={padding!r}; roberta needs an id, after which its "
-            "positions start."
-        )
+        what = f"config.json has pad_token_id={padding!r}"
+        raise ArtifactError(f"{what}; roberta needs an id, after which its positions start.")
     if isinstance(rows, int) and rows <= padding + 1:
-        raise ArtifactError(
-            f"config.json has max_position_embeddings={rows}, of which pad_token_id={padding} "
-            "leaves no position for a token."
-        )
+        what = f"config.json has max_position_embeddings={rows}, of which pad_token_id={padding}"
+        raise ArtifactError(f"{what} leaves no position for a token.")
     return _encoder_from_hf_config(values, "roberta", "gelu", offset=padding + 1)
 
 
@@ -262,14 +242,14 @@ def _bert_family(
     names: BertNames,
 ) -> Family:
     return Family(
-        names.family,
-        keys,
-        from_hf_config,
-        write_config,
+        names.family, keys, from_hf_config, write_config,
         lambda state, config: _encoder_from_hf_state_dict(state, config, names),
         lambda state, config: _encoder_to_hf_state_dict(state, config, names),
-    )
+    )  # fmt: skip
 
 
-BERT = _bert_family(BERT_KEYS, _bert_from_hf_config, _bert_to_hf_config, BERT_NAMES)
+BERT = _bert_family(
+    BERT_KEYS, _bert_from_hf_config, lambda config: _encoder_to_hf_config(config, BERT_NAMES),
+    BERT_NAMES,
+)  # fmt: skip
 ROBERTA = _bert_family(ROBERTA_KEYS, _roberta_from_hf_config, _roberta_to_hf_config, ROBERTA_NAMES)

@@ -60,18 +60,9 @@ HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
 }
 """By model_type and what is classified: the sequence, or each of its tokens."""
 for _family in ("qwen3", "qwen2", "llama", "mistral", "mixtral"):
-    HEAD_LAYOUTS[_family, "sequence"], HEAD_LAYOUTS[_family, "token"] = (
-        HeadLayout(SCORE, LAST_TOKEN),
-        HeadLayout(SCORE),
-    )
+    HEAD_LAYOUTS[_family, "sequence"] = HeadLayout(SCORE, LAST_TOKEN)
+    HEAD_LAYOUTS[_family, "token"] = HeadLayout(SCORE)
 OWN_HEAD_LAYOUT = HeadLayout((("head.", ""),))
-
-
-class ParsedHead(NamedTuple):
-    """A head and how its tensors are stored."""
-
-    head: HeadConfig
-    layout: HeadLayout
 
 
 class HeadFiles(NamedTuple):
@@ -104,14 +95,14 @@ def has_head(values: Mapping[str, Any]) -> bool:
     return HEAD_KEY in values or _classification_kind(values) is not None
 
 
-def read_head(values: Mapping[str, Any], config: ModelConfig) -> ParsedHead:
+def read_head(values: Mapping[str, Any], config: ModelConfig) -> tuple[HeadConfig, HeadLayout]:
     """The head that a config.json describes; `config` is its base model's.
 
     Raises ArtifactError for an unsupported head.
     """
     try:
         if HEAD_KEY in values:
-            return ParsedHead(HeadConfig(**values[HEAD_KEY]), OWN_HEAD_LAYOUT)
+            return HeadConfig(**values[HEAD_KEY]), OWN_HEAD_LAYOUT
         family, kind = str(values["model_type"]), _classification_kind(values)
         layout = HEAD_LAYOUTS.get((family, str(kind)))
         if layout is None:
@@ -120,12 +111,12 @@ def read_head(values: Mapping[str, Any], config: ModelConfig) -> ParsedHead:
                 f"of {', '.join(sorted({each for each, _ in HEAD_LAYOUTS}))}."
             )
         names = _parse_label_names(values)
-        parts = layout.fields | (
-            _modernbert_fields(values, config) if family == "modernbert" else {}
-        )
+        parts = dict(layout.fields)
+        if family == "modernbert":
+            parts |= _modernbert_fields(values, config)
         parts["kind"] = "number" if len(names) == 1 and kind == "sequence" else kind
         parts["names"] = () if names == _default_label_names(len(names)) else names
-        return ParsedHead(HeadConfig(labels=len(names), **parts), layout)
+        return HeadConfig(labels=len(names), **parts), layout
     except (ConfigError, TypeError) as error:
         raise ArtifactError(f"config.json has an invalid head: {error}") from None
 
@@ -135,15 +126,13 @@ def _modernbert_fields(values: Mapping[str, Any], config: ModelConfig) -> dict[s
 
     Raises ArtifactError for an unsupported pooling or activation.
     """
-    require_supported(
-        values, {"classifier_pooling": (*POOLINGS,), "classifier_activation": ("gelu",)}
-    )
+    supported = {"classifier_pooling": (*POOLINGS,), "classifier_activation": ("gelu",)}
+    require_supported(values, supported)
     has_bias = get_bool(values, "classifier_bias", False)
     parts = {"inner_bias": has_bias, "inner_norm": config.norm}
-    is_token = _classification_kind(values) == "token"
-    return parts | (
-        {} if is_token else {"pooling": POOLINGS[values.get("classifier_pooling", "cls")]}
-    )
+    if _classification_kind(values) != "token":
+        parts["pooling"] = POOLINGS[values.get("classifier_pooling", "cls")]
+    return parts
 
 
 def _parse_label_names(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -192,10 +181,9 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
         hf_names = {pooling: name for name, pooling in POOLINGS.items()}
         written["classifier_pooling"] = hf_names[head.pooling]
         written |= {"classifier_activation": "gelu", "classifier_bias": head.inner_bias}
-    read_back = read_head(written, config).head
-    return (
-        HeadFiles(written, layout) if _canonical_head(read_back) == _canonical_head(head) else None
-    )
+    read_back, _ = read_head(written, config)
+    is_same = _canonical_head(read_back) == _canonical_head(head)
+    return HeadFiles(written, layout) if is_same else None
 
 
 def _canonical_head(head: HeadConfig) -> HeadConfig:

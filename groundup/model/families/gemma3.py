@@ -33,6 +33,7 @@ from .names import (
     get_float,
     get_int,
     parse_layer_rope,
+    parse_window_base,
     rename_tensors,
     require_supported,
 )
@@ -119,9 +120,8 @@ def _get_text_config(values: dict[str, Any]) -> dict[str, Any]:
     text = values.get("text_config")
     if not isinstance(text, dict):
         raise ArtifactError(f"config.json has text_config={text!r}; gemma3 needs an object.")
-    require_supported(
-        text, {"final_logit_softcapping": (None,)}
-    )  # Transformers would not apply it here
+    # Transformers would not apply it here.
+    require_supported(text, {"final_logit_softcapping": (None,)})
     text = validate_keys({"model_type": FAMILY} | text, KEYS, FAMILY)
     return text | {"tie_word_embeddings": get_bool(values, "tie_word_embeddings", True)}
 
@@ -133,18 +133,9 @@ def _default_layer_types(values: Mapping[str, Any]) -> list[str]:
 
 
 def _parse_position(values: Mapping[str, Any]) -> PositionConfig:
-    """Rotary positions of window layers and of the others.
-
-    Raises ArtifactError for a scaling in window layers, which is unsupported.
-    """
     local_base = get_float(values, "rope_local_base_freq", 10_000.0)
     base, scaling = parse_layer_rope(values, FULL, get_float(values, "rope_theta", 1_000_000.0))
-    window_base, window_scaling = parse_layer_rope(values, WINDOW, local_base, scaled=False)
-    if window_scaling.kind != "none":
-        raise ArtifactError(
-            f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
-            "supports default there."
-        )
+    window_base = parse_window_base(values, local_base, scaled=False)
     return PositionConfig(base=base, scaling=scaling, window_base=window_base)
 
 

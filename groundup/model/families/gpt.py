@@ -6,43 +6,24 @@ is always four times as wide as the model.
 Source: transformers 5.24, models/gpt2 and models/openai; Radford et al. 2018 and 2019.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from groundup.core import ArtifactError
 
-from ..config import (
-    Activation,
-    AttentionConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    PositionConfig,
-)
-from .keys import CAUSAL, ConfigKeys, Family, word_set
+from ..config import Activation, FeedForwardConfig, ModelConfig, NormConfig, PositionConfig
+from .keys import CAUSAL, ConfigKeys, renaming_family, word_set
 from .llama import MAX_LAYERS
 from .names import (
     QKV,
-    NamePairs,
-    StateDict,
-    drop_tensors,
-    fuse_parts,
     get_activation,
     get_bool,
     get_float,
-    get_head_dim,
     get_int,
     hf_activation,
-    map_tensors,
-    rename_tensors,
+    multi_head_attention,
     require_supported,
-    split_fused,
-    transpose_matrix,
 )
 
-PREFIX = "transformer."
-FUSED = ".attention.qkv_proj."
-MATRICES = r"\.(attention|feedforward)\.\w+\.weight"
 DROPPED_TENSORS = r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$"
 """Buffers of older files: the causal mask, its fill value, and position ids."""
 
@@ -85,40 +66,31 @@ SUPPORTED_VALUES = {
 
 def _gpt2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
-    config = _gpt_from_hf_config(
-        values, "gpt2", get_activation(values, "activation_function", "gelu_new")
-    )
-    inner = get_int(values, "n_inner", "gpt2", config.feedforward.width)
+    inner = get_activation(values, "activation_function", "gelu_new")
+    config = _gpt_from_hf_config(values, "gpt2", inner)
+    width = get_int(values, "n_inner", "gpt2", config.feedforward.width)
     scale = None if get_bool(values, "scale_attn_weights", True) else 1.0
-    return config.model_copy(
-        update={
-            "feedforward": config.feedforward.model_copy(update={"width": inner}),
-            "attention": config.attention.model_copy(update={"scale": scale}),
-            "norm": config.norm.model_copy(update={"place": "pre"}),
-        }
-    )
+    parts = {
+        "feedforward": config.feedforward.model_copy(update={"width": width}),
+        "attention": config.attention.model_copy(update={"scale": scale}),
+        "norm": config.norm.model_copy(update={"place": "pre"}),
+    }
+    return config.model_copy(update=parts)
 
 
 def _gpt_from_hf_config(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
     """The configuration that GPT-1 and GPT-2 share; the norms are GPT-1's post-norms."""
     width, heads = (get_int(values, key, family) for key in ("n_embd", "n_head"))
+    eps = get_float(values, "layer_norm_epsilon") or 1e-5
     return ModelConfig(
         vocab_size=get_int(values, "vocab_size", family),
         width=width,
         layers=get_int(values, "n_layer", family, maximum=MAX_LAYERS),
         context_length=get_int(values, "n_positions", family),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=get_head_dim(width, heads),
-            qk_norm="none",
-            bias="all",
-        ),
+        attention=multi_head_attention(width, heads),
         feedforward=FeedForwardConfig(width=4 * width, activation=inner, gated=False, bias=True),
         position=PositionConfig(kind="learned"),
-        norm=NormConfig(
-            kind="layer", eps=get_float(values, "layer_norm_epsilon") or 1e-5, place="post"
-        ),
+        norm=NormConfig(kind="layer", eps=eps, place="post"),
         tied_embeddings=get_bool(values, "tie_word_embeddings", True),
     )
 
@@ -146,20 +118,6 @@ def _gpt_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _gpt_from_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
-    state = map_tensors(
-        rename_tensors(drop_tensors(state, DROPPED_TENSORS), names), MATRICES, transpose_matrix
-    )
-    return split_fused(state, FUSED, QKV)
-
-
-def _gpt_to_hf_state_dict(state: StateDict, names: NamePairs) -> StateDict:
-    state = map_tensors(fuse_parts(state, FUSED, QKV), MATRICES, transpose_matrix)
-    prefixed = tuple((PREFIX + hf_name, name) for hf_name, name in names)
-    return rename_tensors(state, prefixed, to_hf=True)
-
-
 GPT1_NAMES = (
     *LAYER_NAMES,
     ("h.{}.ln_1.", "layers.{}.attention_out_norm."),
@@ -169,27 +127,20 @@ GPT1_NAMES = (
 )
 
 GPT1_KEYS = ConfigKeys(
-    SHARED_KEYS | word_set("afn"),
-    CAUSAL,
-    UNUSED_KEYS | word_set("n_special predict_special_tokens"),
-    ALIASES,
-)
-
+    SHARED_KEYS | word_set("afn"), CAUSAL,
+    UNUSED_KEYS | word_set("n_special predict_special_tokens"), ALIASES,
+)  # fmt: skip
 GPT1_ACTIVATIONS: dict[str, Activation] = {
-    "gelu": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
+    "gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu",
+}  # fmt: skip
 """Values of `afn`."""
 
 
 def _gpt1_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     inner = values.get("afn", "gelu")
     if inner not in GPT1_ACTIVATIONS:
-        raise ArtifactError(
-            f"config.json has afn={inner!r}; openai-gpt supports {', '.join(GPT1_ACTIVATIONS)}."
-        )
+        known = ", ".join(GPT1_ACTIVATIONS)
+        raise ArtifactError(f"config.json has afn={inner!r}; openai-gpt supports {known}.")
     return _gpt_from_hf_config(values, "openai-gpt", GPT1_ACTIVATIONS[inner])
 
 
@@ -203,23 +154,15 @@ def _gpt1_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _gpt_family(
-    name: str,
-    keys: ConfigKeys,
-    from_hf_config: Callable[[dict[str, Any]], ModelConfig],
-    write_config: Callable[[ModelConfig], dict[str, Any]],
-    names: NamePairs,
-) -> Family:
-    return Family(
-        name,
-        keys,
-        from_hf_config,
-        write_config,
-        lambda state, config: _gpt_from_hf_state_dict(state, names),
-        lambda state, config: _gpt_to_hf_state_dict(state, names),
-        supports_int8=False,
-    )
-
-
-GPT2 = _gpt_family("gpt2", GPT2_KEYS, _gpt2_from_hf_config, _gpt2_to_hf_config, GPT2_NAMES)
-GPT1 = _gpt_family("openai-gpt", GPT1_KEYS, _gpt1_from_hf_config, _gpt1_to_hf_config, GPT1_NAMES)
+STORAGE: dict[str, Any] = {
+    "dropped": DROPPED_TENSORS,
+    "prefix": "transformer.",
+    "transposed": r"\.(attention|feedforward)\.\w+\.weight",
+    "fused": {".attention.qkv_proj.": QKV},
+}
+GPT2 = renaming_family(
+    "gpt2", GPT2_KEYS, _gpt2_from_hf_config, _gpt2_to_hf_config, GPT2_NAMES, **STORAGE
+)
+GPT1 = renaming_family(
+    "openai-gpt", GPT1_KEYS, _gpt1_from_hf_config, _gpt1_to_hf_config, GPT1_NAMES, **STORAGE
+)

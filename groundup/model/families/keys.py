@@ -6,13 +6,23 @@ error: it could change the logits. The lists were checked against the configurat
 transformers 5.24 (tests/oracles/configurations.py) and against published models since 2018.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError
 
 from ..config import ModelConfig
-from .names import NamePairs, StateDict, drop_tensors, rename_tensors, require_defaults
+from .names import (
+    NamePairs,
+    StateDict,
+    drop_tensors,
+    fuse_parts,
+    map_tensors,
+    rename_tensors,
+    require_defaults,
+    split_fused,
+    transpose_matrix,
+)
 
 GENERATION = frozenset("""
     assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens
@@ -126,25 +136,18 @@ def validate_keys(values: Mapping[str, Any], keys: ConfigKeys, family: str) -> d
     """
     for key in values:
         if key not in keys.known:
-            raise ConfigError(
-                f"config.json has {key}={repr(values[key])[:60]}, which is unknown in {family} and "
-                "may change what the model computes. Delete the key if it does not."
-            )
+            what = f"config.json has {key}={repr(values[key])[:60]}, which is unknown in {family}"
+            raise ConfigError(f"{what} and may change the logits; delete the key if it does not.")
     for key, allowed in {**FIXED, **keys.fixed}.items():
         if key not in keys.used and key in values and not _is_one_of(values[key], allowed):
-            raise ConfigError(
-                f"config.json has {key}={repr(values[key])[:60]}; groundup supports {family} "
-                f"only with {key}={allowed[0]!r}."
-            )
+            what = f"config.json has {key}={repr(values[key])[:60]}; groundup supports"
+            raise ConfigError(f"{what} {family} only with {key}={allowed[0]!r}.")
     named = {key: value for key, value in values.items() if key not in keys.aliases}
     for alias, key in keys.aliases.items():
-        if alias in values and not _equal_strict(
-            named.setdefault(key, values[alias]), values[alias]
-        ):
-            raise ConfigError(
-                f"config.json has {alias}={values[alias]!r} and {key}={named[key]!r}, two names of "
-                f"the same {family} value; delete the wrong one."
-            )
+        value = values.get(alias)
+        if alias in values and not _is_one_of(named.setdefault(key, value), [value]):
+            what = f"config.json has {alias}={value!r} and {key}={named[key]!r}"
+            raise ConfigError(f"{what}, two names of one {family} value; delete the wrong one.")
     return named
 
 
@@ -154,11 +157,7 @@ def _is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
     >>> _is_one_of(0, (False, None)), _is_one_of(False, (False, None))
     (False, True)
     """
-    return any(_equal_strict(value, each) for each in allowed)
-
-
-def _equal_strict(a: Any, b: Any) -> bool:
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed)
 
 
 class Family(NamedTuple):
@@ -191,18 +190,32 @@ ROTARY_BUFFERS = r".*\.rotary_emb\.inv_freq$"
 
 
 def renaming_family(
-    name: str,
-    keys: ConfigKeys,
-    from_hf_config: Callable[[dict[str, Any]], ModelConfig],
-    write_config: Callable[[ModelConfig], dict[str, Any]],
-    names: NamePairs,
-) -> Family:
-    """A family whose tensors are groundup's under other names."""
-    return Family(
-        name,
-        keys,
-        from_hf_config,
-        write_config,
-        lambda state, config: rename_tensors(drop_tensors(state, ROTARY_BUFFERS), names),
-        lambda state, config: rename_tensors(state, names, to_hf=True),
-    )
+    name: str, keys: ConfigKeys, from_hf_config: Callable[[dict[str, Any]], ModelConfig],
+    write_config: Callable[[ModelConfig], dict[str, Any]], names: NamePairs, *,
+    dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
+    fused: Mapping[str, Sequence[str]] = {},
+) -> Family:  # fmt: skip
+    """A family whose tensors are groundup's under other names.
+
+    dropped     pattern of the names of unused tensors
+    prefix      of all names in the files; some omit it
+    transposed  pattern of the endings of groundup's names whose matrices the files transpose
+    fused       groundup's names of fused tensors, and of their parts
+    """
+
+    def read(state: StateDict, config: ModelConfig) -> StateDict:
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        state = rename_tensors(drop_tensors(state, dropped), names)
+        state = map_tensors(state, transposed, transpose_matrix) if transposed else state
+        for whole, parts in fused.items():
+            state = split_fused(state, whole, parts)
+        return state
+
+    def write(state: StateDict, config: ModelConfig) -> StateDict:
+        for whole, parts in fused.items():
+            state = fuse_parts(state, whole, parts)
+        state = map_tensors(state, transposed, transpose_matrix) if transposed else state
+        return rename_tensors(state, tuple((prefix + a, b) for a, b in names), to_hf=True)
+
+    plain = not transposed and not fused
+    return Family(name, keys, from_hf_config, write_config, read, write, supports_int8=plain)

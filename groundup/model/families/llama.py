@@ -15,13 +15,7 @@ from typing import Any, Literal
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ..config import (
-    AttentionConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    PositionConfig,
-)
+from ..config import AttentionConfig, FeedForwardConfig, ModelConfig, NormConfig, PositionConfig
 from .keys import CAUSAL, ROPE, AllowedValues, ConfigKeys, renaming_family, word_set
 from .names import (
     LAYER_TYPES,
@@ -57,24 +51,19 @@ UNUSED_FEATURES: AllowedValues = CAUSAL | {
 
 
 def decoder_from_hf_config(
-    values: Mapping[str, Any],
-    family: str,
-    *,
-    bias: Literal["none", "qkv", "all"] = "none",
+    values: Mapping[str, Any], family: str, *, bias: Literal["none", "qkv", "all"] = "none",
     qk_norm: Literal["none", "head", "all"] = "none",
-    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),),
-    eps: float = 1e-6,
-    base: float = 10_000.0,
-    tied: bool = False,
-) -> ModelConfig:
+    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),), eps: float = 1e-6,
+    base: float = 10_000.0, tied: bool = False,
+) -> ModelConfig:  # fmt: skip
     """The configuration of a LLaMA-like decoder; families change the rest in a copy.
 
     eps, base, tied  defaults where config.json does not set them
 
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
-    width = get_int(values, "hidden_size", family)
-    heads = get_int(values, "num_attention_heads", family)
+    require_supported(values, {"hidden_act": ("silu",)})
+    width, heads = (get_int(values, k, family) for k in ("hidden_size", "num_attention_heads"))
     theta, scaling = parse_rope(values, base)
     attention = AttentionConfig(
         heads=heads,
@@ -97,8 +86,10 @@ def decoder_from_hf_config(
     )
 
 
-def decoder_to_hf_config(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
-    """The config.json keys that every LLaMA-like family writes, for Transformers 4 and 5.
+def decoder_to_hf_config(
+    config: ModelConfig, family: str, architecture: str, more: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """The config.json keys that every LLaMA-like family writes, and more, for Transformers 4 and 5.
 
     Raises ConfigError for a rotary scaling that the format cannot express.
     """
@@ -123,6 +114,7 @@ def decoder_to_hf_config(config: ModelConfig, family: str, architecture: str) ->
         "rope_scaling": None if position.scaling.kind == "none" else scaling,
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,
+        **more,
     }
 
 
@@ -150,16 +142,12 @@ def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[Attention
         return (AttentionPattern(),)
     is_list = isinstance(types, list) and len(types) == layers
     if not is_list or not all(kind in (FULL, WINDOW) for kind in types):
-        raise ArtifactError(
-            f"config.json has layer_types={str(types)[:60]}; expected {layers} values, one per "
-            f"layer, each {FULL!r} or {WINDOW!r}."
-        )
-    window = AttentionPattern()
+        expected = f"expected {layers} values, one per layer, each {FULL!r} or {WINDOW!r}"
+        raise ArtifactError(f"config.json has layer_types={str(types)[:60]}; {expected}.")
+    by_type = {FULL: AttentionPattern()}
     if WINDOW in types:
-        window = AttentionPattern("window", get_int(values, "sliding_window", family))
-    return _shortest_cycle(
-        tuple(window if kind == WINDOW else AttentionPattern() for kind in types)
-    )
+        by_type[WINDOW] = AttentionPattern("window", get_int(values, "sliding_window", family))
+    return _shortest_cycle(tuple(by_type[kind] for kind in types))
 
 
 def _shortest_cycle(patterns: tuple[AttentionPattern, ...]) -> tuple[AttentionPattern, ...]:
@@ -184,10 +172,8 @@ def to_layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | N
     windows = {pattern.window for pattern in patterns if pattern.kind == "window"}
     others = {pattern.kind for pattern in patterns} - {"full", "window"}
     if others or len(windows) > 1:
-        raise ConfigError(
-            f"AttentionConfig.patterns={config.attention.patterns!r} cannot be written as "
-            f"{family}, which has full attention and windows of one size."
-        )
+        what = f"AttentionConfig.patterns={config.attention.patterns!r} cannot be written as"
+        raise ConfigError(f"{what} {family}, which has full attention and windows of one size.")
     types = [WINDOW if pattern.kind == "window" else FULL for pattern in patterns]
     return types, windows.pop() if windows else None
 
@@ -195,10 +181,8 @@ def to_layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | N
 def check_heads_divide_width(config: ModelConfig, family: str) -> None:
     """Raise ConfigError if Transformers would reject the width."""
     if config.width % config.attention.heads:
-        raise ConfigError(
-            f"ModelConfig.width={config.width} cannot be written as {family}, which needs a "
-            f"multiple of heads={config.attention.heads}."
-        )
+        what = f"ModelConfig.width={config.width} cannot be written as {family}"
+        raise ConfigError(f"{what}, which needs a multiple of heads={config.attention.heads}.")
 
 
 LLAMA_KEYS = ConfigKeys(
@@ -209,7 +193,6 @@ LLAMA_KEYS = ConfigKeys(
 
 
 def _llama_from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, {"hidden_act": ("silu",)})
     has_bias = get_bool(values, "mlp_bias", False)
     config = decoder_from_hf_config(values, "llama", bias=get_attention_bias(values))
     feedforward = config.feedforward.model_copy(update={"bias": has_bias})
@@ -218,13 +201,9 @@ def _llama_from_hf_config(values: dict[str, Any]) -> ModelConfig:
 
 def _llama_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     check_heads_divide_width(config, "llama")
-    values = decoder_to_hf_config(config, "llama", "LlamaForCausalLM")
-    values |= {
-        "hidden_act": "silu",
-        "attention_bias": config.attention.bias == "all",
-        "mlp_bias": config.feedforward.bias,
-    }
-    return values
+    more = {"attention_bias": config.attention.bias == "all", "mlp_bias": config.feedforward.bias}
+    more |= {"hidden_act": "silu"}
+    return decoder_to_hf_config(config, "llama", "LlamaForCausalLM", more)
 
 
 MISTRAL_KEYS = ConfigKeys(
@@ -237,10 +216,8 @@ MISTRAL_DEFAULTS: dict[str, Any] = {"num_key_value_heads": 8, "sliding_window": 
 
 def _mistral_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     values = MISTRAL_DEFAULTS | values
-    require_supported(values, {"hidden_act": ("silu",)})
-    return decoder_from_hf_config(
-        values, "mistral", patterns=parse_sliding_window(values, "mistral")
-    )
+    patterns = parse_sliding_window(values, "mistral")
+    return decoder_from_hf_config(values, "mistral", patterns=patterns)
 
 
 def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
@@ -252,19 +229,16 @@ def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[Attent
     is_window = values.get("sliding_window") is not None
     types = values.get("layer_types")
     if types is not None and any((kind == WINDOW) != is_window for kind in types):
-        raise ArtifactError(
-            f"config.json has layer_types={str(types)[:60]} with sliding_window="
-            f"{values.get('sliding_window')!r}; all layers of {family} have the same type."
-        )
+        what = f"layer_types={str(types)[:60]} with sliding_window={values.get('sliding_window')!r}"
+        raise ArtifactError(f"config.json has {what}; all layers of {family} have the same type.")
     if not is_window:
         return (AttentionPattern(),)
     return (AttentionPattern("window", get_int(values, "sliding_window", family)),)
 
 
 def _mistral_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    values = decoder_to_hf_config(config, "mistral", "MistralForCausalLM") | {"hidden_act": "silu"}
-    values["sliding_window"] = to_layer_types(config, "mistral")[1]
-    return values
+    more = {"hidden_act": "silu", "sliding_window": to_layer_types(config, "mistral")[1]}
+    return decoder_to_hf_config(config, "mistral", "MistralForCausalLM", more)
 
 
 WINDOW_KEYS = word_set("layer_types max_window_layers sliding_window use_sliding_window")
@@ -277,23 +251,19 @@ WINDOW_DEFAULTS: dict[str, Any] = {"sliding_window": 4096, "max_window_layers": 
 
 def _qwen2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     values = QWEN2_DEFAULTS | values
-    require_supported(values, {"hidden_act": ("silu",)})
-    return decoder_from_hf_config(
-        values, "qwen2", bias="qkv", patterns=parse_upper_windows(values, "qwen2")
-    )
+    patterns = _parse_upper_windows(values, "qwen2")
+    return decoder_from_hf_config(values, "qwen2", bias="qkv", patterns=patterns)
 
 
-def parse_upper_windows(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
+def _parse_upper_windows(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
     """Attention patterns from `layer_types`, or windows from layer `max_window_layers` on.
 
     Raises ArtifactError for windows without a size.
     """
     if not get_bool(values, "use_sliding_window", False):
         if WINDOW in (values.get("layer_types") or ()):
-            raise ArtifactError(
-                f"config.json has {WINDOW!r} in layer_types without use_sliding_window; set it to "
-                "true, or all layer_types to 'full_attention'."
-            )
+            what = f"config.json has {WINDOW!r} in layer_types without use_sliding_window"
+            raise ArtifactError(f"{what}; set it to true, or all layer_types to {FULL!r}.")
         return parse_layer_types(dict(values) | {"sliding_window": None}, family)
     values = WINDOW_DEFAULTS | dict(values)
     if values.get("layer_types") is not None or values["sliding_window"] is None:
@@ -305,11 +275,8 @@ def parse_upper_windows(values: Mapping[str, Any], family: str) -> tuple[Attenti
     return parse_layer_types(values | {"layer_types": types}, family)
 
 
-def to_window_keys(config: ModelConfig, family: str) -> dict[str, Any]:
-    """The config.json keys of windows, for old and new versions of Transformers.
-
-    Raises ConfigError for patterns that they cannot express.
-    """
+def _to_window_keys(config: ModelConfig, family: str) -> dict[str, Any]:
+    """The config.json keys of windows, for old and new versions of Transformers."""
     types, window = to_layer_types(config, family)
     return {
         "use_sliding_window": window is not None,
@@ -320,9 +287,8 @@ def to_window_keys(config: ModelConfig, family: str) -> dict[str, Any]:
 
 
 def _qwen2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    values = decoder_to_hf_config(config, "qwen2", "Qwen2ForCausalLM") | {"hidden_act": "silu"}
-    values |= to_window_keys(config, "qwen2")
-    return values
+    more = {"hidden_act": "silu", **_to_window_keys(config, "qwen2")}
+    return decoder_to_hf_config(config, "qwen2", "Qwen2ForCausalLM", more)
 
 
 QWEN3_KEYS = ConfigKeys(SHARED_KEYS | WINDOW_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
@@ -331,18 +297,14 @@ QWEN3_DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32, "head_dim": 128}
 
 def _qwen3_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     values = QWEN3_DEFAULTS | values
-    require_supported(values, {"hidden_act": ("silu",)})
-    patterns = parse_upper_windows(values, "qwen3")
-    return decoder_from_hf_config(
-        values, "qwen3", bias=get_attention_bias(values), qk_norm="head", patterns=patterns
-    )
+    parts = {"bias": get_attention_bias(values), "patterns": _parse_upper_windows(values, "qwen3")}
+    return decoder_from_hf_config(values, "qwen3", qk_norm="head", **parts)
 
 
 def _qwen3_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    values = decoder_to_hf_config(config, "qwen3", "Qwen3ForCausalLM") | {"hidden_act": "silu"}
-    values["attention_bias"] = config.attention.bias == "all"
-    values |= to_window_keys(config, "qwen3")
-    return values
+    more = {"hidden_act": "silu", "attention_bias": config.attention.bias == "all"}
+    more |= _to_window_keys(config, "qwen3")
+    return decoder_to_hf_config(config, "qwen3", "Qwen3ForCausalLM", more)
 
 
 OLMO2_KEYS = ConfigKeys(SHARED_KEYS | word_set("attention_bias"), UNUSED_FEATURES)
@@ -357,17 +319,14 @@ OLMO2_NAMES = (
 
 
 def _olmo2_from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, {"hidden_act": ("silu",)})
-    config = decoder_from_hf_config(
-        values, "olmo2", bias=get_attention_bias(values), qk_norm="all", eps=1e-5
-    )
+    bias = get_attention_bias(values)
+    config = decoder_from_hf_config(values, "olmo2", bias=bias, qk_norm="all", eps=1e-5)
     return config.model_copy(update={"norm": config.norm.model_copy(update={"place": "output"})})
 
 
 def _olmo2_to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    values = decoder_to_hf_config(config, "olmo2", "Olmo2ForCausalLM") | {"hidden_act": "silu"}
-    values["attention_bias"] = config.attention.bias == "all"
-    return values
+    more = {"hidden_act": "silu", "attention_bias": config.attention.bias == "all"}
+    return decoder_to_hf_config(config, "olmo2", "Olmo2ForCausalLM", more)
 
 
 LLAMA = renaming_family("llama", LLAMA_KEYS, _llama_from_hf_config, _llama_to_hf_config, NAMES)

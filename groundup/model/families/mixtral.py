@@ -24,7 +24,7 @@ from .llama import (
     parse_sliding_window,
     to_layer_types,
 )
-from .names import StateDict, drop_tensors, get_int, rename_tensors, require_supported
+from .names import StateDict, drop_tensors, get_int, rename_tensors
 
 FAMILY = "mixtral"
 KEYS = ConfigKeys(
@@ -36,10 +36,7 @@ KEYS = ConfigKeys(
 DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
 }  # fmt: skip
-NAMES = (
-    ("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."),
-    *LLAMA_NAMES,
-)
+NAMES = (("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."), *LLAMA_NAMES)
 EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 EXPERT = re.compile(
     r"model\.layers\.(\d+)\.(?:block_sparse_moe|mlp)\.experts\.(\d+)\.(w[123])\.weight$"
@@ -50,7 +47,6 @@ ROUTER = re.compile(r"(model\.layers\.\d+)\.mlp\.gate\.")
 
 def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     values = DEFAULTS | values
-    require_supported(values, {"hidden_act": ("silu",)})
     patterns = parse_sliding_window(values, FAMILY)
     config = decoder_from_hf_config(values, FAMILY, patterns=patterns, eps=1e-5, base=1_000_000.0)
     experts = ExpertsConfig(
@@ -122,11 +118,6 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
 
 MIXTRAL = Family(
-    "mixtral",
-    KEYS,
-    _from_hf_config,
-    _to_hf_config,
-    _from_hf_state_dict,
-    _to_hf_state_dict,
+    FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
     supports_int8=False,
-)
+)  # fmt: skip

@@ -9,10 +9,7 @@ Source: transformers 5.24, models/modernbert; ModernBERT: arXiv:2412.13663.
 from collections.abc import Mapping
 from typing import Any
 
-from groundup.core import ArtifactError
-
 from ..config import (
-    AttentionConfig,
     EmbeddingConfig,
     FeedForwardConfig,
     ModelConfig,
@@ -31,10 +28,11 @@ from .names import (
     get_activation,
     get_bool,
     get_float,
-    get_head_dim,
     get_int,
     hf_activation,
+    multi_head_attention,
     parse_layer_rope,
+    parse_window_base,
     rename_tensors,
     split_fused,
     to_rope_parameters,
@@ -95,14 +93,7 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
         width=width,
         layers=get_layers(values, FAMILY),
         context_length=get_int(values, "max_position_embeddings", FAMILY),
-        attention=AttentionConfig(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=get_head_dim(width, heads),
-            qk_norm="none",
-            bias=get_attention_bias(values),
-            patterns=patterns,
-        ),
+        attention=multi_head_attention(width, heads, get_attention_bias(values), patterns),
         feedforward=FeedForwardConfig(
             width=get_int(values, "intermediate_size", FAMILY),
             activation=get_activation(values, "hidden_activation", "gelu"),
@@ -132,23 +123,11 @@ def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_position(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
-    """Rotary positions of window layers and of the others.
-
-    Raises ArtifactError for a scaling in window layers, which is unsupported.
-    """
-    bases = {
-        kind: get_float(values, LEGACY_BASE_KEYS[kind], base)
-        for kind, base in DEFAULT_BASES.items()
-    }
+    bases = {k: get_float(values, LEGACY_BASE_KEYS[k], base) for k, base in DEFAULT_BASES.items()}
     base, scaling = parse_layer_rope(values, FULL, bases[FULL])
     if not has_windows:
         return PositionConfig(base=base, scaling=scaling)
-    window_base, window_scaling = parse_layer_rope(values, WINDOW, bases[WINDOW])
-    if window_scaling.kind != "none":
-        raise ArtifactError(
-            f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
-            "supports default there."
-        )
+    window_base = parse_window_base(values, bases[WINDOW])
     is_own = window_base != base or scaling.kind != "none"
     return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
 
@@ -217,11 +196,6 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
 
 MODERNBERT = Family(
-    "modernbert",
-    KEYS,
-    _from_hf_config,
-    _to_hf_config,
-    _from_hf_state_dict,
-    _to_hf_state_dict,
+    FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
     supports_int8=False,
-)
+)  # fmt: skip

@@ -8,28 +8,24 @@ them: GPT-2 both (Conv1D), ModernBERT fuses queries, keys and values, and gate a
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
+from groundup.kernels import AttentionPattern
 
-from ..config import Activation, RopeScaling
+from ..config import Activation, AttentionConfig, RopeScaling
 
 NamePairs = tuple[tuple[str, str], ...]
 StateDict = dict[str, Tensor]
 Default = TypeVar("Default", float, None)
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "silu": "silu",
-    "swish": "silu",
-}
+    "relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh", "silu": "silu", "swish": "silu",
+}  # fmt: skip
 """Hugging Face's names of activations, and groundup's."""
 
 
@@ -44,19 +40,19 @@ def rename_tensors(
     ['layers.7.attention.q_proj.weight']
     """
     rules = [(prefix_pattern(b), a) if to_hf else (prefix_pattern(a), b) for a, b in pairs]
-    return {_rename_key(name, rules): tensor for name, tensor in state.items()}
+
+    def renamed(name: str) -> str:
+        for pattern, other in rules:
+            if match := pattern.match(name):
+                return other.format(*match.groups()) + name[match.end() :]
+        return name
+
+    return {renamed(name): tensor for name, tensor in state.items()}
 
 
 def prefix_pattern(begin: str) -> re.Pattern[str]:
     """The pattern of names with this prefix."""
     return re.compile("^" + re.escape(begin).replace(r"\{\}", r"(\d+)"))
-
-
-def _rename_key(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
-    for pattern, other in rules:
-        if match := pattern.match(name):
-            return other.format(*match.groups()) + name[match.end() :]
-    return name
 
 
 def map_tensors(state: StateDict, ending: str, edit: Callable[[Tensor], Tensor]) -> StateDict:
@@ -100,9 +96,8 @@ def get_int(
     value = _get_required(values, key, family) if default is None else values.get(key)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-        raise ArtifactError(
-            f"config.json has {key}={value!r}; expected an integer from {minimum} to {maximum}."
-        )
+        expected = f"expected an integer from {minimum} to {maximum}"
+        raise ArtifactError(f"config.json has {key}={value!r}; {expected}.")
     return value
 
 
@@ -140,10 +135,8 @@ def get_architectures(values: Mapping[str, Any]) -> list[str]:
     names = values.get("architectures")
     names = [] if names is None else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ArtifactError(
-            f"config.json has architectures={str(names)[:60]!r}; expected a list of names, such as "
-            '["BertModel"].'
-        )
+        expected = 'expected a list of names, such as ["BertModel"]'
+        raise ArtifactError(f"config.json has architectures={str(names)[:60]!r}; {expected}.")
     return names
 
 
@@ -154,18 +147,16 @@ def require_supported(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any
     """
     for key, good in allowed.items():
         if values.get(key, good[0]) not in good:
-            raise ArtifactError(
-                f"config.json has {key}={values[key]!r}; groundup supports {key}={good[0]!r}."
-            )
+            what = f"config.json has {key}={values[key]!r}"
+            raise ArtifactError(f"{what}; groundup supports {key}={good[0]!r}.")
 
 
 def get_activation(values: Mapping[str, Any], key: str, default: str) -> Activation:
     """groundup's name of an activation; raises ArtifactError if it is unsupported."""
     name = values.get(key, default)
     if name not in ACTIVATIONS:
-        raise ArtifactError(
-            f"config.json has {key}={name!r}; groundup supports {', '.join(ACTIVATIONS)}."
-        )
+        known = ", ".join(ACTIVATIONS)
+        raise ArtifactError(f"config.json has {key}={name!r}; groundup supports {known}.")
     return ACTIVATIONS[name]
 
 
@@ -186,10 +177,8 @@ def require_defaults(config: Any, expected: Any, family: str) -> None:
         if value != implied:
             if hasattr(type(value), "model_fields") and type(value) is type(implied):
                 require_defaults(value, implied, family)
-            raise ConfigError(
-                f"{type(config).__name__}.{name}={value!r} cannot be written as {family}, "
-                f"which has {implied!r}."
-            )
+            what = f"{type(config).__name__}.{name}={value!r} cannot be written as {family}"
+            raise ConfigError(f"{what}, which has {implied!r}.")
 
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
@@ -212,19 +201,16 @@ def parse_rope(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float
     require_supported(values, {"partial_rotary_factor": (1.0, None)})
     require_supported(rope, {"partial_rotary_factor": (1.0, None)})
     if unknown := sorted(rope.keys() - ROPE_KEYS):
-        raise ArtifactError(
-            f"config.json has rotary positions with {unknown[0]}={str(rope[unknown[0]])[:60]!r}; "
-            f"groundup supports {', '.join(sorted(ROPE_KEYS))}."
-        )
+        what = f"{unknown[0]}={str(rope[unknown[0]])[:60]!r}"
+        known = ", ".join(sorted(ROPE_KEYS))
+        raise ArtifactError(f"config.json has rotary positions with {what}; expected {known}.")
     kind = rope.get("rope_type", rope.get("type", "default"))
     theta = get_float(rope, "rope_theta", get_float(values, "rope_theta", base))
     if kind == "default":
         return theta, RopeScaling()
     if kind not in tuple(SCALING_PARSERS):
-        raise ArtifactError(
-            f"config.json has rope_type {kind!r}; groundup supports default, "
-            f"{', '.join(SCALING_PARSERS)}."
-        )
+        known = ", ".join(("default", *SCALING_PARSERS))
+        raise ArtifactError(f"config.json has rope_type {kind!r}; groundup supports {known}.")
     return theta, SCALING_PARSERS[kind](values, rope)
 
 
@@ -242,16 +228,27 @@ def parse_layer_rope(
     """
     nested = _get_rope_dict(values, "rope_parameters")
     if unknown := sorted(nested.keys() - LAYER_TYPES):
-        raise ArtifactError(
-            f"config.json has rope_parameters with {unknown[0]}={str(nested[unknown[0]])[:60]!r}; "
-            f"expected an object for each of {', '.join(LAYER_TYPES)}."
-        )
+        what = f"{unknown[0]}={str(nested[unknown[0]])[:60]!r}"
+        expected = f"expected an object for each of {', '.join(LAYER_TYPES)}"
+        raise ArtifactError(f"config.json has rope_parameters with {what}; {expected}.")
     own = dict(_get_rope_dict(nested, kind) or {"rope_type": "default"})
     if scaled:
         own |= _get_rope_dict(values, "rope_scaling")
     require_supported(own, {"truncate": (True,)})  # Transformers reads it one level higher
     flat = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
     return parse_rope(flat, base)
+
+
+def parse_window_base(values: Mapping[str, Any], base: float, *, scaled: bool = True) -> float:
+    """Base of rotary positions in window layers; ArtifactError for a scaling there.
+
+    base  default where config.json does not set it
+    """
+    own, scaling = parse_layer_rope(values, LAYER_TYPES[1], base, scaled=scaled)
+    if scaling.kind != "none":
+        what = f"config.json has rope_type {scaling.kind!r} in layers with a window"
+        raise ArtifactError(f"{what}; groundup supports default there.")
+    return own
 
 
 def _get_rope_dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -271,13 +268,10 @@ def _parse_linear(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeSca
 
 
 def _parse_llama3(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    return RopeScaling(
-        kind="llama3",
-        factor=_get_scaling_float(rope, "factor"),
-        low=_get_scaling_float(rope, "low_freq_factor"),
-        high=_get_scaling_float(rope, "high_freq_factor"),
-        original_length=_get_original_length(values, rope),
-    )
+    keys = ("factor", "low_freq_factor", "high_freq_factor")
+    factor, low, high = (_get_scaling_float(rope, key) for key in keys)
+    length = _get_original_length(values, rope)
+    return RopeScaling(kind="llama3", factor=factor, original_length=length, low=low, high=high)
 
 
 def _parse_yarn(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
@@ -320,9 +314,9 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
     replaces, and an original length of 0, which would follow from the context.
     """
     if scaling.kind == "ntk":
+        equivalent = "set position.base to base * factor^(head_dim / (head_dim - 2)) instead"
         raise ConfigError(
-            f"PositionConfig.scaling.kind='ntk' cannot be written as {family}; set "
-            "position.base to base * factor^(head_dim / (head_dim - 2)), which is equivalent."
+            f"PositionConfig.scaling.kind='ntk' cannot be written as {family}; {equivalent}."
         )
     if scaling.kind == "none":
         return {"rope_type": "default", "rope_theta": base}
@@ -331,10 +325,8 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
     if scaling.kind == "linear":
         return values
     if not scaling.original_length:
-        raise ConfigError(
-            f"PositionConfig.scaling.original_length=0 cannot be written as {family}; set it to "
-            "the context length before the scaling."
-        )
+        what = f"PositionConfig.scaling.original_length=0 cannot be written as {family}"
+        raise ConfigError(f"{what}; set it to the context length before the scaling.")
     values["original_max_position_embeddings"] = scaling.original_length
     if scaling.kind == "llama3":
         return values | {"low_freq_factor": scaling.low, "high_freq_factor": scaling.high}
@@ -342,11 +334,17 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
     return values if scaling.attention is None else values | {"attention_factor": scaling.attention}
 
 
-def get_head_dim(width: int, heads: int) -> int:
-    """width / heads; raises ArtifactError if heads do not divide width."""
+def multi_head_attention(
+    width: int, heads: int, bias: Literal["none", "all"] = "all",
+    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),),
+) -> AttentionConfig:  # fmt: skip
+    """Attention without norms whose heads divide the width; ArtifactError if they do not."""
     if width % heads:
         raise ArtifactError(f"config.json has width {width}, which {heads} heads do not divide.")
-    return width // heads
+    return AttentionConfig(
+        heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias=bias,
+        patterns=patterns,
+    )  # fmt: skip
 
 
 def drop_tensors(state: Mapping[str, Tensor], names: str) -> StateDict:

@@ -44,6 +44,8 @@ from .names import (
     require_supported,
 )
 
+STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
+"""Hugging Face's stack name, groundup's prefix, and the feed-forward's index within a block."""
 PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "o_proj."))
 EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 UNUSED_TENSOR = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
@@ -67,9 +69,8 @@ T5_KEYS = ConfigKeys(
 def _attention_names() -> NamePairs:
     """Names of embeddings, norms and attention of both stacks."""
     pairs: list[tuple[str, str]] = []
-    for stack, prefix in (("encoder", "encoder."), ("decoder", "")):
-        block = stack + ".block.{}.layer."
-        layer, last = prefix + "layers.{}.", 1 if prefix else 2
+    for stack, prefix, last in STACKS:
+        block, layer = stack + ".block.{}.layer.", prefix + "layers.{}."
         distances = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias."
         pairs.append((distances, f"{prefix}relative."))
         parts = [("0.SelfAttention.", "attention."), ("1.EncDecAttention.", "cross.")][:last]
@@ -87,7 +88,7 @@ def _feedforward_names(part: str, *, gated: bool) -> NamePairs:
     up = (("wi_0.", "gate_proj."), ("wi_1.", "up_proj.")) if gated else (("wi.", "up_proj."),)
     return tuple(
         (f"{stack}.block.{{}}.layer.{last}.{part}.{a}", f"{prefix}layers.{{}}.feedforward.{b}")
-        for stack, prefix, last in (("encoder", "encoder.", 1), ("decoder", "", 2))
+        for stack, prefix, last in STACKS
         for a, b in (*up, ("wo.", "down_proj."))
     )
 
@@ -105,16 +106,10 @@ def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", "relu"))
     if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
         inner = get_activation(values, "dense_act_fn", "relu")
-    return _shared_from_hf_config(
-        values,
-        FeedForwardConfig(
-            width=get_int(values, "d_ff", "t5"),
-            activation=inner,
-            gated=get_bool(values, "is_gated_act", is_gated),
-        ),  # fmt: skip
-        is_tied=is_tied and is_scaled,
-        is_scaled=is_scaled,
-    )
+    width, gated = get_int(values, "d_ff", "t5"), get_bool(values, "is_gated_act", is_gated)
+    feed = FeedForwardConfig(width=width, activation=inner, gated=gated)
+    is_tied = is_tied and is_scaled
+    return _shared_from_hf_config(values, feed, is_tied=is_tied, is_scaled=is_scaled)
 
 
 def _shared_from_hf_config(
@@ -122,6 +117,7 @@ def _shared_from_hf_config(
 ) -> ModelConfig:
     sizes = ("d_model", "num_heads", "num_layers")
     width, heads, layers = (get_int(values, key, "t5") for key in sizes)
+    head_dim = get_int(values, "d_kv", "t5")
     return ModelConfig(
         kind="encoder_decoder",
         vocab_size=get_int(values, "vocab_size", "t5"),
@@ -130,11 +126,7 @@ def _shared_from_hf_config(
         encoder_layers=layers,
         context_length=get_int(values, "n_positions", "t5", DEFAULT_CONTEXT),
         attention=AttentionConfig(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=get_int(values, "d_kv", "t5"),
-            qk_norm="none",
-            scale=1.0,
+            heads=heads, kv_heads=heads, head_dim=head_dim, qk_norm="none", scale=1.0
         ),
         feedforward=feedforward,
         position=PositionConfig(
@@ -161,10 +153,8 @@ def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
     if name == "gated-gelu":  # in T5 1.1 it means the tanh approximation
         return True, "gelu_tanh"
     if activation not in ACTIVATIONS:
-        raise ArtifactError(
-            f"config.json has feed_forward_proj={name!r}; groundup supports "
-            f"{', '.join(ACTIVATIONS)}, with or without the prefix `gated-`."
-        )
+        known = f"groundup supports {', '.join(ACTIVATIONS)}, with or without the prefix `gated-`"
+        raise ArtifactError(f"config.json has feed_forward_proj={name!r}; {known}.")
     return is_gated, ACTIVATIONS[activation]
 
 
@@ -226,13 +216,9 @@ SWITCH_KEYS = ConfigKeys(
      "is_gated_act": (False,), "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
     word_set("add_router_probs router_ignore_padding_tokens"), ALIASES,
 )  # fmt: skip
-STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
-"""Hugging Face's stack name, groundup's prefix, and the feed-forward's index within a block."""
+ROUTER = ("mlp.router.classifier.", "experts.router.")
 ROUTERS: NamePairs = tuple(
-    (
-        f"{stack}.block.{{}}.layer.{part}.mlp.router.classifier.",
-        f"{prefix}layers.{{}}.experts.router.",
-    )
+    (f"{stack}.block.{{}}.layer.{part}.{ROUTER[0]}", f"{prefix}layers.{{}}.{ROUTER[1]}")
     for stack, prefix, part in STACKS
 )
 SWITCH_NAMES = (*_attention_names(), *ROUTERS, *_feedforward_names("mlp", gated=False))
@@ -278,28 +264,18 @@ def _parse_expert_interval(values: dict[str, Any]) -> int:
     decoder = get_int(values, "num_decoder_layers", SWITCH_FAMILY, encoder)
     sparse = [get_int(values, f"num_sparse_{each}_layers", SWITCH_FAMILY, 3, minimum=0)
               for each in ("encoder", "decoder")]  # fmt: skip
-    _check_sparse_steps(values, {"encoder": (encoder, sparse[0]), "decoder": (decoder, sparse[1])})
+    steps = (encoder // (sparse[0] or 1), decoder // (sparse[1] or 1))
+    require_supported(values, {"encoder_sparse_step": steps[:1], "decoder_sparse_step": steps[1:]})
     layers = _hf_sparse_layers(encoder, sparse[0]), _hf_sparse_layers(decoder, sparse[1])
     for interval in (1, 2):  # in Transformers the first or the second layer is always sparse
         if layers == (_own_expert_layers(encoder, interval), _own_expert_layers(decoder, interval)):
             return interval
+    encoder, decoder = (", ".join(map(str, each[:4])) + ", …" * (len(each) > 4) for each in layers)
     raise ArtifactError(
         f"config.json has num_sparse_encoder_layers={sparse[0]} and num_sparse_decoder_layers="
-        f"{sparse[1]}, experts in layers {_format_layers(layers[0])} and "
-        f"{_format_layers(layers[1])}; groundup "
-        "supports all or every second layer, the same in both stacks."
+        f"{sparse[1]}, experts in layers {encoder} and {decoder}; groundup supports all or every "
+        "second layer, the same in both stacks."
     )
-
-
-def _check_sparse_steps(values: Mapping[str, Any], stacks: Mapping[str, tuple[int, int]]) -> None:
-    """Raise ArtifactError for sparse steps that contradict the numbers of sparse layers."""
-    for stack, (layers, count) in stacks.items():
-        key, step = f"{stack}_sparse_step", layers // count if count else layers
-        require_supported(values, {key: (step,)})
-
-
-def _format_layers(layers: range) -> str:
-    return ", ".join(map(str, layers[:4])) + (", …" if len(layers) > 4 else "")
 
 
 def _own_expert_layers(layers: int, every: int) -> range:
@@ -314,18 +290,15 @@ def _hf_sparse_count(layers: int, every: int) -> int:
     for count in range(1, layers + 1):
         if _hf_sparse_layers(layers, count) == _own_expert_layers(layers, every):
             return count
-    raise ConfigError(
-        f"ExpertsConfig.every={every} of {layers} layers cannot be written as switch_transformers, "
-        "which has experts in all layers or every second."
-    )
+    what = f"ExpertsConfig.every={every} of {layers} layers cannot be written as {SWITCH_FAMILY}"
+    raise ConfigError(f"{what}, which has experts in all layers or every second.")
 
 
 def _parse_expert_capacity(values: Mapping[str, Any]) -> int | None:
     """Maximum tokens of a sequence per expert; None if it cannot be exceeded."""
     limit = get_int(values, "expert_capacity", SWITCH_FAMILY, 64)
-    return (
-        None if limit >= get_int(values, "n_positions", SWITCH_FAMILY, DEFAULT_CONTEXT) else limit
-    )
+    length = get_int(values, "n_positions", SWITCH_FAMILY, DEFAULT_CONTEXT)
+    return None if limit >= length else limit
 
 
 def _switch_to_hf_config(config: ModelConfig) -> dict[str, Any]:

@@ -78,9 +78,8 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
             f"{path} is a classifier, which has no token logits; expected a language model or an "
             "encoder without a head (from Python, load_with_head opens this one)."
         )
-    return build_from_tensors(
-        path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
-    )
+    config = read_config(values, str(path / CONFIG))
+    return build_from_tensors(path, values, config, read_tensors(path), dtype)
 
 
 def load_to_train(path: Path | str) -> Transformer:
@@ -101,12 +100,9 @@ def open_config(path: Path | str) -> ModelConfig:
 
 
 def build_from_tensors(
-    path: Path,
-    values: dict[str, Any],
-    config: ModelConfig,
-    tensors: dict[str, Tensor],
+    path: Path, values: dict[str, Any], config: ModelConfig, tensors: dict[str, Tensor],
     dtype: torch.dtype | None,
-) -> Transformer:
+) -> Transformer:  # fmt: skip
     """Build a model from a directory's tensors, which still have Hugging Face names."""
     _check_size(path, config, tensors)
     model = Transformer(config, seed=None).to(dtype or _parse_dtype(values, path))
@@ -121,10 +117,8 @@ def _check_size(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) 
     """Raise ArtifactError if a configuration has far more weights than its files."""
     needed, stored = _min_weights(config), sum(tensor.numel() for tensor in tensors.values())
     if needed > MAX_WEIGHTS_PER_VALUE * stored + MIN_CHECKED_WEIGHTS:
-        raise ArtifactError(
-            f"{path / CONFIG} describes a model of at least {needed:,} weights, but the files hold "
-            f"{stored:,}; copy or make the model again."
-        )
+        what = f"{path / CONFIG} describes a model of at least {needed:,} weights"
+        raise ArtifactError(f"{what}, but the files hold {stored:,}; copy or make the model again.")
 
 
 def _min_weights(config: ModelConfig) -> int:
@@ -156,12 +150,9 @@ def _parse_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
 
 
 def save(
-    model: Transformer,
-    path: Path | str,
-    tokenizer: Path | str | None = None,
-    *,
+    model: Transformer, path: Path | str, tokenizer: Path | str | None = None, *,
     chat: bool | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Write a model directory; each file is replaced atomically.
 
     tokenizer  directory of a tokenizer or a model, whose tokenizer files are copied
@@ -178,12 +169,9 @@ def save(
 
 
 def write_directory(
-    path: Path,
-    values: dict[str, Any],
-    tensors: dict[str, Tensor],
-    tokenizer: Path | str | None,
+    path: Path, values: dict[str, Any], tensors: dict[str, Tensor], tokenizer: Path | str | None,
     chat: bool | None,
-) -> None:
+) -> None:  # fmt: skip
     """Write a model directory; config.json comes last, so it implies complete weights."""
     path.mkdir(parents=True, exist_ok=True)
     special_ids = _special_token_ids(tokenizer, chat)
@@ -194,10 +182,8 @@ def write_directory(
         save_tensors(tensors, temporary)
     if tokenizer is not None:
         _copy_tokenizer(Path(tokenizer), path)
-    write_json(
-        path / GENERATION,
-        {key: values[key] for key in (*SPECIAL_ID_KEYS, START_ID_KEY) if key in values},
-    )
+    ids = {key: values[key] for key in (*SPECIAL_ID_KEYS, START_ID_KEY) if key in values}
+    write_json(path / GENERATION, ids)
     write_json(path / CONFIG, values)
 
 
@@ -244,10 +230,7 @@ def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[
             values = read_json_object(generation)
             start = {START_ID_KEY: values[START_ID_KEY]} if START_ID_KEY in values else {}
             return {key: values.get(key) for key in SPECIAL_ID_KEYS} | start
-        from groundup.tokenizer import (  # lazy: opening weights needs no tokenizer
-            ImportedTokenizer,
-            load_tokenizer,
-        )
+        from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 
         loaded = load_tokenizer(tokenizer)
         if isinstance(loaded, ImportedTokenizer):
@@ -287,12 +270,10 @@ def load_module_state(module: nn.Module, state: Mapping[str, Tensor], path: Path
         ("has unexpected", state.keys() - expected.keys()),
         ("has misshapen", {
             f"{name} {tuple(state[name].shape)} for {tuple(expected[name].shape)}"
-            for name in both
-            if state[name].shape != expected[name].shape
+            for name in both if state[name].shape != expected[name].shape
         }),
         ("has, with an unexpected dtype,", {
-            f"{name} of {str(state[name].dtype).removeprefix('torch.')}"
-            for name in both
+            f"{name} of {str(state[name].dtype).removeprefix('torch.')}" for name in both
             if not _is_compatible_dtype(state[name].dtype, expected[name].dtype)
         }),
     ]  # fmt: skip
@@ -328,11 +309,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for file in weight_files(path):
         shard = _read_safetensors(file)
         if twice := state.keys() & shard.keys():
-            raise ArtifactError(
-                f"{file} has {_format_tensor_names(twice)}, which another shard of {path} has too; "
-                f"copy the "
-                "model again."
-            )
+            what = f"{file} has {_format_tensor_names(twice)}, which another shard of {path} has"
+            raise ArtifactError(f"{what} too; copy the model again.")
         state |= shard
     if has_shards(path) and state.keys() != _read_index(path).keys():
         different = _format_tensor_names(state.keys() ^ _read_index(path).keys())
@@ -344,9 +322,7 @@ def weight_files(path: Path) -> list[Path]:
     """model.safetensors, or the shards in the index."""
     if not has_shards(path):
         return [path / WEIGHTS]
-    return [
-        path / name for name in sorted({Path(name).name for name in _read_index(path).values()})
-    ]
+    return [path / name for name in sorted({Path(n).name for n in _read_index(path).values()})]
 
 
 def has_shards(path: Path) -> bool:
@@ -360,10 +336,8 @@ def _read_index(path: Path) -> dict[str, str]:
     is_map = all(isinstance(name, str) for name in shards.values())
     wrong = [name for name in shards.values() if not SHARD.fullmatch(name)] if is_map else []
     if wrong:
-        raise ArtifactError(
-            f"{path / INDEX} names the file {wrong[0][:80]!r}; expected names ending in "
-            ".safetensors."
-        )
+        what = f"{path / INDEX} names the file {wrong[0][:80]!r}"
+        raise ArtifactError(f"{what}; expected names ending in .safetensors.")
     if not is_map or not shards:
         raise ArtifactError(
             f"{path / INDEX} has no weight_map from tensors to files; copy or make the model again."
@@ -378,10 +352,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read ({error}): it is missing, truncated or not safetensors; copy "
-            "or make the model again."
-        ) from None
+        what = f"{path} cannot be read ({error}): it is missing, truncated or not safetensors"
+        raise ArtifactError(f"{what}; copy or make the model again.") from None
 
 
 def _check_unique_names(path: Path) -> None:

@@ -26,15 +26,9 @@ class TextEncoder:
     """Embeds texts; its `embed` is that of the LanguageModel contract."""
 
     def __init__(
-        self,
-        model: ModelWithHead,
-        encode: Callable[[str], list[int]],
-        limit: int,
-        *,
-        before: Sequence[int] = (),
-        after: Sequence[int] = (),
-        prompt: str = "",
-    ) -> None:
+        self, model: ModelWithHead, encode: Callable[[str], list[int]], limit: int, *,
+        before: Sequence[int] = (), after: Sequence[int] = (), prompt: str = "",
+    ) -> None:  # fmt: skip
         """Take a model with an embedding head, and how texts become ids.
 
         encode         gives the ids of a text, such as a tokenizer's method
@@ -48,10 +42,8 @@ class TextEncoder:
         self.before, self.after = list(before), list(after)
         self.max_tokens = limit - len(self.before) - len(self.after)
         if self.max_tokens < 1:
-            raise ArtifactError(
-                f"A limit of {limit} ids leaves no room for text besides {limit - self.max_tokens} "
-                "special tokens."
-            )
+            what = f"A limit of {limit} ids leaves no room for text besides"
+            raise ArtifactError(f"{what} {limit - self.max_tokens} special tokens.")
 
     def input_ids(self, text: str) -> list[int]:
         """The model's input ids of a text, truncated."""
@@ -102,10 +94,8 @@ def load_encoder(
     """
     path = Path(path)
     if head is None and not (path / MODULES).is_file():
-        raise ArtifactError(
-            f"{path} has no {MODULES} with its pooling; pass a head, such as "
-            "HeadConfig(kind='embedding', pooling='mean')."
-        )
+        what = f"{path} has no {MODULES} with its pooling; pass a head"
+        raise ArtifactError(f"{what}, such as HeadConfig(kind='embedding', pooling='mean').")
     from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 
     spec = read_sentence_encoder(path) if head is None else SentenceEncoderSpec(path, head)

@@ -54,10 +54,9 @@ MODULE_TYPES = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normaliz
 POOLINGS: dict[str, Pooling] = {"cls": "first", "mean": "mean", "lasttoken": "last"}
 """sentence-transformers' names of poolings, and groundup's."""
 POOLING_FLAGS = {
-    "cls": "pooling_mode_cls_token",
-    "mean": "pooling_mode_mean_tokens",
+    "cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
-}
+}  # fmt: skip
 """The flags that older config.json files of poolings set."""
 
 
@@ -87,15 +86,12 @@ def read_sentence_encoder(path: Path) -> SentenceEncoderSpec:
             f"{path / MODULES} is not a list of modules with a type and a path each."
         ) from None
     if kinds not in MODULE_TYPES:
-        raise ArtifactError(
-            f"{path / MODULES} has the modules {', '.join(kinds) or 'none'}; groundup supports "
-            "Transformer, Pooling and optionally Normalize."
-        )
+        what = f"{path / MODULES} has the modules {', '.join(kinds) or 'none'}; groundup supports"
+        raise ArtifactError(f"{what} Transformer, Pooling and optionally Normalize.")
     pooling = _read_pooling(folders[1] / "config.json")
     head = HeadConfig(kind="embedding", pooling=pooling, unit=len(kinds) == 3)
-    return SentenceEncoderSpec(
-        folders[0], head, _read_limit(folders[0] / LENGTH_CONFIG), _read_prompt(path)
-    )
+    limit = _read_limit(folders[0] / LENGTH_CONFIG)
+    return SentenceEncoderSpec(folders[0], head, limit, _read_prompt(path))
 
 
 def _read_pooling(file: Path) -> Pooling:
@@ -109,10 +105,8 @@ def _read_pooling(file: Path) -> Pooling:
     mode = values.get("pooling_mode")
     names = [str(mode)] if mode else [by_flag.get(flag, flag) for flag in flags]
     if len(names) != 1 or names[0] not in POOLINGS:
-        raise ArtifactError(
-            f"{file} has the pooling {', '.join(names) or 'none'}; groundup supports one of "
-            f"{', '.join(POOLINGS)}."
-        )
+        what = f"{file} has the pooling {', '.join(names) or 'none'}"
+        raise ArtifactError(f"{what}; groundup supports one of {', '.join(POOLINGS)}.")
     if values.get("include_prompt", True) is not True:
         raise ArtifactError(f"{file} has include_prompt=false, which groundup does not support.")
     return POOLINGS[names[0]]
@@ -140,13 +134,9 @@ def write_sentence_encoder(path: Path, head: HeadConfig, config: ModelConfig) ->
     """Write the modules and pooling of a saved encoder."""
     kinds = MODULE_TYPES[head.unit]
     folders = ("", POOLING_FOLDER, "2_Normalize")
+    module = "sentence_transformers.models."
     steps = [
-        {
-            "idx": i,
-            "name": str(i),
-            "path": folders[i],
-            "type": f"sentence_transformers.models.{kind}",
-        }
+        {"idx": i, "name": str(i), "path": folders[i], "type": module + kind}
         for i, kind in enumerate(kinds)
     ]
     pooling_name = {pooling: name for name, pooling in POOLINGS.items()}[head.pooling]
@@ -155,9 +145,8 @@ def write_sentence_encoder(path: Path, head: HeadConfig, config: ModelConfig) ->
     (path / POOLING_FOLDER).mkdir(exist_ok=True)
     pooling = {"word_embedding_dimension": config.width} | flags | others
     write_json(path / POOLING_FOLDER / "config.json", pooling)
-    write_json(
-        path / LENGTH_CONFIG, {"max_seq_length": config.context_length, "do_lower_case": False}
-    )
+    limits = {"max_seq_length": config.context_length, "do_lower_case": False}
+    write_json(path / LENGTH_CONFIG, limits)
     write_json(path / MODULES, steps)
 
 
@@ -199,44 +188,35 @@ def _load_classifier(path: Path, dtype: torch.dtype | None) -> ModelWithHead:
 
 
 def save_with_head(
-    model: ModelWithHead,
-    path: Path | str,
-    tokenizer: Path | str | None = None,
-    *,
+    model: ModelWithHead, path: Path | str, tokenizer: Path | str | None = None, *,
     chat: bool | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Write the directory of a model with a head; the arguments are those of `save`.
 
     Raises ConfigError unless it is a Transformer with a Head.
     """
     base, head, path = model.model, model.head, Path(path)
     if not isinstance(base, Transformer) or not isinstance(head, Head):
-        raise ConfigError(
-            f"save_with_head needs a Transformer with a Head; got {type(base).__name__} with "
-            f"{type(head).__name__}."
-        )
+        what = "save_with_head needs a Transformer with a Head"
+        raise ConfigError(f"{what}; got {type(base).__name__} with {type(head).__name__}.")
     config = drop_output_layer(base.config)
-    values, layout = _describe_head(base, head.config)
-    state = get_family(values, str(path)).to_hf_state_dict(
-        drop_tensors(packed_state_dict(base), OUTPUT_TENSORS), config
-    )
+    pools_only = head.config.kind == "embedding" and head.config.inner == "none"
+    values, layout = _describe_head(base, head.config, pools_only)
+    own = drop_tensors(packed_state_dict(base), OUTPUT_TENSORS)
+    state = get_family(values, str(path)).to_hf_state_dict(own, config)
     head_state = {name: tensor.detach().contiguous() for name, tensor in head.state_dict().items()}
     tensors = {layout.prefix + name: tensor for name, tensor in state.items()}
     tensors |= rename_tensors(head_state, layout.pairs, to_hf=True)
     write_directory(path, values | weight_config(base), tensors, tokenizer, chat)
-    if _is_pooling_only(head.config):
+    if pools_only:
         write_sentence_encoder(path, head.config, config)
 
 
-def _describe_head(base: Transformer, head: HeadConfig) -> HeadFiles:
+def _describe_head(base: Transformer, head: HeadConfig, pools_only: bool) -> HeadFiles:
     """The config.json of a model with a head, in a Hugging Face format if possible."""
     config = drop_output_layer(base.config)
     values: dict[str, Any] = choose_family(config, packed=has_int8(base)).to_hf_config(config)
-    if _is_pooling_only(head):
+    if pools_only:
         return HeadFiles(values, HeadLayout())
     fallback = HeadFiles(OWN.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)
     return write_head(head, values, config) or fallback
-
-
-def _is_pooling_only(head: HeadConfig) -> bool:
-    return head.kind == "embedding" and head.inner == "none"

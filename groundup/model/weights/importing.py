@@ -100,24 +100,22 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
         read_config(read_json_object(source / CONFIG), str(source / CONFIG))
         files = _hash_files(source, _list_files_to_copy(source))
     config = config.model_copy(update={"source_digest": digest(files)})
-    return produce(
-        out,
-        kind="model",
-        stage="import",
-        version=1,
-        config=config,
-        parents={},
-        write=lambda draft: (
+
+    def write(draft: Draft) -> None:
+        if file is None:
             _write_hf_model(draft, source, files, config)
-            if file is None
-            else _write_gguf_model(draft, file, files, config)
-        ),
+        else:
+            _write_gguf_model(draft, file, files, config)
+
+    return produce(
+        out, kind="model", stage="import", version=1, config=config, parents={}, write=write
     )
 
 
 def _check_source(source: Path) -> None:
     if source.is_file():
-        _check_file(source)
+        _check_pickles(source.parent, [source.name])
+        raise ArtifactError(f"{source} is not a {GGUF} file; give its directory, with {CONFIG}.")
     if not source.is_dir():
         hint = ""
         if HUB_NAME.fullmatch(str(source)):
@@ -133,11 +131,6 @@ def _check_source(source: Path) -> None:
         _check_pickles(source, sorted(path.name for path in source.iterdir()))
 
 
-def _check_file(source: Path) -> None:
-    _check_pickles(source.parent, [source.name])
-    raise ArtifactError(f"{source} is not a {GGUF} file; give its directory, with {CONFIG}.")
-
-
 def _check_pickles(source: Path, names: Iterable[str]) -> None:
     for name in names:
         if name.endswith(PICKLE_SUFFIXES) and name != "training_args.bin":
@@ -146,30 +139,20 @@ def _check_pickles(source: Path, names: Iterable[str]) -> None:
                 "safetensors, or convert a trusted file with Transformers' save_pretrained."
             )
         if name.endswith(UNSUPPORTED_SUFFIXES):
-            raise ArtifactError(
-                f"{source / name} has an unsupported format; use the model's safetensors, or "
-                "convert it with Transformers' save_pretrained."
-            )
+            what = f"{source / name} has an unsupported format; use the model's safetensors"
+            raise ArtifactError(f"{what}, or convert it with Transformers' save_pretrained.")
 
 
 def _list_files_to_copy(source: Path) -> list[str]:
     weights = [file.name for file in weight_files(source)] + [INDEX] * has_shards(source)
     vectors = (MODULES, LENGTH_CONFIG, f"{POOLING_FOLDER}/{CONFIG}")
-    others = (
-        CONFIG,
-        GENERATION,
-        *TOKENIZER_FILES,
-        *vectors,
-        CARD,
-        *read_model_licence(source).files,
-    )
+    licences = read_model_licence(source).files
+    others = (CONFIG, GENERATION, *TOKENIZER_FILES, *vectors, CARD, *licences)
     present = [name for name in others if lexists(source / name) and not (source / name).is_dir()]
     for name in present:
         if not is_within(source / name, source):
-            raise ArtifactError(
-                f"{source / name} links to {(source / name).resolve()}, outside the model; replace "
-                "the link by the file, or remove it."
-            )
+            what = f"{source / name} links to {(source / name).resolve()}, outside the model"
+            raise ArtifactError(f"{what}; replace the link by the file, or remove it.")
     return weights + present
 
 
@@ -198,9 +181,8 @@ def _write_hf_model(draft: Draft, source: Path, files: FileHashes, config: Impor
     for name in files:
         if as_is or not _is_rewritten(name):
             shutil.copyfile(source / name, draft.file(name))
-    _record_source(
-        draft, model, _model_name(source), files, read_model_licence(source, config.licence)
-    )
+    licence = read_model_licence(source, config.licence)
+    _record_source(draft, model, _model_name(source), files, licence)
 
 
 def _write_gguf_model(
@@ -217,12 +199,9 @@ def _write_gguf_model(
 
 
 def _record_source(
-    draft: Draft,
-    model: Transformer | ModelWithHead,
-    source: str,
-    files: FileHashes,
+    draft: Draft, model: Transformer | ModelWithHead, source: str, files: FileHashes,
     licence: ModelLicence,
-) -> None:
+) -> None:  # fmt: skip
     write_json(draft.file(SOURCE), {"files": files, "licence": licence_to_json(licence)})
     draft.numbers |= {
         "source": source,
@@ -231,19 +210,14 @@ def _record_source(
         "licence": licence.name,
     }
     if licence.name == UNKNOWN:
-        record.log(
-            f"{source} names no licence, and without one a model may not be used or distributed; "
-            "if you know it, import again with --set licence=NAME."
-        )
+        what = f"{source} names no licence, and without one a model may not be used or distributed"
+        record.log(f"{what}; if you know it, import again with --set licence=NAME.")
 
 
 def _check_tokenizer(path: Path, model: Transformer | ModelWithHead) -> None:
     if not any((path / name).is_file() for name in TOKENIZER_MODEL_FILES):
         return
-    from groundup.tokenizer import (  # lazy: weights need no tokenizer
-        load_tokenizer,
-        required_vocab_size,
-    )
+    from groundup.tokenizer import load_tokenizer, required_vocab_size  # lazy: only needed here
 
     base = model.model if isinstance(model, ModelWithHead) else model
     assert isinstance(base, Transformer), "an imported head is on a Transformer"

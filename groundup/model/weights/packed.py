@@ -101,10 +101,8 @@ def _parse_config_groups(quantization: Any) -> list[dict[str, Any]]:
         isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) for group in groups
     )
     if not are_groups:
-        raise ArtifactError(
-            f"config.json has quantization_config={str(quantization)[:60]!r}; expected an object "
-            "in compressed-tensors' format."
-        )
+        what = f"config.json has quantization_config={str(quantization)[:60]!r}"
+        raise ArtifactError(f"{what}; expected an object in compressed-tensors' format.")
     return groups
 
 
@@ -124,10 +122,8 @@ def install_packed_weights(model: nn.Module, state: dict[str, Tensor]) -> dict[s
         if not isinstance(linear, nn.Linear) or words is None or scale is None:
             raise ArtifactError(f"The packed weight {name} has no scale or is not in this model.")
         if words.dtype != torch.int32 or not scale.is_floating_point():
-            raise ArtifactError(
-                f"The packed weight {name} is of {words.dtype} with a scale of {scale.dtype}; "
-                "expected int32 and a float."
-            )
+            what = f"The packed weight {name} is of {words.dtype} with a scale of {scale.dtype}"
+            raise ArtifactError(f"{what}; expected int32 and a float.")
         size = (linear.out_features, linear.in_features)
         if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
             raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")

@@ -37,7 +37,7 @@ def tokenizer_content(
     return {"version": "1.0", "added_tokens": list(added), **known, "model": model}
 
 
-def _sequence_step(plural: str, steps: Iterable[JsonContent | None]) -> JsonContent | None:
+def sequence_step(plural: str, steps: Iterable[JsonContent | None]) -> JsonContent | None:
     """Several steps as a Sequence, one as itself, none as None."""
     found = [step for step in steps if step is not None]
     if len(found) < 2:
@@ -65,13 +65,9 @@ def added_tokens(pieces: Sequence[ScoredPiece], *, marked: bool = False) -> list
 
 
 def bpe_model(
-    vocab: Mapping[str, int],
-    merges: Iterable[Sequence[str]],
-    *,
-    byte_fallback: bool = False,
-    ignore_merges: bool = False,
-    unk_token: str | None = None,
-) -> JsonContent:
+    vocab: Mapping[str, int], merges: Iterable[Sequence[str]], *, byte_fallback: bool = False,
+    ignore_merges: bool = False, unk_token: str | None = None,
+) -> JsonContent:  # fmt: skip
     """A BPE model; neighbouring unknown characters become one `unk_token`."""
     return {
         "type": "BPE", "dropout": None, "unk_token": unk_token, "fuse_unk": unk_token is not None,
@@ -93,11 +89,9 @@ def special_tokens_processor(
     text = {"Sequence": {"id": "A", "type_id": 0}}
     single = [*(special(n) for n, _ in before), text, *(special(n) for n, _ in after)]
     used = {name: {"id": name, "ids": [id], "tokens": [name]} for name, id in (*before, *after)}
-    second = {"Sequence": {"id": "B", "type_id": 1}}
-    pair = [*single, second]
-    return {
-        "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": used
-    }  # fmt: skip
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
+    steps = {"single": single, "pair": pair, "special_tokens": used}
+    return {"type": "TemplateProcessing", **steps}
 
 
 def byte_level_steps(patterns: Sequence[str]) -> dict[str, JsonContent | None]:
@@ -108,7 +102,7 @@ def byte_level_steps(patterns: Sequence[str]) -> dict[str, JsonContent | None]:
         for each in patterns
     ]
     last = level | {"use_regex": False}
-    return {"pre_tokenizer": _sequence_step("pretokenizers", [*splits, last]), "decoder": last}
+    return {"pre_tokenizer": sequence_step("pretokenizers", [*splits, last]), "decoder": last}
 
 
 def metaspace_steps(
@@ -135,6 +129,6 @@ def metaspace_steps(
     strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0} if prefix else None
     decoder = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]
     return {
-        "normalizer": _sequence_step("normalizers", normaliser),
-        "decoder": _sequence_step("decoders", decoder),
+        "normalizer": sequence_step("normalizers", normaliser),
+        "decoder": sequence_step("decoders", decoder),
     }

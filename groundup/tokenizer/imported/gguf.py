@@ -77,22 +77,16 @@ def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
     Raises DataError if a key is missing or of an unknown kind; the message lists the known ones.
     """
     kind = metadata.get("tokenizer.ggml.model")
-    makers = {
-        "llama": _scored_tokenizer,
-        "t5": _scored_tokenizer,
-        "gpt2": _bpe_tokenizer,
-        "bert": _wordpiece_tokenizer,
-    }
+    makers = {"llama": _scored_tokenizer, "t5": _scored_tokenizer, "gpt2": _bpe_tokenizer,
+              "bert": _wordpiece_tokenizer}  # fmt: skip
     if kind not in makers:
         raise DataError(f"tokenizer.ggml.model is {kind!r}; expected one of {', '.join(makers)}.")
     try:
         pieces = _read_pieces(metadata)
         return makers[kind](metadata, pieces)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(
-            f"The tokenizer's metadata is damaged ({type(error).__name__}: {str(error)[:200]}); "
-            "convert the model again."
-        ) from None
+        what = f"The tokenizer's metadata is damaged ({type(error).__name__}: {str(error)[:200]})"
+        raise DataError(f"{what}; convert the model again.") from None
 
 
 def _get_metadata(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
@@ -128,30 +122,24 @@ def _surrounding_ids(
     """Ids before and after a text; `bos` and `eos` are the defaults of missing flags."""
     found: list[list[int]] = []
     for name, key, default in zip(names, ("bos", "eos"), (bos, eos), strict=True):
-        id = int(
-            _get_metadata(
-                metadata, f"{name}_token_id", _get_metadata(metadata, f"{key}_token_id", -1)
-            )
-        )
-        found.append(
-            [id] if id >= 0 and _get_metadata(metadata, f"add_{key}_token", default) else []
-        )
+        usual = _get_metadata(metadata, f"{key}_token_id", -1)
+        id = int(_get_metadata(metadata, f"{name}_token_id", usual))
+        is_added = id >= 0 and _get_metadata(metadata, f"add_{key}_token", default)
+        found.append([id] if is_added else [])
     return found[0], found[1]
 
 
 def _scored_tokenizer(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> ImportedTokenizer:
     """SentencePiece models: pieces merged by score, or the likeliest segmentation for t5."""
     is_unigram = _get_metadata(metadata, "model") == "t5"
+    charsmap = np.array(_get_metadata(metadata, "precompiled_charsmap", []), np.int64)
     model = SentencePieceModel(
-        pieces,
+        [_mark_spaces(piece) for piece in pieces],
         "unigram" if is_unigram else "bpe",
         adds_prefix_space=bool(_get_metadata(metadata, "add_space_prefix", True)),
         collapses_spaces=bool(_get_metadata(metadata, "remove_extra_whitespaces", False)),
-        charsmap=np.array(_get_metadata(metadata, "precompiled_charsmap", []), np.int64)
-        .astype("u1")
-        .tobytes(),
+        charsmap=charsmap.astype("u1").tobytes(),
     )
-    model = model._replace(pieces=[_mark_spaces(piece) for piece in model.pieces])
     before, after = _surrounding_ids(metadata, bos=not is_unigram, eos=is_unigram)
     return tokenizer_from_model(model, before, after, _read_settings(metadata, model.pieces))
 
@@ -167,11 +155,9 @@ def _bpe_tokenizer(metadata: Mapping[str, Any], pieces: list[ScoredPiece]) -> Im
     name = str(_get_metadata(metadata, "pre", "default"))
     name = PATTERN_ALIASES.get(name, name)
     if name not in SPLIT_PATTERNS:
-        raise DataError(
-            f"tokenizer.ggml.pre is {name!r}, and how it cuts text is not known; known are "
-            f"{', '.join(sorted({*SPLIT_PATTERNS, *PATTERN_ALIASES}))}. The ids would not be the "
-            f"model's."
-        )
+        known = ", ".join(sorted({*SPLIT_PATTERNS, *PATTERN_ALIASES}))
+        what = f"tokenizer.ggml.pre is {name!r}, and how it cuts text is not known"
+        raise DataError(f"{what}; known are {known}. The ids would not be the model's.")
     merges = [str(merge).split(" ", 1) for merge in _get_metadata(metadata, "merges")]
     vocab = {piece.text: id for id, piece in enumerate(pieces)}
     if len(vocab) < len(pieces):

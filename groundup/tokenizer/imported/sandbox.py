@@ -33,24 +33,12 @@ WIDE_FORMAT = re.compile(r"\d{5,}|\{[^{}]*\{")
 """In a format string: a width of five digits, or one given by a variable."""
 FORMATS = {"format", "format_map", "%"}
 MULTIPLYING = {
-    "replace",
-    "regex_replace",
-    "join",
-    "indent",
-    "wordwrap",
-    "expandtabs",
-    "format",
-    "format_map",
-    "translate",
-    "%",
-    "sum",
-    "tojson",
-}
+    "replace", "regex_replace", "join", "indent", "wordwrap", "expandtabs", "format", "format_map",
+    "translate", "%", "sum", "tojson",
+}  # fmt: skip
 """Filters and methods whose result may be as long as the product of two texts."""
-SLOW_FILTERS, SLOW_FACTOR = (
-    {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"},
-    16,
-)
+SLOW_FILTERS = {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"}
+SLOW_FACTOR = 16
 """Operations that take this many times longer per character and do not check the time."""
 COPY_FACTOR = 32
 """Characters copied in the time of producing one."""
@@ -89,22 +77,18 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         try:
             return super().from_string(source, globals, template_class)
         except TemplateSyntaxError as error:
-            raise ConfigError(
-                f"The {self.kind} is invalid: {error}, line {error.lineno}."
-            ) from None
+            why = f"{error}, line {error.lineno}"
         except (RecursionError, MemoryError, SyntaxError) as error:
-            raise ConfigError(
-                f"The {self.kind} is invalid: it is nested too deeply ({type(error).__name__})."
-            ) from None
+            why = f"it is nested too deeply ({type(error).__name__})"
+        raise ConfigError(f"The {self.kind} is invalid: {why}.")
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
         """Re-raise jinja's exception: an error of a running template is a ConfigError."""
         error = sys.exception()
         if isinstance(error, ConfigError | TemplateSyntaxError) or not isinstance(error, FAILURES):
             super().handle_exception(source)
-        raise ConfigError(
-            f"The {self.kind} fails: {type(error).__name__}: {str(error)[:200]}."
-        ) from None
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ConfigError(f"The {self.kind} fails: {what}.") from None
 
     def render(self, template: Template, values: Mapping[str, Any]) -> str:
         """Render the template with these variables and fresh limits."""
@@ -113,23 +97,18 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def start_counting(self, input_size: int) -> None:
         """Start counting for a rendering in this thread; `input_size` is the input size."""
-        self.spent.left, self.spent.until = (
-            MAX_OUTPUT + OUTPUT_PER_INPUT * input_size,
-            time.monotonic() + MOST_SECONDS,
-        )
+        self.spent.left = MAX_OUTPUT + OUTPUT_PER_INPUT * input_size
+        self.spent.until = time.monotonic() + MOST_SECONDS
 
     def tick(self, size: int = 0) -> str:
         """Count one loop iteration that writes `size` characters."""
         self.spent.left = getattr(self.spent, "left", MAX_OUTPUT) - size - 1
         if self.spent.left < 0:
-            raise ConfigError(
-                f"The {self.kind} makes more than {MAX_OUTPUT:,} characters and items of a small "
-                f"input."
-            )
+            what = f"The {self.kind} makes more than {MAX_OUTPUT:,} characters and items of a small"
+            raise ConfigError(f"{what} input.")
         if time.monotonic() > getattr(self.spent, "until", float("inf")):
-            raise ConfigError(
-                f"The {self.kind} takes more than {MOST_SECONDS:g} seconds for one input."
-            )
+            limit = f"{MOST_SECONDS:g} seconds for one input"
+            raise ConfigError(f"The {self.kind} takes more than {limit}.")
         return ""
 
     def check_size(self, value: Any) -> Any:
@@ -171,7 +150,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         counts = values[1:] if name not in UNMEASURED else []
         if any(isinstance(value, int) and abs(value) > MAX_COUNT for value in counts):
             raise ConfigError(f"The {self.kind} asks `{name}` for more than {MAX_COUNT:,}.")
-        if name in FORMATS and _is_wide_format(values[0]):
+        is_text = name in FORMATS and isinstance(values[0], str)
+        if is_text and WIDE_FORMAT.search(values[0]):
             raise ConfigError(f"The {self.kind} asks `{name}` for a width without bounds.")
         if name in MULTIPLYING:
             sizes += [abs(value) for value in values if isinstance(value, int)]
@@ -272,10 +252,6 @@ def _wordwrap_cost(text: Any, *options: Any) -> int:
     widths = [value for value in options if isinstance(value, int) and value is not True]
     longest = max(map(len, text.split()), default=0) if isinstance(text, str) else 0
     return longest * longest // max(1, min(widths, default=79)) // COPY_FACTOR
-
-
-def _is_wide_format(value: Any) -> bool:
-    return isinstance(value, str) and WIDE_FORMAT.search(value) is not None
 
 
 def _value_size(value: Any) -> int:

@@ -17,10 +17,10 @@ from groundup.core import ArtifactError, DataError
 
 from .content import (
     JsonContent,
-    _sequence_step,
     added_tokens,
     bpe_model,
     metaspace_steps,
+    sequence_step,
     special_tokens_processor,
     tokenizer_content,
 )
@@ -115,19 +115,15 @@ def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) ->
             raise ArtifactError(f"{path} has over {MAX_FILE_BYTES} bytes: no SentencePiece model.")
         model = _parse_model(path.read_bytes())
         ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
-        roles = {
-            f"{role}_token": model.pieces[id].text
-            for role, id in ids.items()
-            if 0 <= id < len(model.pieces)
-        }
+        texts = dict(enumerate(piece.text for piece in model.pieces))
+        roles = {f"{role}_token": texts[id] for role, id in ids.items() if id in texts}
         known = {"add_bos_token": model.kind == "bpe", "add_eos_token": model.kind == "unigram"}
         return tokenizer_from_model(model, settings=roles | known | dict(settings or {}))
     except OSError as error:
         raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
-        raise ArtifactError(
-            f"{path} is no complete SentencePiece model ({error}); download it again."
-        ) from None
+        what = f"{path} is no complete SentencePiece model ({error})"
+        raise ArtifactError(f"{what}; download it again.") from None
     except DataError as error:
         raise ArtifactError(f"{path}: {error}") from None
 
@@ -159,7 +155,7 @@ def _model_content(
     if not is_fallback:
         flat = flatten_steps(steps, "decoder")
         decoder = [step for step in flat if step["type"] != "ByteFallback"]
-        steps["decoder"] = _sequence_step("decoders", decoder)
+        steps["decoder"] = sequence_step("decoders", decoder)
     steps["post_processor"] = special_tokens_processor(
         *([(names[id], id) for id in ids] for ids in (before, after))
     )

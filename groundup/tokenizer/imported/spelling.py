@@ -62,15 +62,13 @@ def token_bytes(
     special = {token["id"] for token in content["added_tokens"] if token["special"]}
     if kinds == {"ByteLevel"}:
         known = {character: byte for byte, character in byte_to_character().items()}
-        return TokenBytes(
-            {id: _byte_level_bytes(text, known) for id, text in tokens.items()} | as_they_are, False
-        )
+        spelt = {id: _byte_level_bytes(text, known) for id, text in tokens.items()}
+        return TokenBytes(spelt | as_they_are, False)
     if not kinds <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"} or not kinds:
         return None
     is_fallback = "ByteFallback" in kinds
-    of_marks = {
-        id: _sentencepiece_bytes(text, is_fallback) for id, text in {**tokens, **added}.items()
-    }
+    texts = {**tokens, **added}
+    of_marks = {id: _sentencepiece_bytes(text, is_fallback) for id, text in texts.items()}
     of_marks |= {id: as_they_are[id] for id in special}
     return TokenBytes(of_marks, any(map(_decoder_drops_space, decoders)))
 
@@ -117,9 +115,8 @@ def loss_reason(content: Mapping[str, Any], spelt: TokenBytes | None) -> Reason 
         return Reason("words", f"{model} tokens{also} do not keep the white space between words.")
     if changes:
         return Reason("normalised", f"The text is normalised first ({', '.join(changes)}).")
-    before = [
-        step for step in flatten_steps(content, "pre_tokenizer") if step["type"] == "ByteLevel"
-    ]
+    steps = flatten_steps(content, "pre_tokenizer")
+    before = [step for step in steps if step["type"] == "ByteLevel"]
     if any(step.get("add_prefix_space") for step in before):
         return Reason("prefix", "A text with and one without a space before it have the same ids.")
     single = {value for value in spelt.bytes_of.values() if len(value) == 1}

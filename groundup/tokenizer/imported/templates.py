@@ -18,6 +18,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from jinja2.parser import Parser
 from groundup.core import ArtifactError, ConfigError, Conversation, DataError, Message, Tokenizer
 
 from ..bpe import well_formed
-from ..chat import CHATML_TEMPLATE, ROLES, RenderedChat, template_digest
+from ..chat import CHATML_TEMPLATE, RenderedChat, check_conversation, template_digest
 from .sandbox import TemplateSandbox
 from .tokenizer import ImportedTokenizer, token_text
 
@@ -44,18 +45,10 @@ class GenerationTag(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-class AnswerMarkers(NamedTuple):
-    """Markers before and after an answer in the second rendering."""
-
-    start: str
-    end: str
-
-
-class AnswerSpan(NamedTuple):
-    """Character range of an answer with its stop token in the rendered text."""
-
-    start: int
-    end: int
+Pairs = Sequence[tuple[str, str]]
+"""Of each message the markers before and after it in the second rendering."""
+Span = tuple[int, int]
+"""Character range of an answer with its stop token in the rendered text."""
 
 
 class TemplateRefusal(Exception):
@@ -74,7 +67,8 @@ class ChatTemplate:
         self._sandbox.filters["tojson"] = self._sandbox.wrap_filter("tojson", _to_json)
         self._sandbox.globals |= {
             "raise_exception": _raise_exception,
-            "strftime_now": _strftime_now,
+            # Such templates render differently every day.
+            "strftime_now": lambda form: datetime.now().strftime(form),
         }
         self._sandbox.start_counting(len(source))
         self._template = self._sandbox.from_string(source)
@@ -99,17 +93,14 @@ class ChatTemplate:
         return template_digest(self.source)
 
     def text(
-        self,
-        conversation: Conversation,
-        *,
-        add_generation_prompt: bool = False,
+        self, conversation: Conversation, *, add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         """Render as text; `variables` are the template's own, such as enable_thinking.
 
         Raises DataError for an empty conversation, an unknown role, or a template's own refusal.
         """
-        _check_conversation(conversation)
+        check_conversation(conversation)
         given = {"tools": None, "documents": None} | self.variables | dict(variables or {})
         given["messages"] = [
             {"role": role, "content": well_formed(content)} for role, content in conversation
@@ -121,12 +112,9 @@ class ChatTemplate:
             raise DataError(f"The chat template refuses the conversation: {error}") from None
 
     def ids(
-        self,
-        conversation: Conversation,
-        *,
-        add_generation_prompt: bool = False,
+        self, conversation: Conversation, *, add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
-    ) -> list[int]:
+    ) -> list[int]:  # fmt: skip
         """Ids of the conversation; typed special tokens are plain text."""
         safe = self.hide_typed_specials(conversation)
         text = self.text(
@@ -135,12 +123,9 @@ class ChatTemplate:
         return self.tokenizer.encode_with_ranges(self.with_internal_names(text, safe.typed)).ids
 
     def render(
-        self,
-        conversation: Conversation,
-        *,
-        add_generation_prompt: bool = False,
+        self, conversation: Conversation, *, add_generation_prompt: bool = False,
         variables: Mapping[str, Any] | None = None,
-    ) -> RenderedChat:
+    ) -> RenderedChat:  # fmt: skip
         """Text, ids and mask of a conversation.
 
         A token that straddles the beginning of an answer is not trained. Raises ConfigError if the
@@ -148,31 +133,21 @@ class ChatTemplate:
         """
         safe = self.hide_typed_specials(conversation)
 
-        def show(turns: Conversation) -> str:
-            return self.text(
-                turns, add_generation_prompt=add_generation_prompt, variables=variables
-            )
-
+        show = partial(self.text, add_generation_prompt=add_generation_prompt, variables=variables)
         unmarked = show(safe.conversation)
-        marks = [AnswerMarkers(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
-        spans: list[AnswerSpan] = []
+        marks = [(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
+        spans: list[Span] = []
         turns = zip(marks, conversation, strict=True)
         if trained := [pair for pair, (role, _) in turns if role == "assistant"]:
-            tries = (
-                show(_insert_markers(safe.conversation, marks, inside)) for inside in (False, True)
-            )
-            marked = next((text for text in tries if _is_marked(text, unmarked, trained)), None)
+            turns = (_insert_markers(safe.conversation, marks, inside) for inside in (False, True))
+            marked = next((t for t in map(show, turns) if _is_marked(t, unmarked, trained)), None)
             if marked is None:
                 raise ConfigError(NO_MASK_MESSAGE)
-            spans = list(
-                self.find_answers(
-                    self.with_internal_names(marked, safe.typed), marks, safe, variables
-                )
-            )
+            named = self.with_internal_names(marked, safe.typed)
+            spans = list(self.find_answers(named, marks, safe, variables))
         found = self.tokenizer.encode_with_ranges(self.with_internal_names(unmarked, safe.typed))
-        return RenderedChat(
-            _restore_typed(unmarked, safe.typed), found.ids, _token_mask(found.places, spans)
-        )
+        mask = _token_mask(found.places, spans)
+        return RenderedChat(_restore_typed(unmarked, safe.typed), found.ids, mask)
 
     def hide_typed_specials(self, conversation: Conversation) -> "GuardedConversation":
         """The conversation with typed special tokens replaced by placeholders."""
@@ -194,12 +169,9 @@ class ChatTemplate:
         return _restore_typed(self.tokenizer.hide_specials(text), typed)
 
     def find_answers(
-        self,
-        marked: str,
-        marks: Sequence[AnswerMarkers],
-        safe: "GuardedConversation",
+        self, marked: str, marks: Pairs, safe: "GuardedConversation",
         variables: Mapping[str, Any] | None,
-    ) -> Iterator[AnswerSpan]:
+    ) -> Iterator[Span]:  # fmt: skip
         """Ranges of each answer and its stop token in the text without markers."""
         special = re.compile("|".join(self.tokenizer.hidden.values()) or r"(?!)")
         stop = re.compile(rf"\s*(?:{special.pattern})")
@@ -207,19 +179,17 @@ class ChatTemplate:
         for place, (role, _) in enumerate(safe.conversation):
             if role != "assistant":
                 continue
-            before, _, rest = marked.partition(marks[place].start)
-            inside, _, after = rest.partition(marks[place].end)
+            before, _, rest = marked.partition(marks[place][0])
+            inside, _, after = rest.partition(marks[place][1])
             ends = stop.match(_remove_markers(after, marks))
             if ends is None:
-                raise ConfigError(
-                    f"The chat template puts no special token after the answer in message {place}: "
-                    "a model could not learn where to stop."
-                )
+                what = "The chat template puts no special token after the answer in message"
+                raise ConfigError(f"{what} {place}: a model could not learn where to stop.")
             start = words = len(_remove_markers(before, marks))
             prompt = self.prompt_text(safe, place, variables)
             if prompt is not None and plain.startswith(prompt) and len(prompt) <= words:
                 start = words if special.search(plain, len(prompt), words) else len(prompt)
-            yield AnswerSpan(start, words + len(inside) + ends.end())
+            yield start, words + len(inside) + ends.end()
 
     def prompt_text(
         self, safe: "GuardedConversation", place: int, variables: Mapping[str, Any] | None = None
@@ -303,19 +273,7 @@ class GuardedConversation(NamedTuple):
     typed: dict[str, str]
 
 
-def _check_conversation(conversation: Conversation) -> None:
-    if not conversation:
-        raise DataError("A conversation needs at least one message; this one is empty.")
-    for index, message in enumerate(conversation):
-        if message.role not in ROLES:
-            raise DataError(
-                f"Message {index} has the role {message.role!r}; expected {', '.join(ROLES)}."
-            )
-
-
-def _insert_markers(
-    conversation: Conversation, marks: Sequence[AnswerMarkers], inside: bool
-) -> Conversation:
+def _insert_markers(conversation: Conversation, marks: Pairs, inside: bool) -> Conversation:
     """The conversation with markers around answers, or inside the white space at their ends."""
     turns: list[Message] = []
     for (role, content), (start, end) in zip(conversation, marks, strict=True):
@@ -327,14 +285,14 @@ def _insert_markers(
     return tuple(turns)
 
 
-def _is_marked(text: str, plain: str, marks: Sequence[AnswerMarkers]) -> bool:
+def _is_marked(text: str, plain: str, marks: Pairs) -> bool:
     """Whether a text is the plain one with each marker once and in order."""
     places = [text.find(each) for pair in marks for each in pair]
     is_ordered = places == sorted(set(places)) and -1 not in places
     return is_ordered and _remove_markers(text, marks) == plain
 
 
-def _remove_markers(text: str, marks: Sequence[AnswerMarkers]) -> str:
+def _remove_markers(text: str, marks: Pairs) -> str:
     for start, end in marks:
         text = text.replace(start, "").replace(end, "")
     return text
@@ -346,17 +304,17 @@ def _restore_typed(text: str, typed: Mapping[str, str]) -> str:
     return text
 
 
-def _token_mask(places: Sequence[tuple[int, int]], spans: Sequence[AnswerSpan]) -> list[bool]:
+def _token_mask(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
     """Whether each token lies in one of the ordered spans.
 
-    >>> _token_mask([(0, 2), (2, 4), (4, 6)], [AnswerSpan(1, 4)])
+    >>> _token_mask([(0, 2), (2, 4), (4, 6)], [(1, 4)])
     [False, True, False]
     """
     found, left = list[bool](), list(spans)
     for start, end in places:
-        while left and left[0].end <= start:
+        while left and left[0][1] <= start:
             del left[0]
-        found.append(bool(left) and left[0].start <= start and end <= left[0].end)
+        found.append(bool(left) and left[0][0] <= start and end <= left[0][1])
     return found
 
 
@@ -367,8 +325,3 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 def _raise_exception(message: str) -> str:
     raise TemplateRefusal(message)
-
-
-def _strftime_now(form: str) -> str:
-    """Today's date by a strftime format; such templates render differently every day."""
-    return datetime.now().strftime(form)

@@ -26,7 +26,7 @@ from jaxtyping import Int
 from groundup.core import ConfigError, DataError, Reason, digest
 
 from ..bpe import well_formed
-from .content import JsonContent
+from .content import JsonContent, added_token
 from .pieces import AlignedIds, PieceEncoder, mergeable_scores
 from .spelling import TokenBytes, flatten_steps, loss_reason, token_bytes
 
@@ -71,21 +71,16 @@ class ImportedTokenizer:
             self.content = _with_specials(content, self.settings)
             self.added = {token["id"]: token["content"] for token in self.content["added_tokens"]}
             self.tokens = _tokens_by_id(self.content["model"])
-            self.special_ids = {
-                token["content"]: token["id"]
-                for token in self.content["added_tokens"]
-                if token["special"]
-            }
+            special = [token for token in self.content["added_tokens"] if token["special"]]
+            self.special_ids = {token["content"]: token["id"] for token in special}
             self.hidden = {name: secrets.token_hex(16) for name in self.special_ids}
             self._encoder = PieceEncoder(self.content, self.extra) if self.extra else None
             inner = self.content | ({"normalizer": None} if "normaliser" in self.extra else {})
             self._library = _build_library_tokenizer(_hide_specials(inner, self.hidden))
             self.spelling = token_bytes(self.content, self.tokens, self.added)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise DataError(
-                f"No tokenizer ({type(error).__name__}: {str(error)[:200]}); expected the value of "
-                "a tokenizer.json."
-            ) from None
+            what = f"No tokenizer ({type(error).__name__}: {str(error)[:200]})"
+            raise DataError(f"{what}; expected the value of a tokenizer.json.") from None
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -240,10 +235,8 @@ class ImportedTokenizer:
         ids = [int(id) for id in ids]
         wrong = next((id for id in ids if id not in self.names), None)
         if wrong is not None:
-            raise DataError(
-                f"id {wrong} is not in the vocabulary (0 to {self.vocab_size - 1}); "
-                "were these ids made by another tokenizer?"
-            )
+            what = f"id {wrong} is not in the vocabulary (0 to {self.vocab_size - 1})"
+            raise DataError(f"{what}; were these ids made by another tokenizer?")
         if self.spelling is None:
             names = [self.names[id] for id in ids]
             decoder = self._library.decoder
@@ -299,10 +292,9 @@ def _with_specials(content: JsonContent, settings: Mapping[str, Any]) -> JsonCon
         for token in content.get("added_tokens") or []
     ]
     known = {token["content"] for token in tokens}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     for id, text in _tokens_by_id(content["model"]).items():
         if text in wanted and text not in known:
-            tokens.append({"id": id, "content": text, **flags, "special": True})
+            tokens.append(added_token(id, text, special=True))
     tokens.sort(key=lambda token: token["id"])
     model = content["model"]
     if model.get("dropout"):
@@ -341,10 +333,8 @@ def _hide_specials(content: JsonContent, hidden: Mapping[str, str]) -> JsonConte
     if "merges" in model:
         pairs = (tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model["merges"])
         model["merges"] = [pair for pair in pairs if not {*pair, pair[0] + pair[1]} & hidden.keys()]
-    added = [
-        token | {"content": hidden.get(token["content"], token["content"])}
-        for token in content["added_tokens"]
-    ]
+    tokens = content["added_tokens"]
+    added = [one | {"content": hidden.get(one["content"], one["content"])} for one in tokens]
     return {**content, **dict.fromkeys(without), "added_tokens": added, "model": model}
 
 
@@ -359,10 +349,8 @@ def _panics_refused() -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise DataError(
-            f"The tokenizer cannot split a text: {str(error)[:200]}; a pattern of its "
-            "tokenizer.json does not fit such texts."
-        ) from None
+        what = f"The tokenizer cannot split a text: {str(error)[:200]}; a pattern of its"
+        raise DataError(f"{what} tokenizer.json does not fit such texts.") from None
 
 
 def _build_library_tokenizer(content: JsonContent) -> tokenizers.Tokenizer:
@@ -379,16 +367,13 @@ def _build_library_tokenizer(content: JsonContent) -> tokenizers.Tokenizer:
         raise ValueError(f"`tokenizers` says: {error}") from None
     for token in content["added_tokens"]:
         if made.token_to_id(token["content"]) != token["id"]:
-            raise ValueError(
-                f"the added token {token['content'][:40]!r} has id {token['id']}, and the library "
-                f"gives it {made.token_to_id(token['content'])}"
-            )
+            what = f"the added token {token['content'][:40]!r} has id {token['id']}, and the"
+            raise ValueError(f"{what} library gives it {made.token_to_id(token['content'])}")
         if token.get("normalized") and made.normalizer is not None:
             if not made.normalizer.normalize_str(token["content"]):
-                raise ValueError(
-                    f"the added token {token['content'][:40]!r} is nothing after the tokenizer's "
-                    'own normalisation; set its "normalized" to false'
-                )
+                what = f"the added token {token['content'][:40]!r} is nothing"
+                advice = 'after the tokenizer\'s own normalisation; set its "normalized" to false'
+                raise ValueError(f"{what} {advice}")
     return made
 
 

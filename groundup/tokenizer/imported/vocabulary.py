@@ -26,12 +26,8 @@ from .pieces import merges_from_scores
 from .tokenizer import ImportedTokenizer, token_text
 
 DEFAULT_SPECIALS = {
-    "unk": "[UNK]",
-    "sep": "[SEP]",
-    "pad": "[PAD]",
-    "cls": "[CLS]",
-    "mask": "[MASK]",
-}
+    "unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]",
+}  # fmt: skip
 """Default special tokens."""
 GPT_ROLES = ("bos_token", "eos_token", "unk_token")
 WORD_END = "</w>"
@@ -53,9 +49,8 @@ def wordpiece_tokenizer(
 
     Raises DataError for a missing unknown token, or for duplicate tokens.
     """
-    settings = {f"{role}_token": name for role, name in DEFAULT_SPECIALS.items()} | dict(
-        settings or {}
-    )
+    usual = {f"{role}_token": name for role, name in DEFAULT_SPECIALS.items()}
+    settings = usual | dict(settings or {})
     ids = {token: id for id, token in enumerate(tokens)}
     if len(ids) < len(tokens):
         twice = next(token for id, token in enumerate(tokens) if ids[token] != id)
@@ -113,9 +108,8 @@ def open_vocab_and_merges(
         steps = byte_level_steps([PATTERNS["gpt-2"]])
         return ImportedTokenizer(tokenizer_content(bpe_model(ids, pairs), found, steps), settings)
     except (OSError, ValueError, TypeError, AttributeError, DataError) as error:
-        raise ArtifactError(
-            f"{vocab} and {merges.name} are no byte-level vocabulary ({error})."
-        ) from None
+        what = f"{vocab} and {merges.name} are no byte-level vocabulary"
+        raise ArtifactError(f"{what} ({error}).") from None
 
 
 def _gpt1_tokenizer(
@@ -133,10 +127,8 @@ def _gpt1_tokenizer(
         raise DataError(f"no {unknown} for unknown characters")
     special = {str(token_text(settings.get(role))) for role in GPT_ROLES}
     found = [added_token(ids[name], name, True) for name in special if name in ids]
-    inner = bpe_model(ids, pairs, unk_token=unknown) | {
-        "fuse_unk": False,
-        "end_of_word_suffix": WORD_END,
-    }
+    inner = bpe_model(ids, pairs, unk_token=unknown)
+    inner |= {"fuse_unk": False, "end_of_word_suffix": WORD_END}
     normaliser = {
         "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
         "strip_accents": None, "lowercase": True,
@@ -162,9 +154,8 @@ def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> Import
     try:
         return _tokenizer_from_tekken(read_json_content(path), settings)
     except (ValueError, LookupError, TypeError, AttributeError, DataError) as error:
-        raise ArtifactError(
-            f"{path} is no tekken.json ({type(error).__name__}: {str(error)[:200]})."
-        ) from None
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ArtifactError(f"{path} is no tekken.json ({what}).") from None
 
 
 def _tokenizer_from_tekken(
@@ -172,9 +163,8 @@ def _tokenizer_from_tekken(
 ) -> ImportedTokenizer:
     config, shown = tekken["config"], byte_to_character()
     first, size = int(config["default_num_special_tokens"]), int(config["default_vocab_size"])
-    names = dict(enumerate(TEKKEN_SPECIALS)) | {
-        int(token["rank"]): token["token_str"] for token in tekken.get("special_tokens") or []
-    }
+    names = dict(enumerate(TEKKEN_SPECIALS))
+    names |= {int(row["rank"]): row["token_str"] for row in tekken.get("special_tokens") or []}
     specials = [names.get(id, f"<SPECIAL_{id}>") for id in range(first)]
     ids: dict[str, int] = {}
     for row in islice(tekken["vocab"], size - first):
@@ -183,9 +173,8 @@ def _tokenizer_from_tekken(
     merges = merges_from_scores({token: -id for token, id in ids.items()})
     marks = [added_token(id, name, True) for id, name in enumerate(specials)]
     vocab = ids | {name: id for id, name in enumerate(specials)}
-    steps = byte_level_steps([config["pattern"]]) | {
-        "post_processor": special_tokens_processor([("<s>", 1)], [])
-    }
+    steps = byte_level_steps([config["pattern"]])
+    steps["post_processor"] = special_tokens_processor([("<s>", 1)], [])
     made = tokenizer_content(bpe_model(vocab, merges, ignore_merges=True), marks, steps)
     roles = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return ImportedTokenizer(made, roles | dict(settings or {}))

@@ -58,12 +58,8 @@ class SavedCheckpoint(NamedTuple):
 
 def checkpoint_paths(folder: Path) -> list[Path]:
     """Checkpoints in a folder, the newest last."""
-    return sorted(filter(_is_checkpoint_path, folder.glob("step-*")), key=step_of_path)
-
-
-def _is_checkpoint_path(path: Path) -> bool:
-    """Whether a path is named as a checkpoint: `step-` and eight digits or more."""
-    return CHECKPOINT_NAME.fullmatch(path.name) is not None
+    named = (path for path in folder.glob("step-*") if CHECKPOINT_NAME.fullmatch(path.name))
+    return sorted(named, key=step_of_path)
 
 
 def find_checkpoint(folder: Path, step: int | None = None) -> Path | None:
@@ -301,7 +297,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _safetensors_header(rows: list[tuple[str, Tensor]]) -> bytes:
-    """The header's length and the JSON header with each tensor's offsets."""
     about: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in rows:

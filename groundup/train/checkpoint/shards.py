@@ -163,9 +163,11 @@ def _check_coverage(pieces: Iterable[TensorShard]) -> None:
         if len({(piece.dtype, piece.shape) for piece in found}) > 1:
             kinds = " and ".join(sorted({f"{piece.dtype} {piece.shape}" for piece in found}))
             raise ShapeError(f"Processes have {name} of {part!r} as {kinds}; expected one of them.")
-        disjoint = all(
-            map(_are_disjoint, zip(*(_intervals(piece.box) for piece in found), strict=True))
+        intervals = (
+            [(start, start + size) for start, size in zip(*piece.box, strict=True)]
+            for piece in found
         )
+        disjoint = all(map(_are_disjoint, zip(*intervals, strict=True)))
         total = sum(piece.box.count for piece in found)
         if not disjoint or total != math.prod(found[0].shape):
             raise ShapeError(
@@ -174,13 +176,7 @@ def _check_coverage(pieces: Iterable[TensorShard]) -> None:
             )
 
 
-def _intervals(box: Bounds) -> list[tuple[int, int]]:
-    """(start, end) along each dimension."""
-    return [(start, start + size) for start, size in zip(*box, strict=True)]
-
-
 def _are_disjoint(found: Iterable[tuple[int, int]]) -> bool:
-    """Whether distinct intervals do not overlap."""
     distinct = sorted(set(found))
     return all(a[1] <= b[0] for a, b in zip(distinct, distinct[1:], strict=False))
 

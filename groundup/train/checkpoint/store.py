@@ -174,7 +174,8 @@ class Checkpoints:
             return False
         self.wait()
         tensors = self._tensors_to_write()
-        about = self._make_metadata(step)
+        about = {"format": FORMAT, "step": step, "identity": self.identity}
+        about |= {"contract": self.contract, "tensors": tensor_index(self.assigned_shards)}
         is_staged = self._can_stage()
         if is_staged:
             is_first = not self.staging.bytes
@@ -207,11 +208,6 @@ class Checkpoints:
             local, _, box = local_shard(states[piece.part][piece.name])
             tensors.setdefault(piece.part, {})[piece.key] = local[piece.box.within(box)]
         return tensors
-
-    def _make_metadata(self, step: int) -> dict[str, Any]:
-        """The content of `checkpoint.json`, except for the files."""
-        about = {"format": FORMAT, "step": step, "identity": self.identity}
-        return about | {"contract": self.contract, "tensors": tensor_index(self.assigned_shards)}
 
     def _can_stage(self) -> bool:
         """Whether every process has memory for a staged copy."""
@@ -277,7 +273,6 @@ class Checkpoints:
         return [report["files"] for report in reports]
 
     def _commit(self, partial_place: Path, step: int, about: dict[str, Any]) -> None:
-        """Rename complete files to a checkpoint, then delete checkpoints beyond retention."""
         write_metadata(partial_place / METADATA_FILE, about)  # also syncs the folder's entries
         place = self.folder / f"step-{step:08d}"
         if place.exists():  # of a run that was rewound
@@ -351,7 +346,6 @@ class Checkpoints:
         return saved
 
     def _load_random(self, tensors: CheckpointTensors) -> None:
-        """Restore random states; with another number of processes, derive them from rank 0's."""
         own = self.random.state()
         count = tensors.saved.metadata["contract"]["processes"]
         if count == self.processes.world_size and own.keys() <= tensors.parts[RANDOM_PART].keys():

@@ -169,7 +169,6 @@ def _export_model(
 def _write_exported_model(
     draft: Draft, config: ExportConfig, tensors: CheckpointTensors, parents: Mapping[str, Artifact]
 ) -> None:
-    """Load the weights into a model and save it."""
     model = _assemble_model(tensors, config.weights)
     save(model, draft.path, parents.get("base", parents["tokenizer"]).path)
     saved = tensors.saved
@@ -202,7 +201,6 @@ def _assemble_model(tensors: CheckpointTensors, weights: str) -> Transformer:
 
 
 def _open_run_input(saved: SavedCheckpoint, entry: Mapping[str, Any]) -> Artifact:
-    """Open an input artifact of the run; ArtifactError if it has changed."""
     place = (saved.path.parent / entry["path"]).resolve()
     artifact = Artifact.open(place)
     if artifact.id != entry["id"]:
@@ -214,7 +212,6 @@ def _open_run_input(saved: SavedCheckpoint, entry: Mapping[str, Any]) -> Artifac
 
 
 def _checkpoint_folder(run: Path) -> Path:
-    """The folder with a run's checkpoints."""
     run = Path(run)
     for folder in (run / ".scratch", run):
         if checkpoint_paths(folder):
@@ -226,7 +223,6 @@ def _checkpoint_folder(run: Path) -> Path:
 
 
 def _require_checkpoint(folder: Path, step: int | None) -> Path:
-    """The path of a checkpoint; FileNotFoundError if there is none."""
     place = find_checkpoint(folder, step)
     if place is None:
         raise FileNotFoundError(folder)

@@ -113,7 +113,6 @@ def _move_middle(
 
 
 def _split_at_tokens(ids: list[int], setting: ObjectiveContext, draws: KeyedRandom) -> MiddleSplit:
-    """Split at token boundaries; any part may be empty."""
     low, high = sorted(draws.random_integer(len(ids) + 1) for _ in range(2))
     return MiddleSplit(ids[:low], ids[low:high], ids[high:])
 
@@ -121,7 +120,6 @@ def _split_at_tokens(ids: list[int], setting: ObjectiveContext, draws: KeyedRand
 def _split_at_characters(
     ids: list[int], setting: ObjectiveContext, draws: KeyedRandom
 ) -> MiddleSplit:
-    """Split at characters, and encode the parts separately."""
     tokenizer = setting.tokenizer
     text = tokenizer.decode_bytes(ids).decode("utf-8", "ignore")  # a window may cut a character
     low, high = sorted(draws.random_integer(len(text) + 1) for _ in range(2))

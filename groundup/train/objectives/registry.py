@@ -22,7 +22,6 @@ from .objective import Objective
 
 
 def _pooler(config: ModelConfig) -> nn.Module:
-    """BERT's pooler: a dense layer with tanh over [CLS], then two classes."""
     return Head(HeadConfig(kind="sequence", labels=2, inner="tanh"), config.width)
 
 

@@ -81,7 +81,6 @@ def _settings_of(
     config: OptimConfig,
     patterns: list[re.Pattern[str]],
 ) -> GroupSettings:
-    """Settings of one weight; `names` are all of the model's."""
     kind = _weight_kind(name, weight)
     pairs = enumerate(zip(config.rules, patterns, strict=True))
     index = next((i for i, (rule, own) in pairs if _rule_matches(rule, own, name, weight)), None)

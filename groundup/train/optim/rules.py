@@ -93,7 +93,6 @@ class AdamW:
                 self._update_low_precision(name, move)
 
     def _tensors(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """This process's shards of a weight, its gradient and its states."""
         weight = self.weights[name]
         assert weight.grad is not None, "only weights with a gradient are updated"
         gradient = local_tensor(place_gradient(weight.grad, weight))
@@ -220,7 +219,6 @@ class Adafactor:
 
 
 def _mean_along(tensor: Tensor, axis: int, keepdim: bool = False) -> Tensor:
-    """Mean along an axis of the complete tensor; its shards may differ in length."""
     return reduce_partial(tensor.sum(axis, keepdim=keepdim)) / tensor.shape[axis]
 
 

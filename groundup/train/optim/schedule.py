@@ -98,10 +98,6 @@ class BatchRamp(NamedTuple):
         share = self.tokens_at(step) / self.stages[-1].tokens
         return {"sqrt": math.sqrt(share), "linear": share, "none": 1.0}[self.rate]
 
-    def scale_schedule(self, rate: LRSchedule) -> LRSchedule:
-        """A learning rate schedule times the multiplier for batch size."""
-        return lambda step: rate(step) * self.lr_scale(step)
-
 
 def compute_batch_ramp(
     config: RampConfig, tokens: int, batch_tokens: int, sequence_length: int = 1

@@ -106,12 +106,7 @@ def _sum_hook(group: ProcessGroup, bucket: GradBucket) -> Future[Tensor]:
     """Sum a bucket of gradients; torch's default hook would average."""
     work = distributed.all_reduce(bucket.buffer(), group=group, async_op=True)
     assert work is not None, "asynchronous calls return their work"
-    return work.get_future().then(_first_value)
-
-
-def _first_value(done: Future[Any]) -> Tensor:
-    """The tensor of a finished collective."""
-    return done.value()[0]
+    return work.get_future().then(lambda done: done.value()[0])
 
 
 def summed_gradients(
@@ -326,7 +321,6 @@ class ZeroOneRows:
 
 
 def _copy_padded_rows(whole: Tensor, columns: Tensor) -> None:
-    """Copy a tensor into a matrix with one row per process, padding the last ones."""
     flat, share = whole.flatten(), columns.shape[1]
     for row, start in zip(columns, range(0, flat.numel(), share), strict=False):
         part = flat[start : start + share]

@@ -106,7 +106,6 @@ def _dispatch_to_experts(
 
 
 def _local_experts(weight: Tensor) -> Tensor:
-    """This process's experts; gradients flow to the weight."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
@@ -132,7 +131,6 @@ class AllToAll(torch.autograd.Function):
 
 
 def _all_to_all_rows(rows: Tensor, to: list[int], back: list[int], group: ProcessGroup) -> Tensor:
-    """The rows received from all processes of a group."""
     received = rows.new_empty(sum(back), rows.shape[1])
     distributed.all_to_all_single(received, rows.contiguous(), back, to, group=group)
     return received

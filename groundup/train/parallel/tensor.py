@@ -137,7 +137,6 @@ def apply_tensor_parallel(model: Transformer, line: DeviceMesh) -> None:
 def _parallelize_module(
     module: nn.Module, line: DeviceMesh, plan: dict[str, ParallelStyle]
 ) -> None:
-    """Shard a module by a plan; processes have the same weights, so nothing is sent."""
     parallelize_module(module, line, plan, src_data_rank=None)
 
 

@@ -51,7 +51,6 @@ def deepspeed_settings(work: StepWork, sizes: Mapping[str, int], zero: int) -> d
 
 
 def _zero_settings(stage: int) -> dict[str, Any]:
-    """The ZeRO section; sizes are numbers of elements, not bytes."""
     numbers = BUCKET_BYTES // 4
     settings: dict[str, Any] = {"stage": stage}
     if stage:

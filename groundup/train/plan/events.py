@@ -247,6 +247,7 @@ def simulated_compilation(*compiled: Any) -> Iterator[None]:
 
     for factory in compiled:
         factory.cache_clear()
+    torch._dynamo.reset()  # a function compiled for many shapes would no longer be compiled
     torch.compile = compile
     try:
         yield

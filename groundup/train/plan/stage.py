@@ -22,7 +22,7 @@ from ..precision import resolve_precision
 from ..pretrain.config import PretrainConfig
 from .deepspeed import deepspeed_settings
 from .sharding import MeshPosition, Zero, parse_mesh, process_memory
-from .step import StepTracer, StepWork
+from .step import StepWork, trace_step
 
 PROGRAM_OVERHEAD_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
@@ -186,18 +186,17 @@ def _plan_step(
             f"length={config.length:,} exceeds the model's context_length={shape.context_length:,};"
             " use at most that."
         )
-    with StepTracer(shape) as tracer:
-        asked = PlannedStep(tracer, config, sizes, place)
-        ranks, ledger = asked.ranks(), tracer(asked.work)
-        imports = ledger.imports if place == "cpu" else 0
-        fits = max(sum(parts.values()) for parts in ranks) + imports <= room
-        ranks = [parts | ({"imports": imports} if imports else {}) for parts in ranks]
-        changes = [] if fits else list(_memory_savings(asked, room - imports))
-        changes = [way._replace(total_bytes=way.total_bytes + imports) for way in changes]
-        return MemoryPlan(
-            "", (ledger.inner + ledger.outer) // 4, asked.describe_step(), place,
-            ranks, room, _max_sequences(asked, room - imports), changes,
-        )  # fmt: skip
+    asked = PlannedStep(shape, config, sizes, place)
+    ranks, ledger = asked.ranks(), trace_step(shape, asked.work)
+    imports = ledger.imports if place == "cpu" else 0
+    fits = max(sum(parts.values()) for parts in ranks) + imports <= room
+    ranks = [parts | ({"imports": imports} if imports else {}) for parts in ranks]
+    changes = [] if fits else list(_memory_savings(asked, room - imports))
+    changes = [way._replace(total_bytes=way.total_bytes + imports) for way in changes]
+    return MemoryPlan(
+        "", (ledger.inner + ledger.outer) // 4, asked.describe_step(), place,
+        ranks, room, _max_sequences(asked, room - imports), changes,
+    )  # fmt: skip
 
 
 def _single_micro_batch(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
@@ -227,7 +226,6 @@ def largest_micro_batch(
 
 
 def _with_micro_batch(config: PlanConfig, rows: int, length: int, *, precision: str) -> PlanConfig:
-    """The settings with a resolved micro-batch and precision."""
     if precision == "auto":
         dtype = resolve_precision("auto", device.default_device()).dtype
         precision = str(dtype).removeprefix("torch.")
@@ -242,7 +240,7 @@ def _step_work(config: PlanConfig, place: Literal["cpu", "cuda"]) -> StepWork:
 class PlannedStep(NamedTuple):
     """A step to plan."""
 
-    tracer: StepTracer
+    model: ModelConfig
     config: PlanConfig
     sizes: dict[str, int]
     device: Literal["cpu", "cuda"]
@@ -254,7 +252,7 @@ class PlannedStep(NamedTuple):
 
     def ranks(self) -> list[dict[str, int]]:
         """Bytes by category of each pipeline stage."""
-        ledger, config = self.tracer(self.work), self.config
+        ledger, config = trace_step(self.model, self.work), self.config
         compute = 4 if config.precision == "float32" else 2
         ranks = []
         for stage in range(self.sizes.get("pipeline", 1)):
@@ -319,7 +317,7 @@ def _memory_savings(asked: PlannedStep, room: int) -> Iterator[MemorySaving]:
     """
     best = asked.total_bytes()
     for change in _candidate_changes(asked.config, asked.sizes):
-        if change.sizes is not None and not _is_mesh_supported(asked.tracer.config, change.sizes):
+        if change.sizes is not None and not _is_mesh_supported(asked.model, change.sizes):
             continue
         tried = asked._replace(sizes=change.sizes or asked.sizes).with_changes(change.settings)
         total = tried.total_bytes()
@@ -349,7 +347,6 @@ class SettingsChange(NamedTuple):
 
 
 def _candidate_changes(c: PlanConfig, sizes: dict[str, int]) -> Iterator[SettingsChange]:
-    """Changes in order of their cost."""
     if c.rows and c.rows > 1:
         parts = c.rows * c.micro_batches
         words = f"rows=1 micro_batches={parts}"

@@ -2,10 +2,11 @@
 
 The model, its loss and its optimizer are the real ones, so their memory is too. Fake tensors have
 shapes and no data: a model of any size is traced on any machine, in seconds. Tracing leaves fake
-tensors in caches of the model and of torch, which would break real work, so `StepTracer` runs it
+tensors in caches of the model and of torch, which would break real work, so `trace_step` runs it
 in a separate process.
 """
 
+import atexit
 import functools
 import importlib
 import json
@@ -100,6 +101,8 @@ def _trace_step(config: ModelConfig, work: StepWork) -> MemoryBreakdown:
         for block in stack.layers:
             if block.experts is not None:
                 block.experts.compute = _balanced_experts  # type: ignore[union-attr]
+    positions: Any = importlib.import_module("groundup.model.positions")
+    positions.cached_frequencies.cache_clear()  # a table of an earlier trace would not be counted
     recorder, is_compiled = MemoryRecorder(), work.compiled and config.feedforward.experts is None
     with ExitStack() as stack:
         stack.enter_context(_fake_mode())
@@ -157,7 +160,6 @@ def _total_tensor_bytes(tensors: Any) -> int:
 
 
 def _is_block_tensor(name: str) -> bool:
-    """Whether a weight, or its state, is in a block."""
     return "layers." in name
 
 
@@ -210,7 +212,6 @@ def _trace_micro_batch(model: Transformer, work: StepWork, recorder: MemoryRecor
 
 
 def _full_batch(config: ModelConfig, work: StepWork) -> MicroBatch:
-    """A micro-batch of full sequences, each of one document."""
     ids = torch.zeros(work.rows, work.length, dtype=torch.long)
     documents = torch.zeros(work.rows, work.length, dtype=torch.int32)
     source: dict[str, Tensor] = {}
@@ -261,39 +262,41 @@ def _loss_category(model: Transformer, recorder: MemoryRecorder) -> Iterator[Non
 
 
 class StepTracer:
-    """A process that traces steps; results are cached."""
+    """A process that traces steps: starts at the first one, serves any model, ends with this one.
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.config, self.cached = config, dict[str, MemoryBreakdown]()
+    Results are cached.
+    """
+
+    def __init__(self) -> None:
+        self.cached: dict[str, MemoryBreakdown] = {}
         self.process: subprocess.Popen[str] | None = None
-        self.error_output = tempfile.TemporaryFile("w+")
+        atexit.register(self.close)
 
-    def __enter__(self) -> "StepTracer":
-        self.process = subprocess.Popen(
-            child.python_command("-m", "groundup.train.plan.step"),
-            env=child.python_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.error_output,
-            text=True,
-        )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
-        self.error_output.close()
-
-    def __call__(self, work: StepWork) -> MemoryBreakdown:
+    def __call__(self, config: ModelConfig, work: StepWork) -> MemoryBreakdown:
         """Memory of a step.
 
         Raises ConfigError if the model does not support the step, GroundupError if tracing died.
         """
-        request = json.dumps([self.config.to_dict(), work.to_dict()])
-        if request in self.cached:
-            return self.cached[request]
-        assert self.process is not None and self.process.stdin and self.process.stdout
+        request = json.dumps([config.to_dict(), work.to_dict()])
+        if request not in self.cached:
+            result = json.loads(self._ask(request))
+            if isinstance(result, str):
+                raise ConfigError(f"The step is not possible: {result}")
+            self.cached[request] = MemoryBreakdown(*result)
+        return self.cached[request]
+
+    def _ask(self, request: str) -> str:
+        if self.process is None:
+            self.errors = tempfile.TemporaryFile("w+")
+            self.process = subprocess.Popen(
+                child.python_command("-c", f"from {__name__} import main; main()"),
+                env=child.python_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                text=True,
+            )
+        assert self.process.stdin and self.process.stdout
         try:
             self.process.stdin.write(request + "\n")
             self.process.stdin.flush()
@@ -301,14 +304,23 @@ class StepTracer:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            self.error_output.seek(0)
-            errors = self.error_output.read().strip().splitlines()
-            raise GroundupError(f"The step cannot be traced: {errors[-1] if errors else 'killed'}")
-        result = json.loads(answer)
-        if isinstance(result, str):
-            raise ConfigError(f"The step is not possible: {result}")
-        self.cached[request] = MemoryBreakdown(*result)
-        return self.cached[request]
+            self.errors.seek(0)
+            said = self.errors.read().strip().splitlines()
+            self.close()
+            raise GroundupError(f"The step cannot be traced: {said[-1] if said else 'killed'}")
+        return answer
+
+    def close(self) -> None:
+        """End the process and free its memory; the next step starts another."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.errors.close()
+            self.process = None
+
+
+trace_step = StepTracer()
+"""The tracer of this process."""
 
 
 def _resident_bytes() -> int:
@@ -331,7 +343,3 @@ def main() -> None:
         except GroundupError as error:
             answer = str(error)
         print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -24,7 +24,7 @@ from ..parallel.apply import check_mesh_supported
 from ..parallel.data import ZeroStage
 from ..parallel.mesh import Mesh
 from ..plan.stage import BATCH_CATEGORIES, PlanConfig, PlannedStep, largest_micro_batch
-from ..plan.step import IMPORTS_BYTES, StepTracer
+from ..plan.step import IMPORTS_BYTES, trace_step
 from .config import PretrainConfig, RunOptions
 from .phases import make_training_schedule
 
@@ -112,7 +112,6 @@ def _check_mesh(
 def _supports_tensor_parallel(
     shape: ModelConfig, tensor: int, depth: int, width: int | None = None
 ) -> bool:
-    """Whether the default shape of a depth supports this degree of tensor parallelism."""
     other = from_depth(depth, shape.vocab_size, shape.context_length, width=width).config
     try:
         check_mesh_supported(other, {"tensor": tensor}, 3)
@@ -134,14 +133,16 @@ def _memory_problem(
         return ""
     record.log("Tracing a step to see whether it fits in memory …")
     rows = step.rows or 1
-    with StepTracer(shape) as tracer:
-        fixed, each = _fit_memory(step, shape, sizes, tracer)
+    try:
+        fixed, each = _fit_memory(step, shape, sizes)
         needed = round(fixed + each * rows)
         if needed <= room:
             return ""
         # With accumulation, the second micro-batch starts with gradients allocated.
         split = step.model_copy(update={"micro_batches": 2})
-        fixed, each = _fit_memory(split, shape, sizes, tracer)
+        fixed, each = _fit_memory(split, shape, sizes)
+    finally:
+        trace_step.close()  # its memory is the run's
     fitting = math.floor((room - fixed) / each)
     remedy = "not even one sequence fits: use a smaller model, recompute=all or a shorter context"
     if fitting >= 1:
@@ -153,14 +154,12 @@ def _memory_problem(
     )
 
 
-def _fit_memory(
-    step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: StepTracer
-) -> tuple[float, float]:
+def _fit_memory(step: PlanConfig, shape: ModelConfig, sizes: dict[str, int]) -> tuple[float, float]:
     """Bytes of a step as (fixed, per sequence), by tracing a small batch: a large one is slow."""
     rows = max(1, min(step.rows or 1, MAX_TRACED_TOKENS // (step.length or 1)))
-    asked = PlannedStep(tracer, step.model_copy(update={"rows": rows}), sizes, _device_type())
+    asked = PlannedStep(shape, step.model_copy(update={"rows": rows}), sizes, _device_type())
     parts = max(asked.ranks(), key=lambda parts: sum(parts.values()))
-    imports = tracer(asked.work).imports if _device_type() == "cpu" else 0
+    imports = trace_step(shape, asked.work).imports if _device_type() == "cpu" else 0
     each = max(1.0, sum(parts.get(name, 0) for name in BATCH_CATEGORIES) / rows)
     return sum(parts.values()) + imports - each * rows, each
 
@@ -177,7 +176,6 @@ def _estimate_step_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module)
 
 
 def _device_type() -> Literal["cpu", "cuda"]:
-    """The device type, as a plan names it."""
     return "cuda" if device.default_device().type == "cuda" else "cpu"
 
 

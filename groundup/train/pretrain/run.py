@@ -102,6 +102,8 @@ class TrainingData(NamedTuple):
     """Weight of each source in the total validation loss; None: by tokens."""
     sizes: np.ndarray | None = None
     """Bytes of text of each id, for bits per byte."""
+    lr_scale: Callable[[int], float] = lambda step: 1.0
+    """Learning rate multiplier for a step's batch size."""
 
 
 class TrainingTask(NamedTuple):
@@ -261,12 +263,13 @@ class TrainingRun:
     def steps_from(self, start: int, services: "Sequence[Service]") -> Steps:
         """The loop from a step on, wrapped by services."""
         self.start, gradients = start, self.parallel.gradients
+        rate = make_lr_schedule(self.config.optim, self.data.steps)
         steps = train(
             self.parallel.model,
             self.work.timed(skip_batches(self.batches, self.guard)),
             self.loss,
             self.optimizer,
-            make_lr_schedule(self.config.optim, self.data.steps),
+            lambda step: rate(step) * self.data.lr_scale(step),
             LoopOptions(self.data.steps, start, self.precision, self.mesh),
             gradients=None if gradients is None else self.work.timed(gradients),
             accept=self.accept,
@@ -440,7 +443,6 @@ def produce_model(
 
 
 def _require_finite_weights(weights: Mapping[str, torch.Tensor], what: str) -> None:
-    """Raise DataError naming the first weight with infinities or NaN."""
     for name, weight in weights.items():
         if not local_tensor(weight).isfinite().all():
             raise DataError(

@@ -212,7 +212,6 @@ def pretrain(
 
 
 def _run_identity(config: PretrainConfig, parents: dict[str, Artifact]) -> RunIdentity:
-    """What identifies a run, so that its checkpoints are not resumed by another."""
     return RunIdentity(
         tokenizer=parents["tokenizer"].id,
         objective=config.resolved_objective().name,
@@ -223,7 +222,6 @@ def _run_identity(config: PretrainConfig, parents: dict[str, Artifact]) -> RunId
 
 
 def _check_same_tokenizer(tokens: Artifact, tokenizer: Artifact, base: Artifact | None) -> None:
-    """Reject a tokenizer that did not make the tokens, and a base with another tokenizer."""
     tokens.require_kind("tokens")
     made_with = next(parent for parent in tokens.parents if parent.name == "tokenizer")
     if made_with.id != tokenizer.id and not _contains_tokenizer(
@@ -252,7 +250,6 @@ def _contains_tokenizer(given: Artifact, own: Path) -> bool:
 
 
 def _objective_context(config: PretrainConfig, tokenizer: Artifact) -> ObjectiveContext:
-    """What the objective's batches depend on, in addition to the text."""
     loaded = load_tokenizer(tokenizer.path)
     return ObjectiveContext(token_properties_of(loaded), config.noise, loaded, config.seed)
 
@@ -265,7 +262,6 @@ def _train_and_save(
     draft: Draft,
     mesh: Mesh,
 ) -> None:
-    """Train and save; runs on every process."""
     tokens, tokenizer = identity.parents["tokens"], identity.parents["tokenizer"]
     inputs = (identity.parents.get(name) for name in ("base", "vectors"))
     base, vectors = (None if each is None else each.path for each in inputs)
@@ -327,4 +323,5 @@ def _training_data(
         tuple(phase.start for phase in schedule.phases),
         shares,
         setting.token_properties.byte_lengths if wanted.kind == "decoder" else None,
+        schedule.batch_ramp.lr_scale,
     )

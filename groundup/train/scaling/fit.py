@@ -92,7 +92,6 @@ def render_page(
 
 
 def _isoflop_chart(drawn: ChartData) -> look.Html:
-    """Held-out loss over weights, with a parabola, for each budget."""
     series = []
     for budget in np.unique(drawn.budgets):
         here = drawn.budgets == budget
@@ -237,7 +236,6 @@ class FitReport:
         return "\n".join(lines)
 
     def _asdict(self) -> dict[str, Any]:
-        """What `--json` prints."""
         shown = {name: self.content[name] for name in ("laws", "exponents", "frontier")}
         return shown | {"report": str(self.artifact.path)}
 
@@ -329,7 +327,6 @@ def _exponent_intervals(best: Frontier) -> dict[str, JsonInterval]:
 
 
 def _frontier_intervals(best: Frontier) -> list[dict[str, Any]]:
-    """Optimal weights, tokens and loss of each budget with their intervals."""
     columns = {"weights": best.parameters, "tokens": best.tokens, "loss": best.loss}
 
     return [

@@ -107,7 +107,6 @@ class RegisteredForecast:
         )
 
     def _asdict(self) -> dict[str, Any]:
-        """What `--json` prints."""
         return self.forecast._asdict() | {"artifact": str(self.artifact.path)}
 
 
@@ -183,7 +182,6 @@ def optimal_run(
 
 
 def _register_forecast(made: Artifact, fit: Artifact) -> LedgerEntry:
-    """Write a forecast into the fit's ledger, once."""
     ledger = _forecast_ledger(fit)
     for entry in ledger.read():
         if entry.content["forecast"] == made.id:
@@ -256,7 +254,6 @@ class ForecastOutcome:
         )
 
     def _asdict(self) -> dict[str, Any]:
-        """What `--json` prints."""
         return {"loss": self.loss, "error_percent": self.error_percent,
                 "forecast": self.forecast.loss._asdict(), "registered": self.forecast.when,
                 "verdict": str(self.verdict.path)}  # fmt: skip
@@ -357,7 +354,6 @@ class BudgetTable:
         return format_table(cells)
 
     def _asdict(self) -> dict[str, Any]:
-        """What `--json` prints."""
         return {"rows": [row._asdict() | {"loss": row.loss._asdict()} for row in self.rows]}
 
 
@@ -387,7 +383,6 @@ def _optimal_run(known: ScalingFit, told: SweepReport, budget: float) -> Optimal
 
 
 def _interpolate_speed(told: SweepReport, computing: int) -> float:
-    """FLOP/s of a size, interpolated between the sweep's sizes."""
     runs = sorted({run.computing for run in told.runs})
     speeds = [float(np.median([r.flops_per_second for r in told.runs if r.computing == size]))
               for size in runs]  # fmt: skip

@@ -302,7 +302,6 @@ class SweepResult:
         return f"{format_ladder(self.ladder, losses, 'nats')}\n\nReport: {self.artifact.path}"
 
     def _asdict(self) -> dict[str, Any]:
-        """What `--json` prints."""
         rows = [{"name": each.name, **each.size._asdict(), "tokens": each.config.tokens,
                  "flops": each.flops, "predicted_seconds": round(seconds, 1)}
                 for each, seconds in zip(self.ladder, self.seconds, strict=True)]  # fmt: skip

@@ -179,7 +179,6 @@ def _gradients_of(
     batch: MicroBatch,
     is_compiled: bool,
 ) -> dict[str, Tensor]:
-    """Gradients of a batch's mean loss by weight, and the loss."""
     set_compiled(body, is_compiled)
     trained.zero_grad()
     with run.precision.autocast(batch.ids.device.type):
@@ -292,7 +291,6 @@ def choose_attention(
 
 
 def _seconds_of(model: Transformer, length: int, dtype: torch.dtype, tokens: int) -> float:
-    """About how long training on so many tokens takes here."""
     speeds = device.measure_speeds()
     peak = speeds.float32_flops if dtype == torch.float32 else speeds.bfloat16_flops
     return tokens * flops_per_token(model.config, length // 2 + 1).training / (0.5 * peak)

@@ -96,15 +96,12 @@ class ModelStatistics:
             yield step
 
     def _write_row(self, step: int) -> None:
-        """Write a step's row and free what was kept for it."""
         row = self.statistics | self._update_ratios()
         if self.metrics is not None:
             self.metrics.write(step=step, **{n: float(f"{v:.5g}") for n, v in row.items()})
         self.statistics, self.weights_before, self.states = {}, {}, []
 
     def _install_hooks(self) -> list[Any]:
-        """Hook the body to record its states; those of the last forward pass remain."""
-
         def record_states(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
             self.states = []
             return args, {"states": self.states} | kwargs
@@ -113,7 +110,6 @@ class ModelStatistics:
 
     @torch.no_grad()
     def _gradient_norms(self, norm: float) -> dict[str, float]:
-        """Gradient norms by module, rescaled to those before clipping."""
         grads = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         squares = _squares_by_module(grads)
         clipped = math.sqrt(sum(squares.values()))
@@ -133,7 +129,6 @@ class ModelStatistics:
 
     @torch.no_grad()
     def _activation_sizes(self) -> dict[str, float]:
-        """Size of each layer's input, of the output, and of some logits."""
         if not self.states:
             return {}
         names = [*(f"layers.{i}" for i in range(len(self.states) - 1)), "output"]
@@ -148,7 +143,6 @@ class ModelStatistics:
 
 
 def _squares_by_module(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """Sums of squares by module, over all shards."""
     squares: dict[str, float] = {}
     norms = torch._foreach_norm(list(tensors.values())) if tensors else ()
     for name, norm in zip(tensors, norms, strict=True):
@@ -158,7 +152,6 @@ def _squares_by_module(tensors: dict[str, Tensor]) -> dict[str, float]:
 
 
 def _rms_and_max(values: Tensor) -> tuple[float, float]:
-    """Root mean square and largest absolute value."""
     values = values.detach().float()
     return float(values.square().mean().sqrt()), float(values.abs().max())
 

@@ -335,7 +335,6 @@ def log_spikes(
 
 
 def _last_checkpoint(folder: Path, before: int | None = None) -> str:
-    """Path of the newest checkpoint of at most `before` steps, or that there is none."""
     good = [
         each for each in checkpoint_paths(folder) if before is None or step_of_path(each) <= before
     ]

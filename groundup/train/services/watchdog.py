@@ -216,7 +216,6 @@ def report_stragglers(
 
 
 def _gather_number(value: float, mesh: Mesh) -> list[float]:
-    """A number of every process, by rank."""
     assert mesh.device_mesh is not None, "called on a mesh only"
     own = torch.tensor([value], dtype=torch.float64, device=mesh.device_mesh.device_type)
     values = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]

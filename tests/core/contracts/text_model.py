@@ -132,28 +132,17 @@ class TextModelContract:
             assert cut.finish_reason == "stop"
 
     def test_what_cannot_be_answered_is_a_reason_that_loses_no_other(self, model):
+        bad = [LoglikelihoodRequest("", ""), LoglikelihoodRequest(NOT_TEXT, "a")]
         for answers in (
             dict(model.complete([PROMPTS[0], "", NOT_TEXT, PROMPTS[1]], GREEDY)),
             dict(model.rolling([TEXTS[0], "", NOT_TEXT, TEXTS[1]])),
-            dict(
-                model.loglikelihood(
-                    [
-                        PAIRS[0],
-                        LoglikelihoodRequest("", ""),
-                        LoglikelihoodRequest(NOT_TEXT, "a"),
-                        PAIRS[1],
-                    ]
-                )
-            ),
+            dict(model.loglikelihood([PAIRS[0], *bad, PAIRS[1]])),
         ):
             assert sorted(answers) == [0, 1, 2, 3]
             assert isinstance(answers[2], Reason) and answers[2].code and answers[2].message
             assert type(answers[0]) is type(answers[3])
-            assert all(
-                math.isfinite(found.logprob)
-                for found in answers.values()
-                if isinstance(found, Likelihood)
-            )
+            scored = [found for found in answers.values() if isinstance(found, Likelihood)]
+            assert all(math.isfinite(found.logprob) for found in scored)
 
     def test_a_reader_may_leave_early(self, model):
         place, _ = next(iter(model.complete(PROMPTS, GREEDY)))

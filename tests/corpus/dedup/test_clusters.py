@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.dedup import clusters
-from groundup.corpus.dedup.clusters import _find_sorted, resolve_components, resolve_stars
+from groundup.corpus.dedup import exact as clusters
+from groundup.corpus.dedup.exact import _find_sorted, resolve_components, resolve_stars
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
 

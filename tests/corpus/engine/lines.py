@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from groundup.core import Config
 from groundup.corpus.engine.shards import read_shard, write_step_results
-from groundup.corpus.mixture.augment import make_derived
+from groundup.corpus.mixture import make_derived
 from groundup.documents import (
     PASS,
     Record,

@@ -17,12 +17,7 @@ from groundup.corpus.engine import worker
 from groundup.corpus.engine.executors import WorkerPool
 from groundup.corpus.engine.job import CorpusJob
 from groundup.corpus.engine.run import run_plan
-from groundup.corpus.engine.worker import (
-    RecordPosition,
-    Worker,
-    clear_mark,
-    mark_record,
-)
+from groundup.corpus.engine.worker import RecordPosition, Worker, clear_mark, mark_record
 
 from .runs import TIDY, plan_of
 
@@ -72,7 +67,8 @@ def fail(error):
     raise known.get(error) or KeyError(error)
 
 
-def test_what_hangs_or_kills_is_left_out_with_its_reason(one):
+def test_what_hangs_or_kills_is_left_out_with_its_reason(one, monkeypatch):
+    monkeypatch.setattr(worker, "WALL_CLOCK_LIMITS", 2)
     item = Item(("a", "hang", "b", "loop", "die", "c"))
     done, left_out = one(work, item)
     assert done == ["a", "b", "c"]
@@ -105,7 +101,8 @@ def die_once(mark):
     return "alive"
 
 
-def test_a_task_that_always_kills_is_an_error_of_capacity(one):
+def test_a_task_that_always_kills_is_an_error_of_capacity(one, monkeypatch):
+    monkeypatch.setattr(worker, "MAX_DEATHS_PER_TASK", 2)
     with pytest.raises(CapacityError, match="use fewer --workers"):
         one(die, None)
 
@@ -141,7 +138,8 @@ def test_more_than_some_such_records_stop_the_run():
             job = job.without(RecordPosition(0, record, 0), "time limit")
 
 
-def test_a_run_sets_such_records_aside_and_goes_on(tmp_path):
+def test_a_run_sets_such_records_aside_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "WALL_CLOCK_LIMITS", 2)
     (tmp_path / "in").mkdir()
     lines = ["one", "hang", "two", "die", f"die once {tmp_path}/mark", "three"]
     (tmp_path / "in" / "0.txt").write_text("\n".join(lines))
@@ -205,9 +203,7 @@ def test_a_worker_that_has_grown_gives_its_place_to_a_new_one():
     try:
         first = each(hoard, 0)
         assert each(hoard, 1_000_000) == first
-        assert each(hoard, worker.MIN_RECYCLE_BYTES) == first, (
-            "it is looked at when the task is done"
-        )
+        assert each(hoard, worker.MIN_RECYCLE_BYTES) == first, "looked at after the task"
         assert each(hoard, 0) != first
     finally:
         each.end()

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pyarrow")
-
 from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
 from groundup.corpus import prepare
 from groundup.corpus.engine.specs import instantiate

@@ -1,12 +1,6 @@
 """A dry run shows each record before and after each step, of a sample from all over a source."""
 
-import pytest
-
-pytest.importorskip("pyarrow")
-
 import json
-
-import pytest
 
 from groundup.core import Config
 from groundup.corpus.engine.executors import WorkerPool

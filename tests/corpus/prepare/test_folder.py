@@ -1,13 +1,12 @@
 """A corpus keeps its splits apart, gives the same bytes for the same files, and tells what went."""
 
-import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, ConfigError, DataError, produce
+from groundup.core import Artifact, ArtifactError, ConfigError, DataError, produce, write_text
 from groundup.corpus import (
     SPLITS,
     CorpusConfig,
@@ -16,13 +15,15 @@ from groundup.corpus import (
     write_corpus,
 )
 from groundup.corpus.dedup import sketch
+from groundup.corpus.explain import report, why, withdraw
+from groundup.corpus.explain.reading import read_removals, record_names
 from groundup.corpus.prepare.folder import (
+    SOURCE,
     _remove_exact,
     _remove_near,
     _remove_overlapping,
     _verify_hashes,
 )
-from groundup.corpus.split import _read_lines
 from groundup.documents import Record, Rejected, fingerprint_folder, read_bytes, read_folder
 
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
@@ -69,8 +70,14 @@ def family(seed: int) -> list[Record]:
 
 
 def removed(artifact: Artifact) -> list[dict[str, str]]:
-    lines = artifact.file("removed.jsonl").read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line]
+    """Path and reason of every removal, and the path of the document that its details name."""
+    rows = list(read_removals(artifact))
+    names = record_names(artifact, {row.details[:32] for row in rows})
+    paths = {id: name.removeprefix(f"{SOURCE}/") for id, name in names.items()}
+    return [
+        {"path": row.path, "reason": row.reason, "of": paths.get(row.details[:32], "")}
+        for row in rows
+    ]
 
 
 @pytest.fixture
@@ -111,11 +118,12 @@ def test_what_lies_within_a_held_out_document_goes_and_what_holds_one_too():
     page, other = text(1, 120), text(2, 120)
     book = " ".join([text(3, 900), page, text(4, 900)])
     rest = [document("book", book), document("other", other), document("page", page)]
+    ids = {d.path: d.id for d in rest}
     for held, gone in (("page", "book"), ("book", "page")):
         held_out = [d for d in rest if d.path == held]
         kept, rows = _remove_overlapping([d for d in rest if d.path != held], held_out, 0.5)
         assert [d.path for d in kept] == ["other"]
-        assert [(row.path, row.of) for row in rows] == [(gone, held)]
+        assert rows[ids[gone]].details.startswith(ids[held]) and len(rows) == 1
     licence, long = text(6, 30), text(7, 400)  # 26 shingles: too short to be contained
     assert not _remove_overlapping(
         [document("long", f"{licence} {long}")], [document("licence", licence)], 0.5
@@ -141,7 +149,9 @@ def test_exact_duplicates_go_to_the_first_path():
     documents = [document("a", "one  two\n"), document("b", "one two"), document("c", " ")]
     kept, rows = _remove_exact([*documents, marked])
     assert [d.path for d in kept] == ["a", "c"]
-    assert rows == [("b", "exact duplicate", "a", ""), ("d", "exact duplicate", "a", "")]
+    assert {id: row[:3:2] for id, row in rows.items()} == {
+        one.id: ("exact duplicate", f"{documents[0].id} is kept") for one in (documents[1], marked)
+    }
 
 
 def test_a_thousand_copies_cost_no_square_and_all_but_one_go():
@@ -255,18 +265,43 @@ def test_a_corpus_of_near_duplicates_alone_says_that_none_is_left(tmp_path):
 
 def test_two_documents_of_one_path_are_refused(tmp_path):
     documents = [read_bytes(text(n).encode(), "same.txt") for n in range(2)]
-    with pytest.raises(DataError, match=r"Two different documents have the path same\.txt"):
+    with pytest.raises(DataError, match=r"Two documents have the path same\.txt"):
         make(documents, tmp_path / "out")
 
 
-def test_wrong_splits_and_damaged_lines_are_named(tmp_path):
-    artifact = make([read_bytes(text(1).encode(), "a.txt")], tmp_path / "out")
+def test_a_corpus_of_the_last_format_opens_and_its_damaged_line_is_named(tmp_path):
+    documents = [read_bytes(text(n).encode(), f"{n}.txt") for n in range(3)]
+
+    def write(draft, end=""):
+        lines = "".join(one.to_json() + "\n" for one in documents)
+        write_text(draft.file("train.jsonl"), lines + end)
+
+    def old(name, **more):
+        return produce(tmp_path / name, kind="corpus", stage="corpus", version=3, config=CONFIG,
+                       parents={}, write=lambda draft: write(draft, **more))  # fmt: skip
+
+    assert list(read_split(old("old"), "train")) == documents
     with pytest.raises(ConfigError, match="train, validation, test; got 'dev'"):
-        read_split(artifact, "dev")
-    path = tmp_path / "lines.jsonl"
-    path.write_bytes(artifact.file("train.jsonl").read_bytes() + b'{"id": ')
-    with pytest.raises(DataError, match=r"lines\.jsonl, line 2: A line is not a document"):
-        list(_read_lines(path))
+        read_split(old("old"), "dev")
+    with pytest.raises(DataError, match=r"train\.jsonl, line 4: A line is not a document"):
+        list(read_split(old("damaged", end='{"id": '), "train"))
+    with pytest.raises(ConfigError, match="has no log of its steps"):
+        report.report(old("old"))
+
+
+def test_what_went_is_explained_as_for_any_corpus(folder, tmp_path):
+    made = corpus(CONFIG, folder, tmp_path / "out")
+    page = report.report(made)
+    kept = sum(made.numbers["documents"].values())
+    assert (page.documents_in, page.documents) == (len(list(folder.rglob("*.*"))), kept)
+    assert {one.reason for one in page.reasons} == {row["reason"] for row in removed(made)}
+    assert f"{SOURCE}/Größe/0.txt" in str(why.why(made, "copy.txt"))
+    less = withdraw.withdraw(
+        withdraw.WithdrawConfig(documents=("page.html",)), made, tmp_path / "less"
+    )
+    assert len(less.records) == 1
+    left = Artifact.open(tmp_path / "less", "corpus")
+    assert "page.html" not in {d.path for split in SPLITS for d in read_split(left, split)}
 
 
 def test_settings_that_cannot_work_are_refused(folder):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-import pytest
+import pyarrow
+import pyarrow.parquet as parquet
 
 from groundup.corpus.engine.shards import read_step_results
 from groundup.corpus.prepare.folder_licences import (
@@ -11,9 +12,6 @@ from groundup.corpus.prepare.folder_licences import (
     _combine_licences,
 )
 from groundup.documents import Record, SourceMap, record_id, to_batch
-
-parquet = pytest.importorskip("pyarrow.parquet")
-import pyarrow  # noqa: E402
 
 
 def each(task, items):

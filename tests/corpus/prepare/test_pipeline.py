@@ -1,12 +1,7 @@
 """A pipeline is checked whole before anything is read, and is written again as it was run."""
 
-import tomllib
-
-import pytest
-
-pytest.importorskip("pyarrow")
-
 import os
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 

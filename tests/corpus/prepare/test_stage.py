@@ -2,10 +2,6 @@
 
 import json
 import os
-
-import pytest
-
-pytest.importorskip("pyarrow")
 import shutil
 
 import pyarrow.parquet as parquet

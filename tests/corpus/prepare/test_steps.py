@@ -7,8 +7,6 @@ from typing import get_type_hints
 
 import pytest
 
-pytest.importorskip("pyarrow")
-
 from groundup.core import Config, ConfigError
 from groundup.corpus.engine.specs import StepSpec, _annotation_parts, _file_fields
 from groundup.corpus.prepare.pipeline import read_pipeline

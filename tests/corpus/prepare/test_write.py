@@ -4,9 +4,6 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-import pytest
-
-pytest.importorskip("pyarrow")
 from hypothesis import given
 from hypothesis import strategies as st
 

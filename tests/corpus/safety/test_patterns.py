@@ -20,32 +20,19 @@ from groundup.corpus.safety.patterns import (
 from groundup.corpus.safety.personal import CONTEXT_KINDS, VALIDATED_KINDS, _find_personal
 
 FOUND = [
-    ("email", "jo.doe+x@mail.uni-mainz.de"),
-    ("email", "müller@firma.com"),
-    ("email", "john (at) acme (dot) com"),
-    ("email", "john [at] acme.com"),
-    ("email", "иван@почта.рф"),
-    ("email", "jane@acme.technology"),
-    ("email", "o'brien@acme.com"),
-    ("mac", "001b.4411.3ab7"),
-    ("iban", "de89370400440532013000"),
-    ("iban", "gb82 west 1234 5698 7654 32"),
-    ("ip", "84.17.3.220"),
-    ("ip", "2a00:1450:4001:81b::200e"),
-    ("card", "4111-1111-1111-1111"),
-    ("card", "378282246310005"),
-    ("iban", "DE89 3704 0044 0532 0130 00"),
-    ("iban", "NL91ABNA0417164300"),
-    ("mac", "00:1b:44:11:3a:b7"),
-    ("national_id", "536-22-1234"),
-    ("national_id", "86 095 742 719"),
-    ("national_id", "12345678Z"),
-    ("national_id", "RSSMRA85T10A562S"),
-    ("national_id", "AB 12 34 56 C"),
-    ("national_id", "44051401359"),
-    ("national_id", "529.982.247-25"),
+    ("email", "jo.doe+x@mail.uni-mainz.de"), ("email", "müller@firma.com"),
+    ("email", "john (at) acme (dot) com"), ("email", "john [at] acme.com"),
+    ("email", "иван@почта.рф"), ("email", "jane@acme.technology"), ("email", "o'brien@acme.com"),
+    ("mac", "001b.4411.3ab7"), ("iban", "de89370400440532013000"),
+    ("iban", "gb82 west 1234 5698 7654 32"), ("ip", "84.17.3.220"),
+    ("ip", "2a00:1450:4001:81b::200e"), ("card", "4111-1111-1111-1111"),
+    ("card", "378282246310005"), ("iban", "DE89 3704 0044 0532 0130 00"),
+    ("iban", "NL91ABNA0417164300"), ("mac", "00:1b:44:11:3a:b7"), ("national_id", "536-22-1234"),
+    ("national_id", "86 095 742 719"), ("national_id", "12345678Z"),
+    ("national_id", "RSSMRA85T10A562S"), ("national_id", "AB 12 34 56 C"),
+    ("national_id", "44051401359"), ("national_id", "529.982.247-25"),
     ("coordinates", "52°31'12\" N, 13°24'18\" E"),
-]
+]  # fmt: skip
 NOT_FOUND = """user@example.com|root@localhost
 getty@tty1.service|a@b|git@host.conf|192.168.1.1|10.0.0.1
 127.0.0.1|203.0.113.7|2001:db8::1|fe80::1|::1|std::vector|12:30:45|4111 1111 1111 1112
@@ -93,9 +80,9 @@ def test_what_follows_an_account_stays():
 
 @pytest.mark.parametrize(
     "hostile",
-    ["a" * 10**6, "<" * 10**6, "1" * 10**6, "1." * 300_000, "1 " * 300_000, "a@" * 300_000,
-     "A" * 10**6, "a:" * 300_000, "(0)" * 50_000, "AB12 " * 50_000, "ab12 " * 50_000,
-     "a (at) " * 100_000, "a'" * 300_000, "aaaa." * 100_000, "é@é." * 100_000, "+" * 10**6,
+    ["a" * 2 * 10**5, "<" * 2 * 10**5, "1" * 2 * 10**5, "1." * 60_000, "1 " * 60_000, "a@" * 60_000,
+     "A" * 2 * 10**5, "a:" * 60_000, "(0)" * 50_000, "AB12 " * 50_000, "ab12 " * 50_000,
+     "a (at) " * 20_000, "a'" * 60_000, "aaaa." * 20_000, "é@é." * 20_000, "+" * 2 * 10**5,
      "\0\ud800" * 10**5],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
@@ -103,16 +90,10 @@ def test_hostile_text_is_linear(hostile):
 
 
 NAMES = [
-    "Dear Mr. *John Smith*,",
-    "Hallo *Petra*,",
-    "Sehr geehrte Frau *von der Leyen*,",
-    "Cher Monsieur *Dupont*,",
-    "Estimada *María José García*,",
-    "Gentile Sig.ra *Rossi*,",
-    "Beste *Jan de Vries*,",
-    "Szanowny Panie *Kowalski*,",
-    "Guten Tag *Karin M Beike*,",
-]
+    "Dear Mr. *John Smith*,", "Hallo *Petra*,", "Sehr geehrte Frau *von der Leyen*,",
+    "Cher Monsieur *Dupont*,", "Estimada *María José García*,", "Gentile Sig.ra *Rossi*,",
+    "Beste *Jan de Vries*,", "Szanowny Panie *Kowalski*,", "Guten Tag *Karin M Beike*,",
+]  # fmt: skip
 NOT_AFTER_A_SALUTATION = [
     "Name: Anna Schmidt", "My name is Ada Lovelace", "Dr. Weber is out",
     "Kind regards,\nMary Jones", "On Monday Niall O Broin wrote:",

@@ -84,7 +84,7 @@ PLACES = ['key = "{}"', "key: {}", "export KEY={}", "  '{}',", "// was {} once",
           '{{"k": "{}"}}', "curl -H 'X-Key: {}' x"]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_every_form_is_found_wherever_it_stands(seed):
     missed = []
     for kind, secrets in forms(seed).items():
@@ -113,7 +113,7 @@ def parts(secret: str, found: dict[str, str]) -> list[str]:
 )  # fmt: skip
 def test_values_given_to_names_are_found(line):
     missed = 0
-    for seed in range(40):
+    for seed in range(20):
         text = line.format(b64=draw(B64, 40, seed), word=draw(BOTH, 24, seed))
         missed += not _find_secrets(text, CONFIG)
     assert missed == 0
@@ -232,20 +232,14 @@ def test_any_text_is_judged_and_what_is_found_lies_inside(text):
     "$argon2id$v=1$", "SECRET_KEY='", " --password", "пароль",
     "\"", "PuTTY-User-Key-File-2:", "M", "token_", "a.b", "http://a:", "sig=", "SG.",
 ])  # fmt: skip
-def test_a_megabyte_of_anything_ends(unit):
-    _find_secrets(unit * (1_000_000 // len(unit)), CONFIG)
+def test_much_of_anything_ends(unit):
+    _find_secrets(unit * (200_000 // len(unit)), CONFIG)
 
 
 def test_words_and_identifiers_do_not_look_random():
     said = [
-        "authentication_backend2",
-        "com.example.Service1",
-        "my-secret-token-1",
-        "0123456789ab",
-        "SomeCamelCaseName22",
-        "application/json+v2",
-        "2024-01-02T03:04:05",
-        "#{token}12345678",
-    ]
+        "authentication_backend2", "com.example.Service1", "my-secret-token-1", "0123456789ab",
+        "SomeCamelCaseName22", "application/json+v2", "2024-01-02T03:04:05", "#{token}12345678",
+    ]  # fmt: skip
     assert [word for word in said if _looks_random(word, CONFIG)] == []
     assert len(PROVIDERS) > 50 and len({p.kind for p in PROVIDERS}) == len(PROVIDERS)

@@ -91,19 +91,10 @@ def test_a_heading_without_entries_is_kept():
 @pytest.mark.parametrize(
     "piece",
     [
-        "a",
-        "A. ",
-        "Figure 1 ",
-        "Ann Lee, ",
-        "\n\n",
-        "[1] ",
-        "References\n\n",
-        "@",
-        "References\n",
-        "References\n[1] Lee 1999.\n",
-        "[1] Lee 1999.\n",
+        "a", "A. ", "Figure 1 ", "Ann Lee, ", "\n\n", "[1] ", "References\n\n", "@", "References\n",
+        "References\n[1] Lee 1999.\n", "[1] Lee 1999.\n",
     ],
-)
+)  # fmt: skip
 @unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    assert read("On tea\n\n" + piece * (200_000 // len(piece))).text.startswith("On tea")
+    assert read("On tea\n\n" + piece * (60_000 // len(piece))).text.startswith("On tea")

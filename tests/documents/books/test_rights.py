@@ -6,8 +6,8 @@ import re
 import pytest
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.books.rights import Rights, RightsConfig
-from groundup.documents.books.statements import ELEMENTS, LICENCES, TEXTS
+from groundup.documents.licences.rights import Rights, RightsConfig
+from groundup.documents.licences.statements import ELEMENTS, LICENCES, TEXTS
 
 ALLOWED = (
     ("The Creative Commons Attribution License applies to this book.", "CC-BY"),
@@ -119,31 +119,23 @@ UNKNOWN = (
     "An earlier edition of this book is available under CC BY 4.0.",
     "Based on a work at example.org, licensed under CC BY 4.0.",
     "Copyright © 2005 J. Doe. Cover © 2005 A. Artist, licensed under CC BY 2.0",
-    "Appendix: MIT License",
-    "Ce livre n'est pas sous licence CC BY 4.0.",
-    "",
-    "Once upon a time.",
-    "© 2019 Jane Doe",
-    "The code samples are licensed under the MIT License.",
-    "Chapter 1 explains the Apache License.",
-    "The cover picture is in the public domain.",
-    "GNU GPL version 3. Portions: MIT License",
-    "This book is not licensed under the MIT License.",
+    "Appendix: MIT License", "Ce livre n'est pas sous licence CC BY 4.0.", "", "Once upon a time.",
+    "© 2019 Jane Doe", "The code samples are licensed under the MIT License.",
+    "Chapter 1 explains the Apache License.", "The cover picture is in the public domain.",
+    "GNU GPL version 3. Portions: MIT License", "This book is not licensed under the MIT License.",
     "This book is no longer licensed under CC BY 4.0.",
-    "The MIT License does not apply to this book.",
-    "React is released under the MIT License.",
+    "The MIT License does not apply to this book.", "React is released under the MIT License.",
     "This book explains how software is distributed under the MIT License.",
     "The software described in this book is licensed under the Apache License, Version 2.0.",
     "If this book were licensed under CC BY 4.0, you could copy it.",
-    "Beowulf is in the public domain.",
-    "Fonts: SIL. Icons by A. B., CC BY 4.0",
+    "Beowulf is in the public domain.", "Fonts: SIL. Icons by A. B., CC BY 4.0",
     "Die Abbildungen in diesem Buch stehen unter der Lizenz CC BY 4.0.",
     "Les exemples de ce livre sont publiés sous licence Creative Commons Attribution 4.0.",
     "Permission is hereby granted, free of charge, to any person obtaining a copy.",
     "A public domain book is one that was never subject to copyright.",
     "In 2002 Creative Commons published its first licences.",
     "He compared the MIT License with the GNU General Public License.",
-)
+)  # fmt: skip
 
 
 def plain(text: str, **metadata) -> Record:
@@ -163,7 +155,7 @@ def test_metadata_do_not_overrule_what_the_work_says():
 
 def test_a_slice_full_of_names_takes_linear_time():
     for piece in ("©", "Creative Commons - ", "all ", "this book under ", "- \n"):
-        text = piece * (1_000_000 // len(piece))
+        text = piece * (200_000 // len(piece))
         assert Rights(RightsConfig())(plain(text)).metadata["rights_evidence"] is not None
 
 

@@ -20,28 +20,23 @@ from groundup.documents.code.language import (
 @pytest.mark.parametrize(
     ("path", "text", "language", "by"),
     [
-        ("a.py", "", "python", "name"),
-        ("x/Makefile", "", "make", "name"),
+        ("a.py", "", "python", "name"), ("x/Makefile", "", "make", "name"),
         ("Dockerfile.dev", "", "dockerfile", "name"),
         ("run", "#!/usr/bin/env -S python3 -u\n", "python", "first line"),
         ("run", "#!/bin/sh\n", "bash", "first line"),
         ("run", "# -*- mode: Ruby -*-\n", "ruby", "first line"),
-        ("run", "-- vim: ft=lua\n", "lua", "first line"),
-        ("a.h", "int f(void);", "c", "content"),
+        ("run", "-- vim: ft=lua\n", "lua", "first line"), ("a.h", "int f(void);", "c", "content"),
         ("a.h", "namespace a {", "c++", "content"),
         ("a.h", "@interface A : B", "objective-c", "content"),
         ("a.m", "function y = f(x)", "octave", "name"),
-        ("a.m", "#import <A.h>", "objective-c", "content"),
-        ("a.pl", "use strict;", "perl", "name"),
+        ("a.m", "#import <A.h>", "objective-c", "content"), ("a.pl", "use strict;", "perl", "name"),
         ("a.pl", ":- module(a, [b/1]).", "prolog", "content"),
         ("a.ts", "let x: number", "typescript", "name"),
         ("a.ts", '<?xml version="1.0"?><!DOCTYPE TS>', "xml", "content"),
-        ("nothing", "<?php echo 1;", "php", "content"),
-        ("nothing", "some words", "", ""),
-        ("", "", "", ""),
-        ("a.\0x", "\ud800", "", ""),
+        ("nothing", "<?php echo 1;", "php", "content"), ("nothing", "some words", "", ""),
+        ("", "", "", ""), ("a.\0x", "\ud800", "", ""),
     ],
-)
+)  # fmt: skip
 def test_language(path, text, language, by):
     assert detect_code_language(path, text) == (language, by)
 

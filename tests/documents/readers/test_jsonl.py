@@ -100,7 +100,8 @@ def test_packed_files_and_where_they_break(tmp_path, ending, pack):
 
 
 def test_zstd_is_read_through_arrow(tmp_path):
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
+
     data = b'{"text": "one"}\n{"text": "two"}\n' * 1000
     (tmp_path / "a.jsonl.zst").write_bytes(pa.compress(data, "zstd", asbytes=True))
     found = all_of(tmp_path, JsonLines(JsonLinesConfig()))

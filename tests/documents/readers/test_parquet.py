@@ -1,12 +1,11 @@
 """Rows are records, whatever the row groups; files of another shape are named."""
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from groundup.documents import Record, Rejected
 from groundup.documents.readers.parquet import Parquet, ParquetConfig
-
-pa = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 
 def all_of(root, config: ParquetConfig | None = None) -> list[Record | Rejected]:

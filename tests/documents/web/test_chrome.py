@@ -11,7 +11,6 @@ from groundup.documents.web.chrome import (
     MAX_MEASURED_ELEMENTS,
     ROLE_KINDS,
     TAGS,
-    _css_string,
     _kind_by_names,
     _select_elements,
     detach_chrome,
@@ -70,7 +69,6 @@ def test_next_to_main_even_a_large_sidebar_is_removed():
 def test_values_are_quoted_for_selectors():
     page = "<div class='nav\"]\\'>x</div><p>kept words here</p>"
     assert pruned(page) == "kept words here"
-    assert _css_string('a"b\\') == '"a\\"b\\\\"'
 
 
 def test_detached_elements_are_restored_to_their_position():

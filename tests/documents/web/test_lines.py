@@ -119,35 +119,22 @@ NAMED = {
 }  # fmt: skip
 TEXT = [
     "Cookies are small files that a server asks a browser to keep.",
-    "A cookie is set by the header Set-Cookie.",
-    "The next chapter tells how a kettle is mended.",
+    "A cookie is set by the header Set-Cookie.", "The next chapter tells how a kettle is mended.",
     "Share the load among several machines, as the table shows.",
     "He left a comment on the margin of page 12.",
     "Sign in the sand said that bathing was forbidden.",
-    "JavaScript is a language that runs in browsers.",
-    "Home is where the kettle is.",
-    "Menus are lists of dishes, sorted by price.",
-    "1.2 Installing the package",
-    "Edit the file and run the command again.",
-    "Search trees keep their keys in order.",
-    "The advertisement in the paper had promised steam.",
-    "Read more books than you write.",
-    "Index: the place of an item",
-    "Home: a folder of yours",
+    "JavaScript is a language that runs in browsers.", "Home is where the kettle is.",
+    "Menus are lists of dishes, sorted by price.", "1.2 Installing the package",
+    "Edit the file and run the command again.", "Search trees keep their keys in order.",
+    "The advertisement in the paper had promised steam.", "Read more books than you write.",
+    "Index: the place of an item", "Home: a folder of yours",
     "Copyright law in the nineteenth century was different.",
     "Copyright in 1909 lasted for 28 years.",
-    "Copyright © 2001 was printed on the back of the record.",
-    "© symbol",
-    "© is written with a circle.",
-    "Terms and Conditions of the treaty were harsh.",
-    "All rights reserved seats must be paid in advance.",
-    "main/kettle.c",
-    "Return Values",
-    "int main(void)",
-    "",
-    "100",
-    "x > y > z holds for all of them, as was shown.",
-]
+    "Copyright © 2001 was printed on the back of the record.", "© symbol",
+    "© is written with a circle.", "Terms and Conditions of the treaty were harsh.",
+    "All rights reserved seats must be paid in advance.", "main/kettle.c", "Return Values",
+    "int main(void)", "", "100", "x > y > z holds for all of them, as was shown.",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", NAMED)
@@ -199,25 +186,10 @@ def test_remains_of_markup():
 @pytest.mark.parametrize(
     "sign",
     [
-        "a",
-        " ",
-        "|",
-        "»",
-        "a ",
-        "home |",
-        "home > ",
-        "10 likes ",
-        "wir ",
-        "{",
-        "(",
-        "we use ",
-        "1 ",
-        "<a ",
-        "«",
-        "© 1999 ",
-        "copyright by ",
+        "a", " ", "|", "»", "a ", "home |", "home > ", "10 likes ", "wir ", "{", "(", "we use ",
+        "1 ", "<a ", "«", "© 1999 ", "copyright by ",
     ],
-)
+)  # fmt: skip
 def test_patterns_are_linear_on_long_lines(sign):
     line = (sign * 400)[:400]
     for _ in range(200):
@@ -226,7 +198,7 @@ def test_patterns_are_linear_on_long_lines(sign):
 
 
 def test_the_file_is_well_formed():
-    assert list(RULES) == ["fragments", *LEVELS, "remains", "heading"]
+    assert list(RULES) == ["fragments", *LEVELS, "remains", "heading", "patterns"]
     assert {name for level in LEVELS for name in RULES[level]} == set(NAMED)
     text = Path(lines.__file__).with_name("line_rules.toml").read_text(encoding="utf-8")
     assert set(re.findall(r"\{([A-Z_]+)\}", text)) - {"NAME"} == set(RULES["fragments"])

@@ -33,19 +33,8 @@ NONE = Reason("too_few_groups", "An interval needs at least 2 groups.")
 
 
 def measure(name: str, result: Interval | Reason, filter: str = "none") -> MeasureReport:
-    return MeasureReport(
-        name,
-        filter,
-        "higher",
-        "share",
-        "mean",
-        f"{name}|case:yes",
-        result,
-        4,
-        1,
-        {"too_long": 1},
-        2,
-    )
+    fields = ("higher", "share", "mean", f"{name}|case:yes")
+    return MeasureReport(name, filter, *fields, result, 4, 1, {"too_long": 1}, 2)
 
 
 REPORT = EvaluationReport(

@@ -1,5 +1,6 @@
 """Every answer is kept as it comes, nothing is asked twice, and what has no number has a reason."""
 
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core import (
+    ArtifactError,
     Completion,
     DataError,
     Draft,
@@ -22,10 +24,9 @@ from groundup.core import (
     record,
 )
 from groundup.evaluate.harness import runner
-from groundup.evaluate.harness.answer_cache import AnswerCache
+from groundup.evaluate.harness.answer_cache import AnswerCache, _make_request, build_requests
 from groundup.evaluate.harness.report import samples_file
 from groundup.evaluate.harness.runner import (
-    AnswerCaches,
     RunStopped,
     TaskRunner,
     describe_requests,
@@ -131,7 +132,7 @@ def rows(path: Path, task: str) -> list[dict]:
 def test_a_task_becomes_numbers_rows_and_counts(tmp_path):
     model = Lengths()
     with AnswerCache(tmp_path / "answers.jsonl") as own:
-        runner = TaskRunner(model, AnswerCaches(own))
+        runner = TaskRunner(model, own)
         report = runner.run(Choices(), draft(tmp_path))
         assert runner.cost() == (90, 0, sum(len(str(n)) * 3 + 12 for n in range(30)), 0, None)
     acc, nats = report.measures
@@ -149,7 +150,7 @@ def test_a_task_becomes_numbers_rows_and_counts(tmp_path):
 
 def test_repeats_have_seeds_of_their_own_and_nan_is_a_reason(tmp_path):
     with AnswerCache(tmp_path / "answers.jsonl") as own:
-        report = TaskRunner(Lengths(), AnswerCaches(own)).run(Sampled(), draft(tmp_path))
+        report = TaskRunner(Lengths(), own).run(Sampled(), draft(tmp_path))
     (seed,) = report.measures
     assert (seed.n_scored, seed.reasons, seed.unparsed) == (3, {"not_finite": 1}, 2)
     found = rows(tmp_path, "sampled")
@@ -161,7 +162,7 @@ def test_what_failed_is_counted_by_its_reason_and_asked_again_next_time(tmp_path
     for fails, left, requests in ((" 7 ", 1, 90), ("", 0, 3)):
         model = Lengths(fails=fails)
         with AnswerCache(tmp_path / "answers.jsonl") as own:
-            report = TaskRunner(model, AnswerCaches(own)).run(Choices(), draft(tmp_path))
+            report = TaskRunner(model, own).run(Choices(), draft(tmp_path))
         acc = report.measures[0]
         assert (acc.n_undefined, acc.n_scored) == (left, 30 - left)
         assert acc.reasons == ({"timeout": 1} if left else {})
@@ -172,20 +173,20 @@ def test_an_endpoint_that_stops_ends_the_run_and_loses_nothing(tmp_path):
     model = Lengths(fails=" 7 ", code="stopped")
     with AnswerCache(tmp_path / "answers.jsonl") as own:
         with pytest.raises(RunStopped, match="66 answers are stored"):
-            TaskRunner(model, AnswerCaches(own)).run(Choices(), draft(tmp_path))
+            TaskRunner(model, own).run(Choices(), draft(tmp_path))
     again = Lengths()
     with AnswerCache(tmp_path / "answers.jsonl") as own:
-        TaskRunner(again, AnswerCaches(own)).run(Choices(), draft(tmp_path))
+        TaskRunner(again, own).run(Choices(), draft(tmp_path))
     assert len(again.asked) == 90 - 66
 
 
 def test_runs_share_answers_and_tell_how_many(tmp_path):
     for number, (asked, cached) in enumerate([(30, 0), (60, 30)]):
         with (
-            AnswerCache(tmp_path / f"{number}.jsonl") as own,
             AnswerCache(tmp_path / "shared.jsonl") as shared,
+            AnswerCache(tmp_path / f"{number}.jsonl", shared) as own,
         ):
-            runner = TaskRunner(Lengths(), AnswerCaches(own, shared))
+            runner = TaskRunner(Lengths(), own)
             runner.run(Choices(), draft(tmp_path), limit=10 if number == 0 else None)
             assert runner.cost()[::3] == (asked, cached)
 
@@ -195,7 +196,7 @@ def test_slices_bound_what_is_in_memory_and_change_nothing(tmp_path, monkeypatch
     for size in (7, 2048):
         monkeypatch.setattr(runner, "SLICE_SIZE", size)
         with AnswerCache(tmp_path / f"{size}.jsonl") as own:
-            found.append(TaskRunner(Lengths(), AnswerCaches(own)).run(Choices(), draft(tmp_path)))
+            found.append(TaskRunner(Lengths(), own).run(Choices(), draft(tmp_path)))
     assert found[0] == found[1]
 
 
@@ -203,7 +204,7 @@ def test_tasks_that_cannot_be_scored_say_why(tmp_path):
     twice, none = Choices(), Choices(0)
     twice.items = lambda model, limit: [*Choices(2).items(model, None)] * 2
     with AnswerCache(tmp_path / "answers.jsonl") as own:
-        runner = TaskRunner(Lengths(), AnswerCaches(own))
+        runner = TaskRunner(Lengths(), own)
         with pytest.raises(DataError, match="choices has the id '0' twice"):
             runner.run(twice, draft(tmp_path))
         with pytest.raises(DataError, match="choices has no samples"):
@@ -217,7 +218,7 @@ def test_a_group_has_the_mean_of_its_tasks(tmp_path):
         "both", (TaskGroup("inner", (tasks[0],)), tasks[1]), (GroupMeasure("acc", (), True),)
     )
     with AnswerCache(tmp_path / "answers.jsonl") as own:
-        runner = TaskRunner(Lengths(), AnswerCaches(own))
+        runner = TaskRunner(Lengths(), own)
         reports = [runner.run(task, draft(tmp_path)) for task in tasks]
     both, inner = report_groups([group], reports)
     assert (both.name, inner.name, both.tasks) == ("both", "inner", ("choices", "few"))
@@ -236,7 +237,7 @@ def test_progress_is_told_by_sample(tmp_path, capsys):
     record.set_output_mode("json")
     try:
         with AnswerCache(tmp_path / "answers.jsonl") as own:
-            TaskRunner(Lengths(), AnswerCaches(own)).run(Choices(), draft(tmp_path))
+            TaskRunner(Lengths(), own).run(Choices(), draft(tmp_path))
     finally:
         record.set_output_mode("silent")
     last = json.loads(capsys.readouterr().err.splitlines()[-1])
@@ -249,7 +250,7 @@ KILLED = """
     from pathlib import Path
     from tests.evaluate.harness.test_runner import Choices, Lengths, draft
     from groundup.evaluate.harness.answer_cache import AnswerCache
-    from groundup.evaluate.harness.runner import AnswerCaches, TaskRunner
+    from groundup.evaluate.harness.runner import TaskRunner
     folder, most = Path(sys.argv[1]), int(sys.argv[2])
     class Slow(Lengths):
         answered = 0
@@ -261,7 +262,7 @@ KILLED = """
                 if self.answered == most:
                     sys.stdin.read()  # until it is killed
     with AnswerCache(folder / "answers.jsonl") as own:
-        TaskRunner(Slow(folder / "asked.jsonl"), AnswerCaches(own)).run(Choices(), draft(folder))
+        TaskRunner(Slow(folder / "asked.jsonl"), own).run(Choices(), draft(folder))
 """
 
 
@@ -288,7 +289,7 @@ MANY = """
     from pathlib import Path
     from tests.evaluate.harness.test_runner import Choices, Lengths, draft
     from groundup.evaluate.harness.answer_cache import AnswerCache
-    from groundup.evaluate.harness.runner import AnswerCaches, TaskRunner
+    from groundup.evaluate.harness.runner import TaskRunner
     class Forgetful(Lengths):
         def note(self, text): pass
     peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -296,7 +297,7 @@ MANY = """
         folder = Path(sys.argv[1]) / str(samples)
         folder.mkdir()
         with AnswerCache(folder / "answers.jsonl") as own:
-            report = TaskRunner(Forgetful(), AnswerCaches(own)).run(Choices(samples), draft(folder))
+            report = TaskRunner(Forgetful(), own).run(Choices(samples), draft(folder))
         assert report.measures[0].n_scored == samples
         return peak()
     print(run(4096), run(int(sys.argv[2])))
@@ -311,3 +312,114 @@ def test_a_hundred_thousand_results_need_little_more_memory_than_four_thousand(t
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     few, many = map(float, told.stdout.split())
     assert many - few < 250, f"{few:.0f} MiB for 4,096 samples and {many:.0f} for 100,000"
+
+
+KEYS = [_make_request("loglikelihood", LoglikelihoodRequest("a", str(n))).key for n in range(4)]
+ANSWERS = [
+    Likelihood(-1.5, True, 3),
+    Completion("x\ny ✓", "stop", 4, 9),
+    Likelihood(0.0, False, 1, 7),
+]
+
+
+def test_what_is_put_is_there_after_reopening(tmp_path):
+    path = tmp_path / "deep" / "answers.jsonl"
+    with AnswerCache(path) as answers:
+        for key, answer in zip(KEYS, ANSWERS, strict=False):
+            answers.put(key, answer, price=0.25)
+            assert answers.get(key) == answer
+        answers.put(KEYS[3], Reason("timeout", "asked again"))
+    assert len(path.read_bytes().splitlines()) == 3, "a reason is no line"
+    with AnswerCache(path) as answers:
+        assert [answers.get(key) for key in KEYS] == [*ANSWERS, None] and len(answers) == 3
+        assert answers.totals == (3, 9, 8, 0.75)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_is_cut_off(tmp_path, cut):
+    path = tmp_path / "answers.jsonl"
+    with AnswerCache(path) as answers:
+        answers.put(KEYS[0], ANSWERS[0])
+        answers.put(KEYS[1], ANSWERS[1])
+    path.write_bytes(path.read_bytes()[:-cut])
+    with AnswerCache(path) as answers:
+        assert answers.get(KEYS[0]) == ANSWERS[0] and answers.get(KEYS[1]) is None
+        answers.put(KEYS[1], ANSWERS[1])
+    with AnswerCache(path) as answers:
+        assert answers.get(KEYS[1]) == ANSWERS[1]
+
+
+def test_a_damaged_line_is_passed_over_and_a_foreign_file_refused(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with AnswerCache(path) as answers:
+        answers.put(KEYS[0], ANSWERS[0])
+        answers.put(KEYS[1], Completion("long" * 10_000, "length", 9))
+    whole = path.read_bytes()
+    path.write_bytes(b'{"key": "zz"}\n' + whole)
+    with AnswerCache(path) as answers:
+        assert answers.get(KEYS[1]).tokens == 9 and len(answers) == 2
+        path.write_bytes(b"x" * len(whole))
+        with pytest.raises(ArtifactError, match="was changed by another program"):
+            answers.get(KEYS[0])
+    path.write_text("a shopping list\n")
+    with pytest.raises(ArtifactError, match="holds no readable answers"):
+        AnswerCache(path)
+
+
+def test_processes_share_a_file(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    code = (
+        "import sys; from groundup.core import Likelihood, LoglikelihoodRequest\n"
+        "from groundup.evaluate.harness.answer_cache import AnswerCache, _make_request\n"
+        "answers = AnswerCache(sys.argv[1])\n"
+        "for n in range(300):\n"
+        "    asked = LoglikelihoodRequest(sys.argv[2], str(n))\n"
+        "    key = _make_request('loglikelihood', asked).key\n"
+        "    answers.put(key, Likelihood(-float(n), False, 1))\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    with AnswerCache(path) as answers:
+        assert len(answers) == 600
+        assert (
+            answers.get(
+                _make_request("loglikelihood", LoglikelihoodRequest("b", "299")).key
+            ).logprob
+            == -299.0
+        )
+
+
+def test_a_key_tells_apart_what_is_asked_and_nothing_else():
+    greedy, hot = (StopCriteria(Sampling(temperature=t)) for t in (0.0, 1.0))
+    texts = {
+        _make_request("loglikelihood", LoglikelihoodRequest("a", "b")).key,
+        _make_request("loglikelihood", LoglikelihoodRequest("ab", "")).key,
+        _make_request("loglikelihood_rolling", "ab").key,
+        _make_request("generate_until", "ab", greedy).key,
+        _make_request("generate_until", "ab", hot).key,
+        _make_request("generate_until", "ab", StopCriteria(greedy.sampling, ("b",))).key,
+    }
+    assert len(texts) == 6
+    assert len({each.key for each in build_requests("generate_until", "p", (), hot, 3)}) == 3
+    assert len({each.key for each in build_requests("generate_until", "p", (), greedy, 3)}) == 1
+    assert [
+        each.prompt for each in build_requests("loglikelihood_rolling", "p", (), greedy, 1)
+    ] == ["p"]
+
+
+class Little(io.FileIO):
+    """A file on a disk that takes seven bytes at a time."""
+
+    def write(self, data) -> int:
+        return super().write(bytes(data[:7]))
+
+
+def test_a_disk_that_takes_little_at_a_time_gets_whole_lines(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with AnswerCache(path) as answers:
+        answers.file.close()
+        answers.file = Little(path, "a+")
+        for key, answer in zip(KEYS, ANSWERS, strict=False):
+            answers.put(key, answer)
+    with AnswerCache(path) as answers:
+        assert [answers.get(key) for key in KEYS[:3]] == ANSWERS

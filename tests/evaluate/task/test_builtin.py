@@ -1,16 +1,18 @@
 """Every built-in task says what people must know, asks that, and refuses what it has not."""
 
-import random
+import gzip
+import json
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from groundup.core import ConfigError, DataError
+from groundup.core import Completion, ConfigError, DataError, Reason, Sandbox
 from groundup.evaluate.task import builtin
-from groundup.evaluate.task.builtin import BUILTIN, GENERATED, PACKAGED
+from groundup.evaluate.task.builtin import BUILTIN, GENERATED, STOP_STRINGS, HumanEval
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
-from groundup.evaluate.task.task import EvaluationTask, TaskOptions
+from groundup.evaluate.task.task import ChatOptions, EvaluationTask, TaskOptions
+from tests.evaluate.task.lm_eval_peer import Fake
 
 
 def test_every_entry_tells_what_it_is_and_under_which_terms():
@@ -18,7 +20,6 @@ def test_every_entry_tells_what_it_is_and_under_which_terms():
         assert name and entry.description and entry.licence, name
         assert len(entry.description) <= 80 and not entry.description.endswith("."), name
     assert {one.name for one in list_tasks().tasks} == {*BUILTIN}
-    assert {*GENERATED, *PACKAGED, "humaneval"} == {*BUILTIN}
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -31,7 +32,7 @@ def test_levels_are_harder_versions_of_the_same(name: str):
         assert len({item.prompt for item in items}) == 60 and items[7].id == "7"
         lengths.append(sum(len(item.document["question"]) for item in items))
     assert lengths[1] > lengths[0]
-    plain, levelled = open_tasks([name])[0], open_tasks([f"{name}.{GENERATED[name].level}"])[0]
+    plain, levelled = open_tasks([name])[0], open_tasks([f"{name}.{GENERATED[name][1]}"])[0]
     assert plain.name == levelled.name
 
 
@@ -114,20 +115,94 @@ def test_sentiment_leaves_out_the_middle_and_keeps_snippets_together(tmp_path: P
     ]
 
 
-def test_a_files_questions_come_in_a_fair_order(tmp_path: Path):
-    found = builtin.read_sentiment_questions(write(tmp_path / "rated.txt", RATED))
-    orders = {tuple(builtin.shuffled_questions(found)(random.Random(seed))) for seed in range(20)}
-    assert len(orders) > 1 and all(sorted(order) == sorted(found) for order in orders)
-
-
 def test_a_file_of_the_data_folder_becomes_a_task(tmp_path: Path):
     (tmp_path / "hutto").mkdir()
     write(tmp_path / "hutto" / "tweets_GroundTruth.txt", RATED)
     task = BUILTIN["vader_tweets"].make(TaskOptions(tmp_path, few_shot=2), None)
     items = list(task.items(None, None))
     assert len(items) == 3 and {item.group for item in items} == {"1", "2", "3"}
+    others = [
+        BUILTIN["vader_tweets"].make(TaskOptions(tmp_path, few_shot=2, seed=n), None)
+        for n in range(9)
+    ]
+    orders = {tuple(item.group for item in each.items(None, None)) for each in others}
+    assert len(orders) > 1, "a fair order, so that the first are a sample of all"
     first = items[0]
     assert first.prompt.startswith("Is the text positive or negative?\n\nText: ")
     assert first.prompt.endswith("\nSentiment:") and first.prompt.count("Sentiment:") == 3
     assert [pair.continuation for pair in first.pairs] == [" positive", " negative"]
     assert first.document["question"] not in first.prompt.rpartition("\n\n")[0]
+
+
+ROW = {
+    "task_id": "Own/0",
+    "prompt": 'def add(a, b):\n    """Sum of two numbers."""\n',
+    "entry_point": "add",
+    "canonical_solution": "    return a + b\n",
+    "test": "def check(candidate):\n    assert candidate(1, 2) == 3 and candidate(0, 0) == 0\n",
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    with gzip.open(tmp_path / "HumanEval.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({**ROW, "task_id": f"Own/{n}"}) + "\n" for n in range(3))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def box() -> Sandbox:
+    try:
+        return Sandbox.open()
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def test_problems_become_prompts(data: Path, box: Sandbox):
+    task = HumanEval(TaskOptions(data), sandbox=box)
+    assert isinstance(task, EvaluationTask) and task.name == "humaneval"
+    items = list(task.items(None, 2))
+    assert [item.id for item in items] == ["Own/0", "Own/1"] and items[0].prompt == ROW["prompt"]
+    assert task.stops.until == STOP_STRINGS and task.stops.sampling.temperature == 0
+    assert "answers:1" in task.signature and [m.key for m in task.measures] == ["pass@1"]
+
+
+def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
+    task = HumanEval(TaskOptions(data), 5, box)
+    assert task.stops.sampling.temperature == 0.8 and task.repeats == 5
+    (item,) = task.items(None, 1)
+    right, wrong = "    return a + b\n", "    return a - b\n"
+    answers = [Completion(text, "stop", 9) for text in (right, wrong, wrong, right, wrong)]
+    scored = task.score(item, answers)
+    assert scored.scores == {"pass@1": pytest.approx(0.4), "pass@5": 1.0}
+    assert [v.partition(":")[0] for v in scored.filtered["verdict"]] == [
+        "passed", "wrong", "wrong", "passed", "wrong",
+    ]  # fmt: skip
+    assert scored.filtered["none"][0] == ROW["prompt"] + right
+
+
+def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
+    task = HumanEval(TaskOptions(data, chat=ChatOptions(apply_template=True)), sandbox=box)
+    (item,) = task.items(Fake(), 1)
+    assert item.prompt.startswith("<user>Complete this Python function.")
+    text = "Sure:\n```python\ndef add(a, b):\n    return a + b\n```"
+    assert task.score(item, [Completion(text, "stop", 9)]).scores == {"pass@1": 1.0}
+    assert task.stops.until == ()
+
+
+def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: Sandbox):
+    task = HumanEval(TaskOptions(data), sandbox=box)
+    (item,) = task.items(None, 1)
+    reason = Reason("timeout", "no answer")
+    assert task.score(item, [reason]).undefined == {"pass@1": reason}
+    killed = task.score(item, [Completion("    import os; os.kill(os.getpid(), 9)", "stop", 9)])
+    assert killed.scores == {"pass@1": 0.0}
+    assert killed.filtered["verdict"] == ["killed: ended by SIGKILL"]
+
+
+def test_problems_that_are_missing_or_damaged_are_told(tmp_path: Path, box: Sandbox):
+    (tmp_path / "HumanEval.jsonl").write_text(json.dumps({**ROW, "test": None}) + "\n")
+    with pytest.raises(DataError, match="problem 0 has no test"):
+        list(HumanEval(TaskOptions(tmp_path), sandbox=box).items(None, None))
+    with pytest.raises(ConfigError, match="number of answers"):
+        BUILTIN["humaneval"].make(TaskOptions(tmp_path), 0)

@@ -21,8 +21,8 @@ from groundup.evaluate.task import catalogue
 from groundup.evaluate.task.aggregate import aggregate_groups, weighted_mean
 from groundup.evaluate.task.builtin import BuiltinTask
 from groundup.evaluate.task.catalogue import TaskOpener, list_tasks, open_tasks, overlap
+from groundup.evaluate.task.sets import TestsetTask
 from groundup.evaluate.task.task import EvaluationTask, TaskGroup, TaskOptions
-from groundup.evaluate.task.testset import TestsetTask
 from groundup.evaluate.task.yaml_files import read_task_index
 from groundup.measure import Interval, TestSetCard, make_testset
 from tests.evaluate.task.lm_eval_peer import FIXTURE

@@ -97,7 +97,7 @@ def test_without_a_list_the_first_answer_counts_as_it_came():
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([{"name": "x"}], "needs `name` and a list `filter`; got the keys name"),
+        ([{"name": "x"}], "needs `name` and a list `filter`; got name"),
         ([{"name": "x", "filter": [FIRST, step("lowercase")]}], "must be last"),
         ([{"name": "x", "filter": [step("regx")]}], "no filter `regx`; did you mean `regex`"),
         ([{"name": "x", "filter": [step("zzz")]}], "no filter `zzz`; use regex, "),

@@ -41,6 +41,12 @@ def peer():
         yield server
 
 
+@pytest.fixture(scope="module")
+def mute():
+    with Peer(scores=False) as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def forget(peer):
     peer.asked.clear()
@@ -78,9 +84,8 @@ class TestAServerThatScoresNothingIsATextModel(TextModelContract):
     has_likelihood = False
 
     @pytest.fixture
-    def model(self):
-        with Peer(scores=False) as peer:
-            yield endpoint(peer)
+    def model(self, mute):
+        return endpoint(mute)
 
 
 class TestAnEndpointIsALanguageModel(LanguageModelContract):

@@ -1,7 +1,13 @@
-"""Samples and sheets that the review's tests share."""
+"""Samples, sheets and a terminal that the review's tests share."""
 
+import os
+import pty
+import select
+import signal
+import sys
 from pathlib import Path
 
+from groundup.cli import main
 from groundup.core import Artifact, Message, Sample
 from groundup.measure.review.sheet import ReviewItem, ReviewSheet, sample_item
 from groundup.measure.testset import TestSetCard, make_testset
@@ -35,3 +41,55 @@ def items(number: int = 8) -> list[ReviewItem]:
 
 def sheet(place: Path, who: str = "ana", number: int = 8) -> ReviewSheet:
     return ReviewSheet(place, items(number), who, "salt")
+
+
+class Terminal:
+    """A real terminal with `groundup testset review` in it, in a fork of this process."""
+
+    def __init__(self, path: Path, *flags: str) -> None:
+        self.process, self.leader = pty.fork()
+        if not self.process:
+            self.review(path, *flags)
+        self.seen = ""
+
+    def review(self, path: Path, *flags: str) -> None:
+        """What the new process does, without anything of pytest."""
+        code: object = 70
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.environ |= {"COLUMNS": "80", "TERM": "xterm", "EDITOR": "", "VISUAL": ""}
+            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+            main(["testset", "review", str(path), "--who", "ana", *flags])
+        except SystemExit as ended:
+            code = ended.code or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code if isinstance(code, int) else 1)
+
+    def until(self, text: str) -> str:
+        """Read until the terminal shows a text; return what came before it."""
+        while text not in self.seen:
+            assert select.select([self.leader], [], [], 60)[0], self.seen
+            try:
+                self.seen += os.read(self.leader, 65536).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"ended before {text!r}: {self.seen}") from None
+        before, self.seen = self.seen.split(text, 1)
+        return before
+
+    def press(self, keys: str) -> None:
+        os.write(self.leader, keys.encode())
+
+    def end(self) -> int:
+        """Wait for the exit code; minus the signal that ended the process."""
+        process, self.process = self.process, 0
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            self.end()
+        os.close(self.leader)

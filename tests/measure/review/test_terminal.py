@@ -3,10 +3,7 @@
 import io
 import json
 import os
-import pty
-import select
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -20,7 +17,7 @@ from groundup.measure.review.terminal import (
     _replace_controls,
     review_in_terminal,
 )
-from tests.measure.review.sheets import items, sheet, testset
+from tests.measure.review.sheets import Terminal, items, sheet, testset
 
 
 @pytest.fixture
@@ -129,46 +126,6 @@ def test_a_broken_form_is_told(text):
         _parse_form(text)
 
 
-class Terminal:
-    """A real terminal with `groundup testset review` in it."""
-
-    def __init__(self, path) -> None:
-        self.leader, follower = pty.openpty()
-        environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "EDITOR": "", "VISUAL": ""}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "groundup", "testset", "review", str(path), "--who", "ana"],
-            stdin=follower, stdout=follower, stderr=follower, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(follower)
-        self.seen = ""
-
-    def until(self, text: str) -> None:
-        """Read until the terminal shows a text."""
-        while text not in self.seen:
-            assert select.select([self.leader], [], [], 60)[0], self.seen
-            try:
-                self.seen += os.read(self.leader, 65536).decode(errors="replace")
-            except OSError:
-                raise AssertionError(f"ended before {text!r}: {self.seen}") from None
-        self.seen = self.seen.split(text, 1)[1]
-
-    def press(self, keys: str) -> None:
-        os.write(self.leader, keys.encode())
-
-    def end(self) -> int:
-        return self.process.wait(timeout=60)
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=60)
-        os.close(self.leader)
-
-
 def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
     made = testset(tmp_path / "t")
     with Terminal(made.path) as terminal:
@@ -178,7 +135,7 @@ def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
         ):  # fmt: skip
             terminal.until(wait)
             terminal.press(keys)
-        os.killpg(terminal.process.pid, signal.SIGKILL)
+        os.kill(terminal.process, signal.SIGKILL)
         assert terminal.end() == -signal.SIGKILL
     assert sorted(values(made.path).values()) == ["accept", "drop", '{"question": "When?"}']
 
@@ -207,6 +164,6 @@ def test_control_c_keeps_what_was_decided(tmp_path):
         terminal.until("q quit")
         terminal.press("a")
         terminal.until("Accepted.")
-        os.killpg(terminal.process.pid, signal.SIGINT)
+        os.kill(terminal.process, signal.SIGINT)
         terminal.until("ana has reviewed 1 of 8")
         assert terminal.end() == 0

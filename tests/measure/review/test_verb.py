@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.request
 
@@ -15,7 +14,7 @@ from groundup.measure.judgement import current_votes, read_votes
 from groundup.measure.judgement import record_vote as give
 from groundup.measure.review.verb import ReviewResults, _resolve_reviewer, review_testset
 from groundup.measure.testset import apply_review, read_card
-from tests.measure.review.sheets import testset
+from tests.measure.review.sheets import Terminal, testset
 
 
 @pytest.fixture
@@ -105,14 +104,9 @@ def test_without_git_the_user_is_the_reviewer(monkeypatch):
 
 
 def test_the_page_of_the_command_line_stops_with_control_c(made):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundup", "testset", "review", str(made.path), "--page",
-         "--who", "ana"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
-    )  # fmt: skip
-    try:
-        assert process.stderr is not None and process.stdout is not None
-        url = process.stderr.readline().split()[-1]
+    with Terminal(made.path, "--page") as terminal:
+        terminal.until("Review at ")
+        url = terminal.until("Keep the address").strip()
         with urllib.request.urlopen(f"{url}state") as reply:
             subject = json.load(reply)["item"]["subject"]
         body = {"who": "ana", "subject": subject, "action": "accept"}
@@ -121,11 +115,7 @@ def test_the_page_of_the_command_line_stops_with_control_c(made):
         )
         with urllib.request.urlopen(request) as reply:
             assert json.load(reply)["done"] == 1
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 0
-    assert "ana has reviewed 1 of 8: 1 accepted" in out
+        os.kill(terminal.process, signal.SIGINT)
+        terminal.until("ana has reviewed 1 of 8: 1 accepted")
+        assert terminal.end() == 0
     assert len(read_votes(made.path)) == 1

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure.wordnet_table import build_table
 from groundup.core import DataError
 from groundup.measure.text import wordnet
-from groundup.measure.text.wordnet import _base_forms, _build_table, synonyms, synset_ids
+from groundup.measure.text.wordnet import _base_forms, synonyms, synset_ids
 
 
 def test_inflected_forms_lead_to_their_bases():
@@ -56,7 +57,7 @@ def write_source(folder: Path) -> None:
 def test_a_table_made_from_files_reads_as_they_say(tmp_path, monkeypatch):
     write_source(tmp_path)
     table = tmp_path / "table.xz"
-    _build_table(tmp_path, table)
+    build_table(tmp_path, table)
     monkeypatch.setattr(wordnet, "TABLE_FILE", table)
     caches = (wordnet._load_wordnet, wordnet.synset_ids, wordnet.synonyms)
     try:
@@ -74,14 +75,14 @@ def test_a_table_made_from_files_reads_as_they_say(tmp_path, monkeypatch):
 
 def test_missing_files_are_told(tmp_path):
     with pytest.raises(DataError, match="wordnet-base"):
-        _build_table(tmp_path, tmp_path / "table.xz")
+        build_table(tmp_path, tmp_path / "table.xz")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="needs Debian's package wordnet-base")
 def test_the_kept_table_is_what_the_package_gives(tmp_path):
     made = tmp_path / "wordnet.xz"
-    _build_table(SOURCE, made)
+    build_table(SOURCE, made)
     assert lzma.decompress(made.read_bytes()) == lzma.decompress(wordnet.TABLE_FILE.read_bytes())
     assert (
         made.with_suffix(".txt").read_text() == wordnet.TABLE_FILE.with_suffix(".txt").read_text()

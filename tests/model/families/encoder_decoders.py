@@ -39,6 +39,15 @@ def shape(**parts) -> ModelConfig:
 
 
 EXPERTS = ExpertsConfig(count=3, chosen=1, every=2, normalised=False, capacity_factor=1.25)
+
+
+def with_experts(layers: int, encoder_layers: int, **parts) -> ModelConfig:
+    """A Switch of these depths."""
+    experts = EXPERTS.model_copy(update=parts)
+    feed = FeedForwardConfig(width=10, activation="relu", gated=False, experts=experts)
+    return shape(layers=layers, encoder_layers=encoder_layers, feedforward=feed)
+
+
 FREE = {"tied_embeddings": False, "output": OutputConfig()}
 OURS = {
     "t5": {
@@ -55,12 +64,7 @@ OURS = {
         ),
     },
     "switch_transformers": {
-        "ours": shape(
-            layers=2, encoder_layers=3,
-            feedforward=FeedForwardConfig(
-                width=10, activation="relu", gated=False, experts=EXPERTS
-            ),
-        ),
+        "ours": with_experts(2, 3),
     },
 }  # fmt: skip
 OURS["bart"]["ours_free"] = OURS["bart"]["ours"].model_copy(update={"tied_embeddings": False})

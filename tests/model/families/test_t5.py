@@ -1,14 +1,13 @@
-"""T5 and Switch: the states, logits and gradients of Transformers, there and back."""
+"""T5, Switch and BART: what their files say differently, and experts as tensors of their own."""
 
 import math
 
 import pytest
 import torch
 
-from groundup.core import ArtifactError, ConfigError
-from groundup.model import FeedForwardConfig, OutputConfig, preset
-from groundup.model.families import FAMILIES, choose_family
-from groundup.model.families.registry import read_config
+from groundup.core import ArtifactError
+from groundup.model.families import FAMILIES
+from groundup.model.families.bart import BART, EMBEDDING_COPIES
 from groundup.model.families.t5 import (
     SWITCH,
     T5,
@@ -16,37 +15,9 @@ from groundup.model.families.t5 import (
     _hf_sparse_layers,
     _parse_feed_forward_proj,
 )
-from tests.model.families.encoder_decoders import (
-    EXPERTS,
-    OURS,
-    Peer,
-    check_gradients,
-    check_saved,
-    check_states,
-    names,
-    shape,
-)
+from tests.model.families.encoder_decoders import OURS, Peer
 
 FREE = OURS["t5"]["ours_free"]
-
-
-@pytest.mark.parametrize("name", names("t5"))
-def test_states_and_logits_are_transformers(name):
-    check_states("t5", name)
-
-
-def test_gradients_are_transformers():
-    check_gradients("t5", "narrow_heads")
-
-
-@pytest.mark.parametrize("config", [*OURS["t5"].values(), preset("t5-base").config])
-def test_configurations_go_there_and_back(config):
-    assert T5.from_hf_config(T5.to_hf_config(config)) == config
-    assert choose_family(config) is FAMILIES["t5"]
-
-
-def test_a_directory_that_we_save_opens_again(tmp_path):
-    check_saved("t5", "gates_free", tmp_path)
 
 
 def test_old_and_new_files_tell_a_free_head_differently():
@@ -89,72 +60,8 @@ def test_gates_have_their_names():
         _parse_feed_forward_proj("gated-mish")
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"is_encoder_decoder": False}, "is_encoder_decoder=False"),
-        ({"is_decoder": True}, "is_decoder=True"),
-        ({"feed_forward_proj": "tanh"}, "feed_forward_proj='tanh'"),
-        ({"d_kv": None}, "no d_kv, which t5 requires"),
-        ({"d_model": True}, "d_model=True; expected an integer"),
-        ({"d_model": "8"}, "d_model='8'; expected an integer"),
-        ({"num_layers": 3.0}, "num_layers=3.0; expected an integer"),
-        ({"n_positions": 0}, "n_positions=0; expected an integer"),
-        ({"tie_word_embeddings": "no"}, "tie_word_embeddings='no'; expected true or false"),
-        ({"layer_norm_epsilon": "x"}, "layer_norm_epsilon='x'; expected a number"),
-        ({"feed_forward_proj": 3}, "feed_forward_proj=3"),
-    ],
-)
-def test_what_we_do_not_compute_is_refused(changes, message):
-    with pytest.raises(ArtifactError, match=message):
-        T5.from_hf_config(T5.to_hf_config(shape()) | changes)
-
-
-@pytest.mark.parametrize(
-    "config, message",
-    [
-        (shape(output=OutputConfig(scale=0.5)), "OutputConfig.scale=0.5"),
-        (shape(feedforward=FeedForwardConfig(width=12, activation="gelu")), "activation='gelu'"),
-        (shape(output=OutputConfig()), "cannot be written as t5"),
-    ],
-)
-def test_what_no_t5_can_say_is_refused(config, message):
-    with pytest.raises(ConfigError, match=message):
-        T5.to_hf_config(config)
-
-
 FAMILY = "switch_transformers"
 PLAIN = OURS[FAMILY]["ours"]
-
-
-def with_experts(layers: int, encoder_layers: int, **parts):
-    """A Switch of these depths."""
-    experts = EXPERTS.model_copy(update=parts)
-    feed = FeedForwardConfig(width=10, activation="relu", gated=False, experts=experts)
-    return shape(layers=layers, encoder_layers=encoder_layers, feedforward=feed)
-
-
-@pytest.mark.parametrize("name", names(FAMILY))
-def test_states_and_logits_are_transformers_of_switch(name):
-    check_states(FAMILY, name)
-
-
-def test_gradients_are_transformers_of_switch():
-    check_gradients(FAMILY, "every_second")
-
-
-@pytest.mark.parametrize(
-    "config",
-    [PLAIN, with_experts(5, 4, every=1), with_experts(2, 12), preset("switch-base-8").config,
-     preset("switch-c").config],
-)  # fmt: skip
-def test_configurations_go_there_and_back_of_switch(config):
-    assert SWITCH.from_hf_config(SWITCH.to_hf_config(config)) == config
-    assert choose_family(config) is FAMILIES[FAMILY]
-
-
-def test_a_directory_that_we_save_opens_again_of_switch(tmp_path):
-    check_saved(FAMILY, "all_free", tmp_path)
 
 
 def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
@@ -198,36 +105,12 @@ def test_a_capacity_below_the_context_is_kept():
     assert SWITCH.from_hf_config(SWITCH.to_hf_config(PLAIN)) == PLAIN
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"router_bias": True}, "router_bias=True"),
-        ({"router_dtype": "bfloat16"}, "router_dtype='bfloat16'"),
-        ({"encoder_sparse_step": 9}, "encoder_sparse_step=9"),
-        ({"expert_capacity": 0}, "expert_capacity=0"),
-        ({"num_layers": 12, "num_sparse_encoder_layers": 3}, "experts in layers 1, 5, 9 and"),
-        ({"num_layers": 4, "num_sparse_encoder_layers": 4}, "the same in both stacks"),
-        ({"dense_act_fn": "gated-gelu"}, "dense_act_fn='gated-gelu'"),
-        ({"num_experts": None}, "no num_experts, which switch_transformers requires"),
-        ({"num_experts": "4"}, "num_experts='4'; expected an integer"),
-        ({"capacity_factor": -1}, "capacity_factor=-1; expected a number above 0"),
-        ({"num_sparse_encoder_layers": True}, "num_sparse_encoder_layers=True"),
-    ],
-)
-def test_what_we_do_not_compute_is_refused_of_switch(changes, message):
-    with pytest.raises(ArtifactError, match=message):
-        read_config(SWITCH.to_hf_config(PLAIN) | changes, "config.json")
-
-
-@pytest.mark.parametrize(
-    "config, message",
-    [
-        (shape(), "FeedForwardConfig.experts=None"),
-        (with_experts(6, 6, every=3), "every=3 of 6 layers"),
-        (with_experts(2, 2, chosen=2), "ExpertsConfig.chosen=2"),
-        (with_experts(2, 2, normalised=True), "ExpertsConfig.normalised=True"),
-    ],
-)
-def test_what_no_switch_can_say_is_refused(config, message):
-    with pytest.raises(ConfigError, match=message):
-        SWITCH.to_hf_config(config)
+def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables():
+    model = Peer("bart", "scaled_free").model
+    state = BART.to_hf_state_dict(model.state_dict(), model.config)
+    assert all(torch.equal(state[name], state["model.shared.weight"]) for name in EMBEDDING_COPIES)
+    del state["final_logits_bias"]
+    assert not BART.from_hf_state_dict(state, model.config)["lm_bias"].any()
+    state[EMBEDDING_COPIES[0]] = state[EMBEDDING_COPIES[0]] + 1
+    with pytest.raises(ArtifactError, match="model.encoder.embed_tokens.weight differs"):
+        BART.from_hf_state_dict(state, model.config)

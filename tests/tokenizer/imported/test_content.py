@@ -6,9 +6,9 @@ import pytest
 import tokenizers
 
 from groundup.tokenizer.imported.content import (
-    _sequence_step,
     added_tokens,
     metaspace_steps,
+    sequence_step,
     special_tokens_processor,
 )
 from groundup.tokenizer.imported.pieces import CONTROL, USER_DEFINED, ScoredPiece
@@ -39,10 +39,8 @@ def test_what_stands_around_a_text_is_there_for_everybody(name):
 
 def test_steps_are_joined():
     step = {"type": "Fuse"}
-    assert (
-        _sequence_step("decoders", []) is None and _sequence_step("decoders", [None, step]) == step
-    )
-    assert _sequence_step("decoders", [step, step])["decoders"] == [step, step]
+    assert sequence_step("decoders", []) is None and sequence_step("decoders", [None, step]) == step
+    assert sequence_step("decoders", [step, step])["decoders"] == [step, step]
     assert special_tokens_processor([], []) is None
 
 

@@ -17,14 +17,14 @@ from groundup.train.checkpoint.files import (
     step_of_path,
 )
 from tests.train.checkpoint.test_store import Run
+from tests.train.parallel.processes import CONTEXT
 
 PHASES = (0, 1, 2, 3, None, 1, 3)
 """Files of the half-written checkpoint at the kill; None: when it has just appeared."""
 
 
 def test_killed_in_every_phase_of_a_save(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=kill_again_and_again, args=(tmp_path,))
+    process = CONTEXT.Process(target=kill_again_and_again, args=(tmp_path,))
     process.start()
     process.join(150)
     assert not process.is_alive() and process.exitcode == 0

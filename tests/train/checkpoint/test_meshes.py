@@ -32,7 +32,7 @@ from groundup.train.checkpoint.store import _shard_from_json
 from groundup.train.checkpoint.writing import Coordinator
 from groundup.train.loop import train
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
-from tests.train.checkpoint.spawned import spawned
+from tests.train.parallel.processes import spawned
 from tests.train.test_loop import ragged_batch, tiny_model
 
 ADAMW = OptimConfig(matrix_optimizer="adamw", clip=0.0)

@@ -16,7 +16,7 @@ from groundup.train.checkpoint import files
 from groundup.train.checkpoint.files import DTYPES, write_tensors
 from groundup.train.checkpoint.writing import BackgroundTask, Coordinator, StagingBuffers
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
-from tests.train.checkpoint.spawned import spawned
+from tests.train.parallel.processes import spawned
 
 
 def tensors() -> dict[str, torch.Tensor]:

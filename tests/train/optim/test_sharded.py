@@ -1,12 +1,8 @@
 """Shards are those of the whole, and a mean of the weights is exact."""
 
-import os
-import traceback
-from pathlib import Path
-
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,6 +18,7 @@ from groundup.train.optim.sharded import (
     place_gradient,
 )
 from tests.train.optim.moved import gradients, weights
+from tests.train.parallel.processes import run
 
 SHAPES = {"a.up": (23, 300), "a.weight": (64, 80), "a.bias": (9,), "experts.w": (3, 40, 40)}
 """Odd numbers of rows: the shares differ in length, and one is empty of a vector of one."""
@@ -131,43 +128,22 @@ def small_things(mesh) -> None:
     Optimizer([("w", columns)], OptimConfig(matrix_optimizer="adamw", state="8bit", state_block=32))
 
 
-def work(rank: int, folder: Path) -> None:
+def check_all() -> None:
     """One of two processes."""
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
-    store = distributed.FileStore(str(folder / "store"), 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    try:
-        mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
-        for way, settings in WAYS.items():
-            try:
-                compare(mesh, settings)
-            except AssertionError as error:
-                raise AssertionError(f"{way}: {error}") from error
-        for state in ("bfloat16", "8bit"):
-            columns_apart(mesh, state)
-        averages(mesh)
-        small_things(mesh)
-        (folder / f"{rank}.done").touch()
-    except BaseException:
-        (folder / f"{rank}.failed").write_text(traceback.format_exc())
-        raise
-    finally:
-        distributed.destroy_process_group()
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
+    for way, settings in WAYS.items():
+        try:
+            compare(mesh, settings)
+        except AssertionError as error:
+            raise AssertionError(f"{way}: {error}") from error
+    for state in ("bfloat16", "8bit"):
+        columns_apart(mesh, state)
+    averages(mesh)
+    small_things(mesh)
 
 
-def test_two_processes_do_what_one_does(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=work, args=(rank, tmp_path)) for rank in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(timeout=150)
-    hung = [process for process in both if process.is_alive()]
-    for process in hung:
-        process.kill()
-    told = "\n".join(path.read_text() for path in tmp_path.glob("*.failed"))
-    assert not hung and len(list(tmp_path.glob("*.done"))) == 2, told
+def test_two_processes_do_what_one_does():
+    run(2, check_all)
 
 
 def moved(model: nn.Module, number: int) -> None:

@@ -1,6 +1,8 @@
 """Real processes on gloo, one thread each, that end in time: a hang is a failure.
 
     found = run(2, work, *given)        what `work(*given)` returned in each process, by rank
+    spawned(work, 2, *given)            `work(rank, 2, *given)` in each, which may be killed
+    done = torchrun(2, "pretrain", …)   the command line in each, as torchrun starts them
 
 `work` is a function of a module and returns plain values or arrays. Processes are forked from one
 that has imported torch and groundup but has no threads, so that starting four of them is cheap.
@@ -8,9 +10,12 @@ that has imported torch and groundup but has no threads, so that starting four o
 
 import multiprocessing
 import os
+import socket
+import subprocess
 import tempfile
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,7 +24,7 @@ from typing import Any
 import psutil
 import pytest
 
-GLANCE_SECONDS = 5.0
+GLANCE_SECONDS, LIMIT_SECONDS = 5.0, 150.0
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.train.parallel.preload"])
 
@@ -100,3 +105,94 @@ def one(
         distributed.destroy_process_group()
     except BaseException:
         line.send((False, traceback.format_exc()))
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def ended(
+    target: Callable[..., None], world: int, *arguments: Any, stops_all: bool = False
+) -> list[int | None]:
+    """Exit codes of processes that call `target(rank, world, port, *arguments)`.
+
+    stops_all  whether the first that fails ends the others, as under torchrun
+    """
+    port, end = free_port(), time.monotonic() + LIMIT_SECONDS
+    processes = [
+        CONTEXT.Process(target=target, args=(rank, world, port, *arguments))
+        for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    running = {process.sentinel: process for process in processes}
+    while running and (ready := wait(list(running), max(0.0, end - time.monotonic()))):
+        for done in [running.pop(sentinel) for sentinel in ready]:  # type: ignore[arg-type]
+            done.join()
+            if stops_all and done.exitcode:
+                for process in running.values():
+                    process.terminate()
+    for process in running.values():
+        process.kill()
+    assert not running, f"{len(running)} processes did not end within {LIMIT_SECONDS:.0f} s"
+    return [process.exitcode for process in processes]
+
+
+def spawned(
+    work: Callable[..., None], world: int, *given: Any, codes: list[int] | None = None
+) -> None:
+    """Run `work(rank, world, *given)` in processes that form one group; all end with code 0.
+
+    codes  what they end with instead
+    """
+    found = ended(joined, world, work, given)
+    assert found == (codes or [0] * world), f"exit codes {found}; what they said is above"
+
+
+def joined(rank: int, world: int, port: int, work: Callable[..., None], given: Any) -> None:
+    """Join the group, work, leave."""
+    import torch
+    from torch import distributed
+
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
+    work(rank, world, *given)
+    distributed.destroy_process_group()
+
+
+def torchrun(world: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command line in processes that know their places as torchrun tells them."""
+    with tempfile.TemporaryDirectory() as folder:
+        codes = ended(take_place, world, folder, words, stops_all=True)
+        out, err = (Path(folder, name).read_text(encoding="utf-8") for name in ("out", "err"))
+    return subprocess.CompletedProcess(words, max(code or 0 for code in codes), out, err)
+
+
+def take_place(rank: int, world: int, port: int, folder: str, words: Sequence[str]) -> None:
+    """One process of torchrun."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank),
+                   "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "localhost",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    command_line(folder, words)
+
+
+def command_line(folder: str, words: Sequence[str]) -> None:
+    """Run the command line uncompiled; what it says goes to the files `out` and `err`."""
+    import torch
+
+    from groundup.cli import main
+
+    torch.set_num_threads(1)
+    os.environ["GROUNDUP_COMPILE"] = "0"
+    redirect(1, Path(folder, "out"))
+    redirect(2, Path(folder, "err"))
+    main(list(words))
+
+
+def redirect(number: int, file: Path) -> None:
+    """Let a file descriptor append to a file."""
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)

@@ -53,7 +53,7 @@ class Case(NamedTuple):
     config: ModelConfig = TIED
     micro_batches: int = 2
     schedule: ScheduleName = "1f1b"
-    steps: int = 10
+    steps: int = 5
     length: int = 16
     optim: OptimConfig = SLOW
     precision: torch.dtype = torch.float32

@@ -1,4 +1,4 @@
-"""Ten steps on any mesh are the ten steps of one process, under the same names."""
+"""Steps on any mesh are those of one process, under the same names."""
 
 import pytest
 
@@ -17,7 +17,7 @@ FOUR = [
 
 
 @pytest.mark.parametrize(("world", "cases"), [(2, TWO), (4, FOUR)])
-def test_ten_steps_on_a_mesh_are_those_of_one_process(world: int, cases: list[Case]):
+def test_steps_on_a_mesh_are_those_of_one_process(world: int, cases: list[Case]):
     (one,) = trained([alone(cases[0])])
     assert one.losses[-1] < 0.95 * one.losses[0]
     by_rank = run(world, trained, cases)

@@ -46,7 +46,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("world", PLANS)
-def test_ten_steps_of_spread_rows_are_those_of_one_process(world: int):
+def test_steps_of_spread_rows_are_those_of_one_process(world: int):
     check_equal(world, PLANS[world])
 
 

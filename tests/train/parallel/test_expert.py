@@ -33,7 +33,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("world", PLANS)
-def test_ten_steps_of_spread_experts_are_those_of_one_process(world: int):
+def test_steps_of_spread_experts_are_those_of_one_process(world: int):
     check_equal(world, PLANS[world])
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from groundup.train.parallel.launch import (
     produce_together,
 )
 from tests.train.parallel.plans import Case, mesh_of
-from tests.train.parallel.processes import CONTEXT, collect, run
+from tests.train.parallel.processes import CONTEXT, collect, free_port, run
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}  # fmt: skip
@@ -49,9 +48,7 @@ def test_one_process_needs_no_group_and_no_more():
 
 def ended(world: int, fate: str, seconds: float) -> list[Any]:
     """What each of some processes saw when `fate` befell the second one; or how it ended."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     lines = [CONTEXT.Pipe(duplex=False) for _ in range(world)]
     processes = [
         CONTEXT.Process(target=member, args=(rank, world, port, fate, lines[rank][1]), daemon=True)

@@ -143,7 +143,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("world", PLANS)
-def test_ten_steps_of_a_pipeline_are_those_of_one_process(world: int):
+def test_steps_of_a_pipeline_are_those_of_one_process(world: int):
     check_equal(world, PLANS[world])
 
 

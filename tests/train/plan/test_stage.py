@@ -3,14 +3,16 @@
 import pytest
 
 from groundup.core import ConfigError
+from groundup.model import from_depth
 from groundup.train import PlanConfig, plan
+from groundup.train.plan import stage
 from groundup.train.plan.stage import _parse_memory_size
-from groundup.train.plan.step import StepTracer
+from groundup.train.plan.step import StepWork
 
 
 def with_imports(megabytes: int) -> str:
     """A size beyond what every process holds."""
-    imports = plan(EAGER, "1", memory="9GB", on="cpu").ranks[0]["imports"]
+    imports = stage.trace_step(from_depth(1, 8192, 2048).config, StepWork()).imports
     return f"{megabytes + round(imports / 1e6)}MB"
 
 
@@ -43,7 +45,7 @@ def test_ways_come_one_on_top_of_the_other_until_it_fits():
 
 
 def test_a_pipeline_is_told_stage_by_stage():
-    found = plan(EAGER, "4", memory="2GB", devices=2, mesh="pipeline=2", on="cuda")
+    found = plan(EAGER, "4", memory="1GB", devices=2, mesh="pipeline=2", on="cuda")
     assert len(found.ranks) == 2 and "stage 1" in str(found) and found.device == "cuda"
 
 
@@ -94,23 +96,29 @@ def test_no_way_leads_to_a_mesh_that_pre_training_refuses():
 
 def test_a_run_s_settings_are_planned_as_pre_training_takes_them():
     run = {"depth": 1, "batch_tokens": 2048, "length": 64, "context_length": 256}
-    found = plan(PlanConfig(**run, compiled=False, precision="float32"), memory="4GB", on="cpu")
+    found = plan(
+        PlanConfig(**run, compiled=False, precision="float32"), memory=with_imports(400), on="cpu"
+    )
     assert found.work.startswith("1 x 8 rows of 256 tokens, float32") and found.model == "depth 1"
-    parts = plan(PlanConfig(**run, micro_batches=4, compiled=False), memory="4GB", on="cpu")
+    parts = plan(
+        PlanConfig(**run, micro_batches=4, compiled=False), memory=with_imports(400), on="cpu"
+    )
     assert parts.work.startswith("4 x 2 rows of 256 tokens")
     assert parts.total_bytes < found.total_bytes
-    shared = plan(PlanConfig(**run, compiled=False), memory="4GB", mesh="data=4", on="cpu")
+    shared = plan(
+        PlanConfig(**run, compiled=False), memory=with_imports(400), mesh="data=4", on="cpu"
+    )
     assert shared.work.startswith("1 x 2 rows of 256 tokens")
 
 
 def test_few_numbers_of_rows_are_traced(monkeypatch):
-    rows, traced = set(), StepTracer.__call__
+    rows, traced = set(), stage.trace_step
 
-    def noting(tracer: StepTracer, work):
+    def noting(model, work):
         rows.add(work.rows)
-        return traced(tracer, work)
+        return traced(model, work)
 
-    monkeypatch.setattr(StepTracer, "__call__", noting)
+    monkeypatch.setattr(stage, "trace_step", noting)
     wanted = PlanConfig(rows=8, length=64, compiled=False)
     found = plan(wanted, "1", memory="2GB", on="cpu")
     assert {found.rows_that_fit, found.rows_that_fit + 1} <= rows

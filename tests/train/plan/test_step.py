@@ -14,7 +14,13 @@ from groundup.model import (
 )
 from groundup.train import OptimConfig, Optimizer, Precision
 from groundup.train.plan.events import MemoryRecorder, memory_peak
-from groundup.train.plan.step import StepTracer, StepWork, _split_range, _trace_micro_batch
+from groundup.train.plan.step import (
+    StepTracer,
+    StepWork,
+    _split_range,
+    _trace_micro_batch,
+    trace_step,
+)
 
 
 def small(**parts) -> ModelConfig:
@@ -24,16 +30,14 @@ def small(**parts) -> ModelConfig:
     return ModelConfig(**(whole | parts))
 
 
-@pytest.fixture(scope="module")
-def tracer():
-    with StepTracer(small()) as running:
-        yield running
+def traced(**settings):
+    return trace_step(small(), StepWork(**settings))
 
 
-def test_weights_and_states_are_those_of_a_real_model(tracer):
+def test_weights_and_states_are_those_of_a_real_model():
     model = Transformer(small())
     for optim in (OptimConfig(), OptimConfig(matrix_optimizer="adamw")):
-        found = tracer(StepWork(optim=optim))
+        found = traced(optim=optim)
         states = Optimizer(model.named_parameters(), optim).state()
         real = sum(t.numel() * t.itemsize for t in states.values())
         weights = sum(p.numel() * p.itemsize for p in model.parameters())
@@ -43,7 +47,7 @@ def test_weights_and_states_are_those_of_a_real_model(tracer):
 
 
 @pytest.mark.parametrize("recompute", ["none", "selective", "all"])
-def test_a_pass_holds_what_a_real_pass_holds(tracer, recompute):
+def test_a_pass_holds_what_a_real_pass_holds(recompute):
     work = StepWork(rows=2, length=96, recompute=recompute, micro_batches=2)
     model, recorder = Transformer(small()).train(), MemoryRecorder()
     model.recompute_blocks(recompute)
@@ -53,15 +57,15 @@ def test_a_pass_holds_what_a_real_pass_holds(tracer, recompute):
         optimizer = Optimizer(model.named_parameters(), work.optim)
         for _ in range(2):
             _trace_micro_batch(model, work, recorder)
-    told, real = tracer(work).during_pass, memory_peak(recorder).by_category
+    told, real = trace_step(small(), work).during_pass, memory_peak(recorder).by_category
     assert optimizer.steps == 0
     assert sum(told.values()) == pytest.approx(sum(real.values()), rel=0.01)
     assert told["activations"] == pytest.approx(real["activations"], rel=0.01)
 
 
-def test_more_of_anything_holds_more(tracer):
+def test_more_of_anything_holds_more():
     def total(**settings) -> int:
-        return sum(tracer(StepWork(**settings)).during_pass.values())
+        return sum(traced(**settings).during_pass.values())
 
     assert total(rows=1) < total(rows=2) < total(rows=4)
     assert total(length=32) < total(length=64) < total(length=128)
@@ -71,53 +75,63 @@ def test_more_of_anything_holds_more(tracer):
     assert total(precision="float16") >= total(precision="bfloat16")  # no softmax in C++
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_card_s_step_has_no_softmax_of_the_processor(monkeypatch, compiled):
-    found = []
+def test_a_card_s_step_has_no_softmax_of_the_processor(monkeypatch):
+    found = {}
     for softmax in ("native", "torch"):
         monkeypatch.setenv("GROUNDUP_SOFTMAX", softmax)
-        with StepTracer(small()) as running:  # takes the environment along
+        tracer = StepTracer()  # its process takes the environment along
+        for compiled in (False, True):
             work = {"rows": 2, "length": 64, "compiled": compiled}
-            ledgers = [running(StepWork(**work, device=place)) for place in ("cuda", "cpu")]
-            found.append([ledger._replace(imports=0) for ledger in ledgers])
-    (card, processor), (same, plain) = found
-    assert card == same and card.during_pass["loss"] == plain.during_pass["loss"]
-    assert processor != plain or not has_native_softmax(
-        "cpu", torch.bfloat16
-    )  # it would have been seen
+            ledgers = [tracer(small(), StepWork(**work, device=d)) for d in ("cuda", "cpu")]
+            found[softmax, compiled] = [ledger._replace(imports=0) for ledger in ledgers]
+        tracer.close()
+    for compiled in (False, True):
+        (card, processor), (same, plain) = found["native", compiled], found["torch", compiled]
+        assert card == same and card.during_pass["loss"] == plain.during_pass["loss"]
+        assert processor != plain or not has_native_softmax(
+            "cpu", torch.bfloat16
+        )  # it would have been seen
 
 
-def test_what_imports_take_is_that_of_a_fresh_process(tracer):
-    assert 100e6 < tracer(StepWork(rows=2, length=64)).imports < 1e9
+def test_what_imports_take_is_that_of_a_fresh_process():
+    assert 100e6 < traced(rows=2, length=64).imports < 1e9
 
 
 def test_experts_are_traced_with_even_work():
     config = small(feedforward=FeedForwardConfig(width=64, experts=ExpertsConfig(count=4)))
-    with StepTracer(config) as running:
-        found = running(StepWork(rows=2))
+    found = trace_step(config, StepWork(rows=2))
     model = Transformer(config)
     experts = [p for n, p in model.named_parameters() if ".experts." in n and p.ndim == 3]
     assert found.experts == sum(p.numel() * 4 for p in experts) > 0
     assert [len(part) for part in _split_range(10, 4)] == [2, 3, 2, 3]
 
 
-def test_a_step_that_the_model_cannot_make_is_told_and_the_next_one_answered(tracer):
+def test_a_step_that_the_model_cannot_make_is_told_and_the_next_one_answered():
     with pytest.raises(ConfigError, match="context_length=256"):
-        tracer(StepWork(length=4096))
-    assert tracer(StepWork(length=8)).layers == 3
+        traced(length=4096)
+    assert traced(length=8).layers == 3
 
 
-def test_a_process_that_dies_is_told():
-    with StepTracer(small()) as running:
-        assert running.process is not None
-        running.process.kill()
-        running.process.wait()
-        with pytest.raises(GroundupError, match="killed"):
-            running(StepWork())
+def test_a_process_that_dies_is_told_and_another_one_answers():
+    traced(length=8)
+    assert trace_step.process is not None
+    trace_step.process.kill()
+    trace_step.process.wait()
+    with pytest.raises(GroundupError, match="killed"):
+        traced(length=12)
+    assert traced(length=12).layers == 3
 
 
-def test_real_work_is_not_spoiled_by_a_plan(tracer):
-    tracer(StepWork())
+def test_a_step_is_traced_alike_whatever_was_traced_before():
+    work = StepWork(rows=2, length=64)
+    before = trace_step(small(), work)._replace(imports=0)
+    trace_step(small(layers=1, context_length=128), StepWork(rows=3, length=128))
+    trace_step.cached.clear()
+    assert trace_step(small(), work)._replace(imports=0) == before
+
+
+def test_real_work_is_not_spoiled_by_a_plan():
+    traced()
     model, ids = Transformer(small()), torch.zeros(1, 8, dtype=torch.long)
     with Precision(torch.bfloat16).autocast("cpu"):
         assert torch.isfinite(model(ids).sum())

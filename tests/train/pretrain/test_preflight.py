@@ -77,7 +77,7 @@ def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start
 
 
 def test_a_small_run_is_started_without_a_trace(made, tmp_path, monkeypatch):
-    monkeypatch.delattr(preflights, "StepTracer")
+    monkeypatch.delattr(preflights, "PlannedStep")
     with without_compiler(), pytest.raises(AssertionError, match="was built"):
         pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run")
 

@@ -22,9 +22,11 @@ from groundup.train import (
     RunOptions,
     pretrain,
 )
+from groundup.train.optim.schedule import make_lr_schedule
 from groundup.train.parallel.mesh import SINGLE_PROCESS, Mesh
 from groundup.train.pretrain.config import StageConfig
 from groundup.train.pretrain.run import _require_finite_weights, _resolve_run_precision
+from tests.train.parallel.processes import torchrun
 from tests.train.services.test_validation import Rolling
 from tests.train.small import Small, tiny_training, without_compiler
 
@@ -51,16 +53,24 @@ def alone(made, tmp_path_factory) -> Artifact:
         return pretrain(config_of(), made.tokens, made.tokenizer, out)
 
 
-def torchrun(
-    made: Small, out: Path, *words: str, processes: int = 2
-) -> subprocess.CompletedProcess:
-    """The verb on several processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["-m", "groundup", "pretrain", "--out", str(out), *words]
-    command += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
-    command += [w for key, value in SETTINGS.items() for w in ("--set", f"{key}={value}")]
+def on_two(made: Small, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The verb on two processes."""
+    return torchrun(2, *command(made, out, *words))
+
+
+def command(made: Small, out: Path, *words: str) -> list[str]:
+    """The verb."""
+    names = ("--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path))
+    settings = [w for key, value in SETTINGS.items() for w in ("--set", f"{key}={value}")]
+    return ["pretrain", "--out", str(out), *words, *names, *settings]
+
+
+def by_torchrun(made: Small, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same, started by torchrun itself, which takes three times as long."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    start += ["-m", "groundup", *command(made, out, *words)]
     with without_compiler():
-        return subprocess.run(command, capture_output=True, text=True, timeout=150)
+        return subprocess.run(start, capture_output=True, text=True, timeout=150)
 
 
 def losses(artifact: Artifact, name: str) -> list[float]:
@@ -69,11 +79,15 @@ def losses(artifact: Artifact, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [("--mesh", "shard=2"), ("--mesh", "pipeline=2"), ("--mesh", "data=2", "--prompt", "The")],
+    ("start", "words"),
+    [
+        (on_two, ("--mesh", "shard=2")),
+        (on_two, ("--mesh", "pipeline=2")),
+        (by_torchrun, ("--mesh", "data=2", "--prompt", "The")),
+    ],
 )
-def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
-    done = torchrun(made, tmp_path / "two", *words)
+def test_two_processes_make_the_model_of_one(made, alone, tmp_path, start, words):
+    done = start(made, tmp_path / "two", *words)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("model ") == 1  # one process speaks
     two = Artifact.open(tmp_path / "two", "model")
@@ -87,18 +101,21 @@ def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
 
 
 def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
-    done = torchrun(made, tmp_path / "two", "--mesh", "tensor=2")
+    done = on_two(made, tmp_path / "two", "--mesh", "tensor=2")
     assert done.returncode and done.stderr.count("attention.kv_heads=1 does not divide") == 1
     assert not (tmp_path / "two" / "manifest.json").exists()
-    done = torchrun(made, tmp_path / "three", "--mesh", "data=3")
+    done = on_two(made, tmp_path / "three", "--mesh", "data=3")
     assert done.returncode and done.stderr.count("needs 3 processes, but 2 are running") == 1
+
+
+SHORT = {"tokens": 2048, "validations": 2}
 
 
 @pytest.fixture(scope="module")
 def plain(made, tmp_path_factory) -> Artifact:
     with without_compiler():
         out = tmp_path_factory.mktemp("plain") / "run"
-        return pretrain(tiny_training(), made.tokens, made.tokenizer, out)
+        return pretrain(tiny_training(**SHORT), made.tokens, made.tokenizer, out)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +126,7 @@ def test_dropout_smoothing_and_z_loss_change_training_and_no_score(
 ):
     with without_compiler():
         run = pretrain(
-            tiny_training(**{name: share}), made.tokens, made.tokenizer, tmp_path / "run"
+            tiny_training(**SHORT, **{name: share}), made.tokens, made.tokenizer, tmp_path / "run"
         )
     assert losses(run, "loss")[1:] != losses(plain, "loss")[1:]
     if name == "z_loss":  # what is added to the loss of equal weights
@@ -127,7 +144,7 @@ def test_the_mean_of_the_weights_is_what_is_scored_sampled_and_saved(made, plain
 
     beside = RunOptions(make_generator=Speaker, prompts=("The",))
     with without_compiler():
-        config = tiny_training(average=0.5)
+        config = tiny_training(**SHORT, average=0.5)
         mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", run_options=beside)
     one, other = (dict(load(each.path).named_parameters()) for each in (mean, plain))
     assert max(float((one[name] - other[name]).detach().abs().max()) for name in one) > 1e-4
@@ -155,7 +172,7 @@ def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, numbe
 
 @pytest.mark.parametrize("kind", ["selective", "all"])
 def test_what_is_computed_again_changes_nothing(made, plain, tmp_path, kind):
-    config = tiny_training(recompute=kind)
+    config = tiny_training(**SHORT, recompute=kind)
     with without_compiler():
         again = pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     assert losses(plain, "loss") == losses(again, "loss")
@@ -200,12 +217,14 @@ def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tm
     assert whole == pytest.approx(0.25 * one + 0.75 * two, abs=2e-5)
 
 
-def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):
-    config = tiny_training(ramp={"start": 0.5, "share": 0.5, "stages": 1})
+def test_a_growing_batch_trains_on_all_tokens_at_rates_that_follow_it(made, tmp_path):
+    config = tiny_training(ramp={"start": 0.25, "share": 0.5, "stages": 1})
     with without_compiler():
         base = pretrain(config, made.tokens, made.tokenizer, tmp_path / "base")
     sizes = losses(base, "tokens")
-    assert sizes == sorted(sizes) and sizes[0] == 256 and sizes[-1] == 512
+    assert sizes == sorted(sizes) and sizes[0] == 128 and sizes[-1] == 512
+    rate = make_lr_schedule(config.optim, base.numbers["steps"])
+    assert losses(base, "rate")[0] == pytest.approx(0.5 * rate(0), abs=1e-5)
     assert sum(sizes) == base.numbers["tokens"] == 8192
 
 

@@ -3,11 +3,11 @@
 A model begins with what it is given: vectors, or a base that reads longer rows.
 """
 
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,7 @@ from groundup.train.pretrain.stage import (
 )
 from groundup.train.services.validation import BITS_PER_BYTE
 from tests.model.shapes import tiny_config
+from tests.train.parallel.processes import CONTEXT, command_line
 from tests.train.small import Small, tiny_training, without_compiler
 from tests.train.test_loop import tiny_model
 
@@ -67,26 +68,28 @@ def uncompiled():
         yield
 
 
-def start(made: Small, out: Path) -> subprocess.Popen:
+def start(made: Small, out: Path) -> ForkServerProcess:
     """Begin the long run in a process of its own."""
     config = tiny_training(tokens=LONG["tokens"])
     settings = {key: value for key, (_, value) in changed_settings(config).items()}
     settings |= {"checkpoints.every_seconds": 0.0}
-    words = [sys.executable, "-m", "groundup", "pretrain", "--out", str(out)]
+    words = ["pretrain", "--out", str(out)]
     words += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    process = CONTEXT.Process(target=command_line, args=(str(out.parent), words))
+    process.start()
+    return process
 
 
-def interrupt(process: subprocess.Popen, out: Path, number: int) -> str:
+def interrupt(process: ForkServerProcess, out: Path, number: int) -> str:
     """Send a signal once there is a new checkpoint; return what the process said."""
     before = set(out.glob(".scratch/step-*"))
-    while process.poll() is None and set(out.glob(".scratch/step-*")) <= before:
+    while process.is_alive() and set(out.glob(".scratch/step-*")) <= before:
         time.sleep(0.005)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+    os.kill(process.pid, number)
+    process.join(60)
     assert not (out / MANIFEST).exists(), "it ended before the signal came"
-    return said
+    return (out.parent / "err").read_text(encoding="utf-8")
 
 
 def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
@@ -94,11 +97,11 @@ def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
     out = tmp_path / "stopped"
     killed = start(made, out)
     interrupt(killed, out, signal.SIGKILL)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.exitcode == -signal.SIGKILL
     rows = record.read_metrics(out / ".scratch" / "metrics.jsonl")
     stopped = start(made, out)
     said = interrupt(stopped, out, signal.SIGINT)
-    assert stopped.returncode == 130
+    assert stopped.exitcode == 130
     assert "saved; run the same command again to resume" in said.splitlines()[-1]
     resumed = pretrain(tiny_training(**LONG), made.tokens, made.tokenizer, out)
     one, other = (each.file("model.safetensors").read_bytes() for each in (whole, resumed))

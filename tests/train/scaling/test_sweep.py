@@ -1,9 +1,8 @@
 """A killed sweep goes on where it was; its ladder is sizes by budgets, and its report is true."""
 
-import signal
-import subprocess
-import sys
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from groundup.train.scaling.sweep import (
     read_sweep,
     sweep,
 )
+from tests.train.parallel.processes import CONTEXT
 from tests.train.scaling.ladders import LADDER, VOCABULARY
 from tests.train.small import Small, small, without_compiler
 
@@ -115,15 +115,9 @@ def undisturbed(made, tmp_path_factory):
     return out, sweep(SMALL, made.tokens, made.tokenizer, out)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from groundup.core import Artifact
-from groundup.train.scaling.sweep import SweepConfig, sweep
-config, tokens, tokenizer, out = sys.argv[1:]
-sweep(SweepConfig.model_validate_json(config), Artifact.open(tokens), Artifact.open(tokenizer),
-      Path(out))
-"""
+def sweep_until_killed(config: SweepConfig, made: Small, out: Path) -> None:
+    os.environ["GROUNDUP_COMPILE"] = "0"
+    sweep(config, made.tokens, made.tokenizer, out)
 
 
 def test_a_killed_sweep_keeps_what_is_done_and_ends_like_another(made, undisturbed, tmp_path):
@@ -135,14 +129,14 @@ def test_a_killed_sweep_keeps_what_is_done_and_ends_like_another(made, undisturb
             )
         }
     )
-    words = [config.model_dump_json(), str(made.tokens.path), str(made.tokenizer.path), str(out)]
-    process = subprocess.Popen([sys.executable, "-c", KILLED, *words])
+    process = CONTEXT.Process(target=sweep_until_killed, args=(config, made, out))
+    process.start()
     end = time.monotonic() + 120
     while not list(out.glob("2x64-4e09/.scratch/step-*")):
-        assert process.poll() is None and time.monotonic() < end, "it ended before it was killed"
+        assert process.is_alive() and time.monotonic() < end, "it ended before it was killed"
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.kill()
+    process.join(60)
     done = out / "1x64-4e09" / MANIFEST
     before = done.stat().st_mtime_ns
     assert not (out / "sweep" / MANIFEST).exists()

@@ -3,8 +3,6 @@
 Of two real processes the one with more work is named; who trains alone waits for nobody.
 """
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from groundup.train.services.watchdog import (
     _find_straggler,
     report_stragglers,
 )
-from tests.train.parallel.processes import run
+from tests.train.parallel.processes import ended, redirect, run
 from tests.train.services.steps import steps_of, tiny
 from tests.train.services.test_metrics import step
 from tests.train.test_loop import ragged_batch
@@ -118,26 +116,26 @@ def test_the_run_is_ended_when_the_limit_has_passed(is_in_step, tmp_path, said):
     assert dog.ended.is_set()
 
 
+def hang(rank: int, world: int, port: int, folder: Path) -> None:
+    """A process that waits for itself, as for a collective whose peer is gone."""
+    redirect(2, folder / "said")
+
+    def stuck():
+        lock = threading.Lock()
+        lock.acquire()
+        lock.acquire()
+        yield
+
+    config = WatchdogConfig(limit_seconds=0.2)
+    with Watchdog(folder / "stacks.txt", config, poll_seconds=0.05) as dog:
+        for _ in dog.watch_steps(stuck()):
+            pass
+
+
 def test_a_process_that_is_stuck_is_ended_with_an_error(tmp_path):
-    program = f"""
-import threading
-from pathlib import Path
-from groundup.train.services.watchdog import Watchdog, WatchdogConfig
-config = WatchdogConfig(limit_seconds=0.2)
-def stuck():
-    lock = threading.Lock()
-    lock.acquire()
-    lock.acquire()  # as a collective whose peer is gone
-    yield
-with Watchdog(Path({str(tmp_path / "stacks.txt")!r}), config, poll_seconds=0.05) as dog:
-    for _ in dog.watch_steps(stuck()):
-        pass
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: The run hangs and is ended: step 0 has taken")
+    assert ended(hang, 1, tmp_path) == [1]
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("Error: The run hangs and is ended: step 0 has taken")
     assert "in stuck" in (tmp_path / "stacks.txt").read_text()
 
 

@@ -85,10 +85,8 @@ def dequantize(
     Raises DataError if the bytes are not complete blocks.
     """
     if stored.size % type.bytes:
-        raise DataError(
-            f"{stored.size} bytes are not complete blocks of {type.name}, which have "
-            f"{type.bytes} bytes each."
-        )
+        what = f"{stored.size} bytes are not complete blocks of {type.name}"
+        raise DataError(f"{what}, which have {type.bytes} bytes each.")
     values = np.empty(stored.size // type.bytes * type.values, np.float32)
     step = max(1, CHUNK_VALUES // type.values)
     with np.errstate(all="ignore"):  # a factor may be infinite, in a file as in a model
@@ -116,10 +114,8 @@ def quantize_blocks(
     if type.name not in LARGEST:
         raise DataError(f"Type {type.name} is read only; write {', '.join(LARGEST)}.")
     if values.size == 0 or values.shape[-1] % type.values:
-        raise DataError(
-            f"Rows of {values.shape[-1:]} values are not complete blocks of {type.name}, which "
-            f"hold {type.values}."
-        )
+        what = f"Rows of {values.shape[-1:]} values are not complete blocks of {type.name}"
+        raise DataError(f"{what}, which hold {type.values}.")
     values = np.ascontiguousarray(values, np.float32)
     largest = max(float(values.max()), -float(values.min()))  # NaN stays NaN
     if not largest <= LARGEST[type.name]:

@@ -79,9 +79,8 @@ def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: st
     """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
     state = split_fused(rename_tensors(state, _name_pairs(architecture)), FUSED, QKV)
     if architecture == "llama":
-        state = map_tensors(
-            state, INTERLEAVED, partial(_deinterleave, head_dim=config.attention.head_dim)
-        )
+        undo = partial(_deinterleave, head_dim=config.attention.head_dim)
+        state = map_tensors(state, INTERLEAVED, undo)
     if config.norm.zero_centred:
         state = map_tensors(state, r"norm\.weight", lambda weight: weight - 1)
     return state
@@ -90,9 +89,8 @@ def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: st
 def to_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
     """Convert groundup's tensors to llama.cpp's; the inverse of `from_gguf_state_dict`."""
     if architecture == "llama":
-        state = map_tensors(
-            state, INTERLEAVED, partial(_interleave, head_dim=config.attention.head_dim)
-        )
+        interleave = partial(_interleave, head_dim=config.attention.head_dim)
+        state = map_tensors(state, INTERLEAVED, interleave)
     if config.norm.zero_centred:
         state = map_tensors(state, r"norm\.weight", lambda weight: weight.float() + 1)
     if architecture == "gpt2":
@@ -133,9 +131,8 @@ def _rope_scaling_from_metadata(
     factor = fields.get("rope.scaling.factor", fields.get("rope.scale_linear"))
     values = {"rope_type": kind, "factor": factor}
     if kind == "yarn":
-        values["original_max_position_embeddings"] = fields.get(
-            "rope.scaling.original_context_length", context_length
-        )
+        length = fields.get("rope.scaling.original_context_length", context_length)
+        values["original_max_position_embeddings"] = length
         values["beta_slow"] = fields.get("rope.scaling.yarn_beta_slow", YARN_LOW)
         values["beta_fast"] = fields.get("rope.scaling.yarn_beta_fast", YARN_HIGH)
         if (size := fields.get("rope.scaling.attn_factor", 1.0)) != 1.0:
@@ -150,10 +147,8 @@ def _rope_scaling_to_metadata(scaling: RopeScaling) -> dict[str, Any]:
     fields = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
     if scaling.kind == "yarn":
         if scaling.attention is not None or not scaling.truncate:
-            raise ConfigError(
-                "RopeScaling.attention and truncate=false cannot be written as GGUF; llama.cpp "
-                "computes YaRN with attention=None and truncate=true."
-            )
+            what = "RopeScaling.attention and truncate=false cannot be written as GGUF; llama.cpp"
+            raise ConfigError(f"{what} computes YaRN with attention=None and truncate=true.")
         fields["rope.scaling.original_context_length"] = scaling.original_length
         fields["rope.scaling.yarn_beta_slow"] = float(scaling.low)
         fields["rope.scaling.yarn_beta_fast"] = float(scaling.high)
@@ -183,10 +178,8 @@ def _rope_scaling_from_divisors(
                 "rope_type": "llama3", "factor": factor, "low_freq_factor": LOW,
                 "high_freq_factor": HIGH, "original_max_position_embeddings": length,
             }  # fmt: skip
-    raise ArtifactError(
-        f"rope_freqs.weight divides frequencies by 1 to {factor:g}, which is no Llama 3 scaling; "
-        "groundup supports Llama 3's scaling, linear and YaRN."
-    )
+    what = f"rope_freqs.weight divides frequencies by 1 to {factor:g}, which is no Llama 3 scaling"
+    raise ArtifactError(f"{what}; groundup supports Llama 3's scaling, linear and YaRN.")
 
 
 ARCHITECTURE = "general.architecture"
@@ -196,27 +189,20 @@ Shapes = Mapping[str, tuple[int, ...]]
 Values = dict[str, Any]
 
 SIZES = {
-    "hidden_size": "embedding_length",
-    "num_hidden_layers": "block_count",
-    "max_position_embeddings": "context_length",
-    "num_attention_heads": "attention.head_count",
+    "hidden_size": "embedding_length", "num_hidden_layers": "block_count",
+    "max_position_embeddings": "context_length", "num_attention_heads": "attention.head_count",
     "intermediate_size": "feed_forward_length",
-}
+}  # fmt: skip
 LLAMA_KEYS = SIZES | {
-    "num_key_value_heads": "attention.head_count_kv",
-    "head_dim": "attention.key_length",
-    "rms_norm_eps": "attention.layer_norm_rms_epsilon",
-    "rope_theta": "rope.freq_base",
-}
+    "num_key_value_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon", "rope_theta": "rope.freq_base",
+}  # fmt: skip
 BERT_KEYS = SIZES | {"layer_norm_eps": "attention.layer_norm_epsilon"}
 GPT2_KEYS = {
-    "n_embd": "embedding_length",
-    "n_layer": "block_count",
-    "n_positions": "context_length",
-    "n_head": "attention.head_count",
-    "n_inner": "feed_forward_length",
+    "n_embd": "embedding_length", "n_layer": "block_count", "n_positions": "context_length",
+    "n_head": "attention.head_count", "n_inner": "feed_forward_length",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
-}
+}  # fmt: skip
 SQUARE_ARCHITECTURES = ("qwen2", "olmo2")
 """Architectures for which llama.cpp requires queries as wide as the model."""
 OPTIONAL_KEYS = ("num_key_value_heads", "head_dim", "rope_theta")
@@ -346,9 +332,8 @@ def _check_metadata(fields: Mapping[str, Any], arch: Architecture, shapes: Shape
         if fields.get(key, width) != width:
             raise ArtifactError(f"{arch.name}.{key} is {fields[key]}; groundup supports {width}")
     if WINDOW in fields and arch.name != "gemma3":
-        raise ArtifactError(
-            f"{arch.name}.{WINDOW} is {fields[WINDOW]}; windows are supported in gemma3 only"
-        )
+        what = f"{arch.name}.{WINDOW} is {fields[WINDOW]}"
+        raise ArtifactError(f"{what}; windows are supported in gemma3 only")
 
 
 def _rope_config_values(
@@ -358,9 +343,8 @@ def _rope_config_values(
     scaling = _rope_scaling_from_metadata(fields, values["max_position_embeddings"])
     if factors is not None:
         width = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
-        scaling = _rope_scaling_from_divisors(
-            factors, width, base, values["max_position_embeddings"]
-        )
+        length = values["max_position_embeddings"]
+        scaling = _rope_scaling_from_divisors(factors, width, base, length)
     return {"rope_theta": base, "rope_scaling": scaling}
 
 
@@ -402,10 +386,8 @@ def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription
 def _describe_as(config: ModelConfig, arch: Architecture) -> GgufDescription:
     heads = config.attention.heads * config.attention.head_dim
     if arch.name in SQUARE_ARCHITECTURES and heads != config.width:
-        raise ConfigError(
-            f"llama.cpp's {arch.name} needs heads * head_dim = width; got {heads} and width="
-            f"{config.width}: use qwen3 or llama."
-        )
+        what = f"llama.cpp's {arch.name} needs heads * head_dim = width"
+        raise ConfigError(f"{what}; got {heads} and width={config.width}: use qwen3 or llama.")
     values = FAMILIES[arch.family].to_hf_config(config)
     fields: dict[str, Any] = {key: values[name] for name, key in arch.keys.items()}
     scaling, width, factors = config.position.scaling, config.attention.head_dim, None

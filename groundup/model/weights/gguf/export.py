@@ -63,10 +63,8 @@ class GgufExport(NamedTuple):
 
     def __str__(self) -> str:
         """One line."""
-        return (
-            f"{self.path}  {self.architecture}, {self.type}, {self.tensors} tensors, "
-            f"{record.format_bytes(self.bytes)}"
-        )
+        what = f"{self.path}  {self.architecture}, {self.type}, {self.tensors} tensors"
+        return f"{what}, {record.format_bytes(self.bytes)}"
 
 
 def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> GgufExport:
@@ -111,8 +109,7 @@ def save_gguf(
                 partial(_to_numpy, weight))
         for name, weight in named.items()
     ]  # fmt: skip
-    if description.factors is not None:
-        factors = description.factors
+    if (factors := description.factors) is not None:
         float32 = block_types()["F32"]
         tensors.append(TensorToWrite(ROPE_FACTORS, float32, factors.shape, lambda: factors))
     general: dict[str, Value] = {
@@ -142,10 +139,8 @@ def _tokenizer_metadata(directory: Path, vocab_size: int) -> dict[str, Value]:
     """
     tokenizer = load_tokenizer(directory)
     if required_vocab_size(tokenizer) > vocab_size:
-        raise ConfigError(
-            f"The tokenizer of {directory} has {required_vocab_size(tokenizer)} ids and its model "
-            f"{vocab_size}; they do not belong together."
-        )
+        what = f"The tokenizer of {directory} has {required_vocab_size(tokenizer)} ids and its"
+        raise ConfigError(f"{what} model {vocab_size}; they do not belong together.")
     if isinstance(tokenizer, FastTokenizer):
         content, cut, begins = read_json_object(directory / TOKENIZER), tokenizer.pattern, False
     elif isinstance(tokenizer, ImportedTokenizer):
@@ -186,10 +181,8 @@ def _pre_tokenizer_name(content: Mapping[str, Any], directory: Path) -> str:
     for name in PRE_TOKENIZERS:
         if patterns in (_known_patterns(name), [PATTERNS.get(name)]):
             return name
-    raise ConfigError(
-        f"The tokenizer of {directory} splits text by {str(patterns)[:80]}; expected the "
-        f"pre-tokenizer of {', '.join(PRE_TOKENIZERS)}."
-    )
+    what = f"The tokenizer of {directory} splits text by {str(patterns)[:80]}"
+    raise ConfigError(f"{what}; expected the pre-tokenizer of {', '.join(PRE_TOKENIZERS)}.")
 
 
 def _flatten_steps(step: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:

@@ -121,10 +121,8 @@ class Parser:
         version = self._number("<I")
         if version not in VERSIONS:
             swapped = " of big-endian machines" if version & 0xFFFF == 0 else ""
-            raise ArtifactError(
-                f"{self.path} is GGUF version {version}{swapped}; groundup reads little-endian "
-                "versions 2 and 3: convert the model again."
-            )
+            what = f"{self.path} is GGUF version {version}{swapped}; groundup reads little-endian"
+            raise ArtifactError(f"{what} versions 2 and 3: convert the model again.")
         tensors, entries = self._number("<Q"), self._number("<Q")
         self._require_bytes(entries * SMALLEST_ENTRY, f"{entries} entries of metadata")
         metadata = self._metadata(entries)
@@ -132,21 +130,18 @@ class Parser:
         alignment = self._alignment(metadata)
         named = [self._tensor() for _ in range(tensors)]
         start = -(-self.position // alignment) * alignment
-        return GgufFile(
-            self.path, version, metadata, self._locate(named, start, alignment), self.content
-        )
+        located = self._locate(named, start, alignment)
+        return GgufFile(self.path, version, metadata, located, self.content)
 
     def _invalid(self, what: str) -> ArtifactError:
-        return ArtifactError(
-            f"{self.path} is not a valid GGUF file: {what}; copy or download it again."
-        )
+        what = f"{self.path} is not a valid GGUF file: {what}"
+        return ArtifactError(f"{what}; copy or download it again.")
 
     def _require_bytes(self, size: int, what: str) -> None:
         remaining = len(self.view) - self.position
         if size > remaining:
-            raise self._invalid(
-                f"{what} do not fit the {remaining:,} bytes after byte {self.position:,}"
-            )
+            rest = f"the {remaining:,} bytes after byte {self.position:,}"
+            raise self._invalid(f"{what} do not fit {rest}")
 
     def _read_bytes(self, size: int, what: str) -> memoryview:
         self._require_bytes(size, what)
@@ -212,22 +207,17 @@ class Parser:
         dimensions = self._number("<I")
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise self._invalid(f"tensor {name[:80]!r} has {dimensions} dimensions")
-        sizes = struct.unpack(
-            f"<{dimensions}Q", self._read_bytes(8 * dimensions, "sizes of a tensor")
-        )
+        raw = self._read_bytes(8 * dimensions, "sizes of a tensor")
+        sizes = struct.unpack(f"<{dimensions}Q", raw)
         code, offset = self._number("<I"), self._number("<Q")
         type = next((each for each in block_types().values() if each.code == code), None)
         if type is None:
-            raise ArtifactError(
-                f"{self.path} stores {name[:80]!r} in type {code}; groundup reads "
-                f"{', '.join(block_types())}."
-            )
+            what = f"{self.path} stores {name[:80]!r} in type {code}"
+            raise ArtifactError(f"{what}; groundup reads {', '.join(block_types())}.")
         count = math.prod(sizes)
         if count == 0 or sizes[0] % type.values:
-            raise self._invalid(
-                f"tensor {name[:80]!r} of sizes {sizes} has rows that are not complete blocks of "
-                f"{type.name}, which hold {type.values} values"
-            )
+            what = f"tensor {name[:80]!r} of sizes {sizes} has rows that are not complete blocks"
+            raise self._invalid(f"{what} of {type.name}, which hold {type.values} values")
         return TensorInfo(name, type, tuple(reversed(sizes)), offset, type.size(count))
 
     def _locate(self, named: list[TensorInfo], start: int, alignment: int) -> dict[str, TensorInfo]:
@@ -236,17 +226,15 @@ class Parser:
         for tensor in sorted(named, key=lambda tensor: tensor.start):
             name, first = tensor.name[:80], start + tensor.start
             if tensor.start % alignment:
-                raise self._invalid(
-                    f"tensor {name!r} starts at {tensor.start}, not a multiple of {alignment}"
-                )
-            if first + tensor.bytes > len(self.view):
-                last = first + tensor.bytes
+                what = f"starts at {tensor.start}, not a multiple of {alignment}"
+                raise self._invalid(f"tensor {name!r} {what}")
+            if (last := first + tensor.bytes) > len(self.view):
                 raise self._invalid(f"tensor {name!r} ends at byte {last:,} of {len(self.view):,}")
             if first < end:
                 raise self._invalid(f"tensor {name!r} overlaps another")
             if tensor.name in placed:
                 raise self._invalid(f"two tensors have the same name {name!r}")
-            placed[tensor.name], end = tensor._replace(start=first), first + tensor.bytes
+            placed[tensor.name], end = tensor._replace(start=first), last
         return {tensor.name: placed[tensor.name] for tensor in named}
 
 

@@ -15,25 +15,11 @@ from pydantic import field_validator
 
 from groundup.core import Config
 
-from ..code.expressions import check_allow_list, is_licence_allowed
 from ..record import Record, StepResult
-from .statements import COPYRIGHT, RightsStatement, find_statements
+from .expressions import check_allow_list, is_licence_allowed
+from .statements import RE, RightsStatement, find_statements
 
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-PUBLISHER = re.compile(
-    r"(?:published\s+by|publisher:|imprint\s+of|verlag:)[ \t]+(?P<name>[^\n.;]{3,80})",
-    re.IGNORECASE,
-)
-
-PUBLIC_DOMAIN = re.compile(
-    r"public[\s-]domain|gemeinfrei|domaine\s+public|dominio\s+p[úu]b+lico|pubblico\s+dominio"
-    r"|dom[íi]nio\s+p[úu]blico|publiek\s+domein",
-    re.IGNORECASE,
-)
-NEGATING_WORD = re.compile(
-    r"(?i)\b(?:not?|nicht|kein\w*|pas|non|n[ãa]o|niet|geen|except|some|parts?|after|until)\b"
-)
-"""Words with which a rights field does not declare the work to be in the public domain."""
 
 
 class RightsConfig(Config):
@@ -70,22 +56,17 @@ class Rights:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Decide on all statements of a work together."""
         text, reach = record.text, self.config.reach
         windows = [(0, min(reach, len(text)))]
         if len(text) > reach:
             windows.append((max(reach, len(text) - reach), len(text)))
         evidence = [statement for window in windows for statement in find_statements(text, *window)]
-        evidence = self.resolve_choices([*_statements_in_metadata(record.metadata), *evidence])
+        evidence = self._resolve_choices([*_statements_in_metadata(record.metadata), *evidence])
         sources = [*_metadata_values(record.metadata, "rights"), *(text[a:b] for a, b in windows)]
-        years = {
-            int(year)
-            for source in sources
-            for notice in COPYRIGHT.finditer(source)
-            for year in YEAR.findall(notice["years"])
-        }
-        names = [m["name"].strip() for w in windows for m in PUBLISHER.finditer(text, *w)]
-        reason, why = self.drop_reason(evidence, max(years, default=0))
+        notices = (notice for source in sources for notice in RE.copyright.finditer(source))
+        years = {int(year) for notice in notices for year in YEAR.findall(notice["years"])}
+        names = [m["name"].strip() for w in windows for m in RE.publisher.finditer(text, *w)]
+        reason, why = self._drop_reason(evidence, max(years, default=0))
         evidence.sort(key=lambda statement: statement is not why)
         granted = [statement.licence for statement in evidence if statement.role == "granted"]
         metadata = {
@@ -97,30 +78,23 @@ class Rights:
         details = f"{why.quote} (at {why.start}, {why.role})" if why else "no statement found"
         return StepResult(reason=reason, details=details if reason else "", metadata=metadata)
 
-    def is_allowed(self, statement: RightsStatement) -> bool:
-        """Whether the allow list has the licence of a statement."""
+    def _is_allowed(self, statement: RightsStatement) -> bool:
         return is_licence_allowed(statement.licence, self.config.allow)
 
-    def resolve_choices(self, evidence: Sequence[RightsStatement]) -> list[RightsStatement]:
-        """Resolve choices between licences: one allowed licence is enough."""
+    def _resolve_choices(self, evidence: Sequence[RightsStatement]) -> list[RightsStatement]:
         choices = [statement for statement in evidence if statement.role == "choice"]
-        resolved = {statement[1:4] for statement in choices if self.is_allowed(statement)}
-        return [
-            statement._replace(role="granted")
-            if statement in choices
-            and (statement[1:4] not in resolved or self.is_allowed(statement))
-            else statement
-            for statement in evidence
-        ]
+        resolved = {statement[1:4] for statement in choices if self._is_allowed(statement)}
+        granted = [s for s in choices if s[1:4] not in resolved or self._is_allowed(s)]
+        return [s._replace(role="granted") if s in granted else s for s in evidence]
 
-    def drop_reason(
+    def _drop_reason(
         self, evidence: Sequence[RightsStatement], last_year: int
     ) -> tuple[str, RightsStatement | None]:
         """Why a work is dropped (empty if it is kept), and the deciding statement."""
         granted = [statement for statement in evidence if statement.role == "granted"]
         reserved = [statement for statement in granted if statement.licence == "reserved"]
         named = [statement for statement in granted if statement.licence != "reserved"]
-        disallowed = [statement for statement in named if not self.is_allowed(statement)]
+        disallowed = [statement for statement in named if not self._is_allowed(statement)]
         if disallowed:
             is_mixed = len(disallowed) < len(named)
             what = "mixed" if is_mixed else "licence not on the allow list"
@@ -130,18 +104,14 @@ class Rights:
         if reserved:
             return "rights: reserved", reserved[0]
         if named:
-            parts = [s for s in evidence if s.role == "part" and not self.is_allowed(s)]
+            parts = [s for s in evidence if s.role == "part" and not self._is_allowed(s)]
             return ("rights: mixed", parts[0]) if parts else ("", named[0])
         why = evidence[0] if evidence else None
         return ("rights: unknown" if self.config.unknown == "drop" else ""), why
 
 
 def _statements_in_metadata(metadata: Mapping[str, Any]) -> Iterator[RightsStatement]:
-    """Yield the licences granted by metadata: ids, and `rights` in words as in EPUB.
-
-    >>> [one.licence for one in _statements_in_metadata({"licence": "MIT", "rights": "CC BY 4.0"})]
-    ['MIT', 'CC-BY-4.0']
-    """
+    """Yield the licences granted by metadata: ids, and `rights` in words as in EPUB."""
     for licence in _metadata_values(metadata, "licence"):
         yield RightsStatement(licence, "metadata", 0, 0, "granted")
     for rights in _metadata_values(metadata, "rights"):
@@ -152,11 +122,10 @@ def _statements_in_metadata(metadata: Mapping[str, Any]) -> Iterator[RightsState
             role = "granted" if statement.role == "named" and is_name else statement.role
             yield statement._replace(start=0, end=0, role=role)
             is_empty = False
-        if is_empty and PUBLIC_DOMAIN.search(rights) and not NEGATING_WORD.search(rights):
+        if is_empty and RE.public_domain.search(rights) and not RE.negating_word.search(rights):
             yield RightsStatement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")
 
 
 def _metadata_values(metadata: Mapping[str, Any], name: str) -> list[str]:
-    """The values of a metadata key: none, one or several."""
     value = metadata.get(name)
     return [str(item) for item in (value if isinstance(value, list) else [value]) if item]

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError
 from groundup.documents import Record, SourceMap, apply_result
-from groundup.documents.books.rights import Rights, RightsConfig
-from groundup.documents.code.expressions import (
+from groundup.documents.licences.expressions import (
     is_licence_allowed,
     join_expressions,
     read_expression,
 )
-from groundup.documents.code.licences import (
+from groundup.documents.licences.rights import Rights, RightsConfig
+from groundup.documents.licences.texts import (
     LicenceFilter,
     LicenceFilterConfig,
     _load_phrases,
@@ -117,8 +117,8 @@ def test_every_licence_text_of_the_data_states_itself():
     assert seen >= popular - {"LGPL-2.1-only"} and not wrong
 
 
-@pytest.mark.parametrize("text", ["", "\0license\0", "licen\ud800se mit", "license " * 100_000,
-                                  "permission is hereby " * 50_000, 
+@pytest.mark.parametrize("text", ["", "\0license\0", "licen\ud800se mit", "license " * 10_000,
+                                  "permission is hereby " * 5_000,
                                   "a" * 1_000_000 + " license"])  # fmt: skip
 def test_bad_text_states_nothing_and_ends(text):
     assert licence_of(text).expression in ("", "MIT")
@@ -212,17 +212,11 @@ def test_a_sources_licence_applies_to_a_file_that_states_none():
 @pytest.mark.parametrize(
     ("text", "expression"),
     [
-        ("MIT", "MIT"),
-        ("MIT */", "MIT"),
-        ("GPL-2.0+ or MIT -->", "GPL-2.0-or-later OR MIT"),
-        ("(MIT AND (BSD-3-Clause OR ISC))", "MIT AND (BSD-3-Clause OR ISC)"),
-        ("MIT OR", "MIT"),
-        ("(MIT OR", ""),
-        ("", ""),
-        ("OR MIT", ""),
-        ("((((", ""),
+        ("MIT", "MIT"), ("MIT */", "MIT"), ("GPL-2.0+ or MIT -->", "GPL-2.0-or-later OR MIT"),
+        ("(MIT AND (BSD-3-Clause OR ISC))", "MIT AND (BSD-3-Clause OR ISC)"), ("MIT OR", "MIT"),
+        ("(MIT OR", ""), ("", ""), ("OR MIT", ""), ("((((", ""),
     ],
-)
+)  # fmt: skip
 def test_reading(text, expression):
     assert read_expression(text).removeprefix("(").startswith(expression.removeprefix("("))
     assert bool(read_expression(text)) == bool(expression)

@@ -3,7 +3,7 @@
 The file is split into words. SPDX tags are parsed; known notices and references must match word for
 word; licence texts, whose copies differ in names ("THE AUTHOR", "ACME INC."), are matched by runs
 of five words close together. Of overlapping matches the longest wins, and the rest are joined by
-AND. The known phrases are data (licences.txt.xz, made by benchmarks/documents/licence_texts.py).
+AND. The known phrases are data (texts.txt.xz, made by benchmarks/documents/licence_texts.py).
 Text in strings, denials and mentions are ignored. Knows nothing of folders;
 corpus/prepare/folder_licences.py adds their licences.
 """
@@ -20,7 +20,8 @@ import numpy as np
 
 from groundup.core import Config
 
-from ..patterns import read_patterns
+from ..code.language import code_language_of, comments_and_strings, language_tables
+from ..patterns import compile_patterns, read_patterns
 from ..record import Record, StepResult
 from .expressions import (
     RENAMED_IDS,
@@ -29,33 +30,13 @@ from .expressions import (
     join_expressions,
     read_expression,
 )
-from .language import code_language_of, comments_and_strings, language_tables
 
-WORD = re.compile(r"[^\W_]+\+?")
-LICENCE_WORDS = re.compile(
-    r"licen[cs]|copying|copyright|redistribut|permission|warrant|public domain|spdx|gpl|copyleft"
-    r"|unlicense|wtfpl|\bmit\b|\bbsd\b|gnu|free software",
-    re.IGNORECASE,
-)
-TAG = re.compile(
-    r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
-)
-COMMENT_COMMANDS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
-_LISTS = read_patterns(Path(__file__).with_name("licences.toml"))
-DENIED = re.compile(rf"\b(?:{'|'.join(_LISTS['denials'])})\b", re.IGNORECASE)
-SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
+_FILE = Path(__file__).with_name("texts.toml")
+_LISTS, RE = read_patterns(_FILE), compile_patterns(_FILE)
 MAX_DENIABLE_WORDS, DENIAL_WINDOW = 25, 120
-# Words between two licences that are alternatives.
-CHOICE = re.compile(r"(?:at your option )?or (?:(?:at your option|under|the|terms|of|a|an|any) )*")
-# Before a string that names a licence: a manifest's field or a classifier.
-FIELD = re.compile(r"(?i)licen[cs]e\w*[\"']?\]?\s{0,4}(?:=>|[=:(])\s{0,4}[\[{(]?\s{0,4}$")
 MAX_FIELD = 100
 MANIFESTS = frozenset({"json", "toml", "yaml", "ini", "xml", "markdown", "restructuredtext"})
 TAG_LINES = 20
-# The only single words that state a licence.
-ONE_WORD = re.compile(r"(?:gnu)?[la]?gplv?\d+(?:\+|plus)?")
-VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
-ID = re.compile(r"[A-Za-z0-9][\w.+-]*")
 RUN_WORDS = 5
 MAX_RUN_GAP = 40
 MIN_COPY_WORDS = 15
@@ -109,9 +90,7 @@ class StatedLicence(NamedTuple):
     evidence: tuple[LicenceEvidence, ...]
 
 
-class LicenceMatch(NamedTuple):
-    """A match in the words of a file."""
-
+class _LicenceMatch(NamedTuple):
     weight: float
     start: int
     end: int
@@ -119,9 +98,7 @@ class LicenceMatch(NamedTuple):
     by: str
 
 
-class LicencePhrases(NamedTuple):
-    """The phrases of licences.txt.xz, indexed."""
-
+class _LicencePhrases(NamedTuple):
     canonical_words: dict[str, str]
     """Word -> its canonical spelling (licenses -> licence); empty for words to skip (a)."""
     exact_phrases: dict[str, list[tuple[str, str, str]]]
@@ -130,12 +107,9 @@ class LicencePhrases(NamedTuple):
     vocabulary: dict[str, int]
     text_labels: list[tuple[str, list[str], frozenset[str]]]
     """For each text: its expression, the phrases that it requires, the names in it."""
-    text_sizes: np.ndarray
-    """Words of each text."""
-    run_hashes: np.ndarray
-    """Hashes of runs of five words, sorted."""
-    run_owners: np.ndarray
-    """The text of each run."""
+    text_sizes: np.ndarray  # Words of each text
+    run_hashes: np.ndarray  # Hashes of runs of five words, sorted
+    run_owners: np.ndarray  # The text of each run
 
 
 class LicenceFilter:
@@ -146,7 +120,6 @@ class LicenceFilter:
         self.config = config
 
     def __call__(self, record: Record) -> StepResult:
-        """Process one record."""
         headers = record.metadata.get("aside", {}).get("header", [])  # moved there by code.comments
         text = _blank_strings(record.text, code_language_of(record))
         stated = licence_of("\n".join([*headers, text]), self.config.min_coverage)
@@ -156,13 +129,12 @@ class LicenceFilter:
         evidence = [[e.expression, e.by, e.line] for e in stated.evidence[:10]]
         metadata = {"licence": expression, "licence_by": by, "licence_evidence": evidence}
         if not expression:
-            return self.decide_unstated(record)
+            return self._decide_unstated(record)
         if not is_licence_allowed(expression, self.config.allow):
             return StepResult("code: licence not allowed", details=expression, metadata=metadata)
         return StepResult(metadata=metadata)
 
-    def decide_unstated(self, record: Record) -> StepResult:
-        """Decide about a file that states and inherits no licence, by its row's or its source's."""
+    def _decide_unstated(self, record: Record) -> StepResult:
         licence = record.metadata.get("licence") or ""
         licence = join_expressions(map(str, licence)) if isinstance(licence, list) else str(licence)
         if is_licence_allowed(licence, self.config.allow):
@@ -173,9 +145,9 @@ class LicenceFilter:
 
 
 @cache
-def _load_phrases() -> LicencePhrases:
-    """Read licences.txt.xz; takes about a second, once per process."""
-    data = (Path(__file__).parent / "licences.txt.xz").read_bytes()
+def _load_phrases() -> _LicencePhrases:
+    """Read texts.txt.xz; takes about a second, once per process."""
+    data = (Path(__file__).parent / "texts.txt.xz").read_bytes()
     exact: dict[str, list[tuple[str, str, str]]] = {}
     texts: list[tuple[str, list[str], str]] = []
     spelt: dict[str, str] = {}
@@ -187,11 +159,11 @@ def _load_phrases() -> LicencePhrases:
             spelt[words] = expression
             continue
         first = words.split(" ", 2)
-        if len(first) > 1 or (kind in MENTION_KINDS and ONE_WORD.fullmatch(words)):
+        if len(first) > 1 or (kind in MENTION_KINDS and RE.one_word.fullmatch(words)):
             begin = " ".join(first[:2])
             exact.setdefault(begin, []).append((words + " ", expression, kind))
         if kind in ("licence", "text", "notice") and words.count(" ") >= MIN_COPY_WORDS:
-            needed = VERSION.findall(words) if kind == "notice" else []
+            needed = RE.version.findall(words) if kind == "notice" else []
             needed += required.split(";") if required else []
             texts.append((expression, needed, words))
     for alternatives in exact.values():
@@ -208,7 +180,7 @@ def _load_phrases() -> LicencePhrases:
     order = np.argsort(runs, kind="stable")
     labels = [(label, needed, LICENCE_NAMES & set(words.split())) for label, needed, words in texts]
     sizes = np.array(sizes)
-    return LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
+    return _LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
 
 
 def _hash_runs(ids: list[int]) -> np.ndarray:
@@ -230,10 +202,10 @@ def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
     'Apache-2.0'
     """
     text = text[:MAX_CHARACTERS]
-    if not LICENCE_WORDS.search(text):
+    if not RE.licence_words.search(text):
         return StatedLicence("", ())
     starts, words, spelt = [], [], _load_phrases().canonical_words
-    for match in WORD.finditer(COMMENT_COMMANDS.sub(lambda mark: " " * len(mark[0]), text)):
+    for match in RE.word.finditer(RE.comment_commands.sub(lambda mark: " " * len(mark[0]), text)):
         word = match[0].lower()
         if word := spelt.get(word, word):
             starts.append(match.start())
@@ -241,13 +213,9 @@ def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
     matches = [*_tag_matches(text, starts), *_notice_matches(words)]
     kept = _select_heaviest([*matches, *_text_matches(words, min_coverage)])
     versions = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
-    kept = [
-        m
-        for m in kept
-        if m.expression
-        and not (versions and m.expression in VERSIONLESS and m.by in MENTION_KINDS)
-        and not _is_denied(text, starts, m)
-    ]
+    if versions:
+        kept = [m for m in kept if m.expression not in VERSIONLESS or m.by not in MENTION_KINDS]
+    kept = [m for m in kept if m.expression and not _is_denied(text, starts, m)]
     lines = [text.count("\n", 0, starts[m.start]) + 1 for m in kept]
     evidence = tuple(
         LicenceEvidence(m.expression, m.by, line, m.end - m.start)
@@ -257,21 +225,18 @@ def licence_of(text: str, min_coverage: float = 0.85) -> StatedLicence:
 
 
 def _blank_strings(text: str, language: str) -> str:
-    """Blank the strings of a file or, if its language has no comments, tags after the first lines.
-
-    >>> _blank_strings('X = "SPDX-License-Identifier: MIT"  # a', "python").split()
-    ['X', '=', '#', 'a']
-    """
-    if not LICENCE_WORDS.search(text):
+    """Blank a file's strings or, if its language has no comments, tags after the first lines."""
+    if not RE.licence_words.search(text):
         return text
     if not language_tables().syntax_families.get(language) or language in MANIFESTS:
         top = "\n".join(text.split("\n", TAG_LINES)[:TAG_LINES])
-        return top + TAG.sub(lambda tag: " " * len(tag[0]), text[len(top) :])
+        return top + RE.tag.sub(lambda tag: " " * len(tag[0]), text[len(top) :])
     kept, at = [], 0
     for piece in comments_and_strings(text, language):
         literal = text[piece.start : piece.end]
         is_field = len(literal) <= MAX_FIELD and (
-            FIELD.search(text[max(0, piece.start - 30) : piece.start]) or literal[1:9] == "License "
+            RE.field.search(text[max(0, piece.start - 30) : piece.start])
+            or literal[1:9] == "License "
         )
         if not piece.is_comment and not is_field:
             kept += [text[at : piece.start], re.sub(r"[^\n]", " ", literal)]
@@ -279,38 +244,37 @@ def _blank_strings(text: str, language: str) -> str:
     return "".join([*kept, text[at:]])
 
 
-def _is_denied(text: str, starts: list[int], match: LicenceMatch) -> bool:
-    """Whether a short statement is denied or only mentioned in its sentence."""
+def _is_denied(text: str, starts: list[int], match: _LicenceMatch) -> bool:
     if match.by == "tag" or match.end - match.start >= MAX_DENIABLE_WORDS:
         return False
     at = starts[match.start]
-    return DENIED.search(SENTENCE.split(text[max(0, at - DENIAL_WINDOW) : at])[-1]) is not None
+    return (
+        RE.denied.search(RE.sentence.split(text[max(0, at - DENIAL_WINDOW) : at])[-1]) is not None
+    )
 
 
-def _join_choices(kept: list[LicenceMatch], words: list[str]) -> list[str]:
-    """The expressions in order, those with only `or` between them joined by OR.
-
-    >>> licence_of("either the GPL v2 or the MIT license, at your option").expression
-    'GPL-2.0-only OR MIT'
-    """
+def _join_choices(kept: list[_LicenceMatch], words: list[str]) -> list[str]:
+    """The expressions in order, those with only `or` between them joined by OR."""
     groups: list[list[str]] = []
     for before, match in zip([None, *kept], kept, strict=False):
         between = " ".join(words[before.end : match.start]) + " " if before else ""
-        if groups and before and before.by != "text" and CHOICE.fullmatch(between):
+        if groups and before and before.by != "text" and RE.choice.fullmatch(between):
             groups[-1].append(match.expression)
         else:
             groups.append([match.expression])
     return [" OR ".join(dict.fromkeys(group)) for group in groups]
 
 
-def _tag_matches(text: str, starts: list[int]) -> list[LicenceMatch]:
+def _tag_matches(text: str, starts: list[int]) -> list[_LicenceMatch]:
     matches = []
-    for match in TAG.finditer(text):
+    for match in RE.tag.finditer(text):
         if expression := read_expression(match[1]):
             start = bisect_left(starts, match.start())
             end = bisect_left(starts, match.start(1) + len(expression))
-            expression = ID.sub(lambda id: _canonical_ids().get(id[0].lower(), id[0]), expression)
-            matches.append(LicenceMatch(TAG_WEIGHT, start, max(start + 1, end), expression, "tag"))
+            expression = RE.id.sub(
+                lambda id: _canonical_ids().get(id[0].lower(), id[0]), expression
+            )
+            matches.append(_LicenceMatch(TAG_WEIGHT, start, max(start + 1, end), expression, "tag"))
     return matches
 
 
@@ -319,14 +283,13 @@ def _canonical_ids() -> dict[str, str]:
     """Known SPDX ids by their lower case, since people write `mit`."""
     canonical = {
         *PERMISSIVE,
-        *(id for label, *_ in _load_phrases().text_labels for id in ID.findall(label)),
+        *(id for label, *_ in _load_phrases().text_labels for id in RE.id.findall(label)),
     }
     by_lower = {id.lower(): id for id in sorted(canonical)}
     return by_lower | {old.lower(): new for old, new in RENAMED_IDS.items()}
 
 
-def _notice_matches(words: list[str]) -> list[LicenceMatch]:
-    """Exact matches of known notices and references; the longest at each word."""
+def _notice_matches(words: list[str]) -> list[_LicenceMatch]:
     exact, matches = _load_phrases().exact_phrases, []
     joined, at = " ".join(words) + " ", 0
     for start, word in enumerate(words):
@@ -334,14 +297,13 @@ def _notice_matches(words: list[str]) -> list[LicenceMatch]:
         for phrase, expression, kind in (*exact.get(begin, ()), *exact.get(word, ())):
             if joined.startswith(phrase, at):
                 size = phrase.count(" ")
-                matches.append(LicenceMatch(size, start, start + size, expression, kind))
+                matches.append(_LicenceMatch(size, start, start + size, expression, kind))
                 break
         at += len(word) + 1
     return matches
 
 
-def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
-    """Licence texts of which enough runs of five words are close together."""
+def _text_matches(words: list[str], min_coverage: float) -> list[_LicenceMatch]:
     data = _load_phrases()
     runs = _hash_runs([data.vocabulary.get(word, 0) for word in words])
     first = np.searchsorted(data.run_hashes, runs, "left")
@@ -368,7 +330,7 @@ def _text_matches(words: list[str], min_coverage: float) -> list[LicenceMatch]:
 
 def _partial_matches(
     owner: int, words: list[str], runs: np.ndarray, at: np.ndarray
-) -> list[tuple[LicenceMatch, float]]:
+) -> list[tuple[_LicenceMatch, float]]:
     """Where one text's runs are close, and the share of its words (1 with required phrases)."""
     data, matches = _load_phrases(), []
     expression, required, names = data.text_labels[owner]
@@ -386,14 +348,13 @@ def _partial_matches(
             # Inserted words cost more than a missing end, such as Apache's appendix.
             weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
             is_sure = matched >= MIN_PHRASE_WORDS and coverage >= MIN_PHRASE_COVERAGE
-            match = LicenceMatch(weight, start, end, expression, "text")
+            match = _LicenceMatch(weight, start, end, expression, "text")
             matches.append((match, 1.0 if required and is_sure else coverage))
     return matches
 
 
-def _select_heaviest(matches: list[LicenceMatch]) -> list[LicenceMatch]:
-    """The matches with the largest weight among those that overlap them, in order."""
-    kept: list[LicenceMatch] = []
+def _select_heaviest(matches: list[_LicenceMatch]) -> list[_LicenceMatch]:
+    kept: list[_LicenceMatch] = []
     for match in sorted(matches, key=lambda m: (-m.weight, m.start, m.expression)):
         at = bisect_left(kept, match.start, key=lambda m: m.start)
         free_before = at == 0 or kept[at - 1].end <= match.start

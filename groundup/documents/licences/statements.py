@@ -1,10 +1,10 @@
 """Statements: does a sentence about copying concern the work, a part of it, or something else?
 
-Patterns of licences' names in eleven languages and of their full texts are data, in rights.toml. A
-slice is first normalised (dashes, quotes, spaces, words broken over lines), with a map back. Each
-licence name is then read in its sentence: what is the subject, is there a granting verb, is it
-denied? A badge, a label and a full licence text next to a copyright line also grant. Allow lists
-are applied in rights.py.
+Patterns of licences' names in eleven languages and of their full texts are data
+(statements.toml). A slice is first normalised (dashes, quotes, spaces, words broken over lines),
+with a map back. Each licence name is then read in its sentence: what is the subject, is there a
+granting verb, is it denied? A badge, a label and a full licence text next to a copyright line also
+grant. Allow lists are applied in rights.py.
 """
 
 import re
@@ -14,17 +14,17 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ..patterns import expand, read_patterns
+from ..patterns import compile_patterns, expand, read_patterns
 
 
 def _with_optional_vowels(name: str) -> str:
-    """A pattern for an Arabic name, with or without vowel marks."""
     return r"\s+".join(
         "".join(f"{letter}[\u064b-\u0652]*" for letter in word) for word in name.split()
     )
 
 
-_TABLES = read_patterns(Path(__file__).with_name("rights.toml"))
+_FILE = Path(__file__).with_name("statements.toml")
+_TABLES, RE = read_patterns(_FILE), compile_patterns(_FILE)
 ELEMENTS: dict[str, str] = {
     name: "|".join([*names, _with_optional_vowels(_TABLES["arabic_elements"][name])])
     for name, names in _TABLES["elements"].items()
@@ -44,17 +44,16 @@ TEXTS = tuple((row["pattern"], row["id"]) for row in _TABLES["texts"])
 
 _WORDS = {name: "|".join(value) for name, value in _TABLES.items() if isinstance(value, list)
           and isinstance(value[0], str)}  # fmt: skip
-WORK_SUBJECT = _WORDS["work"].replace("{WORK_NOUNS}", _WORDS["work_nouns"])
+KINDS = (
+    *LICENCES, *((pattern, f"text {kind}") for pattern, kind in TEXTS),
+    (_WORDS["reserved"], "reserved"), (_WORDS["restricts"], "restricted"),
+)  # fmt: skip
+WORK_SUBJECT = _WORDS["work"]
 PART_SUBJECT, OTHER_SUBJECT, MENTIONING, SPEECH_VERB = (
     rf"\b(?:{_WORDS[name]})\b" for name in ("part", "other", "mention", "speaks")
 )
 GRANTING, GRANTING_TERMS, FILLER = _WORDS["grant"], _WORDS["terms"], _WORDS["filler"]
 COPYRIGHT_SIGN = r"©|\(c\)|\bcopyright\b"
-COPYRIGHT = re.compile(
-    rf"(?:{COPYRIGHT_SIGN})(?:\s*(?:©|\(c\)|\bc\b))?[ \t]*"
-    r"(?P<years>(?:1[5-9]|20)\d\d(?:[ ,–-]{1,3}(?:and )?(?:(?:1[5-9]|20)\d\d|\d\d\b)){0,40})",
-    re.IGNORECASE,
-)
 EXCEPTION = (
     r"\b(?:except|unless|sauf|salvo|so(?:weit|fern)|wenn\s+nicht|où|tenzij|excepto)\b"
     r"[^,;]{0,120}[,;]"
@@ -62,10 +61,6 @@ EXCEPTION = (
 CHOICE = r"\b(?:either|or|dual\w*|choice|option|oder|ou|o)\b"
 LATER = r"\bor\s+(?:\(?at\s+your\s+option\)?\s*,?\s+)?(?:any\s+)?later(?:\s+version)?"
 LICENCE_LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
-SENTENCE = re.compile(
-    r"\n\n|(?<=[.!?])[\"')\]]{0,3}\s(?=[\"'(\[]?[^\W\d_a-zà-ÿ])|。|\n(?=©|\(c\)\s)"
-)
-SPACES = re.compile(r"(?<=[a-zà-ÿ])-[ \t]*\n[ \t]*(?=[a-zà-ÿ])|\s+")
 NORMALIZED_CHARACTERS = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad\ufe58\ufe63\uff0d", "-")
     | dict.fromkeys("\u2018\u2019\u02bc", "'")
@@ -87,31 +82,26 @@ class RightsStatement(NamedTuple):
     """granted (to the work), part, denied, named, or choice (one of several, not needed)."""
 
 
-class RightsMatch(NamedTuple):
-    """A licence name, full text, reservation or restriction in the normalised text."""
-
+class _RightsMatch(NamedTuple):
     match: re.Match[str]
     kind: str
     licence: str
     role: str
 
 
-class NormalizedText(NamedTuple):
+class _NormalizedText(NamedTuple):
     """A normalised slice of the text, with a map to the original."""
 
     text: str
     offset_pairs: list[tuple[int, int]]
     """Offsets in `text` and in the original, wherever their difference changes."""
-    sentences: list[int]
-    """Start offsets of the sentences, and the end."""
+    sentences: list[int]  # Start offsets of the sentences, and the end
 
     def to_original(self, at: int) -> int:
-        """Offset in the original."""
         here, there = self.offset_pairs[bisect_right(self.offset_pairs, (at, 1 << 62)) - 1]
         return there + at - here
 
     def sentence_bounds(self, at: int) -> tuple[int, int]:
-        """Bounds of the sentence at an offset."""
         after = bisect_right(self.sentences, at)
         return self.sentences[after - 1], self.sentences[min(after, len(self.sentences) - 1)]
 
@@ -119,12 +109,13 @@ class NormalizedText(NamedTuple):
 def find_statements(text: str, start: int, end: int) -> Iterator[RightsStatement]:
     """Yield the statements of a slice in order; of overlapping names the longest."""
     page = _normalize(text, start, end)
-    hits: list[RightsMatch] = []
-    for match, kind in sorted(_find_matches(page.text), key=lambda m: (m[0].start(), -m[0].end())):
+    hits: list[_RightsMatch] = []
+    matches = ((m, kind) for pattern, kind in KINDS for m in _compiled(pattern).finditer(page.text))
+    for match, kind in sorted(matches, key=lambda m: (m[0].start(), -m[0].end())):
         before = hits[-1] if hits else None
         if before is None or match.start() >= before.match.end():
             role = _statement_role(page, match, kind, before)
-            hits.append(RightsMatch(match, kind, _spdx_id(match, kind, page), role))
+            hits.append(_RightsMatch(match, kind, _spdx_id(match, kind, page), role))
     last: RightsStatement | None = None
     for at, (match, _, licence, role) in enumerate(hits):
         low, high = page.sentence_bounds(match.start())
@@ -144,12 +135,11 @@ def find_statements(text: str, start: int, end: int) -> Iterator[RightsStatement
         yield last
 
 
-def _normalize(text: str, start: int, end: int) -> NormalizedText:
-    """Normalise a slice; a lower-case word broken over two lines is joined."""
+def _normalize(text: str, start: int, end: int) -> _NormalizedText:
     raw = text[start:end].translate(NORMALIZED_CHARACTERS)
     out: list[str] = []
     marks, at, size = [(0, start)], 0, 0
-    for match in SPACES.finditer(raw):
+    for match in RE.spaces.finditer(raw):
         gap = match.group()
         new = "" if gap[0] == "-" else "\n" * min(gap.count("\n") + gap.count("\f") * 2, 2) or " "
         out += (raw[at : match.start()], new)
@@ -158,19 +148,8 @@ def _normalize(text: str, start: int, end: int) -> NormalizedText:
         if len(new) != len(gap):
             marks.append((size, start + at))
     normalised = "".join(out) + raw[at:]
-    sentences = [0, *(m.end() for m in SENTENCE.finditer(normalised)), len(normalised)]
-    return NormalizedText(normalised, marks, sentences)
-
-
-def _find_matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
-    kinds = [
-        *LICENCES,
-        *((pattern, f"text {kind}") for pattern, kind in TEXTS),
-        (_WORDS["reserved"], "reserved"),
-        (_WORDS["restricts"], "restricted"),
-    ]
-    for pattern, kind in kinds:
-        yield from ((match, kind) for match in _compiled(pattern).finditer(text))
+    sentences = [0, *(m.end() for m in RE.sentence.finditer(normalised)), len(normalised)]
+    return _NormalizedText(normalised, marks, sentences)
 
 
 @cache
@@ -182,7 +161,7 @@ def _contains(pattern: str, text: str) -> bool:
     return _compiled(pattern).search(text) is not None
 
 
-def _is_choice(page: NormalizedText, hit: RightsMatch, other: RightsMatch) -> bool:
+def _is_choice(page: _NormalizedText, hit: _RightsMatch, other: _RightsMatch) -> bool:
     between = page.text[hit.match.end() : other.match.start()]
     return (
         hit.role == other.role == "granted"
@@ -192,7 +171,7 @@ def _is_choice(page: NormalizedText, hit: RightsMatch, other: RightsMatch) -> bo
     )
 
 
-def _is_superseded(page: NormalizedText, hits: Sequence[RightsMatch], at: int) -> bool:
+def _is_superseded(page: _NormalizedText, hits: Sequence[_RightsMatch], at: int) -> bool:
     """Whether a neighbouring statement supersedes this one.
 
     A bare "Creative Commons" gives way to the exact licence. A reservation gives way to a grant in
@@ -219,7 +198,7 @@ def _is_superseded(page: NormalizedText, hits: Sequence[RightsMatch], at: int) -
     )
 
 
-def _is_direct_speech(page: NormalizedText, match: re.Match[str]) -> bool:
+def _is_direct_speech(page: _NormalizedText, match: re.Match[str]) -> bool:
     """Whether a match is direct speech: in quotes, next to `said the lawyer` or the like."""
     lead = page.text[max(0, match.start() - CONTEXT_AFTER) : match.start()].rsplit("\n\n", 1)[-1]
     tail = page.text[match.end() : match.end() + CONTEXT_AFTER].split("\n\n", 1)[0]
@@ -232,9 +211,8 @@ def _is_direct_speech(page: NormalizedText, match: re.Match[str]) -> bool:
 
 
 def _statement_role(
-    page: NormalizedText, match: re.Match[str], kind: str, previous: RightsMatch | None
+    page: _NormalizedText, match: re.Match[str], kind: str, previous: _RightsMatch | None
 ) -> str:
-    """Role of a statement for the work: granted, part, denied or named."""
     if _is_direct_speech(page, match):
         return "named"
     low, high = page.sentence_bounds(match.start())
@@ -248,7 +226,7 @@ def _statement_role(
         lead = between if _contains(f"{PART_SUBJECT}|{OTHER_SUBJECT}", between) else lead
     lead = _compiled(EXCEPTION).sub(" ", lead)
     if kind in ("reserved", "restricted", "text Latex2e", "text LicenseRef-Gutenberg"):
-        near = f"{WORK_SUBJECT}|{COPYRIGHT.pattern}"
+        near = f"{WORK_SUBJECT}|{RE.copyright.pattern.removeprefix('(?i)')}"
         is_vague = kind == "restricted" and high - low >= 80 and not _contains(near, lead + tail)
         return "part" if _subject(lead) == "part" else "named" if is_vague else "granted"
     if kind.startswith("text "):
@@ -271,7 +249,6 @@ def _statement_role(
 
 
 def _public_domain_role(lead: str, match: re.Match[str]) -> str:
-    """Role of a public domain statement, or of a dedication by its object."""
     given = match.groupdict().get("given")
     noun = _subject(f"{given} " if given else lead)
     if noun == "part":
@@ -286,7 +263,6 @@ def _public_domain_role(lead: str, match: re.Match[str]) -> str:
 
 
 def _licensed_under_role(lead: str) -> str:
-    """Role of a name after `licensed under` and the like, by the subject of the sentence."""
     noun = _subject(lead)
     if noun == "other" or _contains(MENTIONING, lead):
         return "named"
@@ -294,13 +270,13 @@ def _licensed_under_role(lead: str) -> str:
         return "part"
     verb = _compiled(GRANTING).search(lead) or _compiled(GRANTING_TERMS).search(lead)
     subject = lead[: verb.start()] if verb else lead
-    if noun == "work" or COPYRIGHT.search(subject):
+    if noun == "work" or RE.copyright.search(subject):
         return "granted"
     rest = _compiled(FILLER).sub("", re.sub(r"\b(?:is|are|and)\b", "", subject))
     return "named" if re.search(r"\w", rest) else "granted"
 
 
-def _bare_name_role(page: NormalizedText, match: re.Match[str], lead: str) -> str:
+def _bare_name_role(page: _NormalizedText, match: re.Match[str], lead: str) -> str:
     """Role of a name without `under`: on its own line, after a label, or predicated of the work."""
     left = page.text[max(0, match.start() - CONTEXT_BEFORE) : match.start()].rsplit("\n", 1)[-1]
     after = page.text[match.end() : match.end() + CONTEXT_BEFORE]
@@ -327,11 +303,7 @@ def _bare_name_role(page: NormalizedText, match: re.Match[str], lead: str) -> st
 
 
 def _subject(lead: str) -> str:
-    """Whose licence a sentence is about: work, part, other, or empty if it does not say.
-
-    >>> _subject("The examples in this book are under the"), _subject("This book is under the")
-    ('part', 'work')
-    """
+    """Whose licence a sentence is about: work, part, other, or empty if it does not say."""
     for ignored in (
         r"\b(?:for|of|describing|documenting)\s+[^,]{1,60}?" + OTHER_SUBJECT,
         rf"(?:\b(?:and|including|with)|,)\s+(?:(?:its|all|the|their|any)\s+){{0,2}}(?:{PART_SUBJECT}\s*)+",
@@ -354,7 +326,7 @@ def _subject(lead: str) -> str:
     return name
 
 
-def _spdx_id(match: re.Match[str], kind: str, page: NormalizedText) -> str:
+def _spdx_id(match: re.Match[str], kind: str, page: _NormalizedText) -> str:
     groups = match.groupdict()
     version = groups.get("version")
     if kind == "=":
@@ -377,13 +349,7 @@ def _spdx_id(match: re.Match[str], kind: str, page: NormalizedText) -> str:
 
 
 def _creative_commons_id(words: str, version: str | None) -> str:
-    """SPDX identifier of a Creative Commons licence, from its letters or its words.
-
-    >>> _creative_commons_id("Attribution - Pas d'Utilisation Commerciale", "4.0")
-    'CC-BY-NC-4.0'
-    >>> _creative_commons_id("zero", None), _creative_commons_id("", None)
-    ('CC0-1.0', 'LicenseRef-CC')
-    """
+    """SPDX identifier of a Creative Commons licence, from its letters or its words."""
     low = words.strip(" -\n").lower()
     if low in ("0", "zero"):
         return "CC0-1.0"

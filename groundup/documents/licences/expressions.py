@@ -46,7 +46,6 @@ def read_expression(text: str) -> str:
 
 
 def _expression_end(tokens: list[str]) -> int:
-    """Number of tokens of the longest expression at the start."""
     depth, end, wants_id = 0, 0, True
     for at, token in enumerate(tokens):
         word = token.upper()
