@@ -156,8 +156,8 @@ def _show(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]],
 
 def _parser() -> argparse.ArgumentParser:
     head, usage = (__doc__ or "").split("\n\n", 1)
-    parser = argparse.ArgumentParser(description=head, epilog=usage,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=head, epilog=usage, formatter_class=layout)
     parser.add_argument("name", choices=sorted(path.name for path in DATA.iterdir()))
     parser.add_argument("folder", type=Path, help="what its build.sh made")
     parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")

@@ -214,7 +214,7 @@ def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("page.html", "page.html is read as html, english: 47 characters in 1 passage; 19 characters"),
+        ("page.html", "page.html is read as html, english: 47 characters in 1 passage; 19 ch"),
         ("in.mbox", "in.mbox#44 is read as conversation"),
         ("pic.png", "pic.png is left out, another kind of file: its ending is .png"),
         ("zero.dat", "zero.dat is left out, binary: a zero byte at 1"),
