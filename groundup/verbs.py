@@ -142,9 +142,9 @@ GROUPS = (
              "tuned tuned.gguf --type Q4_0", "model/gguf"),
     )),
     Group("Answers from documents", "retrieve", (
-        Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed",
-             "~/handbook --out i"),
-        Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal",
+        Verb("index", "groundup.retrieve:index_or_explain",
+             "an index of a folder; again: what changed", "~/handbook --out i"),
+        Verb("ask", "groundup.retrieve:ask_questions", "an answer with exact quotes, or a refusal",
              '"How do I restart the service?" --index i'),
         Verb("verify", "groundup.retrieve:verify", "the quotes of an answer, held to the documents",
              "answer.json --index i"),

@@ -213,14 +213,17 @@ class Quote(NamedTuple):
     """A slice of a file that supports a claim."""
 
     path: str
+    """Of the file; `#` and a name follow for a message of a mailbox or a file of an archive."""
     start: int
-    """First byte in the file."""
+    """First byte in the file, or in the part of it that has the text."""
     end: int
     """One past the last byte in the file."""
     text: str
     """The decoded bytes; for markup, without tags and entities."""
     line: int
     """Line of `start` in the file, 1-based."""
+    page: int = 0
+    """Page of a PDF, 1-based; 0 for other files."""
 
 
 class Claim(NamedTuple):
@@ -239,6 +242,11 @@ class Answer:
     claims: tuple[Claim, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     """Scores, timings and ids that help to explain the answer."""
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command line: 0, or 4 for a refusal."""
+        return 4 if self.refused else 0
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ DROPPED_BY_ATTRIBUTE = re.compile(
     rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor|katex-html)\b)""",
     re.IGNORECASE,
 )
+RANGES = frozenset((b"a", b"table"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
 MAX_MATHML_CHARACTERS = 20_000
 """Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
@@ -76,6 +77,10 @@ class Markup(NamedTuple):
     charset: str = "utf-8"
     replaced: int = 0
     """Number of undecodable bytes that became U+FFFD; not counted in HTML."""
+    links: tuple[tuple[int, int], ...] = ()
+    """Ranges of the text inside links of HTML."""
+    tables: tuple[tuple[int, int], ...] = ()
+    """Ranges of the text that are tables of HTML: a line for each row, tabs between its cells."""
 
 
 def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
@@ -127,6 +132,9 @@ class _HtmlExtractor:
         self.level = 0  # of the heading that is open, or 0
         self.heading_start = -1
         self.headings: list[Heading] = []
+        self.links: list[tuple[int, int]] = []
+        self.tables: list[tuple[int, int]] = []
+        self.link_start, self.table_starts = -1, list[int]()
         self.title = ""
 
     def run(self) -> Markup:
@@ -141,11 +149,15 @@ class _HtmlExtractor:
             place = self.read_tag(tag) if tag["name"] else tag.end()
         self.end_heading()
         map = SourceMap("".join(self.parts), self.segments)
-        return Markup(map, tuple(self.headings), {"title": self.title} if self.title else {})
+        metadata = {"title": self.title} if self.title else {}
+        return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
+                      tables=tuple(self.tables))  # fmt: skip
 
     def read_tag(self, tag: re.Match[bytes]) -> int:
         """Open or close an element; returns the offset to continue at."""
         name = tag["name"].lower()
+        if name in RANGES:
+            self.mark_range(name, tag["end"] == b"")
         if tag["end"]:
             self.close(name)
             return tag.end()
@@ -156,6 +168,18 @@ class _HtmlExtractor:
         if not ends_itself:
             self.start(name, attributes)
         return find_tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
+
+    def mark_range(self, name: bytes, opens: bool) -> None:
+        """Note where a link or table begins, and its range when it ends."""
+        if name == b"table" and opens:
+            self.table_starts.append(self.length)
+        elif name == b"table" and self.table_starts:
+            self.tables.append((self.table_starts.pop(), self.length))
+        elif name == b"a" and self.link_start >= 0:
+            self.links.append((self.link_start, self.length))
+            self.link_start = self.length if opens else -1
+        elif name == b"a" and opens:
+            self.link_start = self.length
 
     def skip_raw(self, name: bytes, start: int) -> int:
         """Skip an element with raw text; keep the first title."""

@@ -1,19 +1,19 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
-from .answer import (
+from .answer import answer_question, answer_to_json, answer_to_text, ask
+from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
+from .index import IndexConfig, explain_reading, index, index_documents, index_or_explain
+from .lexical import LexicalIndex
+from .search import OpenIndex, open_index
+from .session import Session, ask_questions
+from .verification import (
     QuoteProblem,
+    TextCheck,
     Verification,
-    answer_question,
-    answer_to_json,
-    answer_to_text,
-    ask,
+    check_text,
     verify,
     verify_quotes,
 )
-from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
-from .index import IndexConfig, index, index_documents
-from .lexical import LexicalIndex
-from .search import OpenIndex, open_index
 
 __all__ = [
     "ChunkConfig",
@@ -22,14 +22,20 @@ __all__ = [
     "OpenIndex",
     "QuoteProblem",
     "Sentence",
+    "Session",
+    "TextCheck",
     "Verification",
     "answer_question",
     "answer_to_json",
     "answer_to_text",
     "ask",
+    "ask_questions",
+    "check_text",
     "chunk_document",
+    "explain_reading",
     "index",
     "index_documents",
+    "index_or_explain",
     "open_index",
     "split_sentences",
     "verify",

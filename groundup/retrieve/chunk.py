@@ -4,17 +4,17 @@ A blank line, a list item, a heading or a change between prose and code ends a s
 paragraph `.`, `!`, `?` and their full-width forms do, unless they end an abbreviation, an initial
 or a number. Nothing is rewritten: every sentence is `text[start:end]`.
 
-A passage never crosses a heading, a class or a function. Within a section it packs complete
-paragraphs and code blocks up to `max_characters`; only a longer block is split, at a sentence or a
-line. Every visible character of the text is in exactly one passage, so everything in a file can be
-found and quoted.
+A passage never crosses a heading, a class, a function or a page of a PDF. Within a section it packs
+complete paragraphs and code blocks up to `max_characters`; only a longer block is split, at a
+sentence or a line. Every visible character of the text is in exactly one passage, so everything in
+a file can be found and quoted; only menus, tables of contents and indexes of books are in none.
 """
 
 import ast
 import bisect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from groundup.core import Config, Passage
@@ -271,8 +271,9 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     """
     config = config or ChunkConfig()
     passages: list[Passage] = []
-    for section in _split_sections(document):
-        for start, end in _pack_blocks(document.text, section, config.max_characters):
+    skipped = [tuple(each) for each in document.metadata.get("navigation", ())]
+    for section in _split_pages(document, _split_sections(document)):
+        for start, end in _pack_blocks(document.text, section, config.max_characters, skipped):
             passages.append(_make_passage(document, start, end, section.headings))
     # Definitions keep their own passages, whose titles contain their names.
     return passages if document.kind == "python" else _merge_short(document, passages, config)
@@ -322,6 +323,18 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
     yield TitledSection(start, len(document.text), _title_path(title, path))
 
 
+def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterator[TitledSection]:
+    """Yield sections, those of a PDF cut at its pages."""
+    pages = document.metadata.get("page_starts", ())
+    for section in sections:
+        cuts = pages[
+            bisect.bisect_right(pages, section.start) : bisect.bisect_left(pages, section.end)
+        ]
+        starts = [section.start, *cuts]
+        for start, end in zip(starts, [*cuts, section.end], strict=True):
+            yield section._replace(start=start, end=end)
+
+
 def _underlined_headings(document: Record) -> list[Heading]:
     """Titles of a plain text: lines underlined with punctuation, as in reStructuredText.
 
@@ -354,13 +367,20 @@ def _line_start(text: str, at: int) -> int:
     return max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
 
 
-def _pack_blocks(text: str, section: TitledSection, limit: int) -> Iterator[tuple[int, int]]:
+def _pack_blocks(
+    text: str, section: TitledSection, limit: int, skipped: Sequence[tuple[int, int]] = ()
+) -> Iterator[tuple[int, int]]:
     """Yield slices of a section with as many complete blocks as fit.
 
     A block that only names what follows (a signature, a defined word) stays with what follows.
     """
     pending: list[tuple[int, int]] = []
     for block in _split_blocks(text, section, limit):
+        if any(start <= block[0] and block[1] <= end for start, end in skipped):
+            if pending:
+                yield pending[0][0], pending[-1][1]
+            pending = []
+            continue
         if pending and block[1] - pending[0][0] > limit:
             count = len(pending)
             while count > 1 and is_label(text[slice(*pending[count - 1])]):

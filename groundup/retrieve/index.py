@@ -13,14 +13,19 @@ state gets that state's snapshot again, and the pointer moves by compare-and-swa
 is complete, so a question never reads an incomplete index.
 """
 
+import hashlib
+import json
+import multiprocessing
 import os
 import re
-import tempfile
+import shutil
+import signal
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 from groundup.core import (
     MANIFEST,
@@ -31,20 +36,30 @@ from groundup.core import (
     Draft,
     digest,
     disk_error,
+    lock_folder,
     produce,
     record,
     write_json,
 )
-from groundup.documents import Record, Rejected, fingerprint_folder, read_folder
+from groundup.documents import Record, Rejected
 
 from .chunk import ChunkConfig, chunk_document
-from .lexical import LexicalIndex, name_segments_by_content
-from .search import DocumentEntry, current_name, read_entries, set_current, write_root
-
-VERSION = 1
-READABLE_KINDS = (
-    "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
+from .language import language_of
+from .lexical import LexicalIndex, PreparedPassage, name_segments_by_content, prepare_passages
+from .reading import NAVIGATION, ReadConfig, file_bytes, plan_folder, read_data
+from .search import (
+    REMOVED_PREFIX,
+    DocumentEntry,
+    current_name,
+    read_entries,
+    set_current,
+    write_root,
 )
+
+VERSION = 2
+BATCH_BYTES = 2**21
+"""Bytes of files that one process reads at a time."""
+READABLE_KINDS = "text, HTML, PDF, EPUB, docx, odt, notebooks, mails or code"
 
 
 class IndexConfig(Config):
@@ -52,6 +67,8 @@ class IndexConfig(Config):
 
     chunk: ChunkConfig = ChunkConfig()
     """Sizes of passages."""
+    read: ReadConfig = ReadConfig()
+    """Which files are read."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
 
@@ -65,27 +82,26 @@ class SnapshotChanges(NamedTuple):
     unchanged: int
 
 
-@dataclass
-class SpooledDocuments:
-    """Documents that were read, spooled to an unnamed file to bound memory."""
+class PreparedDocument(NamedTuple):
+    """A document read and split, as made in any process."""
 
-    spool: IO[bytes]
-    entries: list[DocumentEntry] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-
-    def documents(self) -> Iterator[Record]:
-        """Yield the documents from the spool."""
-        self.spool.seek(0)
-        for line in self.spool:
-            yield Record.from_json(line)
+    line: bytes
+    """The document as a line of JSON."""
+    path: str
+    id: str
+    sha256: str
+    language: str
+    file: str
+    passages: list[PreparedPassage]
 
 
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
-    """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
+    """Index every file of a folder that has text; return the current snapshot.
 
-    Text files end in .txt, .text, .rst, .adoc or .org, or have no ending. Run again to update the
-    index; nothing is written if no file changed. Files that cannot be read are skipped and listed
-    in rejected.json. Two snapshots are kept.
+    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
+    YAML, logs, code of any language. Run again to update the index; nothing is written if no file
+    changed. What is left out is counted by reason and listed in rejected.json. Two snapshots are
+    kept.
 
     source  folder of documents, including its subfolders
 
@@ -94,7 +110,10 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     """
     source, out = Path(source), Path(out)
     _check_out_folder(out)
-    fingerprints = dict(_skip_index_files(fingerprint_folder(source), source, out))
+    config = config or IndexConfig()
+    plan = list(_skip_index_files(plan_folder(source, config.read), source, out))
+    fingerprints = {path: reject.reason if reject else _hash(source, path, config.read)
+                    for path, reject in plan}  # fmt: skip
     config = _with_source_digest(config, sorted(fingerprints.items()))
     parents = _parent_artifacts(source)
     ids = [parent.id for parent in parents.values()]
@@ -104,10 +123,15 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if (snapshot_path / MANIFEST).is_file():
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
-        with _report_full_disk(out), _open_spool(out) as file:
-            reading = _spool_documents(_skip_index_files(read_folder(source), source, out), file)
-            _check_unchanged(reading, source, fingerprints)
-            snapshot = _write_snapshot(config, reading, parents, snapshot_path)
+        try:
+            with (
+                _report_full_disk(out),
+                _prepare_files(source, plan, fingerprints, config) as made,
+            ):
+                snapshot = _write_snapshot(config, made, parents, snapshot_path, len(plan), source)
+        except Exception:
+            _remove_unfinished(snapshot_path)
+            raise
     changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
     with _report_full_disk(out):
         write_root(out, source)
@@ -115,11 +139,172 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
     numbers = snapshot.numbers
-    record.log(
-        f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
-        f"files skipped: {numbers['rejected']}."
-    )
+    record.log(f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}.")
+    for line in left_out(read_rejected(snapshot.path)):
+        record.log(line)
     return snapshot
+
+
+def index_or_explain(
+    source: Path, out: Path, config: IndexConfig | None = None, *, why: str = ""
+) -> Artifact | str:
+    """Index every file of a folder that has text; again: only what changed is new.
+
+    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
+    YAML, logs, code of any language. What is left out is counted by reason and listed in the
+    snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed;
+    two snapshots are kept.
+
+    source  folder of documents, including its subfolders
+    out     directory of the index
+    why     path of a file below the folder: say how it is read or why not, and index nothing
+    """
+    if why:
+        return explain_reading(Path(source), why, config)
+    return index(source, out, config)
+
+
+def explain_reading(source: Path, path: str, config: IndexConfig | None = None) -> str:
+    """How a file of a folder is read, or why it is left out; DataError if there is no such file."""
+    config = config or IndexConfig()
+    name = os.path.relpath(source / path if not Path(path).exists() else path, source)
+    plan = dict(plan_folder(source, config.read))
+    folders = [str(parent) for parent in PurePosixPath(name).parents]
+    hidden = next((plan[folder] for folder in folders if plan.get(folder)), None)
+    if name not in plan and hidden is None:
+        raise DataError(f"{source} has no file {name}; paths are relative to the folder.")
+    data = hidden or plan[name] or file_bytes(source, name, config.read.max_bytes)
+    if isinstance(data, Rejected):
+        return f"{name} is left out, {data.reason}: {data.details}"
+    lines = []
+    for item in read_data(name, data, config.read):
+        if isinstance(item, Rejected):
+            lines.append(f"{item.path} is left out, {item.reason}: {item.details}")
+            continue
+        passages = chunk_document(item, config.chunk)
+        skipped = sum(end - start for start, end in item.metadata.get(NAVIGATION, ()))
+        lines.append(
+            f"{item.path} is read as {item.kind}, {language_of(item.text)}: "
+            f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
+            + (f"; {skipped:,} characters of menus or contents are in none" if skipped else "")
+        )
+    return "\n".join(lines)
+
+
+def _hash(source: Path, path: str, config: ReadConfig) -> str:
+    """Hash of a file, or why it cannot be read."""
+    data = file_bytes(source, path, config.max_bytes)
+    return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
+
+
+def _remove_unfinished(snapshot: Path) -> None:
+    """Remove what a failed run wrote, which a full disk needs back, unless another run writes."""
+    with suppress(ArtifactError, OSError), lock_folder(snapshot):
+        if not (snapshot / MANIFEST).exists():
+            # Renamed first: threads of the failed index may still write there.
+            removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
+            os.replace(snapshot, removed)
+            shutil.rmtree(removed, ignore_errors=True)
+
+
+class _FileTask(NamedTuple):
+    """Some files to read and split in one process."""
+
+    source: Path
+    files: tuple[tuple[str, Rejected | str], ...]
+    """Path, and why it is left out or the hash of its content."""
+    config: IndexConfig
+
+
+Prepared = PreparedDocument | Rejected
+
+
+@contextmanager
+def _prepare_files(
+    source: Path,
+    plan: Sequence[tuple[str, Rejected | None]],
+    fingerprints: Mapping[str, str],
+    config: IndexConfig,
+) -> Iterator[Iterator[Prepared]]:
+    """Context with the documents of the planned files in order, read by all cores.
+
+    Raises DataError if a file has changed since it was hashed.
+    """
+    files = [(path, reject or fingerprints[path]) for path, reject in plan]
+    tasks = [_FileTask(source, batch, config) for batch in _batches(source, files)]
+    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    if workers < 2:
+        yield (item for task in tasks for item in _run_task(task))
+        return
+    context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
+    with ProcessPoolExecutor(workers, context, _ignore_interrupt) as pool:
+        try:
+            yield _run_tasks(pool, tasks, 2 * workers)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+
+
+def _batches(
+    source: Path, files: Sequence[tuple[str, Rejected | str]]
+) -> Iterator[tuple[tuple[str, Rejected | str], ...]]:
+    """Yield files in groups of about BATCH_BYTES bytes."""
+    batch: list[tuple[str, Rejected | str]] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        with suppress(OSError):
+            size += 0 if isinstance(file[1], Rejected) else os.lstat(source / file[0]).st_size
+        if size >= BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _run_tasks(
+    pool: ProcessPoolExecutor, tasks: Sequence[_FileTask], window: int
+) -> Iterator[Prepared]:
+    """Yield what tasks make, in order; at most `window` of them are waited for, to bound memory."""
+    waiting: deque[Future[list[Prepared]]] = deque()
+    rest = iter(tasks)
+    while True:
+        while len(waiting) < window and (task := next(rest, None)):
+            waiting.append(pool.submit(_run_task, task))
+        if not waiting:
+            return
+        yield from waiting.popleft().result()
+
+
+def _run_task(task: _FileTask) -> list[Prepared]:
+    made: list[Prepared] = []
+    for path, expected in task.files:
+        if isinstance(expected, Rejected):
+            made.append(expected)
+            continue
+        data = file_bytes(task.source, path, task.config.read.max_bytes)
+        if isinstance(data, Rejected):
+            made.append(data)
+            continue
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise DataError(
+                f"{task.source / path} changed while it was being indexed; run the command again."
+            )
+        items = read_data(path, data, task.config.read)
+        made += [i if isinstance(i, Rejected) else _prepare(i, task.config) for i in items]
+    return made
+
+
+def _prepare(document: Record, config: IndexConfig) -> PreparedDocument:
+    language = language_of(document.text)
+    passages = prepare_passages(chunk_document(document, config.chunk), language)
+    line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
+    file = document.metadata.get("file", "")
+    place = (document.path, document.id, document.sha256)
+    return PreparedDocument(line, *place, language, file, passages)
 
 
 @contextmanager
@@ -155,19 +340,6 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     return {"documents": Artifact.open(source, kind="documents")} if kind else {}
 
 
-def _check_unchanged(
-    reading: "SpooledDocuments", source: Path, fingerprints: Mapping[str, str]
-) -> None:
-    """Raise DataError if there is nothing to index, or other content than was hashed before."""
-    if not reading.entries:
-        raise DataError(_no_documents_error(source, reading.rejected))
-    for place in reading.entries:
-        if fingerprints.get(place.path) != place.sha256:
-            raise DataError(
-                f"{source / place.path} changed while it was being indexed; run the command again."
-            )
-
-
 def index_documents(
     config: IndexConfig, documents: Iterable[Record], parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
@@ -176,86 +348,76 @@ def index_documents(
     Raises DataError if there are none.
     """
     out = Path(out)
-    with _report_full_disk(out), _open_spool(out.parent) as file:
-        reading = _spool_documents(documents, file)
-        if not reading.entries:
-            raise DataError("There is no document to index; give at least one.")
-        fingerprints = sorted((place.path, place.id, place.sha256) for place in reading.entries)
-        return _write_snapshot(_with_source_digest(config, fingerprints), reading, parents, out)
+    listed = list(documents)
+    fingerprints = sorted((each.path, each.id, each.sha256) for each in listed)
+    config = _with_source_digest(config, fingerprints)
+    with _report_full_disk(out):
+        made = (_prepare(document, config) for document in listed)
+        return _write_snapshot(config, made, parents, out, len(listed))
 
 
 def _write_snapshot(
-    config: IndexConfig, reading: SpooledDocuments, parents: Mapping[str, Artifact], out: Path
+    config: IndexConfig,
+    documents: Iterable[Prepared],
+    parents: Mapping[str, Artifact],
+    out: Path,
+    files: int,
+    source: Path | None = None,
 ) -> Artifact:
     return produce(
         out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-        write=lambda draft: _write_index(draft, config, reading),
+        write=lambda draft: _write_index(draft, documents, files, source),
     )  # fmt: skip
 
 
-def _write_index(draft: Draft, config: IndexConfig, reading: SpooledDocuments) -> None:
-    reading.spool.seek(0)
-    with open(draft.file("documents.jsonl"), "wb") as file:
-        while block := reading.spool.read(2**20):
-            file.write(block)
-    write_json(draft.file("documents.json"), [list(place) for place in reading.entries])
-    write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
-    passages = _write_lexical(draft.file("lexical"), config, reading)
-    counts = {"documents": len(reading.entries), "rejected": len(reading.rejected)}
-    draft.numbers |= counts | {"passages": passages}
-
-
-def _write_lexical(directory: Path, config: IndexConfig, reading: SpooledDocuments) -> int:
-    lexical = LexicalIndex(directory)
-    with record.progress("index", total=len(reading.entries), unit="documents") as bar:
-        for document in reading.documents():
-            lexical.add(chunk_document(document, config.chunk))
-            bar.advance(1)
+def _write_index(
+    draft: Draft, documents: Iterable[Prepared], files: int, source: Path | None
+) -> None:
+    """Write documents and passages as they come; DataError without one, or for a repeated id."""
+    entries: list[DocumentEntry] = []
+    rejected: list[Rejected] = []
+    lexical, start, seen = LexicalIndex(draft.file("lexical")), 0, set()
+    with (
+        open(draft.file("documents.jsonl"), "wb") as file,
+        record.progress("index", total=files, unit="files") as bar,
+    ):
+        last = ""
+        for item in documents:
+            name = item.path if isinstance(item, Rejected) else item.file or item.path
+            bar.advance(name != last)
+            last = name
+            if isinstance(item, Rejected):
+                rejected.append(item)
+                continue
+            if item.id in seen:
+                raise DataError(
+                    f"The document {item.path} (id {item.id}) comes twice; give it once."
+                )
+            seen.add(item.id)
+            file.write(item.line)
+            lexical.add_prepared(item.passages)
+            size = len(item.line)
+            place = (item.path, item.id, item.sha256, start, size, item.language, item.file)
+            entries.append(DocumentEntry(*place))
+            start += size
+    if not entries:
+        raise DataError(_no_documents_error(source, rejected))
     lexical.snapshot()
     passages = len(lexical)
     del lexical
-    name_segments_by_content(directory)
-    return passages
+    name_segments_by_content(draft.file("lexical"))
+    write_json(draft.file("documents.json"), [list(place) for place in entries])
+    write_json(draft.file("rejected.json"), [list(item) for item in rejected])
+    draft.numbers |= {"documents": len(entries), "rejected": len(rejected), "passages": passages}
 
 
-def _spool_documents(documents: Iterable[Record | Rejected], spool: IO[bytes]) -> SpooledDocuments:
-    """Spool documents and record their positions; DataError for a repeated id."""
-    reading, start, seen = SpooledDocuments(spool), 0, set()
-    for item in documents:
-        if isinstance(item, Rejected):
-            reading.rejected.append(item)
-            continue
-        if item.id in seen:
-            raise DataError(f"The document {item.path} (id {item.id}) comes twice; give it once.")
-        seen.add(item.id)
-        line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
-        spool.write(line)
-        reading.entries.append(DocumentEntry(item.path, item.id, item.sha256, start, len(line)))
-        start += len(line)
-    return reading
-
-
-def _open_spool(folder: Path) -> IO[bytes]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=folder)
-    except OSError as error:
-        raise disk_error(folder, error) from None
-
-
-Item = TypeVar("Item", bound=tuple | Record)
+Item = TypeVar("Item", bound=tuple)
 
 
 def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
-    """Skip the files of the index itself if it is inside the folder.
-
-    Items are documents, or tuples that start with the path.
-    """
+    """Skip the files of the index itself if it is inside the folder; items start with a path."""
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
-    for item in items:
-        path = item.path if isinstance(item, Record) else item[0]
-        if not path.startswith(inner):
-            yield item
+    return (item for item in items if not item[0].startswith(inner))
 
 
 def _with_source_digest(
@@ -264,10 +426,31 @@ def _with_source_digest(
     return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
 
 
-def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
+def _no_documents_error(source: Path | None, rejected: list[Rejected]) -> str:
+    if source is None:
+        return "There is no document to index; give at least one."
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+
+
+def read_rejected(snapshot: Path) -> list[Rejected]:
+    """What a snapshot left out, with reasons."""
+    rows = json.loads((snapshot / "rejected.json").read_bytes())
+    return [Rejected(*row) for row in rows]
+
+
+def left_out(rejected: Iterable[Rejected]) -> list[str]:
+    """What was left out, a line for each reason: number, endings and an example."""
+    by_reason: dict[str, list[Rejected]] = {}
+    for item in rejected:
+        by_reason.setdefault(item.reason, []).append(item)
+    lines = []
+    for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
+        endings = Counter(PurePosixPath(item.path).suffix or "no ending" for item in items)
+        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {items[0].path}")
+    return lines
 
 
 def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChanges:

@@ -1,16 +1,9 @@
-"""BM25 over passages: a Retriever in one directory, with tantivy; and the terms of a question.
+"""BM25 over passages: a Retriever in one directory, with tantivy.
 
-    "How do I use os.path.join on two paths?"  ->  join by its exact name, "path" by its stem
-
-Three fields are searched: English stems of the text, English stems of its titles and path, and
-exact names of code: `os.path.join` matches in full and by its suffixes `path.join` and `join`.
-Queries are built from terms and never parsed, so no character of a question is syntax. Additions
-and deletions become visible and durable with `snapshot`.
-
-Stop words and words that frame a question (how, does, mean, difference) are ignored, unless the
-question quotes them or names them as a keyword: `with`, "the for loop". Texts and the index use the
-same stemmer, so they match equally. Words are separated by spaces and punctuation: languages
-without spaces are not segmented.
+Three fields are searched: stems of the text, stems of its titles and path, and exact names of code:
+`os.path.join` matches in full and by its suffixes `path.join` and `join`. Texts are stemmed here,
+each in its own language, so that tantivy only splits at spaces. Words of a question that stand near
+each other in a text count more. Additions and deletions become visible and durable with `snapshot`.
 """
 
 import json
@@ -20,8 +13,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,7 +22,6 @@ from groundup.core import (
     ArtifactError,
     CapacityError,
     Hit,
-    MissingExtra,
     Passage,
     digest,
     disk_error,
@@ -40,225 +31,48 @@ from groundup.core import (
 )
 
 from .chunk import label_lines
-
-MAX_QUESTION_CHARACTERS = 4_000
-MAX_TERMS = 32
-MAX_WORD_CHARACTERS = 60
-SUFFIX_CREDIT = 0.9
-"""Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
-SPLIT_NAME_CREDIT = 0.55
-"""Credit for only the parts of an exact name, such as `path` and `join`."""
-SPLIT_PAIR_CREDIT = 0.5
-"""Credit for the two words of a pair that are not adjacent."""
-
-NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
-QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
-AS_KEYWORD = re.compile(
-    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
-)
-NO_KEYWORDS = frozenset(
-    "a an the this that these each every some any which what in of to and or is are no".split()
-)
-STOP_WORDS = frozenset(
-    """
-    a an the this that these those it its he she they them their his her i me my mine you your we
-    our us one ones someone something anything
-    and or but nor so if then else than as of at by for from in into on onto off out over under to
-    up down with without within about between among through during before after against across via
-    is are was were be been being am do does did doing done have has had having can could shall
-    should will would may might must need needs ought
-    how often what when where which who whom whose why whether
-    not no yes there here also just only very much many more most some any all each every both
-    either neither other another such same own too again ever still please s t d ll m re ve don
-    doesn didn isn aren wasn won
-    mean means meaning meant happen happens happened explain describe tell give me know show
-    define defined definition definitions difference differences differ possible way ways
-    go goes going work works working use uses used using usage want wants like get gets make makes
-    made let lets
-    purpose example examples question answer exactly actually really called kind
-    """.split()
-)
-
-
-class QuestionTerm(NamedTuple):
-    """A term of a question, which matches by its exact name or by all of its stems."""
-
-    text: str
-    stems: tuple[str, ...]
-    name: str | None = None
-    """The exact name, if the term is a name of code."""
-    is_pair: bool = False
-    """Whether the two stems must be adjacent, as in "the unless statement"."""
-
-
-class QuestionTerms(NamedTuple):
-    """The distinct terms of a question, in order."""
-
-    terms: tuple[QuestionTerm, ...]
-    truncation_note: str
-    """What was omitted of a too long question, in words; otherwise empty."""
-
-
-class TextTerms(NamedTuple):
-    """The stems and exact names of a text."""
-
-    stems: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
-    """Adjacent stems."""
-    names: frozenset[str]
-
-
-def parse_question(text: str) -> QuestionTerms:
-    """Extract the terms of a question: at most MAX_TERMS from its first 4,000 characters.
-
-    >>> [term.text for term in parse_question("How do I open files with os.open()?").terms]
-    ['open', 'files', 'os.open']
-    >>> [term.text for term in parse_question("What does the `with` statement mean?").terms]
-    ['with statement']
-    """
-    text = text.strip()
-    read = _truncate_at_word(text)
-    emphasised = {
-        word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
-    }
-    terms: dict[tuple[str, ...], QuestionTerm] = {}
-    end = 0
-    for match in NAME.finditer(read):
-        if match.start() < end:
-            continue  # the second word of a pair
-        pair = AS_KEYWORD.match(read, match.start())
-        term = _make_term(match.group(), read[match.end() :][:1] == "(", emphasised)
-        if pair and pair[1].lower() not in NO_KEYWORDS and len(stem_words(pair.group())) == 2:
-            words = re.findall(r"\w+", pair.group())
-            term = QuestionTerm(" ".join(words), tuple(stem_words(pair.group())), is_pair=True)
-            end = pair.end()
-        if term is not None:
-            previous = terms.setdefault(term.stems or (term.text,), term)
-            if previous.name is None and term.name is not None:
-                terms[term.stems or (term.text,)] = term
-    for number in re.findall(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
-        stems = tuple(stem_words(number))
-        terms.setdefault(stems, QuestionTerm(number, stems))
-    return QuestionTerms(tuple(terms.values())[:MAX_TERMS], _truncation_note(text, len(terms)))
-
-
-def _truncate_at_word(text: str) -> str:
-    """The first 4,000 characters without an incomplete last word, which would be another term."""
-    if len(text) <= MAX_QUESTION_CHARACTERS:
-        return text
-    return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
-
-
-def _truncation_note(text: str, terms: int) -> str:
-    cuts = []
-    if len(text) > MAX_QUESTION_CHARACTERS:
-        cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
-    if terms > MAX_TERMS:
-        cuts.append(f"the first {MAX_TERMS} of {terms} terms were used")
-    return "; ".join(cuts)
-
-
-def _make_term(word: str, is_called: bool, emphasised: set[str]) -> QuestionTerm | None:
-    bare = word.lstrip("-")
-    if bare.lower() in STOP_WORDS and bare.lower() not in emphasised and not is_called:
-        return None
-    stems = tuple(dict.fromkeys(stem_words(word)))
-    if not stems and not bare.strip("_"):
-        return None
-    return QuestionTerm(word, stems, word if is_called or _is_code_name(word) else None)
-
-
-def _is_code_name(word: str) -> bool:
-    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
-
-    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
-    [True, True, True, False, True]
-    """
-    return bool(re.search(r"[._\d]|^--|[a-z][A-Z]", word))
-
-
-def code_names(text: str) -> Iterator[str]:
-    """Yield every exact name in a text, a dotted one with each of its suffixes.
-
-    >>> list(code_names("see os.path.join() or open(file)"))
-    ['os.path.join', 'path.join', 'join', 'open']
-    """
-    for match in NAME.finditer(text):
-        word = match.group()
-        if len(word) > MAX_WORD_CHARACTERS:
-            continue
-        is_called = text[match.end() : match.end() + 1] == "("
-        if is_called or _is_code_name(word):
-            parts = word.split(".")
-            yield from (".".join(parts[first:]) for first in range(len(parts)))
-
-
-def text_terms(text: str, context: str = "") -> TextTerms:
-    """Collect the stems and exact names of a text; `context` adds names that surround it."""
-    stems = stem_words(text)
-    pairs = zip(stems, stems[1:], strict=False)
-    exact_names = code_names(f"{context} {text}" if context else text)
-    return TextTerms(frozenset(stems), frozenset(pairs), frozenset(exact_names))
-
-
-def term_credit(term: QuestionTerm, words: TextTerms) -> float:
-    """The credit of a term for a text, in [0, 1]."""
-    if term.name is not None:
-        if term.name in words.names:
-            return 1.0
-        if any(ending in words.names for ending in _dotted_suffixes(term.name)):
-            return SUFFIX_CREDIT
-    if not term.stems:
-        return 0.0
-    share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
-    if term.is_pair:
-        return 1.0 if term.stems in words.pairs else SPLIT_PAIR_CREDIT * share
-    return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)
-
-
-def _dotted_suffixes(name: str) -> list[str]:
-    """The suffixes of a dotted name that still have a dot.
-
-    >>> _dotted_suffixes("pathlib.Path.open")
-    ['Path.open']
-    """
-    parts = name.split(".")
-    return [".".join(parts[first:]) for first in range(1, len(parts) - 1)]
-
-
-def stem_words(text: str) -> list[str]:
-    """Stems of a text, in order, as in the index.
-
-    >>> stem_words("Opening the files' café")
-    ['open', 'the', 'file', 'cafe']
-    """
-    return stem_analyser().analyze(text)
-
-
-@cache
-def stem_analyser() -> Any:
-    """The analyser of index and questions: words, lower case, no accents, stems."""
-    engine = import_tantivy()
-    builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
-    filters, longest = engine.Filter, engine.Filter.remove_long(MAX_WORD_CHARACTERS)
-    for step in (longest, filters.lowercase(), filters.ascii_fold(), filters.stemmer("english")):
-        builder = builder.filter(step)
-    return builder.build()
-
-
-def import_tantivy() -> Any:
-    """Import tantivy; MissingExtra if it is not installed."""
-    try:
-        import tantivy as engine
-    except ImportError:
-        raise MissingExtra("tantivy", "retrieve") from None
-    return engine
-
+from .language import FALLBACK, import_tantivy, stem_words
+from .question import Question, code_names, parse_question
 
 HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
 WRITER_BYTES = 128 * 2**20
-ANALYSER_NAME = "words"
+
+
+class PreparedPassage(NamedTuple):
+    """A passage with the words that are indexed, as made in any process."""
+
+    id: str
+    document: str
+    body: str
+    """Stems of the text, with spaces between them."""
+    headings: str
+    """Stems of titles, labels and the path."""
+    names: str
+    """Names of code."""
+    passage: bytes
+    """The passage as JSON."""
+
+
+def prepare_passages(
+    passages: Iterable[Passage], language: str = FALLBACK
+) -> list[PreparedPassage]:
+    """Stem the words of passages in one language."""
+    prepared = []
+    for passage in passages:
+        titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
+        names = code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")
+        prepared.append(
+            PreparedPassage(
+                passage.id,
+                passage.document,
+                " ".join(stem_words(passage.text, language)),
+                " ".join(stem_words(titles, language)),
+                " ".join(names),
+                json.dumps(passage.__dict__, ensure_ascii=False).encode(),
+            )
+        )
+    return prepared
 
 
 class LexicalIndex:
@@ -276,7 +90,6 @@ class LexicalIndex:
             self.directory.mkdir(parents=True, exist_ok=True)
             path = self.directory if os.access(self.directory, os.W_OK) else self._readonly_copy()
             self.index = engine.Index(_index_schema(engine), path=str(path), reuse=True)
-            self.index.register_tokenizer(ANALYSER_NAME, stem_analyser())
             self.reload()
         except (OSError, ValueError) as error:
             raise _full_disk_error(self.directory, error) or _damaged_index_error(
@@ -315,22 +128,17 @@ class LexicalIndex:
                 ) from None
         return self.writer
 
-    def add(self, passages: Iterable[Passage]) -> None:
-        """Add passages; a passage with the id of an existing one replaces it."""
+    def add(self, passages: Iterable[Passage], language: str = FALLBACK) -> None:
+        """Add passages of one language; one with the id of an existing passage replaces it."""
+        self.add_prepared(prepare_passages(passages, language))
+
+    def add_prepared(self, passages: Iterable["PreparedPassage"]) -> None:
+        """Add passages whose words are known; one with the id of an existing one replaces it."""
         writer, engine = self._open_writer(), import_tantivy()
         for passage in passages:
-            titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
-            document = engine.Document(
-                id=passage.id,
-                document=passage.document,
-                body=passage.text,
-                headings=titles,
-                names=" ".join(code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
-                passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
-            )
             try:  # tantivy writes in other threads: a failure is raised at a later call
                 writer.delete_documents_by_term("id", passage.id)
-                writer.add_document(document)
+                writer.add_document(engine.Document(**passage._asdict()))
             except (OSError, ValueError) as error:
                 raise _write_error(self.directory, error) from None
 
@@ -346,7 +154,7 @@ class LexicalIndex:
         """
         return self.search_terms(parse_question(query), limit)
 
-    def search_terms(self, question: QuestionTerms, limit: int = 10) -> list[Hit]:
+    def search_terms(self, question: Question, limit: int = 10) -> list[Hit]:
         """The best passages for the terms of a question, like `search`."""
         query = self._build_query(question)
         if query is None or limit < 1 or not len(self):
@@ -360,7 +168,7 @@ class LexicalIndex:
         hits = [Hit(self._read_passage(address), score) for score, address in found]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:limit]
 
-    def _build_query(self, question: QuestionTerms) -> Any:
+    def _build_query(self, question: Question) -> Any:
         """The question as a tantivy query: any term may match; titles and names are boosted."""
         query, fields = import_tantivy().Query, self.index.schema
         parts = []
@@ -383,6 +191,10 @@ class LexicalIndex:
         """Number of passages that have a stem in `body` or `headings`, or a name in
         `code_names`."""
         return self.searcher.doc_freq(field, term)
+
+    def words_with_prefix(self, prefix: str, field: str = "body") -> list[tuple[str, int]]:
+        """The stems (or `names`) that begin so, and in how many passages each is."""
+        return self.searcher.terms_with_prefix(field, prefix)
 
     def snapshot(self) -> str:
         """Commit additions and deletions; return the snapshot's id.
@@ -435,8 +247,8 @@ def _index_schema(engine: Any) -> Any:
     build = engine.SchemaBuilder()
     build.add_text_field("id", tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    build.add_text_field("body", tokenizer_name=ANALYSER_NAME, index_option="freq")
-    build.add_text_field("headings", tokenizer_name=ANALYSER_NAME, index_option="freq")
+    build.add_text_field("body", tokenizer_name="whitespace", index_option="freq")
+    build.add_text_field("headings", tokenizer_name="whitespace", index_option="freq")
     build.add_text_field("names", tokenizer_name="whitespace", index_option="freq")
     build.add_bytes_field("passage", stored=True)
     return build.build()

@@ -13,7 +13,10 @@ the next `groundup index` renames it and starts another.
 import contextlib
 import json
 import os
+import re
 import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,18 +29,24 @@ from groundup.core import (
     ArtifactError,
     Hit,
     Pointer,
+    hash_file,
     lock_folder,
     record,
     user_name,
     write_json,
 )
 from groundup.documents import Record
+from groundup.measure.text.edit import osa
 
-from .lexical import LexicalIndex, QuestionTerm, inverse_document_frequency
+from .language import FALLBACK, stem_words
+from .lexical import LexicalIndex, inverse_document_frequency
+from .question import Question, QuestionTerm, parse_question
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
 """Number of kept snapshots: the current one and the previous, which a reader may have open."""
+MAX_FILE_BYTES = 64 * 2**20
+"""Maximum size of a file; `groundup index` leaves out larger ones."""
 REMOVED_PREFIX = ".removed-"
 
 
@@ -157,6 +166,9 @@ class DocumentEntry(NamedTuple):
     sha256: str
     start: int
     length: int
+    language: str = FALLBACK
+    file: str = ""
+    """Path of the file, if it has several documents: a mailbox, an archive."""
 
 
 @dataclass
@@ -175,7 +187,11 @@ class OpenIndex:
 
     def search(self, question: str, limit: int = 10) -> list[Hit]:
         """The best passages for a question, best first."""
-        return self.lexical.search(question, limit)
+        return self.lexical.search_terms(self.parse(question), limit)
+
+    def parse(self, question: str) -> Question:
+        """The terms of a question in a language of the documents."""
+        return parse_question(question, self.languages)
 
     def read_document(self, id: str) -> Record:
         """A document of the snapshot, as it was when it was indexed."""
@@ -192,6 +208,35 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
+    def meant_word(self, term: QuestionTerm) -> str | None:
+        """The indexed word that a mistyped one most likely means; None if none is close.
+
+        One edit (a letter more, less, other, or two swapped) up to five letters, two from there on,
+        the first letter being right. Numbers and names of code are never corrected.
+        """
+        if len(term.stems) != 1 or len(term.stems[0]) < 4 or not term.text.isalpha():
+            return None
+        typed, limit = term.stems[0], 1 if len(term.stems[0]) <= 5 else 2
+        words = self.lexical.words_with_prefix(typed[0])
+        close = [
+            (osa(typed, word), -count, word)
+            for word, count in words
+            if abs(len(word) - len(typed)) <= limit and word.isalpha()
+        ]
+        distance, _, stem = min(close, default=(limit + 1, 0, ""))
+        return self._word_of(stem) if distance <= limit else None
+
+    def _word_of(self, stem: str) -> str | None:
+        """A word as it is written in the documents, by its stem."""
+        term = QuestionTerm(stem, (stem,))
+        for hit in self.lexical.search_terms(Question((term,)), 1):
+            language = self.entries[hit.passage.document].language
+            text = " ".join((*hit.passage.headings, hit.passage.text))
+            for word in re.findall(r"[^\W\d_]+", text):
+                if stem_words(word, language) == [stem]:
+                    return word
+        return None
+
     def term_weight(self, term: QuestionTerm) -> float:
         """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
         size = len(self.lexical)
@@ -207,9 +252,48 @@ class OpenIndex:
         return max(self.lexical.document_frequency(field, stem) for field in ("body", "headings"))
 
     @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of at least a fiftieth of the documents, the most frequent first."""
+        counts = Counter(entry.language for entry in self.entries.values()).most_common()
+        return tuple(name for name, count in counts if 50 * count >= len(self.entries))
+
+    @cached_property
+    def left_out(self) -> int:
+        """Number of files that were not read."""
+        return int(self.artifact.numbers.get("rejected", 0))
+
+    @cached_property
     def sha256_by_path(self) -> dict[str, str]:
         """Hash of every indexed file, by path."""
-        return {place.path: place.sha256 for place in self.entries.values()}
+        return {place.file or place.path: place.sha256 for place in self.entries.values()}
+
+
+def file_of(path: str, is_file: Callable[[str], bool]) -> str:
+    """The file that a document's path names: all of it, or what stands before one of its `#`.
+
+    >>> [file_of(path, {"in.mbox", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
+    ['in.mbox', 'C#.md']
+    """
+    ends = [match.start() for match in re.finditer("#", path)]
+    return next((path[:end] for end in ends if is_file(path[:end])), path)
+
+
+def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
+    """How files under `root` differ from what was indexed: "has changed", "is gone".
+
+    indexed: sha256 by path. A file too large to be indexed has changed; it is not read.
+    """
+    changed: dict[str, str] = {}
+    for path, sha256 in indexed.items():
+        try:
+            file = root / path
+            if not file.is_file():
+                changed[path] = "is gone"
+            elif file.stat().st_size > MAX_FILE_BYTES or hash_file(file) != sha256:
+                changed[path] = "has changed"
+        except OSError:
+            changed[path] = "cannot be read"
+    return changed
 
 
 def open_index(path: Path) -> OpenIndex:

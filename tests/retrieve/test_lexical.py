@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, MissingExtra, Passage, Retriever
 from groundup.retrieve import LexicalIndex
-from groundup.retrieve.lexical import (
+from groundup.retrieve.language import MAX_WORD_CHARACTERS, import_tantivy, stop_words
+from groundup.retrieve.lexical import inverse_document_frequency, name_segments_by_content
+from groundup.retrieve.question import (
     MAX_QUESTION_CHARACTERS,
     MAX_TERMS,
-    MAX_WORD_CHARACTERS,
-    STOP_WORDS,
     code_names,
-    import_tantivy,
-    inverse_document_frequency,
-    name_segments_by_content,
     parse_question,
     term_credit,
     text_terms,
@@ -178,7 +175,7 @@ def terms(text: str) -> list[str]:
 def test_question_and_stop_words_carry_no_content():
     assert terms("How do I open the files?") == ["open", "files"]
     assert terms("What is it and why does that happen?") == []
-    assert all(word == word.lower() for word in STOP_WORDS)
+    assert all(word == word.lower() for words in stop_words().values() for word in words)
 
 
 def test_stop_words_count_where_they_are_meant():

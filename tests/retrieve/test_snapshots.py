@@ -8,7 +8,7 @@ import pytest
 
 from groundup.core import Artifact, ArtifactError, Pointer, record
 from groundup.retrieve import ask, index, open_index
-from groundup.retrieve.lexical import QuestionTerm, parse_question
+from groundup.retrieve.question import QuestionTerm, parse_question
 from groundup.retrieve.search import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots
 
 ASKED = "What is tea made of?"

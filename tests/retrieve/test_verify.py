@@ -12,7 +12,7 @@ from groundup.cli import main
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes
 from groundup.retrieve import ask, index, verify, verify_quotes
-from groundup.retrieve.answer import MAX_FILE_BYTES, changed_files
+from groundup.retrieve.search import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
 CONTENT = {

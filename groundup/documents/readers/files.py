@@ -278,7 +278,7 @@ def read_bytes(data: bytes, path: str) -> Record:
 
     >>> note = read_bytes("# Tea\\r\\nA cup’s worth".encode(), "notes/tea.md")
     >>> note.kind, note.quote(7, 14)
-    ('markdown', Quote(path='notes/tea.md', start=7, end=16, text='A cup’s', line=2))
+    ('markdown', Quote(path='notes/tea.md', start=7, end=16, text='A cup’s', line=2, page=0))
     """
     read = _read_file(data, path)
     if isinstance(read, Rejected):

@@ -6,10 +6,10 @@ from groundup.core import Hit
 from groundup.documents import read_bytes
 from groundup.retrieve import chunk_document
 from groundup.retrieve.chunk import split_sentences
-from groundup.retrieve.lexical import parse_question
-from groundup.retrieve.spans import (
+from groundup.retrieve.question import parse_question
+from groundup.retrieve.quote import (
+    PassageText,
     WeightedQuestion,
-    _definition_score,
     _extend_quote,
     _label_score,
     _same_paragraph,
@@ -25,7 +25,7 @@ def wanted(question: str) -> WeightedQuestion:
 def quoted(text: str, question: str, path: str = "a.md") -> tuple[str, float]:
     document = read_bytes(text.encode(), path)
     (passage,) = chunk_document(document)
-    span = best_span(Hit(passage, 1.0), document, wanted(question))
+    span = best_span(PassageText(Hit(passage, 1.0), document), wanted(question))
     return passage.text[span.start : span.end], span.score
 
 
@@ -56,43 +56,51 @@ def test_a_sentence_that_leans_on_the_one_before_brings_it():
 
 def test_titles_and_the_rest_of_the_passage_count_less_than_the_sentence():
     assert quoted(KETTLE, "water")[1] == 1.0
-    assert quoted("# Kettle\n\nUse it.", "kettle")[1] == pytest.approx(0.8)
-    far = "Some kettle.\n\n" + "Other words stand here for a while.\n\n" * 4 + "A spoon, at last."
-    assert quoted(far, "spoon kettle")[1] == pytest.approx(0.75)
+    assert quoted("# Kettle\n\nUse it.", "kettle")[1] == pytest.approx(0.8 * 0.96)
+    far = "Some kettle.\n\n" + "Other words stand here for a while.\n\n" * 9 + "A spoon, at last."
+    assert quoted(far, "spoon kettle")[1] == pytest.approx(0.75 * 0.95)
 
 
 def test_what_is_nowhere_covers_nothing():
-    assert quoted(KETTLE, "submarine water")[1] == pytest.approx(0.5)
+    assert quoted(KETTLE, "submarine water")[1] == pytest.approx(0.5 * 0.9)
 
 
 def test_a_title_alone_is_no_quote():
     assert quoted(KETTLE, "kettle")[0].startswith("A kettle boils water.")
 
 
+def taken_apart(text: str, path: str = "a.txt") -> PassageText:
+    document = read_bytes(text.encode(), path)
+    (passage,) = chunk_document(document)
+    return PassageText(Hit(passage, 1.0), document)
+
+
 def test_a_definition_and_a_signature_name_what_is_asked():
-    assert _definition_score("A kettle is a pot.", wanted("What is a kettle?")) == 1.0
-    assert _definition_score("The lid of a kettle is hot.", wanted("What is a kettle?")) == 0.5
-    assert _label_score("os.walk(top, topdown=True)", wanted("What does os.walk do?")) == 1.0
-    assert _label_score("Some sentence about os.walk here.", wanted("What does os.walk do?")) == 0.0
+    text = "The lid of a kettle is hot, or so they say.\n\nA kettle is a pot to boil water in."
+    assert quoted(text, "What is a kettle?")[0].startswith("A kettle is a pot")
+    signature = taken_apart("os.walk(top, topdown=True)")
+    assert _label_score(signature, 0, wanted("What does os.walk do?")) == 1.0
+    sentence = taken_apart("Some sentence about os.walk here.")
+    assert _label_score(sentence, 0, wanted("What does os.walk do?")) == 0.0
 
 
 def test_a_function_is_quoted_with_its_signature():
     source = 'def fill(pot):\n    """Fill the pot with water."""\n    return pot\n'
     document = read_bytes(source.encode(), "tea.py")
     hits = [Hit(passage, 1.0) for passage in chunk_document(document)]
-    spans = [best_span(hit, document, wanted("What does tea.fill do?")) for hit in hits]
+    asked = wanted("What does tea.fill do?")
+    spans = [best_span(PassageText(hit, document), asked) for hit in hits]
     best = max(spans, key=lambda span: span.rank)
     assert "Fill the pot with water" in best.hit.passage.text[best.start : best.end]
 
 
 def test_titles_alone_are_a_quote_of_the_last_one():
     text = "# Tea\n\n## Brewing\n"
-    units = split_sentences(text)
-    assert {unit.kind for unit in units} == {"heading"}
-    start, end = _extend_quote(text, units, 0, 0)
+    assert {unit.kind for unit in split_sentences(text)} == {"heading"}
+    start, end = _extend_quote(taken_apart(text, "a.md"), 0, 0)
     assert text[start:end] == "## Brewing"
 
 
 def test_a_paragraph_ends_at_an_empty_line():
     text = "One stands here. Two stands beside it.\n\nThree stands alone."
-    assert [_same_paragraph(text, split_sentences(text), at) for at in (0, 1)] == [True, False]
+    assert [_same_paragraph(taken_apart(text), at) for at in (0, 1)] == [True, False]

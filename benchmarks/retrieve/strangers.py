@@ -1,0 +1,169 @@
+"""Does `ask` quote the right place first? Questions by authors who had not seen the tool.
+
+Each folder in benchmarks/data/ask has build.sh, which makes the documents from packages, and 40
+questions in four classes: in the text's own words, in other words, for two facts, and near misses
+that the documents do not answer. A quote is right if it is of a listed file and has the decisive
+words; of two facts both must be among the quotes. Beside it stands BM25 over windows of 1,200
+characters of the same texts, which never refuses, and may show twice what we quote.
+
+    python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
+    python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
+"""
+
+import argparse
+import json
+import math
+import re
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.measure import wilson_interval
+from groundup.retrieve import OpenIndex, answer_question, index, open_index
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "ask"
+CLASSES = {"words": "text's words", "other": "other words", "two": "two facts", "near": "near miss"}
+WINDOW = 1200
+
+
+class Shown(NamedTuple):
+    """A piece of text that an answer shows."""
+
+    path: str
+    text: str
+
+
+Answerer = Callable[[str], list[Shown]]
+
+
+def main() -> None:
+    """Print how many questions of each class are answered rightly, by ours and by the baseline."""
+    arguments = _parser().parse_args()
+    lines = (DATA / arguments.name / "questions.jsonl").read_text().splitlines()
+    questions = [json.loads(line) for line in lines]
+    with tempfile.TemporaryDirectory() as folder:
+        out = arguments.index or Path(folder) / "index"
+        begin = time.perf_counter()
+        index(arguments.folder, out)
+        opened = open_index(out)
+        print(f"indexed in {time.perf_counter() - begin:.1f} s, {len(opened.lexical):,} passages")
+        answerers: dict[str, Answerer] = {"ours": ours(opened), "BM25": windows(opened)}
+        for name, answer in answerers.items():
+            begin = time.perf_counter()
+            shown = [answer(question["question"]) for question in questions]
+            seconds = (time.perf_counter() - begin) / len(questions)
+            print(f"{name}: {seconds * 1000:.0f} ms a question")
+            _report(questions, shown)
+            if arguments.show and name == "ours":
+                _show(questions, shown, opened)
+
+
+def ours(opened: OpenIndex) -> Answerer:
+    """The quotes of `ask`; none is a refusal."""
+
+    def answer(question: str) -> list[Shown]:
+        claims = answer_question(opened, question).claims
+        return [Shown(quote.path, quote.text) for claim in claims for quote in claim.quotes]
+
+    return answer
+
+
+def windows(opened: OpenIndex) -> Answerer:
+    """The three best windows of 1,200 characters by BM25 (k1 1.2, b .75) over plain words."""
+    found, counts, having = [], [], Counter[str]()
+    for id, place in opened.entries.items():
+        text = opened.read_document(id).text
+        opened.cache.clear()
+        for start in range(0, len(text), WINDOW):
+            words = Counter(_words(text[start : start + WINDOW]))
+            if words:
+                found.append(Shown(place.path, text[start : start + WINDOW]))
+                counts.append(words)
+                having.update(words.keys())
+    postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    lengths = [sum(words.values()) for words in counts]
+    for number, words in enumerate(counts):
+        for word, count in words.items():
+            postings[word].append((number, count))
+    mean = sum(lengths) / max(1, len(lengths))
+
+    def answer(question: str) -> list[Shown]:
+        scores: Counter[int] = Counter()
+        for word in set(_words(question)):
+            n = having[word]
+            idf = math.log1p((len(found) - n + 0.5) / (n + 0.5))
+            for number, count in postings.get(word, ()):
+                norm = 1.2 * (0.25 + 0.75 * lengths[number] / mean)
+                scores[number] += idf * count * 2.2 / (count + norm)  # type: ignore[assignment]
+        return [found[number] for number, _ in scores.most_common(3)]
+
+    return answer
+
+
+def is_right(question: dict[str, Any], shown: Sequence[Shown]) -> bool:
+    """Whether an answer is right: see the head of this file."""
+    if question["class"] == "near":
+        return not shown
+    if "facts" in question:
+        return all(any(_holds(one, facts) for one in shown) for facts in question["facts"])
+    return bool(shown) and _holds(shown[0], question["answers"])
+
+
+def _holds(shown: Shown, answers: Iterable[dict[str, Any]]) -> bool:
+    text = _fold(shown.text)
+    return any(
+        shown.path.split("#")[0] == answer["path"] and all(_fold(m) in text for m in answer["must"])
+        for answer in answers
+    )
+
+
+def _fold(text: str) -> str:
+    """Text without case, and with one space for any white space."""
+    return " ".join(text.casefold().split())
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _report(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]]) -> None:
+    for name, title in CLASSES.items():
+        rows = [(q, s) for q, s in zip(questions, shown, strict=True) if q["class"] == name]
+        right = sum(is_right(question, answer) for question, answer in rows)
+        refused = sum(not answer for _, answer in rows)
+        interval = wilson_interval(right, max(1, len(rows)))
+        share = right / max(1, len(rows))
+        print(
+            f"  {title:14s} right {right:3d} of {len(rows)} "
+            f"({share:.2f} [{interval.low:.2f}, {interval.high:.2f}]), refused {refused}"
+        )
+
+
+def _show(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]], opened) -> None:
+    for question, answer in zip(questions, shown, strict=True):
+        if is_right(question, answer):
+            continue
+        print(f"\n[{question['class']}] {question['question']}")
+        print("  expected:", json.dumps(question.get("facts") or question["answers"])[:400])
+        details = answer_question(opened, question["question"]).details
+        print(f"  score {details['score']}, missing {details['missing']}")
+        for one in answer:
+            print(f"  - {one.path}: {' '.join(one.text.split())[:300]}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    head, usage = (__doc__ or "").split("\n\n", 1)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=head, epilog=usage, formatter_class=layout)
+    parser.add_argument("name", choices=sorted(path.name for path in DATA.iterdir()))
+    parser.add_argument("folder", type=Path, help="what its build.sh made")
+    parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")
+    parser.add_argument("--show", action="store_true", help="print wrong answers")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Words of a text as they are indexed and asked for: stems by language, pairs of ideographs.
+
+A text's language is the one whose function words (stopwords.toml) it has most of; a text without
+any is read as the fallback. Words are lower-cased, lose their accents and are stemmed (Snowball, in
+tantivy). Chinese, Japanese and Thai put no spaces between words: there each two neighbouring
+characters are a word, as in Lucene's CJK analyser.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from groundup.core import MissingExtra
+
+MAX_WORD_CHARACTERS = 60
+FALLBACK = "english"
+SAMPLE_CHARACTERS = 20_000
+MIN_STOP_SHARE = 0.1
+"""Smallest share of function words in prose, of which English has 40 %. Own choice."""
+UNSTEMMED = {"polish"}
+"""Languages with stop words for which Snowball has no stemmer."""
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+")
+WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+@cache
+def stop_words() -> dict[str, frozenset[str]]:
+    """Stop words by language; those of languages without spaces under "unspaced"."""
+    table = tomllib.loads(Path(__file__).with_name("stopwords.toml").read_text(encoding="utf-8"))
+    return {language: frozenset(words.split()) for language, words in table.items()}
+
+
+def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK) -> str:
+    """The language whose function words a text has most of; `fallback` below a tenth of its words.
+
+    among: the languages to choose from; empty means all of them
+
+    >>> [language_of(text) for text in ("Wie groß ist der Rand?", "Where is it?", "x86")]
+    ['german', 'english', 'english']
+    """
+    counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
+    scores = {
+        language: sum(counts[word] for word in counts.keys() & words)
+        for language, words in stop_words().items()
+        if language != "unspaced" and (not among or language in among)
+    }
+    best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
+    return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
+
+
+def stem_words(text: str, language: str = FALLBACK) -> list[str]:
+    """Stems of a text, in order, as in the index.
+
+    >>> stem_words("Opening the files' café"), stem_words("東京都")
+    (['open', 'the', 'file', 'cafe'], ['東京', '京都'])
+    """
+    analyser = _analyser(language)
+    if not UNSPACED.search(text):
+        return analyser.analyze(text)
+    return [stem for part in _by_script(text) for stem in _stems_of(part, analyser)]
+
+
+def _by_script(text: str) -> Iterator[str]:
+    """Yield the runs of a text with and without spaces between words, in order."""
+    end = 0
+    for match in UNSPACED.finditer(text):
+        yield text[end : match.start()]
+        yield match.group()
+        end = match.end()
+    yield text[end:]
+
+
+def _stems_of(part: str, analyser: Any) -> list[str]:
+    if not UNSPACED.match(part):
+        return analyser.analyze(part)
+    return [part[i : i + 2] for i in range(max(1, len(part) - 1))]
+
+
+@cache
+def _analyser(language: str) -> Any:
+    """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them."""
+    engine = import_tantivy()
+    builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
+    steps = [engine.Filter.remove_long(MAX_WORD_CHARACTERS), engine.Filter.lowercase()]
+    if language == FALLBACK:
+        steps.append(engine.Filter.ascii_fold())
+    if language not in UNSTEMMED:
+        steps.append(engine.Filter.stemmer(language))
+    steps.append(engine.Filter.ascii_fold())
+    for step in steps:
+        builder = builder.filter(step)
+    return builder.build()
+
+
+def import_tantivy() -> Any:
+    """Import tantivy; MissingExtra if it is not installed."""
+    try:
+        import tantivy as engine
+    except ImportError:
+        raise MissingExtra("tantivy", "retrieve") from None
+    return engine

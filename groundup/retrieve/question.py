@@ -1,0 +1,265 @@
+"""The terms of a question: what it names, what it asks of it, in how many parts; and their credit.
+
+    "How do I use os.path.join on two paths?"  ->  its exact name os.path.join, the stem "path"
+
+Queries are built from terms and never parsed, so no character of a question is syntax. Stop words
+and words that frame a question (how, does, mean, difference) are ignored, unless the question
+quotes them or names them as a keyword: `with`, "the for loop". A term that names one thing (a name
+of code, a number, a capitalised word, a word that no dictionary of English has) must be near what
+is quoted; other words may be missing. "What is the default, and what the maximum of X?" has two
+parts, and each of them asks of X.
+"""
+
+import bisect
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from groundup.measure.text.wordnet import synset_ids
+
+from .language import FALLBACK, MAX_WORD_CHARACTERS, UNSPACED, language_of, stem_words, stop_words
+
+MAX_QUESTION_CHARACTERS = 4_000
+MAX_TERMS = 32
+MAX_PARTS = 4
+SUFFIX_CREDIT = 0.9
+"""Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
+SPLIT_NAME_CREDIT = 0.55
+"""Credit for only the parts of an exact name, such as `path` and `join`."""
+SPLIT_PAIR_CREDIT = 0.5
+"""Credit for the two words of a pair that are not adjacent."""
+
+NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*)*")
+NUMERAL = re.compile(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b")
+QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
+AS_KEYWORD = re.compile(
+    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
+)
+NO_KEYWORDS = frozenset(
+    "a an the this that these each every some any which what in of to and or is are no".split()
+)
+JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|o|e|en|och|og|ja|и|или)\s+|[,;?]\s+", re.I)
+WANTS_NUMBER = re.compile(
+    r"\bhow\s+(?:many|much|long|large|big|often|high|far|old|fast|wide)\b"
+    r"|\b(?:max(?:imum|imal)?|min(?:imum|imal)?|largest|smallest)\s+(?:number|size|length|value)\b"
+    r"|\b(?:which|what)\s+(?:port|percentage|year)\b"
+    r"|\bwie\s+(?:viele?|lange?|groß|hoch|oft|weit|alt|schnell|breit)\b|\bcombien\b|\bcuánt[oa]s?\b",
+    re.IGNORECASE,
+)
+
+
+class QuestionTerm(NamedTuple):
+    """A term of a question, which matches by its exact name or by all of its stems."""
+
+    text: str
+    stems: tuple[str, ...]
+    name: str | None = None
+    """The exact name, if the term is a name of code."""
+    is_pair: bool = False
+    """Whether the two stems must be adjacent, as in "the unless statement"."""
+    is_name: bool = False
+    """Whether it names one thing, so that a text without it is hardly about that thing."""
+
+
+class Question(NamedTuple):
+    """The distinct terms of a question, in order."""
+
+    terms: tuple[QuestionTerm, ...]
+    truncation_note: str = ""
+    """What was omitted of a too long question, in words; otherwise empty."""
+    parts: tuple[tuple[int, ...], ...] = ()
+    """Indices of each part's terms, if the question asks for several facts."""
+    wants_number: bool = False
+    """Whether only a number can answer it."""
+
+    def part(self, indices: Iterable[int]) -> "Question":
+        """The question with some of its terms alone."""
+        return self._replace(terms=tuple(self.terms[i] for i in indices), parts=())
+
+
+class TextTerms(NamedTuple):
+    """The stems and exact names of a text."""
+
+    stems: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+    """Adjacent stems."""
+    names: frozenset[str]
+
+
+def parse_question(text: str, languages: tuple[str, ...] = (FALLBACK,)) -> Question:
+    """Extract the terms of a question: at most MAX_TERMS from its first 4,000 characters.
+
+    languages: those of the documents, the most frequent first
+
+    >>> [term.text for term in parse_question("How do I open files with os.open()?").terms]
+    ['open', 'files', 'os.open']
+    >>> [term.text for term in parse_question("What does the `with` statement mean?").terms]
+    ['with statement']
+    """
+    text = text.strip()
+    read = _truncate_at_word(text)
+    language = language_of(read, languages, languages[0])
+    joints = [match.start() for match in JOINT.finditer(read)]
+    terms: dict[tuple[str, ...], QuestionTerm] = {}
+    parts: dict[tuple[str, ...], set[int]] = {}
+    for start, term in _iter_terms(read, language):
+        key = term.stems or (term.text,)
+        if key not in terms or (terms[key].name is None and term.name is not None):
+            terms[key] = term
+        parts.setdefault(key, set()).add(bisect.bisect_right(joints, start))
+    kept = list(terms)[:MAX_TERMS]
+    listed = tuple(terms[key] for key in kept)
+    return Question(
+        listed,
+        _truncation_note(text, len(terms)),
+        _split_parts(listed, [parts[key] for key in kept]),
+        bool(WANTS_NUMBER.search(read)),
+    )
+
+
+def _truncate_at_word(text: str) -> str:
+    """The first 4,000 characters without an incomplete last word, which would be another term."""
+    if len(text) <= MAX_QUESTION_CHARACTERS:
+        return text
+    return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
+
+
+def _truncation_note(text: str, terms: int) -> str:
+    cuts = []
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
+    if terms > MAX_TERMS:
+        cuts.append(f"the first {MAX_TERMS} of {terms} terms were used")
+    return "; ".join(cuts)
+
+
+def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
+    """Yield the terms of a question with their positions: words, pairs, names; then numbers."""
+    emphasised = {
+        word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
+    }
+    end = 0
+    for match in NAME.finditer(text):
+        if match.start() < end:
+            continue  # the second word of a pair
+        pair = AS_KEYWORD.match(text, match.start())
+        stems = tuple(stem_words(pair.group(), language)) if pair else ()
+        if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:
+            words = " ".join(re.findall(r"\w+", pair.group()))
+            yield match.start(), QuestionTerm(words, stems, is_pair=True)
+            end = pair.end()
+        elif UNSPACED.search(match.group()):
+            yield from _unspaced_terms(match)
+        else:
+            is_called = text[match.end() : match.end() + 1] == "("
+            is_start = text[: match.start()].rstrip()[-1:] in ("", ".", "?", "!", ":")
+            term = _make_term(match.group(), language, emphasised, is_called, is_start)
+            if term is not None:
+                yield match.start(), term
+    for match in NUMERAL.finditer(text):
+        stems = tuple(stem_words(match.group(), language))
+        yield match.start(), QuestionTerm(match.group(), stems, is_name=len(match.group()) > 1)
+
+
+def _unspaced_terms(run: re.Match[str]) -> Iterator[tuple[int, QuestionTerm]]:
+    """Yield what lies between the question words of a run of Chinese, Japanese or Thai."""
+    words = sorted(stop_words()["unspaced"], key=len, reverse=True)
+    for part in re.finditer(r"[^\0]+", re.sub("|".join(words), lambda m: "\0" * len(m[0]), run[0])):
+        yield run.start() + part.start(), QuestionTerm(part[0], tuple(stem_words(part[0])))
+
+
+def _make_term(
+    word: str, language: str, emphasised: set[str], is_called: bool, is_start: bool
+) -> QuestionTerm | None:
+    bare = word.lstrip("-")
+    if bare.lower() in stop_words()[language] and bare.lower() not in emphasised and not is_called:
+        return None
+    stems = tuple(dict.fromkeys(stem_words(word, language)))
+    if not stems and not bare.strip("_"):
+        return None
+    name = word if is_called or _is_code_name(word) else None
+    is_name = name is not None or bare.lower() in emphasised
+    if language == FALLBACK and not is_name:
+        is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not _is_english(bare)
+    return QuestionTerm(word, stems, name, is_name=is_name)
+
+
+def _is_english(word: str) -> bool:
+    """Whether a word is in the dictionary, or so short that it may be an abbreviation."""
+    return len(word) < 3 or any(synset_ids(part) for part in word.lower().split("-"))
+
+
+def _is_code_name(word: str) -> bool:
+    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
+
+    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
+    [True, True, True, False, True]
+    """
+    return bool(re.search(r"[._/\d]|^--|[a-z][A-Z]", word))
+
+
+def _split_parts(
+    terms: tuple[QuestionTerm, ...], parts: list[set[int]]
+) -> tuple[tuple[int, ...], ...]:
+    """The terms of each part; one without a name asks of all names, one of names alone the same.
+
+    "the default and the maximum of X" asks for X's default; "the port of X and of Y" for Y's port.
+    """
+    every = range(len(terms))
+    names = {i for i in every if terms[i].is_name}
+    others = set(every) - names
+    groups: dict[tuple[int, ...], None] = {}
+    for part in sorted(set().union(*parts)):
+        group = {i for i in every if part in parts[i]}
+        group |= set() if group & names else names
+        group |= set() if group & others else others
+        groups[tuple(sorted(group))] = None
+    return tuple(groups) if 1 < len(groups) <= MAX_PARTS else ()
+
+
+def code_names(text: str) -> Iterator[str]:
+    """Yield every exact name in a text, with each of its suffixes after a dot or slash.
+
+    >>> list(code_names("see os.path.join() or open(file)"))
+    ['os.path.join', 'path.join', 'join', 'open']
+    """
+    for match in NAME.finditer(text):
+        word = match.group()
+        is_called = text[match.end() : match.end() + 1] == "("
+        if not is_called and word.isalpha() and word.islower() or len(word) > MAX_WORD_CHARACTERS:
+            continue  # a plain word, as most are
+        if is_called or _is_code_name(word):
+            yield word
+            yield from _suffixes(word)
+
+
+def _suffixes(name: str) -> list[str]:
+    """The suffixes of a name after its dots and slashes, the longest first.
+
+    >>> _suffixes("pathlib.Path.open")
+    ['Path.open', 'open']
+    """
+    return [name[match.end() :] for match in re.finditer(r"[./]", name)]
+
+
+def text_terms(text: str, language: str = FALLBACK, context: str = "") -> TextTerms:
+    """Collect the stems and exact names of a text; `context` adds names that surround it."""
+    stems = stem_words(text, language)
+    pairs = zip(stems, stems[1:], strict=False)
+    exact_names = code_names(f"{context} {text}" if context else text)
+    return TextTerms(frozenset(stems), frozenset(pairs), frozenset(exact_names))
+
+
+def term_credit(term: QuestionTerm, words: TextTerms) -> float:
+    """The credit of a term for a text, in [0, 1]."""
+    if term.name is not None:
+        if term.name in words.names:
+            return 1.0
+        if any(suffix in words.names for suffix in _suffixes(term.name)[:-1]):
+            return SUFFIX_CREDIT
+    if not term.stems:
+        return 0.0
+    share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
+    if term.is_pair:
+        return 1.0 if term.stems in words.pairs else SPLIT_PAIR_CREDIT * share
+    return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)

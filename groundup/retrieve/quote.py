@@ -1,0 +1,394 @@
+"""The run of sentences of a passage that answers a question best, and how well it does.
+
+    share = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
+    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
+    score = share * (.5 + .5 min_names c_t) * (.8 + .2 share of the other terms)
+
+and .7 of it without a number that is asked for. A term that occurs nowhere has the largest weight
+and no coverage, so the score is low if the documents do not cover the question; a thing that is
+named but not there halves it, and a property that nothing says of it costs a fifth. The choice of
+the quote also prefers definitions and signatures of the question's subject, prose to code, and
+self-contained sentences. The quote then reaches to the last sentence of its passage that has one of
+the question's terms, as far as 600 characters go: what is asked often follows what is named.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from groundup.core import Hit, Passage
+from groundup.documents import Record
+from groundup.documents.readers.reader import suffix_of
+
+from .chunk import Sentence, is_label, split_sentences
+from .language import FALLBACK, stem_words, stop_words
+from .question import Question, TextTerms, term_credit, text_terms
+from .reading import TABLES
+
+TITLE_CREDIT = 0.8
+PASSAGE_CREDIT = 0.5
+MISSING_NAME, MISSING_PROPERTY, MISSING_NUMBER = 0.5, 0.8, 0.7
+"""What is left of the score without the thing that is named, what is asked of it, or a number."""
+RUN_UNITS = 8
+
+LINE_KINDS = frozenset(("html", "code", "notebook"))
+"""Kinds of files whose lines end sentences."""
+TABLE_SUFFIXES = frozenset((".csv", ".tsv"))
+ROW_SUFFIXES = TABLE_SUFFIXES | {".log", ".jsonl"}
+"""Endings of files each line of which stands for itself."""
+ROW = re.compile(r"\S.*")
+BLANK_LINE = re.compile(r"\n[ \t]*\n")
+QUOTE_CHARACTERS = 600
+"""Longest quote."""
+PARAGRAPH_CHARACTERS = 320
+"""A quote takes in the rest of its paragraph up to this length."""
+HEADING_CHARACTERS = 200
+
+LABEL_BONUS = 0.3
+"""For a signature, a defined word or a title that names the question's subject."""
+DEFINITION_BONUS = 0.12
+FOCUS_BONUS = 0.1
+DIRECT_BONUS = 0.1
+"""For terms in the sentences themselves rather than in a title."""
+UNIT_COST, LENGTH_COST = 0.03, 0.05
+"""For each further sentence, and for 600 characters."""
+DEPENDENT_COST = 0.08
+"""For a sentence that depends on the one before, such as "It also …"."""
+
+DEPENDENT_START = re.compile(
+    r"(?:this|it|its|they|these|those|such|however|thus|otherwise|therefore|also|instead|then|"
+    r"in addition|but|so|and|for (?:example|instance)|note|see|if (?:it|they|this))\b",
+    re.IGNORECASE,
+)
+SIGNATURE = re.compile(
+    r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
+)
+DEFINING_VERB = re.compile(
+    r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b"
+)
+NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|"
+    r"million|half|once|twice|daily|hourly|weekly|monthly|yearly|unlimited|infinite|no limit|"
+    r"eins?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|zwölf|einmal|täglich|wöchentlich)\b",
+    re.IGNORECASE,
+)
+
+
+class WeightedQuestion(NamedTuple):
+    """A question with the weight of each term, nats."""
+
+    question: Question
+    weights: Sequence[float]
+
+    def share(self, credits: Sequence[float]) -> float:
+        """The weighted share of covered terms, in [0, 1]."""
+        pairs = zip(self.weights, credits, strict=True)
+        return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
+
+    def credits_for(self, words: TextTerms) -> list[float]:
+        """The credit of each term for some words."""
+        return [term_credit(term, words) for term in self.question.terms]
+
+    def part(self, indices: Sequence[int]) -> "WeightedQuestion":
+        """The question of some of its terms alone."""
+        return WeightedQuestion(self.question.part(indices), [self.weights[i] for i in indices])
+
+
+class QuoteSpan(NamedTuple):
+    """A run of sentences of one passage, as a possible answer."""
+
+    hit: Hit
+    start: int
+    """Start in the passage's text."""
+    end: int
+    score: float
+    """How well it answers the question, in [0, 1]; decides refusal."""
+    rank: float
+    """The score plus the merits of the quote; decides the order."""
+    covered: tuple[float, ...] = ()
+    """The credit of each term of the question."""
+    head: tuple[int, int] | None = None
+    """Range of the document that heads the quoted row of a table, or item of a list."""
+
+
+@dataclass
+class PassageText:
+    """A passage taken apart once, for a question and each of its parts."""
+
+    hit: Hit
+    document: Record
+    language: str = FALLBACK
+
+    @property
+    def passage(self) -> Passage:
+        """The passage itself."""
+        return self.hit.passage
+
+    @cached_property
+    def units(self) -> list[Sentence]:
+        """Its sentences, titles and blocks of code."""
+        passage, document = self.passage, self.document
+        if suffix_of(document.path) in ROW_SUFFIXES:
+            return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
+        units = _split_long(
+            passage.text, split_sentences(passage.text, document.kind in LINE_KINDS)
+        )
+        if document.kind == "python":
+            return units
+        titles = [
+            (heading.start - passage.start, heading.end - passage.start)
+            for heading in document.headings
+            if passage.start < heading.end and heading.start < passage.end
+        ]
+        return [
+            unit._replace(kind="heading")
+            if unit.end - unit.start < HEADING_CHARACTERS
+            and any(unit.start < last and first < unit.end for first, last in titles)
+            else unit
+            for unit in units
+        ]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each unit."""
+        return [self.passage.text[unit.start : unit.end] for unit in self.units]
+
+    @cached_property
+    def terms(self) -> list[TextTerms]:
+        """Stems and names of each unit."""
+        return [self._terms(text) for text in self.texts]
+
+    @cached_property
+    def outer(self) -> TextTerms:
+        """Stems and names of the titles and the path."""
+        titles = self.passage.headings
+        return self._terms(" ".join((*titles, self.passage.path)), ".".join(titles))
+
+    @cached_property
+    def heads(self) -> list[tuple[int, int] | None]:
+        """For each row of a table or item of a list, the range of the document that heads it.
+
+        That is the first row of the table, or the sentence with a colon before the list.
+        """
+        start, text = self.passage.start, self.passage.text
+        heads: list[tuple[int, int] | None] = []
+        lead: Sentence | None = None
+        for number, unit in enumerate(self.units):
+            if number and BLANK_LINE.search(text, self.units[number - 1].end, unit.start):
+                before = self.units[number - 1]
+                lead = before if before.kind == "prose" and text[before.end - 1] == ":" else None
+            at = start + unit.start
+            head = next((head for head, end in self._tables if head[1] <= at < end), None)
+            if head is None and lead is not None:
+                head = (start + lead.start, start + lead.end)
+            heads.append(head)
+        return heads
+
+    @cached_property
+    def _tables(self) -> list[tuple[tuple[int, int], int]]:
+        """The head of each table of the document that reaches into the passage, and its end."""
+        document, passage = self.document, self.passage
+        tables = document.metadata.get(TABLES, [])
+        if suffix_of(document.path) in TABLE_SUFFIXES:
+            tables = [[0, len(document.text)]]
+        heads = []
+        for start, end in tables:
+            if start < passage.end and passage.start < end:
+                row = ROW.search(document.text, start, end)
+                heads += [(row.span(), end)] if row else []
+        return heads
+
+    @cached_property
+    def labels(self) -> list[bool]:
+        """Whether each unit only names what follows it."""
+        return [is_label(text) for text in self.texts]
+
+    @cached_property
+    def numbers(self) -> list[bool]:
+        """Whether each unit has a number in it."""
+        return [bool(NUMBER.search(text)) for text in self.texts]
+
+    def _terms(self, text: str, context: str = "") -> TextTerms:
+        return text_terms(text, self.language, context)
+
+    def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
+        """The share of the question in a line times the share of the line in the question."""
+        asked = {stem for term in wanted.question.terms for stem in term.stems}
+        ignored = stop_words()[self.language]
+        stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
+        inside = sum(stem in asked for stem in stems) / max(1, len(stems))
+        return inside and inside * wanted.share(wanted.credits_for(self._terms(line)))
+
+
+def _split_long(text: str, units: list[Sentence]) -> list[Sentence]:
+    """Units of at most half a quote: longer ones, such as blocks of code, end with their lines."""
+    result: list[Sentence] = []
+    for unit in units:
+        start = unit.start
+        while unit.end - start > QUOTE_CHARACTERS // 2:
+            cut = text.rfind("\n", start + 1, start + QUOTE_CHARACTERS // 2)
+            cut = cut if cut > start else text.rfind(" ", start + 1, start + QUOTE_CHARACTERS // 2)
+            cut = cut if cut > start else start + QUOTE_CHARACTERS // 2
+            result.append(Sentence(start, cut, unit.kind))
+            start = cut + len(text[cut:]) - len(text[cut:].lstrip())
+        result.append(Sentence(start, unit.end, unit.kind))
+    return result
+
+
+def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
+    """The run of sentences of a passage that answers the question best; None if there is none."""
+    units = text.units
+    credits = [wanted.credits_for(words) for words in text.terms]
+    context = _context_credits(text, credits, wanted)
+    labels = [_label_score(text, at, wanted) for at in range(len(units))]
+    merits = [_opening_merit(text, at, credits[at], wanted) for at in range(len(units))]
+    best: QuoteSpan | None = None
+    for first in range(len(units)):
+        covered, direct, has_number = context[first], [0.0] * len(wanted.weights), False
+        bonus = LABEL_BONUS * max(labels[max(0, first - 1) : first + 1])
+        for last in range(first, min(first + RUN_UNITS, len(units))):
+            length = units[last].end - units[first].start
+            is_heading = units[last].kind == "heading"
+            if last > first and (length > QUOTE_CHARACTERS or is_heading):
+                break
+            own = credits[last]
+            direct = [max(pair) for pair in zip(direct, own, strict=True)]
+            credit = [TITLE_CREDIT * c for c in own] if is_heading else own
+            covered = [max(pair) for pair in zip(covered, credit, strict=True)]
+            has_number = has_number or text.numbers[last]
+            score = _score(wanted, covered, has_number)
+            rank = score + bonus + _run_merit(text, first, last, merits, wanted.share(direct))
+            if best is None or rank > best.rank:
+                best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
+    if best is None:
+        return None
+    last = _last_mention(units, credits, best.start, best.end)
+    start, end = _extend_quote(text, best.start, last)
+    first = next(at for at, unit in enumerate(units) if unit.start == start)
+    return best._replace(start=start, end=end, head=text.heads[first])
+
+
+def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> float:
+    pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
+    named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
+    rest = [(credit * weight, weight) for term, credit, weight in pairs if not term.is_name]
+    asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
+    score = (
+        wanted.share(covered) * _between(MISSING_NAME, named) * _between(MISSING_PROPERTY, asked)
+    )
+    return score * (MISSING_NUMBER if wanted.question.wants_number and not has_number else 1.0)
+
+
+def _between(low: float, share: float) -> float:
+    return low + (1.0 - low) * share
+
+
+def _context_credits(
+    text: PassageText, credits: list[list[float]], wanted: WeightedQuestion
+) -> list[list[float]]:
+    """The credit of each term for the titles and the passage around each unit."""
+    outer = wanted.credits_for(text.outer)
+    whole = [max(column) for column in zip(*credits, strict=True)]
+    context, inner, heads = [], [0.0] * len(outer), {None: [0.0] * len(outer)}
+    for unit, own, head in zip(text.units, credits, text.heads, strict=True):
+        if unit.kind == "heading":
+            inner = own
+        if head not in heads:
+            row = text.document.text[slice(*head)]
+            heads[head] = wanted.credits_for(text_terms(row, text.language))
+        rows = zip(outer, inner, heads[head], whole, strict=True)
+        context.append(
+            [max(TITLE_CREDIT * max(o, i), h, PASSAGE_CREDIT * w) for o, i, h, w in rows]
+        )
+    return context
+
+
+def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
+    """How well a short line names the question's subject: a title, a signature, a defined word."""
+    line = text.texts[at].split("\n", 1)[0]
+    signature = SIGNATURE.match(line)
+    if signature and is_label(line):
+        return text.naming_score(signature[1] + "()", wanted)
+    return text.naming_score(line, wanted) if text.labels[at] else 0.0
+
+
+class OpeningMerit(NamedTuple):
+    """The quality of a sentence as the first of a quote."""
+
+    value: float
+    per_direct: float
+    """What each share of the question that is in the run itself adds."""
+
+
+def _opening_merit(
+    text: PassageText, at: int, credits: list[float], wanted: WeightedQuestion
+) -> OpeningMerit:
+    sentence = text.texts[at]
+    words = len(sentence.split())
+    value = -0.1 * (words < 4) - 0.1 * sentence.endswith("?")
+    value -= DEPENDENT_COST * bool(DEPENDENT_START.match(sentence))
+    verb = DEFINING_VERB.search(sentence, 0, 100)
+    if verb is not None and verb.start() <= 80:
+        value += DEFINITION_BONUS * text.naming_score(sentence[: verb.start()], wanted)
+    focus = min(1.0, 3.0 * sum(credits) / max(words, 8))
+    return OpeningMerit(value, DIRECT_BONUS + FOCUS_BONUS * focus)
+
+
+def _run_merit(
+    text: PassageText, first: int, last: int, merits: list[OpeningMerit], direct: float
+) -> float:
+    """The quality of a run as a quote, apart from what it covers."""
+    units = text.units
+    length = units[last].end - units[first].start
+    value = -UNIT_COST * (last - first) - LENGTH_COST * length / QUOTE_CHARACTERS
+    shown = [at for at in range(first, last + 1) if units[at].kind != "heading"]
+    if not shown:
+        return value - 0.4
+    if units[shown[0]].kind == "code":
+        value -= 0.1 * ("\n" in text.texts[shown[0]])
+    value -= 0.1 * all(text.labels[at] for at in shown)
+    opening = next((at for at in shown if units[at].kind == "prose"), None)
+    if opening is None:
+        return value - 0.1
+    return value + merits[opening].value + merits[opening].per_direct * direct
+
+
+def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:
+    """The last unit within 600 characters of a run's start that has a term of the question."""
+    for at in range(last + 1, len(units)):
+        is_far = units[at].end - units[first].start > QUOTE_CHARACTERS
+        if is_far or units[at].kind == "heading":
+            break
+        if max(credits[at], default=0.0) >= 1.0:
+            last = at
+    return last
+
+
+def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
+    """The quote of a run: without a leading title, with the rest of its paragraph if it fits."""
+    units, texts = text.units, text.texts
+    while units[first].kind == "heading" and first + 1 < len(units):
+        first += 1
+    last = max(first, last)
+    is_dependent = DEPENDENT_START.match(texts[first])
+    if first > 0 and is_dependent and _same_paragraph(text, first - 1):
+        first -= units[first - 1].kind == "prose"
+    elif first > 0 and text.labels[first - 1]:
+        first -= units[first - 1].kind != "heading"
+    while last + 1 < len(units) and units[last + 1].kind != "heading":
+        size = units[last + 1].end - units[first].start
+        if text.labels[last] or texts[last].endswith(":"):
+            fits = size <= QUOTE_CHARACTERS
+        else:
+            fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)
+        if not fits:
+            break
+        last += 1
+    return units[first].start, units[last].end
+
+
+def _same_paragraph(text: PassageText, at: int) -> bool:
+    between = text.passage.text[text.units[at].end : text.units[at + 1].start]
+    return not re.search(r"\n\s*\n", between)

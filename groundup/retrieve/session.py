@@ -1,0 +1,159 @@
+"""A session of questions to one index: follow-ups, passages opened, history, completion of names.
+
+> What is the default of MaxArraySize?
+> and its maximum?                        asks for MaxArraySize again
+> open 1                                  the passage of the first quote, in its document
+> history
+"""
+
+import contextlib
+import re
+import sys
+import webbrowser
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote as percent_encode
+
+from groundup.core import Answer, ConfigError, Quote, record
+
+from .answer import answer_question, answer_to_text, ask
+from .search import OpenIndex, file_of, open_index
+
+HELP = (
+    "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
+    "history lists the questions, Ctrl-D or quit leaves."
+)
+FOLLOW_UP = re.compile(
+    r"(?:and|also|what about|how about|und|auch|was ist mit|et|y|e|o|en|och|og|ja|а|и)\b", re.I
+)
+PRONOUN = re.compile(
+    r"\b(?:it|its|they|them|their|this|these|that one|dessen|deren|sein\w*|ihr\w*|son|sa|ses|leur|"
+    r"su|sus|suo|sua|zijn|его|её|их)\b",
+    re.IGNORECASE,
+)
+SHOWN_CHARACTERS = 1_500
+HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+
+
+@dataclass
+class Session:
+    """Questions to an open index, and what the last answer quoted."""
+
+    index: OpenIndex
+    limit: int = 3
+    names: list[str] = field(default_factory=list)
+    """What the last question was about."""
+    quotes: list[Quote] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+    def ask(self, question: str) -> Answer:
+        """Answer a question; one that only says "and its …?" is asked of the names before it."""
+        terms = self.index.parse(question).terms
+        named = [term.text for term in terms if term.is_name]
+        follows = FOLLOW_UP.match(question.strip()) or PRONOUN.search(question)
+        if follows and not named and self.names:
+            question = f"{question} ({', '.join(self.names)})"
+        else:
+            self.names = named or [term.text for term in terms]
+        answer = answer_question(self.index, question, self.limit)
+        self.questions.append(question)
+        self.quotes = [quote for claim in answer.claims for quote in claim.quotes]
+        return answer
+
+    def show(self, number: int) -> str:
+        """The passage of a quote with what stands around it; HTML opens in the browser as well.
+
+        Raises ConfigError if the last answer has no such quote.
+        """
+        if not 1 <= number <= len(self.quotes):
+            raise ConfigError(f"There is no quote {number}; the answer has {len(self.quotes)}.")
+        quote = self.quotes[number - 1]
+        entry = next(e for e in self.index.entries.values() if e.path == quote.path)
+        text = self.index.read_document(entry.id).text
+        at = max(0, text.find(quote.text))
+        half = max(0, SHOWN_CHARACTERS - len(quote.text)) // 2
+        start, end = max(0, at - half), at + len(quote.text) + half
+        if quote.path.lower().endswith(HTML_SUFFIXES):
+            self._open_browser(quote)
+        before, after = text[start:at], text[at + len(quote.text) : end]
+        return f"{quote.path}:{quote.line}\n\n{before}»{quote.text}«{after}".rstrip()
+
+    def _open_browser(self, quote: Quote) -> None:
+        path = Path(self.index.root or "") / file_of(quote.path, lambda name: True)
+        if not self.index.root or not path.is_file() or not sys.stdout.isatty():
+            return
+        words = percent_encode(" ".join(quote.text.split()[:8]), safe="")
+        with contextlib.suppress(webbrowser.Error):
+            webbrowser.open(f"{path.absolute().as_uri()}#:~:text={words}")
+
+    def complete(self, prefix: str) -> list[str]:
+        """Names and words of the documents that begin so, the most frequent first."""
+        names = self.index.lexical.words_with_prefix(prefix, "names")
+        words = self.index.lexical.words_with_prefix(prefix.lower()) if len(prefix) > 2 else []
+        return [word for word, _ in [*names, *words]][:50]
+
+    def reply(self, line: str) -> str:
+        """What a typed line gives: an answer, a passage, or the list of questions."""
+        if match := re.fullmatch(r"open\s+(\d+)", line):
+            return self.show(int(match[1]))
+        if line == "history":
+            return "\n".join(f"{n} {text}" for n, text in enumerate(self.questions, 1))
+        if line in ("help", "?"):
+            return HELP
+        return answer_to_text(self.ask(line))
+
+
+def ask_questions(question: str = "", *, index: Path, limit: int = 3) -> Answer | None:
+    """Answer a question from an index with quotes, or refuse; without a question, a session begins.
+
+    In a session, "and its maximum?" asks of what the question before was about, `open 2` shows the
+    second quote in its document, and names are completed with the tab key. Exit code 4 for a
+    refusal.
+
+    question  what you want to know, in words that the documents may use; none: a session
+    index     directory that `groundup index` made
+    limit     maximum number of quotes
+
+    Raises ConfigError for a limit below 1, and ArtifactError for a missing or damaged index.
+    """
+    if question:
+        return ask(question, index, limit=limit)
+    return run_session(open_index(index), limit)
+
+
+def run_session(index: OpenIndex, limit: int = 3) -> None:
+    """Read questions line by line until the end of the input, and print their answers."""
+    session = Session(index, limit)
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        record.log(HELP)
+        _use_readline(session)
+    while True:
+        try:
+            line = input("> " if is_terminal else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if line in ("quit", "exit", "/quit"):
+            return
+        if line:
+            try:
+                reply = session.reply(line)
+            except ConfigError as error:
+                reply = str(error)
+            print(record.escape_controls(reply), flush=True)
+
+
+def _use_readline(session: Session) -> None:
+    """Complete names at the tab key, where the terminal can."""
+    try:
+        import readline
+    except ImportError:
+        return
+
+    def complete(text: str, state: int) -> str | None:
+        found = session.complete(text) if text else []
+        return found[state] if state < len(found) else None
+
+    readline.set_completer_delims(" \t\n?!,;()\"'`")
+    readline.set_completer(complete)
+    readline.parse_and_bind("tab: complete")

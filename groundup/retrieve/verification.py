@@ -1,0 +1,261 @@
+"""Verifies quotes of an answer, or the sentences of a text, against the documents themselves.
+
+Quotes: the files are read again, independently of the index, of which only the files' hashes are
+used. The file's text must have the quote at the quote's bytes (of a PDF: on its page). The answer
+has each file's hash at indexing, so a file that changed since is reported even if it still contains
+the quote.
+
+Texts: each sentence is `quoted` if a document has it word for word, `supported` if one passage
+covers its words with every name and number and the same negations, and `nowhere` otherwise. A
+supported sentence is where to look, not a proof.
+"""
+
+import bisect
+import hashlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from groundup.core import Answer, Claim, ConfigError, DataError, Quote
+from groundup.documents import Rejected
+
+from .chunk import split_sentences
+from .index import index as make_index
+from .quote import PassageText, WeightedQuestion, best_span
+from .reading import PAGES, ReadConfig, read_data
+from .search import OpenIndex, current_name, file_of, open_index
+
+ProblemCode = Literal["outside", "missing", "changed", "differs"]
+
+
+class QuoteProblem(NamedTuple):
+    """Why a quote is not verified, or its file has changed."""
+
+    quote: Quote
+    code: ProblemCode
+    """outside: the path leaves the folder; missing: no such file; changed: the file changed since
+    indexing but has the quote; differs: the bytes are not the quote."""
+    message: str
+
+
+class Verification(NamedTuple):
+    """The result of `groundup verify`."""
+
+    root: str
+    """The folder whose files were read."""
+    quotes: int
+    problems: tuple[QuoteProblem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every quote is proved, else 1."""
+        return int(bool(self.problems))
+
+    def __str__(self) -> str:
+        """One line for each problem, then how many quotes are proved."""
+        failed = len({problem.quote for problem in self.problems})
+        lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
+        summary = (
+            f"{self.quotes - failed} of {self.quotes} quotes are proved by files in {self.root}"
+        )
+        return "\n".join([*lines, f"{summary}."])
+
+
+def verify(
+    answer: Path,
+    *,
+    index: Path | None = None,
+    root: Path | None = None,
+    against: Path | None = None,
+) -> "Verification | TextCheck":
+    """Check the quotes of a saved answer, or every sentence of a text, against the documents.
+
+    Exit code 1 unless all quotes are proved, or every sentence is quoted or supported.
+
+    answer   a file with what `groundup ask --json` printed, or a text; - reads standard input
+    index    the index that answered: files that changed since it was made are reported too
+    root     folder of the documents; default: the one that the answer, or the index, names
+    against  check a text: a folder of documents, or an index of them
+
+    Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
+    """
+    try:
+        text = sys.stdin.read() if str(answer) == "-" else answer.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{answer} cannot be read: it is not UTF-8.") from None
+    if against is not None:
+        return check_text(text, against)
+    saved, named = _parse_answer(text, answer)
+    opened = None if index is None else open_index(index)
+    folder = root or named or (opened.root if opened else None)
+    if folder is None or not Path(folder).is_dir():
+        what = "names no folder" if folder is None else f"is of {folder}, which is no folder"
+        raise ConfigError(f"{answer} {what}; give --root FOLDER of the documents.")
+    if opened is not None:
+        saved.details["files"] = opened.sha256_by_path
+    problems = verify_quotes(saved, Path(folder))
+    return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
+
+
+def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
+    try:
+        data: dict[str, Any] = json.loads(text)
+        claims = [
+            Claim(claim["text"], tuple(Quote(**quote, line=0) for quote in claim["quotes"]))
+            for claim in data["claims"]
+        ]
+        quotes = [quote for claim in claims for quote in claim.quotes]
+        types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
+        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
+            raise ValueError
+        answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
+        root = data.get("root")
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} holds no answer of `groundup ask --json`; save one with: "
+            "groundup ask QUESTION --index INDEX --json > answer.json"
+        ) from None
+    if not claims and not answer.refused:
+        raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
+    return answer, root if isinstance(root, str) else None
+
+
+def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
+    """Read every quoted file under `root` again; return the problems, [] if all quotes hold."""
+    quotes = [quote for claim in answer.claims for quote in claim.quotes]
+    indexed = answer.details.get("files", {})
+    problems = (_check_quote(quote, Path(root), indexed) for quote in quotes)
+    return [problem for problem in problems if problem is not None]
+
+
+def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
+    file = file_of(quote.path, lambda name: (root / name).is_file())
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
+    is_same = indexed.get(file) in (None, hashlib.sha256(data).hexdigest())
+    since = "" if is_same else " The file changed since it was indexed; index it again."
+    if not _is_in_file(data, file, quote):
+        found = data[quote.start : quote.end].decode("utf-8", "replace")
+        problem = f"bytes {quote.start}-{quote.end} of {quote.path} are not the quote"
+        return QuoteProblem(quote, "differs", f"{problem}: they are {found[:60]!r}.{since}")
+    if not is_same:
+        return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
+    return None
+
+
+def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
+    """Whether a file, read again, has the quote's text at the quote's bytes."""
+    if not 0 <= quote.start < quote.end:
+        return False
+    for document in read_data(file, data, ReadConfig(archives=True)):
+        if isinstance(document, Rejected) or document.path != quote.path:
+            continue
+        at = document.text.find(quote.text)
+        while at >= 0:
+            end = at + len(quote.text)
+            page = bisect.bisect_right(document.metadata.get(PAGES, ()), at)
+            if document.map.byte_range(at, end) == (quote.start, quote.end):
+                return quote.page in (0, page)
+            at = document.text.find(quote.text, at + 1)
+    return False
+
+
+Support = Literal["quoted", "supported", "nowhere"]
+MIN_SUPPORT = 0.75
+"""Share of a sentence's terms that a passage must cover. Own choice."""
+CHECKED_PASSAGES = 10
+NEGATION = re.compile(
+    r"\b(?:not|no|never|none|cannot|can't|don't|doesn't|isn't|aren't|without|nicht|kein\w*|nie|ne|pas|"
+    r"jamais|nunca|non|mai|niet|geen|inte|ikke)\b",
+    re.IGNORECASE,
+)
+
+
+class CheckedSentence(NamedTuple):
+    """A sentence of a text and where the documents have it."""
+
+    text: str
+    support: Support
+    source: str
+    """`path:line` of the passage; empty for `nowhere`."""
+
+
+class TextCheck(NamedTuple):
+    """The result of `groundup verify TEXT --against FOLDER`."""
+
+    sentences: tuple[CheckedSentence, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every sentence is quoted or supported, else 1."""
+        return int(any(sentence.support == "nowhere" for sentence in self.sentences))
+
+    def __str__(self) -> str:
+        """A line for each sentence, then how many there are of each kind."""
+        lines = []
+        for text, support, source in self.sentences:
+            place = f"  [{source}]" if source else ""
+            lines.append(f"{support:9s}  {' '.join(text.split())}{place}")
+        counts = {kind: sum(s.support == kind for s in self.sentences) for kind in KINDS}
+        return "\n".join([*lines, ", ".join(f"{n} {kind}" for kind, n in counts.items())])
+
+
+KINDS: tuple[Support, ...] = ("quoted", "supported", "nowhere")
+
+
+def check_text(text: str, against: Path) -> TextCheck:
+    """Mark every sentence of a text by what a folder of documents, or an index, has of it.
+
+    Raises DataError for a text without sentences, and what `index` raises for a folder.
+    """
+    sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
+    if not sentences:
+        raise DataError("The text has no sentence to check.")
+    with tempfile.TemporaryDirectory() as folder:
+        if current_name(against) is None:
+            make_index(against, Path(folder) / "index")
+            against = Path(folder) / "index"
+        opened = open_index(against)
+        return TextCheck(tuple(_check_sentence(opened, sentence) for sentence in sentences))
+
+
+def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
+    parsed = index.parse(sentence)
+    wanted = WeightedQuestion(parsed._replace(parts=(), wants_number=False),
+                              [index.term_weight(term) for term in parsed.terms])  # fmt: skip
+    if not sum(wanted.weights):
+        return CheckedSentence(sentence, "nowhere", "")
+    plain, is_negated = _plain(sentence), bool(NEGATION.search(sentence))
+    supported = ""
+    for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
+        document = index.read_document(hit.passage.document)
+        language = index.entries[hit.passage.document].language
+        source = f"{hit.passage.path}:{document.map.line(hit.passage.start)}"
+        if plain in _plain(hit.passage.text):
+            return CheckedSentence(sentence, "quoted", source)
+        span = best_span(PassageText(hit, document, language), wanted)
+        if span is None or supported:
+            continue
+        named = (c for term, c in zip(parsed.terms, span.covered, strict=True) if term.is_name)
+        has_names = all(credit >= 0.5 for credit in named)
+        quote = hit.passage.text[span.start : span.end]
+        if has_names and span.score >= MIN_SUPPORT and bool(NEGATION.search(quote)) == is_negated:
+            supported = source
+    return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone, in lower case, with single spaces."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return f" {' '.join(words)} "

@@ -1,0 +1,228 @@
+"""Every kind of file is read, quoted and verified; what is not read is listed with its reason."""
+
+import gzip
+import io
+import json
+import mailbox
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Answer, Claim, DataError, Quote
+from groundup.documents import Record, Rejected
+from groundup.retrieve import (
+    ask,
+    explain_reading,
+    index,
+    index_or_explain,
+    open_index,
+    verify_quotes,
+)
+from groundup.retrieve.index import IndexConfig, left_out, read_rejected
+from groundup.retrieve.reading import NAVIGATION, ReadConfig, plan_folder, read_data
+from tests.documents.readers.test_books import GOOD, book, pdf
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+DOCX = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<w:document {W}><w:body>
+<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Kettles</w:t></w:r></w:p>
+<w:p><w:del><w:r><w:delText>It held nine.</w:delText></w:r></w:del>
+<w:r><w:t>The kettle </w:t></w:r><w:r><w:t>holds 7 &lt; 8 cups.</w:t></w:r></w:p>
+<w:tbl><w:tr><w:tc><w:p><w:r><w:t>cup</w:t></w:r></w:p></w:tc></w:tr></w:tbl>
+</w:body></w:document>"""
+ODT = """<?xml version="1.0"?><office:document-content><office:body><office:text>
+<text:h text:style-name="H" text:outline-level="2">Pans</text:h>
+<text:p text:style-name="P">The pan weighs 3 kg.</text:p></office:text></office:body>
+</office:document-content>"""
+
+
+CODES = b"code,name,number\n" + b"".join(b"c%d,n%d,%d\n" % (i, i, i * 7) for i in range(90))
+PAGE = (
+    b"<nav><a href=a>Home</a></nav><ul><li><a href=a>One page</a><li><a href=b>Other page</a></ul>"
+    b"<h1>Cups</h1><p>A cup holds &frac14; litre."
+)
+MENU = b"<ul><li><a href=a>One</a><li><a href=b>Two</a></ul><p>Text <a>x</a>."
+
+
+def zipped(members: dict[str, str]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("mixed")
+    files: dict[str, bytes] = {
+        "a.docx": zipped({"word/document.xml": DOCX}),
+        "a.odt": zipped({"content.xml": ODT}),
+        "a.pdf": pdf(["The first page has the lid.", "The spout is on the second page."]),
+        "a.epub": book(GOOD),
+        "codes.csv": CODES,
+        "a.ipynb": json.dumps({
+            "cells": [{"cell_type": "markdown", "source": ["A notebook boils milk.\n"]}],
+            "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+        }).encode(),
+        "app.log": b"12:01 pump started\n12:02 pump failed with code 77\n",
+        "latin.txt": "Der Löffel ist aus Silber und glänzt.\n".encode("latin-1"),
+        "wide.txt": "The wide bowl is blue.\n".encode("utf-16"),
+        "setup.yaml": b"# seconds to wait\nbrew_seconds: 45\n",
+        "page.html": PAGE,
+        "a.tex": rb"\documentclass{article}\begin{document}The \emph{sieve} is fine.\end{document}",
+        "data.gz": gzip.compress(b"A packed teapot.\n"),
+        "pic.png": b"\x89PNG\r\n", "zero.dat": b"a\0b", "empty.md": b"", "scan.pdf": pdf([""]),
+        ".env": b"SECRET=1",
+    }  # fmt: skip
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "x.js").write_text("let x = 1")
+    box = mailbox.mbox(folder / "in.mbox")
+    for number in (1, 2):
+        box.add(f"From: a@example.org\nSubject: Order {number}\n\nPlease send {number}00 spoons.\n")
+    box.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(folder, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("index") / "i"
+    index(folder, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("question", "path", "words"),
+    [
+        ("How many cups does the kettle hold?", "a.docx", "holds 7 < 8 cups"),
+        ("How much does the pan weigh?", "a.odt", "3 kg"),
+        ("Where is the spout?", "a.pdf", "spout"),
+        ("What does a notebook boil?", "a.ipynb", "boils milk"),
+        ("With which code did the pump fail?", "app.log", "code 77"),
+        ("Woraus ist der Löffel?", "latin.txt", "Silber"),
+        ("Is the wide bowl blue?", "wide.txt", "blue"),
+        ("What is brew_seconds?", "setup.yaml", "brew_seconds: 45"),
+        ("How many litres does a cup hold?", "page.html", "¼ litre"),
+        ("How is the sieve?", "a.tex", "sieve is fine"),
+        ("Who ordered 200 spoons?", "in.mbox#2", "200 spoons"),
+        ("What is the number of n77?", "codes.csv", "c77,n77,539"),
+    ],
+)
+def test_each_kind_is_quoted_and_its_quote_verified(built, folder, question, path, words):
+    answer = ask(question, built)
+    first = answer.claims[0]
+    assert first.quotes[-1].path.startswith(path.split("#")[0]) and words in first.quotes[-1].text
+    assert verify_quotes(answer, folder) == []
+    moved = first.quotes[-1]._replace(start=first.quotes[-1].start + 1)
+    if not path.endswith(".pdf"):  # all of a PDF's text comes from the whole file
+        wrong = Answer(answer.text, claims=(Claim(answer.text, (moved,)),))
+        assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
+
+
+def test_a_row_comes_with_the_head_of_its_table_and_a_pdf_with_its_page(built, folder):
+    head, row = ask("What is the number of n77?", built).claims[0].quotes
+    assert head.text == "code,name,number" and "c77,n77,539" in row.text
+    (quote,) = ask("Where is the spout?", built).claims[0].quotes
+    assert quote.page == 2
+    wrong = Answer("", claims=(Claim("", (quote._replace(page=1),)),))
+    assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
+
+
+def test_a_quote_of_docx_is_the_untagged_text_of_its_range(built, folder):
+    (quote,) = ask("How many cups does the kettle hold?", built).claims[0].quotes
+    part = zipfile.ZipFile(folder / "a.docx").read("word/document.xml")
+    bare = re.sub(rb"<[^>]*>", b"", part[quote.start : quote.end]).decode()
+    assert bare.replace("&lt;", "<").split() == quote.text.split()
+    assert "nine" not in quote.text
+
+
+def test_what_is_left_out_is_listed_by_reason(built):
+    rejected = {item.path: item.reason for item in read_rejected(open_index(built).artifact.path)}
+    assert rejected == {
+        "pic.png": "another kind of file", "zero.dat": "binary", "empty.md": "empty",
+        "scan.pdf": "no text", "data.gz": "archive", ".env": "hidden", "node_modules": "hidden",
+    }  # fmt: skip
+    lines = left_out(read_rejected(open_index(built).artifact.path))
+    assert lines[0].startswith("Left out, hidden: 2 (") and len(lines) == 6
+
+
+def test_archives_are_read_if_asked(folder, tmp_path):
+    index(folder, tmp_path / "i", IndexConfig(read=ReadConfig(archives=True)))
+    answer = ask("What is packed?", tmp_path / "i")
+    assert answer.claims[0].quotes[0].path == "data.gz#data"
+    assert verify_quotes(answer, folder) == []
+
+
+def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
+    (page,) = read_data(
+        "p.html", b"<ul><li><a href=a>One</a><li><a href=b>Two</a></ul><p>Text <a>x</a>."
+    )
+    assert isinstance(page, Record)
+    assert [page.text[start:end] for start, end in page.metadata[NAVIGATION]] == ["One\nTwo"]
+    contents = "".join(f"{title} . . . . . {number}\n" for number, title in enumerate("ABCDE", 1))
+    (book,) = read_data("b.txt", f"Contents\n\n{contents}\nIt begins, 1999.\n".encode())
+    assert isinstance(book, Record) and book.metadata[NAVIGATION] == [[10, 10 + len(contents) - 1]]
+    (prices,) = read_data("p.csv", b"".join(b"item %d, %d\n" % (i, i) for i in range(9)))
+    assert isinstance(prices, Record) and NAVIGATION not in prices.metadata
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.docx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
+        ("a.docx", b"no zip", "broken file"),
+        ("a.docx", zipped({"other.xml": ""}), "broken file"),
+        ("a.odt", zipped({"content.xml": "<office:text/>"}), "no text"),
+        ("a.pdf", b"%PDF-1.4 broken", "broken file"),
+        ("a.epub", b"PK", "broken file"),
+        ("a.txt", b" \n", "empty"),
+        ("a.zip", b"PK\3\4", "broken archive"),
+    ],
+)
+def test_a_bad_file_is_one_reject(name, data, reason):
+    (reject,) = read_data(name, data, ReadConfig(archives=True))
+    assert isinstance(reject, Rejected) and reject.reason == reason
+
+
+def test_paths_are_skipped_by_pattern_and_links_are_named(tmp_path):
+    (tmp_path / "drafts").mkdir()
+    (tmp_path / "drafts" / "a.md").write_text("Draft.")
+    (tmp_path / "b.md").write_text("Text.")
+    (tmp_path / "c.md").symlink_to(tmp_path / "b.md")
+    plan = dict(plan_folder(tmp_path, ReadConfig(skip=("drafts/*",))))
+    assert {path: reject and reject.reason for path, reject in plan.items()} == {
+        "b.md": None, "c.md": "link inside the folder", "drafts/a.md": "skipped by its path",
+    }  # fmt: skip
+
+
+def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "C#.md").write_text("The language has delegates.\n")
+    index(tmp_path / "d", tmp_path / "i")
+    answer = ask("What does the language have?", tmp_path / "i")
+    assert (
+        answer.claims[0].quotes[0].path == "C#.md" and verify_quotes(answer, tmp_path / "d") == []
+    )
+    missing = Quote("C#.md", 0, 3, "Was", 1)
+    assert verify_quotes(Answer("", claims=(Claim("", (missing,)),)), tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("page.html", "page.html is read as html, english: 47 characters in 1 passage; 19 ch"),
+        ("in.mbox", "in.mbox#44 is read as conversation"),
+        ("pic.png", "pic.png is left out, another kind of file: its ending is .png"),
+        ("zero.dat", "zero.dat is left out, binary: a zero byte at 1"),
+        ("node_modules/x.js", "node_modules/x.js is left out, hidden"),
+    ],
+)
+def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
+    assert str(index_or_explain(folder, tmp_path / "i", why=path)).startswith(said)
+    assert not (tmp_path / "i").exists()
+    with pytest.raises(DataError, match="has no file gone.md"):
+        explain_reading(folder, "gone.md")

@@ -1,0 +1,147 @@
+"""Questions in many languages, mistyped ones, and a session in which one follows another."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError, DataError
+from groundup.retrieve import (
+    Session,
+    answer_question,
+    answer_to_json,
+    answer_to_text,
+    check_text,
+    index,
+    open_index,
+    verify,
+)
+from groundup.retrieve.language import language_of, stem_words, stop_words
+from groundup.retrieve.question import parse_question
+
+TEXTS = {
+    "english": ("The pumps were started by the cook in the morning.", "Who starts pumps?"),
+    "german": ("Der Koch startet die Pumpen um neun Uhr.", "Wer startet die Pumpe?"),
+    "french": ("Les pompes sont démarrées par le cuisinier.", "Qui démarre la pompe ?"),
+    "spanish": ("Las bombas son arrancadas por el cocinero.", "¿Quién arranca la bomba?"),
+    "italian": ("Le pompe sono avviate dal cuoco alle nove di mattina.", "Chi avvia la pompa?"),
+    "portuguese": ("As bombas são ligadas pelo cozinheiro às nove horas.", "Quem liga a bomba?"),
+    "dutch": ("De pompen worden om negen uur door de kok gestart.", "Wie start de pomp?"),
+    "swedish": ("Pumparna startas av kocken klockan ni på morgonen.", "Vem startar pumpen?"),
+    "danish": ("Pumperne startes af kokken, men ikke hver dag.", "Hvem starter pumpen?"),
+    "norwegian": ("Pumpene startes av kokken, men ikke etter at han gikk.", "Hvem starter pumpen?"),
+    "finnish": ("Kokki käynnistää pumput, mutta vain jos on kylmä.", "Kuka käynnistää pumpun?"),
+    "russian": ("Все насосы запускает повар, если это нужно.", "Кто запускает насос?"),
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_question_finds_other_forms_of_its_words(language, tmp_path):
+    text, question = TEXTS[language]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text(text)
+    (tmp_path / "docs" / "b.txt").write_text("0 1 2\n")
+    index(tmp_path / "docs", tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    assert opened.languages[0] == language
+    answer = answer_question(opened, question)
+    assert answer.text == text and len(answer.details["terms"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("默认端口是八千零八十。\n最大连接数为一百。", "默认端口是什么"),
+        ("既定のポートは八千八十です。\n最大接続数は百です。", "既定のポートは何ですか"),
+        ("พอร์ตเริ่มต้นคือแปดพันแปดสิบ\nจำนวนสูงสุดคือหนึ่งร้อย", "พอร์ตเริ่มต้นคืออะไร"),
+    ],
+)
+def test_texts_without_spaces_are_found_by_pairs_of_characters(text, question, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text(text)
+    index(tmp_path / "docs", tmp_path / "i")
+    answer = answer_question(open_index(tmp_path / "i"), question)
+    assert text.split("\n")[0].rstrip("。") in answer.text
+
+
+def test_a_language_is_told_by_its_function_words():
+    assert language_of("x = 1; y = 2") == "english"
+    assert language_of("Das ist der Wert", among=("english",)) == "english"
+    assert len(stop_words()) > 12 and stem_words("Größen", "german") == stem_words(
+        "Größe", "german"
+    )
+
+
+def test_names_and_parts_of_a_question():
+    question = parse_question("What is the default port, and what the maximum of pool_size?")
+    words = [[question.terms[i].text for i in part] for part in question.parts]
+    assert words == [["default", "port", "pool_size"], ["maximum", "pool_size"]]
+    named = parse_question("Which flag does sackd take with a/b.conf on Debian, in 2024?").terms
+    assert {term.text for term in named if term.is_name} == {"sackd", "a/b.conf", "Debian", "2024"}
+    assert parse_question("How many cups are there?").wants_number
+
+
+@pytest.fixture(scope="module")
+def handbook(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("handbook")
+    (folder / "pool.md").write_text(
+        "# pool_size\n\nThe default of pool_size is 12 connections.\n\n"
+        "The maximum of pool_size is 99 connections.\n"
+    )
+    (folder / "kettle.html").write_text("<h1>Kettle</h1><p>The kettle is never cleaned with sand.")
+    index(folder, folder.with_name("i"))
+    return folder
+
+
+def test_a_mistyped_word_is_answered_as_meant_and_says_so(handbook):
+    opened = open_index(handbook.with_name("i"))
+    answer = answer_question(opened, "How is the ketlle cleaned?")
+    assert answer.details["did_you_mean"] == {"ketlle": "Kettle"}
+    assert "cleaned with sand" in answer.text and "(for Kettle for ketlle)" in answer_to_text(
+        answer
+    )
+    refused = answer_question(opened, "What does the kettel cost?")
+    assert refused.refused and refused.exit_code == 4
+    said = answer_to_text(refused)
+    assert "nowhere: kettel, cost" in said and "did you mean Kettle for kettel?" in said
+    assert answer_to_json(refused)["missing"] == ["kettel", "cost"]
+
+
+def test_a_session_follows_up_and_opens_what_it_quoted(handbook):
+    session = Session(open_index(handbook.with_name("i")))
+    assert "is 12 connections" in session.reply("What is the default of pool_size?").split("\n")[0]
+    assert session.reply("and its maximum?").strip().startswith("The maximum of pool_size is 99")
+    assert "»" in session.reply("open 1") and "pool.md:" in session.reply("open 1")
+    with pytest.raises(ConfigError, match="no quote 7"):
+        session.reply("open 7")
+    listed = session.reply("history").splitlines()
+    assert len(listed) == 2 and "pool_size" in listed[1] and "open N" in session.reply("help")
+    assert "pool_size" in session.complete("pool") and "kettl" in session.complete("ket")
+
+
+def test_a_session_reads_a_pipe_to_its_end(handbook):
+    done = subprocess.run(
+        [sys.executable, "-m", "groundup", "ask", "--index", str(handbook.with_name("i"))],
+        input="What is the default of pool_size?\nopen 9\nquit\nnever read\n",
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and "12 connections" in done.stdout
+    assert "There is no quote 9" in done.stdout and "never" not in done.stdout
+
+
+def test_each_sentence_of_a_text_is_quoted_supported_or_nowhere(handbook, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(
+        "The maximum of pool_size is 99 connections. A pool_size of 99 connections is the maximum. "
+        "The kettle is cleaned with sand. The moon is a kettle of 1969."
+    )
+    check = verify(text, against=handbook)
+    assert [s.support for s in check.sentences] == ["quoted", "supported", "nowhere", "nowhere"]
+    assert check.exit_code == 1 and str(check).endswith("1 quoted, 1 supported, 2 nowhere")
+    assert (
+        check_text("The default of pool_size is 12 connections.", handbook.with_name("i")).exit_code
+        == 0
+    )
+    with pytest.raises(DataError, match="no sentence"):
+        check_text("\n", handbook)
