@@ -8,7 +8,7 @@ characters of the same texts, which never refuses, and may show twice what we qu
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
-    ... --all answers.jsonl                                          keeps every answer, for prove.py
+    ... --all answers.jsonl                                      keeps the answers, for prove.py
 """
 
 import argparse
