@@ -8,6 +8,7 @@ characters of the same texts, which never refuses, and may show twice what we qu
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
+    ... --all answers.jsonl                                      keeps the answers, for prove.py
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.measure import wilson_interval
-from groundup.retrieve import OpenIndex, answer_question, index, open_index
+from groundup.retrieve import OpenIndex, answer_question, answer_to_json, index, open_index
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "ask"
 CLASSES = {"words": "text's words", "other": "other words", "two": "two facts", "near": "near miss"}
@@ -50,6 +51,10 @@ def main() -> None:
         index(arguments.folder, out)
         opened = open_index(out)
         print(f"indexed in {time.perf_counter() - begin:.1f} s, {len(opened.lexical):,} passages")
+        if arguments.all:
+            answers = (answer_question(opened, question["question"]) for question in questions)
+            lines = (json.dumps(answer_to_json(answer)) + "\n" for answer in answers)
+            arguments.all.write_text("".join(lines))
         answerers: dict[str, Answerer] = {"ours": ours(opened), "BM25": windows(opened)}
         for name, answer in answerers.items():
             begin = time.perf_counter()
@@ -161,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", choices=sorted(path.name for path in DATA.iterdir()))
     parser.add_argument("folder", type=Path, help="what its build.sh made")
     parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")
+    parser.add_argument("--all", type=Path, help="write every answer as a line of JSON")
     parser.add_argument("--show", action="store_true", help="print wrong answers")
     return parser
 

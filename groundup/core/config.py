@@ -28,7 +28,7 @@ TOML_NULL = "null"
 class InputFile:
     """Marks a setting that names a file or folder whose content affects the result.
 
-    A key made of the configuration must also hash that content: see corpus/engine/files.
+    A key made of the configuration must also hash that content: see corpus/engine/specs.py.
     """
 
     prefix: str = ""

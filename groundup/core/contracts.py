@@ -27,7 +27,7 @@ Conversation = tuple[Message, ...]
 
 
 class Sampling(Config):
-    """Sampling parameters, applied in the order penalties, temperature, top-k, top-p."""
+    """Sampling parameters, applied in the order temperature, top-k, top-p."""
 
     temperature: float = 0.0
     """0 is greedy; otherwise logits are divided by it."""

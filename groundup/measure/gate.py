@@ -285,7 +285,7 @@ class Check:
         return two_sided_tail(self.interval.confidence)
 
     def widened(self, errors: float) -> "Check":
-        """The same check with bounds `bound_errors` standard errors away from the estimate."""
+        """The same check with bounds `errors` standard errors away from the estimate."""
         if isinstance(self.interval, Reason):
             return self
         wide, narrow = self.interval.widened(errors), self.unwidened or self.interval
@@ -366,8 +366,7 @@ def _observed_standard_error(found: Interval, distance: float, tail: float) -> f
 def _sample_size_factor(
     found: Interval, distance: float, room: float, tail: float, errors: float = 0.0
 ) -> float:
-    """Factor by which n must grow so that the bound plus `bound_errors` standard errors fit in
-    `room`.
+    """Factor by which n must grow so that the bound plus `errors` standard errors fit in `room`.
 
     A standard error shrinks as 1 / √n; the allowance for unseen values, 1 - tail^(1 / groups), as
     1 / n.

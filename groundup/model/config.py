@@ -217,7 +217,7 @@ class NormConfig(Config):
 
 
 class EmbeddingConfig(Config):
-    """From token ids to the first hidden states."""
+    """Scale, norm and segment types of token vectors; positions are PositionConfig's."""
 
     scale: float = Field(default=1.0, gt=0)
     """Factor of the token vectors: sqrt(width) in Gemma and in Vaswani et al."""

@@ -73,7 +73,7 @@ def diff(a: Path, b: Path) -> ArtifactDiff:
     b  another
     """
     first, second = open_current(a), open_current(b)
-    left, right = _manifest_facts(first), _manifest_facts(second)
+    left, right = _flat_manifest(first), _flat_manifest(second)
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     keys.sort(key=lambda key: (KEY_ORDER.index(key.partition(".")[0]), key))
     rows = tuple((key, left.get(key), right.get(key)) for key in keys)
@@ -87,7 +87,8 @@ def diff(a: Path, b: Path) -> ArtifactDiff:
     return ArtifactDiff(first.id == second.id and not rows, rows, ordered, tuple(texts))
 
 
-def _manifest_facts(artifact: Artifact) -> dict[str, Any]:
+def _flat_manifest(artifact: Artifact) -> dict[str, Any]:
+    """All of a manifest by dotted name, which `diff` compares."""
     files = {name: f"{record.format_bytes(entry['bytes'])} {entry['sha256'][:12]}"
              for name, entry in artifact.files.items()}  # fmt: skip
     parents = {parent.name: parent.id[:12] for parent in artifact.parents}

@@ -111,38 +111,51 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     source, out = Path(source), Path(out)
     _check_out_folder(out)
     config = config or IndexConfig()
-    plan = list(_skip_index_files(plan_folder(source, config.read), source, out))
-    fingerprints = {path: reject.reason if reject else _hash(source, path, config.read)
-                    for path, reject in plan}  # fmt: skip
-    config = _with_source_digest(config, sorted(fingerprints.items()))
     parents = _parent_artifacts(source)
-    ids = [parent.id for parent in parents.values()]
-    snapshot_id = digest([VERSION, config.to_dict(), *ids])[:16]
+    files: dict[str, Rejected | str] = {}
+    if "corpus" not in parents:
+        plan = _skip_index_files(plan_folder(source, config.read), source, out)
+        files = {path: reject or _hash(source, path, config.read) for path, reject in plan}
+    fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
+    config = _with_source_digest(config, sorted(fingerprints))
+    snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
     if (snapshot_path / MANIFEST).is_file():
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
-        try:
-            with (
-                _report_full_disk(out),
-                _prepare_files(source, plan, fingerprints, config) as made,
-            ):
-                snapshot = _write_snapshot(config, made, parents, snapshot_path, len(plan), source)
-        except Exception:
-            _remove_unfinished(snapshot_path)
-            raise
+        snapshot = _make_snapshot(config, files, parents, source, snapshot_path)
     changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
     with _report_full_disk(out):
-        write_root(out, source)
+        write_root(out, None if "corpus" in parents else source)
         set_current(out, before, snapshot_id, changes)
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
     numbers = snapshot.numbers
     record.log(f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}.")
-    for line in left_out(read_rejected(snapshot.path)):
+    for line in left_out_lines(read_rejected(snapshot.path)):
         record.log(line)
     return snapshot
+
+
+def _make_snapshot(
+    config: IndexConfig,
+    files: Mapping[str, Rejected | str],
+    parents: Mapping[str, Artifact],
+    source: Path,
+    out: Path,
+) -> Artifact:
+    """Read the files, or the corpus, into a new snapshot; a failed one is removed."""
+    try:
+        with _report_full_disk(out.parent.parent):
+            if corpus := parents.get("corpus"):
+                made, total = _corpus_documents(corpus, config), corpus.numbers["documents"]
+                return _write_snapshot(config, made, parents, out, sum(total.values()), source)
+            with _prepare_files(source, files, config) as made:
+                return _write_snapshot(config, made, parents, out, len(files), source)
+    except Exception:
+        _remove_unfinished(out)
+        raise
 
 
 def index_or_explain(
@@ -221,17 +234,14 @@ Prepared = PreparedDocument | Rejected
 
 @contextmanager
 def _prepare_files(
-    source: Path,
-    plan: Sequence[tuple[str, Rejected | None]],
-    fingerprints: Mapping[str, str],
-    config: IndexConfig,
+    source: Path, files: Mapping[str, Rejected | str], config: IndexConfig
 ) -> Iterator[Iterator[Prepared]]:
-    """Context with the documents of the planned files in order, read by all cores.
+    """Context with the documents of files in order, read by all cores.
 
     Raises DataError if a file has changed since it was hashed.
     """
-    files = [(path, reject or fingerprints[path]) for path, reject in plan]
-    tasks = [_FileTask(source, batch, config) for batch in _batches(source, files)]
+    batches = _batches(source, list(files.items()))
+    tasks = [_FileTask(source, batch, config) for batch in batches]
     workers = min(len(os.sched_getaffinity(0)), len(tasks))
     if workers < 2:
         yield (item for task in tasks for item in _run_task(task))
@@ -325,7 +335,7 @@ def _check_out_folder(out: Path) -> None:
 
 
 def _parent_artifacts(source: Path) -> dict[str, Artifact]:
-    """The documents artifact of a folder, as the index's parent; empty for other folders.
+    """The documents or corpus that a folder is, as the index's parent; empty for other folders.
 
     Raises ArtifactError for an artifact of another kind.
     """
@@ -333,11 +343,20 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     if manifest.is_file():  # a common file name: only ours has a kind before a stage
         match = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
         kind = match[1].decode() if match else ""
-    if kind not in ("", "documents"):
+    if kind not in ("", "documents", "corpus"):
         raise ArtifactError(
-            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}."
+            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}, "
+            "or a corpus."
         )
-    return {"documents": Artifact.open(source, kind="documents")} if kind else {}
+    return {kind: Artifact.open(source, kind=kind)} if kind else {}
+
+
+def _corpus_documents(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocument]:
+    """Yield the documents of a corpus, which map to the files that it was made from."""
+    from groundup.corpus.split import SPLITS, read_split
+
+    for split in SPLITS:
+        yield from (_prepare(document, config) for document in read_split(corpus, split))
 
 
 def index_documents(
@@ -440,7 +459,7 @@ def read_rejected(snapshot: Path) -> list[Rejected]:
     return [Rejected(*row) for row in rows]
 
 
-def left_out(rejected: Iterable[Rejected]) -> list[str]:
+def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
     """What was left out, a line for each reason: number, endings and an example."""
     by_reason: dict[str, list[Rejected]] = {}
     for item in rejected:

@@ -142,10 +142,12 @@ def _prune_snapshots(out: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_root(out: Path, source: Path) -> None:
-    """Record the folder that was indexed."""
-    root = str(source.resolve())
-    if read_root(out) != root:
+def write_root(out: Path, source: Path | None) -> None:
+    """Record the folder that was indexed; None for a corpus, whose files may be anywhere."""
+    root = None if source is None else str(source.resolve())
+    if root is None:
+        (out / "source.json").unlink(missing_ok=True)
+    elif read_root(out) != root:
         write_json(out / "source.json", {"root": root})
 
 

@@ -21,8 +21,17 @@ from groundup.core import (
     produce,
     write_text,
 )
+from groundup.corpus import CorpusConfig, corpus
 from groundup.documents import Rejected, read_bytes
-from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
+from groundup.retrieve import (
+    ChunkConfig,
+    IndexConfig,
+    ask,
+    index,
+    index_documents,
+    open_index,
+    verify_quotes,
+)
 from tests.artifacts import artifact
 
 
@@ -156,13 +165,22 @@ def test_a_folder_that_is_an_artifact_is_the_indexs_parent(folder, tmp_path):
 
 def test_an_artifact_of_another_kind_is_no_folder_of_documents(folder, tmp_path):
     index(folder, tmp_path / "i")
-    corpus = artifact(tmp_path / "corpus", "corpus")
-    for place, kind in ((corpus.path, "corpus"), (tmp_path / "i", "index")):
+    tokens = artifact(tmp_path / "tokens", "tokens")
+    for place, kind in ((tokens.path, "tokens"), (tmp_path / "i", "index")):
         with pytest.raises(ArtifactError) as raised:
             index(place, tmp_path / "none")
         said = f"{place} is an artifact of the kind {kind}; expected a folder of text, HTML"
         assert str(raised.value).startswith(said)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_corpus_is_indexed_and_its_quotes_are_of_the_files_it_was_made_from(folder, tmp_path):
+    made = corpus(CorpusConfig(), folder, tmp_path / "corpus")
+    index(made.path, tmp_path / "i")
+    answer = ask("What is tea made of?", tmp_path / "i")
+    assert answer.claims[0].quotes[0].path == "tea.md" and answer.details["root"] is None
+    assert verify_quotes(answer, folder) == []
+    assert index(made.path, tmp_path / "i").numbers["documents"] == 4
 
 
 def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp_path):

@@ -20,7 +20,7 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.index import IndexConfig, left_out, read_rejected
+from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
 from groundup.retrieve.reading import NAVIGATION, ReadConfig, plan_folder, read_data
 from tests.documents.readers.test_books import GOOD, book, pdf
 
@@ -146,7 +146,7 @@ def test_what_is_left_out_is_listed_by_reason(built):
         "pic.png": "another kind of file", "zero.dat": "binary", "empty.md": "empty",
         "scan.pdf": "no text", "data.gz": "archive", ".env": "hidden", "node_modules": "hidden",
     }  # fmt: skip
-    lines = left_out(read_rejected(open_index(built).artifact.path))
+    lines = left_out_lines(read_rejected(open_index(built).artifact.path))
     assert lines[0].startswith("Left out, hidden: 2 (") and len(lines) == 6
 
 

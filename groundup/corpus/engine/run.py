@@ -222,7 +222,8 @@ def has_complete_shard(folder: Path) -> bool:
 def _plan_json(plan: RunPlan) -> dict[str, Any]:
     """A plan as JSON, without the paths of its sources and the folders of its settings' files."""
 
-    def portable(use: StepSpec) -> list[Any]:
+    def compared_step(use: StepSpec) -> list[Any]:
+        """A step as a resumed run must have it: files of its settings by name, not by folder."""
         settings = with_file_names_only(type(step_config(use)), json.loads(use.settings))
         return list(use._replace(settings=json.dumps(settings, sort_keys=True)))
 
@@ -231,7 +232,7 @@ def _plan_json(plan: RunPlan) -> dict[str, Any]:
             [origin.source, *origin.reader[1:3], origin.licence, origin.input_splits]
             for origin in plan.inputs
         ],
-        "steps": [portable(use) for use in plan.steps],
+        "steps": [compared_step(use) for use in plan.steps],
         "surveys": [use.name for use in plan.steps if use.is_global],
         "ending": list(plan.sink) if plan.sink else None,
     }

@@ -198,7 +198,7 @@ def _parse_yaml(file: Path) -> Any:
     yaml = _import_yaml()
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        """Bound to one file, which each Function records."""
+        """Bound to one file, which each FunctionReference records."""
 
     Loader.add_constructor("!function", lambda _, node: FunctionReference(file, str(node.value)))
     try:

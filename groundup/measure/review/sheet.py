@@ -161,12 +161,12 @@ class ReviewSheet:
         self.decided: dict[str, Judgement] = {}
         for vote in current_votes(read_votes(self.folder)):
             if vote.who == who and vote.subject in self.items:
-                self.store_latest(vote)
+                self._remember_latest(vote)
         self.queue = [subject for subject in self.items if subject not in self.decided]
         self.shown, self.shown_at = "", 0.0
 
-    def store_latest(self, vote: Judgement) -> None:
-        """Store a vote as the latest one."""
+    def _remember_latest(self, vote: Judgement) -> None:
+        """Hold a vote as its item's latest one in memory; `decide` writes it."""
         self.decided.pop(vote.subject, None)
         self.decided[vote.subject] = vote
 
@@ -207,7 +207,7 @@ class ReviewSheet:
         if before is not None and before.form != vote.form:
             withdraw_vote(self.folder, before)
         vote = record_vote(self.folder, vote)
-        self.store_latest(vote)
+        self._remember_latest(vote)
         self.queue = [other for other in self.queue if other != subject]
         self.skipped.discard(subject)
         return vote

@@ -72,8 +72,11 @@ class HeadFiles(NamedTuple):
     layout: HeadLayout
 
 
-def drop_output_layer(config: ModelConfig) -> ModelConfig:
-    """The configuration without the output layer: heads read hidden states only."""
+def without_own_output_weights(config: ModelConfig) -> ModelConfig:
+    """The configuration with no output weights of its own: heads read hidden states only.
+
+    A decoder keeps its logits, from the embeddings.
+    """
     output = OutputConfig(logits=config.kind != "encoder")
     return config.model_copy(update={"output": output, "tied_embeddings": True})
 

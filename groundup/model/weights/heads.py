@@ -25,9 +25,9 @@ from ..families.classifiers import (
     OWN_HEAD_LAYOUT,
     HeadFiles,
     HeadLayout,
-    drop_output_layer,
     has_head,
     read_head,
+    without_own_output_weights,
     write_head,
 )
 from ..families.names import drop_tensors, prefix_pattern, rename_tensors
@@ -173,7 +173,7 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> ModelW
 
 def _load_classifier(path: Path, dtype: torch.dtype | None) -> ModelWithHead:
     values = read_config_values(path)
-    config = drop_output_layer(read_config(values, str(path / CONFIG)))
+    config = without_own_output_weights(read_config(values, str(path / CONFIG)))
     head_config, layout = read_head(values, config)
     patterns = [prefix_pattern(prefix) for prefix, _ in layout.pairs]
     base_state: dict[str, Tensor] = {}
@@ -199,7 +199,7 @@ def save_with_head(
     if not isinstance(base, Transformer) or not isinstance(head, Head):
         what = "save_with_head needs a Transformer with a Head"
         raise ConfigError(f"{what}; got {type(base).__name__} with {type(head).__name__}.")
-    config = drop_output_layer(base.config)
+    config = without_own_output_weights(base.config)
     pools_only = head.config.kind == "embedding" and head.config.inner == "none"
     values, layout = _describe_head(base, head.config, pools_only)
     own = drop_tensors(packed_state_dict(base), OUTPUT_TENSORS)
@@ -214,7 +214,7 @@ def save_with_head(
 
 def _describe_head(base: Transformer, head: HeadConfig, pools_only: bool) -> HeadFiles:
     """The config.json of a model with a head, in a Hugging Face format if possible."""
-    config = drop_output_layer(base.config)
+    config = without_own_output_weights(base.config)
     values: dict[str, Any] = choose_family(config, packed=has_int8(base)).to_hf_config(config)
     if pools_only:
         return HeadFiles(values, HeadLayout())

@@ -312,7 +312,10 @@ class Checkpoints:
         return ResumePoint(saved.step, saved.metadata["contract"])
 
     def _prepare_resume(self, step: int | None) -> Path | None:
-        """Clean up after crashes and return the checkpoint to load."""
+        """Clean up after crashes and return the checkpoint to load; on the first process alone.
+
+        Checkpoints that another was about to supersede are put back. None on other processes.
+        """
         if not self.processes.is_first:
             return None
         for prefix in (PARTIAL_PREFIX, DELETING_PREFIX):

@@ -8,9 +8,9 @@ from groundup.model.families import FAMILIES
 from groundup.model.families.classifiers import (
     _classification_kind,
     _parse_label_names,
-    drop_output_layer,
     has_head,
     read_head,
+    without_own_output_weights,
     write_head,
 )
 from tests.model.families.bert_gpt import MASKED, decoder, encoder, modern
@@ -36,7 +36,7 @@ def test_heads_go_there_and_back(family, config, head):
     assert written is not None
     assert has_head(written.values)
     assert read_head(written.values, config)[0] == head
-    assert family.from_hf_config(written.values) == drop_output_layer(config)
+    assert family.from_hf_config(written.values) == without_own_output_weights(config)
 
 
 @pytest.mark.parametrize("family, config, head", [
@@ -60,7 +60,7 @@ def test_what_does_not_matter_to_a_head_does_not_keep_it_from_being_written():
 
 
 def test_a_head_takes_the_place_of_what_reads_tokens():
-    config = drop_output_layer(encoder(output=MASKED, tied_embeddings=False))
+    config = without_own_output_weights(encoder(output=MASKED, tied_embeddings=False))
     assert config == encoder()
     assert _classification_kind(bert.to_hf_config(encoder(output=MASKED))) is None
     assert (

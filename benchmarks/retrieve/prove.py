@@ -1,0 +1,83 @@
+"""Are quotes what the files say? Checked without groundup: with re, html, zipfile and pypdf alone.
+
+    groundup ask QUESTION --index i --json >> answers.jsonl      (or --all of strangers.py)
+    python -m benchmarks.retrieve.prove answers.jsonl FOLDER
+
+Text: the bytes decoded in the file's charset. HTML and .docx: the range without its tags. EPUB:
+the same range of its chapters, one after the other. PDF: the text of the named page. All but white
+space must be equal.
+"""
+
+import html
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import pypdf
+
+
+def bare(data: bytes) -> str:
+    """Letters of a range of markup: no comments, scripts, tags or white space."""
+    data = re.sub(rb"(?s)<!--.*?-->|<(script|style|nav)\b.*?</\1>", b"", data)
+    return "".join(
+        html.unescape(re.sub(rb"<[^>]*>", b" ", data).decode("utf-8", "replace")).split()
+    )
+
+
+def chapters(data: bytes) -> bytes:
+    """The files of an EPUB's spine, joined."""
+    book = zipfile.ZipFile(io.BytesIO(data))
+    name = re.search(rb'full-path="([^"]+)"', book.read("META-INF/container.xml"))[1].decode()
+    package = book.read(name).decode()
+    items = {}
+    for item in re.findall(r"<item\b[^>]*>", package):
+        items[re.search(r'\bid="([^"]+)"', item)[1]] = re.search(r'\bhref="([^"]+)"', item)[1]
+    spine = dict.fromkeys(items[i] for i in re.findall(r'<itemref\b[^>]*idref="([^"]+)"', package))
+    return b"".join(book.read(str(Path(name).parent / href)) for href in spine)
+
+
+def holds(data: bytes, path: str, quote: dict) -> bool:
+    """Whether a file has the quote where it says."""
+    wanted, (start, end) = "".join(quote["text"].split()), (quote["start"], quote["end"])
+    kind = Path(path).suffix.lower()
+    if kind == ".pdf":
+        page = pypdf.PdfReader(io.BytesIO(data)).pages[quote["page"] - 1]
+        return wanted in "".join(page.extract_text().split())
+    if kind == ".docx":
+        data = zipfile.ZipFile(io.BytesIO(data)).read("word/document.xml")
+    if kind == ".epub":
+        data = chapters(data)
+    if kind in (".html", ".htm", ".xhtml", ".docx", ".epub"):
+        return bare(data[start:end]) == wanted
+    charset = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    part = data[:2] + data[start:end] if charset == "utf-16" else data[start:end]
+    texts = []
+    for name in (charset, "latin-1"):
+        try:
+            texts.append("".join(part.decode(name).split()))
+        except UnicodeDecodeError:
+            continue
+    return wanted in texts
+
+
+def main() -> None:
+    """Count the quotes that hold, by kind, and print those that do not."""
+    counts: dict[str, list[int]] = {}
+    for line in Path(sys.argv[1]).read_text().splitlines():
+        for quote in (q for claim in json.loads(line)["claims"] for q in claim["quotes"]):
+            path = quote["path"].split("#")[0]
+            right = holds((Path(sys.argv[2]) / path).read_bytes(), path, quote)
+            kind = counts.setdefault(Path(path).suffix.lower(), [0, 0])
+            kind[0] += right
+            kind[1] += 1
+            if not right:
+                print("not there:", quote["path"], quote["start"], repr(quote["text"][:80]))
+    for kind, (right, of) in sorted(counts.items()):
+        print(f"{kind or 'none':8s} {right} of {of}")
+
+
+if __name__ == "__main__":
+    main()
