@@ -168,8 +168,10 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert code == 0 and "über bridge.txt:1 (bytes " in out
     code, out, _ = run(*question, "--json")
     answer = json.loads(out)
-    figures = {"score", "threshold", "missing"}
-    assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures
+    figures = {"score", "threshold", "terms", "missing", "found", "nearest", "did_you_mean"}
+    assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures | {
+        "left_out"
+    }
     assert answer["score"] >= answer["threshold"] > 0 and answer["missing"] == []
     assert not answer["refused"] and answer["changed"] == []
     quote = answer["claims"][0]["quotes"][0]
@@ -178,7 +180,7 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
     code, out, _ = run("ask", "Who paints zebras?", "--index", tmp_path / "index", "--json")
     refusal = json.loads(out)
-    assert code == 0 and refusal["refused"] and refusal["claims"] == []
+    assert code == 4 and refusal["refused"] and refusal["claims"] == []
     assert refusal["score"] < refusal["threshold"] and "zebras" in refusal["missing"]
 
 

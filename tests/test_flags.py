@@ -135,7 +135,7 @@ def test_every_help_page_has_an_example_that_parses_and_a_page_of_the_docs(run, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("ask", "--question is missing (what you want to know"),
+        ("ask", "--index is missing (directory that `groundup index` made)."),
         ("ask why", "--index is missing (directory that `groundup index` made)."),
         ("ask why --index", "--index stands without its value (directory that"),
         ("ask why i --limit", "--limit stands without its value (maximum number of quotes)."),

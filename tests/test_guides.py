@@ -169,7 +169,7 @@ def work(made, tmp_path, monkeypatch) -> Path:
     for name in ("SmolLM2-135M", "Qwen3-0.6B"):
         qwen(home / name)
     (home / "others").mkdir()
-    (home / "others" / "kettle.md").write_text("# Kettles\n\nA kettle is filled before it is on.\n")
+    (home / "others" / "kettle.md").write_text("# Kettles\n\nTo descale the kettle, use vinegar.\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
     monkeypatch.chdir(place)

@@ -7,6 +7,15 @@ from .licences.texts import licence_of
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .patterns import join_lines, read_patterns
+from .readers.any_file import (
+    NAVIGATION,
+    PAGES,
+    TABLES,
+    ReadConfig,
+    file_bytes,
+    plan_folder,
+    read_data,
+)
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
 from .readers.files import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
@@ -18,6 +27,7 @@ from .readers.reader import (
     Rejected,
     find_licences,
     printable_path,
+    suffix_of,
 )
 from .record import (
     PASS,
@@ -42,11 +52,14 @@ from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_targ
 __all__ = [
     "DERIVERS",
     "DOCUMENT_KIND_BY_SUFFIX",
+    "NAVIGATION",
     "NOT_DOCUMENT_REASONS",
+    "PAGES",
     "PASS",
     "READERS",
     "REMOVED",
     "STEPS",
+    "TABLES",
     "UNREAD_LICENCE_KEYS",
     "BatchResult",
     "DecodedText",
@@ -55,6 +68,7 @@ __all__ = [
     "InputSplit",
     "Markup",
     "NamedStep",
+    "ReadConfig",
     "Reader",
     "ReaderConfig",
     "Record",
@@ -71,6 +85,7 @@ __all__ = [
     "canonical_json",
     "decode",
     "detect_code_language",
+    "file_bytes",
     "find_licences",
     "fingerprint_folder",
     "from_batch",
@@ -80,9 +95,11 @@ __all__ = [
     "join_lines",
     "licence_of",
     "markdown_headings",
+    "plan_folder",
     "printable_path",
     "python_headings",
     "read_bytes",
+    "read_data",
     "read_folder",
     "read_html",
     "read_patterns",
@@ -94,5 +111,6 @@ __all__ = [
     "rst_headings",
     "run_steps",
     "step_target",
+    "suffix_of",
     "to_batch",
 ]

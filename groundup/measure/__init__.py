@@ -123,7 +123,7 @@ from .text.units import (
     split_graphemes,
     units_of_text,
 )
-from .text.wordnet import synonyms
+from .text.wordnet import synonyms, synset_ids
 from .verdict import Verdict, read_verdict, require_passed, write_verdict
 
 __all__ = [
@@ -236,6 +236,7 @@ __all__ = [
     "split_graphemes",
     "subsequence_length",
     "synonyms",
+    "synset_ids",
     "testset_findings",
     "token_f1",
     "token_f1_score",

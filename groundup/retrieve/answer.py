@@ -19,10 +19,10 @@ from textwrap import indent
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
+from groundup.documents import PAGES
 
 from .question import QuestionTerm
 from .quote import TITLE_CREDIT, PassageText, QuoteSpan, WeightedQuestion, best_span
-from .reading import PAGES
 from .search import OpenIndex, changed_files, file_of, open_index
 
 THRESHOLD = float(os.environ.get("THR", "0.6"))

@@ -41,12 +41,19 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import Record, Rejected
+from groundup.documents import (
+    NAVIGATION,
+    ReadConfig,
+    Record,
+    Rejected,
+    file_bytes,
+    plan_folder,
+    read_data,
+)
 
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, name_segments_by_content, prepare_passages
-from .reading import NAVIGATION, ReadConfig, file_bytes, plan_folder, read_data
 from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
@@ -353,7 +360,7 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
 
 def _corpus_documents(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocument]:
     """Yield the documents of a corpus, which map to the files that it was made from."""
-    from groundup.corpus.split import SPLITS, read_split
+    from groundup.corpus import SPLITS, read_split
 
     for split in SPLITS:
         yield from (_prepare(document, config) for document in read_split(corpus, split))

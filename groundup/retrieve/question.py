@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from groundup.measure.text.wordnet import synset_ids
+from groundup.measure import synset_ids
 
 from .language import FALLBACK, MAX_WORD_CHARACTERS, UNSPACED, language_of, stem_words, stop_words
 

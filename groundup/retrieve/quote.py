@@ -19,13 +19,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from groundup.core import Hit, Passage
-from groundup.documents import Record
-from groundup.documents.readers.reader import suffix_of
+from groundup.documents import TABLES, Record, suffix_of
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
 from .question import Question, TextTerms, term_credit, text_terms
-from .reading import TABLES
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5

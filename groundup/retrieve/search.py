@@ -36,7 +36,7 @@ from groundup.core import (
     write_json,
 )
 from groundup.documents import Record
-from groundup.measure.text.edit import osa
+from groundup.measure import osa
 
 from .language import FALLBACK, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency

@@ -103,7 +103,9 @@ class Session:
         return answer_to_text(self.ask(line))
 
 
-def ask_questions(question: str = "", *, index: Path, limit: int = 3) -> Answer | None:
+def ask_questions(
+    question: str = "", index: Path | None = None, *, limit: int = 3
+) -> Answer | None:
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
     In a session, "and its maximum?" asks of what the question before was about, `open 2` shows the
@@ -116,6 +118,10 @@ def ask_questions(question: str = "", *, index: Path, limit: int = 3) -> Answer 
 
     Raises ConfigError for a limit below 1, and ArtifactError for a missing or damaged index.
     """
+    if index is None:
+        raise ConfigError(
+            "--index is missing (directory that `groundup index` made). See `groundup ask --help`."
+        )
     if question:
         return ask(question, index, limit=limit)
     return run_session(open_index(index), limit)

@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import Rejected
+from groundup.documents import PAGES, ReadConfig, Rejected, read_data
 
 from .chunk import split_sentences
 from .index import index as make_index
 from .quote import PassageText, WeightedQuestion, best_span
-from .reading import PAGES, ReadConfig, read_data
 from .search import OpenIndex, current_name, file_of, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]

@@ -81,7 +81,7 @@ def test_a_slice_outside_the_text_is_refused():
 
 def test_an_empty_document_has_one_empty_quote():
     document = read_bytes(b"", "a.txt")
-    assert document.quote(0, 0) == ("a.txt", 0, 0, "", 1)
+    assert document.quote(0, 0) == ("a.txt", 0, 0, "", 1, 0)
 
 
 def test_ids_follow_path_and_content():

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Answer, Claim, DataError, Quote
-from groundup.documents import Record, Rejected
+from groundup.documents import (
+    NAVIGATION,
+    ReadConfig,
+    Record,
+    Rejected,
+    plan_folder,
+    read_data,
+)
 from groundup.retrieve import (
     ask,
     explain_reading,
@@ -21,7 +28,6 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
-from groundup.retrieve.reading import NAVIGATION, ReadConfig, plan_folder, read_data
 from tests.documents.readers.test_books import GOOD, book, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

@@ -1,4 +1,4 @@
-"""Reads a folder for the index: every file that has text, by the readers that `prepare` uses.
+"""Any file that has text, as a record to quote, by the readers and steps that `prepare` uses.
 
 HTML, PDF, EPUB, docx, odt, notebooks, LaTeX and mails are read by kind; every other file of text is
 read as it is: CSV, YAML, logs, code of any language. Archives are opened if asked.
@@ -19,28 +19,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from groundup.core import Config, DataError, MissingExtra
-from groundup.documents import (
-    ExtractedText,
-    InputSplit,
-    Record,
-    Rejected,
-    StepResult,
-    apply_result,
-    printable_path,
-    read_html,
-)
-from groundup.documents.document import heading_spans
-from groundup.documents.readers.archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
-from groundup.documents.readers.books import read_book, read_pdf
-from groundup.documents.readers.files import KIND_BY_SUFFIX, kind_of_file, make_record
-from groundup.documents.readers.mail import Mail, MailConfig
-from groundup.documents.readers.office import read_office
-from groundup.documents.readers.reader import (
+
+from ..document import Record, heading_spans
+from ..markup import read_html
+from ..record import ExtractedText, StepResult, apply_result
+from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
+from .books import read_book, read_pdf
+from .files import KIND_BY_SUFFIX, kind_of_file, make_record
+from .mail import Mail, MailConfig
+from .office import read_office
+from .reader import (
     SKIPPED_FOLDERS,
     FileReader,
+    InputSplit,
     Refused,
+    Rejected,
     open_split,
     plan_files,
+    printable_path,
     read_all,
     resolve_path,
     suffix_of,
@@ -206,11 +202,11 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
 def _apply_step(record: Record) -> Record:
     """A notebook's cells or the prose of LaTeX; the plain text where that fails."""
     if record.kind == "notebook":
-        from groundup.documents.code.notebook import Notebook, NotebookConfig
+        from ..code.notebook import Notebook, NotebookConfig
 
         result = Notebook(NotebookConfig())(record)
     elif record.kind == "latex":
-        from groundup.documents.articles.latex import LatexConfig, LatexStep
+        from ..articles.latex import LatexConfig, LatexStep
 
         result = LatexStep(LatexConfig())(record)
     else:
