@@ -289,14 +289,17 @@ def _context_credits(
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [max(column) for column in zip(*credits, strict=True)]
-    context, inner, heads = [], [0.0] * len(outer), {None: [0.0] * len(outer)}
+    context, inner, heads = [], [0.0] * len(outer), {}
     for unit, own, head in zip(text.units, credits, text.heads, strict=True):
         if unit.kind == "heading":
             inner = own
-        if head not in heads:
-            row = text.document.text[slice(*head)]
-            heads[head] = wanted.credits_for(text_terms(row, text.language))
-        rows = zip(outer, inner, heads[head], whole, strict=True)
+        above = [0.0] * len(outer)
+        if head is not None:
+            if head not in heads:
+                row = text.document.text[slice(*head)]
+                heads[head] = wanted.credits_for(text_terms(row, text.language))
+            above = heads[head]
+        rows = zip(outer, inner, above, whole, strict=True)
         context.append(
             [max(TITLE_CREDIT * max(o, i), h, PASSAGE_CREDIT * w) for o, i, h, w in rows]
         )
