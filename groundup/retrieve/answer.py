@@ -25,7 +25,7 @@ from .question import QuestionTerm
 from .quote import TITLE_CREDIT, PassageText, QuoteSpan, WeightedQuestion, best_span
 from .search import OpenIndex, changed_files, file_of, open_index
 
-THRESHOLD = float(os.environ.get("THR", "0.6"))
+THRESHOLD = 0.6
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
