@@ -228,11 +228,14 @@ def _entry_to_access(entry: LedgerEntry) -> TestSetAccess:
 
 
 def read_accesses(testset: Artifact) -> list[TestSetAccess]:
-    """All accesses to the test set and its copies, oldest first."""
+    """All accesses to the test set and its copies, oldest first.
+
+    Of one second, a copy's come first: the ledger has no finer time, and a later place is safe.
+    """
     home = testset.path.resolve()
     siblings = [file.parent for file in sorted(home.parent.glob(f"*/{MANIFEST}"))]
     copies = [path for path in siblings if path != home and _manifest_id(path) == testset.id]
-    ledgers = [list(Ledger(folder / ACCESS_LEDGER).read()) for folder in (home, *copies)]
+    ledgers = [list(Ledger(folder / ACCESS_LEDGER).read()) for folder in (*copies, home)]
     used = [entries for entries in ledgers if entries]
     entries = list({entry.hash: entry for ledger in used for entry in ledger}.values())
     if len(used) > 1:
