@@ -146,8 +146,8 @@ GROUPS = (
              "an index of a folder; again: what changed", "~/handbook --out i"),
         Verb("ask", "groundup.retrieve:ask_questions", "an answer with exact quotes, or a refusal",
              '"How do I restart the service?" --index i'),
-        Verb("verify", "groundup.retrieve:verify", "the quotes of an answer, held to the documents",
-             "answer.json --index i"),
+        Verb("verify", "groundup.retrieve:verify",
+             "quotes of an answer, or sentences of a text, checked", "answer.json --index i"),
     )),
     Group("Evaluation", "evaluate", (
         Verb("testset make", "groundup.corpus:make_questions",
@@ -202,7 +202,7 @@ USAGE = """groundup {version}: language models from the ground up, kept grounded
 
 `groundup VERB --help` has the flags and an example. --json prints results as JSON and progress as
 events; --trace shows where an error came from.
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 gate failed, 4 undecided.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 gate failed, 4 undecided, or not answered.
 Docs: docs/guide/command-line.md in the project, and one page for each group."""
 
 

@@ -271,12 +271,12 @@ class OpenIndex:
 
 
 def file_of(path: str, is_file: Callable[[str], bool]) -> str:
-    """The file that a document's path names: all of it, or what stands before one of its `#`.
+    """The file that a document's path names: all of it, else what stands before one of its `#`.
 
-    >>> [file_of(path, {"in.mbox", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
+    >>> [file_of(path, {"in.mbox", "C", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
     ['in.mbox', 'C#.md']
     """
-    ends = [match.start() for match in re.finditer("#", path)]
+    ends = [len(path), *(match.start() for match in re.finditer("#", path))]
     return next((path[:end] for end in ends if is_file(path[:end])), path)
 
 

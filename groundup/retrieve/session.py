@@ -23,9 +23,9 @@ HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
     "history lists the questions, Ctrl-D or quit leaves."
 )
-FOLLOW_UP = re.compile(
-    r"(?:and|also|what about|how about|und|auch|was ist mit|et|y|e|o|en|och|og|ja|а|и)\b", re.I
-)
+FOLLOW_UP = re.compile(r"(?:and|also|what about|how about|und|auch|et|och|og|ja)\s", re.IGNORECASE)
+MAX_FOLLOW_UP_TERMS = 2
+"""A question with more words of its own is one of its own, whatever pronouns it has."""
 PRONOUN = re.compile(
     r"\b(?:it|its|they|them|their|this|these|that one|dessen|deren|sein\w*|ihr\w*|son|sa|ses|leur|"
     r"su|sus|suo|sua|zijn|его|её|их)\b",
@@ -51,7 +51,7 @@ class Session:
         terms = self.index.parse(question).terms
         named = [term.text for term in terms if term.is_name]
         follows = FOLLOW_UP.match(question.strip()) or PRONOUN.search(question)
-        if follows and not named and self.names:
+        if follows and not named and self.names and len(terms) <= MAX_FOLLOW_UP_TERMS:
             question = f"{question} ({', '.join(self.names)})"
         else:
             self.names = named or [term.text for term in terms]
@@ -104,7 +104,7 @@ class Session:
 
 
 def ask_questions(
-    question: str = "", index: Path | None = None, *, limit: int = 3
+    question: str | None = None, index: Path | None = None, *, limit: int = 3
 ) -> Answer | None:
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
@@ -122,7 +122,7 @@ def ask_questions(
         raise ConfigError(
             "--index is missing (directory that `groundup index` made). See `groundup ask --help`."
         )
-    if question:
+    if question is not None:
         return ask(question, index, limit=limit)
     return run_session(open_index(index), limit)
 

@@ -208,6 +208,7 @@ def test_paths_are_skipped_by_pattern_and_links_are_named(tmp_path):
 def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "C#.md").write_text("The language has delegates.\n")
+    (tmp_path / "d" / "C").write_text("An older one.\n")
     index(tmp_path / "d", tmp_path / "i")
     answer = ask("What does the language have?", tmp_path / "i")
     assert (

@@ -112,11 +112,16 @@ def test_a_session_follows_up_and_opens_what_it_quoted(handbook):
     session = Session(open_index(handbook.with_name("i")))
     assert "is 12 connections" in session.reply("What is the default of pool_size?").split("\n")[0]
     assert session.reply("and its maximum?").strip().startswith("The maximum of pool_size is 99")
+    assert session.reply("Is the kettle cleaned and is it old?") == session.reply(
+        "Is the kettle cleaned and is it old?"
+    ), "a question of its own is asked of nothing else"
+    assert session.names == ["kettle", "cleaned", "old"]
+    assert session.reply("What is the maximum of pool_size?").strip().startswith("The maximum")
     assert "»" in session.reply("open 1") and "pool.md:" in session.reply("open 1")
     with pytest.raises(ConfigError, match="no quote 7"):
         session.reply("open 7")
     listed = session.reply("history").splitlines()
-    assert len(listed) == 2 and "pool_size" in listed[1] and "open N" in session.reply("help")
+    assert len(listed) == 5 and "pool_size" in listed[1] and "open N" in session.reply("help")
     assert "pool_size" in session.complete("pool") and "kettl" in session.complete("ket")
 
 
