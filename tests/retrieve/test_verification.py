@@ -166,7 +166,7 @@ def test_a_saved_answer_whose_documents_changed_exits_with_1(saved, folder, caps
 def test_a_quote_that_was_edited_is_found_wherever_the_documents_are(saved, folder, capsys):
     text = (saved / "answer.json").read_text("utf-8")
     (saved / "edited.json").write_text(text.replace("heiß", "kalt"), encoding="utf-8")
-    folder = folder.rename(folder.with_name("moved"))
+    folder = folder.rename(folder.with_name(f"{folder.name}-moved"))
     for name, code in (("answer.json", 0), ("edited.json", 1)):
         assert typed(capsys, "verify", saved / name, "--root", folder)[0] == code
     with pytest.raises(ConfigError, match="which is no folder; give --root"):

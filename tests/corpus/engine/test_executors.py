@@ -37,11 +37,11 @@ with open_executor(sys.argv[3], 2, 1.0) as each:
 
 
 def late(item):
-    """The first item waits for one that another worker has done."""
+    """The first item waits for three others: a worker's second comes after its first was heard."""
     number, folder = item
     if number:
         (folder / f"{number} by {os.getpid()}").touch()
-    while not number and not any(folder.iterdir()):
+    while not number and len(list(folder.iterdir())) < 3:
         time.sleep(0.001)
     return number * 2, os.getpid()
 
