@@ -10,6 +10,7 @@ from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     NAVIGATION,
     PAGES,
+    ROWS,
     TABLES,
     ReadConfig,
     file_bytes,
@@ -27,7 +28,6 @@ from .readers.reader import (
     Rejected,
     find_licences,
     printable_path,
-    suffix_of,
 )
 from .record import (
     PASS,
@@ -58,6 +58,7 @@ __all__ = [
     "PASS",
     "READERS",
     "REMOVED",
+    "ROWS",
     "STEPS",
     "TABLES",
     "UNREAD_LICENCE_KEYS",
@@ -111,6 +112,5 @@ __all__ = [
     "rst_headings",
     "run_steps",
     "step_target",
-    "suffix_of",
     "to_batch",
 ]

@@ -1,13 +1,9 @@
-"""Answers a question with quotes, or with "not in these documents", and verifies such answers.
+"""Answers a question with quotes, or with "not in these documents".
 
-No model is used. BM25 finds passages; in each, spans.py finds the run of sentences that covers most
-of the question. Its score is in [0, 1] and comparable between questions and collections. If the
-best score is below THRESHOLD, the question is refused.
-
-Verification reads the quoted files again and is independent of the index, of which only the files'
-hashes are used. For text, Markdown and Python the decoded bytes must equal the quote. For HTML the
-bytes, parsed again, must give the quote apart from white space. The answer has each file's hash at
-indexing, so a file that changed since is reported even if it still contains the quote.
+No model is used. BM25 finds passages for the question and for each of its parts; in each, quote.py
+finds the run of sentences that answers best. Its score is in [0, 1] and comparable between
+questions and collections. If the best score is below THRESHOLD, the question is refused, with what
+was found of it and what was not; a mistyped word is then tried as the word it most likely means.
 """
 
 import bisect

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from groundup.core import Config, Passage
-from groundup.documents import Heading, Record
+from groundup.documents import NAVIGATION, PAGES, Heading, Record
 
 SentenceKind = Literal["prose", "heading", "code"]
 
@@ -271,7 +271,7 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     """
     config = config or ChunkConfig()
     passages: list[Passage] = []
-    skipped = [tuple(each) for each in document.metadata.get("navigation", ())]
+    skipped = [tuple(each) for each in document.metadata.get(NAVIGATION, ())]
     for section in _split_pages(document, _split_sections(document)):
         for start, end in _pack_blocks(document.text, section, config.max_characters, skipped):
             passages.append(_make_passage(document, start, end, section.headings))
@@ -325,7 +325,7 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
 
 def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterator[TitledSection]:
     """Yield sections, those of a PDF cut at its pages."""
-    pages = document.metadata.get("page_starts", ())
+    pages = document.metadata.get(PAGES, ())
     for section in sections:
         cuts = pages[
             bisect.bisect_right(pages, section.start) : bisect.bisect_left(pages, section.end)

@@ -2,8 +2,8 @@
 
 Three fields are searched: stems of the text, stems of its titles and path, and exact names of code:
 `os.path.join` matches in full and by its suffixes `path.join` and `join`. Texts are stemmed here,
-each in its own language, so that tantivy only splits at spaces. Words of a question that stand near
-each other in a text count more. Additions and deletions become visible and durable with `snapshot`.
+each in its own language, so that tantivy only splits at spaces. Additions and deletions become
+visible and durable with `snapshot`.
 """
 
 import json

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from groundup.core import Hit, Passage
-from groundup.documents import TABLES, Record, suffix_of
+from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
@@ -33,9 +33,6 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
-TABLE_SUFFIXES = frozenset((".csv", ".tsv"))
-ROW_SUFFIXES = TABLE_SUFFIXES | {".log", ".jsonl"}
-"""Endings of files each line of which stands for itself."""
 ROW = re.compile(r"\S.*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
@@ -128,7 +125,7 @@ class PassageText:
     def units(self) -> list[Sentence]:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
-        if suffix_of(document.path) in ROW_SUFFIXES:
+        if document.metadata.get(ROWS):
             return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
         units = _split_long(
             passage.text, split_sentences(passage.text, document.kind in LINE_KINDS)
@@ -188,11 +185,8 @@ class PassageText:
     def _tables(self) -> list[tuple[tuple[int, int], int]]:
         """The head of each table of the document that reaches into the passage, and its end."""
         document, passage = self.document, self.passage
-        tables = document.metadata.get(TABLES, [])
-        if suffix_of(document.path) in TABLE_SUFFIXES:
-            tables = [[0, len(document.text)]]
         heads = []
-        for start, end in tables:
+        for start, end in document.metadata.get(TABLES, []):
             if start < passage.end and passage.start < end:
                 row = ROW.search(document.text, start, end)
                 heads += [(row.span(), end)] if row else []

@@ -10,6 +10,7 @@ is indexed again. Snapshots are complete in themselves, so a damaged ledger lose
 the next `groundup index` renames it and starts another.
 """
 
+import bisect
 import contextlib
 import json
 import os
@@ -29,13 +30,14 @@ from groundup.core import (
     ArtifactError,
     Hit,
     Pointer,
+    Quote,
     hash_file,
     lock_folder,
     record,
     user_name,
     write_json,
 )
-from groundup.documents import Record
+from groundup.documents import PAGES, Record
 from groundup.measure import osa
 
 from .language import FALLBACK, stem_words
@@ -278,6 +280,18 @@ def file_of(path: str, is_file: Callable[[str], bool]) -> str:
     """
     ends = [len(path), *(match.start() for match in re.finditer("#", path))]
     return next((path[:end] for end in ends if is_file(path[:end])), path)
+
+
+def find_quote(document: Record, quote: Quote) -> int:
+    """Where a document's text has a quote, at the quote's bytes and on its page; -1 if nowhere."""
+    at = document.text.find(quote.text)
+    while at >= 0:
+        page = bisect.bisect_right(document.metadata.get(PAGES, ()), at)
+        found = document.map.byte_range(at, at + len(quote.text))
+        if found == (quote.start, quote.end) and quote.page in (0, page):
+            return at
+        at = document.text.find(quote.text, at + 1)
+    return -1
 
 
 def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:

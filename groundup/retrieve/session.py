@@ -17,7 +17,7 @@ from urllib.parse import quote as percent_encode
 from groundup.core import Answer, ConfigError, Quote, record
 
 from .answer import answer_question, answer_to_text, ask
-from .search import OpenIndex, file_of, open_index
+from .search import OpenIndex, file_of, find_quote, open_index
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
@@ -69,8 +69,8 @@ class Session:
             raise ConfigError(f"There is no quote {number}; the answer has {len(self.quotes)}.")
         quote = self.quotes[number - 1]
         entry = next(e for e in self.index.entries.values() if e.path == quote.path)
-        text = self.index.read_document(entry.id).text
-        at = max(0, text.find(quote.text))
+        document = self.index.read_document(entry.id)
+        text, at = document.text, find_quote(document, quote)
         half = max(0, SHOWN_CHARACTERS - len(quote.text)) // 2
         start, end = max(0, at - half), at + len(quote.text) + half
         if quote.path.lower().endswith(HTML_SUFFIXES):

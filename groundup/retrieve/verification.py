@@ -10,7 +10,6 @@ covers its words with every name and number and the same negations, and `nowhere
 supported sentence is where to look, not a proof.
 """
 
-import bisect
 import hashlib
 import json
 import re
@@ -21,12 +20,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import PAGES, ReadConfig, Rejected, read_data
+from groundup.documents import ReadConfig, Record, read_data
 
 from .chunk import split_sentences
 from .index import index as make_index
 from .quote import PassageText, WeightedQuestion, best_span
-from .search import OpenIndex, current_name, file_of, open_index
+from .search import OpenIndex, current_name, file_of, find_quote, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
@@ -157,17 +156,11 @@ def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
     """Whether a file, read again, has the quote's text at the quote's bytes."""
     if not 0 <= quote.start < quote.end:
         return False
-    for document in read_data(file, data, ReadConfig(archives=True)):
-        if isinstance(document, Rejected) or document.path != quote.path:
-            continue
-        at = document.text.find(quote.text)
-        while at >= 0:
-            end = at + len(quote.text)
-            page = bisect.bisect_right(document.metadata.get(PAGES, ()), at)
-            if document.map.byte_range(at, end) == (quote.start, quote.end):
-                return quote.page in (0, page)
-            at = document.text.find(quote.text, at + 1)
-    return False
+    documents = read_data(file, data, ReadConfig(archives=True))
+    return any(
+        isinstance(each, Record) and each.path == quote.path and find_quote(each, quote) >= 0
+        for each in documents
+    )
 
 
 Support = Literal["quoted", "supported", "nowhere"]

@@ -19,6 +19,7 @@ from groundup.documents import (
     plan_folder,
     read_data,
 )
+from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig, kind_of_file
 from groundup.retrieve import (
     ask,
     explain_reading,
@@ -154,6 +155,34 @@ def test_what_is_left_out_is_listed_by_reason(built):
     }  # fmt: skip
     lines = left_out_lines(read_rejected(open_index(built).artifact.path))
     assert lines[0].startswith("Left out, hidden: 2 (") and len(lines) == 6
+
+
+def test_a_quote_of_a_pdf_is_proved_on_each_page_that_has_it(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf(["The lid is red.", "The lid is red."]))
+    size = (tmp_path / "a.pdf").stat().st_size
+    for page, problems in ((1, 0), (2, 0), (3, 1)):
+        answer = Answer(
+            "", claims=(Claim("", (Quote("a.pdf", 0, size, "The lid is red.", 1, page),)),)
+        )
+        assert len(verify_quotes(answer, tmp_path)) == problems
+
+
+def test_members_and_packed_mailboxes_are_read_by_their_kinds(folder):
+    mails = list(read_data("in.mbox.gz", gzip.compress((folder / "in.mbox").read_bytes())))
+    assert [mail.kind for mail in mails if isinstance(mail, Record)] == ["conversation"] * 2
+    packed = zipped({"notes.txt": "A note.", "b.odt": "no zip"})
+    found = list(read_data("a.zip", packed, ReadConfig(archives=True)))
+    assert [(item.path, isinstance(item, Record)) for item in found] == [
+        ("a.zip#notes.txt", True), ("a.zip#b.odt", False),
+    ]  # fmt: skip
+
+
+def test_documents_read_takes_word_processor_files(folder):
+    data = (folder / "a.odt").read_bytes()
+    record = Record("", "s", "a.odt", "odt", data=data)
+    read = ReadMarkup(ReadMarkupConfig())(record)
+    assert read.extracted and read.extracted.map.text == "Pans\n\nThe pan weighs 3 kg."
+    assert kind_of_file("A.DOCX", b"PK") == "docx"
 
 
 def test_archives_are_read_if_asked(folder, tmp_path):

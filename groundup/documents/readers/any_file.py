@@ -15,7 +15,8 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from groundup.core import Config, DataError, MissingExtra
@@ -24,29 +25,26 @@ from ..document import Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
 from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
-from .books import read_book, read_pdf
-from .files import KIND_BY_SUFFIX, kind_of_file, make_record
-from .mail import Mail, MailConfig
-from .office import read_office
+from .files import ReadMarkup, ReadMarkupConfig, kind_of_file, make_record
+from .mail import MBOX_SUFFIXES, Mail, MailConfig
 from .reader import (
-    SKIPPED_FOLDERS,
     FileReader,
     InputSplit,
     Refused,
     Rejected,
     open_split,
-    plan_files,
     printable_path,
     read_all,
     resolve_path,
     suffix_of,
+    walk_files,
 )
 
-NAVIGATION, TABLES, PAGES = "navigation", "tables", "page_starts"
-"""Keys of a record's metadata: ranges of its text; where its pages begin."""
-KINDS = KIND_BY_SUFFIX | {
-    ".docx": "docx", ".odt": "odt", ".eml": "mail", ".mbox": "mail", ".mbx": "mail",
-}  # fmt: skip
+NAVIGATION, TABLES, PAGES, ROWS = "navigation", "tables", "page_starts", "rows"
+"""Keys of a record's metadata: ranges of its text; where its pages begin; each line is a row."""
+TABLE_SUFFIXES = (".csv", ".tsv")
+ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
+MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
 MEDIA_SUFFIXES = frozenset(
     ".png .jpg .jpeg .gif .bmp .ico .tif .tiff .webp .psd .mp3 .ogg .wav .flac .mp4 .mkv .avi .mov "
     ".webm .ttf .otf .woff .woff2 .eot .so .o .a .exe .dll .pyc .class .jar .whl .db .sqlite .bin "
@@ -72,7 +70,7 @@ class ReadConfig(Config):
     max_bytes: int = 64 * 2**20
     """Maximum bytes of a file."""
     skip: tuple[str, ...] = ()
-    """Glob patterns of paths that are left out, such as `drafts/*`."""
+    """Glob patterns of paths that are left out, such as `drafts/*`; `*` also matches `/`."""
 
 
 def plan_folder(root: Path, config: ReadConfig) -> Iterator[tuple[str, Rejected | None]]:
@@ -83,40 +81,33 @@ def plan_folder(root: Path, config: ReadConfig) -> Iterator[tuple[str, Rejected 
     if not Path(root).is_dir():
         kind = "a file" if Path(root).exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
-    for path in sorted([*(split.path for split in plan_files(root)), *_hidden_paths(root)]):
+    for path, is_hidden in sorted(walk_files(os.fspath(root))):
         shown = printable_path(path)
-        yield shown, _reason_unread(root, path, config)
+        try:
+            if is_hidden:
+                raise Refused("hidden", "names that begin with a dot, and folders of tools")
+            _refuse_unread(root, path, config)
+            yield shown, None
+        except Refused as refused:
+            yield shown, refused.reject(shown)
 
 
-def _hidden_paths(root: Path) -> Iterator[str]:
-    """Yield the hidden files and folders below a folder, and those that tools fill."""
-    for folder, names, files in os.walk(root):
-        hidden = [name for name in names if name.startswith(".") or name in SKIPPED_FOLDERS]
-        for name in [*hidden, *(name for name in files if name.startswith("."))]:
-            yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
-        names[:] = sorted(set(names) - set(hidden))
+def _refuse_unread(root: Path, path: str, config: ReadConfig) -> None:
+    """Raise Refused for a file whose bytes are not looked at."""
+    if any(fnmatchcase(path, pattern) for pattern in config.skip):
+        raise Refused("skipped by its path")
+    resolve_path(root, path)
+    if suffix_of(path) in MEDIA_SUFFIXES:
+        raise Refused("another kind of file", f"its ending is {suffix_of(path)}")
+    if _kind_of_path(path) == "archive" and not config.archives:
+        raise Refused("archive", "read with --set read.archives=true")
 
 
-def _reason_unread(root: Path, path: str, config: ReadConfig) -> Rejected | None:
-    name, suffix = PurePosixPath(path).name, suffix_of(path)
-    if name.startswith(".") or name in SKIPPED_FOLDERS:
-        return Rejected(path, "hidden", "names that begin with a dot, and folders of tools")
-    if any(PurePosixPath(path).match(pattern) for pattern in config.skip):
-        return Rejected(path, "skipped by its path")
-    try:
-        resolve_path(root, path)
-    except Refused as refused:
-        return refused.reject(printable_path(path))
-    if suffix in MEDIA_SUFFIXES:
-        return Rejected(path, "another kind of file", f"its ending is {suffix}")
-    if is_archive(path) and not config.archives:
-        return Rejected(path, "archive", "read with --set read.archives=true")
-    return None
-
-
-def is_archive(path: str) -> bool:
-    """Whether a file is an archive or compressed, by its ending."""
-    return path.lower().endswith(ARCHIVE_SUFFIXES) and not path.lower().endswith(".mbox.gz")
+def _kind_of_path(path: str) -> str:
+    """`mail` or `archive` by a file's ending, which other readers read; otherwise empty."""
+    if path.lower().endswith(MAIL_SUFFIXES):
+        return "mail"
+    return "archive" if path.lower().endswith(ARCHIVE_SUFFIXES) else ""
 
 
 def file_bytes(root: Path, path: str, max_bytes: int) -> bytes | Rejected:
@@ -139,9 +130,9 @@ def read_data(
     if not data.strip():
         yield Rejected(path, "empty", f"{len(data)} bytes")
         return
-    kind = kind_of_file(path, data, KINDS) or "text"
+    kind = _kind_of_path(path) or kind_of_file(path, data) or "text"
     try:
-        if is_archive(path):
+        if kind == "archive":
             yield from _read_archive(path, data, config)
         elif kind == "mail":
             for record in _read_parts(Mail(MailConfig()), path, data):
@@ -183,20 +174,17 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
         made = ExtractedText(page.map, heading_spans(page.headings))
         return _record(path, kind, made, metadata | _ranges(TABLES, page.tables))
-    if kind == "pdf":
-        made, metadata = read_pdf(data)
-        if not made.map.text.strip():
-            raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
-        starts = [span.start for span in made.spans if span.kind == "page"]
-        return _record(path, kind, made, metadata | {PAGES: starts})
-    if kind == "epub":
-        return _record(path, kind, *read_book(data, config.max_bytes))
-    if kind in ("docx", "odt"):
-        return _record(path, kind, *read_office(data, kind, config.max_bytes))
     record = make_record("", path, kind, data, {}, repair=True)
     if isinstance(record, Rejected):
         raise Refused(record.reason, record.details)
-    return _apply_step(record)
+    if not record.data:
+        return _apply_step(record)
+    made, metadata = ReadMarkup(ReadMarkupConfig(max_bytes=config.max_bytes)).extract(record)
+    if kind == "pdf":
+        if not made.map.text.strip():
+            raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
+        metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
+    return _record(path, kind, made, metadata)
 
 
 def _apply_step(record: Record) -> Record:
@@ -225,10 +213,14 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
     """A record with the hash of its bytes, an id that changes with them, and its navigation."""
     sha256 = hashlib.sha256(data).hexdigest()
     identity = hashlib.sha256(f"{record.path}\0{sha256}".encode()).hexdigest()[:16]
-    metadata = (
-        record.metadata | {"sha256": sha256} | ({"file": file} if file != record.path else {})
-    )
-    if record.kind == "pdf" or suffix_of(record.path) in PROSE_SUFFIXES:
+    metadata, suffix = record.metadata | {"sha256": sha256}, suffix_of(record.path)
+    if file != record.path:
+        metadata["file"] = file
+    if suffix in ROW_SUFFIXES:
+        metadata[ROWS] = True
+    if suffix in TABLE_SUFFIXES:
+        metadata[TABLES] = [[0, len(record.text)]]
+    if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record.text))
     return Record(identity, "", record.path, record.kind, record.text, record.map,
                   record.spans, metadata)  # fmt: skip

@@ -155,7 +155,9 @@ def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
         raise DataError(f"Expected a folder or file of documents; {root} is missing.")
     suffixes = tuple(ending.lower() for ending in endings)
     splits = []
-    for path in _walk_files(os.fspath(root)):
+    for path, is_skipped in walk_files(os.fspath(root)):
+        if is_skipped:
+            continue
         if not suffixes or printable_path(path).lower().endswith(suffixes):
             info = os.lstat(root / path)
             size = info.st_size if stat.S_ISREG(info.st_mode) else 0
@@ -163,24 +165,27 @@ def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
     return sorted(splits)
 
 
-def _walk_files(root: str) -> Iterator[str]:
-    """Yield the path of every visible entry under `root` that is not a readable folder."""
+def walk_files(root: str) -> Iterator[tuple[str, bool]]:
+    """Yield the path of every entry under `root` that is no readable folder, and if it is skipped.
+
+    Skipped are hidden entries and folders that tools fill; what is in such a folder is not yielded.
+    """
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
             entries = list(os.scandir(os.path.join(root, folder)))
         except OSError:
-            yield folder or "."
+            yield folder or ".", False
             continue
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
-                continue
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
+                yield path, True
+            elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             else:
-                yield path
+                yield path, False
 
 
 def split_by_bytes(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:
