@@ -248,6 +248,10 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, in lower case, with single spaces."""
-    words = re.findall(r"[^\W_]+", text.lower())
+    """Words and signed numbers alone, in lower case, with single spaces.
+
+    >>> _plain("It's -1.5, not 1 5!")
+    ' it s -1.5 not 1 5 '
+    """
+    words = re.findall(r"[-−+]?\d(?:[\d.,]*\d)?|[^\W\d_]+", text.lower())
     return f" {' '.join(words)} "
