@@ -67,11 +67,11 @@ def main() -> None:
 
 
 def ours(opened: OpenIndex) -> Answerer:
-    """The quotes of `ask`; none is a refusal."""
+    """The claims of `ask`, each with its quotes, as a row with its head; none is a refusal."""
 
     def answer(question: str) -> list[Shown]:
         claims = answer_question(opened, question).claims
-        return [Shown(quote.path, quote.text) for claim in claims for quote in claim.quotes]
+        return [Shown(claim.quotes[0].path, claim.text) for claim in claims]
 
     return answer
 

@@ -10,8 +10,9 @@ import bisect
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from textwrap import indent
+from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
@@ -35,6 +36,8 @@ BM25_WEIGHT = 0.2
 SAME_QUOTE = 0.8
 """Share of words in common, of both together, above which two quotes say the same: a page in two
 formats, an old version of a file."""
+NEAREST_CHARACTERS = 200
+"""What a refusal shows of the nearest passage."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
@@ -102,7 +105,7 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     ordered = _order_spans(spans, firsts)
-    claims = tuple(_claims_of(index, ordered, limit))
+    claims = tuple(_claims_of(index, ordered, limit, firsts))
     quotes = [quote for claim in claims for quote in claim.quotes]
     files = [file_of(quote.path, index.sha256_by_path.__contains__) for quote in quotes]
     details["files"] = {file: index.sha256_by_path[file] for file in files}
@@ -113,15 +116,14 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
 def _explain_refusal(
     index: OpenIndex, wanted: WeightedQuestion, spans: list[QuoteSpan]
 ) -> dict[str, Any]:
-    """What the nearest passage has of the question, where it is, and what was not read at all."""
+    """What the nearest quote has of the question, the quote, and what was not read at all."""
     details: dict[str, Any] = {"left_out": index.left_out}
     if spans:
         nearest = max(spans, key=lambda span: span.score)
         pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
         details["found"] = [term.text for term, credit in pairs if credit >= TITLE_CREDIT]
-        passage = nearest.hit.passage
-        line = index.read_document(passage.document).map.line(passage.start + nearest.start)
-        details["nearest"] = f"{passage.path}:{line}"
+        quote = _quote_of(index, nearest)
+        details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
     return details
 
 
@@ -174,20 +176,23 @@ def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteS
     return [*firsts, *spans]
 
 
-def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Claim]:
-    """The best spans as claims with one quote each; equal texts are quoted once."""
+def _claims_of(
+    index: OpenIndex, spans: list[QuoteSpan], limit: int, firsts: list[QuoteSpan]
+) -> list[Claim]:
+    """The best spans as claims with one quote each; equal texts are quoted once.
+
+    firsts: the best of each part of the question, which are quoted whatever the others score
+    """
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: list[Claim] = []
     shown: list[set[str]] = []
     for span in spans:
-        if len(claims) == limit or (claims and span.score < min_score):
+        if len(claims) == limit:
+            break
+        if claims and span.score < min_score and span not in firsts:
             continue
-        passage = span.hit.passage
-        document = index.read_document(passage.document)
-        start = passage.start + span.start
-        pages = document.metadata.get(PAGES, ())
-        quote = document.quote(start, passage.start + span.end)
-        quote = quote._replace(page=bisect.bisect_right(pages, start))
+        quote = _quote_of(index, span)
+        document = index.read_document(span.hit.passage.document)
         quotes = (document.quote(*span.head), quote) if span.head else (quote,)
         text = "\n".join(each.text for each in quotes)
         words = set(re.findall(r"\w+", quote.text.lower()))
@@ -195,6 +200,19 @@ def _claims_of(index: OpenIndex, spans: list[QuoteSpan], limit: int) -> list[Cla
             claims.append(Claim(text, quotes))
             shown.append(words)
     return claims
+
+
+def _quote_of(index: OpenIndex, span: QuoteSpan) -> Quote:
+    passage = span.hit.passage
+    document = index.read_document(passage.document)
+    start = passage.start + span.start
+    quote = document.quote(start, passage.start + span.end)
+    return quote._replace(page=bisect.bisect_right(document.metadata.get(PAGES, ()), start))
+
+
+def _quote_to_json(quote: Quote) -> dict[str, Any]:
+    place = {"path": quote.path, "start": quote.start, "end": quote.end, "text": quote.text}
+    return place | ({"page": quote.page} if quote.page else {})
 
 
 DETAILS = ("score", "threshold", "terms", "missing", "found", "nearest", "did_you_mean", "left_out")
@@ -209,7 +227,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     score is the best quote's; below the threshold the question is refused. missing has the words of
     the question that are not in the index. root is the indexed folder that paths are relative to,
     or null if unknown; changed has the quoted files that differ from what was indexed, or null if
-    they were not compared.
+    they were not compared. A refusal has the words `found` in the `nearest` quote, no answer.
     """
     return {
         "answer": answer.text,
@@ -217,11 +235,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "claims": [
             {
                 "text": claim.text,
-                "quotes": [
-                    {"path": q.path, "start": q.start, "end": q.end, "text": q.text}
-                    | ({"page": q.page} if q.page else {})
-                    for q in claim.quotes
-                ],
+                "quotes": [_quote_to_json(quote) for quote in claim.quotes],
             }
             for claim in answer.claims
         ],
@@ -246,7 +260,7 @@ def answer_to_text(answer: Answer) -> str:
         lines = [
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {words}?" if words else "",
-            f"nearest is {details['nearest']}, with: {', '.join(found)}" if found else "",
+            _describe_nearest(details["nearest"], found) if found else "",
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"{details['left_out']} files were not read" if details.get("left_out") else "",
             cut,
@@ -259,6 +273,12 @@ def answer_to_text(answer: Answer) -> str:
     ]
     footers = [f"({notes})" if notes else "", answer.details.get("since", "")]
     return "\n\n".join([*quoted, *filter(None, footers)])
+
+
+def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
+    text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
+    place = f", page {nearest['page']}" if "page" in nearest else f":{nearest['line']}"
+    return f"nearest is {nearest['path']}{place}, with: {', '.join(found)}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:

@@ -55,17 +55,18 @@ CODE_LINE = re.compile(
 )
 
 
-def split_sentences(text: str, lines_end: bool = False) -> list[Sentence]:
+def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True) -> list[Sentence]:
     """Split a text into sentences, in order.
 
-    lines_end: whether a line end outside code ends a sentence, as in the text of HTML.
+    lines_end    whether a line end outside code ends a sentence, as in the text of HTML
+    hash_titles  whether a line that starts with # is a title; in most code it is a comment
 
     >>> text = "It works, e.g. Here. Next one.\\n\\n>>> f(1)\\n2"
     >>> [text[part.start : part.end] for part in split_sentences(text)]
     ['It works, e.g. Here.', 'Next one.', '>>> f(1)\\n2']
     """
     result: list[Sentence] = []
-    for start, end, kind in text_blocks(text):
+    for start, end, kind in text_blocks(text, hash_titles):
         last = result[-1] if result else None
         if kind == "prose" and not (last and _is_indented_example(text, last, start, end)):
             for first, stop in _split_lines(text, start, end) if lines_end else [(start, end)]:
@@ -112,7 +113,7 @@ def split_text_lines(text: str) -> Iterator[TextLine]:
             yield TextLine(start, start + len(line), line, bool(CODE_LINE.match(line)))
 
 
-def text_blocks(text: str) -> Iterator[Sentence]:
+def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
     """Yield paragraphs, list items, headings and code blocks, without surrounding white space."""
     group: list[TextLine] = []
     code = 0  # lines of the group that look like code
@@ -120,7 +121,7 @@ def text_blocks(text: str) -> Iterator[Sentence]:
     for line in split_text_lines(text):
         mark = FENCE.match(line.text)
         if mark and not fence:
-            yield from _group_blocks(group)
+            yield from _group_blocks(group, hash_titles)
             group, code, fence = [line], 0, mark[1]
         elif mark and mark[1] == fence:
             yield Sentence(group[0].start, line.end, "code")
@@ -128,21 +129,24 @@ def text_blocks(text: str) -> Iterator[Sentence]:
         elif fence:
             group.append(line)
         elif not line.text.strip():
-            yield from _group_blocks(group)
+            yield from _group_blocks(group, hash_titles)
             group, code = [], 0
         else:
             if group and LIST_ITEM.match(line.text) and code * 2 <= len(group):
-                yield from _group_blocks(group)
+                yield from _group_blocks(group, hash_titles)
                 group, code = [], 0
             group.append(line)
             code += line.is_code
-    yield from _group_blocks(group)
+    yield from _group_blocks(group, hash_titles)
 
 
-def _group_blocks(group: list[TextLine]) -> Iterator[Sentence]:
+def _group_blocks(group: list[TextLine], hash_titles: bool) -> Iterator[Sentence]:
     group = [line for line in group if line.text.strip()]
-    while group and (HASH_HEADING.match(group[0].text) or _is_underlined(group)):
-        size = 1 if HASH_HEADING.match(group[0].text) else 2
+    while group:
+        is_hashed = hash_titles and bool(HASH_HEADING.match(group[0].text))
+        if not is_hashed and not _is_underlined(group):
+            break
+        size = 1 if is_hashed else 2
         yield _trim_lines(group[:size], "heading")
         group = group[size:]
     if not group:

@@ -12,7 +12,10 @@ parts, and each of them asks of X.
 
 import bisect
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.measure import synset_ids
@@ -39,13 +42,6 @@ NO_KEYWORDS = frozenset(
     "a an the this that these each every some any which what in of to and or is are no".split()
 )
 JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|o|e|en|och|og|ja|и|или)\s+|[,;?]\s+", re.I)
-WANTS_NUMBER = re.compile(
-    r"\bhow\s+(?:many|much|long|large|big|often|high|far|old|fast|wide)\b"
-    r"|\b(?:max(?:imum|imal)?|min(?:imum|imal)?|largest|smallest)\s+(?:number|size|length|value)\b"
-    r"|\b(?:which|what)\s+(?:port|percentage|year)\b"
-    r"|\bwie\s+(?:viele?|lange?|groß|hoch|oft|weit|alt|schnell|breit)\b|\bcombien\b|\bcuánt[oa]s?\b",
-    re.IGNORECASE,
-)
 
 
 class QuestionTerm(NamedTuple):
@@ -69,8 +65,8 @@ class Question(NamedTuple):
     """What was omitted of a too long question, in words; otherwise empty."""
     parts: tuple[tuple[int, ...], ...] = ()
     """Indices of each part's terms, if the question asks for several facts."""
-    wants_number: bool = False
-    """Whether only a number can answer it."""
+    measure: str = ""
+    """What can answer it: a duration, a size, a number (measures.toml); empty: anything."""
 
     def part(self, indices: Iterable[int]) -> "Question":
         """The question with some of its terms alone."""
@@ -113,8 +109,35 @@ def parse_question(text: str, languages: tuple[str, ...] = (FALLBACK,)) -> Quest
         listed,
         _truncation_note(text, len(terms)),
         _split_parts(listed, [parts[key] for key in kept]),
-        bool(WANTS_NUMBER.search(read)),
+        _measure_of(read),
     )
+
+
+class Measure(NamedTuple):
+    """A kind of quantity: what asks for it, and what a text that answers must have."""
+
+    asks: re.Pattern[str]
+    answers: re.Pattern[str]
+    without: float
+    """What is left of the score of a text that has no such quantity."""
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """The kinds of quantities of measures.toml, in its order."""
+    table = tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
+    return {
+        name: Measure(
+            re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
+            re.compile(each["answers"].replace("\n", ""), re.IGNORECASE),
+            each["without"],
+        )
+        for name, each in table.items()
+    }
+
+
+def _measure_of(text: str) -> str:
+    return next((name for name, each in measures().items() if each.asks.search(text)), "")
 
 
 def _truncate_at_word(text: str) -> str:
@@ -138,10 +161,11 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
     emphasised = {
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }
+    asked = [m.end() for each in measures().values() for m in each.asks.finditer(text)]
     end = 0
     for match in NAME.finditer(text):
-        if match.start() < end:
-            continue  # the second word of a pair
+        if match.start() < end or match.end() in asked:
+            continue  # the second word of a pair; "long" in "how long", which answers do not say
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
         if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:

@@ -4,17 +4,18 @@
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
     score = share * (.5 + .5 min_names c_t) * (.8 + .2 share of the other terms)
 
-and .7 of it without a number that is asked for. A term that occurs nowhere has the largest weight
-and no coverage, so the score is low if the documents do not cover the question; a thing that is
-named but not there halves it, and a property that nothing says of it costs a fifth. The choice of
-the quote also prefers definitions and signatures of the question's subject, prose to code, and
-self-contained sentences. The quote then reaches to the last sentence of its passage that has one of
-the question's terms, as far as 600 characters go: what is asked often follows what is named.
+and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
+has the largest weight and no coverage, so the score is low if the documents do not cover the
+question; a thing that is named but not there halves it, and a property that nothing says of it
+costs a fifth. The choice of the quote also prefers definitions and signatures of the question's
+subject, prose to code, and self-contained sentences. The quote then reaches to the last sentence of
+its passage that has one of the question's terms, as far as 600 characters go: what is asked often
+follows what is named. A row of a table is quoted alone, with its head.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,12 +24,12 @@ from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
-from .question import Question, TextTerms, term_credit, text_terms
+from .question import Question, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
-MISSING_NAME, MISSING_PROPERTY, MISSING_NUMBER = 0.5, 0.8, 0.7
-"""What is left of the score without the thing that is named, what is asked of it, or a number."""
+MISSING_NAME, MISSING_PROPERTY = 0.5, 0.8
+"""What is left of the score without the thing that is named, or what is asked of it."""
 RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
@@ -62,12 +63,6 @@ SIGNATURE = re.compile(
 )
 DEFINING_VERB = re.compile(
     r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b"
-)
-NUMBER = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|"
-    r"million|half|once|twice|daily|hourly|weekly|monthly|yearly|unlimited|infinite|no limit|"
-    r"eins?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|zwölf|einmal|täglich|wöchentlich)\b",
-    re.IGNORECASE,
 )
 
 
@@ -115,6 +110,7 @@ class PassageText:
     hit: Hit
     document: Record
     language: str = FALLBACK
+    _answers: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
     def passage(self) -> Passage:
@@ -127,9 +123,9 @@ class PassageText:
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
             return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
-        units = _split_long(
-            passage.text, split_sentences(passage.text, document.kind in LINE_KINDS)
-        )
+        is_code = document.kind in ("code", "python")
+        sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
+        units = _split_long(passage.text, sentences)
         if document.kind == "python":
             return units
         titles = [
@@ -197,10 +193,12 @@ class PassageText:
         """Whether each unit only names what follows it."""
         return [is_label(text) for text in self.texts]
 
-    @cached_property
-    def numbers(self) -> list[bool]:
-        """Whether each unit has a number in it."""
-        return [bool(NUMBER.search(text)) for text in self.texts]
+    def answers(self, measure: str) -> list[bool]:
+        """Whether each unit has such a quantity in it; all have if nothing is measured."""
+        if measure not in self._answers:
+            pattern = measures()[measure].answers if measure else re.compile("")
+            self._answers[measure] = [bool(pattern.search(text)) for text in self.texts]
+        return self._answers[measure]
 
     def _terms(self, text: str, context: str = "") -> TextTerms:
         return text_terms(text, self.language, context)
@@ -236,11 +234,13 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     context = _context_credits(text, credits, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
     merits = [_opening_merit(text, at, credits[at], wanted) for at in range(len(units))]
+    answers = text.answers(wanted.question.measure)
+    is_table = bool(text.document.metadata.get(ROWS))  # whose next row is of another thing
     best: QuoteSpan | None = None
     for first in range(len(units)):
-        covered, direct, has_number = context[first], [0.0] * len(wanted.weights), False
+        covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), False
         bonus = LABEL_BONUS * max(labels[max(0, first - 1) : first + 1])
-        for last in range(first, min(first + RUN_UNITS, len(units))):
+        for last in range(first, min(first + (1 if is_table else RUN_UNITS), len(units))):
             length = units[last].end - units[first].start
             is_heading = units[last].kind == "heading"
             if last > first and (length > QUOTE_CHARACTERS or is_heading):
@@ -249,20 +249,23 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             direct = [max(pair) for pair in zip(direct, own, strict=True)]
             credit = [TITLE_CREDIT * c for c in own] if is_heading else own
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
-            has_number = has_number or text.numbers[last]
-            score = _score(wanted, covered, has_number)
+            is_measured = is_measured or answers[last]
+            score = _score(wanted, covered, is_measured)
             rank = score + bonus + _run_merit(text, first, last, merits, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     if best is None:
         return None
-    last = _last_mention(units, credits, best.start, best.end)
-    start, end = _extend_quote(text, best.start, last)
+    if is_table:
+        start, end = units[best.start].start, units[best.end].end
+    else:
+        last = _last_mention(units, credits, best.start, best.end)
+        start, end = _extend_quote(text, best.start, last)
     first = next(at for at, unit in enumerate(units) if unit.start == start)
     return best._replace(start=start, end=end, head=text.heads[first])
 
 
-def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> float:
+def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
     named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
     rest = [(credit * weight, weight) for term, credit, weight in pairs if not term.is_name]
@@ -270,7 +273,7 @@ def _score(wanted: WeightedQuestion, covered: list[float], has_number: bool) -> 
     score = (
         wanted.share(covered) * _between(MISSING_NAME, named) * _between(MISSING_PROPERTY, asked)
     )
-    return score * (MISSING_NUMBER if wanted.question.wants_number and not has_number else 1.0)
+    return score if is_measured else measures()[wanted.question.measure].without * score
 
 
 def _between(low: float, share: float) -> float:

@@ -224,7 +224,7 @@ def check_text(text: str, against: Path) -> TextCheck:
 
 def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
     parsed = index.parse(sentence)
-    wanted = WeightedQuestion(parsed._replace(parts=(), wants_number=False),
+    wanted = WeightedQuestion(parsed._replace(parts=(), measure=""),
                               [index.term_weight(term) for term in parsed.terms])  # fmt: skip
     if not sum(wanted.weights):
         return CheckedSentence(sentence, "nowhere", "")

@@ -3,10 +3,10 @@
 import pytest
 
 from groundup.core import Hit
-from groundup.documents import read_bytes
+from groundup.documents import ReadConfig, read_bytes, read_data
 from groundup.retrieve import chunk_document
 from groundup.retrieve.chunk import split_sentences
-from groundup.retrieve.question import parse_question
+from groundup.retrieve.question import measures, parse_question
 from groundup.retrieve.quote import (
     PassageText,
     WeightedQuestion,
@@ -104,3 +104,41 @@ def test_titles_alone_are_a_quote_of_the_last_one():
 def test_a_paragraph_ends_at_an_empty_line():
     text = "One stands here. Two stands beside it.\n\nThree stands alone."
     assert [_same_paragraph(taken_apart(text), at) for at in (0, 1)] == [True, False]
+
+
+def test_a_row_is_quoted_alone_with_its_head():
+    rows = "code\tname\tnumeric\n" + "".join(f"X{n}\tScript {n}\t{n}\n" for n in range(100, 130))
+    data = (rows + "Cher\tCherokee\t445\nCirt\tCirth\t291\n").encode()
+    (document,) = read_data("a.tsv", data, ReadConfig())
+    passage = next(p for p in chunk_document(document) if "Cherokee" in p.text)
+    span = best_span(PassageText(Hit(passage, 1.0), document), wanted("numeric code of Cherokee"))
+    assert passage.text[span.start : span.end] == "Cher\tCherokee\t445"
+    assert document.text[slice(*span.head)] == "code\tname\tnumeric" and span.score > 0.9
+
+
+def test_comments_of_settings_are_no_titles():
+    text = "# lock: Defaults to true\nusers:\n  - lock: false\n"
+    for kind, has_title in (("a.yaml", False), ("a.md", True)):
+        (document,) = read_data(kind, text.encode(), ReadConfig())
+        (passage,) = chunk_document(document)
+        kinds = {unit.kind for unit in PassageText(Hit(passage, 1.0), document).units}
+        assert ("heading" in kinds) is has_title
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "other"),
+    [
+        ("How long does the kettle boil?", "The kettle boils for 5 minutes.", "The kettle boils."),
+        ("How long does the kettle boil?", "The kettle boils for an hour.", "2 kettles boil."),
+        ("How large is the kettle?", "The kettle takes 500 bytes.", "The kettle of 2020."),
+        ("How many kettles boil?", "Fifty-nine kettles boil.", "The kettles boil."),
+    ],
+)
+def test_a_quantity_that_is_asked_for_must_be_there(question, answer, other):
+    assert quoted(answer, question)[1] > 0.95 and quoted(other, question)[1] <= 0.7
+
+
+def test_measures_are_patterns_with_a_penalty():
+    assert list(measures()) == ["duration", "size", "number"]
+    assert all(0.5 < each.without < 1 for each in measures().values())
+    assert not measures()["duration"].answers.search("a long time") and measures()["number"].asks

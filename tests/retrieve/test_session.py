@@ -79,7 +79,7 @@ def test_names_and_parts_of_a_question():
     assert words == [["default", "port", "pool_size"], ["maximum", "pool_size"]]
     named = parse_question("Which flag does sackd take with a/b.conf on Debian, in 2024?").terms
     assert {term.text for term in named if term.is_name} == {"sackd", "a/b.conf", "Debian", "2024"}
-    assert parse_question("How many cups are there?").wants_number
+    assert parse_question("How many cups are there?").measure == "number"
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +150,23 @@ def test_each_sentence_of_a_text_is_quoted_supported_or_nowhere(handbook, tmp_pa
     )
     with pytest.raises(DataError, match="no sentence"):
         check_text("\n", handbook)
+
+
+def test_each_part_of_a_question_is_quoted_however_well_another_scores(tmp_path):
+    (tmp_path / "docs").mkdir()
+    text = "Chrony is distributed under the GPL.\n\n" + "It keeps the time of a machine. " * 30
+    text += "\n\nThe systems on which Chrony works are Linux and macOS.\n"
+    (tmp_path / "docs" / "a.md").write_text(text)
+    index(tmp_path / "docs", tmp_path / "i")
+    question = "How is Chrony distributed, and on which systems does Chrony work?"
+    assert "Linux" in answer_question(open_index(tmp_path / "i"), question).text
+
+
+def test_a_refusal_shows_the_nearest_quote_and_what_it_lacks(handbook):
+    refusal = answer_question(
+        open_index(handbook.with_name("i")), "What is the colour of pool_size?"
+    )
+    assert refusal.refused and refusal.details["nearest"]["path"] == "pool.md"
+    shown = answer_to_text(refusal)
+    assert "nowhere: colour" in shown and "nearest is pool.md:3, with: pool_size" in shown
+    assert "The default of pool_size is 12" in shown
