@@ -38,7 +38,7 @@ from groundup.core import (
     write_json,
 )
 from groundup.documents import PAGES, Record
-from groundup.measure import osa
+from groundup.measure import osa, synset_ids
 
 from .language import FALLBACK, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
@@ -216,9 +216,12 @@ class OpenIndex:
         """The indexed word that a mistyped one most likely means; None if none is close.
 
         One edit (a letter more, less, other, or two swapped) up to five letters, two from there on,
-        the first letter being right. Numbers and names of code are never corrected.
+        the first letter being right. Numbers and names of code are never corrected, nor English
+        words in documents in English.
         """
         if len(term.stems) != 1 or len(term.stems[0]) < 4 or not term.text.isalpha():
+            return None
+        if self.languages[:1] == (FALLBACK,) and synset_ids(term.text.lower()):
             return None
         typed, limit = term.stems[0], 1 if len(term.stems[0]) <= 5 else 2
         words = self.lexical.words_with_prefix(typed[0])
