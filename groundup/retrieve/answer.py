@@ -19,7 +19,14 @@ from groundup.core import Answer, Claim, ConfigError, Quote
 from groundup.documents import PAGES
 
 from .question import QuestionTerm
-from .quote import TITLE_CREDIT, PassageText, QuoteSpan, WeightedQuestion, best_span
+from .quote import (
+    DOCUMENT_CHARACTERS,
+    TITLE_CREDIT,
+    PassageText,
+    QuoteSpan,
+    WeightedQuestion,
+    best_span,
+)
 from .search import OpenIndex, changed_files, file_of, open_index
 
 THRESHOLD = 0.6
@@ -160,7 +167,11 @@ def _find_spans(
         if passage.id not in texts:
             language = index.entries[passage.document].language
             document = index.read_document(passage.document)
-            texts[passage.id] = PassageText(hit, document, language)
+            stems: frozenset[str] = frozenset()
+            if len(document.text) <= DOCUMENT_CHARACTERS:
+                asked = {stem for term in wanted.question.terms for stem in term.stems}
+                stems = index.lexical.stems_in(passage.document, asked)
+            texts[passage.id] = PassageText(hit, document, language, stems)
         if span := best_span(texts[passage.id], wanted):
             rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
             spans.append(span._replace(rank=rank))

@@ -1,7 +1,8 @@
 """The run of sentences of a passage that answers a question best, and how well it does.
 
     share = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
-    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
+    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage,
+            0.3 elsewhere in a document of up to 60,000 characters unless t is a name
     score = share * (.5 + .5 min_names c_t) * (.8 + .2 share of the other terms)
 
 and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
@@ -28,6 +29,8 @@ from .question import Question, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
+DOCUMENT_CREDIT, DOCUMENT_CHARACTERS = 0.3, 60_000
+"""For a term that is no name anywhere else in a document, which is of one thing up to this size."""
 MISSING_NAME, MISSING_PROPERTY = 0.5, 0.8
 """What is left of the score without the thing that is named, or what is asked of it."""
 RUN_UNITS = 8
@@ -110,6 +113,8 @@ class PassageText:
     hit: Hit
     document: Record
     language: str = FALLBACK
+    document_stems: frozenset[str] = frozenset()
+    """Stems of the question that are anywhere in the document, unless it is long."""
     _answers: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
@@ -283,9 +288,12 @@ def _between(low: float, share: float) -> float:
 def _context_credits(
     text: PassageText, credits: list[list[float]], wanted: WeightedQuestion
 ) -> list[list[float]]:
-    """The credit of each term for the titles and the passage around each unit."""
+    """The credit of each term for the titles, the passage and the document around each unit."""
     outer = wanted.credits_for(text.outer)
-    whole = [max(column) for column in zip(*credits, strict=True)]
+    whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
+    for at, term in enumerate(wanted.question.terms):
+        if not term.is_name and text.document_stems.issuperset(term.stems):
+            whole[at] = max(whole[at], DOCUMENT_CREDIT)
     context, inner, heads = [], [0.0] * len(outer), {}
     for unit, own, head in zip(text.units, credits, text.heads, strict=True):
         if unit.kind == "heading":
@@ -297,9 +305,7 @@ def _context_credits(
                 heads[head] = wanted.credits_for(text_terms(row, text.language))
             above = heads[head]
         rows = zip(outer, inner, above, whole, strict=True)
-        context.append(
-            [max(TITLE_CREDIT * max(o, i), h, PASSAGE_CREDIT * w) for o, i, h, w in rows]
-        )
+        context.append([max(TITLE_CREDIT * max(o, i), h, w) for o, i, h, w in rows])
     return context
 
 

@@ -173,3 +173,20 @@ def test_a_refusal_shows_the_nearest_quote_and_what_it_lacks(handbook):
     shown = answer_to_text(refusal)
     assert "nowhere: colour" in shown and "nearest is pool.md:3, with: pool_size" in shown
     assert "The default of pool_size is 12" in shown
+
+
+def test_what_a_short_document_is_about_counts_a_little(tmp_path):
+    (tmp_path / "docs").mkdir()
+    about = "# Depot\n\nWe look after fifty trams.\n\n# Wheels\n\n"
+    text = "New tyres have a diameter of 700 mm; they are turned to 628 mm.\n"
+    (tmp_path / "docs" / "a.md").write_text(about + text)
+    (tmp_path / "docs" / "b.md").write_text("# Bread\n\nFlour, salt and water.\n")
+    index(tmp_path / "docs", tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    scores = [
+        answer_question(opened, f"To what diameter may tyres of {thing} be turned?").details[
+            "score"
+        ]
+        for thing in ("trams", "bread", "trains")
+    ]
+    assert scores[0] > scores[1] >= scores[2], scores  # here, in another document, nowhere
