@@ -4,6 +4,7 @@
       snapshots/ID/        artifacts of kind index, one per state of the folder
         documents.jsonl      the documents, including the maps to their bytes
         documents.json       path, hash and position in documents.jsonl of each
+        files.json           hash of every file that was read or refused
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
       ledger/current.jsonl the current snapshot; see search.py
@@ -13,17 +14,12 @@ state gets that state's snapshot again, and the pointer moves by compare-and-swa
 is complete, so a question never reads an incomplete index.
 """
 
-import hashlib
-import json
-import multiprocessing
 import os
 import re
 import shutil
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
@@ -31,7 +27,6 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
-    Config,
     DataError,
     Draft,
     digest,
@@ -43,7 +38,6 @@ from groundup.core import (
 )
 from groundup.documents import (
     NAVIGATION,
-    ReadConfig,
     Record,
     Rejected,
     file_bytes,
@@ -51,9 +45,19 @@ from groundup.documents import (
     read_data,
 )
 
-from .chunk import ChunkConfig, chunk_document
+from .chunk import chunk_document
 from .language import language_of
-from .lexical import LexicalIndex, PreparedPassage, name_segments_by_content, prepare_passages
+from .lexical import LexicalIndex, name_segments_by_content
+from .reading import (
+    IndexConfig,
+    Prepared,
+    earlier_snapshot,
+    hash_source,
+    prepare_document,
+    read_corpus,
+    read_files,
+    read_rejected,
+)
 from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
@@ -63,21 +67,8 @@ from .search import (
     write_root,
 )
 
-VERSION = 2
-BATCH_BYTES = 2**21
-"""Bytes of files that one process reads at a time."""
+VERSION = 3
 READABLE_KINDS = "text, HTML, PDF, EPUB, docx, odt, notebooks, mails or code"
-
-
-class IndexConfig(Config):
-    """How documents are indexed."""
-
-    chunk: ChunkConfig = ChunkConfig()
-    """Sizes of passages."""
-    read: ReadConfig = ReadConfig()
-    """Which files are read."""
-    source_digest: str = ""
-    """Hash of every document's path and content; set by the stage."""
 
 
 class SnapshotChanges(NamedTuple):
@@ -87,19 +78,6 @@ class SnapshotChanges(NamedTuple):
     changed: int
     deleted: int
     unchanged: int
-
-
-class PreparedDocument(NamedTuple):
-    """A document read and split, as made in any process."""
-
-    line: bytes
-    """The document as a line of JSON."""
-    path: str
-    id: str
-    sha256: str
-    language: str
-    file: str
-    passages: list[PreparedPassage]
 
 
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
@@ -122,7 +100,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     files: dict[str, Rejected | str] = {}
     if "corpus" not in parents:
         plan = _skip_index_files(plan_folder(source, config.read), source, out)
-        files = {path: reject or _hash(source, path, config.read) for path, reject in plan}
+        files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
     config = _with_source_digest(config, sorted(fingerprints))
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
@@ -131,7 +109,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if (snapshot_path / MANIFEST).is_file():
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
-        snapshot = _make_snapshot(config, files, parents, source, snapshot_path)
+        snapshot = _make_snapshot(config, files, parents, source, snapshot_path, before)
     changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
     with _report_full_disk(out):
         write_root(out, None if "corpus" in parents else source)
@@ -151,15 +129,20 @@ def _make_snapshot(
     parents: Mapping[str, Artifact],
     source: Path,
     out: Path,
+    before: str | None,
 ) -> Artifact:
-    """Read the files, or the corpus, into a new snapshot; a failed one is removed."""
+    """Read what is new, or the corpus, into a new snapshot; a failed one is removed."""
     try:
         with _report_full_disk(out.parent.parent):
             if corpus := parents.get("corpus"):
-                made, total = _corpus_documents(corpus, config), corpus.numbers["documents"]
-                return _write_snapshot(config, made, parents, out, sum(total.values()), source)
-            with _prepare_files(source, files, config) as made:
-                return _write_snapshot(config, made, parents, out, len(files), source)
+                made = read_corpus(corpus, config)
+                return _write_snapshot(config, made, parents, out, files, source)
+            with ExitStack() as stack:
+                earlier = None
+                if before and (known := earlier_snapshot(out.parent / before, VERSION, config)):
+                    earlier = stack.enter_context(closing(known))
+                made = stack.enter_context(read_files(source, files, config, earlier))
+                return _write_snapshot(config, made, parents, out, files, source)
     except Exception:
         _remove_unfinished(out)
         raise
@@ -211,12 +194,6 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
     return "\n".join(lines)
 
 
-def _hash(source: Path, path: str, config: ReadConfig) -> str:
-    """Hash of a file, or why it cannot be read."""
-    data = file_bytes(source, path, config.max_bytes)
-    return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
-
-
 def _remove_unfinished(snapshot: Path) -> None:
     """Remove what a failed run wrote, which a full disk needs back, unless another run writes."""
     with suppress(ArtifactError, OSError), lock_folder(snapshot):
@@ -225,103 +202,6 @@ def _remove_unfinished(snapshot: Path) -> None:
             removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
             os.replace(snapshot, removed)
             shutil.rmtree(removed, ignore_errors=True)
-
-
-class _FileTask(NamedTuple):
-    """Some files to read and split in one process."""
-
-    source: Path
-    files: tuple[tuple[str, Rejected | str], ...]
-    """Path, and why it is left out or the hash of its content."""
-    config: IndexConfig
-
-
-Prepared = PreparedDocument | Rejected
-
-
-@contextmanager
-def _prepare_files(
-    source: Path, files: Mapping[str, Rejected | str], config: IndexConfig
-) -> Iterator[Iterator[Prepared]]:
-    """Context with the documents of files in order, read by all cores.
-
-    Raises DataError if a file has changed since it was hashed.
-    """
-    batches = _batches(source, list(files.items()))
-    tasks = [_FileTask(source, batch, config) for batch in batches]
-    workers = min(len(os.sched_getaffinity(0)), len(tasks))
-    if workers < 2:
-        yield (item for task in tasks for item in _run_task(task))
-        return
-    context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    with ProcessPoolExecutor(workers, context, _ignore_interrupt) as pool:
-        try:
-            yield _run_tasks(pool, tasks, 2 * workers)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-
-
-def _batches(
-    source: Path, files: Sequence[tuple[str, Rejected | str]]
-) -> Iterator[tuple[tuple[str, Rejected | str], ...]]:
-    """Yield files in groups of about BATCH_BYTES bytes."""
-    batch: list[tuple[str, Rejected | str]] = []
-    size = 0
-    for file in files:
-        batch.append(file)
-        with suppress(OSError):
-            size += 0 if isinstance(file[1], Rejected) else os.lstat(source / file[0]).st_size
-        if size >= BATCH_BYTES:
-            yield tuple(batch)
-            batch, size = [], 0
-    if batch:
-        yield tuple(batch)
-
-
-def _run_tasks(
-    pool: ProcessPoolExecutor, tasks: Sequence[_FileTask], window: int
-) -> Iterator[Prepared]:
-    """Yield what tasks make, in order; at most `window` of them are waited for, to bound memory."""
-    waiting: deque[Future[list[Prepared]]] = deque()
-    rest = iter(tasks)
-    while True:
-        while len(waiting) < window and (task := next(rest, None)):
-            waiting.append(pool.submit(_run_task, task))
-        if not waiting:
-            return
-        yield from waiting.popleft().result()
-
-
-def _run_task(task: _FileTask) -> list[Prepared]:
-    made: list[Prepared] = []
-    for path, expected in task.files:
-        if isinstance(expected, Rejected):
-            made.append(expected)
-            continue
-        data = file_bytes(task.source, path, task.config.read.max_bytes)
-        if isinstance(data, Rejected):
-            made.append(data)
-            continue
-        if hashlib.sha256(data).hexdigest() != expected:
-            raise DataError(
-                f"{task.source / path} changed while it was being indexed; run the command again."
-            )
-        items = read_data(path, data, task.config.read)
-        made += [i if isinstance(i, Rejected) else _prepare(i, task.config) for i in items]
-    return made
-
-
-def _prepare(document: Record, config: IndexConfig) -> PreparedDocument:
-    language = language_of(document.text)
-    passages = prepare_passages(chunk_document(document, config.chunk), language)
-    line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
-    file = document.metadata.get("file", "")
-    place = (document.path, document.id, document.sha256)
-    return PreparedDocument(line, *place, language, file, passages)
 
 
 @contextmanager
@@ -358,14 +238,6 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     return {kind: Artifact.open(source, kind=kind)} if kind else {}
 
 
-def _corpus_documents(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocument]:
-    """Yield the documents of a corpus, which map to the files that it was made from."""
-    from groundup.corpus import SPLITS, read_split
-
-    for split in SPLITS:
-        yield from (_prepare(document, config) for document in read_split(corpus, split))
-
-
 def index_documents(
     config: IndexConfig, documents: Iterable[Record], parents: Mapping[str, Artifact], out: Path
 ) -> Artifact:
@@ -377,9 +249,10 @@ def index_documents(
     listed = list(documents)
     fingerprints = sorted((each.path, each.id, each.sha256) for each in listed)
     config = _with_source_digest(config, fingerprints)
+    hashes = {each.path: each.sha256 for each in listed}
     with _report_full_disk(out):
-        made = (_prepare(document, config) for document in listed)
-        return _write_snapshot(config, made, parents, out, len(listed))
+        made = (prepare_document(document, config) for document in listed)
+        return _write_snapshot(config, made, parents, out, hashes)
 
 
 def _write_snapshot(
@@ -387,17 +260,23 @@ def _write_snapshot(
     documents: Iterable[Prepared],
     parents: Mapping[str, Artifact],
     out: Path,
-    files: int,
+    files: Mapping[str, Rejected | str],
     source: Path | None = None,
 ) -> Artifact:
+    counts = [parent.numbers["documents"] for parent in parents.values() if parent.kind == "corpus"]
+    total = len(files) or sum(sum(count.values()) for count in counts)
     return produce(
         out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-        write=lambda draft: _write_index(draft, documents, files, source),
+        write=lambda draft: _write_index(draft, documents, files, source, total),
     )  # fmt: skip
 
 
 def _write_index(
-    draft: Draft, documents: Iterable[Prepared], files: int, source: Path | None
+    draft: Draft,
+    documents: Iterable[Prepared],
+    files: Mapping[str, Rejected | str],
+    source: Path | None,
+    total: int,
 ) -> None:
     """Write documents and passages as they come; DataError without one, or for a repeated id."""
     entries: list[DocumentEntry] = []
@@ -405,7 +284,7 @@ def _write_index(
     lexical, start, seen = LexicalIndex(draft.file("lexical")), 0, set()
     with (
         open(draft.file("documents.jsonl"), "wb") as file,
-        record.progress("index", total=files, unit="files") as bar,
+        record.progress("index", total=total, unit="files") as bar,
     ):
         last = ""
         for item in documents:
@@ -422,10 +301,8 @@ def _write_index(
             seen.add(item.id)
             file.write(item.line)
             lexical.add_prepared(item.passages)
-            size = len(item.line)
-            place = (item.path, item.id, item.sha256, start, size, item.language, item.file)
-            entries.append(DocumentEntry(*place))
-            start += size
+            entries.append(item.entry(start))
+            start += len(item.line)
     if not entries:
         raise DataError(_no_documents_error(source, rejected))
     lexical.snapshot()
@@ -433,6 +310,7 @@ def _write_index(
     del lexical
     name_segments_by_content(draft.file("lexical"))
     write_json(draft.file("documents.json"), [list(place) for place in entries])
+    write_json(draft.file("files.json"), {p: f for p, f in files.items() if isinstance(f, str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
     draft.numbers |= {"documents": len(entries), "rejected": len(rejected), "passages": passages}
 
@@ -458,12 +336,6 @@ def _no_documents_error(source: Path | None, rejected: list[Rejected]) -> str:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
-
-
-def read_rejected(snapshot: Path) -> list[Rejected]:
-    """What a snapshot left out, with reasons."""
-    rows = json.loads((snapshot / "rejected.json").read_bytes())
-    return [Rejected(*row) for row in rows]
 
 
 def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:

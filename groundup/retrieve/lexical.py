@@ -192,6 +192,20 @@ class LexicalIndex:
         `code_names`."""
         return self.searcher.doc_freq(field, term)
 
+    def prepared(self, document: str) -> list[PreparedPassage]:
+        """The passages of a document with their words, in order."""
+        query = import_tantivy().Query.term_query(self.index.schema, "document", document)
+        found = self.searcher.search(query, limit=max(1, len(self)), count=False).hits
+        stored = [self.searcher.doc(address) for _, address in found]
+        names = ("body", "headings", "names", "passage")
+        passages = [
+            PreparedPassage(
+                each.get_first("id"), document, *(each.get_first(name) or "" for name in names)
+            )
+            for each in stored
+        ]
+        return sorted(passages, key=lambda each: int(each.id.rpartition(":")[2].partition("-")[0]))
+
     def stems_in(self, document: str, stems: Iterable[str]) -> frozenset[str]:
         """Which stems some passage of a document has in its text."""
         query, fields, must = import_tantivy().Query, self.index.schema, import_tantivy().Occur.Must
@@ -256,11 +270,11 @@ def _passage_digest(passage: Passage) -> str:
 
 def _index_schema(engine: Any) -> Any:
     build = engine.SchemaBuilder()
-    build.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    build.add_text_field("id", True, tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    build.add_text_field("body", tokenizer_name="whitespace", index_option="freq")
-    build.add_text_field("headings", tokenizer_name="whitespace", index_option="freq")
-    build.add_text_field("names", tokenizer_name="whitespace", index_option="freq")
+    build.add_text_field("body", True, tokenizer_name="whitespace", index_option="freq")
+    build.add_text_field("headings", True, tokenizer_name="whitespace", index_option="freq")
+    build.add_text_field("names", True, tokenizer_name="whitespace", index_option="freq")
     build.add_bytes_field("passage", stored=True)
     return build.build()
 

@@ -213,7 +213,7 @@ def test_unknown_settings_are_told():
 
 
 def test_a_file_that_changes_between_hash_and_reading_is_named(folder, tmp_path, monkeypatch):
-    module = sys.modules["groundup.retrieve.index"]  # the room has a function of that name
+    module = sys.modules["groundup.retrieve.reading"]
     read = module.file_bytes
     seen: set[str] = set()
 
@@ -282,3 +282,42 @@ def test_a_full_disk_loses_nothing(kibibytes, folder, tmp_path):
         assert ask("What is a kettle made of?", disk / "i").text == "A kettle is made of steel."
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a reader may be open
+
+
+def test_an_update_reads_what_changed_and_equals_a_new_index(tmp_path, monkeypatch):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text("# Kettle\n\nA kettle boils water.\n\n" + "It is long. " * 300)
+    (folder / "b.docx").write_bytes(b"PK broken")
+    mail = "From a@b.c Sat Jan  3 01:05:34 1998\nFrom: a@b.c\nSubject: {}\n\nThe {} is here.\n\n"
+    (folder / "c.mbox").write_text(mail.format("Tea", "tea") + mail.format("Cup", "cup"))
+    index(folder, tmp_path / "i")
+    (folder / "a2.txt").write_text("Bread is baked.\n")
+    (folder / "c.mbox").write_text(mail.format("Tea", "tea") + mail.format("Pot", "pot"))
+    read, reading = [], sys.modules["groundup.retrieve.reading"]
+    kept = reading.read_data
+    monkeypatch.setattr(
+        reading, "read_data", lambda path, *rest: read.append(path) or kept(path, *rest)
+    )
+    updated = index(folder, tmp_path / "i")
+    assert read == ["a2.txt", "c.mbox"] and updated.numbers["rejected"] == 1
+    new = index(folder, tmp_path / "j")
+    assert len(read) == 6 and sorted(updated.files) == sorted(new.files)
+    assert all(updated.file(name).read_bytes() == new.file(name).read_bytes() for name in new.files)
+    assert ask("Where is the pot?", tmp_path / "i").text == "The pot is here."
+
+
+def test_settings_and_versions_that_changed_read_everything_again(tmp_path, monkeypatch):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text("# Kettle\n\nA kettle boils water.\n\n" + "It is long. " * 300)
+    index(folder, tmp_path / "i")
+    (folder / "b.md").write_text("Bread.\n")
+    chunk = {"chunk": {"max_characters": 300}}
+    small = index(folder, tmp_path / "i", IndexConfig.model_validate(chunk))
+    assert small.numbers["passages"] > 5
+    (folder / "c.md").write_text("Butter.\n")
+    module = sys.modules["groundup.retrieve.index"]  # the room has a function of that name
+    monkeypatch.setattr(module, "VERSION", 1_000)
+    (tmp_path / "i" / "snapshots" / small.path.name / "files.json").write_text("{")
+    assert index(folder, tmp_path / "i").numbers["documents"] == 3

@@ -1,0 +1,239 @@
+"""Reads files into documents and their passages, on all cores.
+
+Files that have not changed since the previous snapshot come from there, with the words that were
+indexed: an update costs what changed, and a new index of the same files is the same byte for byte.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.core import Artifact, ArtifactError, Config, DataError
+from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data
+
+from .chunk import ChunkConfig, chunk_document
+from .language import language_of
+from .lexical import LexicalIndex, PreparedPassage, prepare_passages
+from .search import DocumentEntry, file_of, read_entries
+
+BATCH_BYTES = 2**21
+"""Bytes of files that one process reads at a time."""
+
+
+class IndexConfig(Config):
+    """How documents are indexed."""
+
+    chunk: ChunkConfig = ChunkConfig()
+    """Sizes of passages."""
+    read: ReadConfig = ReadConfig()
+    """Which files are read."""
+    source_digest: str = ""
+    """Hash of every document's path and content; set by the stage."""
+
+
+class PreparedDocument(NamedTuple):
+    """A document read and split, as made in any process."""
+
+    line: bytes
+    """The document as a line of JSON."""
+    path: str
+    id: str
+    sha256: str
+    language: str
+    file: str
+    passages: list[PreparedPassage]
+
+    def entry(self, start: int) -> DocumentEntry:
+        """What the snapshot knows of it; start: of its line in documents.jsonl."""
+        place = (self.path, self.id, self.sha256, start, len(self.line))
+        return DocumentEntry(*place, self.language, self.file)
+
+
+Prepared = PreparedDocument | Rejected
+
+
+def prepare_document(document: Record, config: IndexConfig) -> PreparedDocument:
+    """Split a document into passages and stem their words."""
+    language = language_of(document.text)
+    passages = prepare_passages(chunk_document(document, config.chunk), language)
+    line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
+    file = document.metadata.get("file", "")
+    place = (document.path, document.id, document.sha256)
+    return PreparedDocument(line, *place, language, file, passages)
+
+
+class EarlierSnapshot:
+    """What a snapshot made of the files that it knew."""
+
+    def __init__(self, snapshot: Artifact) -> None:
+        """Open a complete snapshot."""
+        self.lexical = LexicalIndex(snapshot.path / "lexical")
+        self.hashes: dict[str, str] = json.loads((snapshot.path / "files.json").read_bytes())
+        self.entries: dict[str, list[DocumentEntry]] = defaultdict(list)
+        self.rejected: dict[str, list[Rejected]] = defaultdict(list)
+        for entry in read_entries(snapshot.file("documents.json")):
+            self.entries[entry.file or entry.path].append(entry)
+        for item in read_rejected(snapshot.path):
+            self.rejected[file_of(item.path, self.hashes.__contains__)].append(item)
+        self.file = open(snapshot.file("documents.jsonl"), "rb")  # noqa: SIM115  closed by close
+
+    def close(self) -> None:
+        """Close the snapshot's file; it may have been removed since."""
+        self.file.close()
+
+    def has(self, path: str, expected: Rejected | str) -> bool:
+        """Whether a file of this hash was read."""
+        return isinstance(expected, str) and self.hashes.get(path) == expected
+
+    def documents(self, path: str) -> Iterator[Prepared]:
+        """Yield what was made of a file."""
+        for entry in self.entries[path]:
+            self.file.seek(entry.start)
+            line = self.file.read(entry.length)
+            place = (entry.path, entry.id, entry.sha256, entry.language, entry.file)
+            yield PreparedDocument(line, *place, self.lexical.prepared(entry.id))
+        yield from self.rejected[path]
+
+
+def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> EarlierSnapshot | None:
+    """What can be taken from a snapshot; None if it is damaged, or was made in another way."""
+    try:
+        artifact = Artifact.open(snapshot, kind="index")
+        alike = {"source_digest": config.source_digest}
+        if artifact.version != version or artifact.config | alike != config.to_dict():
+            return None
+        return EarlierSnapshot(artifact)
+    except (ArtifactError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class _FileTask(NamedTuple):
+    """Some files to read and split in one process."""
+
+    source: Path
+    files: tuple[tuple[str, Rejected | str], ...]
+    """Path, and why it is left out or the hash of its content."""
+    config: IndexConfig
+
+
+@contextmanager
+def read_files(
+    source: Path,
+    files: Mapping[str, Rejected | str],
+    config: IndexConfig,
+    earlier: EarlierSnapshot | None = None,
+) -> Iterator[Iterator[Prepared]]:
+    """Context with the documents of files in order; `files` has the hash of each, or its refusal.
+
+    Raises DataError if a file has changed since it was hashed.
+    """
+    new = {path: each for path, each in files.items() if not earlier or not earlier.has(path, each)}
+    tasks = [_FileTask(source, batch, config) for batch in _batches(source, list(new.items()))]
+    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    if workers < 2:
+        read = (made for task in tasks for made in _run_task(task))
+        yield _in_order(files, new, read, earlier)
+        return
+    context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
+    with ProcessPoolExecutor(workers, context, _ignore_interrupt) as pool:
+        try:
+            yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    files: Iterable[str],
+    new: Mapping[str, Rejected | str],
+    read: Iterator[list[Prepared]],
+    earlier: EarlierSnapshot | None,
+) -> Iterator[Prepared]:
+    for path in files:
+        if path in new or earlier is None:
+            yield from next(read)
+        else:
+            yield from earlier.documents(path)
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+
+
+def _batches(
+    source: Path, files: Sequence[tuple[str, Rejected | str]]
+) -> Iterator[tuple[tuple[str, Rejected | str], ...]]:
+    """Yield files in groups of about BATCH_BYTES bytes."""
+    batch: list[tuple[str, Rejected | str]] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        with suppress(OSError):
+            size += 0 if isinstance(file[1], Rejected) else os.lstat(source / file[0]).st_size
+        if size >= BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _run_tasks(
+    pool: ProcessPoolExecutor, tasks: Sequence[_FileTask], window: int
+) -> Iterator[list[Prepared]]:
+    """Yield what is made of each file, in order; at most `window` tasks wait, to bound memory."""
+    waiting: deque[Future[list[list[Prepared]]]] = deque()
+    rest = iter(tasks)
+    while True:
+        while len(waiting) < window and (task := next(rest, None)):
+            waiting.append(pool.submit(_run_task, task))
+        if not waiting:
+            return
+        yield from waiting.popleft().result()
+
+
+def _run_task(task: _FileTask) -> list[list[Prepared]]:
+    """What is made of each file."""
+    return [list(_read_file(task, path, expected)) for path, expected in task.files]
+
+
+def _read_file(task: _FileTask, path: str, expected: Rejected | str) -> Iterator[Prepared]:
+    if isinstance(expected, Rejected):
+        yield expected
+        return
+    data = file_bytes(task.source, path, task.config.read.max_bytes)
+    if isinstance(data, Rejected):
+        yield data
+        return
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise DataError(
+            f"{task.source / path} changed while it was being indexed; run the command again."
+        )
+    for item in read_data(path, data, task.config.read):
+        yield item if isinstance(item, Rejected) else prepare_document(item, task.config)
+
+
+def hash_source(source: Path, path: str, config: ReadConfig) -> str:
+    """Hash of a file, or why it cannot be read."""
+    data = file_bytes(source, path, config.max_bytes)
+    return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
+
+
+def read_corpus(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocument]:
+    """Yield the documents of a corpus, which map to the files that it was made from."""
+    from groundup.corpus import SPLITS, read_split
+
+    for split in SPLITS:
+        yield from (prepare_document(document, config) for document in read_split(corpus, split))
+
+
+def read_rejected(snapshot: Path) -> list[Rejected]:
+    """What a snapshot left out, with reasons."""
+    rows = json.loads((snapshot / "rejected.json").read_bytes())
+    return [Rejected(*row) for row in rows]
