@@ -2,9 +2,9 @@
 
     python -m benchmarks.retrieve.ablation NAME=INDEX...
 
-NAME is a folder of benchmarks/data/ask, INDEX what `groundup index` made of it. A part's gain is the
-share of questions right with it minus without it, over all folders, with a 95 % interval of the
-paired difference (bootstrap over questions). Results: results/ask_ablation.json.
+NAME is a folder of benchmarks/data/ask, INDEX what `groundup index` made of it. A part's gain is
+how many more questions are right with it than without it, over all folders, with a 95 % interval of
+the share (bootstrap over questions). Results: results/ask_ablation.json.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main() -> None:
         )
 
     whole = right()
-    rows = [{"part": "all of it", **_shares(whole, kinds)}]
+    rows: list[dict[str, Any]] = [{"part": "all of it", **_shares(whole, kinds)}]
     print(json.dumps(rows[0]))
     for part, changes in PARTS.items():
         with without(changes):

@@ -61,6 +61,7 @@ def main() -> None:
     found = {"machine": table.machine_class(), "threshold": THRESHOLD, "folders": rows}
     write_json(table.RESULTS / "near_misses.json", found)
     if arguments.page:
+        arguments.page.mkdir(parents=True, exist_ok=True)
         write_text(arguments.page / "near_misses.html", draw(rows))
 
 
@@ -141,8 +142,8 @@ def draw(rows: Sequence[dict]) -> str:
         "Each point of a curve is a threshold: to the right more is answered, above more wrongly."
     )
     page = HtmlPage("Near misses: risk and coverage", lead)
-    axes = {"x_label": "twins that are answered", "y_label": "near misses that are answered"}
-    page.add(line_chart("Risk over coverage", curves, **axes))
+    across, up = "twins that are answered", "near misses that are answered"
+    page.add(line_chart("Risk over coverage", curves, x_label=across, y_label=up))
     return page.render()
 
 

@@ -30,11 +30,11 @@ def bare(data: bytes) -> str:
 def chapters(data: bytes) -> bytes:
     """The files of an EPUB's spine, joined."""
     book = zipfile.ZipFile(io.BytesIO(data))
-    name = re.search(rb'full-path="([^"]+)"', book.read("META-INF/container.xml"))[1].decode()
+    (name, *_) = re.findall(r'full-path="([^"]+)"', book.read("META-INF/container.xml").decode())
     package = book.read(name).decode()
     items = {}
     for item in re.findall(r"<item\b[^>]*>", package):
-        items[re.search(r'\bid="([^"]+)"', item)[1]] = re.search(r'\bhref="([^"]+)"', item)[1]
+        items[re.findall(r'\bid="([^"]+)"', item)[0]] = re.findall(r'\bhref="([^"]+)"', item)[0]
     spine = dict.fromkeys(items[i] for i in re.findall(r'<itemref\b[^>]*idref="([^"]+)"', package))
     return b"".join(book.read(str(Path(name).parent / href)) for href in spine)
 

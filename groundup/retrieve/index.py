@@ -279,8 +279,7 @@ def _write_index(
     total: int,
 ) -> None:
     """Write documents and passages as they come; DataError without one, or for a repeated id."""
-    entries: list[DocumentEntry] = []
-    rejected: list[Rejected] = []
+    entries, rejected = list[DocumentEntry](), list[Rejected]()
     lexical, start, seen = LexicalIndex(draft.file("lexical")), 0, set()
     with (
         open(draft.file("documents.jsonl"), "wb") as file,

@@ -197,10 +197,13 @@ class LexicalIndex:
         query = import_tantivy().Query.term_query(self.index.schema, "document", document)
         found = self.searcher.search(query, limit=max(1, len(self)), count=False).hits
         stored = [self.searcher.doc(address) for _, address in found]
-        names = ("body", "headings", "names", "passage")
+        texts = ("body", "headings", "names")
         passages = [
             PreparedPassage(
-                each.get_first("id"), document, *(each.get_first(name) or "" for name in names)
+                each.get_first("id"),
+                document,
+                *(each.get_first(name) or "" for name in texts),
+                passage=each.get_first("passage"),
             )
             for each in stored
         ]
