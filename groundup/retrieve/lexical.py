@@ -36,6 +36,8 @@ from .question import Question, code_names, parse_question
 
 HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
+MAX_TIES = 1_000
+"""Of more passages with equal scores, the first in the order of the index are taken."""
 WRITER_BYTES = 128 * 2**20
 
 
@@ -89,7 +91,14 @@ class LexicalIndex:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             path = self.directory if os.access(self.directory, os.W_OK) else self._readonly_copy()
-            self.index = engine.Index(_index_schema(engine), path=str(path), reuse=True)
+            exists = engine.Index.exists(
+                str(path)
+            )  # perhaps of an earlier version: searched as it is
+            self.index = (
+                engine.Index.open(str(path))
+                if exists
+                else engine.Index(_index_schema(engine), path=str(path))
+            )
             self.reload()
         except (OSError, ValueError) as error:
             raise _full_disk_error(self.directory, error) or _damaged_index_error(
@@ -160,7 +169,7 @@ class LexicalIndex:
         if query is None or limit < 1 or not len(self):
             return []
         found, size = [], limit + 1
-        while True:
+        while size <= limit + MAX_TIES:
             found = self.searcher.search(query, limit=size, count=False).hits
             if len(found) < size or found[-1][0] < found[limit - 1][0]:
                 break  # includes every passage that ties with the last requested one
