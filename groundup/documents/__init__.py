@@ -14,11 +14,13 @@ from .readers.any_file import (
     TABLES,
     ReadConfig,
     file_bytes,
+    fingerprint_folder,
     plan_folder,
     read_data,
+    read_folder,
 )
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
-from .readers.files import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
+from .readers.files import read_bytes
 from .readers.reader import (
     NOT_DOCUMENT_REASONS,
     UNREAD_LICENCE_KEYS,
@@ -51,7 +53,6 @@ from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_targ
 
 __all__ = [
     "DERIVERS",
-    "DOCUMENT_KIND_BY_SUFFIX",
     "NAVIGATION",
     "NOT_DOCUMENT_REASONS",
     "PAGES",
