@@ -19,20 +19,16 @@ from urllib.parse import quote as percent_encode
 from groundup.core import Answer, ConfigError, Quote, record
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
+from .language import word_pattern
 from .search import OpenIndex, file_of, find_quote, open_index
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
     "history lists the questions, Ctrl-D or quit leaves."
 )
-FOLLOW_UP = re.compile(r"(?:and|also|what about|how about|und|auch|et|och|og|ja)\s", re.IGNORECASE)
+FOLLOW_UP, PRONOUN = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
 MAX_FOLLOW_UP_TERMS = 2
 """A question with more words of its own is one of its own, whatever pronouns it has."""
-PRONOUN = re.compile(
-    r"\b(?:it|its|they|them|their|this|these|that one|dessen|deren|sein\w*|ihr\w*|son|sa|ses|leur|"
-    r"su|sus|suo|sua|zijn|его|её|их)\b",
-    re.IGNORECASE,
-)
 SHOWN_CHARACTERS = 1_500
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 

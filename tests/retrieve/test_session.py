@@ -1,8 +1,10 @@
 """Questions in many languages, mistyped ones, and a session in which one follows another."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,11 @@ from groundup.retrieve import (
     answer_to_text,
     check_text,
     index,
+    language,
     open_index,
     verify,
 )
-from groundup.retrieve.language import language_of, stem_words, stop_words
+from groundup.retrieve.language import language_of, stem_words, stop_words, word_pattern
 from groundup.retrieve.question import parse_question
 from groundup.retrieve.session import reply_to_text
 
@@ -73,6 +76,22 @@ def test_a_language_is_told_by_its_function_words():
     assert len(stop_words()) > 12 and stem_words("Größen", "german") == stem_words(
         "Größe", "german"
     )
+
+
+def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
+    path = Path(language.__file__).with_name("words.toml")
+    kinds = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert kinds.keys() == {"follow_up", "pronoun", "negation"}
+    for kind, by_language in kinds.items():
+        assert by_language.keys() <= stop_words().keys() and "english" in by_language
+        for words in by_language.values():
+            assert len(set(words)) == len(words) > 0
+            assert all(re.fullmatch(r"[^\W\d_]+(?:[ '][^\W\d_]+)*\*?", word) for word in words)
+            assert all(word == word.lower() for word in words)
+            assert all(word_pattern(kind).fullmatch(word.rstrip("*")) for word in words)
+    assert word_pattern("negation").search("Das ist KEINESWEGS so")
+    assert not word_pattern("negation").search("A knot of nodes")
+    assert not word_pattern("follow_up", end=r"\s").match("And-gates are what?")
 
 
 def test_names_and_parts_of_a_question():
