@@ -4,10 +4,10 @@
 #   make test      what CI runs            make slow    the tests that `make test` leaves out
 #   make quick     the tests that a diff reaches: uncommitted, or BASE=COMMIT
 #   make check     style, types, docs      make fix     repair style
-#   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
-#   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
+#   make bench     speed against peers     make oracles peers in a venv of their own, new fixtures
+#   make kills     a run killed 20 times   make demo-check  the demo's models against transformers
 #   make simulations  the statistics held against a known truth
-#   make yardsticks   corpora and demo beside what they were before
+#   make yardsticks   corpora and demo against what they were before
 #   make mutants   small faults that tests must see (MUTANTS="--room core")
 #   make flaky     tests of threads and processes ten times on a busy machine
 

@@ -299,7 +299,7 @@ def _format_settings(config: type[Config]) -> str:
 
 def emit(result: Any, as_json: bool) -> None:
     """Print what a verb returned."""
-    if result is None:
+    if result is None or getattr(result, "is_printed", False):
         return
     if as_json:
         print(json.dumps(_json_ready(result), indent=1, ensure_ascii=False, default=str))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from groundup.core import COMMAND_OF_KIND
+from groundup.core.errors import COMMAND_OF_KIND
 from groundup.verbs import GROUPS, PAGES, VERBS, _docs_address, contents, usage, verbs_below
 
 

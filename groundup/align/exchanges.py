@@ -164,9 +164,9 @@ def ask_name(function: DocumentedFunction, exposure: str) -> NameQuestion | None
 def pair_with_made_up(
     namings: Iterable[NameQuestion], pools: dict[str, WordPool], taken: set[str], rng: random.Random
 ) -> list[NameQuestion]:
-    """Put beside each real name a made-up one of the same module, class and shape.
+    """Pair each real name with a made-up one of the same module, class and shape.
 
-    A name beside which none can be made up is left out, so the two sides stay equal in number.
+    A name for which none can be made up is left out, so the two sides stay equal in number.
     """
     pairs: list[NameQuestion] = []
     for naming in namings:

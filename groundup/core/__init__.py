@@ -57,7 +57,6 @@ from .contracts import (
     Tokenizer,
 )
 from .errors import (
-    COMMAND_OF_KIND,
     ArtifactError,
     CapacityError,
     ConfigError,
@@ -87,7 +86,6 @@ from .lineage import (
 from .sandbox.sandbox import Sandbox, SandboxLimits, SandboxResult
 
 __all__ = [
-    "COMMAND_OF_KIND",
     "MANIFEST",
     "Answer",
     "Artifact",

@@ -163,7 +163,7 @@ def _damaged_error(path: Path, name: str, what: str) -> ArtifactError:
 
 @dataclass
 class Draft:
-    """An artifact being written; passed to the stage's `write` function."""
+    """An artifact that is not published yet: where a stage's `write` function puts its files."""
 
     path: Path
     scratch: Path

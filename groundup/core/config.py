@@ -155,10 +155,15 @@ def _validation_message(config: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = list(_field_names(config))
-        return (
-            f"{config.__name__} has no key `{where}`; {_suggest_word(where, known, 'valid keys')}"
-        )
+        keys = list(_field_names(config))
+        by_name = {key.rpartition(".")[2]: key for key in reversed(keys)}
+        by_name |= {old: key for key, old in _old_names(config).items()}
+        near = difflib.get_close_matches(where.rpartition(".")[2], by_name, n=3, cutoff=0.6)
+        listed = ", ".join(f"`{key}`" for key in dict.fromkeys(by_name[name] for name in near))
+        more = "" if len(keys) <= 12 else " `--help` lists all keys."
+        every = more.strip() or f"valid keys: {', '.join(keys)}."
+        hint = f"did you mean {listed}?{more}" if near else every
+        return f"{config.__name__} has no key `{where}`; {hint}"
     if first["type"] == "missing":
         return f"{config.__name__}.{where} is required and was not given."
     value = json.dumps(first.get("input"), default=str)

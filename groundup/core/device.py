@@ -140,6 +140,12 @@ def compiler() -> str:
     return ""
 
 
+def missing_compiler() -> str:
+    """Why there is no compiler, for messages."""
+    is_on = env_flag("GROUNDUP_COMPILE")
+    return "no C++ compiler" if is_on else "GROUNDUP_COMPILE=0 turns the compiler off"
+
+
 @functools.cache
 def _find_program(program: str, folders: str | None) -> str | None:
     return shutil.which(program, path=folders)
@@ -314,7 +320,7 @@ def device_summary() -> str:
     speeds = measure_speeds()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops) / 1e9
     name = device.cuda or f"{device.processor}, {threads} threads"
-    compiled = "compiled" if device.compiler else "not compiled (no C++ compiler)"
+    compiled = "compiled" if device.compiler else f"not compiled ({missing_compiler()})"
     return (
         f"{name}: {dtype}, {compiled}; matrix peak {peak:,.0f} GFLOP/s, "
         f"memory {speeds.read_bytes_per_second / 1e9:.0f} GB/s"

@@ -11,13 +11,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from .artifact import (
-    MANIFEST,
-    Artifact,
-    fsync_path,
-    lock_folder,
-    read_manifest,
-)
+from . import record
+from .artifact import MANIFEST, Artifact, fsync_path, lock_folder, read_manifest
 from .errors import ArtifactError, disk_error
 from .ledger import Pointer
 
@@ -51,11 +46,13 @@ def open_current(path: Path) -> Artifact:
     return Artifact.open(paths[0] if paths else path)
 
 
-def find_artifacts(root: Path) -> Iterator[Artifact]:
+def find_artifacts(
+    root: Path, damaged: list[str] | None = None, *, sizes: bool = False
+) -> Iterator[Artifact]:
     """Yield every complete artifact in a folder, at any depth, without following links.
 
-    Only manifests are read; unrelated manifest.json files (a web page's, say) are skipped.
-    Raises ArtifactError if a manifest is damaged, because its parents are then unknown.
+    Only manifests are read, and with `sizes` the files' sizes; unrelated manifest.json files are
+    skipped. Without a list of the `damaged`, which are also logged, one raises ArtifactError.
     """
     root = Path(root)
     if not root.is_dir():
@@ -63,7 +60,17 @@ def find_artifacts(root: Path) -> Iterator[Artifact]:
     for folder, inner, files in os.walk(root):
         inner.sort()
         if MANIFEST in files and not _is_unrelated_manifest(Path(folder) / MANIFEST):
-            yield read_manifest(Path(folder))
+            try:
+                artifact = read_manifest(Path(folder))
+                if sizes:
+                    artifact.check_sizes()
+            except ArtifactError as error:
+                if damaged is None:
+                    raise
+                damaged.append(str(error))
+                record.log(f"Damaged: {error}")
+            else:
+                yield artifact
 
 
 def find_nearby_artifacts(folder: Path) -> Iterator[Artifact]:
@@ -85,11 +92,13 @@ def _is_unrelated_manifest(manifest: Path) -> bool:
 
 
 def current_snapshots(root: Path) -> Iterator[Artifact]:
-    """Yield the current snapshot of each folder that points to one."""
+    """Yield the current snapshot of each folder that points to one; damaged ones are skipped."""
     for folder, inner, _ in os.walk(Path(root)):
         inner.sort()
         if (Path(folder) / CURRENT_POINTER).is_file() and not (Path(folder) / MANIFEST).is_file():
-            yield from map(read_manifest, artifact_paths(Path(folder)))
+            for path in artifact_paths(Path(folder)):
+                with contextlib.suppress(ArtifactError):
+                    yield read_manifest(path)
 
 
 def reachable(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:

@@ -45,7 +45,7 @@ def _load_cached(
 ) -> ctypes.CDLL | None:
     """`load_library` with the compiler as part of the cache key."""
     if not compiler:
-        _log_fallback(f"No C++ compiler: {source.stem}", instead)
+        _log_fallback(f"Not compiled ({device.missing_compiler()}): {source.stem}", instead)
         return None
     for folder in (lambda: device.private_cache_folder("native"), private_folder):
         try:

@@ -32,6 +32,11 @@ def set_output_mode(voice: OutputMode) -> None:
     _output_mode = voice
 
 
+def is_json_output() -> bool:
+    """Whether this process prints JSON."""
+    return _output_mode == "json"
+
+
 def choose_output_mode(as_json: bool = False) -> OutputMode:
     """Output mode that fits this process's stderr."""
     if as_json:
@@ -56,16 +61,14 @@ def escape_controls(text: str) -> str:
 
 def log(text: str) -> None:
     """Print one line for the user on stderr."""
-    if _output_mode != "json":
-        text = escape_controls(text)
     if _output_mode == "json":
         log_event("say", text=text)
     elif _output_mode == "terminal":
         from rich.console import Console
 
-        Console(stderr=True, highlight=False).print(text, markup=False)
+        Console(stderr=True, highlight=False).print(escape_controls(text), markup=False)
     elif _output_mode == "plain":
-        print(text, file=sys.stderr, flush=True)
+        print(escape_controls(text), file=sys.stderr, flush=True)
 
 
 def single_line(text: str) -> str:

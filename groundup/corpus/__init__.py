@@ -27,7 +27,6 @@ from .questions.names import (
     count_identifiers,
     identifier_words,
     make_up_name,
-    path_module_name,
     word_pools,
 )
 from .questions.show import show_testset
@@ -57,7 +56,6 @@ __all__ = [
     "make_up_name",
     "mixture_weights",
     "near_duplicates",
-    "path_module_name",
     "prepare",
     "read_split",
     "read_split_records",

@@ -11,7 +11,7 @@ import hashlib
 import heapq
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -172,17 +172,6 @@ def _cap_shares(shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
         free = shares[~fixed].sum()
         result = np.where(fixed, caps, shares * (1 - caps[fixed].sum()) / (free or 1.0))
     return result / result.sum()
-
-
-@runtime_checkable
-class Deriver(Protocol):
-    """Makes new records from one; deterministic."""
-
-    config: Config
-
-    def __call__(self, record: Record) -> list[Record]:
-        """New records, made with `make_derived`; may be empty."""
-        ...
 
 
 def make_derived(

@@ -182,7 +182,7 @@ class ThreadPositions:
     def __init__(self, config: ThreadsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard."""
         messages = _messages_by_shard(shards, each, self.config)
         positions = build_threads(chain.from_iterable(messages))
@@ -250,7 +250,7 @@ class JoinThreads:
     def __init__(self, config: JoinThreadsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard: joined texts of first messages, drops of replies."""
         messages = _messages_by_shard(shards, each, self.config)
         positions = build_threads(chain.from_iterable(messages))

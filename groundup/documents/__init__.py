@@ -5,7 +5,6 @@ from .document import Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
-from .outline import markdown_headings, python_headings, rst_headings
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     NAVIGATION,
@@ -14,11 +13,13 @@ from .readers.any_file import (
     TABLES,
     ReadConfig,
     file_bytes,
+    fingerprint_folder,
     plan_folder,
     read_data,
+    read_folder,
 )
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
-from .readers.files import DOCUMENT_KIND_BY_SUFFIX, fingerprint_folder, read_bytes, read_folder
+from .readers.files import read_bytes
 from .readers.reader import (
     NOT_DOCUMENT_REASONS,
     UNREAD_LICENCE_KEYS,
@@ -51,7 +52,6 @@ from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_targ
 
 __all__ = [
     "DERIVERS",
-    "DOCUMENT_KIND_BY_SUFFIX",
     "NAVIGATION",
     "NOT_DOCUMENT_REASONS",
     "PAGES",
@@ -95,10 +95,8 @@ __all__ = [
     "join_expressions",
     "join_lines",
     "licence_of",
-    "markdown_headings",
     "plan_folder",
     "printable_path",
-    "python_headings",
     "read_bytes",
     "read_data",
     "read_folder",
@@ -109,7 +107,6 @@ __all__ = [
     "record_schema",
     "removal_schema",
     "removals_to_batch",
-    "rst_headings",
     "run_steps",
     "step_target",
     "to_batch",

@@ -54,7 +54,7 @@ class ExtractedText(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """The result of a step for one record; an empty one keeps the record unchanged."""
+    """What a step of a corpus pipeline decides for one record: drop, edit or, if empty, keep it."""
 
     reason: str = ""
     """Why the record is dropped, short and stable, such as `gopher: too few words`."""
@@ -303,9 +303,9 @@ def _apply_step(
     """Apply one step to one record, logged and counted; None if the record is dropped."""
     counters[f"{named_step.name}|in"] += 1
     try:
-        ruling = _check_result(named_step.step(record))
-        after = None if ruling.reason else apply_result(record, ruling)
-        log = list(_removals_of(named_step.name, record, ruling))
+        result = _check_result(named_step.step(record))
+        after = None if result.reason else apply_result(record, result)
+        log = list(_removals_of(named_step.name, record, result))
     except MissingExtra:
         raise
     except Exception as error:  # one bad record must not fail the batch

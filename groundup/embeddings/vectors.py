@@ -152,7 +152,7 @@ class Vectors:
 
         queries  (n, width)
         exclude  (n, k) rows to exclude
-        limit    only among so many most frequent words; 0: all
+        limit    consider only this many of the most frequent words; 0: all
         """
         candidates = self.unit_vectors[: limit or None]
         cosines = (block @ candidates.T for block in self.blocks(queries))
@@ -165,7 +165,7 @@ class Vectors:
         """Answers to many analogies at once.
 
         questions  (n, 3) rows of a, b, c
-        limit      only among so many most frequent words; 0: all
+        limit      consider only this many of the most frequent words; 0: all
         """
         a, b, c = (self.unit_vectors[column] for column in questions.T)
         if method == "add":

@@ -128,8 +128,8 @@ def read_card(testset: Artifact, with_votes: bool = False) -> dict[str, Any]:
     """The card's fields and statistics; optionally updated by votes cast since it was sealed."""
     card = json.loads(testset.file("card.json").read_text(encoding="utf-8"))
     cast = read_votes(testset.path) if with_votes else []
-    rulings = _decide_by_votes(cast)
-    return card | (_review_fields(cast, rulings, card["samples"]) if rulings else {})
+    decisions = _decide_by_votes(cast)
+    return card | (_review_fields(cast, decisions, card["samples"]) if decisions else {})
 
 
 def testset_findings(
@@ -145,16 +145,16 @@ def testset_findings(
     results = [Finding(**row | {"samples": tuple(row["samples"])}) for row in sealed or ()]
     if sealed is None:  # sealed before cards had findings
         results = examine_samples(samples)
-    rulings = _decide_by_votes(read_votes(testset.path))
-    disputed = [name for name, ruling in rulings.items() if ruling.is_disputed]
+    decisions = _decide_by_votes(read_votes(testset.path))
+    disputed = [name for name, decision in decisions.items() if decision.is_disputed]
     if disputed:
         what = "have votes that disagree"
         results.append(make_finding("disputed_label", "error", what, disputed))
-    wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
+    wrong = [name for name, decision in decisions.items() if decision.decision != "accept"]
     if wrong:
-        what = "were dropped or mended by reviewers; `testset apply` keeps the mended ones"
+        what = "were dropped or modified by reviewers; `testset apply` keeps the modified ones"
         results.append(make_finding("wrong_label", "error", what, wrong))
-    if not rulings and not card.get("reviewed_by"):
+    if not decisions and not card.get("reviewed_by"):
         results.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
     return worst_first([*results, *suspect_labels(samples, scores or {})])
 
@@ -261,9 +261,9 @@ class ReviewDecision(NamedTuple):
     """The reviewers' joint decision on a sample."""
 
     decision: str
-    """accept, mend or drop."""
+    """accept, modify or drop."""
     fields: dict[str, Any]
-    """Corrected fields of a mended sample: question, references."""
+    """Corrected fields of a modified sample: question, references."""
     is_disputed: bool
     """Whether the votes differ."""
 
@@ -281,11 +281,11 @@ def _decide_by_votes(judgements: Iterable[Judgement]) -> dict[str, ReviewDecisio
 
 
 def _majority_decision(judgements: Sequence[Judgement]) -> ReviewDecision:
-    counts = Counter("mend" if vote.form == "edit" else vote.value for vote in judgements)
+    counts = Counter("modify" if vote.form == "edit" else vote.value for vote in judgements)
     most = [name for name, count in counts.items() if count == max(counts.values())]
     decision = most[0] if len(most) == 1 else "drop"
     edits = [json.loads(vote.value) for vote in judgements if vote.form == "edit"]
-    return ReviewDecision(decision, edits[-1] if decision == "mend" else {}, len(counts) > 1)
+    return ReviewDecision(decision, edits[-1] if decision == "modify" else {}, len(counts) > 1)
 
 
 def apply_review(testset: Artifact, out: Path) -> Artifact:
@@ -298,31 +298,31 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     sample remains.
     """
     samples, cast = list(read_samples(testset)), read_votes(testset.path)
-    rulings = _decide_by_votes(cast)
+    decisions = _decide_by_votes(cast)
     where = testset.path
-    if not rulings:
+    if not decisions:
         first = f"run `groundup testset review {where}` first"
-        raise DataError(f"{where} has no votes that accept, mend or drop; {first}.")
+        raise DataError(f"{where} has no votes that accept, modify or drop; {first}.")
     unknown = [v for v in current_votes(cast) if v.form == "label" and v.value not in DECISIONS]
     if unknown:
         what = f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as"
         one = f"{unknown[0].value!r} on {unknown[0].subject}"
         raise DataError(f"{what} {one}; vote again or take them back.")
-    if foreign := rulings.keys() - {sample.id for sample in samples}:
+    if foreign := decisions.keys() - {sample.id for sample in samples}:
         what = f"{len(foreign)} votes are on samples that {where} does not have"
         example = f"such as {min(foreign)!r}; its ledger belongs to another test set"
         raise DataError(f"{what}, {example}.")
     accepted = ReviewDecision("accept", {}, False)
-    decided = [(sample, rulings.get(sample.id, accepted)) for sample in samples]
+    decided = [(sample, decisions.get(sample.id, accepted)) for sample in samples]
     remaining = [
-        _apply_corrections(sample, ruling.fields)
-        for sample, ruling in decided if ruling.decision != "drop"
+        _apply_corrections(sample, decision.fields)
+        for sample, decision in decided if decision.decision != "drop"
     ]  # fmt: skip
     if not remaining:
         raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
     card = TestSetCard(**testset.config)
-    fields = _review_fields(cast, rulings, len(samples))
-    fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
+    fields = _review_fields(cast, decisions, len(samples))
+    fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *decisions})
     result = make_testset(card.model_copy(update=fields), remaining, {"testset": testset}, out)
     recorded = Counter((each.who, each.candidate) for each in read_accesses(result))
     for each in read_accesses(testset):
@@ -338,31 +338,31 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
 
 
 def _review_fields(
-    judgements: Iterable[Judgement], rulings: Mapping[str, ReviewDecision], samples: int
+    judgements: Iterable[Judgement], decisions: Mapping[str, ReviewDecision], samples: int
 ) -> dict[str, Any]:
-    votes = [vote for vote in current_votes(judgements) if vote.subject in rulings]
+    votes = [vote for vote in current_votes(judgements) if vote.subject in decisions]
     people = Counter(who for who, _ in {(vote.who, vote.subject) for vote in votes})
-    counts = Counter(ruling.decision for ruling in rulings.values())
-    error = wilson_interval(counts["mend"] + counts["drop"], len(rulings))
-    why = {name: dict[str, None]() for name in rulings}
+    counts = Counter(decision.decision for decision in decisions.values())
+    error = wilson_interval(counts["modify"] + counts["drop"], len(decisions))
+    why = {name: dict[str, None]() for name in decisions}
     for vote in votes:
         if vote.reason and (vote.form == "edit" or vote.value == "drop"):
             why[vote.subject][vote.reason] = None
-    changed = {"drop": dict[str, str](), "mend": dict[str, str](), "accept": dict[str, str]()}
-    for name, ruling in rulings.items():
-        changed[ruling.decision][name] = "; ".join(why[name])
+    changed = {"drop": dict[str, str](), "modify": dict[str, str](), "accept": dict[str, str]()}
+    for name, decision in decisions.items():
+        changed[decision.decision][name] = "; ".join(why[name])
     readers = ", ".join(f"{who} {people[who]}" for who in sorted(people))
     return {
         "reviewed_by": f"{readers} of {samples} samples",
         "review": {
-            "read": len(rulings),
+            "read": len(decisions),
             "accepted": counts["accept"],
-            "mended": counts["mend"],
+            "mended": counts["modify"],
             "dropped": counts["drop"],
-            "disputed": sum(ruling.is_disputed for ruling in rulings.values()),
+            "disputed": sum(decision.is_disputed for decision in decisions.values()),
             "error_rate": error._asdict(),
             "dropped_samples": changed["drop"],
-            "mended_samples": changed["mend"],
+            "mended_samples": changed["modify"],
         },
     }
 
@@ -370,7 +370,7 @@ def _review_fields(
 def _apply_corrections(sample: Sample, fields: Mapping[str, Any]) -> Sample:
     """Apply a reviewer's corrections to a sample; DataError for unknown fields."""
     if unknown := fields.keys() - {"question", "references"}:
-        raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
+        raise DataError(f"Only question and references can be modified; got {sorted(unknown)}.")
     if not fields:
         return sample
     turns, metadata = list(sample.conversation), dict(sample.metadata)

@@ -206,7 +206,7 @@ def _required_n_text(row: dict[str, Any]) -> str:
     """Sample size that would decide an undecided check: `n = 49,281 would decide`."""
     needed = row.get("needed")
     if needed is None:
-        return "what would decide cannot be told"
+        return "what would decide is unknown"
     if needed > MAX_PRACTICAL_N:
         return "no test set of a practical size would decide"
     return f"n = {needed:,} would decide"

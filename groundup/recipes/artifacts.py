@@ -149,7 +149,7 @@ class DiskUsage(NamedTuple):
     kind: str
     bytes: int
     """Size of its files."""
-    beside: int
+    other_bytes: int
     """Size of logs, ledgers and run files."""
 
 
@@ -161,10 +161,12 @@ class DiskUsageReport(NamedTuple):
     total: int
     twice: int
     """Bytes of duplicate files, each copy after the first."""
+    exit_code: int = 0
+    """1 if an artifact is damaged; such are not counted."""
 
     def __str__(self) -> str:
         """One row per artifact, then per kind."""
-        rows = [(own.path, own.kind, own.bytes + own.beside) for own in self.artifacts]
+        rows = [(own.path, own.kind, own.bytes + own.other_bytes) for own in self.artifacts]
         rows += [("all", kind, count) for kind, count in self.kinds.items()]
         width = max((len(name) for name, _, _ in rows), default=0)
         shown = [f"{record.format_bytes(n):>9}  {name:<{width}}  {kind}" for name, kind, n in rows]
@@ -173,31 +175,32 @@ class DiskUsageReport(NamedTuple):
 
 
 def du(directory: Path) -> DiskUsageReport:
-    """Disk usage by artifact and by kind, and duplicate files.
+    """Disk usage by artifact and by kind, and duplicate files; exit code 1 if one is damaged.
 
     directory  a folder with artifacts, at any depth
     """
-    rooms, kinds, seen, twice = [], Counter(), set(), 0
-    for artifact in find_artifacts(directory):
+    rooms, kinds, seen, twice, damaged = [], Counter(), set(), 0, list[str]()
+    for artifact in find_artifacts(directory, damaged, sizes=True):
         rooms.append(room := _measure_usage(artifact, directory))
-        kinds[artifact.kind] += room.bytes + room.beside
+        kinds[artifact.kind] += room.bytes + room.other_bytes
         for name, entry in artifact.files.items():
             stat = (artifact.path / name).stat()
             is_copy = entry["sha256"] in seen and (stat.st_dev, stat.st_ino) not in seen
             twice += entry["bytes"] if is_copy else 0
             seen |= {entry["sha256"], (stat.st_dev, stat.st_ino)}
-    ordered = sorted(rooms, key=lambda usage: (-usage.bytes - usage.beside, usage.path))
-    return DiskUsageReport(tuple(ordered), dict(kinds.most_common()), sum(kinds.values()), twice)
+    ordered = sorted(rooms, key=lambda usage: (-usage.bytes - usage.other_bytes, usage.path))
+    total, code = sum(kinds.values()), int(bool(damaged))
+    return DiskUsageReport(tuple(ordered), dict(kinds.most_common()), total, twice, code)
 
 
 def _measure_usage(artifact: Artifact, directory: Path) -> DiskUsage:
-    payload, beside = {artifact.path / name for name in artifact.files}, 0
+    payload, other_bytes = {artifact.path / name for name in artifact.files}, 0
     for folder, inner, names in os.walk(artifact.path):
         inner[:] = [name for name in inner if not (Path(folder) / name / MANIFEST).is_file()]
         files = {Path(folder) / name for name in names} - payload
-        beside += sum(file.lstat().st_size for file in files)
+        other_bytes += sum(file.lstat().st_size for file in files)
     path = str(artifact.path.relative_to(directory))
-    return DiskUsage(path, artifact.kind, artifact.bytes, beside)
+    return DiskUsage(path, artifact.kind, artifact.bytes, other_bytes)
 
 
 class GarbageReport(NamedTuple):
@@ -207,10 +210,13 @@ class GarbageReport(NamedTuple):
     bytes: int
     kept: int
     deleted: bool
+    exit_code: int = 0
+    """1 if a manifest is damaged."""
 
     def __str__(self) -> str:
         """One line per artifact, then the space that is, or would be, freed."""
-        done = "deleted" if self.deleted else "nothing was deleted; add --delete"
+        do = "repair what is damaged first" if self.exit_code else "add --delete"
+        done = "deleted" if self.deleted else f"nothing was deleted; {do}"
         tail = f"{record.format_bytes(self.bytes)} in {len(self.unneeded)} unneeded artifacts"
         return "\n".join([*self.unneeded, f"{tail}, {self.kept} are kept: {done}."])
 
@@ -219,15 +225,17 @@ def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -
     """Find artifacts that no release, report, verdict, index or human vote needs.
 
     Their ancestors are needed as well, and so are ancestors of artifacts next to the folder. An
-    artifact that is being written, or is outside the folder, is never deleted. Raises ConfigError
-    if the folder is itself an artifact, or `releases` does not exist.
+    artifact that is being written, or is outside the folder, is never deleted. Where a manifest is
+    damaged, what that artifact needs is unknown: nothing is deleted, and the exit code is 1. Raises
+    ConfigError if the folder is itself an artifact, or `releases` does not exist.
 
     directory  a folder with artifacts, at any depth
     releases   folder of the labels' ledgers; default: `releases` here and in the directory
     delete     delete them; by default they are only listed
     """
     _check_folders(directory, releases)
-    artifacts = list(find_artifacts(directory))
+    artifacts = list(find_artifacts(directory, damaged := list[str]()))
+    delete = delete and not damaged
     places = [releases] if releases else [Path("releases"), Path(directory) / "releases"]
     roots = {one.id for one in artifacts if one.kind in ("report", "verdict")}
     roots |= {one.id for one in artifacts if (one.path / VOTES).exists()}
@@ -237,14 +245,14 @@ def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -
     roots |= {part.id for line in lines for part in line.parts}
     roots |= {line.verdict["id"] for line in lines}
     keep = reachable(roots, {one.id: one for one in artifacts})
-    kept = [one for one in artifacts if one.id in keep]
-    inside = {folder for one in kept for folder in one.path.parents}
+    inside = {folder for one in artifacts if one.id in keep for folder in one.path.parents}
     loose = [one for one in artifacts if one.id not in keep and one.path not in inside]
     rooms = [(one, _measure_usage(one, directory)) for one in loose if not is_busy(one.path)]
     gone = [room for one, room in rooms if not delete or delete_artifact(one)]
-    total = sum(room.bytes + room.beside for room in gone)
+    total = sum(room.bytes + room.other_bytes for room in gone)
     paths = tuple(room.path for room in gone)
-    return GarbageReport(paths, total, len(artifacts) - len(gone), delete)
+    kept = len(artifacts) - len(gone)
+    return GarbageReport(paths, total, kept, delete, int(bool(damaged)))
 
 
 def _check_folders(directory: Path, releases: Path | None) -> None:
@@ -252,7 +260,7 @@ def _check_folders(directory: Path, releases: Path | None) -> None:
     if (Path(directory) / MANIFEST).is_file():
         raise ConfigError(
             f"{directory} is an artifact; expected the folder that it lies in, for what came from "
-            f"it lies beside it: `groundup gc {Path(directory).resolve().parent}`."
+            f"it lies next to it: `groundup gc {Path(directory).resolve().parent}`."
         )
     if releases is not None and not Path(releases).is_dir():
         raise ConfigError(

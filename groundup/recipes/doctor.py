@@ -25,7 +25,7 @@ class MachineReport(NamedTuple):
 
     def __str__(self) -> str:
         """One aligned line per fact."""
-        machine, speeds = self.machine, self.speeds
+        machine, speeds, lacks = self.machine, self.speeds, device.missing_compiler()
         rows = [
             ("processor", f"{machine.processor}, {machine.cores} cores"),
             ("instructions", ", ".join(machine.instruction_sets) or "none that matter here"),
@@ -36,7 +36,7 @@ class MachineReport(NamedTuple):
             ),
             ("disk here", f"{record.format_bytes(self.disk_free_bytes)} free"),
             ("CUDA", machine.cuda or "none"),
-            ("compiler", machine.compiler or "none: models run uncompiled, slower but equal"),
+            ("compiler", machine.compiler or f"{lacks}: models run uncompiled, slower but equal"),
             ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
             ("bfloat16", f"{speeds.bfloat16_flops / 1e9:,.0f} GFLOP/s"),
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),

@@ -26,7 +26,7 @@ WORDS = (
     ("interval", "Where the true value lies with the stated confidence, found by drawing the test "
      "documents again and again. A wide interval means that more test documents are needed."),
     ("gate", "A requirement set before the run. A model that fails one is rejected, and later "
-     "steps refuse to use it unless told otherwise."),
+     "steps refuse to use it unless allowed to."),
     ("base, chat, int8", "The model that continues text; the same model taught to answer "
      "questions; and the latter with its weights rounded to 8 bits, about a quarter of the size."),
 )  # fmt: skip
@@ -290,7 +290,7 @@ def _add_samples(sheet: page.HtmlPage, data: ReportData) -> None:
         shown = [_sample_card(each, data.models) for each in of_kind[:share]]
         parts.append(page.element("h3", f"{kind} · {len(shown)} of {len(of_kind)}"))
         parts.append(page.element("div.samples", *shown))
-    lead = "The same question to every model, side by side. report.json beside this file has all."
+    lead = "The same question to every model, side by side. report.json next to this file has all."
     sheet.section("Samples", lead, *parts)
 
 

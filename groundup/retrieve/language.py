@@ -34,6 +34,20 @@ def stop_words() -> dict[str, frozenset[str]]:
     return {language: frozenset(words.split()) for language, words in table.items()}
 
 
+def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
+    """A pattern of the words of a kind in words.toml, in all languages.
+
+    end: what follows a word
+
+    >>> word_pattern("negation").findall("Not a cat: keine Katze")
+    ['Not', 'keine']
+    """
+    table = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+    words = {word for listed in table[kind].values() for word in listed}
+    choices = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in sorted(words))
+    return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
+
+
 def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK) -> str:
     """The language whose function words a text has most of; `fallback` below a tenth of its words.
 

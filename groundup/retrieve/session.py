@@ -7,32 +7,33 @@
 """
 
 import contextlib
+import json
 import re
 import sys
 import webbrowser
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
 from groundup.core import Answer, ConfigError, Quote, record
 
-from .answer import answer_question, answer_to_text, ask
+from .answer import answer_question, answer_to_json, answer_to_text, ask
+from .language import word_pattern
 from .search import OpenIndex, file_of, find_quote, open_index
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
     "history lists the questions, Ctrl-D or quit leaves."
 )
-FOLLOW_UP = re.compile(r"(?:and|also|what about|how about|und|auch|et|och|og|ja)\s", re.IGNORECASE)
+FOLLOW_UP, PRONOUN = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
 MAX_FOLLOW_UP_TERMS = 2
 """A question with more words of its own is one of its own, whatever pronouns it has."""
-PRONOUN = re.compile(
-    r"\b(?:it|its|they|them|their|this|these|that one|dessen|deren|sein\w*|ihr\w*|son|sa|ses|leur|"
-    r"su|sus|suo|sua|zijn|его|её|их)\b",
-    re.IGNORECASE,
-)
 SHOWN_CHARACTERS = 1_500
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+
+
+Reply = Answer | str | list[str] | ConfigError
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Session:
     """What the last question was about."""
     quotes: list[Quote] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    is_refused: bool = False
+    """Whether the last question was refused."""
 
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" is asked of the names before it."""
@@ -58,6 +61,7 @@ class Session:
         answer = answer_question(self.index, question, self.limit)
         self.questions.append(question)
         self.quotes = [quote for claim in answer.claims for quote in claim.quotes]
+        self.is_refused = answer.refused
         return answer
 
     def show(self, number: int) -> str:
@@ -92,25 +96,26 @@ class Session:
         words = self.index.lexical.words_with_prefix(prefix.lower()) if len(prefix) > 2 else []
         return [word for word, _ in [*names, *words]][:50]
 
-    def reply(self, line: str) -> str:
-        """What a typed line gives: an answer, a passage, or the list of questions."""
+    def reply(self, line: str) -> Reply:
+        """What a typed line gives: an answer, a passage, the list of questions, or an error."""
         if match := re.fullmatch(r"open\s+(\d+)", line):
-            return self.show(int(match[1]))
+            try:
+                return self.show(int(match[1]))
+            except ConfigError as error:
+                return error
         if line == "history":
-            return "\n".join(f"{n} {text}" for n, text in enumerate(self.questions, 1))
-        if line in ("help", "?"):
-            return HELP
-        return answer_to_text(self.ask(line))
+            return list(self.questions)
+        return HELP if line in ("help", "?") else self.ask(line)
 
 
 def ask_questions(
     question: str | None = None, index: Path | None = None, *, limit: int = 3
-) -> Answer | None:
+) -> "Answer | SessionSummary":
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
     In a session, "and its maximum?" asks of what the question before was about, `open 2` shows the
-    second quote in its document, and names are completed with the tab key. Exit code 4 for a
-    refusal.
+    second quote in its document, and names are completed with the tab key. With --json each line of
+    input gives one line of JSON. Exit code 4 for a refusal, of the last question of a pipe.
 
     question  what you want to know, in words that the documents may use; none: a session
     index     directory that `groundup index` made
@@ -127,26 +132,53 @@ def ask_questions(
     return run_session(open_index(index), limit)
 
 
-def run_session(index: OpenIndex, limit: int = 3) -> None:
+class SessionSummary(NamedTuple):
+    """How a session ended; its replies are printed already."""
+
+    questions: int
+    exit_code: int
+    """4 if the last question was refused and the input was no terminal, else 0."""
+    is_printed = True
+
+
+def run_session(index: OpenIndex, limit: int = 3) -> SessionSummary:
     """Read questions line by line until the end of the input, and print their answers."""
     session = Session(index, limit)
-    is_terminal = sys.stdin.isatty()
+    is_terminal, as_json = sys.stdin.isatty(), record.is_json_output()
     if is_terminal:
         record.log(HELP)
         _use_readline(session)
     while True:
         try:
-            line = input("> " if is_terminal else "").strip()
+            line = input("> " if is_terminal and not as_json else "").strip()
         except (EOFError, KeyboardInterrupt):
-            return
+            break
         if line in ("quit", "exit", "/quit"):
-            return
+            break
         if line:
-            try:
-                reply = session.reply(line)
-            except ConfigError as error:
-                reply = str(error)
-            print(record.escape_controls(reply), flush=True)
+            reply = session.reply(line)
+            text = json.dumps(reply_to_json(reply), ensure_ascii=False) if as_json else ""
+            print(text or record.escape_controls(reply_to_text(reply)), flush=True)
+    is_refused = session.is_refused and not is_terminal
+    return SessionSummary(len(session.questions), 4 if is_refused else 0)
+
+
+def reply_to_text(reply: Reply) -> str:
+    """A reply as people read it."""
+    if isinstance(reply, Answer):
+        return answer_to_text(reply)
+    if isinstance(reply, list):
+        return "\n".join(f"{number} {text}" for number, text in enumerate(reply, 1))
+    return str(reply)
+
+
+def reply_to_json(reply: Reply) -> dict[str, Any]:
+    """A reply as JSON values: an answer, or `questions`, `error` or `text`."""
+    if isinstance(reply, Answer):
+        return answer_to_json(reply)
+    if isinstance(reply, list):
+        return {"questions": reply}
+    return {"error" if isinstance(reply, ConfigError) else "text": str(reply)}
 
 
 def _use_readline(session: Session) -> None:

@@ -24,6 +24,7 @@ from groundup.documents import ReadConfig, Record, read_data
 
 from .chunk import split_sentences
 from .index import index as make_index
+from .language import word_pattern
 from .quote import PassageText, WeightedQuestion, best_span
 from .search import OpenIndex, current_name, file_of, find_quote, open_index
 
@@ -167,11 +168,7 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
-NEGATION = re.compile(
-    r"\b(?:not|no|never|none|cannot|can't|don't|doesn't|isn't|aren't|without|nicht|kein\w*|nie|ne|pas|"
-    r"jamais|nunca|non|mai|niet|geen|inte|ikke)\b",
-    re.IGNORECASE,
-)
+NEGATION = word_pattern("negation")
 
 
 class CheckedSentence(NamedTuple):

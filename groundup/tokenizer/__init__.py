@@ -13,7 +13,6 @@ from .bpe import (
     SPECIALS,
     SUFFIX,
     ReferenceBPE,
-    expand_special_sets,
     train_bpe,
     well_formed,
 )
@@ -75,7 +74,6 @@ __all__ = [
     "TokensConfig",
     "document_special_ids",
     "encode_corpus",
-    "expand_special_sets",
     "load_bpe_tokenizer",
     "load_chat_template",
     "load_tokenizer",

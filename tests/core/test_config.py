@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import create_model
 
 import groundup
 from groundup.align import FinetuneConfig
@@ -22,6 +23,7 @@ from groundup.core import (
 )
 from groundup.core.artifact import _artifact_id, _artifact_key
 from groundup.core.config import _field_names
+from groundup.corpus.quality.rules import GopherConfig
 from groundup.train import OptimConfig, PretrainConfig
 from tests.checking import unchecked
 
@@ -47,6 +49,22 @@ def test_a_misspelt_key_names_the_nearest():
         ConfigError, match="Optim has no key `learning_rat`; did you mean `learning_rate`"
     ):
         load_config(Run, settings=["optim.learning_rat=3"])
+
+
+def test_of_many_keys_at_most_three_are_named_and_old_names_lead_to_the_present_ones():
+    many = create_model("Many", __base__=Config, **{f"key_{n}_words": (int, 0) for n in range(40)})
+    with pytest.raises(
+        ConfigError, match=r"no key `keywords`; did you mean (`key_\d+_words`(, )?){3}\? `--help`"
+    ):
+        many(keywords=1)
+    with pytest.raises(ConfigError, match=r"no key `zzzz`; `--help` lists all keys\.$"):
+        many(zzzz=1)
+    with pytest.raises(ConfigError, match="no key `fewestwords`; did you mean `min_words`"):
+        GopherConfig(fewestwords=3)
+    with pytest.raises(
+        ConfigError, match="no key `learning_rat`; did you mean `optim.learning_rate`"
+    ):
+        Run(learning_rat=3)
 
 
 def test_a_key_like_no_other_lists_them():

@@ -101,6 +101,21 @@ def test_a_cache_that_is_a_file_is_done_without(source, tmp_path, monkeypatch):
     assert load_library(source, "numpy") is not None
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("GROUNDUP_COMPILE", "0", "GROUNDUP_COMPILE=0 turns the compiler off"),
+        ("PATH", "/nowhere", "no C++ compiler"),
+    ],
+)
+def test_without_a_compiler_the_reason_is_said(source, monkeypatch, capsys, variable, value, said):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(record, "log", print)
+    assert load_library(source, "numpy") is None
+    assert capsys.readouterr().out == f"Not compiled ({said}): small runs in numpy.\n"
+
+
 @pytest.mark.parametrize("said", ["  ", "\\377 is no letter"], ids=["blank", "bytes"])
 def test_a_compiler_may_fail_in_any_words(source, tmp_path, monkeypatch, capsys, said):
     broken = tmp_path / "c++"

@@ -61,7 +61,7 @@ def test_threads_across_shards(tmp_path):
             parquet.write_table(pa.Table.from_batches([to_batch(group)]), shards[-1])
         scratch = tmp_path / name
         scratch.mkdir()
-        files = ThreadPositions(ThreadsConfig()).rulings(shards, each, scratch)
+        files = ThreadPositions(ThreadsConfig()).decide(shards, each, scratch)
         assert len(files) == len(shards)
         seen.append({key: one for file in files for key, one in read_step_results(file).items()})
     assert seen[0] == seen[1]
@@ -77,7 +77,7 @@ def survey_all(config: JoinThreadsConfig, groups, folder):
     for number, group in enumerate(groups):
         shards.append(folder / f"{number}.parquet")
         parquet.write_table(pa.Table.from_batches([to_batch(group)]), shards[-1])
-    files = JoinThreads(config).rulings(shards, each, folder)
+    files = JoinThreads(config).decide(shards, each, folder)
     rulings = {key: one for file in files for key, one in read_step_results(file).items()}
     left = [
         apply_result(record, rulings.get(record.id, StepResult()))

@@ -102,7 +102,7 @@ def test_damaged_lines_are_told_by_number(testset):
             list(read_samples(testset))
 
 
-def test_a_review_makes_another_test_set_without_the_dropped_and_with_the_mended(testset, tmp_path):
+def test_a_review_makes_another_test_set_without_the_dropped_with_the_modified(testset, tmp_path):
     judge(testset, "ana", "q0", "accept")
     judge(testset, "ana", "q1", "drop")
     judge(testset, "ana", "q2", {"question": "How tall is the second tower?"}, "edit")
@@ -154,7 +154,7 @@ def test_reviews_that_cannot_be_applied_are_refused(testset, tmp_path):
         apply_review(testset, tmp_path / "t2")
     judge(testset, "ana", "q0", {"answer": "x"}, "edit")
     with pytest.raises(
-        DataError, match="Only question and references can be mended; got .'answer'"
+        DataError, match="Only question and references can be modified; got .'answer'"
     ):
         apply_review(testset, tmp_path / "t2")
     judge(testset, "ana", "q0", "accept")

@@ -8,7 +8,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from groundup.core import Artifact, ArtifactError, Config, ConfigError, Pointer, produce
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    Pointer,
+    produce,
+    record,
+)
 from groundup.measure import above, check_requirement, move_label_to_bundle, rate, write_verdict
 from groundup.recipes.artifacts import _flatten_keys, diff, du, gc
 
@@ -98,13 +107,35 @@ def test_room_is_told_by_artifact_and_kind_and_copies_are_found(tmp_path):
     shutil.copytree(tmp_path / "a", linked, copy_function=os.link)
     found = du(tmp_path)
     rooms = {room.path: room for room in found.artifacts}
-    assert rooms["deep/b"].bytes == 1000 and rooms["deep/b"].beside > 0
+    assert rooms["deep/b"].bytes == 1000 and rooms["deep/b"].other_bytes > 0
     assert found.kinds.keys() == {"corpus", "examples"}
-    assert found.total == sum(room.bytes + room.beside for room in found.artifacts)
+    assert found.total == sum(room.bytes + room.other_bytes for room in found.artifacts)
     assert found.twice == 1000  # the hard link takes no room
     assert "copies" in str(found) and "examples" in str(found)
     with pytest.raises(ArtifactError, match="not a folder"):
         du(tmp_path / "none")
+
+
+@pytest.fixture
+def logged(monkeypatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(record, "log", lines.append)
+    return lines
+
+
+def test_a_damaged_artifact_is_reported_with_its_repair_and_others_are_counted(tmp_path, logged):
+    for name in ("a", "b", "c", "d"):
+        make(tmp_path / name, text=name * 100)
+    (tmp_path / "b" / "x.txt").unlink()
+    (tmp_path / "c" / MANIFEST).write_text("{")
+    found = du(tmp_path)
+    assert [room.path for room in found.artifacts] == ["a", "d"] and found.exit_code == 1
+    for name, what in (("b", "x.txt is missing"), ("c", "manifest.json is damaged")):
+        (said,) = [line for line in logged if f"{name}/{what}" in line]
+        assert said.endswith(f"; remove {tmp_path / name} and make it again.")
+    shutil.rmtree(tmp_path / "b")
+    shutil.rmtree(tmp_path / "c")
+    assert du(tmp_path).exit_code == 0
 
 
 @pytest.fixture
@@ -136,6 +167,19 @@ def test_what_nothing_needs_is_deleted_and_the_rest_is_whole(house):
     for name in ("corpus", "model", "verdict"):
         Artifact.open(root / name)
     assert gc(root, delete=True).unneeded == ()
+
+
+def test_nothing_is_deleted_while_a_manifest_is_damaged_but_the_rest_is_listed(house, logged):
+    root, *_ = house
+    make(root / "broken")
+    (root / "broken" / MANIFEST).write_text("{")
+    found = gc(root, delete=True)
+    assert {*found.unneeded} == {"other-corpus", "other-model"} and found.exit_code == 1
+    assert not found.deleted and "repair what is damaged first" in str(found)
+    assert len(logged) == 1 and f"remove {root / 'broken'} and make it again" in logged[0]
+    assert (root / "other-model").is_dir()
+    shutil.rmtree(root / "broken")
+    assert gc(root, delete=True).deleted and not (root / "other-model").exists()
 
 
 def test_what_was_released_once_is_kept_with_its_verdict(house):

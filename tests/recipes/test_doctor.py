@@ -33,7 +33,12 @@ def test_facts_and_figures_have_names(monkeypatch):
 
 def test_without_a_compiler_it_says_what_that_means(monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
-    assert "none: models run uncompiled, slower but equal" in str(doctor())
+    said = "GROUNDUP_COMPILE=0 turns the compiler off: models run uncompiled, slower but equal"
+    assert said in str(doctor())
+    monkeypatch.delenv("GROUNDUP_COMPILE")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "no C++ compiler: models run uncompiled, slower but equal" in str(doctor())
 
 
 def test_kept_figures_have_their_date_and_the_command_that_renews_them(monkeypatch, tmp_path):

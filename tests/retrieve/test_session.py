@@ -1,7 +1,10 @@
 """Questions in many languages, mistyped ones, and a session in which one follows another."""
 
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,13 @@ from groundup.retrieve import (
     answer_to_text,
     check_text,
     index,
+    language,
     open_index,
     verify,
 )
-from groundup.retrieve.language import language_of, stem_words, stop_words
+from groundup.retrieve.language import language_of, stem_words, stop_words, word_pattern
 from groundup.retrieve.question import parse_question
+from groundup.retrieve.session import reply_to_text
 
 TEXTS = {
     "english": ("The pumps were started by the cook in the morning.", "Who starts pumps?"),
@@ -73,6 +78,22 @@ def test_a_language_is_told_by_its_function_words():
     )
 
 
+def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
+    path = Path(language.__file__).with_name("words.toml")
+    kinds = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert kinds.keys() == {"follow_up", "pronoun", "negation"}
+    for kind, by_language in kinds.items():
+        assert by_language.keys() <= stop_words().keys() and "english" in by_language
+        for words in by_language.values():
+            assert len(set(words)) == len(words) > 0
+            assert all(re.fullmatch(r"[^\W\d_]+(?:[ '][^\W\d_]+)*\*?", word) for word in words)
+            assert all(word == word.lower() for word in words)
+            assert all(word_pattern(kind).fullmatch(word.rstrip("*")) for word in words)
+    assert word_pattern("negation").search("Das ist KEINESWEGS so")
+    assert not word_pattern("negation").search("A knot of nodes")
+    assert not word_pattern("follow_up", end=r"\s").match("And-gates are what?")
+
+
 def test_names_and_parts_of_a_question():
     question = parse_question("What is the default port, and what the maximum of pool_size?")
     words = [[question.terms[i].text for i in part] for part in question.parts]
@@ -113,29 +134,50 @@ def test_a_mistyped_word_is_answered_as_meant_and_says_so(handbook):
 
 def test_a_session_follows_up_and_opens_what_it_quoted(handbook):
     session = Session(open_index(handbook.with_name("i")))
-    assert "is 12 connections" in session.reply("What is the default of pool_size?").split("\n")[0]
-    assert session.reply("and its maximum?").strip().startswith("The maximum of pool_size is 99")
-    assert session.reply("Is the kettle cleaned and is it old?") == session.reply(
+
+    def reply(line: str) -> str:
+        return reply_to_text(session.reply(line)).strip()
+
+    assert "is 12 connections" in reply("What is the default of pool_size?").split("\n")[0]
+    assert reply("and its maximum?").startswith("The maximum of pool_size is 99")
+    assert reply("Is the kettle cleaned and is it old?") == reply(
         "Is the kettle cleaned and is it old?"
     ), "a question of its own is asked of nothing else"
     assert session.names == ["kettle", "cleaned", "old"]
-    assert session.reply("What is the maximum of pool_size?").strip().startswith("The maximum")
-    assert "»" in session.reply("open 1") and "pool.md:" in session.reply("open 1")
+    assert reply("What is the maximum of pool_size?").startswith("The maximum")
+    assert "»" in reply("open 1") and "pool.md:" in reply("open 1")
     with pytest.raises(ConfigError, match="no quote 7"):
-        session.reply("open 7")
-    listed = session.reply("history").splitlines()
-    assert len(listed) == 5 and "pool_size" in listed[1] and "open N" in session.reply("help")
+        session.show(7)
+    listed = reply("history").splitlines()
+    assert len(listed) == 5 and "pool_size" in listed[1] and "open N" in reply("help")
     assert "pool_size" in session.complete("pool") and "kettl" in session.complete("ket")
 
 
+def run_piped(handbook: Path, lines: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    words = ["-m", "groundup", "ask", "--index", str(handbook.with_name("i")), *flags]
+    return subprocess.run(
+        [sys.executable, *words], input=lines, capture_output=True, text=True, timeout=120
+    )
+
+
 def test_a_session_reads_a_pipe_to_its_end(handbook):
-    done = subprocess.run(
-        [sys.executable, "-m", "groundup", "ask", "--index", str(handbook.with_name("i"))],
-        input="What is the default of pool_size?\nopen 9\nquit\nnever read\n",
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_piped(handbook, "What is the default of pool_size?\nopen 9\nquit\nnever read\n")
     assert done.returncode == 0 and "12 connections" in done.stdout
     assert "There is no quote 9" in done.stdout and "never" not in done.stdout
+
+
+def test_with_json_each_line_of_a_session_gives_one_line_and_a_last_refusal_is_code_4(
+    handbook,
+):
+    lines = "What is the default of pool_size?\nopen 1\nopen 9\n\nhistory\nhelp\nWho is the king?\n"
+    done = run_piped(handbook, lines, "--json")
+    answer, passage, error, history, text, refusal = map(json.loads, done.stdout.splitlines())
+    assert answer["claims"][0]["quotes"][0]["path"] == "pool.md" and not answer["refused"]
+    assert "»" in passage["text"] and "no quote 9" in error["error"] and "open N" in text["text"]
+    assert history == {"questions": ["What is the default of pool_size?"]}
+    assert refusal["refused"] and done.returncode == 4
+    again = run_piped(handbook, "Who is the king?\nWhat is the default of pool_size?\nopen 9\n")
+    assert again.returncode == 0, "the last question was answered"
 
 
 def test_each_sentence_of_a_text_is_quoted_supported_or_nowhere(handbook, tmp_path):

@@ -9,16 +9,7 @@ All text is escaped; nothing is loaded from elsewhere; torch is not imported.
 """
 
 from .chart import Baseline, Gate, Series, forest_plot, gate_anchor, line_chart
-from .html import (
-    Html,
-    HtmlPage,
-    anchor,
-    definition_list,
-    element,
-    escape,
-    join_html,
-    read_resource,
-)
+from .html import Html, HtmlPage, anchor, definition_list, element, escape, join_html, read_resource
 from .lineage import LineageNode, lineage_graph
 from .number import (
     format_compact,

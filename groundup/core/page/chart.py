@@ -231,7 +231,7 @@ def _draw_plot(
 
 
 def _stretched_svg(height: float, shapes: Iterable[Html]) -> Html:
-    """An SVG as wide as its box; screen readers skip it, they read the numbers beside it."""
+    """An SVG as wide as its box; screen readers skip it, they read the numbers next to it."""
     size = {"viewBox": f"0 0 {WIDTH:g} {height:g}", "preserveAspectRatio": "none"}
     return element("svg", *shapes, attributes={**size, "aria-hidden": "true"})
 

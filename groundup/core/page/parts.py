@@ -180,7 +180,7 @@ def side_by_side(prompt: str, reference: str, attempts: Sequence[ModelAnswer]) -
 
 
 def share_bar(fraction: float) -> Html:
-    """A bar filled to a fraction, for a table's cell; the number stands beside it."""
+    """A bar filled to a fraction, for a table's cell; the number stands next to it."""
     width = {"style": f"width:{100 * min(max(fraction, 0), 1):.1f}%"}
     return element("span.share", element("i", attributes=width), attributes={"aria-hidden": "true"})
 

@@ -56,7 +56,7 @@ class ExactDedup:
     def __init__(self, config: ExactConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` lists the largest clusters."""
         order = number_records(shards, executor, scratch, self.config.priority)
         tasks = [
@@ -84,7 +84,7 @@ class UniqueIds:
     def __init__(self, config: UniqueIdsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
         """See `GlobalStep`; the files are nearly always empty."""
         tasks = [
             (shard, number, scratch / f"{number:05d}.npy") for number, shard in enumerate(shards)
@@ -283,24 +283,24 @@ def write_decision(
     paths = []
     for at, numbers in enumerate(order.numbers):
         results = _shard_results(decision, order, numbers, reason, field)
-        paths.append(write_step_results(scratch / f"rulings-{at:06}.parquet", results))
+        paths.append(write_step_results(scratch / f"results-{at:06}.parquet", results))
     return paths
 
 
 def _shard_results(
     decision: DedupDecision, order: RecordOrder, numbers: Path, reason: str, field: str
 ) -> list[tuple[str, StepResult]]:
-    own, rulings = np.array(load_array(numbers)), []
+    own, results = np.array(load_array(numbers)), []
     gone, stays = _find_sorted(decision.dropped, own), _find_sorted(decision.survivors, own)
     for row in np.flatnonzero((gone >= 0) | (stays >= 0)).tolist():
         if (at := gone[row]) >= 0:
             value = float(decision.similarity[at])
             details = f"{order.id(decision.kept[at])} is kept"
-            ruling = StepResult(reason, None if math.isnan(value) else value, details)
+            result = StepResult(reason, None if math.isnan(value) else value, details)
         else:
-            ruling = StepResult(metadata={field: int(decision.sizes[stays[row]])})
-        rulings.append((order.id(own[row]), ruling))
-    return rulings
+            result = StepResult(metadata={field: int(decision.sizes[stays[row]])})
+        results.append((order.id(own[row]), result))
+    return results
 
 
 def _find_sorted(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -134,7 +134,7 @@ class MinHashDedup:
     def __init__(self, config: MinHashConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` has counts and the largest clusters."""
         config = self.config
         record.log(_describe_minhash(config))

@@ -91,7 +91,7 @@ class Substrings:
     def __init__(self, config: SubstringsConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> list[Path]:
         """See `GlobalStep`. `scratch/report.json` has counts."""
         config = self.config
         order = number_records(shards, executor, scratch, config.priority)
@@ -115,7 +115,7 @@ class Substrings:
         ids = scratch / "ids.npy"  # of number_records
         split = split_by_shard(order, matches, scratch, "matches")
         tasks = [
-            _VerifyTask(*pair, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
+            _VerifyTask(*pair, path, sources, ids, scratch / f"results-{at:06}.parquet", config)
             for at, (pair, path) in enumerate(zip(both, split, strict=True))
         ]
         cut = executor(_write_results, tasks)
@@ -230,7 +230,7 @@ def _merge_overlaps(found: Sequence[_RepeatedSpan]) -> list[_RepeatedSpan]:
 
 def _write_results(task: _VerifyTask) -> int:
     config, matches, ids = task.config, load_array(task.matches), load_array(task.ids)
-    sources, cut, rulings = task.sources.reader(), 0, []
+    sources, cut, results = task.sources.reader(), 0, []
     for number, own, text in _read_tokens(
         task.shard, task.numbers, config, np.unique(matches["number"])
     ):
@@ -245,11 +245,11 @@ def _write_results(task: _VerifyTask) -> int:
         details = f"first of {ids[repeats[0].of].decode()}"
         name = ids[number].decode()
         if len(own.hashes) - length < config.min_left:
-            rulings.append((name, StepResult(EMPTIED, float(length), details)))
+            results.append((name, StepResult(EMPTIED, float(length), details)))
             continue
         starts = char_offsets(text, own.starts[[repeat.start for repeat in repeats]])
         ends = char_offsets(text, own.ends[[repeat.end - 1 for repeat in repeats]])
         edits = tuple(TextEdit(int(a), int(b), REASON) for a, b in zip(starts, ends, strict=True))
-        rulings.append((name, StepResult(value=float(length), details=details, edits=edits)))
-    write_step_results(task.out, rulings)
+        results.append((name, StepResult(value=float(length), details=details, edits=edits)))
+    write_step_results(task.out, results)
     return cut

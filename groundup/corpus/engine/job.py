@@ -95,7 +95,7 @@ class CorpusJob(NamedTuple):
     shard: Path | None = None
     """Input of later phases."""
     source: str = ""
-    rulings: tuple[tuple[StepSpec, Path], ...] = ()
+    step_results: tuple[tuple[StepSpec, Path], ...] = ()
     """Global steps and the files of their results for this shard, applied before the steps."""
     steps: tuple[StepSpec, ...] = ()
     ending: StepSpec | None = None
@@ -119,11 +119,11 @@ def run_job(job: CorpusJob) -> JobResult:
 
 def _process_shard(job: CorpusJob) -> JobResult:
     job.folder.mkdir(parents=True, exist_ok=True)
-    rulings = [(use, read_step_results(path)) for use, path in job.rulings]
-    has_work = job.steps or job.ending or any(results for _, results in rulings)
+    by_step = [(use, read_step_results(path)) for use, path in job.step_results]
+    has_work = job.steps or job.ending or any(results for _, results in by_step)
     if job.shard and not has_work:
         return _link_shard(job.shard, job)
-    steps = [NamedStep(use.name, precomputed(results), use.applies_to) for use, results in rulings]
+    steps = [NamedStep(use.name, precomputed(results), use.applies_to) for use, results in by_step]
     steps += [
         NamedStep(use.name, _tracked(number, instantiate(use)), use.applies_to)
         for number, use in enumerate(job.steps)
@@ -292,11 +292,11 @@ def _link_shard(shard: Path, job: CorpusJob) -> JobResult:
     made_of, counters = Counter[str](), Counter[str]()
     with parquet.ParquetFile(shard) as file:
         rows = file.metadata.num_rows
-        for group in range(file.num_row_groups if job.rulings else 0):
+        for group in range(file.num_row_groups if job.step_results else 0):
             text = file.read_row_group(group, columns=["text"])["text"]
             lengths = compute.call_function("utf8_length", [text])
             made_of["characters"] += compute.call_function("sum", [lengths]).as_py() or 0
-    for use, _ in job.rulings:
+    for use, _ in job.step_results:
         counters |= {f"{use.name}|in": rows, f"{use.name}|out": rows}
         counters[f"{use.name}|characters"] = made_of["characters"]
     target = shard_path(job.folder, job.number, KEPT_STREAM)

@@ -173,21 +173,23 @@ def _run_global_step(
     shards = [job.shard for job in concerned if job.shard is not None]
     marker = scratch / "survey.done"
     if marker.exists():
-        rulings = [scratch / name for name in json.loads(marker.read_text())]
+        paths = [scratch / name for name in json.loads(marker.read_text())]
     else:
         record.log(f"{label} {use.name}: {len(shards)} shards")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         survey: GlobalStep = instantiate(use)
-        rulings = list(survey.rulings(shards, executor, scratch)) if shards else []
-        if len(rulings) != len(shards):
+        paths = list(survey.decide(shards, executor, scratch)) if shards else []
+        if len(paths) != len(shards):
             raise ConfigError(
-                f"{use.name} returned {len(rulings)} files of results for {len(shards)} shards."
+                f"{use.name} returned {len(paths)} files of results for {len(shards)} shards."
             )
-        write_ascii_json(marker, [str(path.relative_to(scratch)) for path in rulings])
-    by_number = dict(zip((job.number for job in concerned), rulings, strict=True))
+        write_ascii_json(marker, [str(path.relative_to(scratch)) for path in paths])
+    by_number = dict(zip((job.number for job in concerned), paths, strict=True))
     return [
-        job._replace(rulings=((use, by_number[job.number]),)) if job.number in by_number else job
+        job._replace(step_results=((use, by_number[job.number]),))
+        if job.number in by_number
+        else job
         for job in jobs
     ]
 

@@ -29,7 +29,7 @@ class GlobalStep(Protocol):
 
     config: Config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
         """Write one file of results per shard under `scratch`; return the paths in shard order.
 
         See shards.py for the file. Memory must not grow with the size of the texts, and the
@@ -55,7 +55,7 @@ class StepSpec(NamedTuple):
     @property
     def is_global(self) -> bool:
         """Whether it is a global step, which sees all records together."""
-        return callable(getattr(import_object(self.target), "rulings", None))
+        return callable(getattr(import_object(self.target), "decide", None))
 
     def applies_to(self, record: Record) -> bool:
         """Whether the step applies to this record."""

@@ -85,7 +85,7 @@ class StepTask(NamedTuple):
 
     use: StepSpec
     records: tuple[Record, ...]
-    rulings: Path | None = None
+    results: Path | None = None
     """Results of a global step."""
     skips: tuple[SkippedRecord, ...] = ()
 
@@ -122,8 +122,8 @@ def dry_run_steps(
             own = tuple(record for record in some if use.applies_to(record))
             place = Path(scratch) / str(number)
             is_global = use.is_global and own
-            rulings = _run_global_step(use, own, place, executor) if is_global else None
-            (steps,) = executor(_run_step, [StepTask(use, own, rulings)])
+            results = _run_global_step(use, own, place, executor) if is_global else None
+            (steps,) = executor(_run_step, [StepTask(use, own, results)])
             rows += [row for row, _ in steps]
             left = {record.id: kept for record, (_, kept) in zip(own, steps, strict=True)}
             some = [kept for record in some for kept in left.get(record.id, [record])]
@@ -170,8 +170,8 @@ def read_dry_run(path: Path) -> Iterator[DryRunRow]:
 def _run_step(task: StepTask) -> list[tuple[DryRunRow, list[Record]]]:
     """Run a step over the records; those that hung before are dropped."""
     own = instantiate(task.use)
-    if task.rulings is not None:
-        own = precomputed(read_step_results(task.rulings))
+    if task.results is not None:
+        own = precomputed(read_step_results(task.results))
     hung = {skip.position.record: skip.reason for skip in task.skips}
     steps = []
     for number, record in enumerate(task.records):
@@ -249,7 +249,7 @@ def _run_global_step(
         for record in records:
             writer.put(KEPT_STREAM, record)
         writer.finish()
-    (path,) = instantiate(use).rulings(
+    (path,) = instantiate(use).decide(
         [shard_path(place, 0, KEPT_STREAM)], executor, place / "survey"
     )
     return path

@@ -10,9 +10,9 @@ documents are in memory: for collections of gigabytes, see stage.py.
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import numpy as np
@@ -24,12 +24,14 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
+    Unhashed,
     digest,
     produce,
     record,
 )
 from groundup.documents import (
     NamedStep,
+    ReadConfig,
     Record,
     Rejected,
     StepResult,
@@ -80,13 +82,19 @@ class CorpusConfig(Config):
     seed: int = 0
     """Seed of the split and of MinHash."""
     suffixes: tuple[Annotated[str, Field(pattern=r"^(\..+)?$")], ...] = ()
-    """File suffixes to read, such as .md; empty means every known kind."""
+    """File suffixes to read, such as .md; empty means every file that has text."""
+    read: Annotated[ReadConfig, Unhashed()] = ReadConfig()
+    """Which files are read."""
     source_digest: str = ""
-    """Hash of the source's paths and contents; filled in by the stage."""
+    """Hash of the source's paths and contents, and of `read`; filled in by the stage."""
 
 
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
-    """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
+    """Read every file of a folder that has text, as `groundup index` does, for training.
+
+    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
+    YAML, logs, code of any language. What is left out is counted by reason, and so is what is
+    removed: short documents, duplicates, and what overlaps held-out documents.
 
     source  folder of documents, read recursively
 
@@ -96,33 +104,19 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     if Path(out).resolve().is_relative_to(Path(source).resolve()):
         raise ConfigError(f"{out} is inside the source {source}; choose an --out outside of it.")
     suffixes = config.suffixes or None
-    hashes = list(fingerprint_folder(source, suffixes=suffixes))
-    config = config.model_copy(update={"source_digest": digest(hashes)})
-    documents = _verify_hashes(read_folder(source, suffixes=suffixes), dict(hashes))
+    hashes = list(fingerprint_folder(source, config.read, suffixes=suffixes))
+    content = digest([hashes, config.read.to_dict()])
+    config = config.model_copy(update={"source_digest": content})
+    documents = read_folder(source, config.read, suffixes=suffixes, fingerprints=dict(hashes))
     return produce(
         out,
         kind="corpus",
         stage="corpus",
-        version=4,
+        version=5,
         config=config,
         parents={},
         write=lambda draft: write_corpus(draft, documents, config),
     )
-
-
-def _verify_hashes(
-    documents: Iterable[Record | Rejected], hashes: Mapping[str, str]
-) -> Iterator[Record | Rejected]:
-    """Yield documents; DataError naming a file that changed after it was hashed."""
-    missing = dict(hashes)
-    for one in documents:
-        was = missing.pop(one.path, "")
-        if not was or isinstance(one, Record) and one.sha256 != was:
-            missing = {one.path: was}
-            break
-        yield one
-    for path in missing:
-        raise DataError(f"{path} changed while it was read; wait until it is final and run again.")
 
 
 def write_corpus(
@@ -158,9 +152,11 @@ def write_corpus(
                     writer.put(split, row)
         run = RunResult((folder,), ((writer.finish(),),), (SOURCE,))
     write_corpus_files(draft, run, [PipelineSource(name=SOURCE, path=".")], [*steps])
-    counts, reasons = draft.numbers["documents"], draft.numbers["removed"]
+    counts, left_out = draft.numbers["documents"], Counter(file.reason for file in rejected)
     record.log(", ".join(f"{counts[name]:,} {name}" for name in SPLITS) + " documents")
-    if reasons:
+    if left_out:
+        record.log(f"left out: {_format_left_out(rejected)}")
+    if reasons := Counter(draft.numbers["removed"]) - left_out:
         said = _format_counts(reasons)
         record.log(f"removed: {said} (listed by: groundup corpus report {draft.path})")
 
@@ -280,15 +276,26 @@ def _remove_overlapping(
 def _empty_corpus_message(removed: Sequence[Rejected]) -> str:
     if not removed:
         return (
-            "The source has no files to read; expected text (.txt, .rst), Markdown, HTML or Python "
-            "files; check the folder, or set `suffixes`."
+            "The source has no files to read; expected text, HTML, PDF, EPUB, docx, odt, mails or "
+            "code; check the folder."
         )
     first = removed[0]
     counts = _format_counts(Counter(row.reason for row in removed))
     return (
         f"None of the source's {len(removed)} files can be used: {counts}; the first is "
-        f"{first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML or Python."
+        f"{first.path} ({first.details or first.reason}). Add text, HTML, PDF, docx, mails or code."
     )
+
+
+def _format_left_out(rejected: Sequence[Rejected]) -> str:
+    """Counts by reason, and of each by the files' suffixes."""
+    suffixes: dict[str, Counter[str]] = {}
+    for file in rejected:
+        suffix = PurePosixPath(file.path).suffix.lower() or PurePosixPath(file.path).name
+        suffixes.setdefault(file.reason, Counter())[suffix] += 1
+    rows = sorted(suffixes.items(), key=lambda row: -row[1].total())
+    shown = [(why, n.total(), ", ".join(s for s, _ in n.most_common(4))) for why, n in rows]
+    return "; ".join(f"{count} {why} ({names})" for why, count, names in shown)
 
 
 def _format_counts(reasons: Mapping[str, int]) -> str:

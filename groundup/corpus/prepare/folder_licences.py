@@ -47,7 +47,7 @@ class FolderLicences:
     def __init__(self, config: FolderLicencesConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], executor: Executor, scratch: Path) -> Sequence[Path]:
         """See `GlobalStep`."""
         scratch.mkdir(parents=True, exist_ok=True)
         folders: dict[str, dict[str, str]] = defaultdict(dict)
@@ -56,7 +56,7 @@ class FolderLicences:
                 folders[folder][name] = expression
         licences = {folder: _combine_licences(files) for folder, files in sorted(folders.items())}
         (scratch / "folders.json").write_text(json.dumps(licences), encoding="utf-8")
-        tasks = [(shard, scratch / f"rulings-{at:05}.parquet") for at, shard in enumerate(shards)]
+        tasks = [(shard, scratch / f"results-{at:05}.parquet") for at, shard in enumerate(shards)]
         return executor(partial(_write_inherited_licences, scratch / "folders.json"), tasks)
 
 
@@ -101,7 +101,7 @@ def _write_inherited_licences(said: Path, item: tuple[Path, Path]) -> Path:
     shard, out = item
     folders = json.loads(said.read_text(encoding="utf-8"))
 
-    def ruled() -> Iterator[tuple[str, StepResult]]:
+    def results() -> Iterator[tuple[str, StepResult]]:
         for row in _read_rows(shard, ("id", "source", "path")):
             for folder in PurePosixPath(row["path"]).parents:
                 licence = folders.get(f"{row['source']}:{folder.as_posix()}")
@@ -111,4 +111,4 @@ def _write_inherited_licences(said: Path, item: tuple[Path, Path]) -> Path:
                     yield row["id"], StepResult(metadata=added)
                     break
 
-    return write_step_results(out, ruled())
+    return write_step_results(out, results())

@@ -75,7 +75,7 @@ class SiteLines:
     def __init__(self, config: SiteLinesConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
+    def decide(self, shards: Sequence[Path], each: Executor, scratch: Path) -> Sequence[Path]:
         """Write the results of each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
         counts = each(partial(_count_shard, self.config, scratch), list(enumerate(shards)))

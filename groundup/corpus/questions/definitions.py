@@ -147,7 +147,7 @@ def _underlined_titles(text: str) -> list[tuple[int, int]]:
 
 
 def _split_paragraphs(text: str) -> tuple[str, ...]:
-    """Split at blank lines; running text goes on one line, indented blocks stay as they are."""
+    """Split at blank lines; running text becomes one line, indented blocks stay as they are."""
     blocks = (block.strip("\n") for block in re.split(r"\n\s*\n", text))
     is_block = (" ", "\t")
     return tuple(b if b.startswith(is_block) else " ".join(b.split()) for b in blocks if b.strip())

@@ -119,7 +119,7 @@ class _PageReader:
             self.section, self.owner = self.plain_text(*title), DocumentedEntry("", "text")
             self.are_defaults = False
             self.section = self.section.slice_text(0, len(self.section.text.rstrip("#¶§ ")))
-        elif self.entry.name and block.indent <= self.indent and kind == "text":
+        elif self.entry.name and block.indent <= self.indent and kind in ("text", "rst"):
             yield from self.close()  # no longer inside the directive
         entry = (
             self.entry_of_heading(title, explained)
@@ -178,7 +178,7 @@ class _PageReader:
         for start in range(block.start, block.start + 8):
             if start in self.titles and not PATTERNS["admonition"].match(block.lines[0]):
                 return self.titles[start].start, self.titles[start].end
-        if self.document.kind == "text" and 1 < len(block.lines) < 4:
+        if self.document.kind in ("text", "rst") and 1 < len(block.lines) < 4:
             for line, under in pairwise(block.lines):
                 is_line = PATTERNS["underline"].fullmatch(under) and abs(len(line) - len(under)) < 4
                 if is_line and re.match(r"\w|:mod:", line):

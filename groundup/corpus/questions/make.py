@@ -26,7 +26,7 @@ from groundup.core import (
     digest,
     record,
 )
-from groundup.documents import Record, Rejected, read_folder
+from groundup.documents import ReadConfig, Record, Rejected, read_folder
 
 from ..split import SPLITS, hash_fraction, read_split
 from .candidates import DocumentCollection, QuestionCandidate, is_generated, question_candidates
@@ -52,21 +52,23 @@ class QuestionsConfig(Config):
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of the documents that may be asked about; the others are left to train on."""
     unanswerable: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the questions that ask a name which no document has."""
+    """Share of the questions about names that no document has."""
     per_document: int = Field(default=8, ge=1)
-    """Most questions about one document."""
+    """Maximum number of questions about one document."""
     max_words: int = Field(default=25, ge=1)
-    """Longest answer, in words."""
+    """Maximum length of an answer, words."""
     rules: tuple[str, ...] = ()
-    """Rules to use, written ["default", "returns"]; none uses all."""
+    """Rules to use, such as ["default", "returns"]; empty means all."""
     suffixes: tuple[str, ...] = ()
-    """Endings of the files to read, written [".html"]; none reads every kind that is known."""
+    """File suffixes to read, such as [".html"]; empty means every file that has text."""
+    read: ReadConfig = ReadConfig()
+    """Which files are read."""
     name: str = "documentation questions"
-    """What the card calls the test set."""
+    """Name of the test set on its card."""
     licence: str = ""
-    """Terms of the documents' text, for the card."""
+    """Licence of the documents' text, for the card."""
     seed: int = 0
-    """Decides every draw."""
+    """Seed of every random choice."""
 
 
 class QuestionDocuments(NamedTuple):
@@ -149,13 +151,13 @@ def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
         asked = {document.path for document in splits["test"] if not is_generated(document)}
         return QuestionDocuments(documents, asked, {"corpus": made}, Counter())
     documents, set_aside = [], Counter[str]()
-    for read in read_folder(source, suffixes=config.suffixes or None):
+    for read in read_folder(source, config.read, suffixes=config.suffixes or None):
         if isinstance(read, Rejected):
             set_aside[read.reason] += 1
         else:
             documents.append(read)
     if set_aside:
-        record.log(f"set aside {set_aside.total()} files: {_format_tally(set_aside)}")
+        record.log(f"left out {set_aside.total()} files: {_format_tally(set_aside)}")
     if not documents:
         why = _format_tally(set_aside) or "it is empty"
         raise DataError(f"{source} has no documents to ask about ({why}); give text, HTML or code.")

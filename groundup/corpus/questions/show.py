@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.core import Artifact, DataError, Sample
-from groundup.documents import Record, read_folder
+from groundup.documents import ReadConfig, Record, read_folder
 
 from ..decontaminate.lineage import Contamination, find_contamination
 
@@ -64,7 +64,7 @@ def _format_error_rate(review: Mapping[str, Any]) -> str:
     rate = {name: 100 * review["error_rate"][name] for name in ("estimate", "low", "high")}
     found = "{estimate:.1f} % [{low:.1f}, {high:.1f}]".format_map(rate)
     return (
-        f"{found} of {review['read']} read were wrong: {review['mended']} mended, "
+        f"{found} of {review['read']} read were wrong: {review['mended']} modified, "
         f"{review['dropped']} dropped"
     )
 
@@ -86,7 +86,7 @@ def show_testset(
 
     against: a corpus, examples or a model; its training texts are compared with the samples
     documents: the folder that the questions were made from; every answer is looked up in it
-    samples: show so many samples, too
+    samples: number of samples to show
     """
     from groundup.measure import (
         check_grounding,
@@ -99,7 +99,8 @@ def show_testset(
     read = list(read_samples(testset))
     found = testset_findings(testset)
     if documents is not None:
-        sources = [one for one in read_folder(documents) if isinstance(one, Record)]
+        read_all = read_folder(documents, ReadConfig(archives=True))
+        sources = [one for one in read_all if isinstance(one, Record)]
         quoted = {str(one.metadata["document"]) for one in read if "document" in one.metadata}
         if quoted and not quoted & {source.path for source in sources}:
             raise DataError(

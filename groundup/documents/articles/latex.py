@@ -75,9 +75,9 @@ class LatexStep:
         walk.read_document()
         if not walk.writer.length:
             return StepResult("latex: no prose", details=f"{len(walk.text)} characters of source")
-        ruling = walk.writer.to_result({})
-        assert ruling.extracted is not None
-        return ruling._replace(metadata=_metadata_of(ruling.extracted.map.text, walk))
+        result = walk.writer.to_result({})
+        assert result.extracted is not None
+        return result._replace(metadata=_metadata_of(result.extracted.map.text, walk))
 
 
 def _metadata_of(text: str, walk: "_LatexReader") -> dict[str, object]:

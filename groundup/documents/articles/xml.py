@@ -121,9 +121,9 @@ class ArticleXml:
         walk.read()
         if not walk.writer.length:
             return StepResult("xml: no prose", details=f"{len(source.text)} characters of source")
-        ruling = walk.writer.to_result({})
-        assert ruling.extracted is not None
-        text, spans = ruling.extracted.map.text, ruling.extracted.spans
+        result = walk.writer.to_result({})
+        assert result.extracted is not None
+        text, spans = result.extracted.map.text, result.extracted.spans
         metadata: dict[str, object] = {"vocabulary": name}
         for kind in ("title", "abstract"):
             first = next((span for span in spans if span.kind == kind), None)
@@ -134,7 +134,7 @@ class ArticleXml:
         metadata |= {key.replace("id:", ""): values[0] for key, values in walk.facts.items()}
         for kind in ("reference", "caption"):
             metadata[f"{kind}s"] = sum(span.kind == kind for span in spans)
-        return ruling._replace(metadata=metadata)
+        return result._replace(metadata=metadata)
 
 
 def _detect_vocabulary(text: str) -> Literal["auto", "jats", "docbook"]:

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,52 @@ def _kind_of_path(path: str) -> str:
     if path.lower().endswith(MAIL_SUFFIXES):
         return "mail"
     return "archive" if path.lower().endswith(ARCHIVE_SUFFIXES) else ""
+
+
+def read_folder(
+    root: Path | str,
+    config: ReadConfig | None = None,
+    *,
+    suffixes: Collection[str] | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+) -> Iterator[Record | Rejected]:
+    """Yield the records of every file under `root`, or why it is left out, in path order.
+
+    suffixes: read only files with these; fingerprints: what `fingerprint_folder` returned
+
+    Raises DataError if `root` is not a folder, and for a file that differs from its fingerprint.
+    """
+    config, missing = config or ReadConfig(), dict(fingerprints or {})
+    for path, data in _read_files(Path(root), config, suffixes):
+        if fingerprints is not None and missing.pop(path, "") != _fingerprint(data):
+            missing = {path: ""}
+            break
+        yield from (data,) if isinstance(data, Rejected) else read_data(path, data, config)
+    for path in missing:
+        raise DataError(f"{path} changed while it was read; wait until it is final and run again.")
+
+
+def fingerprint_folder(
+    root: Path | str, config: ReadConfig | None = None, *, suffixes: Collection[str] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield path and sha256, or why it is left out, of every file that `read_folder` visits."""
+    for path, data in _read_files(Path(root), config or ReadConfig(), suffixes):
+        yield path, _fingerprint(data)
+
+
+def _fingerprint(data: bytes | Rejected) -> str:
+    return data.reason if isinstance(data, Rejected) else hashlib.sha256(data).hexdigest()
+
+
+def _read_files(
+    root: Path, config: ReadConfig, suffixes: Collection[str] | None
+) -> Iterator[tuple[str, bytes | Rejected]]:
+    accepted = None if suffixes is None else {suffix.lower() for suffix in suffixes}
+    for path, reject in plan_folder(root, config):
+        suffix = suffix_of(path)
+        if not reject and accepted is not None and suffix not in accepted:
+            reject = Rejected(path, "another kind of file", f"its ending is {suffix}")
+        yield path, reject or file_bytes(root, path, config.max_bytes)
 
 
 def file_bytes(root: Path, path: str, max_bytes: int) -> bytes | Rejected:

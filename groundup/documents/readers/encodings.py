@@ -71,6 +71,18 @@ MAX_EXACT_CHARACTERS = 200_000
 MAX_INVALID_SHARE, MAX_DECLARED_INVALID_SHARE = 0.001, 0.01
 """Up to this share of invalid bytes, a text counts as damaged UTF-8; the second if it declares it.
 """
+MAX_DAMAGES, MIN_VALID_RATIO = 3, 4
+"""Up to so many damaged characters in a short text too, if it has this many times as many valid
+ones beyond ASCII. Own choice."""
+DAMAGED_CHARACTER = re.compile(
+    "[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{,2}|."
+)
+"""The rest of a character of several bytes, or a single byte, escaped as surrogates."""
+IN_WORD = re.compile(
+    "[A-Za-z][\udc80-\udcff]?[\u00c0-\u017f\u2010-\u2027]"
+    "|[\u00c0-\u017f\u2010-\u2027][\udc80-\udcff]?[A-Za-z]"
+)
+"""A letter or a mark beyond ASCII, in a word: no other charset writes it as valid UTF-8."""
 
 
 class DecodedText(NamedTuple):
@@ -239,9 +251,12 @@ def _decode_damaged_utf8(data: bytes, limit: float) -> DecodedText | None:
     Text that is ASCII except for the invalid bytes is in another charset, not damaged.
     """
     escaped = data.decode("utf-8", "surrogateescape")
-    invalid = sum(len(run) for run in re.findall("[\udc80-\udcff]+", escaped))
+    runs = re.findall("[\udc80-\udcff]+", escaped)
+    invalid, damages = sum(map(len, runs)), sum(len(DAMAGED_CHARACTER.findall(r)) for r in runs)
     valid = sum(len(run) for run in re.findall("[^\x00-\x7f\udc80-\udcff]+", escaped))
-    if invalid > max(limit * len(data), 1) or valid <= invalid:
+    few = MAX_DAMAGES if valid >= MIN_VALID_RATIO * damages else 1
+    is_clear = valid > damages or (valid == damages == 1 and IN_WORD.search(escaped))
+    if damages > max(limit * len(data), few) or not is_clear:
         return None
     pieces = SourceMapBuilder()
     byte = 0

@@ -3,16 +3,14 @@
 Text is decoded, with its outline. HTML, PDF, EPUB, docx and odt stay bytes, because a later step
 selects the text: `web.main_text`, or `documents.read` here, which takes all of it. All readers
 (folders, archives, repositories, crawls) use this file. The reader `folder` by default guesses
-charsets; `read_folder` yields records for quoting, HTML already read, and repairs nothing: a file
-that is not UTF-8 is rejected with the offset of the first bad byte. Every file that is not read is
-reported.
+charsets; `read_bytes` repairs nothing. Every file that is not read is reported.
 """
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from fnmatch import translate
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 from groundup.core import Config, DataError
@@ -29,11 +27,7 @@ from .reader import (
     Refused,
     Rejected,
     data_record,
-    open_split,
-    plan_files,
-    printable_path,
     read_all,
-    resolve_path,
     suffix_of,
     text_record,
 )
@@ -61,12 +55,6 @@ KIND_BY_SUFFIX: dict[str, str] = {
     }.items()
     for ending in endings.split()
 }
-DOCUMENT_KIND_BY_SUFFIX: dict[str, str] = {"": "text", ".rst": "text"} | {
-    suffix: kind
-    for suffix, kind in KIND_BY_SUFFIX.items()
-    if kind in ("text", "markdown", "html", "python")
-}
-"""The kinds of `read_folder`: those whose text is the file, and HTML."""
 HEADING_READERS = {
     "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
 }  # fmt: skip
@@ -184,9 +172,6 @@ class ReadMarkup:
         return made, metadata | {"charset": page.charset}
 
 
-MAX_FILE_BYTES = 64 * 2**20
-
-
 class FolderConfig(ReaderConfig):
     """Which files of a folder are records."""
 
@@ -224,59 +209,6 @@ class Folder(FileReader):
         yield make_record(source, path, kind, data, {}, config.repair)
 
 
-def read_folder(
-    root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
-) -> Iterator[Record | Rejected]:
-    """Yield every file under `root` as a record or a reject, in path order.
-
-    Paths are relative to `root`, with forward slashes. Hidden files and folders, `__pycache__` and
-    `node_modules` are skipped. Rejected are: suffixes not in `suffixes` (by default those of
-    DOCUMENT_KIND_BY_SUFFIX), links, and files that are unreadable, larger than `max_bytes`, empty,
-    binary or not UTF-8.
-
-    Raises DataError if `root` is not a folder.
-    """
-    for path, data in _read_files(root, suffixes, max_bytes):
-        read = data if isinstance(data, Rejected) else _read_file(data, path)
-        if isinstance(read, Record) and not read.text.strip():
-            reason = "no text in the markup" if read.kind == "html" and data else "empty"
-            yield Rejected(path, reason, f"{len(data)} bytes")
-        else:
-            yield read
-
-
-def fingerprint_folder(
-    root: Path | str, *, suffixes: Collection[str] | None = None, max_bytes: int = MAX_FILE_BYTES
-) -> Iterator[tuple[str, str]]:
-    """Yield path and sha256 (or reason of rejection) of every file that `read_folder` visits."""
-    for path, data in _read_files(root, suffixes, max_bytes):
-        is_read = isinstance(data, bytes)
-        yield path, hashlib.sha256(data).hexdigest() if is_read else data.reason
-
-
-def _read_files(
-    root: Path | str, suffixes: Collection[str] | None, max_bytes: int
-) -> Iterator[tuple[str, bytes | Rejected]]:
-    root = Path(root)
-    if not root.is_dir():
-        kind = "a file" if root.exists() else "missing"
-        raise DataError(f"Expected a folder of documents; {root} is {kind}.")
-    accepted = {
-        suffix.lower() for suffix in (DOCUMENT_KIND_BY_SUFFIX if suffixes is None else suffixes)
-    }
-    for path, *_ in plan_files(root):
-        suffix = PurePosixPath(path).suffix
-        try:
-            resolve_path(root, path)
-            if suffix.lower() not in accepted:
-                raise Refused("another kind of file", f"its ending is {suffix}")
-            with open_split(root, path) as file:
-                yield path, read_all(file, max_bytes)
-        except Refused as refused:
-            shown = printable_path(path)
-            yield shown, refused.reject(shown)
-
-
 def read_bytes(data: bytes, path: str) -> Record:
     """Make a record of a file's bytes; the suffix of `path` determines the kind.
 
@@ -296,7 +228,7 @@ def read_bytes(data: bytes, path: str) -> Record:
 
 def _read_file(data: bytes, path: str) -> Record | Rejected:
     """The record of a file to quote; its id changes when the file is edited."""
-    kind = kind_of_file(path, data, DOCUMENT_KIND_BY_SUFFIX)
+    kind = kind_of_file(path, data)
     kind = kind if kind in ("markdown", "html", "python") else "text"
     try:
         page = read_html(data) if kind == "html" else _outlined(kind, decode(data, repair=False))

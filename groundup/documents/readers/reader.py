@@ -39,9 +39,9 @@ MAX_UNREAD_KEYS, MAX_KEY_LENGTH = 8, 60
 
 NOT_DOCUMENT_REASONS = frozenset(
     ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
-     "link inside the folder", "link out of the folder", "not HTTP")
+     "link inside the folder", "link out of the folder", "not HTTP", "hidden")
 )  # fmt: skip
-"""Reasons for what is not a document: images next to pages, links, HTTP requests."""
+"""Reasons for what is not a document: images next to pages, links, HTTP requests, hidden files."""
 
 
 class InputSplit(NamedTuple):

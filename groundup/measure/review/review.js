@@ -9,7 +9,7 @@
   };
   const reason = at("reason"), who = at("who"), decide = at("decide");
   let state = null;      // what the server said last
-  let mode = "judging";  // or "mending", "dropping"
+  let mode = "judging";  // or "editing", "dropping"
   let busy = false, retry = 0;
 
   const made = (name, classes, text) => {
@@ -72,9 +72,9 @@
 
   const back = () => {
     mode = "judging";
-    at("mending").hidden = true;
+    at("editing").hidden = true;
     at("usual").hidden = true;
-    decide.classList.remove("dropping", "mending-now");
+    decide.classList.remove("dropping", "editing-now");
     if (document.activeElement && document.activeElement !== who) document.activeElement.blur();
   };
   const area = (label, text) => {
@@ -84,28 +84,28 @@
     box.append(field);
     return box;
   };
-  const mend = () => {
+  const modify = () => {
     const { item } = state;
     const save = made("button", "to-accept", "Save (Ctrl+Enter)"), cancel = made("button", "", "Back (Escape)");
     save.type = cancel.type = "button";
     save.id = "save";
-    save.addEventListener("click", saveMended);
+    save.addEventListener("click", saveModified);
     cancel.addEventListener("click", () => { tell(""); back(); });
     const row = made("div", "buttons");
     row.append(save, cancel);
     const answers = item.answers.map((text, i) =>
       area(item.answers.length > 1 ? `Reference answer ${i + 1}` : "Reference answer", text));
     if (!answers.length) answers.push(area("Reference answer (none while empty)", ""));
-    at("mending").replaceChildren(area("Question", item.question), ...answers, row);
-    at("mending").hidden = false;
-    decide.classList.add("mending-now");
-    mode = "mending";
-    at("mending").querySelector("textarea").focus();
+    at("editing").replaceChildren(area("Question", item.question), ...answers, row);
+    at("editing").hidden = false;
+    decide.classList.add("editing-now");
+    mode = "editing";
+    at("editing").querySelector("textarea").focus();
   };
-  const saveMended = () => {
-    const [question, ...references] = [...at("mending").querySelectorAll("textarea")].map((a) => a.value);
+  const saveModified = () => {
+    const [question, ...references] = [...at("editing").querySelectorAll("textarea")].map((a) => a.value);
     const none = !state.item.answers.length && !references[0].trim();
-    vote("mend", { fields: { question, references: none ? [] : references } });
+    vote("modify", { fields: { question, references: none ? [] : references } });
   };
   const drop = () => {
     if (reason.value.trim()) { vote("drop"); return; }
@@ -142,18 +142,18 @@
       else { alarm(GONE); retry = setTimeout(() => send(path, body, done), 2000); }
     } finally { busy = false; }
   };
-  const SAID = { accept: "Accepted.", mend: "Mended.", drop: "Dropped." };
+  const SAID = { accept: "Accepted.", modify: "Modified.", drop: "Dropped." };
   const vote = (action, more = {}) => send("vote", {
     who: state.who, subject: state.item.subject, action, reason: reason.value, ...more,
   }, SAID[action]);
   const load = (name) => send(`state?who=${encodeURIComponent(name || "")}`, undefined, "");
 
   const actions = {
-    accept: () => vote("accept"), mend, drop,
+    accept: () => vote("accept"), modify, drop,
     skip: () => send("skip", { who: state.who, subject: state.item.subject }, "Skipped; it comes again at the end."),
     undo: () => state.done && send("undo", { who: state.who }, "Taken back."),
   };
-  const keys = { a: "accept", m: "mend", d: "drop" };
+  const keys = { a: "accept", m: "modify", d: "drop" };
   document.addEventListener("click", (event) => {
     const control = event.target.closest("[data-action], [data-reason]");
     if (!control || !state) return;
@@ -165,7 +165,7 @@
     const { key } = event, typing = /^(INPUT|TEXTAREA)$/.test(event.target.tagName);
     const does = (action) => { event.preventDefault(); action(); };
     if (key === "Escape") { does(() => { tell(""); back(); }); return; }
-    if (mode === "mending" && key === "Enter" && (event.ctrlKey || event.metaKey)) { does(saveMended); return; }
+    if (mode === "editing" && key === "Enter" && (event.ctrlKey || event.metaKey)) { does(saveModified); return; }
     if (event.ctrlKey || event.metaKey) return;
     if (event.target === who) { if (key === "Enter") does(() => who.blur()); return; }
     if (event.target === reason) {

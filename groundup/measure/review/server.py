@@ -27,13 +27,13 @@ from .sheet import DROP_REASONS, MAX_REVIEWER_NAME, ReviewSheet, reviewer_name
 
 REVIEW_SHORTCUTS = (
     ("a", "accept the sample as it is"),
-    ("m", "mend question or answer; Ctrl+Enter saves, Escape goes back"),
+    ("m", "modify question or answer; Ctrl+Enter saves, Escape goes back"),
     ("d", "drop the sample; then 1 to 5 or words, and Enter"),
     ("s", "skip: it comes again at the end"),
     ("u", "undo: take the last decision back"),
     ("r", "write a remark that goes with the decision"),
 )
-SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("mend", "Mend", "m"), ("drop", "Drop", "d"))
+SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("modify", "Modify", "m"), ("drop", "Drop", "d"))
 NAVIGATION_BUTTONS = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
 
 
@@ -91,7 +91,7 @@ def _decision_controls() -> page.Html:
     return page.element(
         "div.decide.card",
         page.element("div.row", *rows, attributes={"id": "buttons"}),
-        page.element("div.mending", attributes={"id": "mending", "hidden": True}),
+        page.element("div.editing", attributes={"id": "editing", "hidden": True}),
         _reason_form(),
         attributes={"id": "decide", "hidden": True},
     )

@@ -20,7 +20,7 @@ from ..judgement import current_votes, read_votes, record_vote, withdraw_vote
 from ..stats.interval import Interval, wilson_interval
 
 MAX_REVIEWER_NAME = 100
-SAMPLE_ACTIONS = ("accept", "mend", "drop")
+SAMPLE_ACTIONS = ("accept", "modify", "drop")
 DROP_REASONS = (
     "the answer is wrong",
     "more than one answer is right",
@@ -64,18 +64,18 @@ class ReviewSummary(NamedTuple):
     total: int
     """Items on the sheet."""
     accepted: int
-    mended: int
+    modified: int
     dropped: int
     chosen: int
     """Number of choices between two answers in the ledger; the sheet offers none."""
     error: Interval | Reason
-    """Share of reviewed samples that were dropped or mended."""
+    """Share of reviewed samples that were dropped or modified."""
 
     def __str__(self) -> str:
         """A line or two for a terminal."""
         head = (
             f"{self.who} has reviewed {self.reviewed} of {self.total}: {self.accepted} accepted, "
-            f"{self.mended} mended, {self.dropped} dropped."
+            f"{self.modified} modified, {self.dropped} dropped."
         )
         if isinstance(self.error, Reason):
             return f"{head}\n{self.error.message}"
@@ -195,7 +195,7 @@ class ReviewSheet:
     ) -> Judgement:  # fmt: skip
         """Record a decision durably, replacing an earlier one of this reviewer, and move on.
 
-        accept, drop (needs a reason) or mend (needs `fields`).
+        accept, drop (needs a reason) or modify (needs `fields`).
         Raises DataError, recording nothing, if the action does not fit the item.
         """
         item = self.item(subject)
@@ -233,12 +233,12 @@ class ReviewSheet:
         """The results so far."""
         votes = self.decided.values()
         kinds = [vote.value if vote.form == "label" else vote.form for vote in votes]
-        accepted, mended, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
+        accepted, modified, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
         none = Reason("nothing_reviewed", "No sample was reviewed yet.")
-        judged = accepted + mended + dropped
-        error = wilson_interval(mended + dropped, judged) if judged else none
+        judged = accepted + modified + dropped
+        error = wilson_interval(modified + dropped, judged) if judged else none
         return ReviewSummary(
-            self.who, len(kinds), len(self.items), accepted, mended, dropped, chosen, error
+            self.who, len(kinds), len(self.items), accepted, modified, dropped, chosen, error
         )
 
 
@@ -249,7 +249,7 @@ def _sample_vote(
         raise DataError(f"A sample is decided by {', '.join(SAMPLE_ACTIONS)}; got {action!r}.")
     if action == "drop" and not reason.strip():
         raise DataError("Dropping a sample needs a reason.")
-    if action != "mend":
+    if action != "modify":
         return Judgement("", "", item.subject, "label", action)
     value = json.dumps(_changed_fields(item, fields), ensure_ascii=False)
     return Judgement("", "", item.subject, "edit", value)
@@ -263,12 +263,12 @@ def _changed_fields(item: ReviewItem, fields: Mapping[str, object]) -> dict[str,
     question = fields.get("question", item.question)
     references = fields.get("references", list(item.answers))
     if unknown := fields.keys() - {"question", "references"}:
-        raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
+        raise DataError(f"Only question and references can be modified; got {sorted(unknown)}.")
     if not isinstance(question, str) or not isinstance(references, list | tuple):
         raise DataError("The question must be a text and the references a list of texts.")
     texts = [question, *references]
     if not all(isinstance(text, str) and text.strip() for text in texts):
-        raise DataError("A mended question or answer must not be empty; drop the sample instead.")
+        raise DataError("A modified question or answer must not be empty; drop the sample instead.")
     changed: dict[str, object] = {}
     if question.strip() != item.question.strip():
         changed["question"] = question.strip()

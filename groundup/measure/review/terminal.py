@@ -3,7 +3,7 @@
 If stdin is no terminal, each line is a decision: a key, then its argument.
 
     a                          accept                 s   skip: it comes again at the end
-    m question=… answer=…      mend one or both       u   undo the last decision
+    m question=… answer=…      modify one or both     u   undo the last decision
     d the reason               drop                   q   quit; all decisions are kept
     h                          list the keys
 """
@@ -29,9 +29,9 @@ from .sheet import DROP_REASONS, ReviewItem, ReviewSheet
 MAX_COLUMNS = 80
 CONTEXT_CHARACTERS = 1500
 """Characters of a passage that are shown around the answer's span."""
-SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   h help   q quit"
+SAMPLE_KEYS = "a accept   m modify   d drop   s skip   u undo   h help   q quit"
 SAMPLE_HELP = (
-    "a accepts it is; m mends question or answer; d drops it, with a reason; s skips it, it "
+    "a accepts it is; m modifies question or answer; d drops it, with a reason; s skips it, it "
     "comes again at the end; u takes the last decision back; q ends, all decided is kept. In a "
     "file each line is one of them: `d REASON`, `m question=TEXT answer=TEXT`."
 )
@@ -65,7 +65,7 @@ class LineInput:
         before, *rest = FIELD.split(self.text.strip())
         fields = dict(zip(rest[::2], rest[1::2], strict=True))
         if before or not fields or len(fields) < len(rest) // 2:
-            raise DataError("Mend with `m question=… answer=…`, or one of the two, each once.")
+            raise DataError("Modify with `m question=… answer=…`, or one of the two, each once.")
         changed: dict[str, object] = {name: text.strip() for name, text in fields.items()}
         if "answer" in changed:
             changed["references"] = [changed.pop("answer")]
@@ -131,7 +131,7 @@ def _edit_in_editor(item: ReviewItem, editor: str) -> dict[str, object]:
         except (OSError, ValueError) as error:
             raise ConfigError(f"The editor {editor!r} did not start ({error}).") from None
         if done.returncode:
-            raise DataError(f"The editor {editor!r} ended with {done.returncode}; nothing mended.")
+            raise DataError(f"The editor {editor!r} ended with {done.returncode}; nothing changed.")
         return _parse_form(file.read_text(encoding="utf-8"))
 
 
@@ -209,8 +209,8 @@ def _apply_key(
         sheet.decide(item.subject, "drop", reason=keyboard.read_reason())
         return "Dropped."
     if key == "m":
-        sheet.decide(item.subject, "mend", fields=keyboard.read_correction(item))
-        return "Mended."
+        sheet.decide(item.subject, "modify", fields=keyboard.read_correction(item))
+        return "Modified."
     raise DataError(f"There is no key {key!r}; keys: {SAMPLE_KEYS}")
 
 

@@ -31,11 +31,11 @@ def review_testset(
     testset: Artifact, *, who: str = "", sample: int = 0, seed: int = 0, disputed: bool = False,
     page: bool = False, port: int = 0, results: bool = False,
 ) -> "ReviewSummary | ReviewResults":  # fmt: skip
-    """Accept, mend or drop the samples of a test set, blind and one at a time.
+    """Accept, modify or drop the samples of a test set, blind and one at a time.
 
     If stdin is no terminal, each of its lines decides one sample: `a` accepts it, `d REASON` drops
-    it, `m question=TEXT answer=TEXT` mends one or both, `s` skips it, `u` undoes the last decision,
-    `h` lists the keys, `q` ends.
+    it, `m question=TEXT answer=TEXT` modifies one or both, `s` skips it, `u` undoes the last
+    decision, `h` lists the keys, `q` ends.
 
     who       the reviewer's name, recorded with every vote; default: git's user.name
     sample    number of samples to review, stratified by kind; unreviewed ones come first
@@ -103,9 +103,9 @@ class ReviewResults(NamedTuple):
 
     reviewers: tuple[ReviewSummary, ...]
     agreement: Agreement
-    """On accept, mend and drop."""
+    """On accept, modify and drop."""
     changed: tuple[Judgement, ...] = ()
-    """Every current vote that dropped or mended a sample."""
+    """Every current vote that dropped or modified a sample."""
 
     def __str__(self) -> str:
         """A few lines per reviewer, then their agreement."""
@@ -132,7 +132,7 @@ def _format_change(vote: Judgement) -> str:
     if vote.form == "edit":
         edits = ", ".join(f"{name}: {new}" for name, new in json.loads(vote.value).items())
         reason = f" ({vote.reason})" if vote.reason else ""
-        return f"{vote.who} mended {vote.subject}: {edits}{reason}"
+        return f"{vote.who} modified {vote.subject}: {edits}{reason}"
     return f"{vote.who} dropped {vote.subject}: {vote.reason or 'no reason given'}"
 
 
@@ -150,9 +150,9 @@ def _collect_results(testset: Artifact, items: list[ReviewItem]) -> ReviewResult
 
 
 def _votes_as_labels(given: Iterable[Judgement]) -> list[Judgement]:
-    """Current votes on samples as labels: accept, mend or drop."""
+    """Current votes on samples as labels: accept, modify or drop."""
     return [
-        vote._replace(form="label", value="mend") if vote.form == "edit" else vote
+        vote._replace(form="label", value="modify") if vote.form == "edit" else vote
         for vote in current_votes(given)
         if vote.form in ("label", "edit")
     ]

@@ -1,1 +1,1 @@
-"""Plan: what a training step holds in memory, told before anything starts."""
+"""Plan: what a training step holds in memory, computed before anything starts."""

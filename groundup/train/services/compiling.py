@@ -86,7 +86,8 @@ def enable_compilation(model: Transformer, resumed: ResumePoint) -> bool:
     if wanted and model.compile_blocks():
         record.log("Compiling: up to a minute for a new shape, some seconds for a known one …")
         return True
-    record.log("Training runs uncompiled, which is slower: no C++ compiler, or it is turned off.")
+    why = "it began so, or has experts" if device.compiler() else device.missing_compiler()
+    record.log(f"Training runs uncompiled, which is slower: {why}.")
     return False
 
 

@@ -1,4 +1,4 @@
-"""Metrics of each step: the file beside the checkpoints, model FLOPs utilisation, TensorBoard.
+"""Metrics of each step: the file next to the checkpoints, model FLOPs utilisation, TensorBoard.
 
     MFU = tokens per second x FLOPs per token / (peak FLOP/s x processes)
 

@@ -43,7 +43,7 @@ def survey(step, records: Iterable[Record], folder: Path, shards: int = 2, each=
     """Rulings by id of a survey over records."""
     paths = write(list(records), folder / "shards", shards)
     found: dict[str, StepResult] = {}
-    for path in step.rulings(paths, each, folder / "scratch"):
+    for path in step.decide(paths, each, folder / "scratch"):
         found |= read_step_results(path)
     return found
 

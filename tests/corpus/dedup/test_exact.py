@@ -65,5 +65,5 @@ def test_the_first_of_each_id_stays(tmp_path_factory, shards, at_once):
         paths.append(place / "00000.kept.parquet")
         wanted.append({numbered(n, "").id for n in names & seen})
         seen |= names
-    found = UniqueIds(UniqueIdsConfig(memory_bytes=at_once * 100)).rulings(paths, here, folder)
+    found = UniqueIds(UniqueIdsConfig(memory_bytes=at_once * 100)).decide(paths, here, folder)
     assert [set(read_step_results(path)) for path in found] == wanted

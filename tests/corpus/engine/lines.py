@@ -140,7 +140,7 @@ class SameText:
     def __init__(self, config: SameTextConfig) -> None:
         self.config = config
 
-    def rulings(self, shards, each, scratch):
+    def decide(self, shards, each, scratch):
         first: dict[str, str] = {}
         for texts in each(texts_of, shards):
             for text, name in texts:

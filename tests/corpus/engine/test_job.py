@@ -45,14 +45,14 @@ def test_rulings_go_before_steps_and_only_concern_whom_they_name(tmp_path):
     }
     path = write_step_results(tmp_path / "r.parquet", rulings.items())
     work = CorpusJob(
-        0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, path),)
+        0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), step_results=((SAME, path),)
     )
     done = run_job(work._replace(steps=(TIDY._replace(kinds=("html",)),)))
     kept = [one.text for one in read_shard(shard_path(tmp_path / "out", 0, "kept"))]
     assert kept == ["text 1", "bad text 2", "bad text 3"]
     assert done.counters["02 same|record|seen before"] == 1
     assert not any(key.startswith("01 tidy") for key in done.counters)
-    elsewhere = run_job(work._replace(rulings=((SAME._replace(sources=("other",)), path),)))
+    elsewhere = run_job(work._replace(step_results=((SAME._replace(sources=("other",)), path),)))
     assert elsewhere.files["kept"].rows == 4
 
 
@@ -60,7 +60,7 @@ def test_a_shard_without_rulings_is_passed_on_as_it_is_and_counted(tmp_path):
     first = write(tmp_path, [record(n, "é" * n) for n in range(1, 4)])
     empty = write_step_results(tmp_path / "r.parquet", [])
     work = CorpusJob(
-        0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, empty),)
+        0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), step_results=((SAME, empty),)
     )
     done = run_job(work)
     assert done.files == first.files

@@ -1,12 +1,21 @@
 """A corpus keeps its splits apart, gives the same bytes for the same files, and tells what went."""
 
 import random
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, ConfigError, DataError, produce, write_text
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    DataError,
+    produce,
+    record,
+    write_text,
+)
 from groundup.corpus import (
     SPLITS,
     CorpusConfig,
@@ -22,10 +31,14 @@ from groundup.corpus.prepare.folder import (
     _remove_exact,
     _remove_near,
     _remove_overlapping,
-    _verify_hashes,
 )
 from groundup.documents import Record, Rejected, fingerprint_folder, read_bytes, read_folder
 
+DOCX = (
+    '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
+    "<w:p><w:r><w:t>"
+)
+END = "</w:t></w:r></w:p></w:body></w:document>"
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
 
 
@@ -192,7 +205,7 @@ def test_every_file_is_in_one_split_or_among_the_removed(folder, tmp_path):
     gone = {row["path"]: row["reason"] for row in removed(artifact)}
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     assert sorted(kept + list(gone)) == files
-    assert gone["latin.txt"] == "not UTF-8"
+    assert gone["latin.txt"] == "too short"
     assert gone["short.txt"] == "too short"
     assert gone["copy.txt"] == "exact duplicate"  # of Größe/0.txt, which comes first
     numbers = artifact.numbers
@@ -233,6 +246,38 @@ def test_a_folder_moved_gives_the_same_corpus(folder, tmp_path):
     first = corpus(CONFIG, folder, tmp_path / "a")
     moved = folder.rename(tmp_path / "elsewhere")
     assert corpus(CONFIG, moved, tmp_path / "b").id == first.id
+
+
+def test_a_folder_is_read_as_it_is_indexed_and_what_is_left_out_is_said(tmp_path, monkeypatch):
+    root = tmp_path / "docs"
+    root.mkdir()
+    for number, name in enumerate(("a.yaml", "b.log", "c.csv", "d.rs", "e.md", "f.unknown")):
+        (root / name).write_text(text(number + 50))
+    for name in ("g.docx", "h.docx"):
+        with zipfile.ZipFile(root / name, "w") as packed:
+            packed.writestr("word/document.xml", f"{DOCX}{text(len(name) + ord(name[0]))}{END}")
+    (root / "in.mbox").write_text("".join(
+        f"From a@b.c Mon Jan  1 00:00:00 2024\nSubject: {n}\n\n{text(n)}\n\n" for n in (90, 91)
+    ))  # fmt: skip
+    with zipfile.ZipFile(root / "more.zip", "w") as packed:
+        packed.writestr("inner.txt", text(95))
+    (root / ".env").write_text("SECRET=1")
+    (root / "pic.png").write_bytes(b"\x89PNG")
+    said: list[str] = []
+    monkeypatch.setattr(record, "log", said.append)
+    made = corpus(CorpusConfig(), root, tmp_path / "out")
+    kept = {d.path for split in SPLITS for d in read_split(made, split)}
+    left_out = {".env": "hidden", "more.zip": "archive", "pic.png": "another kind of file"}
+    assert {one["path"]: one["reason"] for one in removed(made)} == left_out
+    read = {one.path for one in read_folder(root) if isinstance(one, Record)}
+    assert kept == read and {"f.unknown", "g.docx", "in.mbox#36"} <= kept
+    left_out = "1 hidden (.env); 1 archive (.zip); 1 another kind of file (.png)"
+    assert f"left out: {left_out}" in said and not any("removed" in line for line in said)
+    archives = CorpusConfig.model_validate({"read": {"archives": True}})
+    more = corpus(archives, root, tmp_path / "more")
+    assert "more.zip#inner.txt" in {d.path for split in SPLITS for d in read_split(more, split)}
+    with pytest.raises(ArtifactError, match="source_digest"):
+        corpus(archives, root, tmp_path / "out")
 
 
 def test_an_empty_source_tells_what_was_found(tmp_path):
@@ -322,7 +367,7 @@ def test_chosen_endings_alone_are_read(folder, tmp_path):
 
 def test_a_file_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path):
     def read(hashes):
-        return list(_verify_hashes(read_folder(tmp_path), dict(hashes)))
+        return list(read_folder(tmp_path, fingerprints=dict(hashes)))
 
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"What {name} says at first.")

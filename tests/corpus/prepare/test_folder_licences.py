@@ -33,7 +33,7 @@ def shards(records: list[Record], count: int, folder: Path) -> list[Path]:
 
 
 def ruled(survey, records: list[Record], count: int, folder: Path) -> dict:
-    paths = survey.rulings(shards(records, count, folder), each, folder / "scratch")
+    paths = survey.decide(shards(records, count, folder), each, folder / "scratch")
     assert len(paths) == count
     return {name: ruling for path in paths for name, ruling in read_step_results(path).items()}
 

@@ -43,7 +43,7 @@ def judged(tmp_path, records, sizes, **settings):
         at += size
     survey = SiteLines(SiteLinesConfig(**settings))
     assert isinstance(survey, GlobalStep)
-    files = survey.rulings(shards, each, tmp_path / "scratch")
+    files = survey.decide(shards, each, tmp_path / "scratch")
     assert len(files) == len(shards)
     return {key: ruling for file in files for key, ruling in read_step_results(file).items()}
 

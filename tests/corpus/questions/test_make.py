@@ -1,6 +1,7 @@
 """Questions are deterministic, spread, split by document; what is missing is told."""
 
 import re
+import shutil
 from collections import Counter
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
-from groundup.corpus.questions.make import QuestionsConfig, make_questions
+from groundup.corpus.questions.make import QuestionsConfig, _read_source, make_questions
 from groundup.corpus.split import hash_fraction
 from groundup.documents import Record, read_folder
 from groundup.measure import check_grounding, read_card, read_samples
@@ -52,6 +53,24 @@ def test_questions_are_spread_over_rules_and_documents_and_grounded(folder, tmp_
     assert check_grounding(samples, documents) == []
     card = read_card(testset)
     assert card["kinds"] == dict(kinds.most_common()) and card["made"]["share"] == 1
+
+
+def test_a_folder_is_read_as_it_is_indexed(folder, tmp_path, monkeypatch):
+    root = tmp_path / "docs"
+    shutil.copytree(folder, root)
+    (root / "notes.log").write_text("12:01 pump started")
+    (root / "old.txt").write_bytes("Der Löffel glänzt, die Schüssel auch.".encode("latin-1"))
+    (root / "in.mbox").write_text(
+        "From a@b.c Mon Jan  1 00:00:00 2024\nSubject: x\n\nTwo spoons.\n"
+    )
+    (root / "pic.png").write_bytes(b"\x89PNG")
+    said: list[str] = []
+    monkeypatch.setattr(record, "log", said.append)
+    found = _read_source(root, QuestionsConfig())
+    read = [one for one in read_folder(root) if isinstance(one, Record)]
+    assert found.documents == read and said == ["left out 1 files: another kind of file 1"]
+    assert {"notes.log", "old.txt", "in.mbox#36"} <= {one.path for one in read}
+    assert check_grounding(read_samples(made(root, tmp_path / "t")), read) == []
 
 
 def test_unanswerable_names_stand_nowhere_and_look_like_the_others(folder, tmp_path):
@@ -149,8 +168,8 @@ def test_folders_without_documents_or_answers_are_told(tmp_path):
     empty.mkdir()
     with pytest.raises(DataError, match="no documents to ask about"):
         made(empty, tmp_path / "t")
-    (empty / "broken.md").write_bytes(b"caf\xe9 is closed")
-    with pytest.raises(DataError, match="not UTF-8 1"):
+    (empty / "broken.md").write_bytes(b"a\0b")
+    with pytest.raises(DataError, match="binary 1"):
         made(empty, tmp_path / "t")
     (empty / "poem.txt").write_text("Roses and\nviolets and\n\nnothing that answers.\n")
     with pytest.raises(DataError, match="Found 0 of 60 questions in 1 of 1 documents"):

@@ -124,6 +124,35 @@ def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():
     assert read.map.byte_range(601, 602) == (1201, 1203)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Grüße aus Köln", "The café’s door", "naïve", "Zażółć gęślą jaźń", "Привет, мир", "日本語の本",
+     "It’s", "Ça va ?", "한국어 text"],
+)  # fmt: skip
+def test_a_short_text_in_utf8_with_a_damaged_byte_is_utf8(text):
+    for at in range(len(text) + 1):
+        raw = text[:at].encode() + b"\xff" + text[at:].encode()
+        read = decode(raw)
+        assert (read.charset, read.replaced) == ("utf-8", 1), raw
+        assert read.map.text == f"{text[:at]}\ufffd{text[at:]}"
+    for at, letter in enumerate(text):  # a byte is lost
+        if not letter.isascii() and sum(not other.isascii() for other in text) > 2:
+            read = decode(text[:at].encode() + letter.encode()[:-1] + text[at + 1 :].encode())
+            assert (read.charset, read.map.text) == ("utf-8", f"{text[:at]}\ufffd{text[at + 1 :]}")
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [("Привет, мир! Как дела?", "cp1251"), ("Привет, мир! Как дела?", "koi8-r"),
+     ("Её ёлка, ещё и моё", "koi8-r"), ("Дім", "cp1251"), ("Ні, він її", "cp1251"),
+     ("Їжак і їжачок", "cp1251"), ("Grüße aus Köln", "cp1252"), ("café", "cp1252"),
+     ("naïve", "cp1252"), ("« Été » : où ?", "cp1252"), ("It’s", "cp1252"),
+     ("ÄÖÜ äöü", "cp1252"), ("Ça", "cp1252")],
+)  # fmt: skip
+def test_a_short_text_in_a_charset_of_single_bytes_is_not_damaged_utf8(text, charset):
+    assert decode(text.encode(charset)).charset != "utf-8"
+
+
 def test_without_repair_nothing_is_guessed():
     assert decode("\ufeffé".encode(), repair=False).map.byte_range(0, 1) == (3, 5)
     for raw in ("é".encode("utf-16"), GERMAN.encode("cp1252"), b"ab\xff"):

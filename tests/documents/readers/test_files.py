@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from groundup.core import DataError
 from groundup.documents import (
     PASS,
+    ReadConfig,
     Record,
     Rejected,
     apply_result,
@@ -93,7 +94,7 @@ def test_a_folder_gives_documents_and_rejects_in_the_order_of_paths(tmp_path):
         "a b.txt": b"spaces", "Ünïcode/世界.md": "# 世界".encode(), "a/z.py": b"x = 1",
         "latin.txt": b"caf\xe9", "zip.txt": b"PK\0\3", "empty.txt": b"", "blank.md": b" \n",
         "tags.html": b"<p></p>", "big.txt": b"x" * 101, "image.png": b"\x89PNG",
-        ".hidden/a.txt": b"x", ".git/config": b"x", "__pycache__/a.txt": b"x", ".env": b"x",
+        ".hidden/a.txt": b"x", "__pycache__/a.txt": b"x", ".env": b"x", "a.log": b"boiled",
     }  # fmt: skip
     for name, data in files.items():
         (root / name).parent.mkdir(exist_ok=True)
@@ -104,19 +105,22 @@ def test_a_folder_gives_documents_and_rejects_in_the_order_of_paths(tmp_path):
     (root / "dead.txt").symlink_to("nowhere")
     os.mkfifo(root / "pipe.txt")
     (root / "folder.txt").mkdir()
-    found = list(read_folder(root, max_bytes=100))
+    config = ReadConfig(max_bytes=100)
+    found = list(read_folder(root, config))
     assert {f.path: f.reason for f in found if isinstance(f, Rejected)} == {
-        "latin.txt": "not UTF-8", "zip.txt": "binary", "empty.txt": "empty", "blank.md": "empty",
-        "tags.html": "no text in the markup", "big.txt": "too large",
+        "zip.txt": "binary", "empty.txt": "empty", "blank.md": "empty",
+        "tags.html": "no text", "big.txt": "too large",
+        ".hidden": "hidden", "__pycache__": "hidden", ".env": "hidden",
         "image.png": "another kind of file", "out.txt": "link out of the folder",
         "up": "link out of the folder", "loop": "link inside the folder",
         "dead.txt": "link inside the folder", "pipe.txt": "not a regular file",
     }  # fmt: skip
     documents = [f.path for f in found if isinstance(f, Record)]
-    assert documents == ["a b.txt", "a/z.py", "Ünïcode/世界.md"]
+    assert documents == ["a b.txt", "a.log", "a/z.py", "latin.txt", "Ünïcode/世界.md"]
     assert [f.path for f in found] == sorted(f.path for f in found)
-    assert [path for path, _ in fingerprint_folder(root, max_bytes=100)] == [f.path for f in found]
-    assert list(read_folder(root, max_bytes=100)) == found
+    prints = dict(fingerprint_folder(root, config))
+    assert list(prints) == [f.path for f in found]
+    assert list(read_folder(root, config, fingerprints=prints)) == found
 
 
 def test_a_name_that_is_not_utf8_is_set_aside(tmp_path):
@@ -146,7 +150,7 @@ def test_chosen_endings_are_read_and_others_are_recorded(tmp_path):
     (tmp_path / "a.cfg").write_text("x = 1")
     (tmp_path / "b.txt").write_text("y")
     first, second = read_folder(tmp_path, suffixes={".cfg"})
-    assert isinstance(first, Record) and first.kind == "text"
+    assert isinstance(first, Record) and first.kind == "code"
     assert second == Rejected("b.txt", "another kind of file", "its ending is .txt")
 
 

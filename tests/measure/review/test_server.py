@@ -177,11 +177,11 @@ def test_bodies_that_are_no_decision(server, tmp_path, body, status):
     [
         ({"subject": "q99", "action": "accept"}, "q99"),
         ({"subject": "q1", "action": "explode"}, "explode"),
-        ({"subject": "q1"}, "accept, mend, drop"),
+        ({"subject": "q1"}, "accept, modify, drop"),
         ({"subject": ["q1"], "action": "accept"}, "must be a text"),
         ({"subject": "q1", "action": "drop"}, "reason"),
-        ({"subject": "q1", "action": "mend", "fields": 3}, "must be an object"),
-        ({"subject": "q1", "action": "mend", "fields": {"question": 3}}, "must be a text"),
+        ({"subject": "q1", "action": "modify", "fields": 3}, "must be an object"),
+        ({"subject": "q1", "action": "modify", "fields": {"question": 3}}, "must be a text"),
         ({"subject": "q1", "action": "accept", "who": "x" * 101}, "100 printable"),
         ({"subject": "q1", "action": "accept", "who": "a\nb"}, "printable"),
         ({"subject": "q1", "action": "accept", "who": 7}, "must be a text"),
@@ -298,7 +298,7 @@ def test_five_samples_by_keyboard_and_one_by_mouse(tmp_path, browser):
         browser.press("3")
         browser.wait(done(3))
         browser.press("m")
-        browser.js("document.querySelector('#mending textarea').value = ''")
+        browser.js("document.querySelector('#editing textarea').value = ''")
         browser.type("When? a d s u")
         browser.press("Enter", ctrl=True)
         browser.wait(done(4))
@@ -382,7 +382,7 @@ def test_nothing_in_a_sample_runs(tmp_path, browser):
         browser.wait(SHOWN)
         assert browser.js("document.querySelectorAll('img, script').length") == 1
         browser.press("m")
-        assert browser.js("document.querySelector('#mending textarea').value") == bad
+        assert browser.js("document.querySelector('#editing textarea').value") == bad
         assert browser.js("document.title") == "1 of 1"
 
 
@@ -395,7 +395,7 @@ def test_a_sample_without_an_answer_can_get_one_or_stay_without(tmp_path, browse
         for number, text in enumerate((" In 2031?", "")):
             browser.press("m")
             browser.type(text)
-            browser.click("#mending label:nth-of-type(2) textarea")
+            browser.click("#editing label:nth-of-type(2) textarea")
             browser.type("" if text else "Nobody.")
             browser.click("#save")
             browser.wait(done(number + 1))

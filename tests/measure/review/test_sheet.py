@@ -70,7 +70,7 @@ def test_decisions_are_on_disk_and_a_new_sheet_goes_on(tmp_path):
     order = list(one.items)
     one.decide(order[0], "accept")
     one.decide(order[1], "drop", reason=" the answer is wrong ")
-    one.decide(order[2], "mend", fields={"question": "When?", "references": ["at night"]})
+    one.decide(order[2], "modify", fields={"question": "When?", "references": ["at night"]})
     assert one.progress == (3, 8)
     again = sheet(tmp_path)
     assert again.progress == (3, 8) and again.current is not None
@@ -111,7 +111,7 @@ def test_a_skipped_item_comes_again_at_the_end(tmp_path):
 def test_deciding_anew_leaves_one_decision(tmp_path):
     one = sheet(tmp_path)
     subject = next(iter(one.items))
-    one.decide(subject, "mend", fields={"question": "When?"})
+    one.decide(subject, "modify", fields={"question": "When?"})
     one.decide(subject, "drop", reason="not worth asking")
     (vote,) = current_votes(read_votes(tmp_path))
     assert (vote.form, vote.value) == ("label", "drop")
@@ -128,13 +128,13 @@ def test_other_peoples_votes_do_not_count_as_mine(tmp_path):
     ("subject", "action", "reason", "fields", "says"),
     [
         ("q99", "accept", "", None, "no.*'q99'|nothing with the id 'q99'"),
-        ("q1", "A", "", None, "accept, mend, drop; got 'A'"),
+        ("q1", "A", "", None, "accept, modify, drop; got 'A'"),
         ("q1", "drop", "  ", None, "needs a reason"),
-        ("q1", "mend", "", {}, "Nothing was changed"),
-        ("q1", "mend", "", {"question": " "}, "must not be empty"),
-        ("q1", "mend", "", {"references": "text"}, "list of texts"),
-        ("q1", "mend", "", {"references": [1]}, "must not be empty"),
-        ("q1", "mend", "", {"id": "x"}, "Only question and references"),
+        ("q1", "modify", "", {}, "Nothing was changed"),
+        ("q1", "modify", "", {"question": " "}, "must not be empty"),
+        ("q1", "modify", "", {"references": "text"}, "list of texts"),
+        ("q1", "modify", "", {"references": [1]}, "must not be empty"),
+        ("q1", "modify", "", {"id": "x"}, "Only question and references"),
     ],
 )
 def test_what_cannot_be_is_refused_and_not_recorded(
@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused_and_not_recorded(
     assert read_votes(tmp_path) == []
 
 
-def test_only_what_differs_is_mended():
+def test_only_what_differs_is_modified():
     one = items(1)[0]
     assert _changed_fields(one, {"question": one.question + " ", "references": ["at dusk"]}) == {
         "references": ["at dusk"]
@@ -159,8 +159,8 @@ def test_the_summary_says_how_much_was_wrong(tmp_path):
     for number in range(6):
         one.decide(f"q{number}", "accept")
     one.decide("q6", "drop", reason="not worth asking")
-    one.decide("q7", "mend", fields={"question": "When?"})
+    one.decide("q7", "modify", fields={"question": "When?"})
     found = one.summary()
-    assert (found.accepted, found.mended, found.dropped, found.reviewed) == (6, 1, 1, 8)
+    assert (found.accepted, found.modified, found.dropped, found.reviewed) == (6, 1, 1, 8)
     assert not isinstance(found.error, Reason) and found.error.estimate == 0.25
     assert "25.0 % [7.1, 59.1] of the samples read" in str(found)

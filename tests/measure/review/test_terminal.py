@@ -41,11 +41,11 @@ def test_lines_decide_one_after_the_other(tmp_path, lines):
     order = list(one.items)
     told = lines(one, "a\n\nd it is wrong\nm answer=at dusk\ns\nu\nq\na\n")
     assert values(tmp_path) == {order[0]: "accept", order[1]: "drop"}
-    assert "Accepted." in told and "Mended." in told and "Taken back." in told
+    assert "Accepted." in told and "Modified." in told and "Taken back." in told
     assert max(map(len, told.splitlines())) <= 80
 
 
-def test_a_line_mends_question_and_answer_at_once_and_refuses_what_it_cannot_part(tmp_path, lines):
+def test_a_line_modifies_question_and_answer_and_refuses_what_it_cannot_part(tmp_path, lines):
     one = sheet(tmp_path)
     lines(one, "m answer=at dusk question=When is it lit?\nq\n")
     (value,) = values(tmp_path).values()
@@ -113,7 +113,7 @@ def test_an_editor_gives_the_fields(tmp_path):
 
 
 @pytest.mark.parametrize("editor", ["false", "no-such-editor-here", "'"])
-def test_an_editor_that_fails_mends_nothing(editor):
+def test_an_editor_that_fails_modifies_nothing(editor):
     with pytest.raises(Exception, match="editor"):
         _edit_in_editor(items(1)[0], editor)
 
@@ -131,7 +131,7 @@ def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
     with Terminal(made.path) as terminal:
         for wait, keys in (
             ("q quit", "a"), ("Accepted.", "d"), ("goes back): ", "1\n"), ("Dropped.", "m"),
-            ("question [", "When?\n"), ("answer [", "\n"), ("Mended.", "x"), ("no key 'x'", ""),
+            ("question [", "When?\n"), ("answer [", "\n"), ("Modified.", "x"), ("no key 'x'", ""),
         ):  # fmt: skip
             terminal.until(wait)
             terminal.press(keys)
@@ -144,7 +144,7 @@ def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
         again.press("u")
         again.until("Taken back.")
         again.press("q")
-        again.until("ana has reviewed 2 of 8: 1 accepted, 0 mended, 1 dropped.")
+        again.until("ana has reviewed 2 of 8: 1 accepted, 0 modified, 1 dropped.")
         assert again.end() == 0
 
 

@@ -17,7 +17,7 @@ from tests.train.small import tiny_training
         ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*set a preset"),
         ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
         ({"objective": "mask"}, "objective"),
-        ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, width, tokens,"),
+        ({"nonsense": 3}, "has no key `nonsense`; `--help` lists all keys."),
         ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
         ({"noise": {"rate": 0.2}}, "noise.rate is set, but objective='causal'.*none of them"),
         (

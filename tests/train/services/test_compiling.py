@@ -61,7 +61,7 @@ def test_what_is_turned_off_is_said_and_not_done(monkeypatch, capsys):
         assert enable_compilation(tiny()[0], ResumePoint(0, {})) is False
     finally:
         record.set_output_mode("silent")
-    assert "uncompiled, which is slower" in capsys.readouterr().err
+    assert "slower: GROUNDUP_COMPILE=0 turns the compiler off." in capsys.readouterr().err
 
 
 def test_a_resumed_run_computes_as_the_one_before_did():

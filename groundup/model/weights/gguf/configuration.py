@@ -98,7 +98,7 @@ def to_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str)
     return rename_tensors(state, _name_pairs(architecture), to_hf=True)
 
 
-def _deinterleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+def _deinterleave(rows: Shaped[Tensor, " HK *D"], head_dim: int) -> Shaped[Tensor, " HK *D"]:
     """Reorder each head's rows from interleaved pairs to two halves.
 
     >>> import torch
@@ -108,7 +108,7 @@ def _deinterleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor
     return rows.unflatten(0, (-1, head_dim // 2, 2)).transpose(1, 2).flatten(0, 2)
 
 
-def _interleave(rows: Shaped[Tensor, "HK *D"], head_dim: int) -> Shaped[Tensor, "HK *D"]:
+def _interleave(rows: Shaped[Tensor, " HK *D"], head_dim: int) -> Shaped[Tensor, " HK *D"]:
     """Reorder each head's rows from two halves to interleaved pairs."""
     return rows.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
 
