@@ -26,6 +26,7 @@ from .quote import (
     QuoteSpan,
     WeightedQuestion,
     best_span,
+    highest_score,
 )
 from .search import OpenIndex, changed_files, file_of, open_index
 
@@ -161,7 +162,7 @@ def _find_spans(
     if not sum(wanted.weights):
         return []
     hits = index.lexical.search_terms(wanted.question, MAX_CANDIDATES)
-    spans = []
+    spans, best = list[QuoteSpan](), -1.0
     for hit in hits:
         passage = hit.passage
         if passage.id not in texts:
@@ -172,7 +173,10 @@ def _find_spans(
                 asked = {stem for term in wanted.question.terms for stem in term.stems}
                 stems = index.lexical.stems_in(passage.document, asked)
             texts[passage.id] = PassageText(hit, document, language, stems)
+        if highest_score(texts[passage.id], wanted) < min(best, THRESHOLD):
+            continue  # neither an answer nor the nearest to one
         if span := best_span(texts[passage.id], wanted):
+            best = max(best, span.score)
             rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
             spans.append(span._replace(rank=rank))
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))

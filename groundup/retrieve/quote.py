@@ -25,7 +25,7 @@ from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
-from .question import Question, TextTerms, measures, term_credit, text_terms
+from .question import Question, QuestionTerm, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -182,6 +182,15 @@ class PassageText:
             heads.append(head)
         return heads
 
+    @property
+    def has_tables(self) -> bool:
+        """Whether a row of a table may be in it."""
+        return bool(self._tables or self.document.metadata.get(ROWS))
+
+    def document_has(self, term: QuestionTerm) -> bool:
+        """Whether a term that is no name is anywhere in the document, unless that is long."""
+        return not term.is_name and self.document_stems.issuperset(term.stems)
+
     @cached_property
     def _tables(self) -> list[tuple[tuple[int, int], int]]:
         """The head of each table of the document that reaches into the passage, and its end."""
@@ -270,6 +279,16 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     return best._replace(start=start, end=end, head=text.heads[first])
 
 
+def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
+    """At least the score of every run of a passage, for a third of the time."""
+    if text.has_tables:
+        return 1.0  # a table's head may be in another passage
+    inside = wanted.credits_for(text_terms(text.passage.text, text.language))
+    outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
+    rest = [DOCUMENT_CREDIT * text.document_has(term) for term in wanted.question.terms]
+    return _score(wanted, [max(each) for each in zip(inside, outside, rest, strict=True)], True)
+
+
 def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
     named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
@@ -291,9 +310,8 @@ def _context_credits(
     """The credit of each term for the titles, the passage and the document around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
-    for at, term in enumerate(wanted.question.terms):
-        if not term.is_name and text.document_stems.issuperset(term.stems):
-            whole[at] = max(whole[at], DOCUMENT_CREDIT)
+    rest = [DOCUMENT_CREDIT * text.document_has(term) for term in wanted.question.terms]
+    whole = [max(pair) for pair in zip(whole, rest, strict=True)]
     context, inner, heads = [], [0.0] * len(outer), {}
     for unit, own, head in zip(text.units, credits, text.heads, strict=True):
         if unit.kind == "heading":

@@ -232,3 +232,17 @@ def test_what_a_short_document_is_about_counts_a_little(tmp_path):
         for thing in ("trams", "bread", "trains")
     ]
     assert scores[0] > scores[1] >= scores[2], scores  # here, in another document, nowhere
+
+
+def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbook, monkeypatch):
+    opened = open_index(handbook.with_name("i"))
+    questions = (
+        "What is the maximum of pool_size?", "Is the kettle cleaned with sand?", "colour of pool_size",
+        "What is the kettle's maximum?", "Who cleans?",
+    )  # fmt: skip
+    pruned = [answer_question(opened, question) for question in questions]
+    seen = []
+    monkeypatch.setattr(
+        "groundup.retrieve.answer.highest_score", lambda text, wanted: seen.append(text) or 1.0
+    )
+    assert [answer_question(opened, question) for question in questions] == pruned and seen
