@@ -237,8 +237,8 @@ def test_what_a_short_document_is_about_counts_a_little(tmp_path):
 def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbook, monkeypatch):
     opened = open_index(handbook.with_name("i"))
     questions = (
-        "What is the maximum of pool_size?", "Is the kettle cleaned with sand?", "colour of pool_size",
-        "What is the kettle's maximum?", "Who cleans?",
+        "What is the maximum of pool_size?", "Is the kettle cleaned with sand?", "Who cleans?",
+        "colour of pool_size", "What is the kettle's maximum?",
     )  # fmt: skip
     pruned = [answer_question(opened, question) for question in questions]
     seen = []
