@@ -13,6 +13,7 @@ import pytest
 from groundup.core import Answer, Claim, DataError, Quote
 from groundup.documents import (
     NAVIGATION,
+    TABLES,
     ReadConfig,
     Record,
     Rejected,
@@ -43,6 +44,53 @@ ODT = """<?xml version="1.0"?><office:document-content><office:body><office:text
 <text:h text:style-name="H" text:outline-level="2">Pans</text:h>
 <text:p text:style-name="P">The pan weighs 3 kg.</text:p></office:text></office:body>
 </office:document-content>"""
+ODS = """<?xml version="1.0"?><office:document-content><office:body><office:spreadsheet>
+<table:table table:name="Jars &amp; lids" table:style-name="ta1"><table:table-column/>
+<table:table-row><table:table-cell><text:p>Jar</text:p></table:table-cell><table:table-cell>
+<text:p>Litres</text:p></table:table-cell><table:table-cell table:number-columns-repeated="16382"/>
+</table:table-row><table:table-row><table:table-cell><office:annotation><text:p>Cracked!</text:p>
+</office:annotation><text:p>amphora</text:p></table:table-cell><table:table-cell/><table:table-cell>
+<text:p>26</text:p><text:p>full</text:p></table:table-cell></table:table-row><table:table-row
+table:number-rows-repeated="1048574"><table:table-cell table:number-columns-repeated="16384"/>
+</table:table-row></table:table><table:table table:name="Empty"/><table:table table:name="Corks">
+<table:table-row><table:table-cell><text:p>Cork oak</text:p></table:table-cell></table:table-row>
+</table:table></office:spreadsheet></office:body></office:document-content>"""
+ODP = """<office:document-content><office:presentation><draw:page draw:name="1"><draw:frame
+presentation:class="title"><draw:text-box><text:p>Urns</text:p></draw:text-box></draw:frame>
+<draw:frame><draw:text-box><text:list><text:list-item><text:p>The urn leaks at the tap.</text:p>
+</text:list-item></text:list></draw:text-box></draw:frame><presentation:notes><text:p>Tell it with
+a smile.</text:p></presentation:notes></draw:page></office:presentation>
+</office:document-content>"""
+
+
+def slide(title: str, rest: str, kind: str = "title") -> str:
+    shape = f'<p:sp><p:nvPr><p:ph type="{kind}"/></p:nvPr><a:p><a:t>{title}</a:t></a:p></p:sp>'
+    number = '<p:sp><p:ph type="sldNum"/><a:p><a:fld><a:t>31</a:t></a:fld></a:p></p:sp>'
+    return f'<?xml version="1.0"?><p:sld>{shape}{rest}{number}<p:timing>style.x</p:timing></p:sld>'
+
+
+def relations(**targets: str) -> str:
+    items = (f'<Relationship Id="{id}" Target="{path}"/>' for id, path in targets.items())
+    return f"<Relationships>{''.join(items)}</Relationships>"
+
+
+PPTX = {
+    "ppt/presentation.xml": '<p:sldId id="256" r:id="r2"/><p:sldId id="257" r:id="r1"/>'
+    '<p:sldId id="258" r:id="r2"/><p:sldId id="259" r:id="r9"/>',
+    "ppt/_rels/presentation.xml.rels": relations(
+        r1="slides/slide1.xml", r2="/ppt/slides/slide2.xml", r9="slides/gone.xml"
+    ),
+    "ppt/slides/slide1.xml": slide(
+        "Stoves",
+        "<a:tbl><a:tr><a:tc><a:p><a:t>Stove</a:t></a:p></a:tc><a:tc><a:p><a:t>Watts</a:t></a:p>"
+        "</a:tc></a:tr><a:tr><a:tc><a:p><a:t>big</a:t></a:p></a:tc><a:tc><a:p><a:t>2100</a:t></a:p>"
+        "</a:tc></a:tr></a:tbl>",
+    ),
+    "ppt/slides/_rels/slide1.xml.rels": relations(n="../notesSlides/notesSlide1.xml"),
+    "ppt/notesSlides/notesSlide1.xml": "<p:notes><a:p><a:t>The stove hums.</a:t></a:p></p:notes>",
+    "ppt/slides/slide2.xml": slide("Heat &amp; steam", "", "ctrTitle"),
+    "ppt/slides/slide3.xml": slide("Deleted", ""),
+}
 
 
 CODES = b"code,name,number\n" + b"".join(b"c%d,n%d,%d\n" % (i, i, i * 7) for i in range(90))
@@ -67,6 +115,9 @@ def folder(tmp_path_factory) -> Path:
     files: dict[str, bytes] = {
         "a.docx": zipped({"word/document.xml": DOCX}),
         "a.odt": zipped({"content.xml": ODT}),
+        "a.ods": zipped({"content.xml": ODS}),
+        "a.odp": zipped({"content.xml": ODP}),
+        "a.pptx": zipped(PPTX),
         "a.pdf": pdf(["The first page has the lid.", "The spout is on the second page."]),
         "a.epub": book(GOOD),
         "codes.csv": CODES,
@@ -107,6 +158,10 @@ def built(folder, tmp_path_factory) -> Path:
     [
         ("How many cups does the kettle hold?", "a.docx", "holds 7 < 8 cups"),
         ("How much does the pan weigh?", "a.odt", "3 kg"),
+        ("How many litres has the amphora?", "a.ods", "amphora\t26\tfull"),
+        ("Where does the urn leak?", "a.odp", "at the tap"),
+        ("How many watts has the big stove?", "a.pptx", "big\t2100"),
+        ("What does the stove do?", "a.pptx", "hums"),
         ("Where is the spout?", "a.pdf", "spout"),
         ("What does a notebook boil?", "a.ipynb", "boils milk"),
         ("With which code did the pump fail?", "app.log", "code 77"),
@@ -185,6 +240,51 @@ def test_documents_read_takes_word_processor_files(folder):
     assert kind_of_file("A.DOCX", b"PK") == "docx"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "headings", "tables"),
+    [
+        ("a.docx", "Kettles\n\nThe kettle holds 7 < 8 cups.\n\ncup", ["Kettles"], ["cup"]),
+        ("a.ods", "Jars & lids\nJar\tLitres\namphora\t26\tfull\n\nEmpty\n\nCorks\nCork oak",
+         ["Jars & lids", "Empty", "Corks"],
+         ["\nJar\tLitres\namphora\t26\tfull\n\n", "\n\n", "\nCork oak"]),
+        ("a.odp", "Urns\n\nThe urn leaks at the tap.\n\nTell it with a smile.", ["Urns"], []),
+        ("a.pptx", "Heat & steam\n\nStoves\n\nStove\tWatts\nbig\t2100\n\nThe stove hums.",
+         ["Heat & steam", "Stoves"], ["Stove\tWatts\nbig\t2100"]),
+    ],
+)  # fmt: skip
+def test_an_office_file_has_headings_and_tables(folder, name, text, headings, tables):
+    (read,) = read_data(name, (folder / name).read_bytes())
+    assert isinstance(read, Record) and read.text == text
+    assert [text[h.start : h.end] for h in read.headings] == headings
+    found = [text[start:end] for start, end in read.metadata.get(TABLES, [])]
+    assert [part.strip() for part in found] == [part.strip() for part in tables]
+    step = ReadMarkup(ReadMarkupConfig())(
+        Record("", "s", name, read.kind, data=(folder / name).read_bytes())
+    )
+    assert step.extracted and step.extracted.map.text == text
+
+
+def test_a_row_of_a_sheet_is_quoted_with_its_first_row(built, folder):
+    head, row = ask("How many litres has the amphora?", built).claims[0].quotes
+    assert (head.text, row.text) == ("Jar\tLitres", "amphora\t26\tfull")
+    part = zipfile.ZipFile(folder / "a.ods").read("content.xml")
+    assert part[head.start : head.end].startswith(b"Jar<") and b"26" in part[row.start : row.end]
+
+
+def test_hostile_office_files_cost_no_more_than_their_size():
+    cells = "<table:table-cell><text:p>" * 20_000
+    entities = '<!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
+    for kind, names, text in (
+        ("ods", ["content.xml"], "<table:table " * 20_000 + cells),
+        ("odp", ["content.xml"], '<draw:frame presentation:class="title">' * 20_000 + "<text:p>x"),
+        ("odt", ["content.xml"], f'{entities}<text:h text:outline-level="1">' * 20_000 + "&b;"),
+        ("pptx", ["ppt/presentation.xml"], '<p:sldId r:id="' * 20_000),
+        ("pptx", ["ppt/presentation.xml", "ppt/slides/s.xml"], "<p:sp>" * 20_000),
+    ):
+        read = list(read_data(f"a.{kind}", zipped(dict.fromkeys(names, text))))
+        assert len(read) == 1 and len(getattr(read[0], "text", "")) < 20 * len(text)
+
+
 def test_archives_are_read_if_asked(folder, tmp_path):
     index(folder, tmp_path / "i", IndexConfig(read=ReadConfig(archives=True)))
     answer = ask("What is packed?", tmp_path / "i")
@@ -212,6 +312,16 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
         ("a.docx", b"no zip", "broken file"),
         ("a.docx", zipped({"other.xml": ""}), "broken file"),
         ("a.odt", zipped({"content.xml": "<office:text/>"}), "no text"),
+        ("a.ods", zipped({"content.xml": " " * 2**21}), "bomb"),
+        (
+            "a.odp",
+            zipped({"META-INF/manifest.xml": "<manifest:encryption-data/>", "content.xml": "x"}),
+            "encrypted",
+        ),
+        ("a.pptx", zipped({"ppt/presentation.xml": "<p:sldIdLst/>"}), "no text"),
+        ("a.pptx", zipped({"content.xml": ODS}), "broken file"),
+        ("a.pptx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
+        ("a.ods", b"%PDF-1.4", "broken file"),
         ("a.pdf", b"%PDF-1.4 broken", "broken file"),
         ("a.epub", b"PK", "broken file"),
         ("a.txt", b" \n", "empty"),

@@ -1,9 +1,9 @@
 """Any file that has text, as a record to quote, by the readers and steps that `prepare` uses.
 
-HTML, PDF, EPUB, docx, odt, notebooks, LaTeX and mails are read by kind; every other file of text is
-read as it is: CSV, YAML, logs, code of any language. Archives are opened if asked.
+HTML, PDF, EPUB, office files, notebooks, LaTeX and mails are read by kind; every other file of text
+is read as it is: CSV, YAML, logs, code of any language. Archives are opened if asked.
 Each record maps to the bytes of its file, or of the part that has its text (the message of a
-mailbox, the chapters of an EPUB, word/document.xml), so that every quote can be checked.
+mailbox, the chapters of an EPUB, the slides of a .pptx), so that every quote can be checked.
 
 Menus, tables of contents and indexes of books are found by their lines: links alone, or page
 numbers at the ends. They stay in the text and are listed in the record's metadata, and no passage
@@ -44,12 +44,13 @@ NAVIGATION, TABLES, PAGES, ROWS = "navigation", "tables", "page_starts", "rows"
 """Keys of a record's metadata: ranges of its text; where its pages begin; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
+SHEET_KINDS = ("ods",)
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
 MEDIA_SUFFIXES = frozenset(
     ".png .jpg .jpeg .gif .bmp .ico .tif .tiff .webp .psd .mp3 .ogg .wav .flac .mp4 .mkv .avi .mov "
     ".webm .ttf .otf .woff .woff2 .eot .so .o .a .exe .dll .pyc .class .jar .whl .db .sqlite .bin "
     ".iso .img .deb .rpm .apk .dmg .safetensors .gguf .npy .npz .pt .parquet .mo .xls .xlsx .ppt "
-    ".pptx .doc .rtf .ods .odp".split()
+    ".doc .rtf".split()
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
@@ -184,7 +185,8 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         if not made.map.text.strip():
             raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
         metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
-    return _record(path, kind, made, metadata)
+    tables = [(span.start, span.end) for span in made.spans if span.kind == "table"]
+    return _record(path, kind, made, metadata | _ranges(TABLES, tables))
 
 
 def _apply_step(record: Record) -> Record:
@@ -216,7 +218,7 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
     metadata, suffix = record.metadata | {"sha256": sha256}, suffix_of(record.path)
     if file != record.path:
         metadata["file"] = file
-    if suffix in ROW_SUFFIXES:
+    if suffix in ROW_SUFFIXES or record.kind in SHEET_KINDS:
         metadata[ROWS] = True
     if suffix in TABLE_SUFFIXES:
         metadata[TABLES] = [[0, len(record.text)]]

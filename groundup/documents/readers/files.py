@@ -1,6 +1,6 @@
 """Files: a kind by suffix, and the record that the bytes become.
 
-Text is decoded, with its outline. HTML, PDF, EPUB, docx and odt stay bytes, because a later step
+Text is decoded, with its outline. HTML, PDF, EPUB and office files stay bytes: a later step
 selects the text: `web.main_text`, or `documents.read` here, which takes all of it. All readers
 (folders, archives, repositories, crawls) use this file. The reader `folder` by default guesses
 charsets; `read_folder` yields records for quoting, HTML already read, and repairs nothing: a file
@@ -53,6 +53,9 @@ KIND_BY_SUFFIX: dict[str, str] = {
         "epub": ".epub",
         "docx": ".docx",
         "odt": ".odt",
+        "pptx": ".pptx",
+        "odp": ".odp",
+        "ods": ".ods",
         "code": ".c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .go .rs .swift .m .mm .js .mjs "
         ".jsx .ts .tsx .vue .rb .php .pl .pm .lua .r .jl .hs .ml .mli .ex .exs .erl .clj .lisp .el "
         ".scm .f .f90 .f95 .for .pas .d .nim .zig .dart .sh .bash .zsh .fish .ps1 .sql .css .scss "
@@ -71,7 +74,8 @@ HEADING_READERS = {
     "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
 }  # fmt: skip
 CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
-BYTE_KINDS = frozenset({"html", "pdf", "epub", "docx", "odt"})
+OFFICE_KINDS = frozenset({"docx", "odt", "pptx", "odp", "ods"})
+BYTE_KINDS = frozenset({"html", "pdf", "epub"}) | OFFICE_KINDS
 JATS_START = re.compile(
     rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
 )
@@ -169,7 +173,7 @@ class ReadMarkup:
             from .books import read_book
 
             return read_book(record.data, self.config.max_bytes)
-        if record.kind in ("docx", "odt"):
+        if record.kind in OFFICE_KINDS:
             from .office import read_office
 
             return read_office(record.data, record.kind, self.config.max_bytes)

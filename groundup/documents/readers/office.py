@@ -1,77 +1,139 @@
-"""Word processor files: the text of .docx and .odt, mapped to the bytes of their main part.
+"""Office files: text of documents and presentations, mapped to the bytes of their XML.
 
-Both are zips with the text in one XML file: word/document.xml (ECMA-376, WordprocessingML) or
-content.xml (OpenDocument 1.3). Its tags are renamed in place to those of HTML, byte for byte, so
-that the one reader of markup gives text, headings, tables and the map: a slice of the text comes
-from a range of that part, and the range without its tags is the slice. Deleted text, comments and
-field codes are dropped. The limits of archives.py apply.
+A .docx, .odt, .ods, .odp or .pptx is a zip with its text in XML: word/document.xml and the slides
+(ECMA-376, WordprocessingML and PresentationML) or content.xml (OpenDocument 1.3). Slides and their
+notes are joined in the order of the presentation. The tags are renamed in place to those of HTML,
+byte for byte, so that the one reader of markup gives text, headings, tables and the map: a slice of
+the text comes from a range of the XML, and the range without its tags is the slice. Deleted text,
+comments, field codes, footers and numbers of slides are dropped. What a spreadsheet repeats (a
+million empty rows) is read once. The limits of archives.py apply.
 """
 
 import io
+import posixpath
 import re
 import zipfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..document import heading_spans
+from ..document import TextSpan, heading_spans
 from ..markup import Markup, read_html
 from ..record import ExtractedText
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
 from .reader import Refused
 
-OFFICE_PARTS = {"docx": "word/document.xml", "odt": "content.xml"}
+OFFICE_PARTS = {
+    "docx": "word/document.xml", "pptx": "ppt/presentation.xml", "odt": "content.xml",
+    "ods": "content.xml", "odp": "content.xml",
+}  # fmt: skip
 TAGS = {
     b"w:p": b"p", b"w:tbl": b"table", b"w:tr": b"tr", b"w:tc": b"td", b"w:br": b"br",
     b"w:cr": b"br", b"w:tab": b"br", b"w:instrText": b"style", b"w:delText": b"style",
-    b"text:p": b"p", b"table:table": b"table", b"table:table-row": b"tr",
-    b"table:table-cell": b"td", b"text:line-break": b"br", b"text:tab": b"br",
-    b"text:list": b"ul", b"text:list-item": b"li", b"office:annotation": b"style",
-    b"text:tracked-changes": b"style",
-}  # fmt: skip
+    b"a:p": b"p", b"a:br": b"br", b"a:tbl": b"table", b"a:tr": b"tr",
+    b"a:tc": b"td", b"text:p": b"p", b"text:h": b"p", b"table:table": b"table",
+    b"table:table-row": b"tr", b"table:table-cell": b"td", b"text:line-break": b"br",
+    b"text:tab": b"br", b"text:list": b"ul", b"text:list-item": b"li",
+    b"office:annotation": b"style", b"text:tracked-changes": b"style",
+    b"table:tracked-changes": b"style", b"draw:page": b"div",
+} | dict.fromkeys(
+    b"mc:Fallback a:fld a:tableStyleId a:extLst p:extLst p:timing wp:positionH wp:positionV "
+    b"wp14:sizeRelH wp14:sizeRelV".split(), b"nav",
+)  # fmt: skip
 """Tags that mean something to a reader, and the tag of HTML that means the same."""
-TAG = re.compile(rb"(</?)([a-zA-Z]+:[a-zA-Z-]+)(?=[\s/>])")
+TAG = re.compile(rb"(</?)([a-zA-Z]\w*:[a-zA-Z-]+)(?=[\s/>])([^>]*)")
 DECLARATION = re.compile(rb"\A\s*<\?xml[^>]*>")
 PARAGRAPH = re.compile(rb"<w:p(?=[ >])(?:(?!<w:p[ >]).)*?</w:p>", re.DOTALL)
 STYLE = re.compile(rb'<w:pStyle w:val="(?:[Hh]eading|berschrift|Titre|Ttulo|Title)\s?([1-6]?)"')
 OUTLINE = re.compile(
-    rb'(<text:h)(?=\s)([^>]*text:outline-level="([1-6])")(.*?)(</text:h>)', re.DOTALL
+    rb'(<text:h)(?=\s)([^<>]*text:outline-level="([1-6])")((?:(?!<text:h\s).)*?)(</text:h>)',
+    re.DOTALL,
 )
+SHEET = re.compile(rb'<table:table(?=\s)([^<>]*?\stable:name=")([^"<>]+)(")([^<>]*>)')
+SHAPE = re.compile(rb"<p:sp(?=[ >])(?:(?!<p:sp[ >]).)*?</p:sp>", re.DOTALL)
+PLACEHOLDER = re.compile(rb'<p:ph(?=\s)[^<>]*\stype="(\w+)"')
+FRAME = re.compile(
+    rb'<draw:frame(?=\s)[^<>]*\spresentation:class="title"(?:(?!<draw:frame\s).)*?</draw:frame>',
+    re.DOTALL,
+)
+TITLE_LINE = re.compile(rb"(</?)(?:a:p|text:p)(?=[\s/>])")
+SLIDE_ID = re.compile(rb'<p:sldId\s[^<>]*?\br:id="([^"]+)"')
+RELATIONSHIP = re.compile(rb"<Relationship\s[^<>]*>")
+ATTRIBUTE = re.compile(r'\b(Id|Type|Target)="([^"]*)"')
+LINE_KINDS = frozenset(("ods", "odp", "pptx"))
+"""Kinds whose cells are one line each; a cell of a document may hold pages."""
 
 
 def read_office(data: bytes, kind: str, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
-    """Text with heading spans, and the title, of a `docx` or `odt` file.
+    """Text with spans of headings and tables, and the title, of an office file of this kind.
 
     Raises Refused for an encrypted, broken or too large file.
     """
     page = read_part(office_part(data, kind, max_bytes), kind)
-    return ExtractedText(page.map, heading_spans(page.headings)), page.metadata
+    tables = [TextSpan("table", start, end) for start, end in page.tables]
+    return ExtractedText(page.map, (*heading_spans(page.headings), *tables)), page.metadata
 
 
 def office_part(data: bytes, kind: str, max_bytes: int) -> bytes:
-    """The XML file that has the text; Refused if there is none."""
+    """The XML that has the text, of a presentation all slides; Refused if there is none."""
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise Refused("encrypted", "it needs a password, or is of a format before 2007")
     config = ArchiveConfig(max_bytes=max_bytes, max_total_bytes=max(max_bytes, 2**20))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in checked_entries(archive, config)}
+
+            def read(name: str) -> bytes:
+                return read_entry(archive, entries[name], config) if name in entries else b""
+
             if OFFICE_PARTS[kind] not in entries:
                 raise Refused("broken file", f"it has no {OFFICE_PARTS[kind]}")
-            return read_entry(archive, entries[OFFICE_PARTS[kind]], config)
+            if b"<manifest:encryption-data" in read("META-INF/manifest.xml"):
+                raise Refused("encrypted", "it needs a password")
+            part = read(OFFICE_PARTS[kind])
+            return (
+                b"".join(map(read, dict.fromkeys(_slides(part, read)))) if kind == "pptx" else part
+            )
     except UNPACK_ERRORS as error:
         raise Refused("broken file", str(error)[:200]) from None
 
 
+def _slides(presentation: bytes, read: Callable[[str], bytes]) -> Iterator[str]:
+    """Names of a presentation's slides in its order, each followed by its notes."""
+    targets = _targets(OFFICE_PARTS["pptx"], read)
+    names = (
+        targets.get(id.decode("utf-8", "replace"), "") for id in SLIDE_ID.findall(presentation)
+    )
+    for name in filter(None, names):
+        yield name
+        yield from (note for note in _targets(name, read).values() if "/notesSlides/" in note)
+
+
+def _targets(part: str, read: Callable[[str], bytes]) -> dict[str, str]:
+    """Names of the parts that a part refers to, by the id of the relationship."""
+    folder, name = posixpath.split(part)
+    targets = {}
+    for element in RELATIONSHIP.findall(read(f"{folder}/_rels/{name}.rels")):
+        stated = dict(ATTRIBUTE.findall(element.decode("utf-8", "replace")))
+        path = posixpath.join("/" + folder, stated.get("Target", ""))
+        targets[stated.get("Id", "")] = posixpath.normpath(path).lstrip("/")
+    return targets
+
+
 def read_part(part: bytes, kind: str) -> Markup:
-    """Text, map and headings of the XML file; the title is the first heading of level 1."""
+    """Text, map, headings and tables of the XML; the title is the first heading of level 1."""
     part = DECLARATION.sub(lambda match: b" " * len(match[0]), part)
-    part = PARAGRAPH.sub(_rename_heading, part) if kind == "docx" else OUTLINE.sub(_outline, part)
-    page = read_html(TAG.sub(_rename_tag, part))
+    pattern, rename = RENAMED[kind]
+    page = read_html(_rename_tags(pattern.sub(rename, part), kind in LINE_KINDS))
     text = page.map.text
     title = next((text[h.start : h.end] for h in page.headings if h.level == 1), "")
+    if kind == "ods":  # the name of a sheet is a heading, so its rows follow up to the next
+        ends = [*(heading.start for heading in page.headings[1:]), len(text)]
+        sheets = zip((heading.end for heading in page.headings), ends, strict=False)
+        page = page._replace(tables=tuple(sheets))
     return page._replace(metadata={"title": title} if title else {})
 
 
-def _rename_heading(paragraph: re.Match[bytes]) -> bytes:
+def _rename_paragraph(paragraph: re.Match[bytes]) -> bytes:
     """A paragraph with a heading's style as a heading."""
     style = STYLE.search(paragraph[0])
     if style is None:
@@ -80,12 +142,68 @@ def _rename_heading(paragraph: re.Match[bytes]) -> bytes:
     return b"<" + name + paragraph[0][4:-6] + b"</" + name + b">"
 
 
-def _outline(heading: re.Match[bytes]) -> bytes:
+def _rename_outline(heading: re.Match[bytes]) -> bytes:
     name = b"h" + heading[3]
     start, end = b"<" + name.ljust(6), b"</" + name.ljust(6) + b">"
     return start + heading[2] + heading[4] + end
 
 
-def _rename_tag(tag: re.Match[bytes]) -> bytes:
-    """A tag's name in HTML, or one that means nothing there, padded to the same length."""
-    return tag[1] + TAGS.get(tag[2], b"i").ljust(len(tag[2]))
+def _rename_sheet(table: re.Match[bytes]) -> bytes:
+    """The start of a sheet as a heading, its name; the first row ends it."""
+    rest = table[4]
+    close = b"<i".ljust(len(rest)) + b">" if len(rest) > 2 else b" " * (len(rest) + 1)
+    return b"<h2".ljust(len(b"<table:table" + table[1]) - 1) + b">" + table[2] + close
+
+
+def _rename_shape(shape: re.Match[bytes]) -> bytes:
+    """A slide's title as a heading; a footer, date or number of a slide as what is dropped."""
+    placeholder = PLACEHOLDER.search(shape[0])
+    kind = placeholder[1] if placeholder else b""
+    if kind in (b"ftr", b"hdr", b"dt", b"sldNum"):
+        return b"<nav " + shape[0][5:-7] + b"</nav >"
+    if kind not in (b"title", b"ctrTitle"):
+        return shape[0]
+    return _rename_title(shape[0], b"1" if kind == b"ctrTitle" else b"2")
+
+
+def _rename_title(shape: bytes, level: bytes) -> bytes:
+    def rename(tag: re.Match[bytes]) -> bytes:
+        return tag[1] + (b"h" + level).ljust(len(tag[0]) - len(tag[1]))
+
+    return TITLE_LINE.sub(rename, shape)
+
+
+RENAMED: dict[str, tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], bytes]]] = {
+    "docx": (PARAGRAPH, _rename_paragraph),
+    "pptx": (SHAPE, _rename_shape),
+    "odt": (OUTLINE, _rename_outline),
+    "ods": (SHEET, _rename_sheet),
+    "odp": (FRAME, lambda frame: _rename_title(frame[0], b"2")),
+}
+"""By kind: what becomes a heading, before the tags are renamed."""
+
+
+def _rename_tags(part: bytes, is_line: bool) -> bytes:
+    """Tags with their names in HTML, or one that means nothing there, padded to the same length.
+
+    The first paragraph of a cell continues its row; with `is_line`, so do all the others.
+    """
+    in_cell = is_first = False
+
+    def rename(tag: re.Match[bytes]) -> bytes:
+        nonlocal in_cell, is_first
+        start, name, rest = tag.groups()
+        html = TAGS.get(name, b"i")
+        is_empty = rest.endswith(b"/")
+        if html == b"td":
+            in_cell = is_first = start == b"<" and not is_empty
+        elif html == b"p" and in_cell and (is_first or is_line):
+            html = b"i" if is_first or start == b"</" else b"td"
+            is_first = is_first and start == b"<"
+        elif html == b"br" and in_cell and is_line:
+            html = b"td"
+        elif is_empty and html in (b"style", b"nav"):
+            html = b"i"
+        return start + html.ljust(len(name)) + rest
+
+    return TAG.sub(rename, part)
