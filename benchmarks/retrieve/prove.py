@@ -1,11 +1,11 @@
-"""Are quotes what the files say? Checked without groundup: with re, html, zipfile and pypdf alone.
+"""Are quotes what the files say? Checked without groundup: with re, zipfile, pypdf, openpyxl.
 
     groundup ask QUESTION --index i --json >> answers.jsonl      (or --all of strangers.py)
     python -m benchmarks.retrieve.prove answers.jsonl FOLDER
 
 Text: the bytes decoded in the file's charset. HTML, .docx and OpenDocument: the range without its
 tags. EPUB and .pptx: the same range of its chapters or slides, one after the other. PDF: the text
-of the named page. All but white space must be equal.
+of the named page; .xlsx: of the named sheet. All but white space must be equal.
 """
 
 import html
@@ -17,6 +17,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pypdf
 
 
@@ -75,6 +76,11 @@ def holds(data: bytes, path: str, quote: dict) -> bool:
     if kind == ".pdf":
         page = pypdf.PdfReader(io.BytesIO(data)).pages[quote["page"] - 1]
         return wanted in "".join(page.extract_text().split())
+    if kind == ".xlsx":
+        book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        rows = book.worksheets[quote["page"] - 1].iter_rows(values_only=True)
+        cells = [str(value).removesuffix(" 00:00:00") for row in rows for value in row if value]
+        return wanted in "".join("".join(cells).split())
     if kind == ".docx":
         data = zipfile.ZipFile(io.BytesIO(data)).read("word/document.xml")
     if kind in (".odt", ".ods", ".odp"):

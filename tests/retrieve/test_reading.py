@@ -1,5 +1,6 @@
 """Every kind of file is read, quoted and verified; what is not read is listed with its reason."""
 
+import datetime
 import gzip
 import io
 import json
@@ -8,6 +9,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from groundup.core import Answer, Claim, DataError, Quote
@@ -109,6 +111,40 @@ def zipped(members: dict[str, str]) -> bytes:
     return file.getvalue()
 
 
+TEAS = [
+    ["Tea", "Grams", "Share", "Picked", "Fresh", "Price"], [], [None, None],
+    ["oolong\nblack", 40.0, 0.25, datetime.date(2024, 5, 3), True, 6.5],
+    ["pu-erh", 0.1 + 0.2, 1e20, datetime.datetime(2024, 5, 3, 8, 30), None, -3],
+]  # fmt: skip
+TEA_ROWS = (
+    "Tea\tGrams\tShare\tPicked\tFresh\tPrice\noolong black\t40\t25%\t2024-05-03\tTRUE\t6.50\n"
+    "pu-erh\t0.3\t1e+20\t2024-05-03 08:30:00\t\t-3"
+)
+
+
+def workbook(**sheets: list[list]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+        for column, form in (("C", "0%"), ("F", "0.00")):
+            sheet[f"{column}4"].number_format = form
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def changed_part(data: bytes, name: str, **words: str) -> bytes:
+    """A zip with `__words__` in the text of a member replaced, or a member added."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {each: archive.read(each).decode() for each in archive.namelist()}
+    for old, new in words.items():
+        members[name] = members.get(name, old).replace(old, new)
+    return zipped(members)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
@@ -118,6 +154,7 @@ def folder(tmp_path_factory) -> Path:
         "a.ods": zipped({"content.xml": ODS}),
         "a.odp": zipped({"content.xml": ODP}),
         "a.pptx": zipped(PPTX),
+        "a.xlsx": workbook(Teas=TEAS, Blank=[], Mugs=[["Mug", "Holds"], ["red mug", "350 ml"]]),
         "a.pdf": pdf(["The first page has the lid.", "The spout is on the second page."]),
         "a.epub": book(GOOD),
         "codes.csv": CODES,
@@ -162,6 +199,8 @@ def built(folder, tmp_path_factory) -> Path:
         ("Where does the urn leak?", "a.odp", "at the tap"),
         ("How many watts has the big stove?", "a.pptx", "big\t2100"),
         ("What does the stove do?", "a.pptx", "hums"),
+        ("How many grams of oolong are there?", "a.xlsx", "oolong black\t40\t25%"),
+        ("What does the red mug hold?", "a.xlsx", "350 ml"),
         ("Where is the spout?", "a.pdf", "spout"),
         ("What does a notebook boil?", "a.ipynb", "boils milk"),
         ("With which code did the pump fail?", "app.log", "code 77"),
@@ -180,7 +219,7 @@ def test_each_kind_is_quoted_and_its_quote_verified(built, folder, question, pat
     assert first.quotes[-1].path.startswith(path.split("#")[0]) and words in first.quotes[-1].text
     assert verify_quotes(answer, folder) == []
     moved = first.quotes[-1]._replace(start=first.quotes[-1].start + 1)
-    if not path.endswith(".pdf"):  # all of a PDF's text comes from the whole file
+    if not path.endswith((".pdf", ".xlsx")):  # all their text comes from the whole file
         wrong = Answer(answer.text, claims=(Claim(answer.text, (moved,)),))
         assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
 
@@ -191,6 +230,10 @@ def test_a_row_comes_with_the_head_of_its_table_and_a_pdf_with_its_page(built, f
     (quote,) = ask("Where is the spout?", built).claims[0].quotes
     assert quote.page == 2
     wrong = Answer("", claims=(Claim("", (quote._replace(page=1),)),))
+    assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
+    *_, row = ask("What does the red mug hold?", built).claims[0].quotes
+    assert (row.text, row.page) == ("red mug\t350 ml", 3)  # of the third sheet
+    wrong = Answer("", claims=(Claim("", (row._replace(page=1),)),))
     assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
 
 
@@ -250,6 +293,8 @@ def test_documents_read_takes_word_processor_files(folder):
         ("a.odp", "Urns\n\nThe urn leaks at the tap.\n\nTell it with a smile.", ["Urns"], []),
         ("a.pptx", "Heat & steam\n\nStoves\n\nStove\tWatts\nbig\t2100\n\nThe stove hums.",
          ["Heat & steam", "Stoves"], ["Stove\tWatts\nbig\t2100"]),
+        ("a.xlsx", f"Teas\n{TEA_ROWS}\fBlank\n\fMugs\nMug\tHolds\nred mug\t350 ml",
+         ["Teas", "Blank", "Mugs"], [TEA_ROWS, "", "Mug\tHolds\nred mug\t350 ml"]),
     ],
 )  # fmt: skip
 def test_an_office_file_has_headings_and_tables(folder, name, text, headings, tables):
@@ -305,6 +350,22 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
     assert isinstance(prices, Record) and NAVIGATION not in prices.metadata
 
 
+SHEET = "xl/worksheets/sheet1.xml"
+WIDE = "<sheetData>" + '<row><c r="XFD1"><v>1</v></c></row>' * 70
+
+
+def same_string() -> bytes:
+    """A workbook whose 200 cells have the same string of 360,000 characters."""
+    cells = "<sheetData><row>" + '<c t="s"><v>0</v></c>' * 200 + "</row>"
+    book = changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": cells})
+    main = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    part = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{main}"/></Types>'
+    book = changed_part(book, "[Content_Types].xml", **{"</Types>": part})
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    strings = f'<sst xmlns="{space}"><si><t>{"tea" * 120_000}</t></si></sst>'
+    return changed_part(book, "xl/sharedStrings.xml", sst=strings)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -322,6 +383,23 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
         ("a.pptx", zipped({"content.xml": ODS}), "broken file"),
         ("a.pptx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
         ("a.ods", b"%PDF-1.4", "broken file"),
+        ("a.xlsx", b"%PDF-1.4", "broken file"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
+        ("a.xlsx", zipped({"xl/workbook.xml": "<workbook/>"}), "broken file"),
+        ("a.xlsx", workbook(Empty=[]), "no text"),
+        (
+            "a.xlsx",
+            changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": "<sheetData><row>"}),
+            "broken file",
+        ),
+        (
+            "a.xlsx",
+            changed_part(workbook(S=[["x"]]), SHEET, **{"<worksheet": "<!DOCTYPE a>\n<w"}),
+            "broken file",
+        ),
+        ("a.xlsx", changed_part(workbook(S=[["x"]]), "xl/media/a.xml", a=" " * 2**21), "bomb"),
+        ("a.xlsx", changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": WIDE}), "too large"),
+        ("a.xlsx", same_string(), "too large"),
         ("a.pdf", b"%PDF-1.4 broken", "broken file"),
         ("a.epub", b"PK", "broken file"),
         ("a.txt", b" \n", "empty"),

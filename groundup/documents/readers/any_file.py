@@ -44,12 +44,13 @@ NAVIGATION, TABLES, PAGES, ROWS = "navigation", "tables", "page_starts", "rows"
 """Keys of a record's metadata: ranges of its text; where its pages begin; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
-SHEET_KINDS = ("ods",)
+PAGED_KINDS = ("pdf", "xlsx")
+SHEET_KINDS = ("ods", "xlsx")
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
 MEDIA_SUFFIXES = frozenset(
     ".png .jpg .jpeg .gif .bmp .ico .tif .tiff .webp .psd .mp3 .ogg .wav .flac .mp4 .mkv .avi .mov "
     ".webm .ttf .otf .woff .woff2 .eot .so .o .a .exe .dll .pyc .class .jar .whl .db .sqlite .bin "
-    ".iso .img .deb .rpm .apk .dmg .safetensors .gguf .npy .npz .pt .parquet .mo .xls .xlsx .ppt "
+    ".iso .img .deb .rpm .apk .dmg .safetensors .gguf .npy .npz .pt .parquet .mo .xls .ppt "
     ".doc .rtf".split()
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
@@ -181,9 +182,9 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
     if not record.data:
         return _apply_step(record)
     made, metadata = ReadMarkup(ReadMarkupConfig(max_bytes=config.max_bytes)).extract(record)
-    if kind == "pdf":
-        if not made.map.text.strip():
-            raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
+    if kind == "pdf" and not made.map.text.strip():
+        raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
+    if kind in PAGED_KINDS:
         metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
     tables = [(span.start, span.end) for span in made.spans if span.kind == "table"]
     return _record(path, kind, made, metadata | _ranges(TABLES, tables))

@@ -298,7 +298,7 @@ def read_pdf(
         | {"pages": len(texts)}
         | ({"pages_failed": failed} if failed else {})
     )
-    return _join_pages(texts, len(data)), metadata
+    return join_pages(texts, len(data)), metadata
 
 
 def _open_pdf(data: bytes) -> Any:
@@ -351,8 +351,8 @@ def _page_text(page: Any) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
-def _join_pages(texts: list[str], size: int) -> ExtractedText:
-    """Join pages with form feeds, each mapped to the complete file."""
+def join_pages(texts: list[str], size: int) -> ExtractedText:
+    """Join pages with form feeds, each with a span and mapped to the complete file of this size."""
     shown = [text.replace("\f", "\n") for text in texts]
     spans, start = [], 0
     for number, text in enumerate(shown, 1):

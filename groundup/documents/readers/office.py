@@ -7,19 +7,29 @@ byte for byte, so that the one reader of markup gives text, headings, tables and
 the text comes from a range of the XML, and the range without its tags is the slice. Deleted text,
 comments, field codes, footers and numbers of slides are dropped. What a spreadsheet repeats (a
 million empty rows) is read once. The limits of archives.py apply.
+
+The strings of an .xlsx are kept apart from its cells, so a cell has no bytes of its own. As in a
+PDF every character maps to the complete file, and a quote is found again on its page: the number
+of its sheet. Numbers are written as the sheet shows them, without separators of thousands. Work is
+limited by counts, so results are the same on every machine. Parser: openpyxl.
 """
 
+import datetime
 import io
 import posixpath
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from groundup.core import MissingExtra
 
 from ..document import TextSpan, heading_spans
 from ..markup import Markup, read_html
 from ..record import ExtractedText
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
+from .books import join_pages
 from .reader import Refused
 
 OFFICE_PARTS = {
@@ -59,6 +69,8 @@ TITLE_LINE = re.compile(rb"(</?)(?:a:p|text:p)(?=[\s/>])")
 SLIDE_ID = re.compile(rb'<p:sldId\s[^<>]*?\br:id="([^"]+)"')
 RELATIONSHIP = re.compile(rb"<Relationship\s[^<>]*>")
 ATTRIBUTE = re.compile(r'\b(Id|Type|Target)="([^"]*)"')
+OLE = b"\xd0\xcf\x11\xe0"
+"""How an encrypted office file begins, and one of a format before 2007."""
 LINE_KINDS = frozenset(("ods", "odp", "pptx"))
 """Kinds whose cells are one line each; a cell of a document may hold pages."""
 
@@ -75,7 +87,7 @@ def read_office(data: bytes, kind: str, max_bytes: int) -> tuple[ExtractedText, 
 
 def office_part(data: bytes, kind: str, max_bytes: int) -> bytes:
     """The XML that has the text, of a presentation all slides; Refused if there is none."""
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
+    if data.startswith(OLE):
         raise Refused("encrypted", "it needs a password, or is of a format before 2007")
     config = ArchiveConfig(max_bytes=max_bytes, max_total_bytes=max(max_bytes, 2**20))
     try:
@@ -207,3 +219,90 @@ def _rename_tags(part: bytes, is_line: bool) -> bytes:
         return start + html.ljust(len(name)) + rest
 
     return TAG.sub(rename, part)
+
+
+MAX_CELLS = 1_000_000
+"""Maximum cells of a workbook, empty ones included. Own choice: some twenty seconds."""
+DECIMALS = re.compile(r"0\.(0+)")
+
+
+def read_workbook(data: bytes, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
+    """Rows of an .xlsx, each sheet a page with its name as heading.
+
+    Raises Refused for an encrypted, broken or too large file.
+    """
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise MissingExtra("openpyxl", "corpus") from None
+    _check_workbook(data, max_bytes)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns about what it does not read, such as charts
+            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+            names = [" ".join(sheet.title.split()) for sheet in book.worksheets]
+            sheets = ["\n".join(rows) for rows in _sheets(book, max_bytes)]
+    except Refused:
+        raise
+    except (Exception, RecursionError) as error:
+        raise Refused("broken file", f"{type(error).__name__}: {error}"[:200]) from None
+    if not any(sheets):
+        raise Refused("no text", f"{len(sheets)} empty sheets")
+    pages = join_pages([f"{n}\n{rows}" for n, rows in zip(names, sheets, strict=True)], len(data))
+    spans = list(pages.spans)
+    for page, name in zip(pages.spans, names, strict=True):
+        rows = page.start + len(name)
+        spans += [TextSpan("heading", page.start, rows, "2"), TextSpan("table", rows, page.end)]
+    return ExtractedText(pages.map, tuple(spans)), {"pages": len(sheets)}
+
+
+def _check_workbook(data: bytes, max_bytes: int) -> None:
+    """Refused if a workbook is encrypted, unpacks to too much, or declares entities."""
+    if data.startswith(OLE):
+        raise Refused("encrypted", "it needs a password, or is of a format before 2007")
+    config = ArchiveConfig(max_bytes=max_bytes, max_total_bytes=max(max_bytes, 2**20))
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in checked_entries(archive, config):
+                is_xml = entry.filename.endswith((".xml", ".rels"))
+                if is_xml and b"<!DOCTYPE" in read_entry(archive, entry, config)[:4096]:
+                    raise Refused("broken file", f"{entry.filename} declares a document type")
+    except UNPACK_ERRORS as error:
+        raise Refused("broken file", str(error)[:200]) from None
+
+
+def _sheets(book: Any, max_characters: int) -> Iterator[list[str]]:
+    """Yield the rows of each sheet that are not empty, with tabs between their cells."""
+    count = length = 0
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # the stated size of a sheet may be anything
+        rows = []
+        for cells in sheet.iter_rows():
+            count += max(1, len(cells))
+            if count > MAX_CELLS:
+                raise Refused("too large", f"more than {MAX_CELLS} cells")
+            row = []
+            for cell in cells:
+                row.append(_shown(cell))
+                length += len(row[-1]) + 1
+                if length > max_characters:  # many cells may have the same long string
+                    raise Refused("too large", f"more than {max_characters} characters of text")
+            rows += ["\t".join(row).rstrip("\t")] if any(row) else []
+        yield rows
+
+
+def _shown(cell: Any) -> str:
+    """The text of a cell as the sheet shows it: no needless .0, dates as in ISO 8601."""
+    value = cell.value
+    if value is None or isinstance(value, str):
+        return " ".join((value or "").split())
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        percent = "%" in cell.number_format
+        value, places = value * 100 if percent else value, DECIMALS.search(cell.number_format)
+        number = f"{value:.{len(places[1])}f}" if places else f"{value:.15g}"
+        return number + "%" * percent
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ").removesuffix(" 00:00:00")
+    return str(value)
