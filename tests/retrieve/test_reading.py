@@ -63,6 +63,13 @@ presentation:class="title"><draw:text-box><text:p>Urns</text:p></draw:text-box><
 </text:list-item></text:list></draw:text-box></draw:frame><presentation:notes><text:p>Tell it with
 a smile.</text:p></presentation:notes></draw:page></office:presentation>
 </office:document-content>"""
+DOCBOOK = """<?xml version="1.0"?>
+<!DOCTYPE article PUBLIC "-//OASIS//DTD DocBook XML V4.5//EN" "http://x.example/docbookx.dtd" [
+<!ENTITY ware "stoneware"><!ENTITY many "&ware;&ware;"><!ENTITY file SYSTEM "file:///etc/passwd">]>
+<article><title>Crocks</title><section><title>Firing</title><para>The crock of &ware; is
+fired at <quantity>1,280</quantity> degrees&file;.&many;</para><warning><para>Hot!</para></warning>
+<table><title>Glazes</title><tgroup><tbody><row><entry>salt</entry><entry>12 g</entry></row>
+</tbody></tgroup></table><footnote><para>Or cooler.</para></footnote></section></article>"""
 
 
 def slide(title: str, rest: str, kind: str = "title") -> str:
@@ -157,6 +164,8 @@ def folder(tmp_path_factory) -> Path:
         "a.xlsx": workbook(Teas=TEAS, Blank=[], Mugs=[["Mug", "Holds"], ["red mug", "350 ml"]]),
         "a.pdf": pdf(["The first page has the lid.", "The spout is on the second page."]),
         "a.epub": book(GOOD),
+        "a.xml": DOCBOOK.encode(),
+        "other.xml": b"<book><price>Saucers cost 3 pounds</price></book>",
         "codes.csv": CODES,
         "a.ipynb": json.dumps({
             "cells": [{"cell_type": "markdown", "source": ["A notebook boils milk.\n"]}],
@@ -201,6 +210,9 @@ def built(folder, tmp_path_factory) -> Path:
         ("What does the stove do?", "a.pptx", "hums"),
         ("How many grams of oolong are there?", "a.xlsx", "oolong black\t40\t25%"),
         ("What does the red mug hold?", "a.xlsx", "350 ml"),
+        ("At how many degrees is the crock fired?", "a.xml", "1,280 degrees"),
+        ("How much is salt?", "a.xml", "12 g"),
+        ("What do saucers cost?", "other.xml", "3 pounds</price>"),
         ("Where is the spout?", "a.pdf", "spout"),
         ("What does a notebook boil?", "a.ipynb", "boils milk"),
         ("With which code did the pump fail?", "app.log", "code 77"),
@@ -281,6 +293,33 @@ def test_documents_read_takes_word_processor_files(folder):
     read = ReadMarkup(ReadMarkupConfig())(record)
     assert read.extracted and read.extracted.map.text == "Pans\n\nThe pan weighs 3 kg."
     assert kind_of_file("A.DOCX", b"PK") == "docx"
+
+
+def test_docbook_is_read_as_markup_with_all_its_text():
+    (read,) = read_data("a.xml", DOCBOOK.encode())
+    assert isinstance(read, Record) and read.kind == "docbook"
+    titles = [read.text[h.start : h.end] for h in read.headings]
+    assert titles == ["Crocks", "Firing"] and read.metadata["title"] == "Crocks"
+    assert "crock of stoneware is fired" in read.text and "12 g" in read.text
+    assert "Or cooler." in read.text and "root:" not in read.text and "<" not in read.text
+    assert "stonewarestoneware" not in read.text  # no entity within an entity
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("a.xml", b"<!DOCTYPE book PUBLIC '-//OASIS//DTD DocBook XML V4.1//EN'><book/>", "docbook"),
+        ("a.xml", b"<article xmlns='http://docbook.org/ns/docbook'>", "docbook"),
+        ("a.xml", b"<?xml version='1.0'?><!-- x --><refentry id='a'>", "docbook"),
+        ("a.xml", b"<chapter><title>T</title><para>x", "docbook"),
+        ("a.dbk", b"<chapter>", "docbook"),
+        ("a.xml", b"<book><title>T</title><author>A</author></book>", "code"),
+        ("a.xml", b"<config><para>x</para></config>", "code"),
+        ("a.xml", b"<article article-type='x'>", "jats"),
+    ],
+)
+def test_docbook_is_known_by_its_start(name, data, kind):
+    assert kind_of_file(name, data) == kind
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Any file that has text, as a record to quote, by the readers and steps that `prepare` uses.
 
-HTML, PDF, EPUB, office files, notebooks, LaTeX and mails are read by kind; every other file of text
-is read as it is: CSV, YAML, logs, code of any language. Archives are opened if asked.
+HTML, PDF, EPUB, office files, notebooks, LaTeX, JATS, DocBook and mails are read by kind; every
+other file of text is read as it is: CSV, YAML, logs, code of any language. Archives are opened if
+asked.
 Each record maps to the bytes of its file, or of the part that has its text (the message of a
 mailbox, the chapters of an EPUB, the slides of a .pptx), so that every quote can be checked.
 
@@ -191,7 +192,7 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
 
 
 def _apply_step(record: Record) -> Record:
-    """A notebook's cells or the prose of LaTeX; the plain text where that fails."""
+    """A notebook's cells, the prose of LaTeX, all text of JATS or DocBook; else the plain text."""
     if record.kind == "notebook":
         from ..code.notebook import Notebook, NotebookConfig
 
@@ -200,6 +201,10 @@ def _apply_step(record: Record) -> Record:
         from ..articles.latex import LatexConfig, LatexStep
 
         result = LatexStep(LatexConfig())(record)
+    elif record.kind in ("jats", "docbook"):
+        from ..articles.xml import ArticleXml, ArticleXmlConfig
+
+        result = ArticleXml(ArticleXmlConfig())(record)._replace(edits=())
     else:
         result = StepResult()
     return record if result.reason else apply_result(record, result)

@@ -49,6 +49,7 @@ KIND_BY_SUFFIX: dict[str, str] = {
         "notebook": ".ipynb",
         "latex": ".tex .ltx",
         "jats": ".nxml",
+        "docbook": ".dbk .docbook",
         "pdf": ".pdf",
         "epub": ".epub",
         "docx": ".docx",
@@ -80,6 +81,14 @@ BYTE_KINDS = frozenset({"html", "pdf", "epub", "xlsx"}) | OFFICE_KINDS
 JATS_START = re.compile(
     rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
 )
+DOCBOOK_START = re.compile(
+    rb"<!DOCTYPE\s+\w+\s[^<>]*DocBook|xmlns(?::\w+)?\s*=\s*[\"']http://docbook\.org/ns/docbook[\"']"
+    rb"|\A(?:<[?!][^<>]*>\s*)*<(?:refentry|sect1|refsect1)\b"
+    rb"|\A(?:<[?!][^<>]*>\s*)*<(?:article|book|chapter|section|part|set|appendix|preface)\b"
+    rb"(?=.*<(?:sim)?para\b)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""A type, a namespace, or an element that only DocBook has, in the first bytes of a file."""
 
 
 def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX) -> str:
@@ -95,6 +104,8 @@ def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX)
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if kind in ("", "text") and start[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "html"
+    if suffix == ".xml" and DOCBOOK_START.search(start):
+        return "docbook"
     if suffix == ".xml" and JATS_START.search(start):
         return "jats"
     if not suffix and not kind:
