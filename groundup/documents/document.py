@@ -271,7 +271,7 @@ class Record:
     """Relative path in the source; `#` and a number follow inside a container."""
     kind: str
     """html, text, markdown, rst, python, code, notebook, latex, jats, docbook, pdf, epub,
-    docx, odt, pptx, odp, ods, xlsx, conversation."""
+    docx, odt, pptx, odp, ods, xlsx, rtf, conversation."""
     text: str = field(default="", repr=False)
     map: SourceMap = field(default=SourceMap("", ()), repr=False)
     """From the text to the bytes of the original: of the file, or of the container's record."""

@@ -58,6 +58,7 @@ KIND_BY_SUFFIX: dict[str, str] = {
         "odp": ".odp",
         "ods": ".ods",
         "xlsx": ".xlsx",
+        "rtf": ".rtf",
         "code": ".c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .go .rs .swift .m .mm .js .mjs "
         ".jsx .ts .tsx .vue .rb .php .pl .pm .lua .r .jl .hs .ml .mli .ex .exs .erl .clj .lisp .el "
         ".scm .f .f90 .f95 .for .pas .d .nim .zig .dart .sh .bash .zsh .fish .ps1 .sql .css .scss "
@@ -77,7 +78,7 @@ HEADING_READERS = {
 }  # fmt: skip
 CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
 OFFICE_KINDS = frozenset({"docx", "odt", "pptx", "odp", "ods"})
-BYTE_KINDS = frozenset({"html", "pdf", "epub", "xlsx"}) | OFFICE_KINDS
+BYTE_KINDS = frozenset({"html", "pdf", "epub", "xlsx", "rtf"}) | OFFICE_KINDS
 JATS_START = re.compile(
     rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
 )
@@ -193,6 +194,10 @@ class ReadMarkup:
             from .office import read_workbook
 
             return read_workbook(record.data, self.config.max_bytes)
+        if record.kind == "rtf":
+            from .office import read_rtf
+
+            return read_rtf(record.data)
         declared = str(record.metadata.get("charset", ""))
         if record.kind == "html":
             page = read_html(record.data, declared, self.config.repair)

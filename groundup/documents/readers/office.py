@@ -12,8 +12,11 @@ The strings of an .xlsx are kept apart from its cells, so a cell has no bytes of
 PDF every character maps to the complete file, and a quote is found again on its page: the number
 of its sheet. Numbers are written as the sheet shows them, without separators of thousands. Work is
 limited by counts, so results are the same on every machine. Parser: openpyxl.
+
+An .rtf (Rich Text Format 1.9.1) is text between control words, so every character has its bytes.
 """
 
+import codecs
 import datetime
 import io
 import posixpath
@@ -30,6 +33,7 @@ from ..markup import Markup, read_html
 from ..record import ExtractedText
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
 from .books import join_pages
+from .encodings import SourceMapBuilder
 from .reader import Refused
 
 OFFICE_PARTS = {
@@ -306,3 +310,129 @@ def _shown(cell: Any) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ").removesuffix(" 00:00:00")
     return str(value)
+
+
+RTF_TOKEN = re.compile(
+    rb"\\'([0-9a-fA-F]{2})|\\(?:([a-zA-Z]{1,32})(-?\d{1,9})? ?|([^a-zA-Z]))|([{}])|[\r\n\0]+"
+    rb"|([\x80-\xff])|([^\\{}\r\n\0\x80-\xff]+)|."
+)
+RTF_SKIPPED = frozenset(
+    b"fonttbl colortbl stylesheet info pict object header headerl headerr headerf footer footerl "
+    b"footerr footerf fldinst nonshppict filetbl deleted *".split()
+)
+"""Groups that are no text; `*` begins one that readers skip if they do not know it."""
+RTF_BREAKS = {
+    b"cell": "\t", b"nestcell": "\t", b"tab": "\t", b"line": "\n", b"row": "\n", b"nestrow": "\n",
+    b"par": "\n\n", b"sect": "\n\n", b"page": "\n\n", b"\n": "\n\n", b"\r": "\n\n",
+}  # fmt: skip
+RTF_SIGNS = {
+    b"emdash": "—", b"endash": "–", b"bullet": "•", b"lquote": "‘", b"rquote": "’",
+    b"ldblquote": "“", b"rdblquote": "”", b"~": " ", b"_": "-", b"\\": "\\", b"{": "{", b"}": "}",
+}  # fmt: skip
+RTF_HEADING = re.compile(rb"\\s(\d{1,5})(?=[\\ ])[^{};]{0,400} [Hh]eading ([1-6])\s*;")
+
+
+def read_rtf(data: bytes) -> tuple[ExtractedText, dict[str, Any]]:
+    """Text of an .rtf with spans of headings; Refused if it is none."""
+    if not data.lstrip().startswith(b"{\\rtf"):
+        raise Refused("broken file", "it does not begin with {\\rtf")
+    return _RtfReader(data).run(), {}
+
+
+class _RtfReader:
+    """One pass over a file, which is in one code page."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        page = re.search(rb"\\ansicpg(\d{1,5})", data[:4096])
+        self.encoding = "cp" + page[1].decode() if page else "cp1252"
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            self.encoding = "cp1252"
+        self.levels = {style: int(level) for style, level in RTF_HEADING.findall(data)}
+        self.pieces, self.spans = SourceMapBuilder(), list[TextSpan]()
+        self.group, self.groups = (False, 1), list[tuple[bool, int]]()  # skipped? uc
+        self.gap, self.to_skip = "", 0  # the break before the next text; a fallback's characters
+        self.held, self.held_from = b"", 0  # bytes of a character that is not complete
+        self.level, self.start = 0, -1  # of the paragraph as a heading, and of its text
+        self.counted, self.line = 0, 1  # lines are counted up to this byte
+
+    def run(self) -> ExtractedText:
+        place = 0
+        while token := RTF_TOKEN.match(self.data, place):
+            place = token.end()
+            byte, word, number, sign, brace, raw, plain = token.groups()
+            if brace == b"{":
+                self.groups.append(self.group)
+            elif brace:
+                self.group, self.to_skip = self.groups.pop() if self.groups else self.group, 0
+            elif word == b"bin":
+                place += max(0, int(number or 0))
+            elif word or sign:
+                self.read_word(token, word or sign, number or b"")
+            elif byte or raw:
+                self.read_bytes(bytes.fromhex(byte.decode()) if byte else raw, token, self.encoding)
+            elif plain:
+                skipped = min(self.to_skip, len(plain))
+                self.to_skip -= skipped
+                if skipped < len(plain):
+                    self.write(plain[skipped:].decode(), token.start() + skipped, place, True)
+        self.end_paragraph()
+        return ExtractedText(self.pieces.build(), tuple(self.spans))
+
+    def read_word(self, token: re.Match[bytes], word: bytes, number: bytes) -> None:
+        is_skipped, fallback = self.group
+        if word == b"u":
+            self.to_skip = 0
+            unit = (int(number or 0) % 2**16).to_bytes(2, "little")
+            self.read_bytes(unit, token, "utf-16-le")
+            self.to_skip = fallback
+        elif word in RTF_SIGNS:
+            self.write(RTF_SIGNS[word], *token.span(), False)
+        elif word in RTF_BREAKS and not is_skipped:
+            self.gap = max(self.gap, RTF_BREAKS[word], key=("", "\t", "\n", "\n\n").index)
+            if self.gap == "\n\n":
+                self.end_paragraph()
+        elif word in RTF_SKIPPED:
+            self.group = (True, fallback)
+        elif word == b"uc":
+            self.group = (is_skipped, min(int(number or 1), 9))
+        elif word in (b"pard", b"s"):
+            self.level = self.levels.get(number, 0) if word == b"s" else 0
+        elif word == b"outlinelevel" and number in (b"0", b"1", b"2", b"3", b"4", b"5"):
+            self.level = int(number) + 1
+
+    def read_bytes(self, value: bytes, token: re.Match[bytes], encoding: str) -> None:
+        """Write a character, once its bytes are complete; pass over the fallback of another."""
+        if self.to_skip:
+            self.to_skip -= 1
+            return
+        self.held_from = self.held_from if self.held else token.start()
+        self.held += value
+        try:
+            text = self.held.decode(encoding)
+        except UnicodeDecodeError:
+            if len(self.held) < 4:
+                return
+            text = "\ufffd"
+        self.write(text, self.held_from, token.end(), False)
+
+    def write(self, text: str, start: int, end: int, exact: bool) -> None:
+        """Write a text, and the break before it, unless its group is skipped."""
+        self.held = b""
+        if self.group[0]:
+            return
+        self.line += self.data.count(b"\n", self.counted, start)
+        self.counted = start
+        if self.gap and self.pieces.length:
+            self.pieces.append_inserted(self.gap, start, self.line)
+        self.gap = ""
+        self.start = self.pieces.length if self.start < 0 else self.start
+        self.pieces.append(text, start, end, self.line, exact)
+
+    def end_paragraph(self) -> None:
+        if self.level and self.start >= 0:
+            span = TextSpan("heading", self.start, self.pieces.length, str(self.level))
+            self.spans.append(span)
+        self.start = -1
