@@ -1,4 +1,4 @@
-"""Are quotes what the files say? Checked without groundup: with re, zipfile, pypdf, openpyxl.
+"""Are quotes what the files say? Checked without groundup: with re, zipfile, pypdfium2, openpyxl.
 
     groundup ask QUESTION --index i --json >> answers.jsonl      (or --all of strangers.py)
     python -m benchmarks.retrieve.prove answers.jsonl FOLDER
@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 import openpyxl
-import pypdf
+import pypdfium2
 
 
 def bare(data: bytes) -> str:
@@ -74,8 +74,8 @@ def holds(data: bytes, path: str, quote: dict) -> bool:
     wanted, (start, end) = "".join(quote["text"].split()), (quote["start"], quote["end"])
     kind = Path(path).suffix.lower()
     if kind == ".pdf":
-        page = pypdf.PdfReader(io.BytesIO(data)).pages[quote["page"] - 1]
-        return wanted in "".join(page.extract_text().split())
+        page = pypdfium2.PdfDocument(data)[quote["page"] - 1].get_textpage().get_text_range()
+        return wanted in "".join(page.replace("\ufffe", "-").replace("\x02", "-").split())
     if kind == ".xml":  # the dashes of DocBook's items are not in the file
         parts = (bare(data[start:end]), "".join(data[start:end].decode().split()))
         return wanted.replace("-", "") in [part.replace("-", "") for part in parts]

@@ -63,7 +63,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 2
+VERSION = 3
 BATCH_BYTES = 2**21
 """Bytes of files that one process reads at a time."""
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"

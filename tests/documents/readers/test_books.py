@@ -205,6 +205,17 @@ def test_pages_have_spans_and_form_feeds_between(tmp_path):
     assert one.map.byte_range(0, 5) == (0, len(pdf(["First page", "", "Third"])))
 
 
+@pytest.mark.parametrize(("left", "text"), [(86.3, "Byhand"), (88, "By hand"), (200, "By hand")])
+def test_a_gap_between_letters_is_a_blank(tmp_path, left, text):
+    parts = f"By) Tj ET BT /F1 12 Tf {left} 700 Td (hand"
+    assert read_page(tmp_path, pdf([parts])).text == text
+
+
+def test_hyphens_and_lines_of_a_page_are_kept(tmp_path):
+    lines = "rope-) Tj 0 -14 Td (way) Tj 0 -14 Td (and cabin"
+    assert read_page(tmp_path, pdf([lines])).text == "rope-\nway\nand cabin"
+
+
 def test_locked_files_are_named(tmp_path):
     writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["secret"])))
     writer.encrypt("password", algorithm="RC4-128")
@@ -218,7 +229,8 @@ def test_broken_files_are_named(tmp_path, data):
     assert read_page(tmp_path, data).reason in ("broken file", "empty")
 
 
-def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
+def test_page_trees_and_forms_that_hold_themselves_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
     loop = assemble([b"<< /Type /Catalog /Pages 2 0 R >>",
                      b"<< /Type /Pages /Count 9 /Kids [2 0 R 2 0 R] /Parent 2 0 R >>"])  # fmt: skip
     assert read_page(tmp_path, loop).reason in ("broken file", "empty")
@@ -236,26 +248,37 @@ def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
     assert read_page(tmp_path, again).reason in ("broken file", "empty")
 
 
-def test_forms_that_draw_forms_twice_each_end(tmp_path):
+def forms(first: int, count: int) -> list[bytes]:
+    """Forms that each draw the next one twice; the last draws itself."""
     shape = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources "
     shape += b"<< /XObject << /X %d 0 R >> >>"
     twice = b" /Length 12 >>\nstream\n/X Do /X Do \nendstream"
+    numbers = (min(first + level + 1, first + count - 1) for level in range(count))
+    return [shape % number + twice for number in numbers]
+
+
+def test_forms_that_draw_forms_twice_each_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
         b"<< /XObject << /X 5 0 R >> >> >>",
         b"<< /Length 6 >>\nstream\n/X Do \nendstream",
-        *(shape % (6 + level) + twice for level in range(30)), shape % 35 + twice,
+        *forms(5, 31),
     ]  # fmt: skip
     assert read_page(tmp_path, assemble(objects)).reason == "broken file"
 
 
 def test_a_page_that_draws_for_ever_is_left_empty_and_listed(tmp_path, monkeypatch):
-    monkeypatch.setattr(books, "MAX_OPERATIONS", 200)
-    one = read_page(tmp_path, pdf(["Short", "Long"]))
-    assert one.text == "Short\fLong"
-    writer = pdf(["Long"], extra=b" 0 0 m" * 300)
-    assert read_page(tmp_path, writer).reason == "broken file"
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
+    data = pdf(["Short", "Long", "Last"])
+    assert read_page(tmp_path, data).text == "Short\fLong\fLast"
+    busy = data.replace(b"(Long) Tj ET", b"/X Do       ").replace(
+        b"/F1 3 0 R >> >> >>", b"/F1 3 0 R >> /XObject << /X 10 0 R >> >> >>"
+    )
+    objects = [part.partition(b"endobj")[0].strip() for part in busy.split(b" 0 obj\n")[1:]]
+    one = read_page(tmp_path, assemble([*objects, *forms(10, 12)]))
+    assert one.text == "Short\f\f" and one.metadata["pages_failed"] == [2, 3]
 
 
 def test_limits_on_pages_and_bytes(tmp_path):
