@@ -2,9 +2,11 @@
 
 PDFium is fast and finds the blanks between words that are drawn letter by letter. A hostile file
 can keep it busy for ever (forms that draw forms) or bring it down, so limits on processor time and
-memory end this process, and the pages it had read are kept. Reads the file from standard input;
-writes a line of JSON with what the file says of itself, then one for each page: its text, or null.
-Imports nothing of the package, since that would take longer than most files.
+memory end this process, and the pages it had read are kept; the next file gets a new process.
+Standard input has, for each file, a line of JSON (its bytes; the most pages, characters and seconds
+of processor time) and the file. The answer is a line with what the file says of itself, one for
+each page (its text, or null), and an empty line. Imports nothing of the package, which would take
+longer than most files.
 """
 
 import contextlib
@@ -25,13 +27,27 @@ MAX_MEMORY = 4 * 2**30
 
 
 def main() -> None:
-    """Read a file; arguments: the most pages, characters and seconds of processor time."""
-    max_pages, max_characters, max_seconds = map(int, sys.argv[1:])
-    for kind, limit in ((resource.RLIMIT_CPU, max_seconds), (resource.RLIMIT_AS, MAX_MEMORY)):
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (limit, limit))
+    """Read files until standard input ends."""
+    set_limit(resource.RLIMIT_AS, MAX_MEMORY)
+    for request in iter(sys.stdin.buffer.readline, b""):
+        size, max_pages, max_characters, max_seconds = json.loads(request)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        set_limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + max_seconds)
+        read_file(sys.stdin.buffer.read(size), max_pages, max_characters)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+
+def set_limit(kind: int, limit: int) -> None:
+    """Limit a resource of this process, where the system can."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
+
+
+def read_file(data: bytes, max_pages: int, max_characters: int) -> None:
+    """Write what a file says of itself, and its pages."""
     try:
-        document = pypdfium2.PdfDocument(sys.stdin.buffer.read())
+        document = pypdfium2.PdfDocument(data)
         count, stated = len(document), document.get_metadata_dict()
     except (pypdfium2.PdfiumError, MemoryError) as error:
         write_line({"error": str(error)})
@@ -43,7 +59,8 @@ def main() -> None:
         write_line(text)
         length += len(text or "") + 1
         if length > max_characters:
-            return
+            break
+    document.close()
 
 
 def page_text(document: pypdfium2.PdfDocument, number: int) -> str | None:

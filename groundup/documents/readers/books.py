@@ -12,12 +12,16 @@ processor time that it took. Running heads and hyphens are handled by the steps 
 PDFium (pypdfium2), in a process of its own: see books/pdf_pages.py.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import io
 import json
+import os
 import posixpath
 import subprocess
+import threading
+import weakref
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,7 +280,9 @@ def read_pdf(
     A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
     is encrypted, broken or exceeds the limits.
     """
-    head, *pages = _run_pdf_child(data, max_pages, max_characters) or [{}]
+    if importlib.util.find_spec("pypdfium2") is None:
+        raise MissingExtra("pypdfium2", "corpus")
+    head, *pages = _pdf_lines(data, max_pages, max_characters) or [{}]
     if "pages" not in head:
         error = head.get("error", "its parser stopped")
         raise Refused("encrypted" if "password" in error.lower() else "broken file", error[:200])
@@ -297,17 +303,66 @@ def read_pdf(
     return join_pages([_valid_text(page or "") for page in pages], len(data)), metadata
 
 
-def _run_pdf_child(data: bytes, max_pages: int, max_characters: int) -> list[Any]:
-    """The lines of pdf_pages.py as far as they are complete."""
-    if importlib.util.find_spec("pypdfium2") is None:
-        raise MissingExtra("pypdfium2", "corpus")
-    limits = map(str, (max_pages, max_characters, MAX_SECONDS))
-    result = subprocess.run(
-        child.python_command(str(PDF_CHILD), *limits), input=data, env=child.python_environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    *lines, _ = result.stdout.split(b"\n")
-    return [json.loads(line) for line in lines]
+class _PdfChild:
+    """A process that runs pdf_pages.py for one file after another."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            child.python_command(str(PDF_CHILD)), env=child.python_environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.files = 0
+        self.end = weakref.finalize(self, _end_child, self.process, self.owner)
+
+    def read(self, data: bytes, max_pages: int, max_characters: int) -> list[Any]:
+        """The lines for a file, as far as the process wrote them before a limit ended it."""
+        lines: list[Any] = []
+        self.files += 1
+        request = json.dumps([len(data), max_pages, max_characters, MAX_SECONDS])
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write(request.encode() + b"\n" + data)
+            self.process.stdin.flush()
+            for line in self.process.stdout:
+                if line == b"\n":
+                    return lines
+                if line.endswith(b"\n"):
+                    lines.append(json.loads(line))
+        except BrokenPipeError:  # it ended before it had read the file
+            lines.clear()
+        self.end()
+        return lines
+
+
+def _end_child(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a process at once, unless this is a fork of the process that started it."""
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            pipe.close() if pipe else None
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
+
+
+def _pdf_lines(data: bytes, max_pages: int, max_characters: int) -> list[Any]:
+    """What pdf_pages.py writes for a file; twice, if it ended after it had read others."""
+    running = _pdf_child()
+    lines = running.read(data, max_pages, max_characters)
+    if not running.end.alive and running.files > 1:
+        lines = _pdf_child().read(data, max_pages, max_characters)
+    return lines
+
+
+_CHILDREN = threading.local()
+
+
+def _pdf_child() -> _PdfChild:
+    """The process that reads PDFs for this thread; a new one if it has ended or was inherited."""
+    running = getattr(_CHILDREN, "pdf", None)
+    if running is None or running.owner != os.getpid() or not running.end.alive:
+        running = _CHILDREN.pdf = _PdfChild()
+    return running
 
 
 def _valid_text(text: str) -> str:

@@ -1,7 +1,9 @@
 """Chapters come in the order of their spine, pages one by one; containers can do no harm."""
 
 import io
+import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -279,6 +281,35 @@ def test_a_page_that_draws_for_ever_is_left_empty_and_listed(tmp_path, monkeypat
     objects = [part.partition(b"endobj")[0].strip() for part in busy.split(b" 0 obj\n")[1:]]
     one = read_page(tmp_path, assemble([*objects, *forms(10, 12)]))
     assert one.text == "Short\f\f" and one.metadata["pages_failed"] == [2, 3]
+    assert read_page(tmp_path, data).text == "Short\fLong\fLast"  # by a new process
+
+
+def test_a_parser_that_was_ended_from_outside_is_started_again(tmp_path):
+    assert read_page(tmp_path, pdf(["One"])).text == "One"
+    running = books._pdf_child()
+    assert running is books._pdf_child()
+    running.process.kill()
+    running.process.wait()
+    assert read_page(tmp_path, pdf(["Two"])).text == "Two"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_leaves_its_parents_parser_alone(tmp_path):
+    assert read_page(tmp_path, pdf(["One"])).text == "One"
+    running, pid = books._pdf_child(), os.fork()
+    if not pid:
+        text = books.read_pdf(pdf(["Fork"]))[0].map.text
+        books._CHILDREN.pdf.end()
+        os._exit(text != "Fork")
+    assert os.waitpid(pid, 0)[1] == 0
+    assert books.read_pdf(pdf(["Two"]))[0].map.text == "Two" and books._pdf_child() is running
+
+
+def test_each_thread_reads_with_its_own_parser():
+    pages = [[f"Page {n}" for n in range(number)] for number in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(lambda page: books.read_pdf(pdf(page))[0].map.text, pages))
+    assert texts == ["\f".join(page) for page in pages]
 
 
 def test_limits_on_pages_and_bytes(tmp_path):
