@@ -245,8 +245,8 @@ def test_a_row_comes_with_the_head_of_its_table_and_a_pdf_with_its_page(built, f
     assert quote.page == 2
     wrong = Answer("", claims=(Claim("", (quote._replace(page=1),)),))
     assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
-    *_, row = ask("What does the red mug hold?", built).claims[0].quotes
-    assert (row.text, row.page) == ("red mug\t350 ml", 3)  # of the third sheet
+    head, row = ask("What does the red mug hold?", built).claims[0].quotes
+    assert (row.text, row.page, head.page) == ("red mug\t350 ml", 3, 3)  # of the third sheet
     wrong = Answer("", claims=(Claim("", (row._replace(page=1),)),))
     assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
 

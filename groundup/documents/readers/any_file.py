@@ -22,7 +22,7 @@ from typing import Any
 
 from groundup.core import Config, DataError, MissingExtra
 
-from ..document import Record, heading_spans
+from ..document import PAGES, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
 from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
@@ -41,8 +41,8 @@ from .reader import (
     walk_files,
 )
 
-NAVIGATION, TABLES, PAGES, ROWS = "navigation", "tables", "page_starts", "rows"
-"""Keys of a record's metadata: ranges of its text; where its pages begin; each line is a row."""
+NAVIGATION, TABLES, ROWS = "navigation", "tables", "rows"
+"""Keys of a record's metadata: ranges of its text; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
 PAGED_KINDS = ("pdf", "xlsx")
