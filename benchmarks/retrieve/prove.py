@@ -1,22 +1,24 @@
-"""Are quotes what the files say? Checked without groundup: with re, html, zipfile and pypdf alone.
+"""Are quotes what the files say? Checked without groundup: with re, zipfile, pypdfium2, openpyxl.
 
     groundup ask QUESTION --index i --json >> answers.jsonl      (or --all of strangers.py)
     python -m benchmarks.retrieve.prove answers.jsonl FOLDER
 
-Text: the bytes decoded in the file's charset. HTML and .docx: the range without its tags. EPUB:
-the same range of its chapters, one after the other. PDF: the text of the named page. All but white
-space must be equal.
+Text: the bytes decoded in the file's charset. HTML, .docx, OpenDocument and DocBook: the range
+without its tags. EPUB and .pptx: the same range of its chapters or slides, one after the other.
+PDF: the text of the named page; .xlsx: of the named sheet. All but white space must be equal.
 """
 
 import html
 import io
 import json
+import os
 import re
 import sys
 import zipfile
 from pathlib import Path
 
-import pypdf
+import openpyxl
+import pypdfium2
 
 
 def bare(data: bytes) -> str:
@@ -39,18 +41,56 @@ def chapters(data: bytes) -> bytes:
     return b"".join(book.read(str(Path(name).parent / href)) for href in spine)
 
 
+def slides(data: bytes) -> bytes:
+    """The slides of a .pptx, each with its notes, joined."""
+    deck = zipfile.ZipFile(io.BytesIO(data))
+    targets = dict(related(deck, "ppt/presentation.xml"))
+    parts = []
+    for slide in re.findall(
+        r'<p:sldId [^>]*r:id="([^"]+)"', deck.read("ppt/presentation.xml").decode()
+    ):
+        name = targets[slide]
+        parts += [name, *(path for _, path in related(deck, name) if "/notesSlides/" in path)]
+    return b"".join(map(deck.read, parts))
+
+
+def related(deck: zipfile.ZipFile, part: str) -> list[tuple[str, str]]:
+    """Ids and paths of the parts that a part refers to."""
+    path = Path(part)
+    rels = deck.read(f"{path.parent}/_rels/{path.name}.rels").decode()
+    found = []
+    for element in re.findall(r"<Relationship [^>]*>", rels):
+        target = re.search(r'Target="([^"]+)"', element)[1]
+        full = os.path.normpath(os.path.join("/", path.parent, target)).lstrip("/")
+        found.append((re.search(r'Id="([^"]+)"', element)[1], full))
+    return found
+
+
+JOINED = {".epub": chapters, ".pptx": slides}
+
+
 def holds(data: bytes, path: str, quote: dict) -> bool:
     """Whether a file has the quote where it says."""
     wanted, (start, end) = "".join(quote["text"].split()), (quote["start"], quote["end"])
     kind = Path(path).suffix.lower()
     if kind == ".pdf":
-        page = pypdf.PdfReader(io.BytesIO(data)).pages[quote["page"] - 1]
-        return wanted in "".join(page.extract_text().split())
+        page = pypdfium2.PdfDocument(data)[quote["page"] - 1].get_textpage().get_text_range()
+        return wanted in "".join(page.replace("\ufffe", "-").replace("\x02", "-").split())
+    if kind == ".xml":  # the dashes of DocBook's items are not in the file
+        parts = (bare(data[start:end]), "".join(data[start:end].decode().split()))
+        return wanted.replace("-", "") in [part.replace("-", "") for part in parts]
+    if kind == ".xlsx":
+        book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        rows = book.worksheets[quote["page"] - 1].iter_rows(values_only=True)
+        cells = [str(value).removesuffix(" 00:00:00") for row in rows for value in row if value]
+        return wanted in "".join("".join(cells).split())
     if kind == ".docx":
         data = zipfile.ZipFile(io.BytesIO(data)).read("word/document.xml")
-    if kind == ".epub":
-        data = chapters(data)
-    if kind in (".html", ".htm", ".xhtml", ".docx", ".epub"):
+    if kind in (".odt", ".ods", ".odp"):
+        data = zipfile.ZipFile(io.BytesIO(data)).read("content.xml")
+    if kind in JOINED:
+        data = JOINED[kind](data)
+    if kind in (".html", ".htm", ".xhtml", ".docx", ".odt", ".ods", ".odp", *JOINED):
         return bare(data[start:end]) == wanted
     charset = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     part = data[:2] + data[start:end] if charset == "utf-16" else data[start:end]

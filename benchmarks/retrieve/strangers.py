@@ -163,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     head, usage = (__doc__ or "").split("\n\n", 1)
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=head, epilog=usage, formatter_class=layout)
-    parser.add_argument("name", choices=sorted(path.name for path in DATA.iterdir()))
+    parser.add_argument(
+        "name", choices=sorted(path.parent.name for path in DATA.glob("*/build.sh"))
+    )
     parser.add_argument("folder", type=Path, help="what its build.sh made")
     parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")
     parser.add_argument("--all", type=Path, help="write every answer as a line of JSON")

@@ -1,14 +1,13 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
 from .code.language import detect_code_language
-from .document import Heading, Record, Segment, SourceMap, TextSpan, record_id
+from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     NAVIGATION,
-    PAGES,
     ROWS,
     TABLES,
     ReadConfig,

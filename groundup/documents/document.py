@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, overload
 from groundup.core import DataError, Quote
 
 CHECKPOINT_CHARACTERS = 4096
+PAGES = "page_starts"
+"""Key of a record's metadata: where its pages, or sheets, begin in the text."""
 
 
 class Segment(NamedTuple):
@@ -270,7 +272,8 @@ class Record:
     path: str
     """Relative path in the source; `#` and a number follow inside a container."""
     kind: str
-    """html, text, markdown, rst, python, code, notebook, latex, jats, pdf, epub, conversation."""
+    """html, text, markdown, rst, python, code, notebook, latex, jats, docbook, pdf, epub,
+    docx, odt, pptx, odp, ods, xlsx, rtf, conversation."""
     text: str = field(default="", repr=False)
     map: SourceMap = field(default=SourceMap("", ()), repr=False)
     """From the text to the bytes of the original: of the file, or of the container's record."""
@@ -295,12 +298,14 @@ class Record:
         )
 
     def quote(self, start: int, end: int) -> Quote:
-        """The slice `text[start:end]` as a quote of the file.
+        """The slice `text[start:end]` as a quote of the file, with its page if it has pages.
 
         Raises DataError if the slice is not inside the text.
         """
         byte_start, byte_end = self.map.byte_range(start, end)
-        return Quote(self.path, byte_start, byte_end, self.text[start:end], self.map.line(start))
+        text, line = self.text[start:end], self.map.line(start)
+        page = bisect_right(self.metadata.get(PAGES, ()), start)
+        return Quote(self.path, byte_start, byte_end, text, line, page)
 
     def to_json(self) -> str:
         """A file's record as one line of JSON: text, map, headings and metadata."""

@@ -6,7 +6,6 @@ questions and collections. If the best score is below THRESHOLD, the question is
 was found of it and what was not; a mistyped word is then tried as the word it most likely means.
 """
 
-import bisect
 import os
 import re
 import shlex
@@ -16,7 +15,6 @@ from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
-from groundup.documents import PAGES
 
 from .question import QuestionTerm
 from .quote import (
@@ -220,9 +218,7 @@ def _claims_of(
 def _quote_of(index: OpenIndex, span: QuoteSpan) -> Quote:
     passage = span.hit.passage
     document = index.read_document(passage.document)
-    start = passage.start + span.start
-    quote = document.quote(start, passage.start + span.end)
-    return quote._replace(page=bisect.bisect_right(document.metadata.get(PAGES, ()), start))
+    return document.quote(passage.start + span.start, passage.start + span.end)
 
 
 def _quote_to_json(quote: Quote) -> dict[str, Any]:

@@ -67,8 +67,8 @@ from .search import (
     write_root,
 )
 
-VERSION = 3
-READABLE_KINDS = "text, HTML, PDF, EPUB, docx, odt, notebooks, mails or code"
+VERSION = 4
+READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
 class SnapshotChanges(NamedTuple):
@@ -83,10 +83,10 @@ class SnapshotChanges(NamedTuple):
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
     """Index every file of a folder that has text; return the current snapshot.
 
-    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
-    YAML, logs, code of any language. Run again to update the index; nothing is written if no file
-    changed. What is left out is counted by reason and listed in rejected.json. Two snapshots are
-    kept.
+    HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
+    CSV, YAML, logs, code of any language. Run again to update the index; nothing is written if no
+    file changed. What is left out is counted by reason and listed in rejected.json. Two snapshots
+    are kept.
 
     source  folder of documents, including its subfolders
 
@@ -153,8 +153,8 @@ def index_or_explain(
 ) -> Artifact | str:
     """Index every file of a folder that has text; again: only what changed is new.
 
-    HTML, PDF, EPUB, docx, odt, notebooks, LaTeX, mails, and any file of plain text: Markdown, CSV,
-    YAML, logs, code of any language. What is left out is counted by reason and listed in the
+    HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
+    CSV, YAML, logs, code of any language. What is left out is counted by reason and listed in the
     snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed;
     two snapshots are kept.
 

@@ -1,5 +1,6 @@
 """Every kind of file is read, quoted and verified; what is not read is listed with its reason."""
 
+import datetime
 import gzip
 import io
 import json
@@ -8,11 +9,13 @@ import re
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from groundup.core import Answer, Claim, DataError, Quote
 from groundup.documents import (
     NAVIGATION,
+    TABLES,
     ReadConfig,
     Record,
     Rejected,
@@ -43,6 +46,60 @@ ODT = """<?xml version="1.0"?><office:document-content><office:body><office:text
 <text:h text:style-name="H" text:outline-level="2">Pans</text:h>
 <text:p text:style-name="P">The pan weighs 3 kg.</text:p></office:text></office:body>
 </office:document-content>"""
+ODS = """<?xml version="1.0"?><office:document-content><office:body><office:spreadsheet>
+<table:table table:name="Jars &amp; lids" table:style-name="ta1"><table:table-column/>
+<table:table-row><table:table-cell><text:p>Jar</text:p></table:table-cell><table:table-cell>
+<text:p>Litres</text:p></table:table-cell><table:table-cell table:number-columns-repeated="16382"/>
+</table:table-row><table:table-row><table:table-cell><office:annotation><text:p>Cracked!</text:p>
+</office:annotation><text:p>amphora</text:p></table:table-cell><table:table-cell/><table:table-cell>
+<text:p>26</text:p><text:p>full</text:p></table:table-cell></table:table-row><table:table-row
+table:number-rows-repeated="1048574"><table:table-cell table:number-columns-repeated="16384"/>
+</table:table-row></table:table><table:table table:name="Empty"/><table:table table:name="Corks">
+<table:table-row><table:table-cell><text:p>Cork oak</text:p></table:table-cell></table:table-row>
+</table:table></office:spreadsheet></office:body></office:document-content>"""
+ODP = """<office:document-content><office:presentation><draw:page draw:name="1"><draw:frame
+presentation:class="title"><draw:text-box><text:p>Urns</text:p></draw:text-box></draw:frame>
+<draw:frame><draw:text-box><text:list><text:list-item><text:p>The urn leaks at the tap.</text:p>
+</text:list-item></text:list></draw:text-box></draw:frame><presentation:notes><text:p>Tell it with
+a smile.</text:p></presentation:notes></draw:page></office:presentation>
+</office:document-content>"""
+DOCBOOK = """<?xml version="1.0"?>
+<!DOCTYPE article PUBLIC "-//OASIS//DTD DocBook XML V4.5//EN" "http://x.example/docbookx.dtd" [
+<!ENTITY ware "stoneware"><!ENTITY many "&ware;&ware;"><!ENTITY file SYSTEM "file:///etc/passwd">]>
+<article><title>Crocks</title><section><title>Firing</title><para>The crock of &ware; is
+fired at <quantity>1,280</quantity> degrees&file;.&many;</para><warning><para>Hot!</para></warning>
+<table><title>Glazes</title><tgroup><tbody><row><entry>salt</entry><entry>12 g</entry></row>
+</tbody></tgroup></table><footnote><para>Or cooler.</para></footnote></section></article>"""
+
+
+def slide(title: str, rest: str, kind: str = "title") -> str:
+    shape = f'<p:sp><p:nvPr><p:ph type="{kind}"/></p:nvPr><a:p><a:t>{title}</a:t></a:p></p:sp>'
+    number = '<p:sp><p:ph type="sldNum"/><a:p><a:fld><a:t>31</a:t></a:fld></a:p></p:sp>'
+    return f'<?xml version="1.0"?><p:sld>{shape}{rest}{number}<p:timing>style.x</p:timing></p:sld>'
+
+
+def relations(**targets: str) -> str:
+    items = (f'<Relationship Id="{id}" Target="{path}"/>' for id, path in targets.items())
+    return f"<Relationships>{''.join(items)}</Relationships>"
+
+
+PPTX = {
+    "ppt/presentation.xml": '<p:sldId id="256" r:id="r2"/><p:sldId id="257" r:id="r1"/>'
+    '<p:sldId id="258" r:id="r2"/><p:sldId id="259" r:id="r9"/>',
+    "ppt/_rels/presentation.xml.rels": relations(
+        r1="slides/slide1.xml", r2="/ppt/slides/slide2.xml", r9="slides/gone.xml"
+    ),
+    "ppt/slides/slide1.xml": slide(
+        "Stoves",
+        "<a:tbl><a:tr><a:tc><a:p><a:t>Stove</a:t></a:p></a:tc><a:tc><a:p><a:t>Watts</a:t></a:p>"
+        "</a:tc></a:tr><a:tr><a:tc><a:p><a:t>big</a:t></a:p></a:tc><a:tc><a:p><a:t>2100</a:t></a:p>"
+        "</a:tc></a:tr></a:tbl>",
+    ),
+    "ppt/slides/_rels/slide1.xml.rels": relations(n="../notesSlides/notesSlide1.xml"),
+    "ppt/notesSlides/notesSlide1.xml": "<p:notes><a:p><a:t>The stove hums.</a:t></a:p></p:notes>",
+    "ppt/slides/slide2.xml": slide("Heat &amp; steam", "", "ctrTitle"),
+    "ppt/slides/slide3.xml": slide("Deleted", ""),
+}
 
 
 CODES = b"code,name,number\n" + b"".join(b"c%d,n%d,%d\n" % (i, i, i * 7) for i in range(90))
@@ -61,14 +118,55 @@ def zipped(members: dict[str, str]) -> bytes:
     return file.getvalue()
 
 
+TEAS = [
+    ["Tea", "Grams", "Share", "Picked", "Fresh", "Price"], [], [None, None],
+    ["oolong\nblack", 40.0, 0.25, datetime.date(2024, 5, 3), True, 6.5],
+    ["pu-erh", 0.1 + 0.2, 1e20, datetime.datetime(2024, 5, 3, 8, 30), None, -3],
+]  # fmt: skip
+TEA_ROWS = (
+    "Tea\tGrams\tShare\tPicked\tFresh\tPrice\noolong black\t40\t25%\t2024-05-03\tTRUE\t6.50\n"
+    "pu-erh\t0.3\t1e+20\t2024-05-03 08:30:00\t\t-3"
+)
+
+
+def workbook(**sheets: list[list]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+        for column, form in (("C", "0%"), ("F", "0.00")):
+            sheet[f"{column}4"].number_format = form
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def changed_part(data: bytes, name: str, **words: str) -> bytes:
+    """A zip with `__words__` in the text of a member replaced, or a member added."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {each: archive.read(each).decode() for each in archive.namelist()}
+    for old, new in words.items():
+        members[name] = members.get(name, old).replace(old, new)
+    return zipped(members)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mixed")
     files: dict[str, bytes] = {
         "a.docx": zipped({"word/document.xml": DOCX}),
         "a.odt": zipped({"content.xml": ODT}),
+        "a.ods": zipped({"content.xml": ODS}),
+        "a.odp": zipped({"content.xml": ODP}),
+        "a.pptx": zipped(PPTX),
+        "a.xlsx": workbook(Teas=TEAS, Blank=[], Mugs=[["Mug", "Holds"], ["red mug", "350 ml"]]),
         "a.pdf": pdf(["The first page has the lid.", "The spout is on the second page."]),
         "a.epub": book(GOOD),
+        "a.xml": DOCBOOK.encode(),
+        "other.xml": b"<book><price>Saucers cost 3 pounds</price></book>",
+        "a.rtf": rb"{\rtf1\ansi{\info{\title x}} The ladle is made of pewt{\b er}.\par}",
         "codes.csv": CODES,
         "a.ipynb": json.dumps({
             "cells": [{"cell_type": "markdown", "source": ["A notebook boils milk.\n"]}],
@@ -107,6 +205,16 @@ def built(folder, tmp_path_factory) -> Path:
     [
         ("How many cups does the kettle hold?", "a.docx", "holds 7 < 8 cups"),
         ("How much does the pan weigh?", "a.odt", "3 kg"),
+        ("How many litres has the amphora?", "a.ods", "amphora\t26\tfull"),
+        ("Where does the urn leak?", "a.odp", "at the tap"),
+        ("How many watts has the big stove?", "a.pptx", "big\t2100"),
+        ("What does the stove do?", "a.pptx", "hums"),
+        ("How many grams of oolong are there?", "a.xlsx", "oolong black\t40\t25%"),
+        ("What does the red mug hold?", "a.xlsx", "350 ml"),
+        ("At how many degrees is the crock fired?", "a.xml", "1,280 degrees"),
+        ("How much is salt?", "a.xml", "12 g"),
+        ("What is the ladle made of?", "a.rtf", "pewter"),
+        ("What do saucers cost?", "other.xml", "3 pounds</price>"),
         ("Where is the spout?", "a.pdf", "spout"),
         ("What does a notebook boil?", "a.ipynb", "boils milk"),
         ("With which code did the pump fail?", "app.log", "code 77"),
@@ -125,7 +233,7 @@ def test_each_kind_is_quoted_and_its_quote_verified(built, folder, question, pat
     assert first.quotes[-1].path.startswith(path.split("#")[0]) and words in first.quotes[-1].text
     assert verify_quotes(answer, folder) == []
     moved = first.quotes[-1]._replace(start=first.quotes[-1].start + 1)
-    if not path.endswith(".pdf"):  # all of a PDF's text comes from the whole file
+    if not path.endswith((".pdf", ".xlsx")):  # all their text comes from the whole file
         wrong = Answer(answer.text, claims=(Claim(answer.text, (moved,)),))
         assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
 
@@ -136,6 +244,10 @@ def test_a_row_comes_with_the_head_of_its_table_and_a_pdf_with_its_page(built, f
     (quote,) = ask("Where is the spout?", built).claims[0].quotes
     assert quote.page == 2
     wrong = Answer("", claims=(Claim("", (quote._replace(page=1),)),))
+    assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
+    head, row = ask("What does the red mug hold?", built).claims[0].quotes
+    assert (row.text, row.page, head.page) == ("red mug\t350 ml", 3, 3)  # of the third sheet
+    wrong = Answer("", claims=(Claim("", (row._replace(page=1),)),))
     assert [problem.code for problem in verify_quotes(wrong, folder)] == ["differs"]
 
 
@@ -185,6 +297,80 @@ def test_documents_read_takes_word_processor_files(folder):
     assert kind_of_file("A.DOCX", b"PK") == "docx"
 
 
+def test_docbook_is_read_as_markup_with_all_its_text():
+    (read,) = read_data("a.xml", DOCBOOK.encode())
+    assert isinstance(read, Record) and read.kind == "docbook"
+    titles = [read.text[h.start : h.end] for h in read.headings]
+    assert titles == ["Crocks", "Firing"] and read.metadata["title"] == "Crocks"
+    assert "crock of stoneware is fired" in read.text and "12 g" in read.text
+    assert "Or cooler." in read.text and "root:" not in read.text and "<" not in read.text
+    assert "stonewarestoneware" not in read.text  # no entity within an entity
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("a.xml", b"<!DOCTYPE book PUBLIC '-//OASIS//DTD DocBook XML V4.1//EN'><book/>", "docbook"),
+        ("a.xml", b"<article xmlns='http://docbook.org/ns/docbook'>", "docbook"),
+        ("a.xml", b"<?xml version='1.0'?><!-- x --><refentry id='a'>", "docbook"),
+        ("a.xml", b"<chapter><title>T</title><para>x", "docbook"),
+        ("a.dbk", b"<chapter>", "docbook"),
+        ("a.xml", b"<book><title>T</title><author>A</author></book>", "code"),
+        ("a.xml", b"<config><para>x</para></config>", "code"),
+        ("a.xml", b"<article article-type='x'>", "jats"),
+    ],
+)
+def test_docbook_is_known_by_its_start(name, data, kind):
+    assert kind_of_file(name, data) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "headings", "tables"),
+    [
+        ("a.docx", "Kettles\n\nThe kettle holds 7 < 8 cups.\n\ncup", ["Kettles"], ["cup"]),
+        ("a.ods", "Jars & lids\nJar\tLitres\namphora\t26\tfull\n\nEmpty\n\nCorks\nCork oak",
+         ["Jars & lids", "Empty", "Corks"],
+         ["\nJar\tLitres\namphora\t26\tfull\n\n", "\n\n", "\nCork oak"]),
+        ("a.odp", "Urns\n\nThe urn leaks at the tap.\n\nTell it with a smile.", ["Urns"], []),
+        ("a.pptx", "Heat & steam\n\nStoves\n\nStove\tWatts\nbig\t2100\n\nThe stove hums.",
+         ["Heat & steam", "Stoves"], ["Stove\tWatts\nbig\t2100"]),
+        ("a.xlsx", f"Teas\n{TEA_ROWS}\fBlank\n\fMugs\nMug\tHolds\nred mug\t350 ml",
+         ["Teas", "Blank", "Mugs"], [TEA_ROWS, "", "Mug\tHolds\nred mug\t350 ml"]),
+    ],
+)  # fmt: skip
+def test_an_office_file_has_headings_and_tables(folder, name, text, headings, tables):
+    (read,) = read_data(name, (folder / name).read_bytes())
+    assert isinstance(read, Record) and read.text == text
+    assert [text[h.start : h.end] for h in read.headings] == headings
+    found = [text[start:end] for start, end in read.metadata.get(TABLES, [])]
+    assert [part.strip() for part in found] == [part.strip() for part in tables]
+    step = ReadMarkup(ReadMarkupConfig())(
+        Record("", "s", name, read.kind, data=(folder / name).read_bytes())
+    )
+    assert step.extracted and step.extracted.map.text == text
+
+
+def test_a_row_of_a_sheet_is_quoted_with_its_first_row(built, folder):
+    head, row = ask("How many litres has the amphora?", built).claims[0].quotes
+    assert (head.text, row.text) == ("Jar\tLitres", "amphora\t26\tfull")
+    part = zipfile.ZipFile(folder / "a.ods").read("content.xml")
+    assert part[head.start : head.end].startswith(b"Jar<") and b"26" in part[row.start : row.end]
+
+
+def test_hostile_office_files_cost_no_more_than_their_size():
+    cells = "<table:table-cell><text:p>" * 20_000
+    entities = '<!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
+    for kind, names, text in (
+        ("ods", ["content.xml"], "<table:table " * 20_000 + cells),
+        ("odp", ["content.xml"], '<draw:frame presentation:class="title">' * 20_000 + "<text:p>x"),
+        ("odt", ["content.xml"], f'{entities}<text:h text:outline-level="1">' * 20_000 + "&b;"),
+        ("pptx", ["ppt/presentation.xml"], '<p:sldId r:id="' * 20_000),
+        ("pptx", ["ppt/presentation.xml", "ppt/slides/s.xml"], "<p:sp>" * 20_000),
+    ):
+        read = list(read_data(f"a.{kind}", zipped(dict.fromkeys(names, text))))
+        assert len(read) == 1 and len(getattr(read[0], "text", "")) < 20 * len(text)
+
+
 def test_archives_are_read_if_asked(folder, tmp_path):
     index(folder, tmp_path / "i", IndexConfig(read=ReadConfig(archives=True)))
     answer = ask("What is packed?", tmp_path / "i")
@@ -205,6 +391,22 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
     assert isinstance(prices, Record) and NAVIGATION not in prices.metadata
 
 
+SHEET = "xl/worksheets/sheet1.xml"
+WIDE = "<sheetData>" + '<row><c r="XFD1"><v>1</v></c></row>' * 70
+
+
+def same_string() -> bytes:
+    """A workbook whose 200 cells have the same string of 360,000 characters."""
+    cells = "<sheetData><row>" + '<c t="s"><v>0</v></c>' * 200 + "</row>"
+    book = changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": cells})
+    main = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    part = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{main}"/></Types>'
+    book = changed_part(book, "[Content_Types].xml", **{"</Types>": part})
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    strings = f'<sst xmlns="{space}"><si><t>{"tea" * 120_000}</t></si></sst>'
+    return changed_part(book, "xl/sharedStrings.xml", sst=strings)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -212,7 +414,36 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
         ("a.docx", b"no zip", "broken file"),
         ("a.docx", zipped({"other.xml": ""}), "broken file"),
         ("a.odt", zipped({"content.xml": "<office:text/>"}), "no text"),
+        ("a.ods", zipped({"content.xml": " " * 2**21}), "bomb"),
+        (
+            "a.odp",
+            zipped({"META-INF/manifest.xml": "<manifest:encryption-data/>", "content.xml": "x"}),
+            "encrypted",
+        ),
+        ("a.pptx", zipped({"ppt/presentation.xml": "<p:sldIdLst/>"}), "no text"),
+        ("a.pptx", zipped({"content.xml": ODS}), "broken file"),
+        ("a.pptx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
+        ("a.ods", b"%PDF-1.4", "broken file"),
+        ("a.xlsx", b"%PDF-1.4", "broken file"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0rest", "encrypted"),
+        ("a.xlsx", zipped({"xl/workbook.xml": "<workbook/>"}), "broken file"),
+        ("a.xlsx", workbook(Empty=[]), "no text"),
+        (
+            "a.xlsx",
+            changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": "<sheetData><row>"}),
+            "broken file",
+        ),
+        (
+            "a.xlsx",
+            changed_part(workbook(S=[["x"]]), SHEET, **{"<worksheet": "<!DOCTYPE a>\n<w"}),
+            "broken file",
+        ),
+        ("a.xlsx", changed_part(workbook(S=[["x"]]), "xl/media/a.xml", a=" " * 2**21), "bomb"),
+        ("a.xlsx", changed_part(workbook(S=[["x"]]), SHEET, **{"<sheetData>": WIDE}), "too large"),
+        ("a.xlsx", same_string(), "too large"),
         ("a.pdf", b"%PDF-1.4 broken", "broken file"),
+        ("a.rtf", b"PK no rich text", "broken file"),
+        ("a.rtf", rb"{\rtf1{\info x}}", "no text"),
         ("a.epub", b"PK", "broken file"),
         ("a.txt", b" \n", "empty"),
         ("a.zip", b"PK\3\4", "broken archive"),

@@ -1,9 +1,10 @@
 """Any file that has text, as a record to quote, by the readers and steps that `prepare` uses.
 
-HTML, PDF, EPUB, docx, odt, notebooks, LaTeX and mails are read by kind; every other file of text is
-read as it is: CSV, YAML, logs, code of any language. Archives are opened if asked.
+HTML, PDF, EPUB, office files, notebooks, LaTeX, JATS, DocBook and mails are read by kind; every
+other file of text is read as it is: CSV, YAML, logs, code of any language. Archives are opened if
+asked.
 Each record maps to the bytes of its file, or of the part that has its text (the message of a
-mailbox, the chapters of an EPUB, word/document.xml), so that every quote can be checked.
+mailbox, the chapters of an EPUB, the slides of a .pptx), so that every quote can be checked.
 
 Menus, tables of contents and indexes of books are found by their lines: links alone, or page
 numbers at the ends. They stay in the text and are listed in the record's metadata, and no passage
@@ -21,7 +22,7 @@ from typing import Any
 
 from groundup.core import Config, DataError, MissingExtra
 
-from ..document import Record, heading_spans
+from ..document import PAGES, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
 from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
@@ -40,16 +41,18 @@ from .reader import (
     walk_files,
 )
 
-NAVIGATION, TABLES, PAGES, ROWS = "navigation", "tables", "page_starts", "rows"
-"""Keys of a record's metadata: ranges of its text; where its pages begin; each line is a row."""
+NAVIGATION, TABLES, ROWS = "navigation", "tables", "rows"
+"""Keys of a record's metadata: ranges of its text; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
+PAGED_KINDS = ("pdf", "xlsx")
+SHEET_KINDS = ("ods", "xlsx")
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
 MEDIA_SUFFIXES = frozenset(
     ".png .jpg .jpeg .gif .bmp .ico .tif .tiff .webp .psd .mp3 .ogg .wav .flac .mp4 .mkv .avi .mov "
     ".webm .ttf .otf .woff .woff2 .eot .so .o .a .exe .dll .pyc .class .jar .whl .db .sqlite .bin "
-    ".iso .img .deb .rpm .apk .dmg .safetensors .gguf .npy .npz .pt .parquet .mo .xls .xlsx .ppt "
-    ".pptx .doc .rtf .ods .odp".split()
+    ".iso .img .deb .rpm .apk .dmg .safetensors .gguf .npy .npz .pt .parquet .mo .xls .ppt "
+    ".doc".split()
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
@@ -226,15 +229,16 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
     if not record.data:
         return _apply_step(record)
     made, metadata = ReadMarkup(ReadMarkupConfig(max_bytes=config.max_bytes)).extract(record)
-    if kind == "pdf":
-        if not made.map.text.strip():
-            raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
+    if kind == "pdf" and not made.map.text.strip():
+        raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
+    if kind in PAGED_KINDS:
         metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
-    return _record(path, kind, made, metadata)
+    tables = [(span.start, span.end) for span in made.spans if span.kind == "table"]
+    return _record(path, kind, made, metadata | _ranges(TABLES, tables))
 
 
 def _apply_step(record: Record) -> Record:
-    """A notebook's cells or the prose of LaTeX; the plain text where that fails."""
+    """A notebook's cells, the prose of LaTeX, all text of JATS or DocBook; else the plain text."""
     if record.kind == "notebook":
         from ..code.notebook import Notebook, NotebookConfig
 
@@ -243,6 +247,10 @@ def _apply_step(record: Record) -> Record:
         from ..articles.latex import LatexConfig, LatexStep
 
         result = LatexStep(LatexConfig())(record)
+    elif record.kind in ("jats", "docbook"):
+        from ..articles.xml import ArticleXml, ArticleXmlConfig
+
+        result = ArticleXml(ArticleXmlConfig())(record)._replace(edits=())
     else:
         result = StepResult()
     return record if result.reason else apply_result(record, result)
@@ -262,7 +270,7 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
     metadata, suffix = record.metadata | {"sha256": sha256}, suffix_of(record.path)
     if file != record.path:
         metadata["file"] = file
-    if suffix in ROW_SUFFIXES:
+    if suffix in ROW_SUFFIXES or record.kind in SHEET_KINDS:
         metadata[ROWS] = True
     if suffix in TABLE_SUFFIXES:
         metadata[TABLES] = [[0, len(record.text)]]

@@ -7,20 +7,28 @@ book, of its concatenated chapters. Source: EPUB 3.3, W3C Recommendation, §§ 4
 
 A PDF contains drawing instructions, not text, so no character has bytes of its own: every character
 maps to the complete file, and pages are given by spans, with form feeds in between. Work is limited
-by counts (pages, drawing instructions, characters), never by time, so results are the same on every
-machine. Running heads and hyphens are handled by the steps for books. Parser: pypdf.
+by counts (pages, characters); only a file that keeps the parser busy for minutes is stopped by the
+processor time that it took. Running heads and hyphens are handled by the steps for books. Parser:
+PDFium (pypdfium2), in a process of its own: see books/pdf_pages.py.
 """
 
+import contextlib
 import hashlib
+import importlib.util
 import io
-import logging
+import json
+import os
 import posixpath
+import subprocess
+import threading
+import weakref
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote
 
-from groundup.core import MissingExtra
+from groundup.core import MissingExtra, child
 
 from ..document import Record, Segment, SourceMap, TextSpan, heading_spans
 from ..markup import read_html
@@ -232,11 +240,9 @@ def _package_metadata(package: Any) -> dict[str, Any]:
     return metadata
 
 
-MAX_OPERATIONS = 500_000
-"""Maximum drawing instructions of a page; a page dense with text has some thousand. Own choice."""
-
-FORM_OPERATIONS = 100
-"""Instructions that drawing a form counts as: forms may draw forms, twice each, thirty deep."""
+MAX_SECONDS = 300
+"""Maximum processor time of a file; PDFium reads some hundred pages a second. Own choice."""
+PDF_CHILD = Path(__file__).parents[1] / "books" / "pdf_pages.py"
 
 
 class PdfConfig(ReaderConfig):
@@ -266,10 +272,6 @@ class Pdf(FileReader):
         yield text_record(source, input_split.path, "pdf", extracted.map, metadata, extracted.spans)
 
 
-class _PageTooLong(Exception):
-    """Raised inside pypdf to stop a page that takes too long."""
-
-
 def read_pdf(
     data: bytes, max_pages: int = 10_000, max_characters: int = 64 * 2**20
 ) -> tuple[ExtractedText, dict[str, Any]]:
@@ -278,81 +280,97 @@ def read_pdf(
     A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
     is encrypted, broken or exceeds the limits.
     """
-    reader = _open_pdf(data)
-    texts, failed = [], []
-    length = 0
-    for number, page in enumerate(_list_pages(reader, max_pages), 1):
-        try:
-            text = _page_text(page)
-        except Exception:  # too long, or broken: pypdf only notices when an object is used
-            failed.append(number)
-            text = ""
-        length += len(text) + 1
-        if length > max_characters:
-            raise Refused("too large", f"more than {max_characters} characters of text")
-        texts.append(text)
-    if failed and not any(texts):
-        raise Refused("broken file", f"none of {len(texts)} pages can be read")
+    if importlib.util.find_spec("pypdfium2") is None:
+        raise MissingExtra("pypdfium2", "corpus")
+    head, *pages = _pdf_lines(data, max_pages, max_characters) or [{}]
+    if "pages" not in head:
+        error = head.get("error", "its parser stopped")
+        raise Refused("encrypted" if "password" in error.lower() else "broken file", error[:200])
+    count = head["pages"]
+    if count > max_pages:
+        raise Refused("too many pages", f"{count}; {max_pages} at most")
+    if sum(len(page or "") + 1 for page in pages) > max_characters:
+        raise Refused("too large", f"more than {max_characters} characters of text")
+    pages += [None] * (count - len(pages))  # the parser was stopped
+    failed = [number for number, page in enumerate(pages, 1) if page is None]
+    if failed and not any(pages):
+        raise Refused("broken file", f"none of {count} pages can be read")
     metadata = (
-        _document_metadata(reader)
-        | {"pages": len(texts)}
+        _document_metadata(head["stated"])
+        | {"pages": count}
         | ({"pages_failed": failed} if failed else {})
     )
-    return _join_pages(texts, len(data)), metadata
+    return join_pages([_valid_text(page or "") for page in pages], len(data)), metadata
 
 
-def _open_pdf(data: bytes) -> Any:
-    """Open a file with pypdf; Refused if it is encrypted or broken."""
-    try:
-        import pypdf
-    except ImportError:
-        raise MissingExtra("pypdf", "corpus") from None
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns about every error it tolerates
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Refused("encrypted", "it needs a password")
-        return reader
-    except Refused:
-        raise
-    except (Exception, RecursionError) as error:
-        name = type(error).__name__
-        if name in ("DependencyError", "FileNotDecryptedError"):
-            raise Refused("encrypted", str(error)[:200]) from None
-        raise Refused("broken file", f"{name}: {error}"[:200]) from None
+class _PdfChild:
+    """A process that runs pdf_pages.py for one file after another."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            child.python_command(str(PDF_CHILD)), env=child.python_environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.files = 0
+        self.end = weakref.finalize(self, _end_child, self.process, self.owner)
+
+    def read(self, data: bytes, max_pages: int, max_characters: int) -> list[Any]:
+        """The lines for a file, as far as the process wrote them before a limit ended it."""
+        lines: list[Any] = []
+        self.files += 1
+        request = json.dumps([len(data), max_pages, max_characters, MAX_SECONDS])
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write(request.encode() + b"\n" + data)
+            self.process.stdin.flush()
+            for line in self.process.stdout:
+                if line == b"\n":
+                    return lines
+                if line.endswith(b"\n"):
+                    lines.append(json.loads(line))
+        except BrokenPipeError:  # it ended before it had read the file
+            lines.clear()
+        self.end()
+        return lines
 
 
-def _list_pages(reader: Any, limit: int) -> list[Any]:
-    """The pages of a file; Refused if they cannot be listed or are too many."""
-    try:
-        count = len(reader.pages)
-        if count > limit:
-            raise Refused("too many pages", f"{count}; {limit} at most")
-        return [reader.pages[number] for number in range(count)]
-    except Refused:
-        raise
-    except (Exception, RecursionError) as error:
-        raise Refused("broken file", f"{type(error).__name__}: {error}"[:200]) from None
+def _end_child(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a process at once, unless this is a fork of the process that started it."""
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            pipe.close() if pipe else None
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
 
 
-def _page_text(page: Any) -> str:
-    """Text of one page; Stopped if drawing it takes too long."""
-    done = 0
-
-    def count(operator: bytes, *_: Any) -> None:
-        nonlocal done
-        done += FORM_OPERATIONS if operator == b"Do" else 1
-        if done > MAX_OPERATIONS:
-            raise _PageTooLong
-
-    text = page.extract_text(visitor_operand_before=count)
-    if done > MAX_OPERATIONS:  # pypdf tolerates exceptions inside a form
-        raise _PageTooLong
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
+def _pdf_lines(data: bytes, max_pages: int, max_characters: int) -> list[Any]:
+    """What pdf_pages.py writes for a file; twice, if it ended after it had read others."""
+    running = _pdf_child()
+    lines = running.read(data, max_pages, max_characters)
+    if not running.end.alive and running.files > 1:
+        lines = _pdf_child().read(data, max_pages, max_characters)
+    return lines
 
 
-def _join_pages(texts: list[str], size: int) -> ExtractedText:
-    """Join pages with form feeds, each mapped to the complete file."""
+_CHILDREN = threading.local()
+
+
+def _pdf_child() -> _PdfChild:
+    """The process that reads PDFs for this thread; a new one if it has ended or was inherited."""
+    running = getattr(_CHILDREN, "pdf", None)
+    if running is None or running.owner != os.getpid() or not running.end.alive:
+        running = _CHILDREN.pdf = _PdfChild()
+    return running
+
+
+def _valid_text(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def join_pages(texts: list[str], size: int) -> ExtractedText:
+    """Join pages with form feeds, each with a span and mapped to the complete file of this size."""
     shown = [text.replace("\f", "\n") for text in texts]
     spans, start = [], 0
     for number, text in enumerate(shown, 1):
@@ -363,15 +381,8 @@ def _join_pages(texts: list[str], size: int) -> ExtractedText:
     return ExtractedText(SourceMap(joined, segments), tuple(spans))
 
 
-def _document_metadata(reader: Any) -> dict[str, Any]:
-    """Title, author and date from the file's metadata, as far as they can be read."""
-    metadata = {}
-    try:
-        information = reader.metadata or {}
-        for key, name in (("/Title", "title"), ("/Author", "author"), ("/CreationDate", "date")):
-            value = information.get(key)
-            if isinstance(value, str) and value.strip():
-                metadata[name] = value.strip()[:1_000].replace("\0", "")
-    except Exception:  # metadata of a broken file is dispensable
-        return metadata
-    return metadata
+def _document_metadata(stated: dict[str, str]) -> dict[str, Any]:
+    """Title, author and date from what the file says of itself."""
+    names = (("Title", "title"), ("Author", "author"), ("CreationDate", "date"))
+    values = {name: _valid_text(stated.get(key, "")).replace("\0", "") for key, name in names}
+    return {name: value.strip()[:1_000] for name, value in values.items() if value.strip()}

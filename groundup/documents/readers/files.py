@@ -1,6 +1,6 @@
 """Files: a kind by suffix, and the record that the bytes become.
 
-Text is decoded, with its outline. HTML, PDF, EPUB, docx and odt stay bytes, because a later step
+Text is decoded, with its outline. HTML, PDF, EPUB and office files stay bytes: a later step
 selects the text: `web.main_text`, or `documents.read` here, which takes all of it. All readers
 (folders, archives, repositories, crawls) use this file. The reader `folder` by default guesses
 charsets; `read_bytes` repairs nothing. Every file that is not read is reported.
@@ -43,10 +43,16 @@ KIND_BY_SUFFIX: dict[str, str] = {
         "notebook": ".ipynb",
         "latex": ".tex .ltx",
         "jats": ".nxml",
+        "docbook": ".dbk .docbook",
         "pdf": ".pdf",
         "epub": ".epub",
         "docx": ".docx",
         "odt": ".odt",
+        "pptx": ".pptx",
+        "odp": ".odp",
+        "ods": ".ods",
+        "xlsx": ".xlsx",
+        "rtf": ".rtf",
         "code": ".c .h .cc .cpp .cxx .hpp .hh .cs .java .kt .scala .go .rs .swift .m .mm .js .mjs "
         ".jsx .ts .tsx .vue .rb .php .pl .pm .lua .r .jl .hs .ml .mli .ex .exs .erl .clj .lisp .el "
         ".scm .f .f90 .f95 .for .pas .d .nim .zig .dart .sh .bash .zsh .fish .ps1 .sql .css .scss "
@@ -59,10 +65,19 @@ HEADING_READERS = {
     "markdown": markdown_headings, "python": python_headings, "rst": rst_headings,
 }  # fmt: skip
 CODE_FILE_NAMES = frozenset({"makefile", "dockerfile", "cmakelists.txt", "rakefile", "gemfile"})
-BYTE_KINDS = frozenset({"html", "pdf", "epub", "docx", "odt"})
+OFFICE_KINDS = frozenset({"docx", "odt", "pptx", "odp", "ods"})
+BYTE_KINDS = frozenset({"html", "pdf", "epub", "xlsx", "rtf"}) | OFFICE_KINDS
 JATS_START = re.compile(
     rb"<!DOCTYPE\s+article\b|<article\b[^>]{0,1000}(?:dtd-version|article-type)"
 )
+DOCBOOK_START = re.compile(
+    rb"<!DOCTYPE\s+\w+\s[^<>]*DocBook|xmlns(?::\w+)?\s*=\s*[\"']http://docbook\.org/ns/docbook[\"']"
+    rb"|\A(?:<[?!][^<>]*>\s*)*<(?:refentry|sect1|refsect1)\b"
+    rb"|\A(?:<[?!][^<>]*>\s*)*<(?:article|book|chapter|section|part|set|appendix|preface)\b"
+    rb"(?=.*<(?:sim)?para\b)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""A type, a namespace, or an element that only DocBook has, in the first bytes of a file."""
 
 
 def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX) -> str:
@@ -78,6 +93,8 @@ def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX)
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if kind in ("", "text") and start[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "html"
+    if suffix == ".xml" and DOCBOOK_START.search(start):
+        return "docbook"
     if suffix == ".xml" and JATS_START.search(start):
         return "jats"
     if not suffix and not kind:
@@ -157,10 +174,18 @@ class ReadMarkup:
             from .books import read_book
 
             return read_book(record.data, self.config.max_bytes)
-        if record.kind in ("docx", "odt"):
+        if record.kind in OFFICE_KINDS:
             from .office import read_office
 
             return read_office(record.data, record.kind, self.config.max_bytes)
+        if record.kind == "xlsx":
+            from .office import read_workbook
+
+            return read_workbook(record.data, self.config.max_bytes)
+        if record.kind == "rtf":
+            from .office import read_rtf
+
+            return read_rtf(record.data)
         declared = str(record.metadata.get("charset", ""))
         if record.kind == "html":
             page = read_html(record.data, declared, self.config.repair)

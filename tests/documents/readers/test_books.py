@@ -1,7 +1,9 @@
 """Chapters come in the order of their spine, pages one by one; containers can do no harm."""
 
 import io
+import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -205,6 +207,17 @@ def test_pages_have_spans_and_form_feeds_between(tmp_path):
     assert one.map.byte_range(0, 5) == (0, len(pdf(["First page", "", "Third"])))
 
 
+@pytest.mark.parametrize(("left", "text"), [(86.3, "Byhand"), (88, "By hand"), (200, "By hand")])
+def test_a_gap_between_letters_is_a_blank(tmp_path, left, text):
+    parts = f"By) Tj ET BT /F1 12 Tf {left} 700 Td (hand"
+    assert read_page(tmp_path, pdf([parts])).text == text
+
+
+def test_hyphens_and_lines_of_a_page_are_kept(tmp_path):
+    lines = "rope-) Tj 0 -14 Td (way) Tj 0 -14 Td (and cabin"
+    assert read_page(tmp_path, pdf([lines])).text == "rope-\nway\nand cabin"
+
+
 def test_locked_files_are_named(tmp_path):
     writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(["secret"])))
     writer.encrypt("password", algorithm="RC4-128")
@@ -218,7 +231,8 @@ def test_broken_files_are_named(tmp_path, data):
     assert read_page(tmp_path, data).reason in ("broken file", "empty")
 
 
-def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
+def test_page_trees_and_forms_that_hold_themselves_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
     loop = assemble([b"<< /Type /Catalog /Pages 2 0 R >>",
                      b"<< /Type /Pages /Count 9 /Kids [2 0 R 2 0 R] /Parent 2 0 R >>"])  # fmt: skip
     assert read_page(tmp_path, loop).reason in ("broken file", "empty")
@@ -236,26 +250,66 @@ def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
     assert read_page(tmp_path, again).reason in ("broken file", "empty")
 
 
-def test_forms_that_draw_forms_twice_each_end(tmp_path):
+def forms(first: int, count: int) -> list[bytes]:
+    """Forms that each draw the next one twice; the last draws itself."""
     shape = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources "
     shape += b"<< /XObject << /X %d 0 R >> >>"
     twice = b" /Length 12 >>\nstream\n/X Do /X Do \nendstream"
+    numbers = (min(first + level + 1, first + count - 1) for level in range(count))
+    return [shape % number + twice for number in numbers]
+
+
+def test_forms_that_draw_forms_twice_each_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
         b"<< /XObject << /X 5 0 R >> >> >>",
         b"<< /Length 6 >>\nstream\n/X Do \nendstream",
-        *(shape % (6 + level) + twice for level in range(30)), shape % 35 + twice,
+        *forms(5, 31),
     ]  # fmt: skip
     assert read_page(tmp_path, assemble(objects)).reason == "broken file"
 
 
 def test_a_page_that_draws_for_ever_is_left_empty_and_listed(tmp_path, monkeypatch):
-    monkeypatch.setattr(books, "MAX_OPERATIONS", 200)
-    one = read_page(tmp_path, pdf(["Short", "Long"]))
-    assert one.text == "Short\fLong"
-    writer = pdf(["Long"], extra=b" 0 0 m" * 300)
-    assert read_page(tmp_path, writer).reason == "broken file"
+    monkeypatch.setattr(books, "MAX_SECONDS", 2)
+    data = pdf(["Short", "Long", "Last"])
+    assert read_page(tmp_path, data).text == "Short\fLong\fLast"
+    busy = data.replace(b"(Long) Tj ET", b"/X Do       ").replace(
+        b"/F1 3 0 R >> >> >>", b"/F1 3 0 R >> /XObject << /X 10 0 R >> >> >>"
+    )
+    objects = [part.partition(b"endobj")[0].strip() for part in busy.split(b" 0 obj\n")[1:]]
+    one = read_page(tmp_path, assemble([*objects, *forms(10, 12)]))
+    assert one.text == "Short\f\f" and one.metadata["pages_failed"] == [2, 3]
+    assert read_page(tmp_path, data).text == "Short\fLong\fLast"  # by a new process
+
+
+def test_a_parser_that_was_ended_from_outside_is_started_again(tmp_path):
+    assert read_page(tmp_path, pdf(["One"])).text == "One"
+    running = books._pdf_child()
+    assert running is books._pdf_child()
+    running.process.kill()
+    running.process.wait()
+    assert read_page(tmp_path, pdf(["Two"])).text == "Two"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_leaves_its_parents_parser_alone(tmp_path):
+    assert read_page(tmp_path, pdf(["One"])).text == "One"
+    running, pid = books._pdf_child(), os.fork()
+    if not pid:
+        text = books.read_pdf(pdf(["Fork"]))[0].map.text
+        books._CHILDREN.pdf.end()
+        os._exit(text != "Fork")
+    assert os.waitpid(pid, 0)[1] == 0
+    assert books.read_pdf(pdf(["Two"]))[0].map.text == "Two" and books._pdf_child() is running
+
+
+def test_each_thread_reads_with_its_own_parser():
+    pages = [[f"Page {n}" for n in range(number)] for number in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(lambda page: books.read_pdf(pdf(page))[0].map.text, pages))
+    assert texts == ["\f".join(page) for page in pages]
 
 
 def test_limits_on_pages_and_bytes(tmp_path):
