@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-import tests.checking  # noqa: E402, F401  for the import hook: see pyproject.toml
+import tests.checking  # noqa: E402  for the import hook: see pyproject.toml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,7 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def seeds() -> None:
-    """Start every test from the same random state."""
+    """Start every test from the same random state, and with the first calls of each function."""
+    tests.checking.Calls.current += 1
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
