@@ -5,6 +5,7 @@ Files run longest first, by the seconds in durations.json, so that parallel work
 Imports of groundup wait until the tests do them, so that shapes are checked by jaxtyping's hook.
 """
 
+import gc
 import json
 import os
 import random
@@ -32,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("groundup")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+gc.disable()  # until all is imported, of which nothing is garbage
 
 DURATIONS = Path(__file__).with_name("durations.json")
 deselected: Counter[str] = Counter()
@@ -97,6 +100,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected out of later searches for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
