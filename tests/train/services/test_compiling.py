@@ -7,7 +7,7 @@ import torch._inductor.config as inductor
 from groundup.core import device, record, write_json
 from groundup.kernels import AttentionBackend, AttentionShape, chosen_backends, restore_backends
 from groundup.kernels.attention import backend_for
-from groundup.kernels.compiled import _cache_file
+from groundup.kernels.compiled import _cache_file, use_compile_cache
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, from_depth
 from groundup.train import (
     CompilationCheck,
@@ -21,6 +21,14 @@ from groundup.train import (
 from groundup.train.services import compiling as service
 from groundup.train.services.compiling import _seconds_of, choose_attention
 from tests.train.services.steps import tiny
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_code():
+    """Use code that was compiled in an earlier session; what a check found is not kept."""
+    use_compile_cache()
+    model = Transformer(from_depth(1, 300, 128).config).train()  # loads what C++ it needs
+    causal_loss(model, rows_of(64)).total.backward()
 
 
 @pytest.fixture(autouse=True)
