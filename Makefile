@@ -32,7 +32,8 @@ BENCHES := documents.hostile evaluate.refusal kernels.attention kernels.experts 
 WORKERS ?= 2
 PARALLEL := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# Tests whose code is compiled or uses vector instructions run once more without either.
+# Tests whose code is compiled or uses vector instructions run once more without either; there the
+# shapes of every call are checked, elsewhere those of the first ones (tests/checking.py).
 NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(PARALLEL)
-	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(PARALLEL) $(NATIVE)
+	GROUNDUP_CHECKED_CALLS=all GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(PARALLEL) $(NATIVE)
 
 quick: $(VENV)/.test
 	$(PARALLEL) $$($(BIN)/python -m tests.reached $(BASE))

@@ -6,15 +6,20 @@ they do for a test that asks what a user gets, who runs without them.
 
 Most functions name no shape. Those are checked by beartype alone: jaxtyping would bind the
 arguments of each call twice and open a scope for sizes that nobody names, at twenty times the cost.
+
+A loop calls a function with the same kinds of arguments thousands of times, which took a quarter of
+the processor time of training's tests. So in each test the first calls of a function are checked,
+all of them with GROUNDUP_CHECKED_CALLS=all, and its checks are made when it is first called.
 """
 
 import functools
 import inspect
+import os
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import jaxtyping
@@ -62,25 +67,54 @@ def is_plain(function: Any) -> bool:
 
 
 def jaxtyped(function: Any = None, *, typechecker: Any) -> Any:
-    """What the hook calls: beartype's checks where those are all, jaxtyping's elsewhere."""
+    """What the hook calls: checks around a function, made at its first call."""
     if function is None:
         return functools.partial(jaxtyped, typechecker=typechecker)
-    if not is_plain(function):
+    if not isinstance(function, FunctionType) or inspect.iscoroutinefunction(function):
         return shaped(function, typechecker=typechecker)
-    return plain(function)
+    if not function.__annotations__:
+        return function
+    return checked_at_first(function, typechecker)
 
 
-def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function checked by beartype, unless the checks step aside."""
-    within = checked(function)
-    if within is function:
-        return function  # it says nothing of its types
+class Calls:
+    """How many more calls of a function are checked in this test."""
+
+    __slots__ = ("left", "test")
+    limit = float(os.environ.get("GROUNDUP_CHECKED_CALLS", "8").replace("all", "inf"))
+    current = 0
+    """Number of the test that runs."""
+    of: dict[CodeType, "Calls"] = {}
+    """By code, since a function inside another is a new one at every call of that."""
+
+    def __init__(self) -> None:
+        self.left, self.test = 0.0, -1
+
+    def run_out(self) -> bool:
+        """Whether none is left; otherwise there is one less."""
+        if self.test != Calls.current:
+            self.left, self.test = Calls.limit, Calls.current
+        self.left -= 1
+        return self.left < 0
+
+
+def checked_at_first(function: Any, typechecker: Any) -> Callable[..., Any]:
+    """A function whose first calls in each test are checked, unless the checks step aside."""
+    calls = Calls.of.setdefault(function.__code__, Calls())
+    within: Any = None
 
     @functools.wraps(function)
     def call(*given: Any, **named: Any) -> Any:
+        nonlocal within
         __tracebackhide__ = True
-        if is_off.get() or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_off.get() or calls.run_out():
             return function(*given, **named)
+        if within is None:
+            within = (
+                checked(function)
+                if is_plain(function)
+                else shaped(function, typechecker=typechecker)
+            )
         return within(*given, **named)
 
     return call

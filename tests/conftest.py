@@ -5,6 +5,7 @@ Files run longest first, by the seconds in durations.json, so that parallel work
 Imports of groundup wait until the tests do them, so that shapes are checked by jaxtyping's hook.
 """
 
+import gc
 import json
 import os
 import random
@@ -25,13 +26,15 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-import tests.checking  # noqa: E402, F401  for the import hook: see pyproject.toml
+import tests.checking  # noqa: E402  for the import hook: see pyproject.toml
 
 ROOT = Path(__file__).resolve().parents[1]
 
 hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("groundup")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+gc.disable()  # until all is imported, of which nothing is garbage
 
 DURATIONS = Path(__file__).with_name("durations.json")
 deselected: Counter[str] = Counter()
@@ -45,7 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def seeds() -> None:
-    """Start every test from the same random state."""
+    """Start every test from the same random state, and with the first calls of each function."""
+    tests.checking.Calls.current += 1
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
@@ -96,6 +100,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected out of later searches for garbage, which are rare."""
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+    gc.enable()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from groundup.core.device import package_version
-from tests.checking import checked, is_plain, jaxtyped, names_a_shape, unchecked
+from tests.checking import Calls, checked, is_plain, jaxtyped, names_a_shape, unchecked
 
 hooked = jaxtyped(typechecker=checked)
 
@@ -75,3 +75,33 @@ def test_what_the_hook_puts_around_groundup_can_step_aside():
         package_version(3)
     with unchecked():
         assert wrong(1) == 1 and doubled(2, word=None) == "4"
+
+
+@pytest.mark.parametrize("limit", [3, float("inf")])
+def test_the_first_calls_in_a_test_are_checked(limit, monkeypatch):
+    monkeypatch.setattr(Calls, "limit", limit)
+    for _ in range(2):
+        Calls.current += 1  # as the next test would
+        for _ in range(3):
+            with pytest.raises(TypeCheckError):
+                added(torch.ones(2, 3), torch.ones(1, 3))
+        if limit == 3:
+            assert added(torch.ones(2, 3), torch.ones(1, 3)).sum() == 12
+        else:
+            with pytest.raises(TypeCheckError):
+                added(torch.ones(2, 3), torch.ones(1, 3))
+
+
+def test_a_function_inside_another_shares_its_calls(monkeypatch):
+    def call(x: int) -> int:
+        @hooked
+        def inner(x: int) -> int:
+            return x
+
+        return inner(x)
+
+    monkeypatch.setattr(Calls, "limit", 1)
+    Calls.current += 1
+    with pytest.raises(TypeCheckError):
+        call("a")
+    assert call("a") == "a"

@@ -37,6 +37,7 @@ EXTRA = {
     "groundup finetune": "--set epochs=0.02 --set validations=1",
     "groundup evaluate": "--limit 8",
     "groundup generate": "--max-tokens 4",
+    "groundup prepare": "--workers 1",  # each is a process, which takes a second to start
 }
 CODES = {"groundup gate": (0, 3, 4)}
 TYPED = {"groundup chat": "How do I restart the service?\n", "groundup testset review": "a\n"}

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,8 +24,8 @@ from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Tran
 from groundup.tokenizer import DocumentText, FastTokenizer, save_tokenizer, write_tokens
 from tests.artifacts import artifact
 from tests.generate.endpoint.peer import MODEL, Answering, Peer, good, status
+from tests.train.parallel.processes import CONTEXT, command_line
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = FastTokenizer([])
 PLAIN = EvaluateConfig()
 TASK = """task: sums
@@ -261,31 +259,26 @@ def test_what_may_pass_is_no_report_and_is_asked_again_alone(tmp_path):
         assert final.report.tasks[0].measures[0].reasons == {"refused": 1}
 
 
-def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, model):
+def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, model, run):
     long = [
-        Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n}") for n in range(400)
+        Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n}") for n in range(250)
     ]
     testset = make_testset(TestSetCard(name="many"), long, {}, tmp_path / "many")
     out = tmp_path / "r"
-    command = [sys.executable, "-m", "groundup", "evaluate", str(model.path), "--test",
-               str(testset.path), "--out", str(out)]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    words = ["evaluate", str(model.path), "--test", str(testset.path), "--out", str(out)]
+    process = CONTEXT.Process(target=command_line, args=(str(tmp_path), words), daemon=True)
+    process.start()
     log = out / ".scratch" / "answers.jsonl"
-    with process:
-        while process.poll() is None and not (out.is_dir() and any(log.parent.glob("*.jsonl"))):
-            time.sleep(0.01)
-        while process.poll() is None and log.is_file() and not log.read_bytes():
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
-    if process.returncode == 0:
+    while process.is_alive() and not (log.is_file() and log.read_bytes()):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    if process.exitcode == 0:
         pytest.skip("the run ended before it could be interrupted")
-    assert process.returncode == 130 and "answers are stored, and the same command resumes" in told
+    told = (tmp_path / "err").read_text(encoding="utf-8")
+    assert process.exitcode == 130 and "answers are stored, and the same command resumes" in told
     kept = len(log.read_text().splitlines())
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    code, _, err = run(*words)
+    assert code == 0, err
     cost = read_report(Artifact.open(out)).cost
-    assert kept >= 1 and cost.requests == 400
+    assert kept >= 1 and cost.requests == 250

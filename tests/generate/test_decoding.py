@@ -1,6 +1,7 @@
 """Prompts and sources are read once, and what each becomes does not depend on its company."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -163,7 +164,12 @@ def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature)
         beam_search(engine, prompts, BeamConfig(max_tokens=3))
 
 
-MODEL = CachedTransformer(tiny())  # float64, 64 ids, context 256
+@cache
+def model() -> CachedTransformer:
+    """In float64, of 64 ids and a context of 256."""
+    return CachedTransformer(tiny())
+
+
 ROOT = list(range(30))
 
 
@@ -174,14 +180,14 @@ def spell(ids) -> str:
 
 def complete(prompts, sampling, until=(), *, batch_tokens=4000, **more):
     options = DecodingOptions(sampling, (63,), 64, batch_tokens, until, spell, **more)
-    return dict(decode_prompts(MODEL, prompts, options))
+    return dict(decode_prompts(model(), prompts, options))
 
 
 def naive(prompt: list[int], length: int) -> list[int]:
     ids = list(prompt)
     with torch.no_grad():
         while len(ids) < len(prompt) + length and (ids[len(prompt) :] or [0])[-1] != 63:
-            ids.append(int(MODEL.model.logits(torch.tensor([ids]))[0, -1].argmax()))
+            ids.append(int(model().model.logits(torch.tensor([ids]))[0, -1].argmax()))
     return ids[len(prompt) :]
 
 
@@ -244,7 +250,7 @@ def test_the_first_stop_counts():
 
 @given(st.lists(st.integers(1, 256), max_size=40), st.integers(0, 200))
 def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_tokens):
-    found = list(batch_prompts(MODEL, [[0] * n for n in lengths], new_tokens))
+    found = list(batch_prompts(model(), [[0] * n for n in lengths], new_tokens))
     assert sorted(i for chosen in found for i in chosen) == list(range(len(lengths)))
     for chosen in found:
         longest = max(lengths[i] for i in chosen)
@@ -255,7 +261,7 @@ def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_to
 def test_a_batch_stays_in_its_bounds(monkeypatch):
     monkeypatch.setattr(module, "MAX_CACHE_POSITIONS", 100)
     monkeypatch.setattr(module, "MAX_BATCH_SIZE", 4)
-    found = list(batch_prompts(MODEL, [[0] * 10] * 10 + [[0] * 200], 15))
+    found = list(batch_prompts(model(), [[0] * 10] * 10 + [[0] * 200], 15))
     assert [len(chosen) for chosen in found] == [1, 4, 4, 2]
 
 

@@ -65,9 +65,9 @@ def test_a_package_is_called_by_its_name_and_code_that_does_not_parse_gives_noth
 
 
 def test_the_library_is_in_order_and_leaves_out_what_is_not_its_own():
-    paths = [each.path for each in itertools.islice(_read_library(), 300)]
-    assert paths == [each.path for each in itertools.islice(_read_library(), 300)]
-    assert "lib/argparse.py" in paths and len(set(paths)) == 300
+    paths = [each.path for each in itertools.islice(_read_library(), 100)]
+    assert paths == [each.path for each in itertools.islice(_read_library(), 100)]
+    assert "lib/argparse.py" in paths and len(set(paths)) == 100
     assert not any(EXCLUDED_NAMES & set(path.split("/")) for path in paths)
 
 

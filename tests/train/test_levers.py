@@ -82,6 +82,7 @@ def test_a_preset_is_another_shape():
     assert model.config.position.kind == "learned" and model.config.vocab_size == 300
 
 
+@pytest.mark.slow  # a rung that ends badly is the same process, and is in `make test`
 def test_as_a_process_it_prints_json_alone():
     asked = json.dumps({"work": WORK._asdict(), "levers": []})
     command = [sys.executable, "-m", "benchmarks.train.levers", "--rung", asked]

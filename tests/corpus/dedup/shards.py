@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow
@@ -10,6 +9,7 @@ import pyarrow.parquet as parquet
 
 from groundup.corpus.engine.shards import read_step_results
 from groundup.documents import Record, SourceMap, StepResult, record_id, record_schema, to_batch
+from tests.train.parallel.processes import CONTEXT
 
 VOCABULARY = [f"word{chr(97 + n % 26)}{n}" for n in range(2_000)]
 
@@ -35,7 +35,7 @@ def here(task, items):
 
 
 def pooled(task, items):
-    with get_context("spawn").Pool(2) as pool:
+    with CONTEXT.Pool(2) as pool:
         return pool.map(task, items)
 
 

@@ -46,6 +46,10 @@ def kept(ran):
     return [r for job in jobs for r in read_shard(shard_path(folder, job.number, "kept"))]
 
 
+def serial(task, items, on_result=lambda result: None):
+    return [task(item) for item in items]
+
+
 def start(source: Path, out: Path) -> subprocess.Popen:
     """A run in a process group of its own."""
     return subprocess.Popen(
@@ -54,15 +58,15 @@ def start(source: Path, out: Path) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def test_one_and_four_workers_write_the_same_bytes(tmp_path):
+def test_this_process_and_two_workers_write_the_same_bytes(tmp_path):
     source = write_lines(tmp_path / "in")
     (source / "2.txt").write_text("id x\nid x\nfine text\n!no\nfail\nsurrogate\nraise\nnever read")
     (source / "5.txt").write_text("id x\nlast")
     digests = []
-    for workers in (1, 4):
-        with WorkerPool(workers) as each:
-            ran = run_plan(plan_of(source), tmp_path / f"{workers}", each)
-        digests.append(digest_of(tmp_path / f"{workers}"))
+    with WorkerPool(2) as pool:
+        for name, each in (("here", serial), ("workers", pool)):
+            ran = run_plan(plan_of(source), tmp_path / name, each)
+            digests.append(digest_of(tmp_path / name))
     assert digests[0] == digests[1]
     texts = [record.text for record in kept(ran)]
     assert len(texts) == len(set(texts)) and not any("bad" in text for text in texts)
@@ -77,8 +81,7 @@ def test_one_and_four_workers_write_the_same_bytes(tmp_path):
 
 
 def test_records_know_what_erasure_needs(tmp_path):
-    with WorkerPool(1) as each:
-        ran = run_plan(plan_of(write_lines(tmp_path / "in", 1, 5)), tmp_path / "out", each)
+    ran = run_plan(plan_of(write_lines(tmp_path / "in", 1, 5)), tmp_path / "out", serial)
     for record in kept(ran):
         assert record.metadata["licence"] == "MIT" and len(record.metadata["sha256"]) == 64
         assert record.source == "lines" and record.path.startswith("0.txt#")
@@ -109,14 +112,13 @@ def test_nothing_is_done_twice_and_what_was_damaged_is_done_again(tmp_path):
 
 def test_another_plan_is_refused_with_what_changed(tmp_path):
     source = write_lines(tmp_path / "in")
-    with WorkerPool(1) as each:
-        run_plan(plan_of(source), tmp_path / "out", each)
-        other = plan_of(source, (TIDY._replace(settings='{"short": 4}'), SAME))
-        with pytest.raises(ConfigError, match=r"short was null and now is 4"):
-            run_plan(other, tmp_path / "out", each)
-        (source / "new.txt").write_text("one more")
-        with pytest.raises(ConfigError, match="shards had 3 entries and now has 4"):
-            run_plan(plan_of(source), tmp_path / "out", each)
+    run_plan(plan_of(source), tmp_path / "out", serial)
+    other = plan_of(source, (TIDY._replace(settings='{"short": 4}'), SAME))
+    with pytest.raises(ConfigError, match=r"short was null and now is 4"):
+        run_plan(other, tmp_path / "out", serial)
+    (source / "new.txt").write_text("one more")
+    with pytest.raises(ConfigError, match="shards had 3 entries and now has 4"):
+        run_plan(plan_of(source), tmp_path / "out", serial)
 
 
 def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
@@ -127,8 +129,7 @@ def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
     _reserve_folder(old, tmp_path / "out")
     _reserve_folder(old, tmp_path / "out")
     _reserve_folder(new, tmp_path / "out")
-    with WorkerPool(1) as each:
-        ran = run_plan(new, tmp_path / "out", each)
+    ran = run_plan(new, tmp_path / "out", serial)
     told = sum((done.counters for done in ran.jobs[0]), Counter())
     assert told["00 read|record|name not UTF-8"] == 1 and len(kept(ran)) > 5
     removed = [parquet.read_table(path) for path in ran.folders[0].glob("*.removed.parquet")]
@@ -138,17 +139,12 @@ def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
         _reserve_folder(old, tmp_path / "out")
 
 
-def serial(task, items, on_result=lambda result: None):
-    return [task(item) for item in items]
-
-
 def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):
-    with WorkerPool(1) as each:
-        with pytest.raises(DataError, match="nothing to read"):
-            run_plan(RunPlan((), ()), tmp_path / "none", each)
-        (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "0.txt").write_text("")
-        ran = run_plan(plan_of(tmp_path / "in"), tmp_path / "out", each)
+    with pytest.raises(DataError, match="nothing to read"):
+        run_plan(RunPlan((), ()), tmp_path / "none", serial)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.txt").write_text("")
+    ran = run_plan(plan_of(tmp_path / "in"), tmp_path / "out", serial)
     assert kept(ran) == [] and len(ran.jobs) == 3
 
 
@@ -173,8 +169,7 @@ def kill_and_resume(tmp_path: Path, kills: int) -> None:
         if (out / "03" / "phase.done").exists():
             assert digest_of(out) == wanted
             out = out.with_name(out.name + "+")
-    process = start(source, out)
-    assert process.communicate(timeout=100)[0] == b"complete\n"
+    run_plan(plan_of(source, (TIDY, SAME, SLOW)), out, serial)
     assert stopped >= kills // 2, "kills that came too late show nothing"
     assert digest_of(out) == wanted
 
@@ -203,7 +198,7 @@ def test_a_stop_leaves_no_orphan_and_the_run_goes_on(tmp_path, how):
     process.communicate(timeout=20)
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert alive == []
-    assert start(source, out).communicate(timeout=100)[0] == b"complete\n"
+    run_plan(plan_of(source, (TIDY, SAME, SLOW)), out, serial)
     assert not list(out.rglob("*.tmp"))
 
 
@@ -218,7 +213,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=100,
     )  # fmt: skip
     assert b"CapacityError: No space left while writing" in process.stderr
-    assert start(source, out).communicate(timeout=100)[0] == b"complete\n"
+    run_plan(plan_of(source, (TIDY, SAME, SLOW)), out, serial)
     assert not list(out.rglob("*.tmp"))
     run_plan(plan_of(source, (TIDY, SAME, SLOW)), tmp_path / "other", serial)
     assert digest_of(out) == digest_of(tmp_path / "other")

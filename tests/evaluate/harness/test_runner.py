@@ -3,11 +3,12 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ from groundup.evaluate.harness.runner import (
 )
 from groundup.evaluate.task.task import GroupMeasure, ItemScores, TaskGroup, TaskItem, TaskMeasure
 from groundup.measure import Interval
+from tests.train.parallel.processes import CONTEXT
 
 
 class Lengths:
@@ -245,40 +247,38 @@ def test_progress_is_told_by_sample(tmp_path, capsys):
     assert last["done"] == pytest.approx(30) and last["total"] == 30
 
 
-KILLED = """
-    import sys
-    from pathlib import Path
-    from tests.evaluate.harness.test_runner import Choices, Lengths, draft
-    from groundup.evaluate.harness.answer_cache import AnswerCache
-    from groundup.evaluate.harness.runner import TaskRunner
-    folder, most = Path(sys.argv[1]), int(sys.argv[2])
+def answer_some(folder: Path, most: int, line: Any) -> None:
+    """A run that says every answer, and after so many waits until it is killed."""
+
     class Slow(Lengths):
         answered = 0
+
         def loglikelihood(self, pairs):
             for answer in super().loglikelihood(pairs):
                 yield answer
                 self.answered += 1
-                print("answered", flush=True)
+                line.send("answered")
                 if self.answered == most:
-                    sys.stdin.read()  # until it is killed
+                    time.sleep(600)
+
     with AnswerCache(folder / "answers.jsonl") as own:
         TaskRunner(Slow(folder / "asked.jsonl"), own).run(Choices(), draft(folder))
-"""
 
 
 def test_a_killed_run_goes_on_and_asks_no_finished_request_again(tmp_path):
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([*command, "20"], env=environment, text=True, **pipes) as process:
-        for _ in range(20):
-            assert process.stdout.readline() == "answered\n"
-        process.send_signal(signal.SIGKILL)
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=answer_some, args=(tmp_path, 20, sender), daemon=True)
+    process.start()
+    sender.close()
+    for _ in range(20):
+        assert receiver.recv() == "answered"
+    process.kill()
+    process.join()
     with AnswerCache(tmp_path / "answers.jsonl") as own:
         finished = len(own)
     assert finished == 20
-    subprocess.run([*command, "0"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    with AnswerCache(tmp_path / "answers.jsonl") as own:
+        TaskRunner(Lengths(tmp_path / "asked.jsonl"), own).run(Choices(), draft(tmp_path))
     asked = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text().splitlines()]
     assert len(set(asked)) == 90 and len(asked) <= 90 + 1  # the one that was on its way
     assert len(rows(tmp_path, "choices")) == 30
@@ -366,19 +366,21 @@ def test_a_damaged_line_is_passed_over_and_a_foreign_file_refused(tmp_path):
         AnswerCache(path)
 
 
+def put_many(path: Path, name: str) -> None:
+    answers = AnswerCache(path)
+    for n in range(300):
+        key = _make_request("loglikelihood", LoglikelihoodRequest(name, str(n))).key
+        answers.put(key, Likelihood(-float(n), False, 1))
+
+
 def test_processes_share_a_file(tmp_path):
     path = tmp_path / "answers.jsonl"
-    code = (
-        "import sys; from groundup.core import Likelihood, LoglikelihoodRequest\n"
-        "from groundup.evaluate.harness.answer_cache import AnswerCache, _make_request\n"
-        "answers = AnswerCache(sys.argv[1])\n"
-        "for n in range(300):\n"
-        "    asked = LoglikelihoodRequest(sys.argv[2], str(n))\n"
-        "    key = _make_request('loglikelihood', asked).key\n"
-        "    answers.put(key, Likelihood(-float(n), False, 1))\n"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
-    assert [process.wait() for process in both] == [0, 0]
+    both = [CONTEXT.Process(target=put_many, args=(path, name), daemon=True) for name in "ab"]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
     with AnswerCache(path) as answers:
         assert len(answers) == 600
         assert (

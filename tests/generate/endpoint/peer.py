@@ -71,6 +71,7 @@ class Answering(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # otherwise every answer waits 40 ms for an acknowledgement
     server: Peer
 
     def log_message(self, format: str, *args: Any) -> None:

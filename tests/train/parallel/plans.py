@@ -105,7 +105,7 @@ def mesh_of(case: Case) -> Mesh:
     return open_mesh(mesh_sizes(case.mesh, distributed.get_world_size()), "cpu")
 
 
-def trained(cases: Sequence[Case], steps: int = 5) -> list[Run]:
+def trained(cases: Sequence[Case], steps: int = 3) -> list[Run]:
     """Train a tiny model for some steps on each mesh."""
     return [train_one(case, steps) for case in cases]
 

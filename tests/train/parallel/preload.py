@@ -11,5 +11,6 @@ import torch.distributed.fsdp  # noqa: E402, F401
 import torch.distributed.tensor.parallel  # noqa: E402, F401
 
 import groundup.cli  # noqa: E402, F401
+import groundup.evaluate  # noqa: E402, F401
 import groundup.train  # noqa: E402, F401
 import groundup.train.parallel.apply  # noqa: E402, F401

@@ -39,8 +39,8 @@ PLANS = {
     4: [
         Case("context=4", shape(), 2),
         Case("data=2,context=2", UNTIED, 2),
-        Case("shard=2,context=2", UNTIED, 2, steps=3),
-        Case("context=2,tensor=2", UNTIED, 2, steps=3),
+        Case("shard=2,context=2", UNTIED, 2),
+        Case("context=2,tensor=2", UNTIED, 2),
     ],
 }
 

@@ -1,5 +1,8 @@
 """A step that is traced holds what a real step holds, to the byte where it is exact."""
 
+import os
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,12 +18,13 @@ from groundup.model import (
 from groundup.train import OptimConfig, Optimizer, Precision
 from groundup.train.plan.events import MemoryRecorder, memory_peak
 from groundup.train.plan.step import (
-    StepTracer,
     StepWork,
     _split_range,
     _trace_micro_batch,
+    _trace_step,
     trace_step,
 )
+from tests.train.parallel.processes import CONTEXT
 
 
 def small(**parts) -> ModelConfig:
@@ -67,30 +71,36 @@ def test_more_of_anything_holds_more():
     def total(**settings) -> int:
         return sum(traced(**settings).during_pass.values())
 
-    assert total(rows=1) < total(rows=2) < total(rows=4)
-    assert total(length=32) < total(length=64) < total(length=128)
-    by_kind = [total(rows=4, length=128, recompute=k) for k in ("all", "selective", "none")]
+    assert total(rows=1, length=128) < total(rows=2, length=128) < total(rows=2, length=192)
+    by_kind = [total(rows=2, length=128, recompute=k) for k in ("all", "selective", "none")]
     assert by_kind == sorted(by_kind)
-    assert total(rows=4, length=128, device="cuda") < total(rows=4, length=128)  # no scores
-    assert total(precision="float16") >= total(precision="bfloat16")  # no softmax in C++
+    assert total(rows=2, length=128, device="cuda") < by_kind[-1]  # no scores
+    halves = [total(rows=2, length=128, precision=name) for name in ("float16", "bfloat16")]
+    assert halves[0] >= halves[1]  # no softmax in C++
 
 
-def test_a_card_s_step_has_no_softmax_of_the_processor(monkeypatch):
+def send_steps(line: Any) -> None:
+    """Send the memory of steps on a card and on the processor, by softmax."""
     found = {}
     for softmax in ("native", "torch"):
-        monkeypatch.setenv("GROUNDUP_SOFTMAX", softmax)
-        tracer = StepTracer()  # its process takes the environment along
-        for compiled in (False, True):
-            work = {"rows": 2, "length": 64, "compiled": compiled}
-            ledgers = [tracer(small(), StepWork(**work, device=d)) for d in ("cuda", "cpu")]
-            found[softmax, compiled] = [ledger._replace(imports=0) for ledger in ledgers]
-        tracer.close()
+        os.environ["GROUNDUP_SOFTMAX"] = softmax
+        for place, compiled in (("cuda", False), ("cpu", False), ("cuda", True)):
+            work = StepWork(rows=2, length=64, device=place, compiled=compiled)
+            found[softmax, place, compiled] = _trace_step(small(layers=1), work)
+    line.send(found)
+
+
+def test_a_card_s_step_has_no_softmax_of_the_processor():
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    CONTEXT.Process(target=send_steps, args=(sender,), daemon=True).start()  # tracing spoils it
+    sender.close()
+    found = receiver.recv()
     for compiled in (False, True):
-        (card, processor), (same, plain) = found["native", compiled], found["torch", compiled]
-        assert card == same and card.during_pass["loss"] == plain.during_pass["loss"]
-        assert processor != plain or not has_native_softmax(
-            "cpu", torch.bfloat16
-        )  # it would have been seen
+        assert found["native", "cuda", compiled] == found["torch", "cuda", compiled]
+    native, plain = (found[softmax, "cpu", False] for softmax in ("native", "torch"))
+    assert found["native", "cuda", False].during_pass["loss"] == plain.during_pass["loss"]
+    # Otherwise it would have been seen.
+    assert native != plain or not has_native_softmax("cpu", torch.bfloat16)
 
 
 def test_what_imports_take_is_that_of_a_fresh_process():

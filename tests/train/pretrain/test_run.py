@@ -83,7 +83,9 @@ def losses(artifact: Artifact, name: str) -> list[float]:
     [
         (on_two, ("--mesh", "shard=2")),
         (on_two, ("--mesh", "pipeline=2")),
-        (by_torchrun, ("--mesh", "data=2", "--prompt", "The")),
+        (on_two, ("--mesh", "data=2", "--prompt", "The")),
+        # Three programs that import torch; how torchrun starts them is all that differs.
+        pytest.param(by_torchrun, ("--mesh", "data=2"), marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_make_the_model_of_one(made, alone, tmp_path, start, words):

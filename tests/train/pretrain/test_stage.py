@@ -168,7 +168,12 @@ def test_the_process_keeps_its_signals(made, tmp_path):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-PRESETS = ["gpt-1-tiny", "mixtral-tiny", "bert-tiny", "spanbert-tiny", "t5-tiny", "bart-tiny"]
+# Those that are slow take two seconds each; of each kind one stays, and every objective has tests.
+SLOW_PRESETS = ("mixtral-tiny", "spanbert-tiny", "bart-tiny")
+PRESETS = [
+    "gpt-1-tiny", "bert-tiny", "t5-tiny",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_PRESETS),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

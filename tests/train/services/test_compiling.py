@@ -7,7 +7,7 @@ import torch._inductor.config as inductor
 from groundup.core import device, record, write_json
 from groundup.kernels import AttentionBackend, AttentionShape, chosen_backends, restore_backends
 from groundup.kernels.attention import backend_for
-from groundup.kernels.compiled import _cache_file
+from groundup.kernels.compiled import _cache_file, use_compile_cache
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, from_depth
 from groundup.train import (
     CompilationCheck,
@@ -21,6 +21,14 @@ from groundup.train import (
 from groundup.train.services import compiling as service
 from groundup.train.services.compiling import _seconds_of, choose_attention
 from tests.train.services.steps import tiny
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_code():
+    """Use code that was compiled in an earlier session; what a check found is not kept."""
+    use_compile_cache()
+    model = Transformer(from_depth(1, 300, 128).config).train()  # loads what C++ it needs
+    causal_loss(model, rows_of(64)).total.backward()
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +85,7 @@ def test_compiled_gradients_are_the_uncompiled_ones(width, heads, length, dtype)
     assert found.relative <= (1e-4 if dtype == torch.float32 else 0.03), found
 
 
+@pytest.mark.slow  # two compilations, a minute; below what is compared is known beforehand
 def test_a_compiler_that_is_wrong_is_found_said_and_remembered(monkeypatch, capsys):
     monkeypatch.setattr(inductor.cpp, "inject_relu_bug_TESTING_ONLY", "accuracy")
     torch.compiler.reset()
@@ -95,6 +104,22 @@ def test_a_compiler_that_is_wrong_is_found_said_and_remembered(monkeypatch, caps
     finally:
         record.set_output_mode("silent")
         torch.compiler.reset()
+
+
+def test_where_nothing_agrees_the_run_is_not_compiled_nor_asked_again(monkeypatch, capsys):
+    wrong = service.GradientDifference("k_proj", 0.3, 0.1)
+    monkeypatch.setattr(service, "_compare_gradients", lambda *_: wrong)
+    ways = chosen_backends()
+    record.set_output_mode("plain")
+    try:
+        model = model_of()
+        assert keep_compiled_if_correct(model, run_of(64, torch.float32)) is False
+        assert not model.is_compiled and chosen_backends() == ways
+        assert capsys.readouterr().err.count("Compiled gradients are wrong here: k_proj") == 1
+        monkeypatch.delattr(service, "_find_setup")
+        assert keep_compiled_if_correct(model_of(), run_of(64, torch.float32)) is False
+    finally:
+        record.set_output_mode("silent")
 
 
 def test_where_flash_attention_agrees_it_is_used(monkeypatch):

@@ -260,12 +260,12 @@ def equal(model, weights) -> bool:
     return all(torch.equal(a, b) for a, b in zip(model.parameters(), weights, strict=True))
 
 
-@pytest.mark.parametrize("every", [10, 25, 100])
+@pytest.mark.parametrize("every", [10, 100])
 def test_going_back_gives_the_run_without_the_batches_to_the_bit(every, clean, tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, every)
     numbers = [step.number for step in steps]
     assert guard.skipped_batches == set(range(BAD - 2, BAD + 3))
-    assert numbers[BAD] == {10: 40, 25: 25, 100: 0}[every]  # where it went back to
+    assert numbers[BAD] == {10: 40, 100: 0}[every]  # where it went back to
     assert numbers[-1] == STEPS - 1
     assert equal(model, clean)
 
