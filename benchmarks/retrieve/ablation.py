@@ -4,7 +4,7 @@
 
 NAME is a folder of benchmarks/data/ask, INDEX what `groundup index` made of it. A part's gain is
 how many more questions are right with it than without it, over all folders, with a 95 % interval of
-the share (bootstrap over questions). Results: results/ask_ablation.json.
+the share (bootstrap over questions). Results: results/ablation.json.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main() -> None:
             rows.append({"part": part, **_gains(whole, right(), kinds)})
         print(json.dumps(rows[-1]), flush=True)
     found = {"machine": table.machine_class(), "questions": len(kinds), "parts": rows}
-    write_json(table.RESULTS / "ask_ablation.json", found)
+    write_json(table.RESULTS / "ablation.json", found)
 
 
 @contextmanager

@@ -63,6 +63,7 @@ DROPPED_BY_ATTRIBUTE = re.compile(
     re.IGNORECASE,
 )
 RANGES = frozenset((b"a", b"table"))
+CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
 MAX_MATHML_CHARACTERS = 20_000
 """Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
@@ -135,6 +136,7 @@ class _HtmlExtractor:
         self.links: list[tuple[int, int]] = []
         self.tables: list[tuple[int, int]] = []
         self.link_start, self.table_starts = -1, list[int]()
+        self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
         self.title = ""
 
     def run(self) -> Markup:
@@ -200,7 +202,13 @@ class _HtmlExtractor:
         if name in BLOCKS:
             if self.stack and self.stack[-1] == b"p":
                 self.pop()
-            self.request_break(BLOCKS[name])
+            if name in CELLS or self.cell_start != self.length:
+                self.request_break(BLOCKS[name])  # a cell's first paragraph continues its row
+            if name in CELLS:
+                self.end_cell()  # perhaps one without an end tag
+                self.cell_start = self.length
+            elif name == b"tr":
+                self.row_start, self.cell_start = self.length, -1
             if self.heading_start >= 0 or name in LEVELS:
                 self.end_heading()
         repeats = self.dropped and name == self.stack[self.dropped - 1]
@@ -218,8 +226,16 @@ class _HtmlExtractor:
         if self.open[name]:
             while self.pop() != name:
                 pass
-        if name in BLOCKS:
+        if name in BLOCKS and not (name in CELLS and self.end_cell()):
             self.request_break(BLOCKS[name])
+
+    def end_cell(self) -> bool:
+        """End a cell of one paragraph, whose end asks for no more than a tab; False for others."""
+        is_line = self.cell_start >= 0 and self.length > max(self.cell_start, self.row_start)
+        if is_line:
+            self.requested_break = TAB
+        self.cell_start = -1
+        return is_line
 
     def pop(self) -> bytes:
         name = self.stack.pop()
@@ -286,6 +302,8 @@ class _HtmlExtractor:
 
     def write(self, start: int, stop: int, text: str, exact: bool) -> None:
         """Write a text, and the break or white space before it."""
+        if self.requested_break == BLANK_LINE and self.length > self.cell_start:
+            self.cell_start = -1
         if self.requested_break and self.length:
             place = self.held_space[0][0] if self.held_space else start
             self.append(place, place, BREAKS[self.requested_break], False)

@@ -32,11 +32,9 @@ THRESHOLD = 0.6
 """Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
 NOT_FOUND = "not in these documents"
 
-MAX_CANDIDATES = 20
+MAX_CANDIDATES = 40
 MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
-WHOLE_SCORE = 0.95
-"""Score of a quote that answers all parts of a question."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 SAME_QUOTE = 0.8
@@ -182,9 +180,7 @@ def _find_spans(
 
 def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteSpan]:
     """The spans of the whole question and the best of its parts, in the order to be quoted."""
-    if not firsts or spans and spans[0].score >= WHOLE_SCORE:
-        return spans
-    if spans and spans[0].score >= THRESHOLD:
+    if firsts and spans and spans[0].score >= THRESHOLD:
         return [spans[0], *firsts, *spans[1:]]
     return [*firsts, *spans]
 

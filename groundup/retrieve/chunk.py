@@ -247,6 +247,8 @@ def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
     return before.lower() not in ABBREVIATIONS
 
 
+OFFICE_KINDS = ("pdf", "docx", "odt", "rtf")
+MAX_TITLE = 80
 VISIBLE = re.compile(r"\S")
 
 
@@ -315,7 +317,7 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
             yield from _code_sections(tree.body, 0, len(document.text), module, starts)
             return
     path: list[tuple[int, str]] = []
-    title = _heading_text(document.metadata.get("title") or "")
+    title = _heading_text(document.metadata.get("title") or _first_line(document))
     start = 0
     for heading in document.headings or _underlined_headings(document):
         begin = _line_start(document.text, heading.start)
@@ -325,6 +327,14 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
         path = [entry for entry in path if entry[0] < heading.level]
         path.append((heading.level, _heading_text(document.text[heading.start : heading.end])))
     yield TitledSection(start, len(document.text), _title_path(title, path))
+
+
+def _first_line(document: Record) -> str:
+    """The first line of a file by a word processor that marks no titles, if it is short."""
+    if document.kind not in OFFICE_KINDS or document.headings:
+        return ""
+    line = document.text.lstrip().partition("\n")[0].strip()
+    return line if 3 < len(line) <= MAX_TITLE and line[-1] not in ".:,;" else ""
 
 
 def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterator[TitledSection]:

@@ -24,6 +24,8 @@ MIN_STOP_SHARE = 0.1
 UNSTEMMED = {"polish"}
 """Languages with stop words for which Snowball has no stemmer."""
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+")
+HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
+"""A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -71,8 +73,11 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
 
     >>> stem_words("Opening the files' café"), stem_words("東京都")
     (['open', 'the', 'file', 'cafe'], ['東京', '京都'])
+    >>> stem_words("the stop-\\nping distance")
+    ['the', 'stop', 'ping', 'stop', 'distanc']
     """
     analyser = _analyser(language)
+    text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
     if not UNSPACED.search(text):
         return analyser.analyze(text)
     return [stem for part in _by_script(text) for stem in _stems_of(part, analyser)]

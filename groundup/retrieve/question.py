@@ -182,7 +182,9 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
                 yield match.start(), term
     for match in NUMERAL.finditer(text):
         stems = tuple(stem_words(match.group(), language))
-        yield match.start(), QuestionTerm(match.group(), stems, is_name=len(match.group()) > 1)
+        is_value = text[: match.start()].endswith("=")
+        is_name = is_value or len(match.group()) > 1
+        yield match.start(), QuestionTerm(match.group(), stems, is_name=is_name)
 
 
 def _unspaced_terms(run: re.Match[str]) -> Iterator[tuple[int, QuestionTerm]]:
@@ -216,10 +218,10 @@ def _is_english(word: str) -> bool:
 def _is_code_name(word: str) -> bool:
     """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
 
-    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
+    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "-x")]
     [True, True, True, False, True]
     """
-    return bool(re.search(r"[._/\d]|^--|[a-z][A-Z]", word))
+    return bool(re.search(r"[._/\d]|^-|[a-z][A-Z]", word))
 
 
 def _split_parts(

@@ -330,6 +330,9 @@ def _context_credits(
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     """How well a short line names the question's subject: a title, a signature, a defined word."""
     line = text.texts[at].split("\n", 1)[0]
+    key, tab, _ = line.partition("\t")
+    if tab:  # the first cell of a row says what the row is of
+        return text.naming_score(key, wanted)
     signature = SIGNATURE.match(line)
     if signature and is_label(line):
         return text.naming_score(signature[1] + "()", wanted)

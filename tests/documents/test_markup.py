@@ -235,3 +235,17 @@ def test_a_formula_is_read_once_by_its_source():
 def test_formulas_that_never_end_take_linear_time():
     for piece in ("<semantics>", "<semantics><annotation encoding='application/x-te'>"):
         assert not read_html((piece * (500_000 // len(piece))).encode()).map.text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<tr><td><p>a</p></td><td><p>b</p></td></tr><tr><td>c", "a\tb\nc"),
+        ("<tr><td><div>a</div><td>b<tr><td>c", "a\tb\nc"),
+        ("<tr><td></td><td><p>b</td></tr><tr><td></td></tr><tr><td>c", "b\nc"),
+        ("<tr><td><p>a</p><p>b</p></td><td><p>c", "a\n\nb\n\nc"),
+        ("<tr><td>a<br>b</td><td>c", "a\nb\tc"),
+    ],
+)
+def test_a_cell_of_one_paragraph_is_part_of_its_row(page, text):
+    assert read_html(f"<table>{page}</table>".encode()).map.text == text

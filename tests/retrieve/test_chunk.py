@@ -1,5 +1,7 @@
 """Passages and sentences are exact slices: nothing is rewritten, nothing visible is lost."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,3 +189,11 @@ def test_what_begins_with_a_prompt_is_code_to_its_end():
 def test_a_label_has_six_words_at_most():
     assert is_label("one two three four five six")
     assert not is_label("one two three four five six seven")
+
+
+def test_the_first_line_of_an_office_file_without_titles_is_its_title():
+    text = "Inspection of the cable car\n\nThe brake stops it.\n"
+    for kind, titles in (("pdf", ("Inspection of the cable car",)), ("text", ())):
+        document = read_bytes(text.encode(), "a.txt")
+        document = replace(document, kind=kind)
+        assert {passage.headings for passage in chunk_document(document)} == {titles}

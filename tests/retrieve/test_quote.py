@@ -130,6 +130,7 @@ def test_comments_of_settings_are_no_titles():
     [
         ("How long does the kettle boil?", "The kettle boils for 5 minutes.", "The kettle boils."),
         ("How long does the kettle boil?", "The kettle boils for an hour.", "2 kettles boil."),
+        ("How long may a line be?", "Lines are of 120 characters.", "A line of the code."),
         ("How large is the kettle?", "The kettle takes 500 bytes.", "The kettle of 2020."),
         ("How many kettles boil?", "Fifty-nine kettles boil.", "The kettles boil."),
     ],
@@ -139,6 +140,23 @@ def test_a_quantity_that_is_asked_for_must_be_there(question, answer, other):
 
 
 def test_measures_are_patterns_with_a_penalty():
-    assert list(measures()) == ["duration", "size", "number"]
+    assert list(measures()) == ["length", "size", "number"]
     assert all(0.5 < each.without < 1 for each in measures().values())
-    assert not measures()["duration"].answers.search("a long time") and measures()["number"].asks
+    assert not measures()["length"].answers.search("a long time") and measures()["number"].asks
+
+
+def test_the_first_cell_of_a_row_says_what_it_is_of():
+    page = (
+        "<h1>Errors of Calc</h1><table><tr><th><p>Code</p></th><th><p>Meaning</p></th></tr>"
+        f"<tr><td><p>511</p></td><td><p>A text of 512 signs. {'It is long. ' * 40}</p></td></tr>"
+        "<tr><td><p>512</p></td><td><p>Formula overflow</p></td></tr></table>"
+    )
+    (document,) = read_data("a.html", page.encode(), ReadConfig())
+    text = PassageText(Hit(chunk_document(document)[0], 1.0), document)
+    scores = [_label_score(text, at, wanted("error code 512")) for at in range(len(text.units))]
+    assert scores[-1] == max(scores) > 2 * scores[-2] and text.texts[-1].startswith("512")
+
+
+def test_options_and_values_are_names():
+    terms = parse_question("What replaces -x, with LEVEL=4 and 3 files?").terms
+    assert [term.text for term in terms if term.is_name] == ["-x", "LEVEL", "4"]

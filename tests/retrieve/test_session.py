@@ -246,3 +246,17 @@ def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbo
         "groundup.retrieve.answer.highest_score", lambda text, wanted: seen.append(text) or 1.0
     )
     assert [answer_question(opened, question) for question in questions] == pruned and seen
+
+
+def test_a_compound_that_is_nowhere_is_asked_for_by_its_parts(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(
+        "Der Bereich der Zahlen reicht von 0 bis 3999.\n\nDas Medikament wirkt, wenn es warm ist.\n"
+    )
+    index(tmp_path / "docs", tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    answer = answer_question(opened, "Welchen Umfang hat der Zahlenbereich?")
+    terms = {term.text: term.stems for term in opened.parse("Was ist der Zahlenbereich?").terms}
+    assert terms == {"Zahlenbereich": ("zahl", "bereich")} and "3999" in str(answer.details)
+    named = opened.parse("Was ist ZAHLENBEREICH?").terms  # a name in capitals is no compound
+    assert named[0].stems == ("zahlenbereich",)
