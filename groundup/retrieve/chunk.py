@@ -34,6 +34,7 @@ class Sentence(NamedTuple):
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+NUMBERED = re.compile(r"\s*\(?(\d{1,3})[.)]\s+\S")
 HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")
 UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
 BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
@@ -132,12 +133,23 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
             yield from _group_blocks(group, hash_titles)
             group, code = [], 0
         else:
-            if group and LIST_ITEM.match(line.text) and code * 2 <= len(group):
+            if group and _begins_item(line.text, group[0].text) and code * 2 <= len(group):
                 yield from _group_blocks(group, hash_titles)
                 group, code = [], 0
             group.append(line)
             code += line.is_code
     yield from _group_blocks(group, hash_titles)
+
+
+def _begins_item(line: str, first: str) -> bool:
+    """Whether a line is an item of a list; `first` begins its paragraph.
+
+    A number above 1 begins one only after another: it may be the end of "to port\\n23.".
+    """
+    number = NUMBERED.match(line)
+    if number and number[1] != "1" and not NUMBERED.match(first):
+        return False
+    return bool(LIST_ITEM.match(line))
 
 
 def _group_blocks(group: list[TextLine], hash_titles: bool) -> Iterator[Sentence]:

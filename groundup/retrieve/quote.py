@@ -3,15 +3,15 @@
     share = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage,
             0.3 elsewhere in a document of up to 60,000 characters unless t is a name
-    score = share * (.5 + .5 min_names c_t) * (.8 + .2 share of the other terms)
+    score = share * (.5 + .5 min_names c_t) * (.7 + .3 share of the other terms with c_t > .5)
 
 and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
 has the largest weight and no coverage, so the score is low if the documents do not cover the
-question; a thing that is named but not there halves it, and a property that nothing says of it
-costs a fifth. The choice of the quote also prefers definitions and signatures of the question's
-subject, prose to code, and self-contained sentences. The quote then reaches to the last sentence of
-its passage that has one of the question's terms, as far as 600 characters go: what is asked often
-follows what is named. A row of a table is quoted alone, with its head.
+question; a thing that is named but not there halves it, and a property that nothing near says of
+it costs three tenths. The choice of the quote also prefers definitions and signatures of the
+question's subject, prose to code, and self-contained sentences. The quote then reaches to the last
+sentence of its passage that has one of the question's terms, as far as 600 characters go: what is
+asked often follows what is named. A row of a table is quoted alone, with its head.
 """
 
 import re
@@ -31,7 +31,7 @@ TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
 DOCUMENT_CREDIT, DOCUMENT_CHARACTERS = 0.3, 60_000
 """For a term that is no name anywhere else in a document, which is of one thing up to this size."""
-MISSING_NAME, MISSING_PROPERTY = 0.5, 0.8
+MISSING_NAME, MISSING_PROPERTY = 0.5, 0.7
 """What is left of the score without the thing that is named, or what is asked of it."""
 RUN_UNITS = 8
 
@@ -292,7 +292,11 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
 def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
     named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
-    rest = [(credit * weight, weight) for term, credit, weight in pairs if not term.is_name]
+    rest = [
+        (weight * (credit > PASSAGE_CREDIT) * credit, weight)
+        for term, credit, weight in pairs
+        if not term.is_name
+    ]
     asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
     score = (
         wanted.share(covered) * _between(MISSING_NAME, named) * _between(MISSING_PROPERTY, asked)

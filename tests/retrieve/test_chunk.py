@@ -197,3 +197,9 @@ def test_the_first_line_of_an_office_file_without_titles_is_its_title():
         document = read_bytes(text.encode(), "a.txt")
         document = replace(document, kind=kind)
         assert {passage.headings for passage in chunk_document(document)} == {titles}
+
+
+def test_a_number_at_the_start_of_a_line_may_end_a_sentence():
+    text = "It will default to port\n23. The rest is new.\n\n1. One\n2. Two"
+    shown = [text[part.start : part.end] for part in split_sentences(text)]
+    assert shown == ["It will default to port\n23.", "The rest is new.", "1. One", "2. Two"]

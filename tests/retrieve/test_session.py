@@ -119,7 +119,6 @@ def test_a_mistyped_word_is_answered_as_meant_and_says_so(handbook):
     opened = open_index(handbook.with_name("i"))
     answer = answer_question(opened, "How is the ketlle cleaned?")
     assert answer.details["did_you_mean"] == {"ketlle": "Kettle"}
-    assert answer_question(opened, "How is the kettles' metal cleaned?").refused is False
     meal = answer_question(opened, "What is a mettle?")  # an English word, though one edit away
     assert meal.refused and meal.details.get("did_you_mean") is None
     assert "cleaned with sand" in answer.text and "(for Kettle for ketlle)" in answer_to_text(
