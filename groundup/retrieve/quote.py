@@ -402,10 +402,11 @@ def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
         first += 1
     last = max(first, last)
     is_dependent = DEPENDENT_START.match(texts[first])
-    if first > 0 and is_dependent and _same_paragraph(text, first - 1):
-        first -= units[first - 1].kind == "prose"
-    elif first > 0 and text.labels[first - 1]:
-        first -= units[first - 1].kind != "heading"
+    if first > 0 and units[last].end - units[first - 1].start <= QUOTE_CHARACTERS:
+        if is_dependent and _same_paragraph(text, first - 1):
+            first -= units[first - 1].kind == "prose"
+        elif text.labels[first - 1]:
+            first -= units[first - 1].kind != "heading"
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start
         if text.labels[last] or texts[last].endswith(":"):
