@@ -4,6 +4,7 @@ verbs.py has the table of verbs, flags.py turns signatures into flags and prints
 Rooms are imported only when their verb is called, so `groundup --help` is fast.
 """
 
+import io
 import os
 import signal
 import sys
@@ -21,9 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ("--json", "--trace") if flag in words}
     words = [word for word in words if word not in flags]
+    if words[:1] == ["verify"]:  # a lone dash, which is standard input, reads as an option else
+        words = ["--answer=-" if word == "-" else word for word in words]
     typed = sys.argv[1:] if arguments is None else None
     if typed is not None:  # child processes of libraries must not import from this folder either
         os.environ["PYTHONSAFEPATH"] = "1"
+        for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no defect
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
     try:
         if (page := contents(words)) is not None:
             print(page)

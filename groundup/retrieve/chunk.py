@@ -142,14 +142,10 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
 
 
 def _begins_item(line: str, first: str) -> bool:
-    """Whether a line is an item of a list; `first` begins its paragraph.
-
-    A number above 1 begins one only after another: it may be the end of "to port\\n23.".
-    """
+    """Whether a line is an item of a list; `first` begins its paragraph."""
     number = NUMBERED.match(line)
-    if number and number[1] != "1" and not NUMBERED.match(first):
-        return False
-    return bool(LIST_ITEM.match(line))
+    is_end = number and number[1] != "1" and not NUMBERED.match(first)  # "to port", "23. It"
+    return bool(LIST_ITEM.match(line)) and not is_end
 
 
 def _group_blocks(group: list[TextLine], hash_titles: bool) -> Iterator[Sentence]:

@@ -32,8 +32,8 @@ SPLIT_NAME_CREDIT = 0.55
 SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
 
-NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*)*")
-NUMERAL = re.compile(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b")
+NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
+NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?\b")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
@@ -94,7 +94,7 @@ def parse_question(text: str, languages: tuple[str, ...] = (FALLBACK,)) -> Quest
     """
     text = text.strip()
     read = _truncate_at_word(text)
-    language = language_of(read, languages, languages[0])
+    language = language_of(read, (), languages[0])  # perhaps of one document in a hundred
     joints = [match.start() for match in JOINT.finditer(read)]
     terms: dict[tuple[str, ...], QuestionTerm] = {}
     parts: dict[tuple[str, ...], set[int]] = {}
@@ -162,6 +162,9 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }
     asked = [m.end() for each in measures().values() for m in each.asks.finditer(text)]
+    for run in UNSPACED.finditer(text):
+        yield from _unspaced_terms(run)
+    text = UNSPACED.sub(lambda run: " " * len(run[0]), text)
     end = 0
     for match in NAME.finditer(text):
         if match.start() < end or match.end() in asked:
@@ -172,8 +175,6 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             words = " ".join(re.findall(r"\w+", pair.group()))
             yield match.start(), QuestionTerm(words, stems, is_pair=True)
             end = pair.end()
-        elif UNSPACED.search(match.group()):
-            yield from _unspaced_terms(match)
         else:
             is_called = text[match.end() : match.end() + 1] == "("
             is_start = text[: match.start()].rstrip()[-1:] in ("", ".", "?", "!", ":")

@@ -4,6 +4,7 @@ Files that have not changed since the previous snapshot come from there, with th
 indexed: an update costs what changed, and a new index of the same files is the same byte for byte.
 """
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
@@ -24,6 +25,7 @@ from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, file_of, read_entries
 
+PARENT_DEATH_SIGNAL = 1
 BATCH_BYTES = 2**21
 """Bytes of files that one process reads at a time."""
 
@@ -143,7 +145,7 @@ def read_files(
         yield _in_order(files, new, read, earlier)
         return
     context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    with ProcessPoolExecutor(workers, context, _ignore_interrupt) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         try:
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
         finally:
@@ -163,8 +165,10 @@ def _in_order(
             yield from earlier.documents(path)
 
 
-def _ignore_interrupt() -> None:
+def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def _batches(

@@ -200,9 +200,20 @@ class OpenIndex:
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents; unknown compounds in parts."""
         parsed = parse_question(question, self.languages)
-        if not COMPOUNDING.intersection(self.languages):
-            return parsed
-        return parsed._replace(terms=tuple(map(self._split_compound, parsed.terms)))
+        terms = map(self._find_stems, parsed.terms)
+        if COMPOUNDING.intersection(self.languages):
+            terms = map(self._split_compound, terms)
+        return parsed._replace(terms=tuple(terms))
+
+    def _find_stems(self, term: QuestionTerm) -> QuestionTerm:
+        """A word by the stem of another language of the documents, if by its own it is nowhere."""
+        if all(map(self.stem_frequency, term.stems)):
+            return term
+        for language in dict.fromkeys((*self.languages, FALLBACK)):
+            stems = tuple(dict.fromkeys(stem_words(term.text, language)))
+            if stems and all(map(self.stem_frequency, stems)):
+                return term._replace(stems=stems)
+        return term
 
     def _split_compound(self, term: QuestionTerm) -> QuestionTerm:
         """A word that is nowhere as two that are, with an s, n or es between: Zahlen-bereich.

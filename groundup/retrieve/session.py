@@ -103,6 +103,8 @@ class Session:
                 return self.show(int(match[1]))
             except ConfigError as error:
                 return error
+        if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
+            return ConfigError(f"{line!r} names no quote; to open the second: open 2")
         if line == "history":
             return list(self.questions)
         return HELP if line in ("help", "?") else self.ask(line)

@@ -231,15 +231,17 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         document = index.read_document(hit.passage.document)
         language = index.entries[hit.passage.document].language
         source = f"{hit.passage.path}:{document.map.line(hit.passage.start)}"
-        if plain in _plain(hit.passage.text):
-            return CheckedSentence(sentence, "quoted", source)
-        span = best_span(PassageText(hit, document, language), wanted)
+        text = PassageText(hit, document, language)
+        if any(_plain(text.passage.text[unit.start :]).startswith(plain) for unit in text.units):
+            return CheckedSentence(sentence, "quoted", source)  # not "open it" of "do not open it"
+        span = best_span(text, wanted)
         if span is None or supported:
             continue
         named = (c for term, c in zip(parsed.terms, span.covered, strict=True) if term.is_name)
         has_names = all(credit >= 0.5 for credit in named)
-        quote = hit.passage.text[span.start : span.end]
-        if has_names and span.score >= MIN_SUPPORT and bool(NEGATION.search(quote)) == is_negated:
+        shares = [wanted.share(wanted.credits_for(terms)) for terms in text.terms]
+        nearest = text.texts[shares.index(max(shares))]
+        if has_names and span.score >= MIN_SUPPORT and bool(NEGATION.search(nearest)) == is_negated:
             supported = source
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 

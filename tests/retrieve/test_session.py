@@ -259,3 +259,29 @@ def test_a_compound_that_is_nowhere_is_asked_for_by_its_parts(tmp_path):
     assert terms == {"Zahlenbereich": ("zahl", "bereich")} and "3999" in str(answer.details)
     named = opened.parse("Was ist ZAHLENBEREICH?").terms  # a name in capitals is no compound
     assert named[0].stems == ("zahlenbereich",)
+
+
+def test_questions_of_one_document_in_many_languages_are_understood(tmp_path):
+    (tmp_path / "docs").mkdir()
+    texts = {
+        "a.txt": "Когда библиотека закрывается, свет гаснет. Библиотека закрывается в семь.",
+        "b.txt": "図書館は七時に閉まる。",
+        "c.txt": "ห้องสมุดปิดเวลาสองทุ่ม",
+        "d.csv": "Name;Raum\nInes;B3\nJonas;B6\n",
+        "e.md": "The kettle of the P-17 boils at 90 degrees. The R-17 is cold.",
+    }
+    for name, text in texts.items():
+        (tmp_path / "docs" / name).write_text(text)
+    index(tmp_path / "docs", tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    for question, path in {
+        "Когда закрывается библиотека?": "a.txt",
+        "図書館は何時に閉まりますか": "b.txt",
+        "ห้องสมุดปิดกี่ทุ่ม": "c.txt",
+        "Welchen Raum hat Ines?": "d.csv",
+        "At how many degrees does the P-17 boil?": "e.md",
+    }.items():
+        answer = answer_question(opened, question)
+        assert not answer.refused and answer.claims[0].quotes[0].path == path, question
+    assert answer_question(opened, "At how many degrees does the S-17 boil?").refused
+    assert [term.text for term in opened.parse("Is the P-17 hot?").terms] == ["P-17", "hot"]

@@ -11,7 +11,7 @@ import pytest
 from groundup.cli import main
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes
-from groundup.retrieve import ask, index, verify, verify_quotes
+from groundup.retrieve import ask, index, verification, verify, verify_quotes
 from groundup.retrieve.search import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
@@ -195,3 +195,15 @@ def test_what_is_no_answer_is_an_error(text, folder):
         verify(folder / "answer.json", root=folder)
     with pytest.raises(DataError, match="cannot be read"):
         verify(folder / "none.json", root=folder)
+
+
+def test_the_rest_of_a_denied_sentence_is_no_quote(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(
+        "Do not open the lid while the drum turns.\n\n"
+        "Refunds are paid within 14 days. No fee is due.\n"
+    )
+    text = "Open the lid while the drum turns. Refunds are paid within 14 days."
+    text += " Refunds are never paid within 14 days."
+    checked = verification.check_text(text, tmp_path / "docs")
+    assert [each.support for each in checked.sentences] == ["nowhere", "quoted", "nowhere"]

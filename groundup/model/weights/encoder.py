@@ -42,7 +42,7 @@ class TextEncoder:
         self.before, self.after = list(before), list(after)
         self.max_tokens = limit - len(self.before) - len(self.after)
         if self.max_tokens < 1:
-            what = f"A limit of {limit} ids leaves no room for text"
+            what = f"A limit of {limit} ids leaves no room for text besides"
             raise ArtifactError(f"{what} {limit - self.max_tokens} special tokens.")
 
     def input_ids(self, text: str) -> list[int]:
