@@ -28,7 +28,7 @@ from groundup.retrieve.chunk import split_sentences
 from groundup.retrieve.language import stem_words, stop_words
 from groundup.retrieve.question import NAME, _is_code_name
 
-NAMES, MAX_PASSAGES, MIN_NAMES = 200, 20, 5
+NAMES, MAX_PASSAGES, MIN_NAMES = 100, 20, 5
 SEED = 20261129
 
 
@@ -94,11 +94,11 @@ def _draw_pairs(
 ) -> Iterator[Pair]:  # fmt: skip
     draw = random.Random(SEED)
     draw.shuffle(names)
-    count = 0
+    count, stems = 0, {word: set(stem_words(word)) for word in properties}
     for name in names:
         own = set(stem_words(name))
-        known = [w for w in properties if w in together[name] and not own & set(stem_words(w))]
-        unknown = [word for word in properties if not around[name] & set(stem_words(word))]
+        known = [w for w in properties if w in together[name] and not own & stems[w]]
+        unknown = [word for word in properties if not around[name] & stems[word]]
         if known and unknown and count < NAMES:
             count += 1
             yield Pair(name, draw.choice(known), draw.choice(unknown))
