@@ -60,9 +60,9 @@ def related(deck: zipfile.ZipFile, part: str) -> list[tuple[str, str]]:
     rels = deck.read(f"{path.parent}/_rels/{path.name}.rels").decode()
     found = []
     for element in re.findall(r"<Relationship [^>]*>", rels):
-        target = re.search(r'Target="([^"]+)"', element)[1]
+        target = re.findall(r'Target="([^"]+)"', element)[0]
         full = os.path.normpath(os.path.join("/", path.parent, target)).lstrip("/")
-        found.append((re.search(r'Id="([^"]+)"', element)[1], full))
+        found.append((re.findall(r'Id="([^"]+)"', element)[0], full))
     return found
 
 
