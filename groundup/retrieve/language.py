@@ -50,10 +50,8 @@ def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
 
 
-def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK) -> str:
+def language_of(text: str, fallback: str = FALLBACK) -> str:
     """The language whose function words a text has most of; `fallback` below a tenth of its words.
-
-    among: the languages to choose from; empty means all of them
 
     >>> [language_of(text) for text in ("Wie groß ist der Rand?", "Where is it?", "x86")]
     ['german', 'english', 'english']
@@ -62,7 +60,7 @@ def language_of(text: str, among: tuple[str, ...] = (), fallback: str = FALLBACK
     scores = {
         language: sum(counts[word] for word in counts.keys() & words)
         for language, words in stop_words().items()
-        if language != "unspaced" and (not among or language in among)
+        if language != "unspaced"
     }
     best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
     return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback

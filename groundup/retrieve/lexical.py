@@ -91,14 +91,10 @@ class LexicalIndex:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             path = self.directory if os.access(self.directory, os.W_OK) else self._readonly_copy()
-            exists = engine.Index.exists(
-                str(path)
-            )  # perhaps of an earlier version: searched as it is
-            self.index = (
-                engine.Index.open(str(path))
-                if exists
-                else engine.Index(_index_schema(engine), path=str(path))
-            )
+            if engine.Index.exists(str(path)):  # perhaps of an earlier version, searched as it is
+                self.index = engine.Index.open(str(path))
+            else:
+                self.index = engine.Index(_index_schema(engine), path=str(path))
             self.reload()
         except (OSError, ValueError) as error:
             raise _full_disk_error(self.directory, error) or _damaged_index_error(

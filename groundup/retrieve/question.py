@@ -82,10 +82,10 @@ class TextTerms(NamedTuple):
     names: frozenset[str]
 
 
-def parse_question(text: str, languages: tuple[str, ...] = (FALLBACK,)) -> Question:
+def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     """Extract the terms of a question: at most MAX_TERMS from its first 4,000 characters.
 
-    languages: those of the documents, the most frequent first
+    fallback: the language of a question without function words
 
     >>> [term.text for term in parse_question("How do I open files with os.open()?").terms]
     ['open', 'files', 'os.open']
@@ -94,7 +94,7 @@ def parse_question(text: str, languages: tuple[str, ...] = (FALLBACK,)) -> Quest
     """
     text = text.strip()
     read = _truncate_at_word(text)
-    language = language_of(read, (), languages[0])  # perhaps of one document in a hundred
+    language = language_of(read, fallback)
     joints = [match.start() for match in JOINT.finditer(read)]
     terms: dict[tuple[str, ...], QuestionTerm] = {}
     parts: dict[tuple[str, ...], set[int]] = {}

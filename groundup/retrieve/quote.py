@@ -25,7 +25,7 @@ from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words
-from .question import Question, QuestionTerm, TextTerms, measures, term_credit, text_terms
+from .question import Question, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -187,9 +187,12 @@ class PassageText:
         """Whether a row of a table may be in it."""
         return bool(self._tables or self.document.metadata.get(ROWS))
 
-    def document_has(self, term: QuestionTerm) -> bool:
-        """Whether a term that is no name is anywhere in the document, unless that is long."""
-        return not term.is_name and self.document_stems.issuperset(term.stems)
+    def document_credits(self, question: Question) -> list[float]:
+        """The credit of each term, names excepted, for being anywhere in a short document."""
+        return [
+            DOCUMENT_CREDIT * (not term.is_name and self.document_stems.issuperset(term.stems))
+            for term in question.terms
+        ]
 
     @cached_property
     def _tables(self) -> list[tuple[tuple[int, int], int]]:
@@ -285,7 +288,7 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
         return 1.0  # a table's head may be in another passage
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
     outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
-    rest = [DOCUMENT_CREDIT * text.document_has(term) for term in wanted.question.terms]
+    rest = text.document_credits(wanted.question)
     return _score(wanted, [max(each) for each in zip(inside, outside, rest, strict=True)], True)
 
 
@@ -314,7 +317,7 @@ def _context_credits(
     """The credit of each term for the titles, the passage and the document around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
-    rest = [DOCUMENT_CREDIT * text.document_has(term) for term in wanted.question.terms]
+    rest = text.document_credits(wanted.question)
     whole = [max(pair) for pair in zip(whole, rest, strict=True)]
     context, inner, heads = [], [0.0] * len(outer), {}
     for unit, own, head in zip(text.units, credits, text.heads, strict=True):

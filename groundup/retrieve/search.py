@@ -40,7 +40,7 @@ from groundup.core import (
 from groundup.documents import PAGES, Record
 from groundup.measure import osa, synset_ids
 
-from .language import FALLBACK, stem_words
+from .language import FALLBACK, MAX_WORD_CHARACTERS, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -199,7 +199,7 @@ class OpenIndex:
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents; unknown compounds in parts."""
-        parsed = parse_question(question, self.languages)
+        parsed = parse_question(question, self.languages[0])
         terms = map(self._find_stems, parsed.terms)
         if COMPOUNDING.intersection(self.languages):
             terms = map(self._split_compound, terms)
@@ -222,7 +222,7 @@ class OpenIndex:
         """
         word = term.text.lower()
         is_known = len(term.stems) != 1 or self.stem_frequency(term.stems[0])
-        if is_known or term.name or term.text.isupper():
+        if is_known or term.name or word.upper() == term.text or len(word) > MAX_WORD_CHARACTERS:
             return term
         best = (0, term.stems)
         for at in range(MIN_PART, len(word) - MIN_PART + 1):
