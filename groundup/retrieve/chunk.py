@@ -46,14 +46,16 @@ ABBREVIATIONS = frozenset(
     sep sept oct nov dec
     """.split()
 )
+ASSIGNMENT = re.compile(r"\s*[\w.\[\]\"', ]+\s(?:=|\+=|-=|:=|::=|==|\|)\s\S")
 CODE_LINE = re.compile(
-    r"""\s*(?:>>>|\.\.\.\s|\$\s|@\w|(?:import|from)\s+[\w.]+(?:\s+import\s.*|(?:\s+as\s+\w+)?,?.*)$
+    r"""\s*+(?:>>>|\.\.\.\s|\$\s|@\w|(?:import|from)\s+[\w.]+(?:\s+import\s.*|(?:\s+as\s+\w+)?,?.*)$
     |(?:def|class|async\s+def)\s+\w+.*[:(,]\s*$|(?:if|elif|else|for|while|try|except|finally|with)\b
     [^.]*:\s*(?:\#.*)?$|(?:return|raise|yield|assert|del|pass|break|continue|print)\b[^.!?]*[\w)\]}"']$
-    |[\w.\[\]"', ]+\s(?:=|\+=|-=|:=|::=|==|\|)\s\S|[\w.]+\([^)]*\)\s*$|[{}()\[\]]+[,;]?\s*$
-    |.*[;{}]\s*$|\#\s|<\/?\w+[^>]*>\s*$|[\w-]+:\s*[\w/"'.\[-]+$|(?:sudo|apt|pip|git|cd)\s+\S)""",
+    |[\w.]+\([^)]*\)\s*$|[{}()\[\]]+[,;]?\s*$
+    |\#\s|<\/?\w+[^>]*>\s*$|[\w-]+:\s*[\w/"'.\[-]+$|(?:sudo|apt|pip|git|cd)\s+\S)""",
     re.VERBOSE,
 )
+"""Lines of code that do not end in a semicolon or brace, besides assignments."""
 
 
 def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True) -> list[Sentence]:
@@ -111,7 +113,16 @@ def split_text_lines(text: str) -> Iterator[TextLine]:
         line = match.group().rstrip("\r\n")
         if match.group():
             start = match.start()
-            yield TextLine(start, start + len(line), line, bool(CODE_LINE.match(line)))
+            yield TextLine(start, start + len(line), line, _is_code(line))
+
+
+def _is_code(line: str) -> bool:
+    """Whether a line looks like code; cheap checks first, as most lines are prose."""
+    end = line.rstrip()[-1:]
+    if not end or end in ";{}":
+        return bool(end)
+    is_assignment = ("=" in line or "|" in line) and ASSIGNMENT.match(line)
+    return bool(is_assignment or CODE_LINE.match(line))
 
 
 def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
@@ -215,7 +226,7 @@ def label_lines(text: str) -> list[str]:
     >>> label_lines("decorator\\n\\nA function that returns another function.")
     ['decorator']
     """
-    shown = [line.text.strip() for line in split_text_lines(text) if line.text.strip()]
+    shown = [line for line in map(str.strip, re.split(r"[\r\n]", text)) if line]
     return [
         line.partition("(")[0].rstrip(":")
         for line, below in zip(shown, shown[1:], strict=False)

@@ -304,7 +304,7 @@ def _write_index(
             start += len(item.line)
     if not entries:
         raise DataError(_no_documents_error(source, rejected))
-    lexical.snapshot()
+    lexical.commit()
     passages = len(lexical)
     del lexical
     name_segments_by_content(draft.file("lexical"))

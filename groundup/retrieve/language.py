@@ -9,8 +9,9 @@ characters are a word, as in Lucene's CJK analyser.
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
+CACHED_WORDS = 2**16
+"""With the signs around them; most words of a text have occurred before."""
 
 
 @cache
@@ -57,13 +60,23 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     ['german', 'english', 'english']
     """
     counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
-    scores = {
-        language: sum(counts[word] for word in counts.keys() & words)
-        for language, words in stop_words().items()
-        if language != "unspaced"
-    }
+    languages = _languages_of_words()
+    scores = dict.fromkeys((name for name in stop_words() if name != "unspaced"), 0)
+    for word in counts.keys() & languages.keys():
+        for language in languages[word]:
+            scores[language] += counts[word]
     best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
     return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
+
+
+@cache
+def _languages_of_words() -> dict[str, list[str]]:
+    """The languages of each stop word."""
+    languages: dict[str, list[str]] = {}
+    for language, words in stop_words().items():
+        for word in words if language != "unspaced" else ():
+            languages.setdefault(word, []).append(language)
+    return languages
 
 
 def stem_words(text: str, language: str = FALLBACK) -> list[str]:
@@ -74,10 +87,11 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     >>> stem_words("the stop-\\nping distance")
     ['the', 'stop', 'ping', 'stop', 'distanc']
     """
-    analyser = _analyser(language)
-    text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
-    if not UNSPACED.search(text):
-        return analyser.analyze(text)
+    analyser, cached_stems = _analyser(language)
+    if "-\n" in text or "-\r\n" in text:
+        text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
+    if text.isascii() or not UNSPACED.search(text):
+        return list(chain.from_iterable(map(cached_stems, text.split())))
     return [stem for part in _by_script(text) for stem in _stems_of(part, analyser)]
 
 
@@ -98,8 +112,11 @@ def _stems_of(part: str, analyser: Any) -> list[str]:
 
 
 @cache
-def _analyser(language: str) -> Any:
-    """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them."""
+def _analyser(language: str) -> tuple[Any, Callable[[str], list[str]]]:
+    """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them.
+
+    With a function that does so and keeps what it has done.
+    """
     engine = import_tantivy()
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
     steps = [engine.Filter.remove_long(MAX_WORD_CHARACTERS), engine.Filter.lowercase()]
@@ -110,7 +127,8 @@ def _analyser(language: str) -> Any:
     steps.append(engine.Filter.ascii_fold())
     for step in steps:
         builder = builder.filter(step)
-    return builder.build()
+    analyser = builder.build()
+    return analyser, lru_cache(CACHED_WORDS)(analyser.analyze)
 
 
 def import_tantivy() -> Any:

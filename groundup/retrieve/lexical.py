@@ -235,6 +235,11 @@ class LexicalIndex:
         The id is a hash of all passages, so equal content has equal ids however it was added.
         Raises CapacityError if the disk is full.
         """
+        self.commit()
+        return digest(sorted(_passage_digest(passage) for passage in self.passages()))
+
+    def commit(self) -> None:
+        """Make additions and deletions visible and durable; CapacityError if the disk is full."""
         if self.writer is not None:
             try:
                 self.writer.commit()
@@ -243,7 +248,6 @@ class LexicalIndex:
                 raise _write_error(self.directory, error) from None
             self.writer = None
             self.reload()
-        return digest(sorted(_passage_digest(passage) for passage in self.passages()))
 
     def passages(self) -> list[Passage]:
         """Every passage of the last snapshot, in no particular order."""

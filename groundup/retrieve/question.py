@@ -14,13 +14,22 @@ import bisect
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from groundup.measure import synset_ids
 
-from .language import FALLBACK, MAX_WORD_CHARACTERS, UNSPACED, language_of, stem_words, stop_words
+from .language import (
+    CACHED_WORDS,
+    FALLBACK,
+    MAX_WORD_CHARACTERS,
+    UNSPACED,
+    language_of,
+    stem_words,
+    stop_words,
+)
 
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
@@ -33,6 +42,7 @@ SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
 
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
+CODE_NAME = re.compile(r"[._/\d]|^-|[a-z][A-Z]")
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?\b")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
@@ -222,7 +232,7 @@ def _is_code_name(word: str) -> bool:
     >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "-x")]
     [True, True, True, False, True]
     """
-    return bool(re.search(r"[._/\d]|^-|[a-z][A-Z]", word))
+    return CODE_NAME.search(word) is not None
 
 
 def _split_parts(
@@ -250,14 +260,17 @@ def code_names(text: str) -> Iterator[str]:
     >>> list(code_names("see os.path.join() or open(file)"))
     ['os.path.join', 'path.join', 'join', 'open']
     """
+    return chain.from_iterable(map(_names_between_spaces, text.split()))
+
+
+@lru_cache(CACHED_WORDS)
+def _names_between_spaces(text: str) -> tuple[str, ...]:
+    names: list[str] = []
     for match in NAME.finditer(text):
-        word = match.group()
-        is_called = text[match.end() : match.end() + 1] == "("
-        if not is_called and word.isalpha() and word.islower() or len(word) > MAX_WORD_CHARACTERS:
-            continue  # a plain word, as most are
-        if is_called or _is_code_name(word):
-            yield word
-            yield from _suffixes(word)
+        word, is_called = match.group(), text.startswith("(", match.end())
+        if len(word) <= MAX_WORD_CHARACTERS and (is_called or _is_code_name(word)):
+            names += [word, *_suffixes(word)]
+    return tuple(names)
 
 
 def _suffixes(name: str) -> list[str]:
