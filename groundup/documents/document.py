@@ -53,6 +53,13 @@ class Segments(Sequence[Segment]):
         self.numbers = array("q")
         self.extend(segments)
 
+    @classmethod
+    def from_numbers(cls, numbers: Iterable[int]) -> "Segments":
+        """Segments of six numbers each."""
+        segments = cls()
+        segments.numbers = array("q", numbers)
+        return segments
+
     def append(self, segment: Segment) -> None:
         """Append one segment."""
         self.numbers.extend(segment)

@@ -17,16 +17,17 @@ Knows nothing of paths or documents. Source: WHATWG HTML standard, §13.2.5 (tok
 
 import html
 import re
-from collections import Counter
+from collections import defaultdict
+from functools import lru_cache
 from typing import Any, AnyStr, NamedTuple
 
-from .document import Heading, Segment, Segments, SourceMap
+from .document import Heading, Segments, SourceMap
 from .readers.encodings import compose_maps, decode
 
 TAG = re.compile(
     rb"""<!--(?:-?>|.*?(?:--!?>|\Z))                                     # a comment
     |<(?P<end>/?)(?P<name>[a-zA-Z][^ \t\r\n\f/>]*)
-      (?P<attributes>(?:[^>=]+|=[ \t\r\n\f]*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))?)*)(?:>|\Z)
+      (?P<attributes>(?:[^>=]++|=[ \t\r\n\f]*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))?+)*+)(?:>|\Z)
     |<(?:[!?]|/(?![a-zA-Z]))[^>]*(?:>|\Z)                                # a declaration
     """,
     re.VERBOSE | re.DOTALL,
@@ -52,6 +53,7 @@ BLOCKS: dict[bytes, int] = {
     b"td": TAB,
     b"th": TAB,
 }
+AMPERSAND, SPACE_BYTE = b"& "
 VOID = frozenset(b"br hr img input meta link wbr area base col embed source track param".split())
 RAW = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
 DROPPED = frozenset(
@@ -114,6 +116,11 @@ def find_tex_source(page: AnyStr, at: int) -> int:
     return max(at, page.rfind(opening, at, found))
 
 
+@lru_cache(2**12)  # most elements of a page have one of few classes
+def _drops_by_attribute(attributes: bytes) -> bool:
+    return DROPPED_BY_ATTRIBUTE.search(attributes) is not None
+
+
 class _HtmlExtractor:
     """One pass over a file: the text written so far and the open elements."""
 
@@ -121,12 +128,12 @@ class _HtmlExtractor:
         self.data = data
         self.is_xml = data[:64].lstrip().startswith(b"<?xml")
         self.parts: list[str] = []
-        self.segments = Segments()
+        self.numbers: list[int] = []  # of the segments, six each
         self.exact_end = -1  # byte at which the last segment ends, if it is exact
         self.length = 0
         self.counted_bytes, self.line = 0, 1  # lines are counted up to this byte
         self.stack: list[bytes] = []
-        self.open: Counter[bytes] = Counter()
+        self.open: defaultdict[bytes, int] = defaultdict(int)
         self.dropped = 0  # depth of the element that is being dropped, or 0
         self.requested_break = 0  # the strongest line break requested since the last text
         self.held_space: list[tuple[int, int]] = []  # white space to write if text follows
@@ -140,36 +147,40 @@ class _HtmlExtractor:
         self.title = ""
 
     def run(self) -> Markup:
-        place = 0
-        while place < len(self.data):
-            tag = TAG.search(self.data, place)
-            stop = tag.start() if tag else len(self.data)
-            if stop > place and not self.dropped:
-                self.read_text(place, stop)
-            if tag is None:
-                break
-            place = self.read_tag(tag) if tag["name"] else tag.end()
+        place, tags = 0, TAG.finditer(self.data)
+        while tag := next(tags, None):
+            start, end = tag.span()
+            if start > place and not self.dropped:
+                self.read_text(place, start)
+            place = self.read_tag(tag, end)
+            if place != end:  # what was skipped may look like tags
+                tags = TAG.finditer(self.data, place)
+        if place < len(self.data) and not self.dropped:
+            self.read_text(place, len(self.data))
         self.end_heading()
-        map = SourceMap("".join(self.parts), self.segments)
+        map = SourceMap("".join(self.parts), Segments.from_numbers(self.numbers))
         metadata = {"title": self.title} if self.title else {}
         return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
                       tables=tuple(self.tables))  # fmt: skip
 
-    def read_tag(self, tag: re.Match[bytes]) -> int:
-        """Open or close an element; returns the offset to continue at."""
-        name = tag["name"].lower()
+    def read_tag(self, tag: re.Match[bytes], end: int) -> int:
+        """Open or close an element; `end` is that of its tag. Returns the offset to continue at."""
+        is_end, name, attributes = tag.group("end", "name", "attributes")
+        if not name:
+            return end  # a comment or declaration
+        name = name.lower()
         if name in RANGES:
-            self.mark_range(name, tag["end"] == b"")
-        if tag["end"]:
-            self.close(name)
-            return tag.end()
-        attributes = tag["attributes"]
+            self.mark_range(name, not is_end)
+        if is_end:
+            if name in BLOCKS or self.open[name]:
+                self.close(name)
+            return end
         ends_itself = attributes.endswith(b"/") and (self.is_xml or name == b"svg")
         if name in RAW and not ends_itself:
-            return self.skip_raw(name, tag.end())
+            return self.skip_raw(name, end)
         if not ends_itself:
             self.start(name, attributes)
-        return find_tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
+        return find_tex_source(self.data, end) if name == b"semantics" else end
 
     def mark_range(self, name: bytes, opens: bool) -> None:
         """Note where a link or table begins, and its range when it ends."""
@@ -197,7 +208,7 @@ class _HtmlExtractor:
 
     def start(self, name: bytes, attributes: bytes) -> None:
         drops = not self.dropped and (
-            name in DROPPED or (attributes != b"" and DROPPED_BY_ATTRIBUTE.search(attributes))
+            name in DROPPED or (attributes != b"" and _drops_by_attribute(attributes))
         )
         if name in BLOCKS:
             if self.stack and self.stack[-1] == b"p":
@@ -258,30 +269,37 @@ class _HtmlExtractor:
 
     def read_text(self, start: int, stop: int) -> None:
         """Write a text between two tags: plain runs, entities and white space."""
-        preformatted = self.open[b"pre"] > 0
-        if preformatted and (self.requested_break or not self.length):
-            lines = EMPTY_LINES.match(self.data, start, stop)
+        data, preformatted = self.data, self.open[b"pre"] > 0
+        if self.requested_break and not preformatted:
+            if not data[start:stop].strip(b" \t\n\r\f"):
+                return  # the break replaces white space
+        elif preformatted and (self.requested_break or not self.length):
+            lines = EMPTY_LINES.match(data, start, stop)
             start = lines.end() if lines else start
         pattern = ENTITY_OR_WHITE_SPACE if preformatted else ENTITY_OR_SPACE
-        for piece in pattern.finditer(self.data, start, stop):
-            self.write_plain(start, piece.start(), preformatted)
-            start = piece.end()
-            if self.data[piece.start()] == ord("&"):
-                self.write_entity(piece.start(), start, preformatted)
+        for piece in pattern.finditer(data, start, stop):
+            place, end = piece.span()
+            if start < place:
+                self.write_plain(start, place, preformatted)
+            if data[place] == AMPERSAND:
+                self.write_entity(place, end, preformatted)
             else:
-                self.hold_space(piece.start(), start, preformatted)
-        self.write_plain(start, stop, preformatted)
+                self.hold_space(place, end, preformatted)
+            start = end
+        if start < stop:
+            self.write_plain(start, stop, preformatted)
 
     def write_plain(self, start: int, stop: int, preformatted: bool) -> None:
         """Write bytes without entities, and single spaces at their ends as white space."""
-        if start < stop and self.data[start] == ord(" "):
+        data = self.data
+        if data[start] == SPACE_BYTE:
             self.hold_space(start, start + 1, preformatted)
             start += 1
-        space = start < stop and self.data[stop - 1] == ord(" ")
-        if start < stop - space:
-            self.write(start, stop - space, self.data[start : stop - space].decode("utf-8"), True)
-        if space:
-            self.hold_space(stop - 1, stop, preformatted)
+        last = stop - 1 if start < stop and data[stop - 1] == SPACE_BYTE else stop
+        if start < last:
+            self.write(start, last, data[start:last].decode("utf-8"), True)
+        if last < stop:
+            self.hold_space(last, stop, preformatted)
 
     def write_entity(self, start: int, stop: int, preformatted: bool) -> None:
         """Write a decoded entity; an unknown one is written as it is."""
@@ -308,11 +326,12 @@ class _HtmlExtractor:
             place = self.held_space[0][0] if self.held_space else start
             self.append(place, place, BREAKS[self.requested_break], False)
         self.requested_break = 0
-        for a, b in self.held_space:
-            space = self.data[a:b].decode("ascii")
-            keep = self.open[b"pre"] > 0 or space == " "
-            self.append(a, b, space if keep else " ", keep)
-        self.held_space.clear()
+        if self.held_space:
+            for a, b in self.held_space:
+                space = self.data[a:b].decode("ascii")
+                keep = space == " " or self.open[b"pre"] > 0
+                self.append(a, b, space if keep else " ", keep)
+            self.held_space.clear()
         if self.level and self.heading_start < 0:
             self.heading_start = self.length
         self.append(start, stop, text, exact)
@@ -324,8 +343,8 @@ class _HtmlExtractor:
         follows = exact and self.exact_end == start
         self.exact_end = stop if exact else -1
         if follows:
-            self.segments.extend_last(self.length, stop)
+            self.numbers[-5], self.numbers[-3] = self.length, stop
             return
         self.line += self.data.count(b"\n", self.counted_bytes, start)
         self.counted_bytes = start
-        self.segments.append(Segment(begin, self.length, start, stop, self.line, exact))
+        self.numbers += (begin, self.length, start, stop, self.line, exact)
