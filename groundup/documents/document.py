@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+import numpy as np
+
 from groundup.core import DataError, Quote
 
 CHECKPOINT_CHARACTERS = 4096
@@ -52,13 +54,6 @@ class Segments(Sequence[Segment]):
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self.numbers = array("q")
         self.extend(segments)
-
-    @classmethod
-    def from_numbers(cls, numbers: Iterable[int]) -> "Segments":
-        """Segments of six numbers each."""
-        segments = cls()
-        segments.numbers = array("q", numbers)
-        return segments
 
     def append(self, segment: Segment) -> None:
         """Append one segment."""
@@ -225,13 +220,13 @@ class SourceMap:
 
     def to_numbers(self) -> list[int]:
         """Four numbers per segment: bytes and lines skipped, characters, bytes (-1 if exact)."""
-        numbers, byte, line = [], 0, 1
-        for segment in self.segments:
-            size = -1 if segment.exact else segment.byte_end - segment.byte_start
-            length = segment.end - segment.start
-            numbers += [segment.byte_start - byte, segment.line - line, length, size]
-            byte, line = segment.byte_end, segment.line
-        return numbers
+        assert isinstance(self.segments, Segments)
+        table = np.array(self.segments.numbers, dtype=np.int64).reshape(-1, 6)
+        start, end, byte_start, byte_end, line, exact = table.T
+        skipped = byte_start - np.append(0, byte_end)[:-1]
+        sizes = np.where(exact == 1, -1, byte_end - byte_start)
+        columns = (skipped, np.diff(line, prepend=1), end - start, sizes)
+        return np.stack(columns, axis=1).ravel().tolist()
 
     @classmethod
     def from_numbers(cls, text: str, numbers: Sequence[int]) -> "SourceMap":

@@ -128,7 +128,8 @@ class _HtmlExtractor:
         self.data = data
         self.is_xml = data[:64].lstrip().startswith(b"<?xml")
         self.parts: list[str] = []
-        self.numbers: list[int] = []  # of the segments, six each
+        self.segments = Segments()
+        self.numbers = self.segments.numbers  # six each
         self.exact_end = -1  # byte at which the last segment ends, if it is exact
         self.length = 0
         self.counted_bytes, self.line = 0, 1  # lines are counted up to this byte
@@ -158,7 +159,7 @@ class _HtmlExtractor:
         if place < len(self.data) and not self.dropped:
             self.read_text(place, len(self.data))
         self.end_heading()
-        map = SourceMap("".join(self.parts), Segments.from_numbers(self.numbers))
+        map = SourceMap("".join(self.parts), self.segments)
         metadata = {"title": self.title} if self.title else {}
         return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
                       tables=tuple(self.tables))  # fmt: skip
@@ -347,4 +348,4 @@ class _HtmlExtractor:
             return
         self.line += self.data.count(b"\n", self.counted_bytes, start)
         self.counted_bytes = start
-        self.numbers += (begin, self.length, start, stop, self.line, exact)
+        self.numbers.extend((begin, self.length, start, stop, self.line, exact))

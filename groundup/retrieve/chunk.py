@@ -109,11 +109,11 @@ class TextLine(NamedTuple):
 
 def split_text_lines(text: str) -> Iterator[TextLine]:
     """Yield the lines of a text, which end with \\n, \\r or \\r\\n."""
-    for match in LINE.finditer(text):
-        line = match.group().rstrip("\r\n")
-        if match.group():
-            start = match.start()
-            yield TextLine(start, start + len(line), line, _is_code(line))
+    start = 0
+    for found in LINE.findall(text)[:-1]:  # the last is empty
+        line = found.rstrip("\r\n")
+        yield TextLine(start, start + len(line), line, _is_code(line))
+        start += len(found)
 
 
 def _is_code(line: str) -> bool:
@@ -154,9 +154,10 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
 
 def _begins_item(line: str, first: str) -> bool:
     """Whether a line is an item of a list; `first` begins its paragraph."""
+    if not LIST_ITEM.match(line):
+        return False
     number = NUMBERED.match(line)
-    is_end = number and number[1] != "1" and not NUMBERED.match(first)  # "to port", "23. It"
-    return bool(LIST_ITEM.match(line)) and not is_end
+    return not number or number[1] == "1" or bool(NUMBERED.match(first))  # "to port", "23. It"
 
 
 def _group_blocks(group: list[TextLine], hash_titles: bool) -> Iterator[Sentence]:
@@ -218,20 +219,6 @@ def is_label(line: str) -> bool:
     if line.endswith(":") or CALL.fullmatch(line):
         return True
     return len(line) <= 60 and len(line.split()) <= 6 and line[-1] not in ".!?,;。！？"
-
-
-def label_lines(text: str) -> list[str]:
-    """Lines that name the sentence below them, without the arguments of signatures.
-
-    >>> label_lines("decorator\\n\\nA function that returns another function.")
-    ['decorator']
-    """
-    shown = [line for line in map(str.strip, re.split(r"[\r\n]", text)) if line]
-    return [
-        line.partition("(")[0].rstrip(":")
-        for line, below in zip(shown, shown[1:], strict=False)
-        if is_label(line) and below[0].isupper() and len(below) > 30
-    ]
 
 
 CALL = re.compile(r"(?:(?:async|class|def|exception|@\w+)\s+)*[\w.]+\s?\([^()]*(?:\(\)[^()]*)*\)"
@@ -408,6 +395,7 @@ def _pack_blocks(
     A block that only names what follows (a signature, a defined word) stays with what follows.
     """
     pending: list[tuple[int, int]] = []
+    skipped = [each for each in skipped if each[0] < section.end and section.start < each[1]]
     for block in _split_blocks(text, section, limit):
         if any(start <= block[0] and block[1] <= end for start, end in skipped):
             if pending:

@@ -28,8 +28,6 @@ UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
-CACHED_WORDS = 2**16
-"""With the signs around them; most words of a text have occurred before."""
 
 
 @cache
@@ -60,23 +58,13 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     ['german', 'english', 'english']
     """
     counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
-    languages = _languages_of_words()
-    scores = dict.fromkeys((name for name in stop_words() if name != "unspaced"), 0)
-    for word in counts.keys() & languages.keys():
-        for language in languages[word]:
-            scores[language] += counts[word]
+    scores = {
+        language: sum(counts[word] for word in counts.keys() & words)
+        for language, words in stop_words().items()
+        if language != "unspaced"
+    }
     best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
     return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
-
-
-@cache
-def _languages_of_words() -> dict[str, list[str]]:
-    """The languages of each stop word."""
-    languages: dict[str, list[str]] = {}
-    for language, words in stop_words().items():
-        for word in words if language != "unspaced" else ():
-            languages.setdefault(word, []).append(language)
-    return languages
 
 
 def stem_words(text: str, language: str = FALLBACK) -> list[str]:
@@ -87,11 +75,11 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     >>> stem_words("the stop-\\nping distance")
     ['the', 'stop', 'ping', 'stop', 'distanc']
     """
-    analyser, cached_stems = _analyser(language)
+    analyser = _analyser(language)
     if "-\n" in text or "-\r\n" in text:
         text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
     if text.isascii() or not UNSPACED.search(text):
-        return list(chain.from_iterable(map(cached_stems, text.split())))
+        return list(chain.from_iterable(map(_cached_stems(language), text.split())))
     return [stem for part in _by_script(text) for stem in _stems_of(part, analyser)]
 
 
@@ -112,11 +100,8 @@ def _stems_of(part: str, analyser: Any) -> list[str]:
 
 
 @cache
-def _analyser(language: str) -> tuple[Any, Callable[[str], list[str]]]:
-    """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them.
-
-    With a function that does so and keeps what it has done.
-    """
+def _analyser(language: str) -> Any:
+    """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them."""
     engine = import_tantivy()
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
     steps = [engine.Filter.remove_long(MAX_WORD_CHARACTERS), engine.Filter.lowercase()]
@@ -127,8 +112,12 @@ def _analyser(language: str) -> tuple[Any, Callable[[str], list[str]]]:
     steps.append(engine.Filter.ascii_fold())
     for step in steps:
         builder = builder.filter(step)
-    analyser = builder.build()
-    return analyser, lru_cache(CACHED_WORDS)(analyser.analyze)
+    return builder.build()
+
+
+@cache
+def _cached_stems(language: str) -> Callable[[str], list[str]]:
+    return lru_cache(2**16)(_analyser(language).analyze)  # most words have occurred before
 
 
 def import_tantivy() -> Any:

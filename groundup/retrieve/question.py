@@ -21,15 +21,7 @@ from typing import NamedTuple
 
 from groundup.measure import synset_ids
 
-from .language import (
-    CACHED_WORDS,
-    FALLBACK,
-    MAX_WORD_CHARACTERS,
-    UNSPACED,
-    language_of,
-    stem_words,
-    stop_words,
-)
+from .language import FALLBACK, MAX_WORD_CHARACTERS, UNSPACED, language_of, stem_words, stop_words
 
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
@@ -263,7 +255,7 @@ def code_names(text: str) -> Iterator[str]:
     return chain.from_iterable(map(_names_between_spaces, text.split()))
 
 
-@lru_cache(CACHED_WORDS)
+@lru_cache(2**16)  # most words of a text have occurred before
 def _names_between_spaces(text: str) -> tuple[str, ...]:
     names: list[str] = []
     for match in NAME.finditer(text):
