@@ -64,6 +64,8 @@ DROPPED_BY_ATTRIBUTE = re.compile(
     rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor|katex-html)\b)""",
     re.IGNORECASE,
 )
+SPECIAL = frozenset((*BLOCKS, *VOID, *RAW, *DROPPED, b"semantics"))
+"""Elements besides those within a line."""
 RANGES = frozenset((b"a", b"table"))
 CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
@@ -176,6 +178,9 @@ class _HtmlExtractor:
             if name in BLOCKS or self.open[name]:
                 self.close(name)
             return end
+        if name not in SPECIAL and not self.dropped:
+            if not attributes or not _drops_by_attribute(attributes):
+                return end  # within a line
         ends_itself = attributes.endswith(b"/") and (self.is_xml or name == b"svg")
         if name in RAW and not ends_itself:
             return self.skip_raw(name, end)

@@ -37,6 +37,11 @@ def stop_words() -> dict[str, frozenset[str]]:
     return {language: frozenset(words.split()) for language, words in table.items()}
 
 
+@cache
+def _all_stop_words() -> frozenset[str]:
+    return frozenset().union(*stop_words().values())
+
+
 def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     """A pattern of the words of a kind in words.toml, in all languages.
 
@@ -58,8 +63,9 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     ['german', 'english', 'english']
     """
     counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
+    found = counts.keys() & _all_stop_words()
     scores = {
-        language: sum(counts[word] for word in counts.keys() & words)
+        language: sum(counts[word] for word in found & words)
         for language, words in stop_words().items()
         if language != "unspaced"
     }

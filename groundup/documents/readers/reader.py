@@ -242,8 +242,9 @@ def resolve_path(root: Path, path: str) -> Path:
     if ".." in path.split("/") or path.startswith("/"):
         raise Refused("out of the folder")
     names = path.split("/")
-    for count in range(1, len(names) + 1):
-        prefix = os.path.join(root, *names[:count])
+    prefix = os.fspath(root)
+    for name in names:
+        prefix = os.path.join(prefix, name)
         if os.path.islink(prefix):
             target, home = os.path.realpath(prefix), os.path.realpath(root)
             inside = target == home or target.startswith(home + os.sep)
