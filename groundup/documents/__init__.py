@@ -1,6 +1,6 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
-from .code.language import detect_code_language
+from .code.language import detect_code_language, looks_like_code
 from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
@@ -94,6 +94,7 @@ __all__ = [
     "join_expressions",
     "join_lines",
     "licence_of",
+    "looks_like_code",
     "plan_folder",
     "printable_path",
     "read_bytes",

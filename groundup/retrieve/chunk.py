@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from groundup.core import Config, Passage
-from groundup.documents import NAVIGATION, PAGES, Heading, Record
+from groundup.documents import NAVIGATION, PAGES, Heading, Record, looks_like_code
 
 SentenceKind = Literal["prose", "heading", "code"]
 
@@ -46,16 +46,6 @@ ABBREVIATIONS = frozenset(
     sep sept oct nov dec
     """.split()
 )
-ASSIGNMENT = re.compile(r"\s*[\w.\[\]\"', ]+\s(?:=|\+=|-=|:=|::=|==|\|)\s\S")
-CODE_LINE = re.compile(
-    r"""\s*+(?:>>>|\.\.\.\s|\$\s|@\w|(?:import|from)\s+[\w.]+(?:\s+import\s.*|(?:\s+as\s+\w+)?,?.*)$
-    |(?:def|class|async\s+def)\s+\w+.*[:(,]\s*$|(?:if|elif|else|for|while|try|except|finally|with)\b
-    [^.]*:\s*(?:\#.*)?$|(?:return|raise|yield|assert|del|pass|break|continue|print)\b[^.!?]*[\w)\]}"']$
-    |[\w.]+\([^)]*\)\s*$|[{}()\[\]]+[,;]?\s*$
-    |\#\s|<\/?\w+[^>]*>\s*$|[\w-]+:\s*[\w/"'.\[-]+$|(?:sudo|apt|pip|git|cd)\s+\S)""",
-    re.VERBOSE,
-)
-"""Lines of code that do not end in a semicolon or brace, besides assignments."""
 
 
 def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True) -> list[Sentence]:
@@ -112,17 +102,8 @@ def split_text_lines(text: str) -> Iterator[TextLine]:
     start = 0
     for found in LINE.findall(text)[:-1]:  # the last is empty
         line = found.rstrip("\r\n")
-        yield TextLine(start, start + len(line), line, _is_code(line))
+        yield TextLine(start, start + len(line), line, looks_like_code(line))
         start += len(found)
-
-
-def _is_code(line: str) -> bool:
-    """Whether a line looks like code; cheap checks first, as most lines are prose."""
-    end = line.rstrip()[-1:]
-    if not end or end in ";{}":
-        return bool(end)
-    is_assignment = ("=" in line or "|" in line) and ASSIGNMENT.match(line)
-    return bool(is_assignment or CODE_LINE.match(line))
 
 
 def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
@@ -154,10 +135,9 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
 
 def _begins_item(line: str, first: str) -> bool:
     """Whether a line is an item of a list; `first` begins its paragraph."""
-    if not LIST_ITEM.match(line):
-        return False
-    number = NUMBERED.match(line)
-    return not number or number[1] == "1" or bool(NUMBERED.match(first))  # "to port", "23. It"
+    item = LIST_ITEM.match(line)
+    number = item and NUMBERED.match(line)  # perhaps the end of a sentence: "to port", "23. It"
+    return bool(item) and (not number or number[1] == "1" or bool(NUMBERED.match(first)))
 
 
 def _group_blocks(group: list[TextLine], hash_titles: bool) -> Iterator[Sentence]:
@@ -219,6 +199,20 @@ def is_label(line: str) -> bool:
     if line.endswith(":") or CALL.fullmatch(line):
         return True
     return len(line) <= 60 and len(line.split()) <= 6 and line[-1] not in ".!?,;。！？"
+
+
+def label_lines(text: str) -> list[str]:
+    """Lines that name the sentence below them, without the arguments of signatures.
+
+    >>> label_lines("decorator\\n\\nA function that returns another function.")
+    ['decorator']
+    """
+    shown = [line for line in map(str.strip, re.split(r"[\r\n]", text)) if line]
+    return [
+        line.partition("(")[0].rstrip(":")
+        for line, below in zip(shown, shown[1:], strict=False)
+        if is_label(line) and below[0].isupper() and len(below) > 30
+    ]
 
 
 CALL = re.compile(r"(?:(?:async|class|def|exception|@\w+)\s+)*[\w.]+\s?\([^()]*(?:\(\)[^()]*)*\)"

@@ -81,12 +81,11 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     >>> stem_words("the stop-\\nping distance")
     ['the', 'stop', 'ping', 'stop', 'distanc']
     """
-    analyser = _analyser(language)
     if "-\n" in text or "-\r\n" in text:
         text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
     if text.isascii() or not UNSPACED.search(text):
         return list(chain.from_iterable(map(_cached_stems(language), text.split())))
-    return [stem for part in _by_script(text) for stem in _stems_of(part, analyser)]
+    return [stem for part in _by_script(text) for stem in _stems_of(part, language)]
 
 
 def _by_script(text: str) -> Iterator[str]:
@@ -99,9 +98,9 @@ def _by_script(text: str) -> Iterator[str]:
     yield text[end:]
 
 
-def _stems_of(part: str, analyser: Any) -> list[str]:
+def _stems_of(part: str, language: str) -> list[str]:
     if not UNSPACED.match(part):
-        return analyser.analyze(part)
+        return _analyser(language).analyze(part)
     return [part[i : i + 2] for i in range(max(1, len(part) - 1))]
 
 

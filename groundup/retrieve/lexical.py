@@ -30,7 +30,7 @@ from groundup.core import (
     write_text,
 )
 
-from .chunk import is_label
+from .chunk import label_lines
 from .language import FALLBACK, import_tantivy, stem_words
 from .question import Question, code_names, parse_question
 
@@ -75,20 +75,6 @@ def prepare_passages(
             )
         )
     return prepared
-
-
-def label_lines(text: str) -> list[str]:
-    """Lines that name the sentence below them, without the arguments of signatures.
-
-    >>> label_lines("decorator\\n\\nA function that returns another function.")
-    ['decorator']
-    """
-    shown = [line for line in map(str.strip, re.split(r"[\r\n]", text)) if line]
-    return [
-        line.partition("(")[0].rstrip(":")
-        for line, below in zip(shown, shown[1:], strict=False)
-        if is_label(line) and below[0].isupper() and len(below) > 30
-    ]
 
 
 class LexicalIndex:

@@ -34,7 +34,6 @@ SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
 
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
-CODE_NAME = re.compile(r"[._/\d]|^-|[a-z][A-Z]")
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?\b")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
@@ -224,7 +223,7 @@ def _is_code_name(word: str) -> bool:
     >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "-x")]
     [True, True, True, False, True]
     """
-    return CODE_NAME.search(word) is not None
+    return bool(re.search(r"[._/\d]|^-|[a-z][A-Z]", word))
 
 
 def _split_parts(

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from groundup.documents import Record, read_bytes
 from groundup.retrieve import ChunkConfig, chunk_document, split_sentences
-from groundup.retrieve.chunk import is_label
-from groundup.retrieve.lexical import label_lines
+from groundup.retrieve.chunk import is_label, label_lines
 
 PIECES = st.lists(
     st.sampled_from(

@@ -26,6 +26,16 @@ from ..patterns import read_patterns
 from ..record import Record, StepResult
 
 INSPECTED_CHARACTERS = 20_000
+ASSIGNMENT = re.compile(r"\s*[\w.\[\]\"', ]+\s(?:=|\+=|-=|:=|::=|==|\|)\s\S")
+CODE_LINE = re.compile(
+    r"""\s*+(?:>>>|\.\.\.\s|\$\s|@\w|(?:import|from)\s+[\w.]+(?:\s+import\s.*|(?:\s+as\s+\w+)?,?.*)$
+    |(?:def|class|async\s+def)\s+\w+.*[:(,]\s*$|(?:if|elif|else|for|while|try|except|finally|with)\b
+    [^.]*:\s*(?:\#.*)?$|(?:return|raise|yield|assert|del|pass|break|continue|print)\b[^.!?]*[\w)\]}"']$
+    |[\w.]+\([^)]*\)\s*$|[{}()\[\]]+[,;]?\s*$
+    |\#\s|<\/?\w+[^>]*>\s*$|[\w-]+:\s*[\w/"'.\[-]+$|(?:sudo|apt|pip|git|cd)\s+\S)""",
+    re.VERBOSE,
+)
+"""Lines of code that do not end in a semicolon or brace, besides assignments."""
 
 SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(?:\S*/)?([A-Za-z]+)")
 MODELINE = re.compile(
@@ -204,3 +214,16 @@ def blank_out(text: str, removed: list[CommentOrString]) -> str:
         kept.append(text[at : piece.start])
         at = piece.end
     return " ".join([*kept, text[at:]])
+
+
+def looks_like_code(line: str) -> bool:
+    """Whether a line of a text looks like code rather than prose; most cost cheap checks alone.
+
+    >>> [looks_like_code(line) for line in ("x = f(1)", "import os", "Import it.", "It is {")]
+    [True, True, False, True]
+    """
+    end = line.rstrip()[-1:]
+    if not end or end in ";{}":
+        return bool(end)
+    is_assignment = ("=" in line or "|" in line) and ASSIGNMENT.match(line)
+    return bool(is_assignment or CODE_LINE.match(line))
