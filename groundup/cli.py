@@ -4,6 +4,7 @@ verbs.py has the table of verbs, flags.py turns signatures into flags and prints
 Rooms are imported only when their verb is called, so `groundup --help` is fast.
 """
 
+import gc
 import io
 import os
 import signal
@@ -25,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words[:1] == ["verify"]:  # a lone dash, which is standard input, reads as an option else
         words = ["--answer=-" if word == "-" else word for word in words]
     typed = sys.argv[1:] if arguments is None else None
-    if typed is not None:  # child processes of libraries must not import from this folder either
-        os.environ["PYTHONSAFEPATH"] = "1"
+    if typed is not None:  # child processes import nothing from this folder; plugins are foreign
+        gc.disable()  # until the verb runs: imports and flags leave no garbage
+        os.environ |= {"PYTHONSAFEPATH": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
         for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no defect
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 0
     except (Exception, KeyboardInterrupt) as error:
         code = _report_error(error, flags)
+    if typed is not None:
+        gc.freeze()  # the interpreter would search everything for garbage before it ends
     sys.exit(code)
 
 
@@ -106,8 +110,7 @@ def _dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -
     verb, rest = _find_verb(words)
     if verb.computes and typed is not None and "--help" not in rest and "-h" not in rest:
         device.restart_with_allocator()
-    function, example = import_target(verb.target), verb.example
-    name = verb.name
+    function, name, example = import_target(verb.target), verb.name, verb.example
     if verb.name == "run":
         if not rest or rest[0].startswith("-"):
             function()  # prints the recipes
@@ -119,6 +122,7 @@ def _dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -
         return 0
     if verb.computes:
         device.set_num_threads()
+    gc.enable()
     result = call()
     if os.environ.get("RANK", "0") == "0":  # under torchrun only rank 0 prints
         emit(result, as_json)

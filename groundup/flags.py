@@ -30,8 +30,8 @@ from groundup.core import (
     Config,
     ConfigError,
     Kind,
+    documented_fields,
     load_config,
-    ordered_fields,
     record,
 )
 
@@ -260,7 +260,7 @@ def _list_settings(
     config: type[Config], nested_default: Any = None, prefix: str = ""
 ) -> Iterator[ConfigSetting]:
     """Yield every dotted key that users may set; `nested_default` is a nested one's default."""
-    for name, field in ordered_fields(config).items():
+    for name, field in documented_fields(config).items():
         if name in INTERNAL_SETTINGS:
             continue
         default = getattr(nested_default, name, field.get_default(call_default_factory=True))
@@ -343,8 +343,6 @@ def about(artifact: Artifact) -> str:
         for name, value in artifact.numbers.items()
         if isinstance(value, (int, float, str))
     )
-    head = (
-        f"{artifact.kind} {artifact.id[:12]}  "
-        f"{record.format_bytes(artifact.bytes)}  {artifact.path}"
-    )
+    size = record.format_bytes(artifact.bytes)
+    head = f"{artifact.kind} {artifact.id[:12]}  {size}  {artifact.path}"
     return head + (f"\n  {numbers}" if numbers else "")

@@ -232,12 +232,10 @@ def contents(words: Sequence[str]) -> str | None:
         return usage()
     is_alone = words[1:] in ([], ["--help"], ["-h"]) and words[0] not in PAGES
     inside = verbs_below(words[0]) if is_alone else []
-    parts = (
-        [verbs_table(inside), *example_and_docs(inside[0].name, inside[0].example)]
-        if inside
-        else []
-    )
-    return "\n\n".join(parts) or None
+    if not inside:
+        return None
+    first = inside[0]
+    return "\n\n".join((verbs_table(inside), *example_and_docs(first.name, first.example)))
 
 
 def example_and_docs(name: str, example: str) -> Iterator[str]:

@@ -4,7 +4,8 @@ Each folder in benchmarks/data/ask has build.sh, which makes the documents from 
 questions in four classes: in the text's own words, in other words, for two facts, and near misses
 that the documents do not answer. A quote is right if it is of a listed file and has the decisive
 words; of two facts both must be among the quotes. Beside it stands BM25 over windows of 1,200
-characters of the same texts, which never refuses, and may show twice what we quote.
+characters of the same texts, which never refuses, and may show twice what we quote. The cost of one
+`groundup ask` as a command of its own, from start to end, is measured in processor time.
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
@@ -14,7 +15,11 @@ characters of the same texts, which never refuses, and may show twice what we qu
 import argparse
 import json
 import math
+import os
 import re
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -28,6 +33,8 @@ from groundup.retrieve import OpenIndex, answer_question, answer_to_json, index,
 DATA = Path(__file__).resolve().parents[1] / "data" / "ask"
 CLASSES = {"words": "text's words", "other": "other words", "two": "two facts", "near": "near miss"}
 WINDOW = 1200
+SHELL_QUESTIONS = 10
+"""Questions asked each by a command of its own, after one that is not counted."""
 
 
 class Shown(NamedTuple):
@@ -55,6 +62,8 @@ def main() -> None:
             answers = (answer_question(opened, question["question"]) for question in questions)
             lines = (json.dumps(answer_to_json(answer)) + "\n" for answer in answers)
             arguments.all.write_text("".join(lines))
+        cost = shell_cost(out, [each["question"] for each in questions[: SHELL_QUESTIONS + 1]])
+        print(f"one command: {cost.seconds:.2f} s of processor time, {cost.megabytes:.0f} MB")
         answerers: dict[str, Answerer] = {"ours": ours(opened), "BM25": windows(opened)}
         for name, answer in answerers.items():
             begin = time.perf_counter()
@@ -64,6 +73,31 @@ def main() -> None:
             _report(questions, shown)
             if arguments.show and name == "ours":
                 _show(questions, shown, opened)
+
+
+class ShellCost(NamedTuple):
+    """What one `groundup ask` costs."""
+
+    seconds: float
+    """Processor time of the user and the system, median of the questions."""
+    megabytes: float
+    """Resident memory at most, of any question."""
+
+
+def shell_cost(index: Path, questions: Sequence[str]) -> ShellCost:
+    """Ask each question by a command of its own; the first one caches bytecode and files."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    seconds, kilobytes = list[float](), list[int]()
+    for question in questions:
+        command = [sys.executable, "-m", "groundup", "ask", question, "--index", str(index)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 4):
+            raise RuntimeError(f"{command} ended with {process.returncode}")
+        seconds.append(usage.ru_utime + usage.ru_stime)
+        kilobytes.append(usage.ru_maxrss)
+    return ShellCost(statistics.median(seconds[1:]), max(kilobytes) / 1024)
 
 
 def ours(opened: OpenIndex) -> Answerer:

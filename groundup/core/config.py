@@ -4,12 +4,16 @@ A stage has one `Config` subclass; each field has a docstring with its meaning a
 Values come from defaults, then a TOML file, then `key=value` settings, in that order.
 """
 
+import ast
 import difflib
+import inspect
 import json
+import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -52,8 +56,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        defer_build=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         allow_inf_nan=False,
         protected_namespaces=(),
     )
@@ -143,6 +147,20 @@ def ordered_fields(config: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a configuration, its own before those that it inherits."""
     names = [name for kind in config.__mro__ for name in kind.__dict__.get("__annotations__", {})]
     return {name: config.model_fields[name] for name in names if name in config.model_fields}
+
+
+def documented_fields(config: type[Config]) -> dict[str, FieldInfo]:
+    """`ordered_fields` with their docstrings as descriptions, which are parsed for help alone."""
+    texts: dict[str, str] = {}
+    for kind in reversed(config.__mro__[: config.__mro__.index(Config)]):
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        for field, text in pairwise(tree.body if isinstance(tree, ast.ClassDef) else ()):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                texts[ast.unparse(field.target)] = inspect.cleandoc(ast.literal_eval(text.value))
+    fields = ordered_fields(config)
+    for name, field in fields.items():
+        field.description = texts.get(name)
+    return fields
 
 
 def unhashed_fields(config: type[BaseModel]) -> list[str]:

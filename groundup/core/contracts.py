@@ -7,11 +7,12 @@ that evaluation, rewards and monitoring use the same types.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from .config import Config
+
+if TYPE_CHECKING:
+    import numpy
 
 Role = Literal["system", "user", "assistant"]
 
@@ -72,7 +73,7 @@ class LanguageModel(Protocol):
         """Log-probability in nats of every token of each answer, its stop token included."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str]) -> "numpy.ndarray":
         """One vector per text, float32 of shape (number of texts, width)."""
         ...
 

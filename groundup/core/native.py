@@ -15,12 +15,14 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from . import device, record
 from .artifact import digest
 from .errors import CapacityError
+
+if TYPE_CHECKING:
+    import numpy
 
 COMPILER_FLAGS = (
     "-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math",
@@ -121,12 +123,14 @@ def _pad_width(width: int) -> int:
     return -(-width // SIMD_LANES) * SIMD_LANES
 
 
-def aligned_zeros(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.ndarray:
-    """Zeros of shape (rows, padded width) whose rows are aligned to 64 bytes.
+def aligned_zeros(rows: int, width: int) -> "numpy.ndarray":
+    """Zeros, float32, of shape (rows, padded width) whose rows are aligned to 64 bytes.
 
     Raises CapacityError if it does not fit into memory.
     """
-    size = np.dtype(dtype).itemsize
+    import numpy as np
+
+    size = np.float32().itemsize
     count = rows * _pad_width(width)
     if count * size > device.total_memory_bytes():
         need, have = (record.format_bytes(n) for n in (count * size, device.total_memory_bytes()))
@@ -134,11 +138,11 @@ def aligned_zeros(rows: int, width: int, dtype: type[np.floating] = np.float32) 
             f"{rows:,} vectors of {width} numbers need {need}, more than the machine's {have}; "
             "raise min_count or lower width."
         )
-    buffer = np.zeros(count + ALIGNMENT // size, dtype)
+    buffer = np.zeros(count + ALIGNMENT // size, np.float32)
     start = (-buffer.ctypes.data % ALIGNMENT) // size
     return buffer[start : start + count].reshape(rows, _pad_width(width))
 
 
-def data_pointer(values: np.ndarray | None) -> int | None:
+def data_pointer(values: "numpy.ndarray | None") -> int | None:
     """Address of an array's first element; None for None."""
     return None if values is None else values.ctypes.data

@@ -14,9 +14,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, pairwise
+from operator import add, sub
 from typing import Any, NamedTuple, overload
-
-import numpy as np
 
 from groundup.core import DataError, Quote
 
@@ -108,6 +108,36 @@ class Segments(Sequence[Segment]):
 
     def __repr__(self) -> str:
         return repr(tuple(self))
+
+
+class StoredSegments(Segments):
+    """Segments as `SourceMap.to_numbers` writes them, which are unpacked when first used.
+
+    A question reads the texts of dozens of documents and quotes three.
+    """
+
+    def __init__(self, text: str, stored: Sequence[int]) -> None:
+        self.text, self.stored = text, array("q", stored)
+
+    @cached_property
+    def numbers(self) -> "array[int]":  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Six numbers of each segment, as in `Segment`."""
+        skipped, lines, lengths, sizes = (self.stored[column::4] for column in range(4))
+        bounds = [0, *accumulate(lengths)]
+        own: Sequence[int] = lengths  # bytes of each slice
+        if not self.text.isascii():
+            slices = (self.text[start:end] for start, end in pairwise(bounds))
+            own = [len(piece.encode("utf-8")) for piece in slices]
+        exact = [size < 0 for size in sizes]
+        sizes = [own[i] if is_exact else sizes[i] for i, is_exact in enumerate(exact)]
+        byte_ends = list(accumulate(map(add, skipped, sizes)))
+        byte_starts = map(sub, byte_ends, sizes)
+        line_numbers = (1 + line for line in accumulate(lines))
+        unpacked = array("q", bytes(6 * 8 * len(exact)))
+        columns = (bounds[:-1], bounds[1:], byte_starts, byte_ends, line_numbers, exact)
+        for index, column in enumerate(columns):
+            unpacked[index::6] = array("q", column)
+        return unpacked
 
 
 class Heading(NamedTuple):
@@ -221,6 +251,8 @@ class SourceMap:
     def to_numbers(self) -> list[int]:
         """Four numbers per segment: bytes and lines skipped, characters, bytes (-1 if exact)."""
         assert isinstance(self.segments, Segments)
+        import numpy as np  # opening an index needs none
+
         table = np.array(self.segments.numbers, dtype=np.int64).reshape(-1, 6)
         start, end, byte_start, byte_end, line, exact = table.T
         skipped = byte_start - np.append(0, byte_end)[:-1]
@@ -231,20 +263,12 @@ class SourceMap:
     @classmethod
     def from_numbers(cls, text: str, numbers: Sequence[int]) -> "SourceMap":
         """Inverse of `to_numbers`; raises DataError if the numbers do not cover the text."""
-        segments, start, byte, line = Segments(), 0, 0, 1
-        for at in range(0, len(numbers), 4):
-            skipped, lines, length, size = numbers[at : at + 4]
-            end, byte_start, line = start + length, byte + skipped, line + lines
-            exact = size < 0
-            byte = byte_start + (len(text[start:end].encode("utf-8")) if exact else size)
-            segments.append(Segment(start, end, byte_start, byte, line, exact))
-            start = end
-        if start != len(text):
-            size = len(text)
+        size = sum(numbers[2::4])
+        if size != len(text) or len(numbers) % 4:
             raise DataError(
-                f"The map has {start} characters, the text {size}; read the file again."
+                f"The map has {size} characters, the text {len(text)}; read the file again."
             )
-        return cls(text, segments)
+        return cls(text, StoredSegments(text, numbers))
 
 
 class TextSpan(NamedTuple):

@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 _FRAGMENT = re.compile(r"\{([A-Z][A-Z_]+)\}")
@@ -27,10 +26,24 @@ def read_patterns(path: Path) -> dict[str, Any]:
     return expand(tables, fragments)
 
 
-def compile_patterns(path: Path) -> SimpleNamespace:
-    """The expressions of a pattern file's table `patterns`, compiled, as attributes."""
-    written = read_patterns(path)["patterns"]
-    return SimpleNamespace(**{name: re.compile(join_lines(x)) for name, x in written.items()})
+class Patterns:
+    """The expressions of a pattern file as attributes, each compiled when it is first used."""
+
+    def __init__(self, written: Mapping[str, str]) -> None:
+        """Keep the expressions by name."""
+        self.written = written
+
+    def __getattr__(self, name: str) -> re.Pattern[str]:
+        if name == "written" or name not in self.written:
+            raise AttributeError(name)
+        pattern = re.compile(join_lines(self.written[name]))
+        setattr(self, name, pattern)  # found without this method from now on
+        return pattern
+
+
+def compile_patterns(path: Path) -> Patterns:
+    """The expressions of a pattern file's table `patterns`."""
+    return Patterns(read_patterns(path)["patterns"])
 
 
 def join_lines(expression: str) -> str:

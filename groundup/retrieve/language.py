@@ -8,6 +8,7 @@ characters are a word, as in Lucene's CJK analyser.
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -28,6 +29,12 @@ UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
+DICTIONARY_FILE = Path(__file__).with_name("english.txt")
+ENDINGS = (
+    ("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("men", "man"), ("ed", ""), ("ed", "e"),
+    ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"), ("est", ""), ("est", "e"),
+)  # fmt: skip
+"""Of nouns, verbs and adjectives, and what stands instead of them in the base."""
 
 
 @cache
@@ -42,6 +49,35 @@ def _all_stop_words() -> frozenset[str]:
     return frozenset().union(*stop_words().values())
 
 
+@cache
+def _dictionary() -> bytes:
+    return DICTIONARY_FILE.read_bytes()
+
+
+def is_dictionary_word(word: str) -> bool:
+    """Whether a word is in WordNet (benchmarks/measure/wordnet_table.py), perhaps with an ending.
+
+    >>> [is_dictionary_word(word) for word in ("mice", "Cars", "hoping", "xyzzy", "")]
+    [True, True, True, False, False]
+    """
+    word = word.lower()
+    bases = (word.removesuffix(old) + new for old, new in ENDINGS if word.endswith(old))
+    return any(map(_is_listed, (word, *bases)))
+
+
+def _is_listed(word: str) -> bool:
+    """Whether a line of the file is a word: by bisection, as a set takes longer than a question."""
+    lines, sought = _dictionary(), word.encode("utf-8", "surrogatepass")
+
+    def line_at(place: int) -> bytes:
+        start = lines.rfind(b"\n", 0, place) + 1
+        return lines[start : lines.index(b"\n", start)]
+
+    place = bisect_left(range(len(lines)), sought, key=line_at)
+    return place < len(lines) and line_at(place) == sought
+
+
+@cache
 def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     """A pattern of the words of a kind in words.toml, in all languages.
 

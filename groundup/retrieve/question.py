@@ -19,9 +19,15 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.measure import synset_ids
-
-from .language import FALLBACK, MAX_WORD_CHARACTERS, UNSPACED, language_of, stem_words, stop_words
+from .language import (
+    FALLBACK,
+    MAX_WORD_CHARACTERS,
+    UNSPACED,
+    is_dictionary_word,
+    language_of,
+    stem_words,
+    stop_words,
+)
 
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
@@ -118,7 +124,8 @@ class Measure(NamedTuple):
     """A kind of quantity: what asks for it, and what a text that answers must have."""
 
     asks: re.Pattern[str]
-    answers: re.Pattern[str]
+    answers: str
+    """A pattern, compiled for the question that needs it."""
     without: float
     """What is left of the score of a text that has no such quantity."""
 
@@ -130,7 +137,7 @@ def measures() -> dict[str, Measure]:
     return {
         name: Measure(
             re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
-            re.compile(each["answers"].replace("\n", ""), re.IGNORECASE),
+            each["answers"].replace("\n", ""),
             each["without"],
         )
         for name, each in table.items()
@@ -214,7 +221,7 @@ def _make_term(
 
 def _is_english(word: str) -> bool:
     """Whether a word is in the dictionary, or so short that it may be an abbreviation."""
-    return len(word) < 3 or any(synset_ids(part) for part in word.lower().split("-"))
+    return len(word) < 3 or any(map(is_dictionary_word, word.split("-")))
 
 
 def _is_code_name(word: str) -> bool:

@@ -213,7 +213,7 @@ class PassageText:
     def answers(self, measure: str) -> list[bool]:
         """Whether each unit has such a quantity in it; all have if nothing is measured."""
         if measure not in self._answers:
-            pattern = measures()[measure].answers if measure else re.compile("")
+            pattern = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE)
             self._answers[measure] = [bool(pattern.search(text)) for text in self.texts]
         return self._answers[measure]
 

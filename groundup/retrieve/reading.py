@@ -7,15 +7,15 @@ indexed: an update costs what changed, and a new index of the same files is the 
 import ctypes
 import hashlib
 import json
-import multiprocessing
 import os
 import signal
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import Field
 
 from groundup.core import Artifact, ArtifactError, Config, DataError
 from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data
@@ -25,6 +25,9 @@ from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, file_of, read_entries
 
+if TYPE_CHECKING:
+    import concurrent.futures
+
 PARENT_DEATH_SIGNAL = 1
 BATCH_BYTES = 2**21
 """Bytes of files that one process reads at a time."""
@@ -33,9 +36,9 @@ BATCH_BYTES = 2**21
 class IndexConfig(Config):
     """How documents are indexed."""
 
-    chunk: ChunkConfig = ChunkConfig()
+    chunk: ChunkConfig = Field(default_factory=ChunkConfig)
     """Sizes of passages."""
-    read: ReadConfig = ReadConfig()
+    read: ReadConfig = Field(default_factory=ReadConfig)
     """Which files are read."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
@@ -144,8 +147,11 @@ def read_files(
         read = (made for task in tasks for made in _run_task(task))
         yield _in_order(files, new, read, earlier)
         return
+    import concurrent.futures
+    import multiprocessing
+
     context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    with ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         try:
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
         finally:
@@ -189,10 +195,10 @@ def _batches(
 
 
 def _run_tasks(
-    pool: ProcessPoolExecutor, tasks: Sequence[_FileTask], window: int
+    pool: "concurrent.futures.ProcessPoolExecutor", tasks: Sequence[_FileTask], window: int
 ) -> Iterator[list[Prepared]]:
     """Yield what is made of each file, in order; at most `window` tasks wait, to bound memory."""
-    waiting: deque[Future[list[list[Prepared]]]] = deque()
+    waiting: deque[concurrent.futures.Future[list[list[Prepared]]]] = deque()
     rest = iter(tasks)
     while True:
         while len(waiting) < window and (task := next(rest, None)):

@@ -38,9 +38,8 @@ from groundup.core import (
     write_json,
 )
 from groundup.documents import PAGES, Record
-from groundup.measure import osa, synset_ids
 
-from .language import FALLBACK, MAX_WORD_CHARACTERS, stem_words
+from .language import FALLBACK, MAX_WORD_CHARACTERS, is_dictionary_word, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -258,8 +257,10 @@ class OpenIndex:
         """
         if len(term.stems) != 1 or len(term.stems[0]) < 4 or not term.text.isalpha():
             return None
-        if self.languages[:1] == (FALLBACK,) and synset_ids(term.text.lower()):
+        if self.languages[:1] == (FALLBACK,) and is_dictionary_word(term.text):
             return None
+        from groundup.measure import osa  # a quarter of a second, which most questions need not
+
         typed, limit = term.stems[0], 1 if len(term.stems[0]) <= 5 else 2
         words = self.lexical.words_with_prefix(typed[0])
         close = [

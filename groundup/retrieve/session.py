@@ -26,7 +26,6 @@ HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
     "history lists the questions, Ctrl-D or quit leaves."
 )
-FOLLOW_UP, PRONOUN = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
 MAX_FOLLOW_UP_TERMS = 2
 """A question with more words of its own is one of its own, whatever pronouns it has."""
 SHOWN_CHARACTERS = 1_500
@@ -53,7 +52,8 @@ class Session:
         """Answer a question; one that only says "and its …?" is asked of the names before it."""
         terms = self.index.parse(question).terms
         named = [term.text for term in terms if term.is_name]
-        follows = FOLLOW_UP.match(question.strip()) or PRONOUN.search(question)
+        follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
+        follows = follow_up.match(question.strip()) or pronoun.search(question)
         if follows and not named and self.names and len(terms) <= MAX_FOLLOW_UP_TERMS:
             question = f"{question} ({', '.join(self.names)})"
         else:

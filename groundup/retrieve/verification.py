@@ -168,7 +168,6 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
-NEGATION = word_pattern("negation")
 
 
 class CheckedSentence(NamedTuple):
@@ -225,7 +224,8 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
                               [index.term_weight(term) for term in parsed.terms])  # fmt: skip
     if not sum(wanted.weights):
         return CheckedSentence(sentence, "nowhere", "")
-    plain, is_negated = _plain(sentence), bool(NEGATION.search(sentence))
+    negation = word_pattern("negation")
+    plain, is_negated = _plain(sentence), bool(negation.search(sentence))
     supported = ""
     for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
         document = index.read_document(hit.passage.document)
@@ -241,7 +241,7 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         has_names = all(credit >= 0.5 for credit in named)
         shares = [wanted.share(wanted.credits_for(terms)) for terms in text.terms]
         nearest = text.texts[shares.index(max(shares))]
-        if has_names and span.score >= MIN_SUPPORT and bool(NEGATION.search(nearest)) == is_negated:
+        if has_names and span.score >= MIN_SUPPORT and bool(negation.search(nearest)) == is_negated:
             supported = source
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from groundup.core import ArtifactError, ConfigError
+from groundup.core import ArtifactError, ConfigError, child
 from groundup.retrieve import (
     answer_question,
     answer_to_json,
@@ -61,6 +62,18 @@ def built(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("index")
     index(folder, out / "i")
     return out / "i"
+
+
+def test_a_command_that_asks_imports_what_a_question_needs(built):
+    script = (
+        "import sys; from groundup.retrieve import ask; from pathlib import Path; "
+        "print(ask('What is tea made of?', Path(sys.argv[1])).refused); "
+        "print([name for name in ('numpy', 'torch', 'groundup.measure', 'multiprocessing', "
+        "'email.message', 'tarfile', 'rich') if name in sys.modules])"
+    )
+    command = child.python_command("-c", script, str(built))
+    done = subprocess.run(command, env=child.python_environment(), capture_output=True, text=True)
+    assert done.stdout == "False\n[]\n", done.stderr
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -44,14 +44,6 @@ MODELINE = re.compile(
 MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
 
 _SYNTAX = read_patterns(Path(__file__).with_name("languages.toml"))
-SHARED_EXTENSIONS = tuple(
-    (ending, re.compile(pattern, re.MULTILINE), language)
-    for ending, pattern, language in _SYNTAX["shared_extensions"]
-)
-CONTENT_BEGINNINGS = tuple(
-    (re.compile(pattern, re.IGNORECASE), language)
-    for pattern, language in _SYNTAX["content_beginnings"]
-)
 SYNTAX_FAMILIES: dict[str, list[str]] = _SYNTAX["families"]
 """Family -> pattern of comments, pattern of strings."""
 
@@ -136,7 +128,7 @@ def detect_code_language(path: str, text: str) -> DetectedLanguage:
     start = text[:INSPECTED_CHARACTERS]
     if name in table.file_names:
         return DetectedLanguage(table.file_names[name], "name")
-    for shared, pattern, language in SHARED_EXTENSIONS:
+    for shared, pattern, language in _shared_extensions():
         if ending == shared and pattern.search(start):
             return DetectedLanguage(language, "content")
     if ending in table.extensions:
@@ -159,10 +151,25 @@ def _detect_by_content(start: str) -> DetectedLanguage:
         if mode in table.syntax_families:
             return DetectedLanguage(mode, "first line")
     opening = start.lstrip()[:500]
-    for pattern, language in CONTENT_BEGINNINGS:
+    for pattern, language in _content_beginnings():
         if pattern.match(opening):
             return DetectedLanguage(language, "content")
     return DetectedLanguage("", "")
+
+
+@cache
+def _shared_extensions() -> tuple[tuple[str, re.Pattern[str], str], ...]:
+    """Endings that several languages share: the ending, a line that only one has, its name."""
+    return tuple(
+        (ending, re.compile(pattern, re.MULTILINE), language)
+        for ending, pattern, language in _SYNTAX["shared_extensions"]
+    )
+
+
+@cache
+def _content_beginnings() -> tuple[tuple[re.Pattern[str], str], ...]:
+    beginnings = _SYNTAX["content_beginnings"]
+    return tuple((re.compile(pattern, re.IGNORECASE), language) for pattern, language in beginnings)
 
 
 def code_language_of(record: Record) -> str:

@@ -14,9 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from groundup.core import Config
 
@@ -30,6 +28,9 @@ from .expressions import (
     join_expressions,
     read_expression,
 )
+
+if TYPE_CHECKING:  # numpy is imported when a licence is looked for, which questions do not
+    import numpy
 
 _FILE = Path(__file__).with_name("texts.toml")
 _LISTS, RE = read_patterns(_FILE), compile_patterns(_FILE)
@@ -107,9 +108,9 @@ class _LicencePhrases(NamedTuple):
     vocabulary: dict[str, int]
     text_labels: list[tuple[str, list[str], frozenset[str]]]
     """For each text: its expression, the phrases that it requires, the names in it."""
-    text_sizes: np.ndarray  # Words of each text
-    run_hashes: np.ndarray  # Hashes of runs of five words, sorted
-    run_owners: np.ndarray  # The text of each run
+    text_sizes: "numpy.ndarray"  # Words of each text
+    run_hashes: "numpy.ndarray"  # Hashes of runs of five words, sorted
+    run_owners: "numpy.ndarray"  # The text of each run
 
 
 class LicenceFilter:
@@ -147,6 +148,8 @@ class LicenceFilter:
 @cache
 def _load_phrases() -> _LicencePhrases:
     """Read texts.txt.xz; takes about a second, once per process."""
+    import numpy as np
+
     data = (Path(__file__).parent / "texts.txt.xz").read_bytes()
     exact: dict[str, list[tuple[str, str, str]]] = {}
     texts: list[tuple[str, list[str], str]] = []
@@ -183,7 +186,9 @@ def _load_phrases() -> _LicencePhrases:
     return _LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
 
 
-def _hash_runs(ids: list[int]) -> np.ndarray:
+def _hash_runs(ids: list[int]) -> "numpy.ndarray":
+    import numpy as np
+
     numbers = np.array(ids, np.uint64)
     size = max(0, len(ids) - RUN_WORDS + 1)
     total = np.zeros(size, np.uint64)
@@ -304,6 +309,8 @@ def _notice_matches(words: list[str]) -> list[_LicenceMatch]:
 
 
 def _text_matches(words: list[str], min_coverage: float) -> list[_LicenceMatch]:
+    import numpy as np
+
     data = _load_phrases()
     runs = _hash_runs([data.vocabulary.get(word, 0) for word in words])
     first = np.searchsorted(data.run_hashes, runs, "left")
@@ -329,9 +336,11 @@ def _text_matches(words: list[str], min_coverage: float) -> list[_LicenceMatch]:
 
 
 def _partial_matches(
-    owner: int, words: list[str], runs: np.ndarray, at: np.ndarray
+    owner: int, words: list[str], runs: "numpy.ndarray", at: "numpy.ndarray"
 ) -> list[tuple[_LicenceMatch, float]]:
     """Where one text's runs are close, and the share of its words (1 with required phrases)."""
+    import numpy as np
+
     data, matches = _load_phrases(), []
     expression, required, names = data.text_labels[owner]
     for group in np.split(at, np.flatnonzero(np.diff(at) > MAX_RUN_GAP) + 1):

@@ -25,9 +25,14 @@ from groundup.core import Config, DataError, MissingExtra
 from ..document import PAGES, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
-from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
-from .files import ReadMarkup, ReadMarkupConfig, kind_of_file, make_record
-from .mail import MBOX_SUFFIXES, Mail, MailConfig
+from .files import (
+    ARCHIVE_SUFFIXES,
+    MBOX_SUFFIXES,
+    ReadMarkup,
+    ReadMarkupConfig,
+    kind_of_file,
+    make_record,
+)
 from .reader import (
     FileReader,
     InputSplit,
@@ -184,6 +189,8 @@ def read_data(
         if kind == "archive":
             yield from _read_archive(path, data, config)
         elif kind == "mail":
+            from .mail import Mail, MailConfig
+
             for record in _read_parts(Mail(MailConfig()), path, data):
                 yield _finish(record, data, path) if isinstance(record, Record) else record
         else:
@@ -204,6 +211,8 @@ def _read_parts(reader: FileReader, path: str, data: bytes) -> Iterator[Record |
 
 def _read_archive(path: str, data: bytes, config: ReadConfig) -> Iterator[Record | Rejected]:
     """Yield the records of an archive's members; archives within it are not opened."""
+    from .archives import Archive, ArchiveConfig
+
     archive = Archive(ArchiveConfig(max_bytes=config.max_bytes))
     for member in _read_parts(archive, path, data):
         if not isinstance(member, Record) or not member.data:

@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from ..document import Record
-from .files import KIND_BY_SUFFIX, kind_of_file, make_record
+from .files import ARCHIVE_SUFFIXES, KIND_BY_SUFFIX, TAR_SUFFIXES, kind_of_file, make_record
 from .reader import (
     FileReader,
     InputSplit,
@@ -31,8 +31,6 @@ from .reader import (
     suffix_of,
 )
 
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip", ".gz", ".bz2", ".xz")
 UNPACK_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
 """Exceptions that unpacking a damaged or hostile file may raise."""

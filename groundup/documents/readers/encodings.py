@@ -12,8 +12,6 @@ import codecs
 import re
 from typing import NamedTuple
 
-import numpy as np
-
 from groundup.core import MissingExtra
 
 from ..document import Segment, Segments, SourceMap
@@ -372,6 +370,8 @@ def compose_maps(map: SourceMap, original: SourceMap) -> SourceMap:
         pieces = SourceMapBuilder()
         pieces.append_slice(map, 0, len(map.text), shift)
         return pieces.build()
+    import numpy as np
+
     unicode = original.text.encode("utf-8")
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
     before = np.concatenate([[0], np.cumsum(begins)])  # number of characters before each byte

@@ -32,6 +32,9 @@ from .reader import (
     text_record,
 )
 
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip", ".gz", ".bz2", ".xz")
+MBOX_SUFFIXES = (".mbox", ".mbx", ".mbox.gz", ".mbox.bz2", ".mbox.xz")
 KIND_BY_SUFFIX: dict[str, str] = {
     ending: kind
     for kind, endings in {

@@ -26,6 +26,7 @@ from .encodings import (
     split_keeping_newlines,
     text_charset,
 )
+from .files import MBOX_SUFFIXES
 from .reader import (
     FileReader,
     InputSplit,
@@ -38,7 +39,6 @@ from .reader import (
     text_record,
 )
 
-MBOX_SUFFIXES = (".mbox", ".mbx", ".mbox.gz", ".mbox.bz2", ".mbox.xz")
 FROM_LINE = re.compile(rb"From [^\n]{0,300}\d\d:\d\d[^\n]{0,100}\n?\Z")
 FROM_LINE_AFTER_BLANK = re.compile(rb"\n\r?\n(From [^\n]{0,300}\d\d:\d\d[^\n]{0,100}\n)")
 BLANK_LINE = re.compile(rb"\n\r?\n")

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config, ConfigError, documented_fields
 from groundup.corpus.engine.specs import StepSpec, _annotation_parts, _file_fields
 from groundup.corpus.prepare.pipeline import read_pipeline
 from groundup.documents import DERIVERS, READERS, REMOVED, STEPS, import_object, step_target
@@ -22,7 +22,7 @@ ALL = READERS | STEPS | DERIVERS
 
 def unsourced(kind: type[Config], prefix: str = "") -> Iterator[str]:
     """Yield the numeric fields without a source; what is off by default needs none."""
-    for name, field in kind.model_fields.items():
+    for name, field in documented_fields(kind).items():
         parts = set(_annotation_parts(field.annotation))
         for part in parts:
             if isinstance(part, type) and issubclass(part, Config):
@@ -36,7 +36,7 @@ def unsourced(kind: type[Config], prefix: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_a_name_leads_to_a_class_of_a_documented_configuration(name):
     kind = get_type_hints(import_object(ALL[name]).__init__)["config"]
-    fields = kind.model_fields.items()
+    fields = documented_fields(kind).items()
     assert not [key for key, field in fields if not field.description], "fields without docstring"
     assert not list(unsourced(kind)), f"{name}: say `Source: …` or `Source: own judgement`"
     for key, field in fields:

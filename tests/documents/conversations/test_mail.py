@@ -16,7 +16,7 @@ from groundup.documents.conversations.mail import (
 )
 from tests.checking import unchecked
 
-PATTERNS = vars(mail) | vars(mail.RE)
+PATTERNS = vars(mail) | {name: getattr(mail.RE, name) for name in mail.RE.written}
 MAIL = """Hi,
 
 On Mon, 5 Aug 2002, Ann Lee wrote:

@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 import pytest
 
-from groundup.core import Config, DataError
+from groundup.core import Config, DataError, documented_fields
 from groundup.documents import READERS, InputSplit, Reader, Rejected, SourceMap
 from groundup.documents.readers.reader import (
     UNREAD_LICENCE_KEYS,
@@ -26,7 +26,9 @@ def test_a_reader_is_made_from_its_configuration_alone(name, tmp_path):
     made = getattr(import_module(module), cls)
     config = get_type_hints(made.__init__)["config"]
     assert issubclass(config, Config)
-    undocumented = [key for key, field in config.model_fields.items() if not field.description]
+    undocumented = [
+        key for key, field in documented_fields(config).items() if not field.description
+    ]
     assert not undocumented
     reader = made(config())
     assert isinstance(reader, Reader) and reader.plan(tmp_path) == []

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure.wordnet_table import build_table
+from benchmarks.measure.wordnet_table import build_table, build_word_list
 from groundup.core import DataError
 from groundup.measure.text import wordnet
 from groundup.measure.text.wordnet import _base_forms, synonyms, synset_ids
+from groundup.retrieve.language import DICTIONARY_FILE, is_dictionary_word
 
 
 def test_inflected_forms_lead_to_their_bases():
@@ -33,6 +34,16 @@ def test_the_notice_travels_with_the_table():
     notice = wordnet.TABLE_FILE.with_suffix(".txt").read_text()
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in notice
     assert "Permission to use, copy, modify and distribute" in notice
+
+
+def test_the_list_of_words_has_what_the_table_has(tmp_path):
+    words = "mice went running better churches boxes xyzzy zzz Paris e x '' naïve \ud800".split()
+    assert [is_dictionary_word(word) for word in words] == [
+        bool(synset_ids(word)) for word in words
+    ]
+    assert not is_dictionary_word("") and not is_dictionary_word("mice\nmice")
+    build_word_list(tmp_path / "words.txt")
+    assert (tmp_path / "words.txt").read_bytes() == DICTIONARY_FILE.read_bytes()
 
 
 SOURCE = Path("/usr/share/wordnet")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, documented_fields
 from groundup.model import Transformer, preset
 from groundup.train import (
     LoopOptions,
@@ -236,4 +236,4 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
 
 
 def test_every_setting_says_what_it_is():
-    assert all(field.description for field in OptimConfig.model_fields.values())
+    assert all(field.description for field in documented_fields(OptimConfig).values())
