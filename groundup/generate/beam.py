@@ -98,7 +98,7 @@ def beam_search(
     Raises CapacityError if a prompt leaves no room for an answer; see `Engine.encode_prompt`.
     """
     sampling = Sampling(max_tokens=config.max_tokens)
-    limits = [engine.max_new_tokens(prompt, sampling) for prompt in prompts]
+    limits = [engine.max_new_tokens(prompt, sampling) for prompt in prompts]  # a batch has one
     answers: dict[int, list[Beam]] = {}
     for batch in batch_prompts(engine.cached, prompts, config.max_tokens):
         size = max(1, len(batch) // config.width)
@@ -106,7 +106,7 @@ def beam_search(
             with eval_mode(engine.model):
                 found = search_ids(
                     engine.cached, [prompts[i] for i in chosen], config, end_ids=engine.end_ids,
-                    vocab_size=engine.tokenizer.vocab_size, limit=min(limits[i] for i in chosen),
+                    vocab_size=engine.tokenizer.vocab_size, limit=limits[chosen[0]],
                 )  # fmt: skip
             for index, finished in zip(chosen, found, strict=True):
                 answers[index] = [

@@ -21,8 +21,11 @@ from groundup.model.weights.gguf.export import export_gguf
 from groundup.tokenizer import (
     CHATML_TEMPLATE,
     PLAIN_TEMPLATE,
+    SPECIALS,
     FastTokenizer,
+    ImportedTokenizer,
     load_tokenizer,
+    save_imported,
     save_tokenizer,
     template_digest,
 )
@@ -142,6 +145,16 @@ def test_a_base_model_without_a_template_says_what_to_do(tmp_path):
     assert (tuned.path / "tokenizer.json").read_bytes() == (
         base.path / "tokenizer.json"
     ).read_bytes()
+
+
+def test_the_two_special_tokens_of_turns_are_all_that_groundups_template_needs(tmp_path):
+    content = bytes_with_turns().content
+    *others, first, last = content["added_tokens"]
+    added = [token | {"special": False} for token in others]
+    added += [first | {"content": SPECIALS[1]}, last | {"content": SPECIALS[2]}]
+    save_imported(ImportedTokenizer(content | {"added_tokens": added}, {}), tmp_path)
+    form = load_chat_format(tmp_path, "")
+    assert {*form.tokenizer.specials} == {*SPECIALS[1:]} and form.source == CHATML_TEMPLATE
 
 
 def test_without_an_end_of_text_plain_turns_are_refused(tmp_path):

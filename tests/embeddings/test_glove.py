@@ -148,6 +148,15 @@ def test_threads_reach_nearly_the_same_loss():
     assert near[-1] == pytest.approx(losses[-1], rel=0.1)
 
 
+@needs_compiler
+def test_threads_share_all_cells():
+    cells = cells_of(words=7, n=7)
+    cells["word"] = cells["context"] = np.arange(7)  # no two threads meet at a word
+    config = GloveConfig(width=8, epochs=2)
+    alone, shared = (_fit_cells(cells, 7, config, threads=t) for t in (1, 4))
+    assert np.array_equal(alone[0], shared[0]) and alone[1] == pytest.approx(shared[1])
+
+
 def test_words_of_like_use_become_alike(tmp_path):
     stream = np.random.default_rng(0)
     kinds = [[f"{kind}{n}" for n in range(5)] for kind in "abc"]

@@ -105,7 +105,8 @@ def test_company_moves_nothing(kind):
     engine = tiny_engine() if kind == "decoder" else tiny_reader("bart")
     engine.end_ids = tuple(range(0, 259, 4))
     config = BeamConfig(width=3, num_return_sequences=3, max_tokens=10)
-    prompts = [engine.encode_prompt(text) for text in SOURCES]
+    long = "x" * (engine.context_length - 4)  # which leaves a decoder less than ten tokens
+    prompts = [engine.encode_prompt(text) for text in (*SOURCES, long)]
     together = beam_search(engine, prompts, config)
     assert len({len(beam.generation.ids) for found in together for beam in found}) > 1
     for prompt, found in zip(prompts, together, strict=True):

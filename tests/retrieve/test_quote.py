@@ -52,6 +52,11 @@ def test_what_follows_a_colon_belongs_to_the_quote():
     assert text.endswith("for an hour:\n\n    kettle --descale") and score == 1.0
 
 
+def test_a_quote_reaches_to_the_last_sentence_with_a_word_of_the_question():
+    text = "To change the port, stop the server.\n\nOther words stand here.\n\nThe port is then 80."
+    assert quoted(f"{text}\n\nNothing more.", "How do I change the port?")[0] == text
+
+
 def test_a_sentence_that_leans_on_the_one_before_brings_it():
     assert quoted(KETTLE, "Which has a lid?")[0] == "A kettle boils water. It has a lid."
 

@@ -196,14 +196,30 @@ def test_each_sentence_of_a_text_is_quoted_supported_or_nowhere(handbook, tmp_pa
         check_text("\n", handbook)
 
 
-def test_each_part_of_a_question_is_quoted_however_well_another_scores(tmp_path):
+@pytest.mark.parametrize(
+    ("first", "between", "last", "question"),
+    [
+        (
+            "Chrony is distributed under the GPL.",
+            "It keeps the time of a machine. ",
+            "The systems on which Chrony works are Linux and macOS.",
+            "How is Chrony distributed, and on which systems does Chrony work?",
+        ),
+        (  # the last names no pump, so it has less than the share that a further quote needs
+            "The default port is 8080.\n\nThe pump stands in the yard.",
+            "Other words stand here for a while. ",
+            "The colour is green.",
+            "What is the default port, and what is the colour of the pump?",
+        ),
+    ],
+)
+def test_each_part_of_a_question_is_quoted_however_well_another_scores(
+    first, between, last, question, tmp_path
+):
     (tmp_path / "docs").mkdir()
-    text = "Chrony is distributed under the GPL.\n\n" + "It keeps the time of a machine. " * 30
-    text += "\n\nThe systems on which Chrony works are Linux and macOS.\n"
-    (tmp_path / "docs" / "a.md").write_text(text)
+    (tmp_path / "docs" / "a.md").write_text(f"{first}\n\n{between * 30}\n\n{last}\n")
     index(tmp_path / "docs", tmp_path / "i")
-    question = "How is Chrony distributed, and on which systems does Chrony work?"
-    assert "Linux" in answer_question(open_index(tmp_path / "i"), question).text
+    assert last in answer_question(open_index(tmp_path / "i"), question).text
 
 
 def test_a_refusal_shows_the_nearest_quote_and_what_it_lacks(handbook):

@@ -2,6 +2,7 @@ import pytest
 
 from groundup.corpus.questions.blocks import (
     PATTERNS,
+    is_action,
     is_preformatted_block,
     is_prose_block,
     match_signature,
@@ -84,3 +85,17 @@ def test_lines_before_examples_are_told_from_those_before_entries():
         assert PATTERNS["introduces_example"].match(line)
     for line in ("The module defines the following functions:", "These are allowed:", "Text."):
         assert not PATTERNS["introduces_example"].match(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        ("Copies the file.", True),
+        ("Check whether it is there.", True),
+        ("Return values are kept.", False),
+        ("The file is copied.", False),
+        ("Blue paint.", False),
+    ],
+)
+def test_an_action_begins_with_a_verb_that_is_no_noun(text, is_said):
+    assert is_action(text) is is_said

@@ -113,6 +113,11 @@ def test_latin1_sources_are_read_byte_by_byte():
     assert after.map.byte_range(3, 4) == (3, 4)
 
 
+def test_white_space_after_a_command_word_is_not_printed():
+    _, after = read("Stra\\ss e, stra\\ss\ne, Stra\\ss{}e and \\ae{} gir")
+    assert after.text == "Straße, straße, Straße and æ gir"
+
+
 @pytest.mark.parametrize(
     ("math", "shown"), [("source", "a $x+y$ b"), ("placeholder", "a [MATH] b"), ("drop", "a b")]
 )

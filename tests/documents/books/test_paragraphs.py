@@ -80,6 +80,8 @@ FRENCH = "Le texte est dans la langue que les gens et le roi ne parlent pas. "
         (GERMAN + "die Vor- \nund Nachteile", "Vor- und Nachteile"),
         (GERMAN + "Haupt-\nund Nebensatz", "Haupt- und Nebensatz"),
         (GERMAN + "eine E-\nMail", "E-Mail"),
+        (GERMAN + "die x-\nachse", "x-achse"),
+        (GERMAN + "der USB-\nstick", "USB-stick"),
         (GERMAN + "die Haus-\ntür; Haus, Haus, die Tür, Tür", "die Haustür;"),
         (GERMAN + "im Hinter-\ngrund", "im Hintergrund"),
         (GERMAN + "die in-\nformation", "die information"),

@@ -101,6 +101,8 @@ REFUSED = (
     ("© 2019 Jane Doe. All rights reserved.\n\nChapter 1 explains the Apache License.", "reserved"),
     ("© 2019 Jane Doe. All rights reserved.\nThe cover picture is in the public domain.", "reserved"),
     ("© 2019 Jane Doe. All rights reserved. Licensed under the MIT License.", "reserved"),
+    ("Copyright 2020 A. B.\n\nRedistribution and use in source and binary forms, with or without modification, are "
+     "permitted.\n\nAll rights reserved.", "reserved"),
     ("No part of this book may be reproduced. The code is available under the MIT License.", "reserved"),
     ("This manual is licensed under the GNU GPL version 3. Portions: MIT License", "GPL"),
     ("This book is licensed under CC BY 4.0. The pictures are licensed under CC BY-NC 4.0.", "mixed"),

@@ -80,6 +80,7 @@ def test_marks_inside_lines():
     assert cleaned("History[edit]", "Chapter one¶", "a&nbsp;b", *PROSE[:1]) == "\n".join(
         ["History", "Chapter one", "a b", PROSE[0]]
     )
+    assert cleaned("Back to top", "[edit]History", *PROSE).split("\n") == ["History", *PROSE]
 
 
 def test_rules_can_be_off():

@@ -26,6 +26,8 @@ from groundup.core import (
 )
 from groundup.generate.endpoint.errors import EndpointError
 from groundup.generate.endpoint.model import Endpoint
+from groundup.generate.endpoint.responses import Usage
+from groundup.generate.endpoint.server import CostTracker
 from groundup.generate.endpoint.settings import EndpointConfig, Prices, Rates, Retries, Timeouts
 from tests.generate.endpoint import peer as wire
 from tests.generate.endpoint.peer import MODEL, Peer, good, raw, status
@@ -362,10 +364,15 @@ def test_what_tokens_cost_is_counted_and_a_budget_is_kept(server):
     assert 2 <= len(sent) <= 3 and found[8].code == "budget"
     assert model.cost.price is not None and model.cost.price <= 3.2 * each
     assert endpoint(server).cost.price is None
-    frugal = prices.model_copy(update={"budget": 9.5 * each})
+    frugal = prices.model_copy(update={"budget": 6 * each})
     model = endpoint(server, prices=frugal, concurrency=1)
     found = dict(model.complete(["a"] * 6, STOPS))  # what was set aside is given back each time
     assert all(isinstance(answer, Completion) for answer in found.values())
+
+
+def test_a_budget_may_be_spent_to_its_end():
+    spending = CostTracker(Prices(prompt=1.0, completion=2.0, budget=90e-6))
+    assert spending.reserve(Usage(10, 40)) and not spending.reserve(Usage(1, 0))
 
 
 def test_a_server_that_does_not_count_is_counted_by_guess(server):

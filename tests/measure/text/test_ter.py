@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from groundup.core import Reason
 from groundup.measure.text.edit import levenshtein
-from groundup.measure.text.ter import Ter, _apply_shift, _count_edits_with_shifts
+from groundup.measure.text.ter import (
+    AlignmentPath,
+    Ter,
+    _apply_shift,
+    _count_edits_with_shifts,
+)
 
 words = st.lists(st.sampled_from("abcd"), max_size=9)
 anything = st.text(st.characters(), max_size=20) | words.map(" ".join)
@@ -32,6 +37,20 @@ def test_a_shift_keeps_all_words(answer, start, length, target):
         assert sorted(_apply_shift(answer, start, length, min(target, len(answer)))) == sorted(
             answer
         )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "partner", "uncovered"),
+    [
+        ("a c", "a b c", [0, 0, 1], [False, True, False]),
+        ("a b c", "a c", [0, 2], [False, False]),
+        ("a", "b a c", [-1, 0, 0], [True, False, True]),
+    ],
+)
+def test_a_missing_word_takes_no_word_of_the_answer(answer, reference, partner, uncovered):
+    path = AlignmentPath(answer.split(), reference.split())
+    assert (path.partner, path.uncovered) == (partner, uncovered)
+    assert path.wrong_word == [word not in reference for word in answer.split()]
 
 
 def test_one_move_is_one_edit():

@@ -7,6 +7,7 @@ import tokenizers
 
 from groundup.tokenizer.imported.content import (
     added_tokens,
+    byte_level_steps,
     metaspace_steps,
     sequence_step,
     special_tokens_processor,
@@ -51,6 +52,14 @@ def test_a_space_is_put_before_by_a_step_or_by_the_caller():
 
     assert names() == ["Prepend", "Replace"] and names(is_put_by_caller=True) == ["Replace"]
     assert names(squeezed=True) == ["Replace", "Replace", "Prepend", "Replace"]
+
+
+def test_a_byte_level_model_splits_text_by_its_patterns_alone():
+    empty = tokenizers.Tokenizer(tokenizers.models.BPE())
+    content = json.loads(empty.to_str()) | byte_level_steps([r"\S+|\s"])
+    theirs = tokenizers.Tokenizer.from_str(json.dumps(content))
+    pieces = theirs.pre_tokenizer.pre_tokenize_str("don't42 x")  # GPT-2's has don 't 42
+    assert [piece for piece, _ in pieces] == ["don't42", "Ġ", "x"]
 
 
 def test_control_pieces_are_special_and_matched_ones_are_not():

@@ -1,5 +1,6 @@
 """Slices are read as they are asked for, whatever pieces they lie in."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_what_only_looks_like_a_checkpoint_is_left_alone(tmp_path):
     assert find_checkpoint(tmp_path) == tmp_path / "step-100000000"
     with pytest.raises(ArtifactError, match="no checkpoint of step 10; it has 9, 100000000"):
         find_checkpoint(tmp_path, 10)
+
+
+def test_a_file_that_cannot_be_written_to_its_end_is_an_error(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))  # the write that meets it is partial
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_tensors(tmp_path / "a.safetensors", {"w": torch.ones(500)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_later_format_is_refused(tmp_path):

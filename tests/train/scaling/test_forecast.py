@@ -176,7 +176,9 @@ def test_a_loss_inside_passes_and_tells_its_error(made, ended, tmp_path):
     assert found.error_percent == pytest.approx(0.1)
     assert "+0.10 % of the forecast" in str(found) and "inside" in str(found)
     verdict = read_verdict(found.verdict)
-    assert verdict.passed and verdict.checks[0]["interval"]["estimate"] == pytest.approx(0.1)
+    interval = verdict.checks[0]["interval"]
+    assert verdict.passed and interval["estimate"] == pytest.approx(0.1)
+    assert (interval["n"], interval["groups"]) == (1, 1)
     assert {p.name: p.id for p in found.verdict.parents}["baseline"] == made.artifact.id
     assert made.forecast.when in verdict.author
 
