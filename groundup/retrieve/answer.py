@@ -279,14 +279,10 @@ def answer_to_text(answer: Answer) -> str:
 
 def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
     text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
-    place = f", page {nearest['page']}" if "page" in nearest else f":{nearest['line']}"
-    return f"nearest is {nearest['path']}{place}, with: {', '.join(found)}\n    {text}"
+    return f"nearest is {Quote(**nearest).place}, with: {', '.join(found)}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
     return "\n".join(
-        f"    {q.path}, page {q.page}"
-        if q.page
-        else f"    {q.path}:{q.line} (bytes {q.start}-{q.end})"
-        for q in quotes
+        f"    {q.place}" if q.page else f"    {q.place} (bytes {q.start}-{q.end})" for q in quotes
     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from groundup.core import Hit, Passage
+from groundup.core import Hit, Passage, Quote
 from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
@@ -35,6 +35,8 @@ RUN_UNITS = 8
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
 ROW = re.compile(r"\S.*")
+CSV_ROW = re.compile(r"(?=\S)(?:(?<![^,;\t\n])\"(?:[^\"]|\"\")*\"|[^\n])+")
+"""A row whose cells in quotation marks may have several lines."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -117,7 +119,7 @@ class PassageText:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
-            return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
+            return [Sentence(*row.span(), "prose") for row in self._row.finditer(passage.text)]
         is_code = document.kind in ("code", "python")
         sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
         units = _split_long(passage.text, sentences)
@@ -146,6 +148,10 @@ class PassageText:
         """Stems and names of each unit."""
         return [self._terms(text) for text in self.texts]
 
+    def quote(self, unit: Sentence) -> Quote:
+        """A unit as a quote of its file."""
+        return self.document.quote(self.passage.start + unit.start, self.passage.start + unit.end)
+
     @cached_property
     def outer(self) -> TextTerms:
         """Stems and names of the titles and the path."""
@@ -173,6 +179,10 @@ class PassageText:
         return heads
 
     @property
+    def _row(self) -> re.Pattern[str]:
+        return CSV_ROW if self.document.path.lower().endswith((".csv", ".tsv")) else ROW
+
+    @property
     def has_tables(self) -> bool:
         """Whether a row of a table may be in it."""
         return bool(self._tables or self.document.metadata.get(ROWS))
@@ -184,7 +194,7 @@ class PassageText:
         heads = []
         for start, end in document.metadata.get(TABLES, []):
             if start < passage.end and passage.start < end:
-                row = ROW.search(document.text, start, end)
+                row = self._row.search(document.text, start, end)
                 heads += [(row.span(), end)] if row else []
         return heads
 
