@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from groundup.core import Config, Passage
 from groundup.documents import NAVIGATION, PAGES, Heading, Record
 
-SentenceKind = Literal["prose", "heading", "code"]
+SentenceKind = Literal["prose", "heading", "code", "row"]
 
 
 class Sentence(NamedTuple):

@@ -119,10 +119,10 @@ class PassageText:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
-            return [Sentence(*row.span(), "prose") for row in self._row.finditer(passage.text)]
+            return [Sentence(*row.span(), "row") for row in self._row.finditer(passage.text)]
         is_code = document.kind in ("code", "python")
         sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
-        units = _split_long(passage.text, sentences)
+        units = _split_long(passage.text, self._with_rows(sentences))
         if document.kind == "python":
             return units
         titles = [
@@ -137,6 +137,24 @@ class PassageText:
             else unit
             for unit in units
         ]
+
+    def _with_rows(self, sentences: list[Sentence]) -> list[Sentence]:
+        """The sentences, those within a table that is no mere paragraph replaced by its rows."""
+        passage = self.passage
+        tables = [
+            (head[0] - passage.start, end - passage.start)
+            for head, end in self._tables
+            if end - head[0] > PARAGRAPH_CHARACTERS
+        ]
+        if not tables:
+            return sentences
+        rows = [
+            Sentence(*row.span(), "row")
+            for start, end in tables
+            for row in self._row.finditer(passage.text, max(0, start), max(0, end))
+        ]
+        kept = (s for s in sentences if not any(a < s.end and s.start < b for a, b in tables))
+        return sorted([*kept, *rows])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -201,7 +219,8 @@ class PassageText:
     @cached_property
     def labels(self) -> list[bool]:
         """Whether each unit only names what follows it."""
-        return [is_label(text) for text in self.texts]
+        pairs = zip(self.units, self.texts, strict=True)
+        return [unit.kind != "row" and is_label(text) for unit, text in pairs]
 
     def answers(self, measure: str) -> list[bool]:
         """Whether each unit has such a quantity in it; all have if nothing is measured."""
@@ -244,7 +263,6 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     context = _context_credits(text, credits, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
     answers = text.answers(wanted.question.measure)
-    is_table = bool(text.document.metadata.get(ROWS))  # whose next row is of another thing
     best: QuoteSpan | None = None
     title = 0.0
     for first in range(len(units)):
@@ -252,7 +270,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         if units[first].kind == "heading":
             title = labels[first]
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
-        for last in range(first, min(first + (1 if is_table else RUN_UNITS), len(units))):
+        run = 1 if units[first].kind == "row" else RUN_UNITS  # the next row is of another thing
+        for last in range(first, min(first + run, len(units))):
             length = units[last].end - units[first].start
             is_heading = units[last].kind == "heading"
             if last > first and (length > QUOTE_CHARACTERS or is_heading):
@@ -268,7 +287,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     if best is None:
         return None
-    if is_table:
+    if units[best.start].kind == "row":
         start, end = units[best.start].start, units[best.end].end
     else:
         last = _last_mention(units, credits, best.start, best.end)
@@ -355,6 +374,8 @@ def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float
     if units[shown[0]].kind == "code":
         value -= 0.1 * ("\n" in text.texts[shown[0]])
     value -= 0.1 * all(text.labels[at] for at in shown)
+    if units[shown[0]].kind == "row":
+        return value + DIRECT_BONUS * direct
     opening = next((at for at in shown if units[at].kind == "prose"), None)
     if opening is None:
         return value - 0.1

@@ -63,6 +63,11 @@ CONTENTS_LINE = re.compile(
 )
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
+PIPE_TABLE = re.compile(
+    r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
+    re.MULTILINE,
+)
+"""A table of Markdown, its head first."""
 PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
@@ -277,6 +282,9 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
         metadata[ROWS] = True
     if suffix in TABLE_SUFFIXES:
         metadata[TABLES] = [[0, len(record.text)]]
+    if record.kind == "markdown":
+        tables = [match.span() for match in PIPE_TABLE.finditer(record.text)]
+        metadata |= _ranges(TABLES, tables)
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record))
     return Record(identity, "", record.path, record.kind, record.text, record.map,
