@@ -224,7 +224,14 @@ class Quote(NamedTuple):
     line: int
     """Line of `start` in the file, 1-based."""
     page: int = 0
-    """Page of a PDF, 1-based; 0 for other files."""
+    """Page of a PDF, or sheet of an .xlsx, 1-based; 0 for other files."""
+
+    @property
+    def place(self) -> str:
+        """Where people find it: `pool.md:3`, `book.pdf, page 7`, `plan.xlsx, sheet 2`."""
+        if not self.page:
+            return f"{self.path}:{self.line}"
+        return f"{self.path}, {'sheet' if self.path.endswith('.xlsx') else 'page'} {self.page}"
 
 
 class Claim(NamedTuple):

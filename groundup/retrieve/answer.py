@@ -18,7 +18,6 @@ from groundup.core import Answer, Claim, ConfigError, Quote
 
 from .question import QuestionTerm
 from .quote import (
-    DOCUMENT_CHARACTERS,
     TITLE_CREDIT,
     PassageText,
     QuoteSpan,
@@ -164,11 +163,7 @@ def _find_spans(
         if passage.id not in texts:
             language = index.entries[passage.document].language
             document = index.read_document(passage.document)
-            stems: frozenset[str] = frozenset()
-            if len(document.text) <= DOCUMENT_CHARACTERS:
-                asked = {stem for term in wanted.question.terms for stem in term.stems}
-                stems = index.lexical.stems_in(passage.document, asked)
-            texts[passage.id] = PassageText(hit, document, language, stems)
+            texts[passage.id] = PassageText(hit, document, language)
         if highest_score(texts[passage.id], wanted) < min(best, THRESHOLD):
             continue  # neither an answer nor the nearest to one
         if span := best_span(texts[passage.id], wanted):
@@ -284,14 +279,10 @@ def answer_to_text(answer: Answer) -> str:
 
 def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
     text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
-    place = f", page {nearest['page']}" if "page" in nearest else f":{nearest['line']}"
-    return f"nearest is {nearest['path']}{place}, with: {', '.join(found)}\n    {text}"
+    return f"nearest is {Quote(**nearest).place}, with: {', '.join(found)}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
     return "\n".join(
-        f"    {q.path}, page {q.page}"
-        if q.page
-        else f"    {q.path}:{q.line} (bytes {q.start}-{q.end})"
-        for q in quotes
+        f"    {q.place}" if q.page else f"    {q.place} (bytes {q.start}-{q.end})" for q in quotes
     )

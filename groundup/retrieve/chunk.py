@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from groundup.core import Config, Passage
 from groundup.documents import NAVIGATION, PAGES, Heading, Record, looks_like_code
 
-SentenceKind = Literal["prose", "heading", "code"]
+SentenceKind = Literal["prose", "heading", "code", "row"]
 
 
 class Sentence(NamedTuple):
@@ -277,12 +277,18 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     """
     config = config or ChunkConfig()
     passages: list[Passage] = []
-    skipped = [tuple(each) for each in document.metadata.get(NAVIGATION, ())]
     for section in _split_pages(document, _split_sections(document)):
-        for start, end in _pack_blocks(document.text, section, config.max_characters, skipped):
+        for start, end in _pack_blocks(
+            document.text, section, config.max_characters, _skipped(document)
+        ):
             passages.append(_make_passage(document, start, end, section.headings))
     # Definitions keep their own passages, whose titles contain their names.
     return passages if document.kind == "python" else _merge_short(document, passages, config)
+
+
+def _skipped(document: Record) -> list[tuple[int, int]]:
+    """Ranges that are in no passage."""
+    return [(start, end) for start, end in document.metadata.get(NAVIGATION, ())]
 
 
 def _make_passage(document: Record, start: int, end: int, headings: tuple[str, ...]) -> Passage:
@@ -299,6 +305,7 @@ def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig)
         if (
             last is not None
             and size <= config.min_characters
+            and not any(last.end <= start < passage.start for start, _ in _skipped(document))
             and passage.headings[: len(last.headings)] == last.headings
         ):
             merged[-1] = _make_passage(document, last.start, passage.end, last.headings)
@@ -382,7 +389,7 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _pack_blocks(
-    text: str, section: TitledSection, limit: int, skipped: Sequence[tuple[int, int]] = ()
+    text: str, section: TitledSection, limit: int, skipped: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
     """Yield slices of a section with as many complete blocks as fit.
 

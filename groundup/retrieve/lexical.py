@@ -214,17 +214,6 @@ class LexicalIndex:
         ]
         return sorted(passages, key=lambda each: int(each.id.rpartition(":")[2].partition("-")[0]))
 
-    def stems_in(self, document: str, stems: Iterable[str]) -> frozenset[str]:
-        """Which stems some passage of a document has in its text."""
-        query, fields, must = import_tantivy().Query, self.index.schema, import_tantivy().Occur.Must
-        whole = (must, query.term_query(fields, "document", document))
-        found = set()
-        for stem in stems:
-            both = query.boolean_query([whole, (must, query.term_query(fields, "body", stem))])
-            if self.searcher.search(both, limit=1).count:
-                found.add(stem)
-        return frozenset(found)
-
     def words_with_prefix(self, prefix: str, field: str = "body") -> list[tuple[str, int]]:
         """The stems (or `names`) that begin so, and in how many passages each is."""
         return self.searcher.terms_with_prefix(field, prefix)

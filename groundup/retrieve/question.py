@@ -207,7 +207,8 @@ def _make_term(
     word: str, language: str, emphasised: set[str], is_called: bool, is_start: bool
 ) -> QuestionTerm | None:
     bare = word.lstrip("-")
-    if bare.lower() in stop_words()[language] and bare.lower() not in emphasised and not is_called:
+    is_plain = word == bare and not is_called and bare.lower() not in emphasised
+    if is_plain and bare.lower() in stop_words()[language]:
         return None
     stems = tuple(dict.fromkeys(stem_words(word, language)))
     if not stems and not bare.strip("_"):
@@ -216,7 +217,8 @@ def _make_term(
     is_name = name is not None or bare.lower() in emphasised
     if language == FALLBACK and not is_name:
         is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not _is_english(bare)
-    return QuestionTerm(word, stems, name, is_name=is_name)
+    is_pair = name is None and "-" in word and len(stems) == 2  # "max-depth" is not "max-width"
+    return QuestionTerm(word, stems, name, is_pair, is_name)
 
 
 def _is_english(word: str) -> bool:

@@ -1,17 +1,16 @@
 """The run of sentences of a passage that answers a question best, and how well it does.
 
     share = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
-    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage,
-            0.3 elsewhere in a document of up to 60,000 characters unless t is a name
+    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
     score = share * (.5 + .5 min_names c_t) * (.7 + .3 share of the other terms with c_t > .5)
 
 and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
 has the largest weight and no coverage, so the score is low if the documents do not cover the
 question; a thing that is named but not there halves it, and a property that nothing near says of
-it costs three tenths. The choice of the quote also prefers definitions and signatures of the
-question's subject, prose to code, and self-contained sentences. The quote then reaches to the last
-sentence of its passage that has one of the question's terms, as far as 600 characters go: what is
-asked often follows what is named. A row of a table is quoted alone, with its head.
+it costs three tenths. The choice of the quote also prefers signatures of the question's subject,
+prose to code, and self-contained sentences. The quote then reaches to the last sentence of its
+passage that has one of the question's terms, as far as 600 characters go: what is asked often
+follows what is named. A row of a table is quoted alone, with its head.
 """
 
 import re
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from groundup.core import Hit, Passage
+from groundup.core import Hit, Passage, Quote
 from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
@@ -29,8 +28,6 @@ from .question import Question, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
-DOCUMENT_CREDIT, DOCUMENT_CHARACTERS = 0.3, 60_000
-"""For a term that is no name anywhere else in a document, which is of one thing up to this size."""
 MISSING_NAME, MISSING_PROPERTY = 0.5, 0.7
 """What is left of the score without the thing that is named, or what is asked of it."""
 RUN_UNITS = 8
@@ -38,6 +35,8 @@ RUN_UNITS = 8
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
 ROW = re.compile(r"\S.*")
+CSV_ROW = re.compile(r"(?=\S)(?:(?<![^,;\t\n])\"(?:[^\"]|\"\")*\"|[^\n])+")
+"""A row whose cells in quotation marks may have several lines."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -47,9 +46,7 @@ HEADING_CHARACTERS = 200
 
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
-DEFINITION_BONUS = 0.12
-FOCUS_BONUS = 0.1
-DIRECT_BONUS = 0.1
+DIRECT_BONUS = 0.2
 """For terms in the sentences themselves rather than in a title."""
 UNIT_COST, LENGTH_COST = 0.03, 0.05
 """For each further sentence, and for 600 characters."""
@@ -63,9 +60,6 @@ DEPENDENT_START = re.compile(
 )
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
-)
-DEFINING_VERB = re.compile(
-    r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b"
 )
 
 
@@ -113,8 +107,6 @@ class PassageText:
     hit: Hit
     document: Record
     language: str = FALLBACK
-    document_stems: frozenset[str] = frozenset()
-    """Stems of the question that are anywhere in the document, unless it is long."""
     _answers: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
@@ -127,10 +119,10 @@ class PassageText:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
-            return [Sentence(*row.span(), "prose") for row in ROW.finditer(passage.text)]
+            return [Sentence(*row.span(), "row") for row in self._row.finditer(passage.text)]
         is_code = document.kind in ("code", "python")
         sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
-        units = _split_long(passage.text, sentences)
+        units = _split_long(passage.text, self._with_rows(sentences))
         if document.kind == "python":
             return units
         titles = [
@@ -146,6 +138,24 @@ class PassageText:
             for unit in units
         ]
 
+    def _with_rows(self, sentences: list[Sentence]) -> list[Sentence]:
+        """The sentences, those within a table that is no mere paragraph replaced by its rows."""
+        passage = self.passage
+        tables = [
+            (head[0] - passage.start, end - passage.start)
+            for head, end in self._tables
+            if end - head[0] > PARAGRAPH_CHARACTERS
+        ]
+        if not tables:
+            return sentences
+        rows = [
+            Sentence(*row.span(), "row")
+            for start, end in tables
+            for row in self._row.finditer(passage.text, max(0, start), max(0, end))
+        ]
+        kept = (s for s in sentences if not any(a < s.end and s.start < b for a, b in tables))
+        return sorted([*kept, *rows])
+
     @cached_property
     def texts(self) -> list[str]:
         """The text of each unit."""
@@ -155,6 +165,10 @@ class PassageText:
     def terms(self) -> list[TextTerms]:
         """Stems and names of each unit."""
         return [self._terms(text) for text in self.texts]
+
+    def quote(self, unit: Sentence) -> Quote:
+        """A unit as a quote of its file."""
+        return self.document.quote(self.passage.start + unit.start, self.passage.start + unit.end)
 
     @cached_property
     def outer(self) -> TextTerms:
@@ -183,16 +197,13 @@ class PassageText:
         return heads
 
     @property
+    def _row(self) -> re.Pattern[str]:
+        return CSV_ROW if self.document.path.lower().endswith((".csv", ".tsv")) else ROW
+
+    @property
     def has_tables(self) -> bool:
         """Whether a row of a table may be in it."""
         return bool(self._tables or self.document.metadata.get(ROWS))
-
-    def document_credits(self, question: Question) -> list[float]:
-        """The credit of each term, names excepted, for being anywhere in a short document."""
-        return [
-            DOCUMENT_CREDIT * (not term.is_name and self.document_stems.issuperset(term.stems))
-            for term in question.terms
-        ]
 
     @cached_property
     def _tables(self) -> list[tuple[tuple[int, int], int]]:
@@ -201,14 +212,15 @@ class PassageText:
         heads = []
         for start, end in document.metadata.get(TABLES, []):
             if start < passage.end and passage.start < end:
-                row = ROW.search(document.text, start, end)
+                row = self._row.search(document.text, start, end)
                 heads += [(row.span(), end)] if row else []
         return heads
 
     @cached_property
     def labels(self) -> list[bool]:
         """Whether each unit only names what follows it."""
-        return [is_label(text) for text in self.texts]
+        pairs = zip(self.units, self.texts, strict=True)
+        return [unit.kind != "row" and is_label(text) for unit, text in pairs]
 
     def answers(self, measure: str) -> list[bool]:
         """Whether each unit has such a quantity in it; all have if nothing is measured."""
@@ -250,14 +262,16 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     credits = [wanted.credits_for(words) for words in text.terms]
     context = _context_credits(text, credits, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
-    merits = [_opening_merit(text, at, credits[at], wanted) for at in range(len(units))]
     answers = text.answers(wanted.question.measure)
-    is_table = bool(text.document.metadata.get(ROWS))  # whose next row is of another thing
     best: QuoteSpan | None = None
+    title = 0.0
     for first in range(len(units)):
         covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), False
-        bonus = LABEL_BONUS * max(labels[max(0, first - 1) : first + 1])
-        for last in range(first, min(first + (1 if is_table else RUN_UNITS), len(units))):
+        if units[first].kind == "heading":
+            title = labels[first]
+        bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
+        run = 1 if units[first].kind == "row" else RUN_UNITS  # the next row is of another thing
+        for last in range(first, min(first + run, len(units))):
             length = units[last].end - units[first].start
             is_heading = units[last].kind == "heading"
             if last > first and (length > QUOTE_CHARACTERS or is_heading):
@@ -268,12 +282,12 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
             is_measured = is_measured or answers[last]
             score = _score(wanted, covered, is_measured)
-            rank = score + bonus + _run_merit(text, first, last, merits, wanted.share(direct))
+            rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     if best is None:
         return None
-    if is_table:
+    if units[best.start].kind == "row":
         start, end = units[best.start].start, units[best.end].end
     else:
         last = _last_mention(units, credits, best.start, best.end)
@@ -288,8 +302,7 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
         return 1.0  # a table's head may be in another passage
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
     outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
-    rest = text.document_credits(wanted.question)
-    return _score(wanted, [max(each) for each in zip(inside, outside, rest, strict=True)], True)
+    return _score(wanted, [max(pair) for pair in zip(inside, outside, strict=True)], True)
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
@@ -314,11 +327,9 @@ def _between(low: float, share: float) -> float:
 def _context_credits(
     text: PassageText, credits: list[list[float]], wanted: WeightedQuestion
 ) -> list[list[float]]:
-    """The credit of each term for the titles, the passage and the document around each unit."""
+    """The credit of each term for the titles, the passage around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
-    rest = text.document_credits(wanted.question)
-    whole = [max(pair) for pair in zip(whole, rest, strict=True)]
     context, inner, heads = [], [0.0] * len(outer), {}
     for unit, own, head in zip(text.units, credits, text.heads, strict=True):
         if unit.kind == "heading":
@@ -346,31 +357,13 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     return text.naming_score(line, wanted) if text.labels[at] else 0.0
 
 
-class OpeningMerit(NamedTuple):
+def _opening_merit(sentence: str) -> float:
     """The quality of a sentence as the first of a quote."""
-
-    value: float
-    per_direct: float
-    """What each share of the question that is in the run itself adds."""
+    value = -0.1 * (len(sentence.split()) < 4) - 0.1 * sentence.endswith("?")
+    return value - DEPENDENT_COST * bool(DEPENDENT_START.match(sentence))
 
 
-def _opening_merit(
-    text: PassageText, at: int, credits: list[float], wanted: WeightedQuestion
-) -> OpeningMerit:
-    sentence = text.texts[at]
-    words = len(sentence.split())
-    value = -0.1 * (words < 4) - 0.1 * sentence.endswith("?")
-    value -= DEPENDENT_COST * bool(DEPENDENT_START.match(sentence))
-    verb = DEFINING_VERB.search(sentence, 0, 100)
-    if verb is not None and verb.start() <= 80:
-        value += DEFINITION_BONUS * text.naming_score(sentence[: verb.start()], wanted)
-    focus = min(1.0, 3.0 * sum(credits) / max(words, 8))
-    return OpeningMerit(value, DIRECT_BONUS + FOCUS_BONUS * focus)
-
-
-def _run_merit(
-    text: PassageText, first: int, last: int, merits: list[OpeningMerit], direct: float
-) -> float:
+def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:
     """The quality of a run as a quote, apart from what it covers."""
     units = text.units
     length = units[last].end - units[first].start
@@ -381,10 +374,12 @@ def _run_merit(
     if units[shown[0]].kind == "code":
         value -= 0.1 * ("\n" in text.texts[shown[0]])
     value -= 0.1 * all(text.labels[at] for at in shown)
+    if units[shown[0]].kind == "row":
+        return value + DIRECT_BONUS * direct
     opening = next((at for at in shown if units[at].kind == "prose"), None)
     if opening is None:
         return value - 0.1
-    return value + merits[opening].value + merits[opening].per_direct * direct
+    return value + _opening_merit(text.texts[opening]) + DIRECT_BONUS * direct
 
 
 def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:

@@ -60,7 +60,7 @@ class Session:
             self.names = named or [term.text for term in terms]
         answer = answer_question(self.index, question, self.limit)
         self.questions.append(question)
-        self.quotes = [quote for claim in answer.claims for quote in claim.quotes]
+        self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
         self.is_refused = answer.refused
         return answer
 
@@ -80,7 +80,7 @@ class Session:
         if quote.path.lower().endswith(HTML_SUFFIXES):
             self._open_browser(quote)
         before, after = text[start:at], text[at + len(quote.text) : end]
-        return f"{quote.path}:{quote.line}\n\n{before}»{quote.text}«{after}".rstrip()
+        return f"{quote.place}\n\n{before}»{quote.text}«{after}".rstrip()
 
     def _open_browser(self, quote: Quote) -> None:
         path = Path(self.index.root or "") / file_of(quote.path, lambda name: True)

@@ -176,7 +176,7 @@ class CheckedSentence(NamedTuple):
     text: str
     support: Support
     source: str
-    """`path:line` of the passage; empty for `nowhere`."""
+    """Where that is, such as `path:line`; empty for `nowhere`."""
 
 
 class TextCheck(NamedTuple):
@@ -230,19 +230,20 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
     for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
         document = index.read_document(hit.passage.document)
         language = index.entries[hit.passage.document].language
-        source = f"{hit.passage.path}:{document.map.line(hit.passage.start)}"
         text = PassageText(hit, document, language)
-        if any(_plain(text.passage.text[unit.start :]).startswith(plain) for unit in text.units):
-            return CheckedSentence(sentence, "quoted", source)  # not "open it" of "do not open it"
+        for unit in text.units:  # from its start: not "open it" of "do not open it"
+            if _plain(text.passage.text[unit.start :]).startswith(plain):
+                return CheckedSentence(sentence, "quoted", text.quote(unit).place)
         span = best_span(text, wanted)
         if span is None or supported:
             continue
         named = (c for term, c in zip(parsed.terms, span.covered, strict=True) if term.is_name)
         has_names = all(credit >= 0.5 for credit in named)
         shares = [wanted.share(wanted.credits_for(terms)) for terms in text.terms]
-        nearest = text.texts[shares.index(max(shares))]
-        if has_names and span.score >= MIN_SUPPORT and bool(negation.search(nearest)) == is_negated:
-            supported = source
+        nearest = shares.index(max(shares))
+        is_same = bool(negation.search(text.texts[nearest])) == is_negated
+        if has_names and is_same and span.score >= MIN_SUPPORT:
+            supported = text.quote(text.units[nearest]).place
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 
 

@@ -31,6 +31,7 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
+from groundup.retrieve.chunk import chunk_document
 from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
 from tests.documents.readers.test_books import GOOD, book, pdf
 
@@ -389,6 +390,23 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
     assert isinstance(book, Record) and book.metadata[NAVIGATION] == [[10, 10 + len(contents) - 1]]
     (prices,) = read_data("p.csv", b"".join(b"item %d, %d\n" % (i, i) for i in range(9)))
     assert isinstance(prices, Record) and NAVIGATION not in prices.metadata
+
+
+@pytest.mark.parametrize("item", ["1. {0}", "* {0}", "- [{0}](#{1})", "- [Of {0}](#{1})"])
+def test_a_list_of_a_page_s_own_titles_is_no_passage(item, tmp_path):
+    titles = [f"Cleaning {thing}" for thing in ("the pump", "the seal", "the pipe", "the valve")]
+    listed = "\n".join(item.format(title, title.replace(" ", "-")) for title in titles)
+    sections = "\n\n".join(f"## {title}\n\nUse {number} ml." for number, title in enumerate(titles))
+    text = f"# Handbook\n\n## Contents\n\n{listed}\n\n{sections}\n"
+    (record,) = read_data("a.md", text.encode())
+    assert isinstance(record, Record)
+    begin = text.index(listed)
+    assert record.metadata[NAVIGATION] == [[begin, begin + len(listed)]]
+    passages = chunk_document(record)
+    assert all(each.end <= begin or begin + len(listed) <= each.start for each in passages)
+    plain = text.replace(listed, "\n".join(f"- item {number}" for number in range(9)))
+    (record,) = read_data("a.md", plain.encode())
+    assert isinstance(record, Record) and NAVIGATION not in record.metadata
 
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -196,6 +196,23 @@ def test_each_sentence_of_a_text_is_quoted_supported_or_nowhere(handbook, tmp_pa
         check_text("\n", handbook)
 
 
+def test_a_row_of_several_lines_is_opened_and_named_by_its_own_place(tmp_path):
+    (tmp_path / "docs").mkdir()
+    rows = (
+        'tool,price,remark\nhammer,12 euros,"nails\nand wood"\n5" saw,30 euros,"ask\nthe clerk"\n'
+    )
+    (tmp_path / "docs/tools.csv").write_text(rows)
+    session = Session(open_index(index(tmp_path / "docs", tmp_path / "i").path))
+    answer = session.ask("What is the price of the saw?")
+    head, row = answer.claims[0].quotes
+    assert head.text == "tool,price,remark" and row.text == '5" saw,30 euros,"ask\nthe clerk"'
+    assert '»5" saw' in session.show(1) and session.show(1).startswith("tools.csv:4\n")
+    checked = check_text("A saw is 30 euros.", tmp_path / "docs")
+    assert checked.sentences[0].source == row.place == "tools.csv:4"
+    assert row._replace(page=2).place == "tools.csv, page 2"
+    assert row._replace(path="a.xlsx", page=2).place == "a.xlsx, sheet 2"
+
+
 @pytest.mark.parametrize(
     ("first", "between", "last", "question"),
     [

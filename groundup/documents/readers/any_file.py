@@ -64,7 +64,15 @@ BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
 CONTENTS_LINE = re.compile(
     r".*(?:(?:\.\s?){3,}|…)\s*(?:\d{1,4}|[ivxlc]+)\s*"  # Introduction . . . . 12
     r"|.{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*"  # cache, size of, 12, 45-47
+    r"|\s*(?:[-*+]|\d{1,3}[.)])\s+\[[^\]]*\]\(#[^)]*\)\s*"  # - [Introduction](#introduction)
 )
+HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
+LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
+PIPE_TABLE = re.compile(
+    r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
+    re.MULTILINE,
+)
+"""A table of Markdown, its head first."""
 PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
@@ -283,8 +291,11 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
         metadata[ROWS] = True
     if suffix in TABLE_SUFFIXES:
         metadata[TABLES] = [[0, len(record.text)]]
+    if record.kind == "markdown":
+        tables = [match.span() for match in PIPE_TABLE.finditer(record.text)]
+        metadata |= _ranges(TABLES, tables)
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
-        metadata |= _ranges(NAVIGATION, _contents_blocks(record.text))
+        metadata |= _ranges(NAVIGATION, _contents_blocks(record))
     return Record(identity, "", record.path, record.kind, record.text, record.map,
                   record.spans, metadata)  # fmt: skip
 
@@ -318,13 +329,19 @@ def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int,
     return blocks
 
 
-def _contents_blocks(text: str) -> list[tuple[int, int]]:
-    """Blocks most of whose lines end in page numbers: tables of contents, indexes of books."""
-    blocks = []
+def _contents_blocks(record: Record) -> list[tuple[int, int]]:
+    """Blocks most of whose lines end in page numbers, or list the document's own titles."""
+    text, blocks = record.text, []
+    titles = {title[1].casefold() for title in HASH_TITLE.finditer(text)}
     for start, end in _blocks(text):
         lines = [line for line in text[start:end].splitlines() if line.strip()]
         if len(lines) >= MIN_CONTENTS_LINES:
-            matched = sum(bool(CONTENTS_LINE.fullmatch(line)) for line in lines)
+            matched = sum(_is_contents_line(line, titles) for line in lines)
             if matched >= MIN_CONTENTS_SHARE * len(lines):
                 blocks.append((start, end))
     return blocks
+
+
+def _is_contents_line(line: str, titles: Collection[str]) -> bool:
+    item = LISTED.fullmatch(line)
+    return bool(CONTENTS_LINE.fullmatch(line)) or bool(item and item[1].casefold() in titles)
