@@ -6,6 +6,7 @@ questions and collections. If the best score is below THRESHOLD, the question is
 was found of it and what was not; a mistyped word is then tried as the word it most likely means.
 """
 
+import math
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
 
-from .question import QuestionTerm
+from .question import measures
 from .quote import (
     TITLE_CREDIT,
     PassageText,
@@ -74,14 +75,18 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         return answer
     asked, meant = question, {}
     for term in index.parse(question).terms:
-        if not _is_indexed(index, term) and (word := index.meant_word(term)):
+        if not index.has(term) and (word := index.meant_word(term)):
             meant[term.text] = word
-            asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
+            if term.name is None:  # a name one letter off may be the name of another thing
+                asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
     if meant:
         answer.details["did_you_mean"] = meant
+    if asked != question:
         other = _answer(index, asked, limit)
         if not other.refused:
-            other.details.update(did_you_mean=meant, missing=answer.details["missing"])
+            rest = [word for word in other.details["unanswered"] if word not in meant.values()]
+            missing = answer.details["missing"]
+            other.details.update(did_you_mean=meant, missing=missing, unanswered=rest)
             return other
     return answer
 
@@ -95,11 +100,11 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     details: dict[str, Any] = {
-        "score": round(best, 4),
+        "score": math.floor(best * 10_000) / 10_000,
         "threshold": THRESHOLD,
         "terms": [term.text for term in parsed.terms],
         "index": index.artifact.id,
-        "missing": [term.text for term in parsed.terms if not _is_indexed(index, term)],
+        "missing": [term.text for term in parsed.terms if not index.has(term)],
         "root": index.root,
     }
     if parsed.truncation_note:
@@ -108,12 +113,27 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     ordered = _order_spans(spans, firsts)
+    details["unanswered"] = _unanswered(wanted, parts, ordered[0], details["missing"])
     claims = tuple(_claims_of(index, ordered, limit, firsts))
     quotes = [quote for claim in claims for quote in claim.quotes]
     files = [file_of(quote.path, index.sha256_by_path.__contains__) for quote in quotes]
     details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
+
+
+def _unanswered(
+    wanted: WeightedQuestion, parts: list[list[QuoteSpan]], first: QuoteSpan, missing: list[str]
+) -> list[str]:
+    """Words of the question that are nowhere, or in no part of it that is answered."""
+    terms, indices = wanted.question.terms, wanted.question.parts
+    scores = [part[0].score if part else 0.0 for part in parts]
+    open_parts = [i for i, score in enumerate(scores) if score < THRESHOLD]
+    answered = {t for i in range(len(scores)) if i not in open_parts for t in indices[i]}
+    if len(first.covered) == len(terms):
+        answered |= {t for t, credit in enumerate(first.covered) if credit >= TITLE_CREDIT}
+    asked = {t for i in open_parts for t in indices[i]} - answered
+    return [term.text for t, term in enumerate(terms) if t in asked or term.text in missing]
 
 
 def _explain_refusal(
@@ -127,6 +147,9 @@ def _explain_refusal(
         details["found"] = [term.text for term, credit in pairs if credit >= TITLE_CREDIT]
         quote = _quote_of(index, nearest)
         details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
+        measure = wanted.question.measure
+        if measure and not re.search(measures()[measure].answers, quote.text, re.IGNORECASE):
+            details["no_quantity"] = measure
     return details
 
 
@@ -142,12 +165,6 @@ def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str
     what = ", ".join(f"{path} {how}" for path, how in changed.items())
     note = f"{what} since it was indexed; run again: {index.update_command}"
     return {"changed": list(changed), "since": note}
-
-
-def _is_indexed(index: OpenIndex, term: QuestionTerm) -> bool:
-    if term.name is not None and index.lexical.document_frequency("names", term.name):
-        return True
-    return bool(term.stems) and all(index.stem_frequency(stem) for stem in term.stems)
 
 
 def _find_spans(
@@ -189,21 +206,37 @@ def _claims_of(
     """
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: list[Claim] = []
-    shown: list[set[str]] = []
+    shown: list[tuple[str, range, set[str]]] = []
     for span in spans:
         if len(claims) == limit:
             break
         if claims and span.score < min_score and span not in firsts:
             continue
-        quote = _quote_of(index, span)
-        document = index.read_document(span.hit.passage.document)
+        passage = span.hit.passage
+        document = index.read_document(passage.document)
+        place = range(passage.start + span.start, passage.start + span.end)
+        for id, other, _ in shown:
+            place = _beside(place, other) if id == document.id else place
+        text = document.text[place.start : place.stop]
+        start, stop = place.stop - len(text.lstrip()), place.start + len(text.rstrip())
+        quote = document.quote(start, stop) if start < stop else None
+        words = set(re.findall(r"\w+", quote.text.lower())) if quote else set[str]()
+        if not quote or any(len(words & w) >= SAME_QUOTE * len(words | w) for *_, w in shown):
+            continue
         quotes = (document.quote(*span.head), quote) if span.head else (quote,)
-        text = "\n".join(each.text for each in quotes)
-        words = set(re.findall(r"\w+", quote.text.lower()))
-        if all(len(words & old) < SAME_QUOTE * len(words | old) for old in shown):
-            claims.append(Claim(text, quotes))
-            shown.append(words)
+        claims.append(Claim("\n".join(each.text for each in quotes), quotes))
+        shown.append((document.id, place, words))
     return claims
+
+
+def _beside(place: range, quoted: range) -> range:
+    """What of a place is not quoted yet; nothing if most of it is."""
+    start, end = max(place.start, quoted.start), min(place.stop, quoted.stop)
+    if start >= end:
+        return place
+    if 2 * (end - start) >= len(place) or place.start < start < end < place.stop:
+        return range(0)
+    return range(end, place.stop) if start == place.start else range(place.start, start)
 
 
 def _quote_of(index: OpenIndex, span: QuoteSpan) -> Quote:
@@ -217,7 +250,10 @@ def _quote_to_json(quote: Quote) -> dict[str, Any]:
     return place | ({"page": quote.page} if quote.page else {})
 
 
-DETAILS = ("score", "threshold", "terms", "missing", "found", "nearest", "did_you_mean", "left_out")
+DETAILS = (
+    "score", "threshold", "terms", "missing", "unanswered", "found", "nearest", "no_quantity",
+    "did_you_mean", "left_out",
+)  # fmt: skip
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
@@ -229,7 +265,8 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     score is the best quote's; below the threshold the question is refused. missing has the words of
     the question that are not in the index. root is the indexed folder that paths are relative to,
     or null if unknown; changed has the quoted files that differ from what was indexed, or null if
-    they were not compared. A refusal has the words `found` in the `nearest` quote, no answer.
+    they were not compared. unanswered has the words that the quotes do not answer. A refusal has
+    the words `found` in the `nearest` quote, and the kind of quantity that it lacks.
     """
     return {
         "answer": answer.text,
@@ -255,25 +292,31 @@ def answer_to_text(answer: Answer) -> str:
     """
     details = answer.details
     cut, meant = details.get("cut", ""), details.get("did_you_mean") or {}
-    words = ", ".join(f"{word} for {typed}" for typed, word in meant.items())
+    words = ", ".join(f"{word}, not {typed}" for typed, word in meant.items())
     if answer.refused or not answer.claims:
         missing, found = details.get("missing") or (), details.get("found") or ()
         elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
         lines = [
             f"nowhere: {', '.join(missing)}" if missing else "",
-            f"did you mean {words}?" if words else "",
+            f"did you mean {', '.join(meant.values())}?" if meant else "",
             _describe_nearest(details["nearest"], found) if found else "",
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
+            f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
             f"{details['left_out']} files were not read" if details.get("left_out") else "",
             cut,
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])
-    notes = "; ".join(filter(None, (f"for {words}" if words else "", cut)))
+    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", cut)))
     quoted = [
         f"{indent(claim.text.strip(), '  ')}\n{_quote_sources(claim.quotes)}"
         for claim in answer.claims
     ]
-    footers = [f"({notes})" if notes else "", answer.details.get("since", "")]
+    rest = [word for word in details.get("unanswered", ()) if word not in meant]
+    footers = [
+        f"{NOT_FOUND}: {', '.join(rest)}" if rest else "",
+        f"({notes})" if notes else "",
+        details.get("since", ""),
+    ]
     return "\n\n".join([*quoted, *filter(None, footers)])
 
 

@@ -248,28 +248,43 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
+    def has(self, term: QuestionTerm) -> bool:
+        """Whether a term is anywhere in the documents: its exact name, or all of its stems."""
+        if term.name is not None and self.lexical.document_frequency("names", term.name):
+            return True
+        return bool(term.stems) and all(map(self.stem_frequency, term.stems))
+
     def meant_word(self, term: QuestionTerm) -> str | None:
         """The indexed word that a mistyped one most likely means; None if none is close.
 
-        One edit (a letter more, less, other, or two swapped) up to five letters, two from there on,
-        the first letter being right. Numbers and names of code are never corrected, nor English
-        words in documents in English.
+        One edit (a letter more, less, other, or two swapped) up to five letters and in names of
+        code, else two, the first letter being right. Numbers are never corrected, nor English words
+        in documents in English.
         """
-        if len(term.stems) != 1 or len(term.stems[0]) < 4 or not term.text.isalpha():
+        if term.is_pair:
+            words = re.split(r"[\s-]+", term.text)
+            parts = [QuestionTerm(*pair) for pair in zip(words, zip(term.stems), strict=True)]
+            right = [part.text if self.has(part) else self.meant_word(part) for part in parts]
+            return "-".join(filter(None, right)) if all(right) else None
+        typed = term.name or "".join(term.stems[:1])
+        is_known = self.languages[:1] == (FALLBACK,) and is_dictionary_word(term.text)
+        if len(typed) < 4 or re.search(r"\d", typed):
             return None
-        if self.languages[:1] == (FALLBACK,) and is_dictionary_word(term.text):
+        if not term.name and (len(term.stems) > 1 or not term.text.isalpha() or is_known):
             return None
         from groundup.measure import osa  # a quarter of a second, which most questions need not
 
-        typed, limit = term.stems[0], 1 if len(term.stems[0]) <= 5 else 2
-        words = self.lexical.words_with_prefix(typed[0])
+        limit = 1 if len(typed) <= 5 or term.name else 2
+        words = self.lexical.words_with_prefix(typed[0], "names" if term.name else "body")
         close = [
             (osa(typed, word), -count, word)
             for word, count in words
-            if abs(len(word) - len(typed)) <= limit and word.isalpha()
+            if abs(len(word) - len(typed)) <= limit and (term.name or word.isalpha())
         ]
-        distance, _, stem = min(close, default=(limit + 1, 0, ""))
-        return self._word_of(stem) if distance <= limit else None
+        distance, _, found = min(close, default=(limit + 1, 0, ""))
+        if distance > limit:
+            return None
+        return found if term.name else self._word_of(found)
 
     def _word_of(self, stem: str) -> str | None:
         """A word as it is written in the documents, by its stem."""

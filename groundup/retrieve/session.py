@@ -51,14 +51,16 @@ class Session:
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" is asked of the names before it."""
         terms = self.index.parse(question).terms
-        named = [term.text for term in terms if term.is_name]
+        named = [t.text for t in terms if (t.is_name or t.is_pair) and self.index.has(t)]
         follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
         follows = follow_up.match(question.strip()) or pronoun.search(question)
-        if follows and not named and self.names and len(terms) <= MAX_FOLLOW_UP_TERMS:
+        follows = follows and len(terms) <= MAX_FOLLOW_UP_TERMS
+        if follows and not named and self.names:
             question = f"{question} ({', '.join(self.names)})"
-        else:
-            self.names = named or [term.text for term in terms]
         answer = answer_question(self.index, question, self.limit)
+        if named or not follows:
+            meant = answer.details.get("did_you_mean") or {}
+            self.names = named or [meant.get(term.text, term.text) for term in terms]
         self.questions.append(question)
         self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
         self.is_refused = answer.refused

@@ -168,6 +168,7 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
+NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?")
 
 
 class CheckedSentence(NamedTuple):
@@ -226,6 +227,7 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         return CheckedSentence(sentence, "nowhere", "")
     negation = word_pattern("negation")
     plain, is_negated = _plain(sentence), bool(negation.search(sentence))
+    numbers = set(NUMBER.findall(sentence))
     supported = ""
     for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
         document = index.read_document(hit.passage.document)
@@ -242,6 +244,7 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         shares = [wanted.share(wanted.credits_for(terms)) for terms in text.terms]
         nearest = shares.index(max(shares))
         is_same = bool(negation.search(text.texts[nearest])) == is_negated
+        is_same = is_same and numbers <= set(NUMBER.findall(text.texts[nearest]))
         if has_names and is_same and span.score >= MIN_SUPPORT:
             supported = text.quote(text.units[nearest]).place
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
@@ -253,5 +256,5 @@ def _plain(text: str) -> str:
     >>> _plain("It's -1.5, not 1 5!")
     ' it s -1.5 not 1 5 '
     """
-    words = re.findall(r"[-−+]?\d(?:[\d.,]*\d)?|[^\W\d_]+", text.lower())
+    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+", text.lower())
     return f" {' '.join(words)} "

@@ -109,7 +109,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
-        "terms", "found", "nearest", "did_you_mean", "left_out",
+        "terms", "unanswered", "found", "nearest", "no_quantity", "did_you_mean", "left_out",
     }  # fmt: skip
     assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
@@ -122,6 +122,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],
         "found": None, "nearest": None, "did_you_mean": None, "left_out": refusal["left_out"],
+        "unanswered": None, "no_quantity": None,
     }  # fmt: skip
 
 

@@ -1,0 +1,150 @@
+"""What is refused, answered in part or answered for another word: small folders, one rule each."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Answer
+from groundup.retrieve import (
+    answer_question,
+    answer_to_json,
+    answer_to_text,
+    index,
+    open_index,
+    verify_quotes,
+)
+from groundup.retrieve.session import Session
+from groundup.retrieve.verification import check_text
+
+STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))
+
+
+def session(folder: Path, **texts: str) -> Session:
+    """A session over files of one folder: name and ending with `__` for the dot."""
+    (folder / "docs").mkdir()
+    for name, text in texts.items():
+        (folder / "docs" / name.replace("__", ".")).write_text(text)
+    return Session(open_index(index(folder / "docs", folder / "i").path))
+
+
+def ask(folder: Path, question: str, **texts: str) -> Answer:
+    return answer_question(session(folder, **texts).index, question)
+
+
+PUMP = "# Pump\n\n`-n NUM` sets the number of strokes. The default is 4.\n"
+MODULES = "# Modules\n\nThe limit of river-core is 3 units.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "missing"),
+    [
+        (PUMP, "What is the default of -m?", ["-m"]),
+        (PUMP, "What does --all do?", ["--all"]),
+        (MODULES, "What is the limit of ocean-core?", ["ocean-core"]),
+        (MODULES, "What is the limit of stone-core?", ["stone-core"]),
+    ],
+)
+def test_a_name_that_is_nowhere_is_refused_though_its_letters_or_halves_are_not(
+    text, question, missing, tmp_path
+):
+    answer = ask(tmp_path, question, a__md=text)
+    assert answer.refused and answer.details["missing"] == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        (PUMP, "What is the default of -n?"),
+        (MODULES, "What is the limit of river-core?"),
+        ("The tank of the Petrel holds 40 litres.", "How large is the tank of the Petrel?"),
+        ("The field of the Petrel has 3 hectares.", "How big is the field of the Petrel?"),
+        ("Descaling the Petrel takes a fortnight.", "How long does descaling the Petrel take?"),
+    ],
+)
+def test_what_is_there_is_answered_whatever_its_unit(text, question, tmp_path):
+    assert not ask(tmp_path, question, a__md=text).refused
+
+
+def test_a_refusal_says_which_quantity_is_lacking(tmp_path):
+    answer = ask(tmp_path, "How large is the tank of the Petrel?", a__txt="The Petrel has a tank.")
+    assert answer.refused and answer_to_json(answer)["no_quantity"] == "size"
+    assert "no size in it" in answer_to_text(answer)
+
+
+def test_a_part_that_no_quote_answers_is_named(tmp_path):
+    text = "# Gantry\n\nThe gantry Ostrava was made by the Vitek works in 1961.\n"
+    made = ask(tmp_path, "Who made the gantry Ostrava and what does it cost?", a__md=text)
+    assert not made.refused and answer_to_json(made)["unanswered"] == ["cost"]
+    assert answer_to_text(made).endswith("not in these documents: cost")
+
+
+FERRIES = "# S\n\nThe ferry Lumo has 40 seats.\n\nThe ferry Nerva has nine decks.\n"
+
+
+def test_nothing_is_quoted_twice(tmp_path):
+    question = "What is the seats of Lumo or the decks of Nerva?"
+    answer = ask(tmp_path, question, a__md=FERRIES)
+    text = answer.text
+    assert text.count("40 seats") == text.count("nine decks") == 1
+    assert answer.details["unanswered"] == []
+    assert verify_quotes(answer, tmp_path / "docs") == []
+
+
+@pytest.mark.parametrize("kind", ["md", "html"])
+def test_a_row_of_a_long_table_is_quoted_alone_with_its_head(kind, tmp_path):
+    text = "# Stations\n\n| Station | Voltage | Town |\n|---|---|---|\n" + STATIONS
+    if kind == "html":
+        rows = [line.strip("| ").replace(" | ", "<td>") for line in STATIONS.splitlines()]
+        head = "<tr><th>Station<th>Voltage<th>Town"
+        text = f"<h1>Stations</h1><table>{head}{''.join(f'<tr><td>{row}' for row in rows)}</table>"
+    answer = ask(tmp_path, "What is the voltage of Elm70X?", **{f"a__{kind}": text})
+    head, row = answer.claims[0].quotes
+    assert head.text.split()[0 if kind == "html" else 1] == "Station"
+    assert "Elm70X" in row.text and "370" in row.text and "Elm7" not in row.text.replace("70X", "")
+    assert verify_quotes(answer, tmp_path / "docs") == []
+
+
+def test_a_cell_of_two_lines_belongs_to_its_row(tmp_path):
+    rows = "".join(f'bolt-{n},30,"Grease it.\nThen turn {n * 3} degrees."\n' for n in range(60))
+    answer = ask(
+        tmp_path, "How many degrees do I turn bolt-17?", c__csv="Part,Torque,Note\n" + rows
+    )
+    assert "turn 51 degrees" in answer.claims[0].quotes[-1].text
+    assert answer.claims[0].quotes[0].text == "Part,Torque,Note"
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "meant", "refused"),
+    [
+        ("The setting retry_limit is 7.", "What is the value of retry_limt?", "retry_limit", True),
+        ("The setting max-depth is 7.", "What is the setting max-deth?", "max-depth", False),
+        ("The setting version2 is 7.", "What is the setting version3?", None, True),
+    ],
+)
+def test_a_mistyped_name_gets_a_suggestion(text, question, meant, refused, tmp_path):
+    answer = ask(tmp_path, question, a__txt=text)
+    assert list((answer.details.get("did_you_mean") or {}).values()) == ([meant] if meant else [])
+    assert answer.refused == refused
+
+
+def test_a_mistyped_follow_up_keeps_its_subject(tmp_path):
+    engines = (
+        "# Engines\n\nThe Talbot engine has a minimum speed of 200 turns.\n\n"
+        "The Renfrew engine has a minimum speed of 150 turns.\n"
+    )
+    talk = session(tmp_path, a__md=engines)
+    assert "150" in talk.ask("What about the Renfrew engine?").text
+    talk.ask("and its mininum?")
+    assert talk.names == ["Renfrew"] and talk.questions[-1] == "and its mininum? (Renfrew)"
+    talk.ask("What is a Talbut?")
+    assert talk.names == ["Talbot"]
+
+
+def test_a_number_of_another_sentence_supports_nothing(tmp_path):
+    text = "The grill of the Falcon needs 40 minutes. The oven of the Kestrel needs 55 minutes."
+    session(tmp_path, a__md=text)
+    for sentence, support in [
+        ("The grill of the Falcon needs 55 minutes.", "nowhere"),
+        ("The Falcon's grill needs 40 minutes.", "supported"),
+    ]:
+        assert check_text(sentence, tmp_path / "i").sentences[0].support == support
