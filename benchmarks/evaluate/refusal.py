@@ -24,9 +24,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from groundup.documents import Record, read_bytes
+from groundup.core import write_bytes, write_text
 from groundup.measure import wilson_interval
-from groundup.retrieve import IndexConfig, OpenIndex, answer_question, index_documents, open_index
+from groundup.retrieve import OpenIndex, answer_question, index, open_index
 from groundup.retrieve.answer import THRESHOLD
 from groundup.retrieve.chunk import _dotted_module_name
 
@@ -39,14 +39,15 @@ def main() -> None:
     """Print the two error rates at the threshold, and the best threshold of the tuning half."""
     indexed, held_out = modules()
     with tempfile.TemporaryDirectory() as folder:
-        index_documents(IndexConfig(), documents(indexed), {}, Path(folder) / "index")
-        index = open_index(Path(folder) / "index")
-        sets = {name: scores(index, questions) for name, questions in read_written().items()}
+        write_documents(indexed, Path(folder) / "source")
+        index(Path(folder) / "source", Path(folder) / "index")
+        opened = open_index(Path(folder) / "index")
+        sets = {name: scores(opened, questions) for name, questions in read_written().items()}
         for name, ask in (("names", by_name), ("docstrings", by_docstring)):
             known, unknown = ask(indexed), ask(held_out, indexed)
-            sets |= {f"{name} answerable": scores(index, known)}
-            sets |= {f"{name} unanswerable": scores(index, unknown)}
-        size = len(index.lexical)
+            sets |= {f"{name} answerable": scores(opened, known)}
+            sets |= {f"{name} unanswerable": scores(opened, unknown)}
+        size = len(opened.lexical)
     tuning = pair(sets, "written", slice(0, None, 2))
     best = min((sum(errors(tuning, t / 100)), t / 100) for t in range(30, 100))[1]
     print(f"{size} passages; best threshold on the tuning half {best:.2f}, in use {THRESHOLD}")
@@ -115,14 +116,14 @@ def modules() -> tuple[list[Path], list[Path]]:
     return [p for i, p in enumerate(found) if i % 5], found[::5]
 
 
-def documents(paths: list[Path]) -> Iterator[Record]:
-    """The topics as text and the modules as Python."""
+def write_documents(paths: list[Path], folder: Path) -> None:
+    """Write the topics as text and the modules as Python into a folder."""
     from pydoc_data.topics import topics
 
-    for name, text in sorted(topics.items()):
-        yield read_bytes(text.encode(), f"topics/{name}.txt")
+    for name, text in topics.items():
+        write_text(folder / f"topics/{name}.txt", text)
     for path in paths:
-        yield read_bytes(path.read_bytes(), path.relative_to(LIBRARY).as_posix())
+        write_bytes(folder / path.relative_to(LIBRARY), path.read_bytes())
 
 
 def functions(paths: list[Path]) -> Iterator[tuple[str, ast.FunctionDef]]:

@@ -9,7 +9,6 @@ the share (bootstrap over questions). Results: results/ablation.json.
 
 import argparse
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,8 +21,6 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import CLASSES, DATA, is_right, ours
 from groundup.core import write_json
 from groundup.retrieve import answer, lexical, open_index, question, quote, search
-
-NOWHERE = re.compile(r"(?!)")
 
 PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "titles count more in the search": [(lexical, "HEADING_BOOST", 0.0)],
@@ -42,7 +39,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "parts of a question": [(question, "_split_parts", lambda terms, parts: ())],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],
-    "sentences that stand alone": [(quote, "DEPENDENT_START", NOWHERE)],
+    "sentences that stand alone": [(quote, "DEPENDENT_COST", 0.0)],
     "short quotes": [(quote, "UNIT_COST", 0.0), (quote, "LENGTH_COST", 0.0)],
     "equal quotes once": [(answer, "SAME_QUOTE", 2.0)],
     "did you mean": [(search.OpenIndex, "meant_word", lambda self, term: None)],

@@ -2,7 +2,7 @@
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
-from .index import IndexConfig, explain_reading, index, index_documents, index_or_explain
+from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
 from .session import Session, ask_questions
@@ -34,7 +34,6 @@ __all__ = [
     "chunk_document",
     "explain_reading",
     "index",
-    "index_documents",
     "index_or_explain",
     "open_index",
     "split_sentences",

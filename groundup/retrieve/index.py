@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -38,7 +38,6 @@ from groundup.core import (
 )
 from groundup.documents import (
     NAVIGATION,
-    Record,
     Rejected,
     file_bytes,
     plan_folder,
@@ -53,7 +52,6 @@ from .reading import (
     Prepared,
     earlier_snapshot,
     hash_source,
-    prepare_document,
     read_corpus,
     read_files,
     read_rejected,
@@ -102,7 +100,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         plan = _skip_index_files(plan_folder(source, config.read), source, out)
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
-    config = _with_source_digest(config, sorted(fingerprints))
+    config = config.model_copy(update={"source_digest": digest(sorted(fingerprints))})
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
@@ -238,30 +236,13 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     return {kind: Artifact.open(source, kind=kind)} if kind else {}
 
 
-def index_documents(
-    config: IndexConfig, documents: Iterable[Record], parents: Mapping[str, Artifact], out: Path
-) -> Artifact:
-    """Index any documents as one artifact at `out`, a stage for recipes.
-
-    Raises DataError if there are none.
-    """
-    out = Path(out)
-    listed = list(documents)
-    fingerprints = sorted((each.path, each.id, each.sha256) for each in listed)
-    config = _with_source_digest(config, fingerprints)
-    hashes = {each.path: each.sha256 for each in listed}
-    with _report_full_disk(out):
-        made = (prepare_document(document, config) for document in listed)
-        return _write_snapshot(config, made, parents, out, hashes)
-
-
 def _write_snapshot(
     config: IndexConfig,
     documents: Iterable[Prepared],
     parents: Mapping[str, Artifact],
     out: Path,
     files: Mapping[str, Rejected | str],
-    source: Path | None = None,
+    source: Path,
 ) -> Artifact:
     counts = [parent.numbers["documents"] for parent in parents.values() if parent.kind == "corpus"]
     total = len(files) or sum(sum(count.values()) for count in counts)
@@ -275,12 +256,12 @@ def _write_index(
     draft: Draft,
     documents: Iterable[Prepared],
     files: Mapping[str, Rejected | str],
-    source: Path | None,
+    source: Path,
     total: int,
 ) -> None:
-    """Write documents and passages as they come; DataError without one, or for a repeated id."""
+    """Write documents and passages as they come; DataError without one."""
     entries, rejected = list[DocumentEntry](), list[Rejected]()
-    lexical, start, seen = LexicalIndex(draft.file("lexical")), 0, set()
+    lexical, start = LexicalIndex(draft.file("lexical")), 0
     with (
         open(draft.file("documents.jsonl"), "wb") as file,
         record.progress("index", total=total, unit="files") as bar,
@@ -293,11 +274,6 @@ def _write_index(
             if isinstance(item, Rejected):
                 rejected.append(item)
                 continue
-            if item.id in seen:
-                raise DataError(
-                    f"The document {item.path} (id {item.id}) comes twice; give it once."
-                )
-            seen.add(item.id)
             file.write(item.line)
             lexical.add_prepared(item.passages)
             entries.append(item.entry(start))
@@ -323,15 +299,7 @@ def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterato
     return (item for item in items if not item[0].startswith(inner))
 
 
-def _with_source_digest(
-    config: IndexConfig | None, fingerprints: Sequence[Sequence[str]]
-) -> IndexConfig:
-    return (config or IndexConfig()).model_copy(update={"source_digest": digest(fingerprints)})
-
-
-def _no_documents_error(source: Path | None, rejected: list[Rejected]) -> str:
-    if source is None:
-        return "There is no document to index; give at least one."
+def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."

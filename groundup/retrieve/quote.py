@@ -23,7 +23,7 @@ from groundup.core import Hit, Passage, Quote
 from groundup.documents import ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
-from .language import FALLBACK, stem_words, stop_words
+from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Question, TextTerms, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
@@ -53,11 +53,6 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
-DEPENDENT_START = re.compile(
-    r"(?:this|it|its|they|these|those|such|however|thus|otherwise|therefore|also|instead|then|"
-    r"in addition|but|so|and|for (?:example|instance)|note|see|if (?:it|they|this))\b",
-    re.IGNORECASE,
-)
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -360,7 +355,7 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
 def _opening_merit(sentence: str) -> float:
     """The quality of a sentence as the first of a quote."""
     value = -0.1 * (len(sentence.split()) < 4) - 0.1 * sentence.endswith("?")
-    return value - DEPENDENT_COST * bool(DEPENDENT_START.match(sentence))
+    return value - DEPENDENT_COST * bool(word_pattern("dependent").match(sentence))
 
 
 def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:
@@ -399,7 +394,7 @@ def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1
     last = max(first, last)
-    is_dependent = DEPENDENT_START.match(texts[first])
+    is_dependent = word_pattern("dependent").match(texts[first])
     if first > 0 and units[last].end - units[first - 1].start <= QUOTE_CHARACTERS:
         if is_dependent and _same_paragraph(text, first - 1):
             first -= units[first - 1].kind == "prose"

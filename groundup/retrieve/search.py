@@ -39,7 +39,7 @@ from groundup.core import (
 )
 from groundup.documents import PAGES, Record
 
-from .language import FALLBACK, MAX_WORD_CHARACTERS, is_dictionary_word, stem_words
+from .language import FALLBACK, is_dictionary_word, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -49,10 +49,6 @@ KEPT_SNAPSHOTS = 2
 MAX_FILE_BYTES = 64 * 2**20
 """Maximum size of a file; `groundup index` leaves out larger ones."""
 REMOVED_PREFIX = ".removed-"
-COMPOUNDING = {"german", "dutch", "swedish", "danish", "norwegian", "finnish"}
-"""Languages that write compounds as one word."""
-MIN_PART = 4
-"""Smallest number of letters of a part of a compound."""
 
 
 def _snapshot_pointer(out: Path) -> Pointer:
@@ -197,12 +193,9 @@ class OpenIndex:
         return self.lexical.search_terms(self.parse(question), limit)
 
     def parse(self, question: str) -> Question:
-        """The terms of a question in a language of the documents; unknown compounds in parts."""
+        """The terms of a question in a language of the documents."""
         parsed = parse_question(question, self.languages[0])
-        terms = map(self._find_stems, parsed.terms)
-        if COMPOUNDING.intersection(self.languages):
-            terms = map(self._split_compound, terms)
-        return parsed._replace(terms=tuple(terms))
+        return parsed._replace(terms=tuple(map(self._find_stems, parsed.terms)))
 
     def _find_stems(self, term: QuestionTerm) -> QuestionTerm:
         """A word by the stem of another language of the documents, if by its own it is nowhere."""
@@ -213,25 +206,6 @@ class OpenIndex:
             if stems and all(map(self.stem_frequency, stems)):
                 return term._replace(stems=stems)
         return term
-
-    def _split_compound(self, term: QuestionTerm) -> QuestionTerm:
-        """A word that is nowhere as two that are, with an s, n or es between: Zahlen-bereich.
-
-        Of several splits the one whose rarer part is the most frequent (Koehn and Knight 2003).
-        """
-        word = term.text.lower()
-        is_known = len(term.stems) != 1 or self.stem_frequency(term.stems[0])
-        if is_known or term.name or word.upper() == term.text or len(word) > MAX_WORD_CHARACTERS:
-            return term
-        best = (0, term.stems)
-        for at in range(MIN_PART, len(word) - MIN_PART + 1):
-            second = stem_words(word[at:], self.languages[0])
-            for link in ("", "s", "n", "es", "en"):
-                if word[:at].endswith(link) and at - len(link) >= MIN_PART:
-                    first = stem_words(word[: at - len(link)], self.languages[0])
-                    stems = (*first, *second)
-                    best = max(best, (min(map(self.stem_frequency, stems), default=0), stems))
-        return term._replace(stems=best[1])
 
     def read_document(self, id: str) -> Record:
         """A document of the snapshot, as it was when it was indexed."""

@@ -22,13 +22,12 @@ from groundup.core import (
     write_text,
 )
 from groundup.corpus import CorpusConfig, corpus
-from groundup.documents import Rejected, read_bytes
+from groundup.documents import Rejected
 from groundup.retrieve import (
     ChunkConfig,
     IndexConfig,
     ask,
     index,
-    index_documents,
     open_index,
     verify_quotes,
 )
@@ -191,20 +190,6 @@ def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp
         with pytest.raises(ArtifactError, match="is not empty and holds no index"):
             index(folder, out)
         assert sorted(path.name for path in out.iterdir()) == before
-
-
-def test_documents_of_a_recipe_become_an_artifact(tmp_path):
-    made = [read_bytes(b"Tea is made of leaves.", "tea.txt")]
-    artifact = index_documents(IndexConfig(), iter(made), {}, tmp_path / "index")
-    assert artifact.kind == "index" and artifact == Artifact.open(tmp_path / "index")
-    assert "leaves" in ask("What is tea made of?", tmp_path / "index").text
-    assert index_documents(IndexConfig(), made, {}, tmp_path / "index") == artifact
-    with pytest.raises(ArtifactError, match="source_digest"):
-        index_documents(IndexConfig(), [read_bytes(b"x", "x.txt")], {}, tmp_path / "index")
-    with pytest.raises(DataError, match="no document"):
-        index_documents(IndexConfig(), [], {}, tmp_path / "none")
-    with pytest.raises(DataError, match="comes twice"):
-        index_documents(IndexConfig(), made * 2, {}, tmp_path / "twice")
 
 
 def test_unknown_settings_are_told():

@@ -81,7 +81,7 @@ def test_a_language_is_told_by_its_function_words():
 def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
-    assert kinds.keys() == {"follow_up", "pronoun", "negation"}
+    assert kinds.keys() == {"follow_up", "pronoun", "negation", "dependent"}
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language
         for words in by_language.values():
@@ -279,20 +279,6 @@ def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbo
         "groundup.retrieve.answer.highest_score", lambda text, wanted: seen.append(text) or 1.0
     )
     assert [answer_question(opened, question) for question in questions] == pruned and seen
-
-
-def test_a_compound_that_is_nowhere_is_asked_for_by_its_parts(tmp_path):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.md").write_text(
-        "Der Bereich der Zahlen reicht von 0 bis 3999.\n\nDas Medikament wirkt, wenn es warm ist.\n"
-    )
-    index(tmp_path / "docs", tmp_path / "i")
-    opened = open_index(tmp_path / "i")
-    answer = answer_question(opened, "Welchen Umfang hat der Zahlenbereich?")
-    terms = {term.text: term.stems for term in opened.parse("Was ist der Zahlenbereich?").terms}
-    assert terms == {"Zahlenbereich": ("zahl", "bereich")} and "3999" in str(answer.details)
-    named = opened.parse("Was ist ZAHLENBEREICH?").terms  # a name in capitals is no compound
-    assert named[0].stems == ("zahlenbereich",)
 
 
 def test_questions_of_one_document_in_many_languages_are_understood(tmp_path):
