@@ -5,6 +5,7 @@ from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, reco
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
+from .outline import rst_headings
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     NAVIGATION,
@@ -107,6 +108,7 @@ __all__ = [
     "record_schema",
     "removal_schema",
     "removals_to_batch",
+    "rst_headings",
     "run_steps",
     "step_target",
     "to_batch",

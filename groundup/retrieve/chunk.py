@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from groundup.core import Config, Passage
-from groundup.documents import NAVIGATION, PAGES, Heading, Record, looks_like_code
+from groundup.documents import NAVIGATION, PAGES, Record, looks_like_code, rst_headings
 
 SentenceKind = Literal["prose", "heading", "code", "row"]
 
@@ -326,7 +326,8 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
     path: list[tuple[int, str]] = []
     title = _heading_text(document.metadata.get("title") or _first_line(document))
     start = 0
-    for heading in document.headings or _underlined_headings(document):
+    plain = rst_headings(document.text) if document.kind == "text" else ()
+    for heading in document.headings or plain:
         begin = _line_start(document.text, heading.start)
         if begin > start:
             yield TitledSection(start, begin, _title_path(title, path))
@@ -354,23 +355,6 @@ def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterato
         starts = [section.start, *cuts]
         for start, end in zip(starts, [*cuts, section.end], strict=True):
             yield section._replace(start=start, end=end)
-
-
-def _underlined_headings(document: Record) -> list[Heading]:
-    """Titles of a plain text: lines underlined with punctuation, as in reStructuredText.
-
-    Their level is the order in which the kinds of underline first occur.
-    """
-    if document.kind != "text":
-        return []
-    headings, order = [], []
-    for block in text_blocks(document.text):
-        if block.kind == "heading":
-            mark = document.text[block.end - 1]
-            if mark not in order:
-                order.append(mark)
-            headings.append(Heading(order.index(mark) + 1, block.start, block.end))
-    return headings
 
 
 def _title_path(title: str, path: list[tuple[int, str]]) -> tuple[str, ...]:

@@ -74,28 +74,6 @@ class CheckpointedColumns(Generic[State]):
         return self.cached[block][offset]
 
 
-def _reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
-    """Levenshtein distance by the textbook recurrence.
-
-    distance[i][j] = min(distance[i-1][j] + 1,                     delete a[i]
-                         distance[i][j-1] + 1,                     insert b[j]
-                         distance[i-1][j-1] + (a[i] != b[j]))      keep or replace
-
-    One row at a time, so len(a) * len(b) steps and len(b) cells.
-    Source: Wagner and Fischer 1974, doi:10.1145/321796.321811.
-
-    >>> _reference_levenshtein("kitten", "sitting")
-    3
-    """
-    above = list(range(len(b) + 1))
-    for i, left in enumerate(a, start=1):
-        row = [i]
-        for j, right in enumerate(b, start=1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (left != right)))
-        above = row
-    return above[-1]
-
-
 def levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
     """Minimum number of edits that turn `a` into `b`.
 
