@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import Artifact, ArtifactError, Config, DataError
+from pydantic import model_validator
+
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, DataError
 from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data
 
 from .chunk import ChunkConfig, chunk_document
@@ -39,6 +41,15 @@ class IndexConfig(Config):
     """Which files are read."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
+
+    @model_validator(mode="after")
+    def check(self) -> "IndexConfig":
+        """Compare the sizes of passages."""
+        least, most = self.chunk.min_characters, self.chunk.max_characters
+        if least > most:
+            sizes = f"chunk.min_characters={least} is above chunk.max_characters={most}"
+            raise ConfigError(f"{sizes}; set both.")
+        return self
 
 
 class PreparedDocument(NamedTuple):
