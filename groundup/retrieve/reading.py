@@ -14,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,11 +157,15 @@ def read_files(
         yield _in_order(files, new, read, earlier)
         return
     context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    with ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+    pids = context.SimpleQueue()
+    with ProcessPoolExecutor(workers, context, _begin_worker, (pids,)) as pool:
         try:
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
+            while not pids.empty():
+                with suppress(ProcessLookupError):
+                    os.kill(pids.get(), signal.SIGKILL)
+            raise
 
 
 def _in_order(
@@ -176,10 +181,12 @@ def _in_order(
             yield from earlier.documents(path)
 
 
-def _begin_worker() -> None:
+def _begin_worker(pids: SimpleQueue[int]) -> None:
+    """Ignore Ctrl-C, end with the parent, and tell it the process id."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    pids.put(os.getpid())
 
 
 def _batches(

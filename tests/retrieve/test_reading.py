@@ -2,9 +2,12 @@
 
 import datetime
 import gzip
+import hashlib
 import io
 import json
 import mailbox
+import multiprocessing
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -32,7 +35,8 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
-from tests.documents.readers.test_books import GOOD, book, pdf
+from groundup.retrieve.reading import read_files
+from tests.documents.readers.test_books import GOOD, assemble, book, forms, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 DOCX = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
@@ -493,3 +497,24 @@ def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
     assert not (tmp_path / "i").exists()
     with pytest.raises(DataError, match="has no file gone.md"):
         explain_reading(folder, "gone.md")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
+def test_ctrl_c_ends_the_processes_that_read(tmp_path):
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
+        b"<< /XObject << /X 5 0 R >> >> >>",
+        b"<< /Length 6 >>\nstream\n/X Do \nendstream", *forms(5, 31),
+    ]  # fmt: skip
+    for name, data in (("a.txt", b" " * 2**21), ("busy.pdf", assemble(objects))):
+        (tmp_path / name).write_bytes(data)
+    files: dict[str, Rejected | str] = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }
+    before = multiprocessing.active_children()
+    files = dict(sorted(files.items()))
+    with pytest.raises(KeyboardInterrupt), read_files(tmp_path, files, IndexConfig()) as made:
+        assert next(made) == Rejected("a.txt", "empty", f"{2**21} bytes")
+        raise KeyboardInterrupt
+    assert multiprocessing.active_children() == before
