@@ -15,7 +15,6 @@ is complete, so a question never reads an incomplete index.
 """
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +39,7 @@ from groundup.documents import (
     NAVIGATION,
     Record,
     Rejected,
+    artifact_kind,
     file_bytes,
     plan_folder,
     read_data,
@@ -226,10 +226,7 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
 
     Raises ArtifactError for an artifact of another kind.
     """
-    manifest, kind = source / MANIFEST, "index" if current_name(source) else ""
-    if manifest.is_file():  # a common file name: only ours has a kind before a stage
-        match = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
-        kind = match[1].decode() if match else ""
+    kind = artifact_kind(source)
     if kind not in ("", "documents", "corpus"):
         raise ArtifactError(
             f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}, "
@@ -320,7 +317,7 @@ Item = TypeVar("Item", bound=tuple)
 def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
     """Skip the files of the index itself if it is inside the folder; items start with a path."""
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
-    return (item for item in items if not item[0].startswith(inner))
+    return (item for item in items if not f"{item[0]}/".startswith(inner))
 
 
 def _with_source_digest(

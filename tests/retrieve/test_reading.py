@@ -16,6 +16,7 @@ import openpyxl
 import pytest
 
 from groundup.core import Answer, Claim, DataError, Quote
+from groundup.corpus import CorpusConfig, corpus
 from groundup.documents import (
     NAVIGATION,
     TABLES,
@@ -467,6 +468,30 @@ def test_paths_are_skipped_by_pattern_and_links_are_named(tmp_path):
     assert {path: reject and reject.reason for path, reject in plan.items()} == {
         "b.md": None, "c.md": "link inside the folder", "drafts/a.md": "skipped by its path",
     }  # fmt: skip
+
+
+def test_what_groundup_made_below_a_folder_is_left_out(tmp_path):
+    folder = tmp_path / "d"
+    for name in ("extension", "killed/.scratch", "ledger"):
+        (folder / name).mkdir(parents=True)
+    (folder / "a.txt").write_text("The Wobble constant equals 3.77.\n")
+    (folder / "extension" / "manifest.json").write_text('{"kind": "of others", "name": "Sums"}')
+    (folder / "ledger" / "2026.csv").write_text("day,sum\n1,5\n")
+    (folder / "killed" / ".scratch" / "key").write_text("0")
+    (folder / "killed" / "documents.jsonl").write_text('{"text": "The Wobble constant"}\n')
+    index(folder, folder / "i")
+    before = index(folder, folder / "i")
+    corpus(CorpusConfig(), folder, tmp_path / "c")
+    (tmp_path / "c").rename(folder / "c")
+    plan = {path: reject and reject.reason for path, reject in plan_folder(folder, ReadConfig())}
+    left_out = dict.fromkeys(("c", "i", "killed"), "made by groundup")
+    read = dict.fromkeys(("a.txt", "extension/manifest.json", "ledger/2026.csv"))
+    assert plan == left_out | read
+    made = index(folder, tmp_path / "j")
+    assert {e.path for e in open_index(made.path).entries.values()} == set(read)
+    assert {one.path for one in read_rejected(before.path)} == {"killed"}, "itself is not counted"
+    assert "made by groundup" in explain_reading(folder, "i/source.json")
+    assert index(folder / "c", tmp_path / "k").numbers["documents"], "the folder that is asked for"
 
 
 def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):

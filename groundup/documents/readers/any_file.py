@@ -45,6 +45,11 @@ NAVIGATION, TABLES, ROWS = "navigation", "tables", "rows"
 """Keys of a record's metadata: ranges of its text; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
+SKIPPED = {
+    "hidden": "names that begin with a dot, and folders of tools",
+    "made by groundup": "an index, a corpus or another artifact",
+}
+"""Reasons for folders that are not looked into, and what is meant."""
 PAGED_KINDS = ("pdf", "xlsx")
 SHEET_KINDS = ("ods", "xlsx")
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
@@ -84,11 +89,11 @@ def plan_folder(root: Path, config: ReadConfig) -> Iterator[tuple[str, Rejected 
     if not Path(root).is_dir():
         kind = "a file" if Path(root).exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
-    for path, is_hidden in sorted(walk_files(os.fspath(root))):
+    for path, skipped in sorted(walk_files(os.fspath(root))):
         shown = printable_path(path)
         try:
-            if is_hidden:
-                raise Refused("hidden", "names that begin with a dot, and folders of tools")
+            if skipped:
+                raise Refused(skipped, SKIPPED[skipped])
             _refuse_unread(root, path, config)
             yield shown, None
         except Refused as refused:
