@@ -341,7 +341,8 @@ def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
         by_reason.setdefault(item.reason, []).append(item)
     lines = []
     for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
-        endings = Counter(PurePosixPath(item.path).suffix or "no ending" for item in items)
+        suffixes = (PurePosixPath(item.path).suffix.partition("#")[0] for item in items)
+        endings = Counter(suffix or "no ending" for suffix in suffixes)
         shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
         lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {items[0].path}")
     return lines

@@ -37,7 +37,7 @@ from groundup.retrieve import (
 )
 from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
 from groundup.retrieve.reading import read_files
-from tests.documents.readers.test_books import GOOD, assemble, book, forms, pdf
+from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 DOCX = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
@@ -468,6 +468,27 @@ def test_paths_are_skipped_by_pattern_and_links_are_named(tmp_path):
     assert {path: reject and reject.reason for path, reject in plan.items()} == {
         "b.md": None, "c.md": "link inside the folder", "drafts/a.md": "skipped by its path",
     }  # fmt: skip
+
+
+def test_scanned_pages_of_a_pdf_with_text_are_told(tmp_path):
+    (tmp_path / "d").mkdir()
+    mixed = pdf(["The kiln holds 40 pots.", "", "It is of brick.", ""], PICTURE)
+    (tmp_path / "d" / "mixed.pdf").write_bytes(mixed)
+    made = index(tmp_path / "d", tmp_path / "i")
+    assert "40" in ask("How many pots does the kiln hold?", tmp_path / "i").text
+    (left_out,) = left_out_lines(read_rejected(made.path))
+    assert left_out.startswith("Left out, pages without text: 1 (1 .pdf), such as mixed.pdf#pages")
+    read, pages = explain_reading(tmp_path / "d", "mixed.pdf").splitlines()
+    assert read.startswith("mixed.pdf is read as pdf") and pages == (
+        "mixed.pdf#pages 2, 4 is left out, pages without text: "
+        "2 of 4 pages have pictures and no text: scans?"
+    )
+    (tmp_path / "d" / "b.txt").write_text("Another file.")
+    again = index(tmp_path / "d", tmp_path / "i")
+    assert read_rejected(again.path) == read_rejected(made.path)
+    (tmp_path / "d" / "b.txt").write_text("A kiln is an oven for pots and tiles of any size.")
+    kept = corpus(CorpusConfig(min_chars=1), tmp_path / "d", tmp_path / "c")
+    assert kept.numbers["documents"]
 
 
 def test_what_groundup_made_below_a_folder_is_left_out(tmp_path):

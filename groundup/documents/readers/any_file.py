@@ -26,6 +26,7 @@ from ..document import PAGES, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
 from .archives import ARCHIVE_SUFFIXES, Archive, ArchiveConfig
+from .books import WITHOUT_TEXT
 from .files import ReadMarkup, ReadMarkupConfig, kind_of_file, make_record
 from .mail import MBOX_SUFFIXES, Mail, MailConfig
 from .reader import (
@@ -66,6 +67,8 @@ CONTENTS_LINE = re.compile(
     r"|.{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*"  # cache, size of, 12, 45-47
 )
 PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
+MAX_NAMED = 8
+"""Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
 
@@ -190,9 +193,9 @@ def read_data(
             yield from _read_archive(path, data, config)
         elif kind == "mail":
             for record in _read_parts(Mail(MailConfig()), path, data):
-                yield _finish(record, data, path) if isinstance(record, Record) else record
+                yield from _finish(record, data, path)
         else:
-            yield _finish(_read_kind(path, kind, data, config), data, path)
+            yield from _finish(_read_kind(path, kind, data, config), data, path)
     except MissingExtra as missing:
         yield Rejected(path, "needs a package", str(missing))
     except Refused as refused:
@@ -212,11 +215,11 @@ def _read_archive(path: str, data: bytes, config: ReadConfig) -> Iterator[Record
     archive = Archive(ArchiveConfig(max_bytes=config.max_bytes))
     for member in _read_parts(archive, path, data):
         if not isinstance(member, Record) or not member.data:
-            yield _finish(member, data, path) if isinstance(member, Record) else member
+            yield from _finish(member, data, path)
             continue
         try:
             read = _read_kind(member.path, member.kind, member.data, config)
-            yield _finish(read, data, path)
+            yield from _finish(read, data, path)
         except Refused as refused:
             yield refused.reject(member.path)
 
@@ -268,8 +271,14 @@ def _record(path: str, kind: str, made: ExtractedText, metadata: dict[str, Any])
     return Record("", "", path, kind, text, made.map, made.spans, dict(metadata))
 
 
-def _finish(record: Record, data: bytes, file: str) -> Record:
-    """A record with the hash of its bytes, an id that changes with them, and its navigation."""
+def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Record | Rejected]:
+    """Yield a record with the hash of its bytes, an id that changes with them, and its navigation.
+
+    A reject follows for the pages of a PDF that are pictures.
+    """
+    if isinstance(record, Rejected):
+        yield record
+        return
     sha256 = hashlib.sha256(data).hexdigest()
     identity = hashlib.sha256(f"{record.path}\0{sha256}".encode()).hexdigest()[:16]
     metadata, suffix = record.metadata | {"sha256": sha256}, suffix_of(record.path)
@@ -281,8 +290,13 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
         metadata[TABLES] = [[0, len(record.text)]]
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record.text))
-    return Record(identity, "", record.path, record.kind, record.text, record.map,
-                  record.spans, metadata)  # fmt: skip
+    yield Record(identity, "", record.path, record.kind, record.text, record.map,
+                 record.spans, metadata)  # fmt: skip
+    if pages := metadata.get(WITHOUT_TEXT):
+        named = ", ".join(map(str, pages[:MAX_NAMED])) + ", …" * (len(pages) > MAX_NAMED)
+        details = f"{len(pages)} of {metadata['pages']} pages have pictures and no text: scans?"
+        path = f"{record.path}#page{'s' * (len(pages) > 1)} {named}"
+        yield Rejected(path, "pages without text", details)
 
 
 def _ranges(key: str, ranges: Sequence[tuple[int, int]]) -> dict[str, Any]:
