@@ -29,6 +29,7 @@ from .readers.reader import (
     artifact_kind,
     find_licences,
     printable_path,
+    shown_path,
 )
 from .record import (
     PASS,
@@ -109,6 +110,7 @@ __all__ = [
     "removal_schema",
     "removals_to_batch",
     "run_steps",
+    "shown_path",
     "step_target",
     "to_batch",
 ]

@@ -15,6 +15,7 @@ from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
+from groundup.documents import shown_path
 
 from .question import QuestionTerm
 from .quote import (
@@ -285,13 +286,13 @@ def answer_to_text(answer: Answer) -> str:
 def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
     text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
     place = f", page {nearest['page']}" if "page" in nearest else f":{nearest['line']}"
-    return f"nearest is {nearest['path']}{place}, with: {', '.join(found)}\n    {text}"
+    return f"nearest is {shown_path(nearest['path'])}{place}, with: {', '.join(found)}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
     return "\n".join(
-        f"    {q.path}, page {q.page}"
+        f"    {shown_path(q.path)}, page {q.page}"
         if q.page
-        else f"    {q.path}:{q.line} (bytes {q.start}-{q.end})"
+        else f"    {shown_path(q.path)}:{q.line} (bytes {q.start}-{q.end})"
         for q in quotes
     )

@@ -43,6 +43,7 @@ from groundup.documents import (
     file_bytes,
     plan_folder,
     read_data,
+    shown_path,
 )
 
 from .chunk import chunk_document
@@ -344,7 +345,8 @@ def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
         suffixes = (PurePosixPath(item.path).suffix.partition("#")[0] for item in items)
         endings = Counter(suffix or "no ending" for suffix in suffixes)
         shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
-        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {items[0].path}")
+        example = shown_path(items[0].path)
+        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {example}")
     return lines
 
 

@@ -48,8 +48,7 @@ class IndexConfig(Config):
         """Compare the sizes of passages."""
         least, most = self.chunk.min_characters, self.chunk.max_characters
         if least > most:
-            sizes = f"chunk.min_characters={least} is above chunk.max_characters={most}"
-            raise ConfigError(f"{sizes}; set both.")
+            raise ConfigError(f"min_characters={least} is above max_characters={most}; set both.")
         return self
 
 
@@ -182,11 +181,10 @@ def _in_order(
 
 
 def _begin_worker(pids: SimpleQueue[int]) -> None:
-    """Ignore Ctrl-C, end with the parent, and tell it the process id."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    pids.put(os.getpid())
+    pids.put(os.getpid())  # for the parent to end it
 
 
 def _batches(

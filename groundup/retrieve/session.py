@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
 from groundup.core import Answer, ConfigError, Quote, record
+from groundup.documents import shown_path
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .language import word_pattern
@@ -80,7 +81,7 @@ class Session:
         if quote.path.lower().endswith(HTML_SUFFIXES):
             self._open_browser(quote)
         before, after = text[start:at], text[at + len(quote.text) : end]
-        return f"{quote.path}:{quote.line}\n\n{before}»{quote.text}«{after}".rstrip()
+        return f"{shown_path(quote.path)}:{quote.line}\n\n{before}»{quote.text}«{after}".rstrip()
 
     def _open_browser(self, quote: Quote) -> None:
         path = Path(self.index.root or "") / file_of(quote.path, lambda name: True)

@@ -28,6 +28,7 @@ from groundup.documents import (
 )
 from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig, kind_of_file
 from groundup.retrieve import (
+    answer_to_text,
     ask,
     explain_reading,
     index,
@@ -513,6 +514,19 @@ def test_what_groundup_made_below_a_folder_is_left_out(tmp_path):
     assert {one.path for one in read_rejected(before.path)} == {"killed"}, "itself is not counted"
     assert "made by groundup" in explain_reading(folder, "i/source.json")
     assert index(folder / "c", tmp_path / "k").numbers["documents"], "the folder that is asked for"
+
+
+def test_a_line_break_in_a_name_is_escaped_where_it_is_shown(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "new\nline.txt").write_text("The language has delegates.\n")
+    (tmp_path / "d" / "empty\n.txt").write_text("")
+    made = index(tmp_path / "d", tmp_path / "i")
+    answer = ask("What does the language have?", tmp_path / "i")
+    assert answer_to_text(answer).endswith("    new\\nline.txt:1 (bytes 0-27)")
+    assert answer.claims[0].quotes[0].path == "new\nline.txt"
+    assert left_out_lines(read_rejected(made.path))[0].endswith("such as empty\\n.txt")
+    refused = answer_to_text(ask("What does the quill language cost?", tmp_path / "i"))
+    assert "nearest is new\\nline.txt:1" in refused
 
 
 def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):

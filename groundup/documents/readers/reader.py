@@ -24,6 +24,7 @@ from ..document import Record, SourceMap, TextSpan, record_id
 from ..record import canonical_json
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+LINE_BREAKERS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 ARTIFACT_KIND = re.compile(rb'"kind": "(\w+)",\s+"stage"')
 """In a manifest of ours, near its beginning; others may write a manifest.json too."""
@@ -298,6 +299,15 @@ def printable_path(path: str) -> str:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a lone surrogate, which no file system returns
         return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shown_path(path: str) -> str:
+    r"""A path on one line: control characters and line breaks are escaped.
+
+    >>> shown_path("new\nline.txt")
+    'new\\nline.txt'
+    """
+    return LINE_BREAKERS.sub(lambda match: match[0].encode("unicode_escape").decode(), path)
 
 
 def text_record(
