@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from groundup.core import device, write_json
 
@@ -177,6 +177,15 @@ def machine_class() -> str:
 def version(package: str) -> str:
     """Installed version of a peer."""
     return metadata.version(package)
+
+
+def keep_part(name: str, part: str, found: Mapping[str, Any]) -> None:
+    """Keep what was found of one part, and the machine, in results/NAME.json; others stay."""
+    place = RESULTS / f"{name}.json"
+    kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    kept[part] = {"machine": machine_class(), **found}
+    place.parent.mkdir(exist_ok=True)
+    write_json(place, dict(sorted(kept.items())))
 
 
 def markdown(results: Path = RESULTS) -> str:

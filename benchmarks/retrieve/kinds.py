@@ -6,6 +6,8 @@ the decisive words. A scan and a locked file have no text to quote: they must be
 
     python -m benchmarks.retrieve.kinds FOLDER          builds FOLDER if it is empty
     python -m benchmarks.retrieve.kinds FOLDER --show   with what was expected and quoted
+
+Results: results/kinds.json.
 """
 
 import argparse
@@ -13,9 +15,12 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
+from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, is_right, ours
+from groundup.core import write_json
 from groundup.documents import ReadConfig
 from groundup.retrieve import IndexConfig, index, open_index
 from groundup.retrieve.index import read_rejected
@@ -44,21 +49,23 @@ def report(out: Path, show: bool) -> None:
     opened = open_index(out)
     answer = ours(opened)
     left_out = {item.path: item.reason for item in read_rejected(opened.artifact.path)}
-    right = named = 0
+    verdicts: dict[str, str] = {}
     lines = (KINDS / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     for question in map(json.loads, lines):
         shown = answer(question["question"])
         expected = question["answers"][0]
         reason = left_out.get(expected["path"])
         is_quoted = is_right({"class": "words"} | question, shown)
-        right += is_quoted
-        named += bool(reason)
         verdict = "right" if is_quoted else "left out" if reason else "wrong"
+        verdicts[question["kind"]] = verdict
         first = shown[0].path if shown else "refused"
         print(f"{question['kind']:14s} {verdict:9s} {reason or first}")
         if show and not is_quoted:
             print("   ", expected["must"], "|", " ".join(shown[0].text.split()) if shown else "-")
-    print(f"right: {right} of {len(lines)}; left out by name: {named}")
+    counts = Counter(verdicts.values())
+    print(f"right: {counts['right']} of {len(lines)}; left out by name: {counts['left out']}")
+    found = {"machine": table.machine_class(), "of": len(lines), **counts, "kinds": verdicts}
+    write_json(table.RESULTS / "kinds.json", found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Are quotes what the files say? Checked without groundup: with re, zipfile, pypdfium2, openpyxl.
 
-    groundup ask QUESTION --index i --json >> answers.jsonl      (or --all of strangers.py)
-    python -m benchmarks.retrieve.prove answers.jsonl FOLDER
+    groundup ask QUESTION --index i --json >> NAME.jsonl      (or --all of strangers.py)
+    python -m benchmarks.retrieve.prove NAME.jsonl FOLDER
+
+Results: results/prove.json, by NAME.
 
 Text: the bytes decoded in the file's charset. HTML, .docx, OpenDocument and DocBook: the range
 without its tags. EPUB and .pptx: the same range of its chapters or slides, one after the other.
@@ -19,6 +21,8 @@ from pathlib import Path
 
 import openpyxl
 import pypdfium2
+
+from benchmarks import table
 
 
 def bare(data: bytes) -> str:
@@ -117,6 +121,8 @@ def main() -> None:
                 print("not there:", quote["path"], quote["start"], repr(quote["text"][:80]))
     for kind, (right, of) in sorted(counts.items()):
         print(f"{kind or 'none':8s} {right} of {of}")
+    found = {kind or "none": {"right": right, "of": of} for kind, (right, of) in counts.items()}
+    table.keep_part("prove", Path(sys.argv[1]).stem, {"kinds": dict(sorted(found.items()))})
 
 
 if __name__ == "__main__":

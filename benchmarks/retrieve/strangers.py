@@ -9,7 +9,9 @@ characters of the same texts, which never refuses, and may show twice what we qu
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
-    ... --all answers.jsonl                                      keeps the answers, for prove.py
+    ... --all manual_a.jsonl                                     keeps the answers, for prove.py
+
+Results: results/strangers.json, by folder.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import table
 from groundup.measure import wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, answer_to_json, index, open_index
 
@@ -57,7 +60,10 @@ def main() -> None:
         begin = time.perf_counter()
         index(arguments.folder, out)
         opened = open_index(out)
-        print(f"indexed in {time.perf_counter() - begin:.1f} s, {len(opened.lexical):,} passages")
+        seconds = time.perf_counter() - begin
+        print(f"indexed in {seconds:.1f} s, {len(opened.lexical):,} passages")
+        found: dict[str, Any] = {"passages": len(opened.lexical)}
+        found |= {} if arguments.index else {"index_seconds": round(seconds, 1)}
         if arguments.all:
             answers = (answer_question(opened, question["question"]) for question in questions)
             lines = (json.dumps(answer_to_json(answer)) + "\n" for answer in answers)
@@ -70,9 +76,10 @@ def main() -> None:
             shown = [answer(question["question"]) for question in questions]
             seconds = (time.perf_counter() - begin) / len(questions)
             print(f"{name}: {seconds * 1000:.0f} ms a question")
-            _report(questions, shown)
+            found[name] = {"milliseconds": round(seconds * 1000), **_report(questions, shown)}
             if arguments.show and name == "ours":
                 _show(questions, shown, opened)
+    table.keep_part("strangers", arguments.name, found)
 
 
 class ShellCost(NamedTuple):
@@ -168,7 +175,11 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _report(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]]) -> None:
+def _report(
+    questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]]
+) -> dict[str, Any]:
+    """Print and return what is right and refused of each class, with a 95 % interval."""
+    found = {}
     for name, title in CLASSES.items():
         rows = [(q, s) for q, s in zip(questions, shown, strict=True) if q["class"] == name]
         right = sum(is_right(question, answer) for question, answer in rows)
@@ -179,6 +190,9 @@ def _report(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]
             f"  {title:14s} right {right:3d} of {len(rows)} "
             f"({share:.2f} [{interval.low:.2f}, {interval.high:.2f}]), refused {refused}"
         )
+        bounds = [round(interval.low, 3), round(interval.high, 3)]
+        found[name] = {"right": right, "of": len(rows), "interval": bounds, "refused": refused}
+    return found
 
 
 def _show(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]], opened) -> None:

@@ -56,6 +56,7 @@ from .contracts import (
     StopCriteria,
     TextModel,
     Tokenizer,
+    shown_path,
 )
 from .errors import (
     ArtifactError,
@@ -166,6 +167,7 @@ __all__ = [
     "record",
     "require_regular_file",
     "setting_differences",
+    "shown_path",
     "unhashed_fields",
     "user_name",
     "write_bytes",

@@ -5,6 +5,7 @@ Records that cross rooms (messages, answers, claims, hits, samples, scores) are 
 that evaluation, rewards and monitoring use the same types.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -13,6 +14,8 @@ from .config import Config
 
 if TYPE_CHECKING:
     import numpy
+
+LINE_BREAKERS = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 Role = Literal["system", "user", "assistant"]
 
@@ -210,6 +213,15 @@ class Tokenizer(Protocol):
         ...
 
 
+def shown_path(path: str) -> str:
+    r"""A path on one line: control characters and line breaks are escaped.
+
+    >>> shown_path("new\nline.txt")
+    'new\\nline.txt'
+    """
+    return LINE_BREAKERS.sub(lambda match: match[0].encode("unicode_escape").decode(), path)
+
+
 class Quote(NamedTuple):
     """A slice of a file that supports a claim."""
 
@@ -229,9 +241,8 @@ class Quote(NamedTuple):
     @property
     def place(self) -> str:
         """Where people find it: `pool.md:3`, `book.pdf, page 7`, `plan.xlsx, sheet 2`."""
-        if not self.page:
-            return f"{self.path}:{self.line}"
-        return f"{self.path}, {'sheet' if self.path.endswith('.xlsx') else 'page'} {self.page}"
+        path, part = shown_path(self.path), "sheet" if self.path.endswith(".xlsx") else "page"
+        return f"{path}, {part} {self.page}" if self.page else f"{path}:{self.line}"
 
 
 class Claim(NamedTuple):

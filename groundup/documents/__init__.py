@@ -27,6 +27,7 @@ from .readers.reader import (
     Reader,
     ReaderConfig,
     Rejected,
+    artifact_kind,
     find_licences,
     printable_path,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "TextEdit",
     "TextSpan",
     "apply_result",
+    "artifact_kind",
     "canonical_json",
     "decode",
     "detect_code_language",

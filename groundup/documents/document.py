@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, overload
 from groundup.core import DataError, Quote
 
 CHECKPOINT_CHARACTERS = 4096
-PAGES = "page_starts"
-"""Key of a record's metadata: where its pages, or sheets, begin in the text."""
+PAGES, WITHOUT_TEXT = "page_starts", "pages_without_text"
+"""Keys of a record's metadata: where its pages, or sheets, begin in the text; numbers of pages."""
 
 
 class Segment(NamedTuple):

@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from groundup.core import Config, Passage
 from groundup.documents import NAVIGATION, PAGES, Record, looks_like_code, rst_headings
 
@@ -255,9 +257,9 @@ VISIBLE = re.compile(r"\S")
 class ChunkConfig(Config):
     """How large passages are."""
 
-    max_characters: int = 1200
+    max_characters: int = Field(default=1200, ge=100)
     """Maximum characters of a passage."""
-    min_characters: int = 200
+    min_characters: int = Field(default=200, ge=0)
     """A section shorter than this is merged with its parent's text if it fits."""
 
 
@@ -349,9 +351,7 @@ def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterato
     """Yield sections, those of a PDF cut at its pages."""
     pages = document.metadata.get(PAGES, ())
     for section in sections:
-        cuts = pages[
-            bisect.bisect_right(pages, section.start) : bisect.bisect_left(pages, section.end)
-        ]
+        cuts = [page for page in pages if section.start < page < section.end]
         starts = [section.start, *cuts]
         for start, end in zip(starts, [*cuts, section.end], strict=True):
             yield section._replace(start=start, end=end)

@@ -15,7 +15,6 @@ is complete, so a question never reads an incomplete index.
 """
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,11 +33,13 @@ from groundup.core import (
     lock_folder,
     produce,
     record,
+    shown_path,
     write_json,
 )
 from groundup.documents import (
     NAVIGATION,
     Rejected,
+    artifact_kind,
     file_bytes,
     plan_folder,
     read_data,
@@ -224,10 +225,7 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
 
     Raises ArtifactError for an artifact of another kind.
     """
-    manifest, kind = source / MANIFEST, "index" if current_name(source) else ""
-    if manifest.is_file():  # a common file name: only ours has a kind before a stage
-        match = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
-        kind = match[1].decode() if match else ""
+    kind = artifact_kind(source)
     if kind not in ("", "documents", "corpus"):
         raise ArtifactError(
             f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}, "
@@ -296,7 +294,7 @@ Item = TypeVar("Item", bound=tuple)
 def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
     """Skip the files of the index itself if it is inside the folder; items start with a path."""
     inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
-    return (item for item in items if not item[0].startswith(inner))
+    return (item for item in items if not f"{item[0]}/".startswith(inner))
 
 
 def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
@@ -312,9 +310,11 @@ def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
         by_reason.setdefault(item.reason, []).append(item)
     lines = []
     for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
-        endings = Counter(PurePosixPath(item.path).suffix or "no ending" for item in items)
+        suffixes = (PurePosixPath(item.path).suffix.partition("#")[0] for item in items)
+        endings = Counter(suffix or "no ending" for suffix in suffixes)
         shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
-        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {items[0].path}")
+        example = shown_path(items[0].path)
+        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {example}")
     return lines
 
 

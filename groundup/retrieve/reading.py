@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from groundup.core import Artifact, ArtifactError, Config, DataError
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, DataError
 from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data
 
 from .chunk import ChunkConfig, chunk_document
@@ -27,6 +27,7 @@ from .search import DocumentEntry, file_of, read_entries
 
 if TYPE_CHECKING:
     import concurrent.futures
+    from multiprocessing.queues import SimpleQueue
 
 PARENT_DEATH_SIGNAL = 1
 BATCH_BYTES = 2**21
@@ -42,6 +43,14 @@ class IndexConfig(Config):
     """Which files are read."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
+
+    @model_validator(mode="after")
+    def check(self) -> "IndexConfig":
+        """Compare the sizes of passages."""
+        least, most = self.chunk.min_characters, self.chunk.max_characters
+        if least > most:
+            raise ConfigError(f"min_characters={least} is above max_characters={most}; set both.")
+        return self
 
 
 class PreparedDocument(NamedTuple):
@@ -151,11 +160,15 @@ def read_files(
     import multiprocessing
 
     context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+    pids = context.SimpleQueue()
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, (pids,)) as pool:
         try:
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
+            while not pids.empty():
+                with suppress(ProcessLookupError):
+                    os.kill(pids.get(), signal.SIGKILL)
+            raise
 
 
 def _in_order(
@@ -171,10 +184,11 @@ def _in_order(
             yield from earlier.documents(path)
 
 
-def _begin_worker() -> None:
+def _begin_worker(pids: "SimpleQueue[int]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    pids.put(os.getpid())  # for the parent to end it
 
 
 def _batches(

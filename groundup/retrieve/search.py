@@ -116,7 +116,13 @@ def set_current(out: Path, previous: str | None, name: str, reason: str) -> None
         record.log(f"{error} A new ledger is started; the old one is now {renamed}.")
         torn = 0
     if previous != name:
-        pointer.move(previous, name, author=user_name(), reason=reason)
+        try:
+            pointer.move(previous, name, author=user_name(), reason=reason)
+        except ArtifactError as error:
+            if pointer.value == previous:
+                raise
+            text = f"Another `groundup index` wrote {out} meanwhile; run the command again."
+            raise ArtifactError(text) from error
         _prune_snapshots(out)
     elif torn:
         with pointer.ledger.lock_for_append():

@@ -18,6 +18,7 @@ from groundup.core import (
     DataError,
     Draft,
     Pointer,
+    load_config,
     produce,
     write_text,
 )
@@ -195,6 +196,19 @@ def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp
 def test_unknown_settings_are_told():
     with pytest.raises(ConfigError, match="did you mean `max_characters`"):
         ChunkConfig(max_character=1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({"max_characters": 0}, "max_characters: .* greater than or equal to 100; got 0"),
+        ({"min_characters": -1}, "min_characters: .* greater than or equal to 0; got -1"),
+        ({"min_characters": 900, "max_characters": 300}, "min_characters=900 is above"),
+    ],
+)
+def test_sizes_of_passages_have_bounds(sizes, told):
+    with pytest.raises(ConfigError, match=told):
+        load_config(IndexConfig, settings=[f"chunk.{name}={size}" for name, size in sizes.items()])
 
 
 def test_a_file_that_changes_between_hash_and_reading_is_named(folder, tmp_path, monkeypatch):

@@ -2,9 +2,12 @@
 
 import datetime
 import gzip
+import hashlib
 import io
 import json
 import mailbox
+import multiprocessing
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -13,6 +16,7 @@ import openpyxl
 import pytest
 
 from groundup.core import Answer, Claim, DataError, Quote
+from groundup.corpus import CorpusConfig, corpus
 from groundup.documents import (
     NAVIGATION,
     TABLES,
@@ -24,6 +28,7 @@ from groundup.documents import (
 )
 from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig, kind_of_file
 from groundup.retrieve import (
+    answer_to_text,
     ask,
     explain_reading,
     index,
@@ -33,7 +38,8 @@ from groundup.retrieve import (
 )
 from groundup.retrieve.chunk import chunk_document
 from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
-from tests.documents.readers.test_books import GOOD, book, pdf
+from groundup.retrieve.reading import read_files
+from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 DOCX = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
@@ -483,6 +489,64 @@ def test_paths_are_skipped_by_pattern_and_links_are_named(tmp_path):
     }  # fmt: skip
 
 
+def test_scanned_pages_of_a_pdf_with_text_are_told(tmp_path):
+    (tmp_path / "d").mkdir()
+    mixed = pdf(["The kiln holds 40 pots.", "", "It is of brick.", ""], PICTURE)
+    (tmp_path / "d" / "mixed.pdf").write_bytes(mixed)
+    made = index(tmp_path / "d", tmp_path / "i")
+    assert "40" in ask("How many pots does the kiln hold?", tmp_path / "i").text
+    (left_out,) = left_out_lines(read_rejected(made.path))
+    assert left_out.startswith("Left out, pages without text: 1 (1 .pdf), such as mixed.pdf#pages")
+    read, pages = explain_reading(tmp_path / "d", "mixed.pdf").splitlines()
+    assert read.startswith("mixed.pdf is read as pdf") and pages == (
+        "mixed.pdf#pages 2, 4 is left out, pages without text: "
+        "2 of 4 pages have pictures and no text: scans?"
+    )
+    (tmp_path / "d" / "b.txt").write_text("Another file.")
+    again = index(tmp_path / "d", tmp_path / "i")
+    assert read_rejected(again.path) == read_rejected(made.path)
+    (tmp_path / "d" / "b.txt").write_text("A kiln is an oven for pots and tiles of any size.")
+    kept = corpus(CorpusConfig(min_chars=1), tmp_path / "d", tmp_path / "c")
+    assert kept.numbers["documents"]
+
+
+def test_what_groundup_made_below_a_folder_is_left_out(tmp_path):
+    folder = tmp_path / "d"
+    for name in ("extension", "killed/.scratch", "ledger"):
+        (folder / name).mkdir(parents=True)
+    (folder / "a.txt").write_text("The Wobble constant equals 3.77.\n")
+    (folder / "extension" / "manifest.json").write_text('{"kind": "of others", "name": "Sums"}')
+    (folder / "ledger" / "2026.csv").write_text("day,sum\n1,5\n")
+    (folder / "killed" / ".scratch" / "key").write_text("0")
+    (folder / "killed" / "documents.jsonl").write_text('{"text": "The Wobble constant"}\n')
+    index(folder, folder / "i")
+    before = index(folder, folder / "i")
+    corpus(CorpusConfig(), folder, tmp_path / "c")
+    (tmp_path / "c").rename(folder / "c")
+    plan = {path: reject and reject.reason for path, reject in plan_folder(folder, ReadConfig())}
+    left_out = dict.fromkeys(("c", "i", "killed"), "made by groundup")
+    read = dict.fromkeys(("a.txt", "extension/manifest.json", "ledger/2026.csv"))
+    assert plan == left_out | read
+    made = index(folder, tmp_path / "j")
+    assert {e.path for e in open_index(made.path).entries.values()} == set(read)
+    assert {one.path for one in read_rejected(before.path)} == {"killed"}, "itself is not counted"
+    assert "made by groundup" in explain_reading(folder, "i/source.json")
+    assert index(folder / "c", tmp_path / "k").numbers["documents"], "the folder that is asked for"
+
+
+def test_a_line_break_in_a_name_is_escaped_where_it_is_shown(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "new\nline.txt").write_text("The language has delegates.\n")
+    (tmp_path / "d" / "empty\n.txt").write_text("")
+    made = index(tmp_path / "d", tmp_path / "i")
+    answer = ask("What does the language have?", tmp_path / "i")
+    assert answer_to_text(answer).endswith("    new\\nline.txt:1 (bytes 0-27)")
+    assert answer.claims[0].quotes[0].path == "new\nline.txt"
+    assert left_out_lines(read_rejected(made.path))[0].endswith("such as empty\\n.txt")
+    refused = answer_to_text(ask("What does the quill language cost?", tmp_path / "i"))
+    assert "nearest is new\\nline.txt:1" in refused
+
+
 def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "C#.md").write_text("The language has delegates.\n")
@@ -511,3 +575,24 @@ def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
     assert not (tmp_path / "i").exists()
     with pytest.raises(DataError, match="has no file gone.md"):
         explain_reading(folder, "gone.md")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
+def test_ctrl_c_ends_the_processes_that_read(tmp_path):
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
+        b"<< /XObject << /X 5 0 R >> >> >>",
+        b"<< /Length 6 >>\nstream\n/X Do \nendstream", *forms(5, 31),
+    ]  # fmt: skip
+    for name, data in (("a.txt", b" " * 2**21), ("busy.pdf", assemble(objects))):
+        (tmp_path / name).write_bytes(data)
+    files: dict[str, Rejected | str] = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }
+    before = multiprocessing.active_children()
+    files = dict(sorted(files.items()))
+    with pytest.raises(KeyboardInterrupt), read_files(tmp_path, files, IndexConfig()) as made:
+        assert next(made) == Rejected("a.txt", "empty", f"{2**21} bytes")
+        raise KeyboardInterrupt
+    assert multiprocessing.active_children() == before

@@ -9,7 +9,7 @@ import pytest
 from groundup.core import Artifact, ArtifactError, Pointer, record
 from groundup.retrieve import ask, index, open_index
 from groundup.retrieve.question import QuestionTerm, parse_question
-from groundup.retrieve.search import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots
+from groundup.retrieve.search import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots, set_current
 
 ASKED = "What is tea made of?"
 
@@ -46,6 +46,13 @@ def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(fold
     assert ("30 bytes" in str(error.value)) == (left == 30) and "\n" not in str(error.value)
     assert index(folder, out) == made
     assert "leaves" in ask(ASKED, out).text
+
+
+def test_of_two_first_writers_the_later_one_is_told_to_run_again(folder, tmp_path):
+    made = grow(folder, "leaves", tmp_path / "i")
+    with pytest.raises(ArtifactError, match=r"^Another `groundup index` wrote .*i meanwhile; run"):
+        set_current(tmp_path / "i", None, "of_the_later", "1 added")
+    assert index(folder, tmp_path / "i") == made
 
 
 def test_an_edited_ledger_is_told_and_laid_aside_by_the_next_run(folder, tmp_path, heard):

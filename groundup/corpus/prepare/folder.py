@@ -291,7 +291,8 @@ def _format_left_out(rejected: Sequence[Rejected]) -> str:
     """Counts by reason, and of each by the files' suffixes."""
     suffixes: dict[str, Counter[str]] = {}
     for file in rejected:
-        suffix = PurePosixPath(file.path).suffix.lower() or PurePosixPath(file.path).name
+        path = PurePosixPath(file.path)
+        suffix = path.suffix.lower().partition("#")[0] or path.name
         suffixes.setdefault(file.reason, Counter())[suffix] += 1
     rows = sorted(suffixes.items(), key=lambda row: -row[1].total())
     shown = [(why, n.total(), ", ".join(s for s, _ in n.most_common(4))) for why, n in rows]

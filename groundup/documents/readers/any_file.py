@@ -22,7 +22,7 @@ from typing import Any
 
 from groundup.core import Config, DataError, MissingExtra
 
-from ..document import PAGES, Record, heading_spans
+from ..document import PAGES, WITHOUT_TEXT, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
 from .files import (
@@ -50,6 +50,11 @@ NAVIGATION, TABLES, ROWS = "navigation", "tables", "rows"
 """Keys of a record's metadata: ranges of its text; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
+SKIPPED = {
+    "hidden": "names that begin with a dot, and folders of tools",
+    "made by groundup": "an index, a corpus or another artifact",
+}
+"""Reasons for folders that are not looked into, and what is meant."""
 PAGED_KINDS = ("pdf", "xlsx")
 SHEET_KINDS = ("ods", "xlsx")
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)
@@ -74,6 +79,8 @@ PIPE_TABLE = re.compile(
 )
 """A table of Markdown, its head first."""
 PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
+MAX_NAMED = 8
+"""Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
 
@@ -97,11 +104,11 @@ def plan_folder(root: Path, config: ReadConfig) -> Iterator[tuple[str, Rejected 
     if not Path(root).is_dir():
         kind = "a file" if Path(root).exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
-    for path, is_hidden in sorted(walk_files(os.fspath(root))):
+    for path, skipped in sorted(walk_files(os.fspath(root))):
         shown = printable_path(path)
         try:
-            if is_hidden:
-                raise Refused("hidden", "names that begin with a dot, and folders of tools")
+            if skipped:
+                raise Refused(skipped, SKIPPED[skipped])
             _refuse_unread(root, path, config)
             yield shown, None
         except Refused as refused:
@@ -200,9 +207,9 @@ def read_data(
             from .mail import Mail, MailConfig
 
             for record in _read_parts(Mail(MailConfig()), path, data):
-                yield _finish(record, data, path) if isinstance(record, Record) else record
+                yield from _finish(record, data, path)
         else:
-            yield _finish(_read_kind(path, kind, data, config), data, path)
+            yield from _finish(_read_kind(path, kind, data, config), data, path)
     except MissingExtra as missing:
         yield Rejected(path, "needs a package", str(missing))
     except Refused as refused:
@@ -224,11 +231,11 @@ def _read_archive(path: str, data: bytes, config: ReadConfig) -> Iterator[Record
     archive = Archive(ArchiveConfig(max_bytes=config.max_bytes))
     for member in _read_parts(archive, path, data):
         if not isinstance(member, Record) or not member.data:
-            yield _finish(member, data, path) if isinstance(member, Record) else member
+            yield from _finish(member, data, path)
             continue
         try:
             read = _read_kind(member.path, member.kind, member.data, config)
-            yield _finish(read, data, path)
+            yield from _finish(read, data, path)
         except Refused as refused:
             yield refused.reject(member.path)
 
@@ -280,8 +287,14 @@ def _record(path: str, kind: str, made: ExtractedText, metadata: dict[str, Any])
     return Record("", "", path, kind, text, made.map, made.spans, dict(metadata))
 
 
-def _finish(record: Record, data: bytes, file: str) -> Record:
-    """A record with the hash of its bytes, an id that changes with them, and its navigation."""
+def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Record | Rejected]:
+    """Yield a record with the hash of its bytes, an id that changes with them, and its navigation.
+
+    A reject follows for the pages of a PDF that are pictures.
+    """
+    if isinstance(record, Rejected):
+        yield record
+        return
     sha256 = hashlib.sha256(data).hexdigest()
     identity = hashlib.sha256(f"{record.path}\0{sha256}".encode()).hexdigest()[:16]
     metadata, suffix = record.metadata | {"sha256": sha256}, suffix_of(record.path)
@@ -296,8 +309,13 @@ def _finish(record: Record, data: bytes, file: str) -> Record:
         metadata |= _ranges(TABLES, tables)
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record))
-    return Record(identity, "", record.path, record.kind, record.text, record.map,
-                  record.spans, metadata)  # fmt: skip
+    yield Record(identity, "", record.path, record.kind, record.text, record.map,
+                 record.spans, metadata)  # fmt: skip
+    if pages := metadata.get(WITHOUT_TEXT):
+        named = ", ".join(map(str, pages[:MAX_NAMED])) + ", …" * (len(pages) > MAX_NAMED)
+        details = f"{len(pages)} of {metadata['pages']} pages have pictures and no text: scans?"
+        path = f"{record.path}#page{'s' * (len(pages) > 1)} {named}"
+        yield Rejected(path, "pages without text", details)
 
 
 def _ranges(key: str, ranges: Sequence[tuple[int, int]]) -> dict[str, Any]:

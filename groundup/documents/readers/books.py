@@ -30,7 +30,7 @@ from urllib.parse import unquote
 
 from groundup.core import MissingExtra, child
 
-from ..document import Record, Segment, SourceMap, TextSpan, heading_spans
+from ..document import WITHOUT_TEXT, Record, Segment, SourceMap, TextSpan, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText
 from .archives import UNPACK_ERRORS, ArchiveConfig, checked_entries, read_entry
@@ -277,29 +277,30 @@ def read_pdf(
 ) -> tuple[ExtractedText, dict[str, Any]]:
     """Text of a PDF with `page` spans, and its metadata.
 
-    A page that cannot be read is empty and listed under `pages_failed`. Raises Refused if the file
-    is encrypted, broken or exceeds the limits.
+    A page that cannot be read is empty and listed under `pages_failed`, one that has pictures and
+    no text under `pages_without_text`. Raises Refused if the file is encrypted, broken or exceeds
+    the limits.
     """
     if importlib.util.find_spec("pypdfium2") is None:
         raise MissingExtra("pypdfium2", "corpus")
-    head, *pages = _pdf_lines(data, max_pages, max_characters) or [{}]
+    head, *read = _pdf_lines(data, max_pages, max_characters) or [{}]
     if "pages" not in head:
         error = head.get("error", "its parser stopped")
         raise Refused("encrypted" if "password" in error.lower() else "broken file", error[:200])
     count = head["pages"]
     if count > max_pages:
         raise Refused("too many pages", f"{count}; {max_pages} at most")
+    pages: list[str | None] = [page[0] if page else None for page in read]
     if sum(len(page or "") + 1 for page in pages) > max_characters:
         raise Refused("too large", f"more than {max_characters} characters of text")
     pages += [None] * (count - len(pages))  # the parser was stopped
     failed = [number for number, page in enumerate(pages, 1) if page is None]
     if failed and not any(pages):
         raise Refused("broken file", f"none of {count} pages can be read")
-    metadata = (
-        _document_metadata(head["stated"])
-        | {"pages": count}
-        | ({"pages_failed": failed} if failed else {})
-    )
+    pictures = [number for number, page in enumerate(read, 1) if page and page[1]]
+    metadata = _document_metadata(head["stated"]) | {"pages": count}
+    metadata |= {"pages_failed": failed} if failed else {}
+    metadata |= {WITHOUT_TEXT: pictures} if pictures else {}
     return join_pages([_valid_text(page or "") for page in pages], len(data)), metadata
 
 

@@ -14,16 +14,19 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 
-from groundup.core import Config, DataError
+from groundup.core import MANIFEST, Config, DataError
 
 from ..document import Record, SourceMap, TextSpan, record_id
 from ..record import canonical_json
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
+ARTIFACT_KIND = re.compile(rb'"kind": "(\w+)",\s+"stage"')
+"""In a manifest of ours, near its beginning; others may write a manifest.json too."""
 EMPTY_VALUES = (None, "", [], {})
 """Metadata values without information."""
 LICENCE_HINT = re.compile("licen[cs]|spdx", re.IGNORECASE)
@@ -39,7 +42,7 @@ MAX_UNREAD_KEYS, MAX_KEY_LENGTH = 8, 60
 
 NOT_DOCUMENT_REASONS = frozenset(
     ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
-     "link inside the folder", "link out of the folder", "not HTTP", "hidden")
+     "link inside the folder", "link out of the folder", "not HTTP", "hidden", "made by groundup")
 )  # fmt: skip
 """Reasons for what is not a document: images next to pages, links, HTTP requests, hidden files."""
 
@@ -155,8 +158,8 @@ def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
         raise DataError(f"Expected a folder or file of documents; {root} is missing.")
     suffixes = tuple(ending.lower() for ending in endings)
     splits = []
-    for path, is_skipped in walk_files(os.fspath(root)):
-        if is_skipped:
+    for path, skipped in walk_files(os.fspath(root)):
+        if skipped:
             continue
         if not suffixes or printable_path(path).lower().endswith(suffixes):
             info = os.lstat(root / path)
@@ -165,10 +168,11 @@ def plan_files(root: Path, endings: Collection[str] = ()) -> list[InputSplit]:
     return sorted(splits)
 
 
-def walk_files(root: str) -> Iterator[tuple[str, bool]]:
-    """Yield the path of every entry under `root` that is no readable folder, and if it is skipped.
+def walk_files(root: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of every entry under `root` that is no readable folder, and why it is skipped.
 
-    Skipped are hidden entries and folders that tools fill; what is in such a folder is not yielded.
+    Skipped are hidden entries, folders that tools fill, and artifacts, whose files were read where
+    they came from; what is in such a folder is not yielded. The root itself is never skipped.
     """
     folders = [""]
     while folders:
@@ -176,16 +180,36 @@ def walk_files(root: str) -> Iterator[tuple[str, bool]]:
         try:
             entries = list(os.scandir(os.path.join(root, folder)))
         except OSError:
-            yield folder or ".", False
+            yield folder or ".", ""
+            continue
+        if folder and _is_artifact(os.path.join(root, folder), {entry.name for entry in entries}):
+            yield folder, "made by groundup"
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
-                yield path, True
+                yield path, "hidden"
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             else:
-                yield path, False
+                yield path, ""
+
+
+def _is_artifact(folder: str, names: Collection[str]) -> bool:
+    """Whether a folder with these names is an artifact or an index, finished or not."""
+    is_begun = ".scratch" in names and os.path.isfile(os.path.join(folder, ".scratch", "key"))
+    return is_begun or bool({MANIFEST, "ledger"} & set(names) and artifact_kind(folder))
+
+
+def artifact_kind(folder: Path | str) -> str:
+    """Kind of the artifact or index that a folder is; empty for other folders."""
+    with suppress(OSError):
+        if os.path.isfile(manifest := os.path.join(folder, MANIFEST)):
+            with open(manifest, "rb") as file:
+                match = ARTIFACT_KIND.search(file.read(4096))
+            return match[1].decode() if match else ""
+    is_index = os.path.isfile(os.path.join(folder, "ledger", "current.jsonl"))
+    return "index" if is_index else ""
 
 
 def split_by_bytes(file_split: InputSplit, part_bytes: int) -> list[InputSplit]:

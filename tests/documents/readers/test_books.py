@@ -207,6 +207,19 @@ def test_pages_have_spans_and_form_feeds_between(tmp_path):
     assert one.map.byte_range(0, 5) == (0, len(pdf(["First page", "", "Third"])))
 
 
+PICTURE = b" q 90 0 0 90 0 0 cm BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q"
+
+
+def test_pages_of_pictures_without_text_are_listed(tmp_path):
+    data = pdf(["Text", "", "More", ""], PICTURE)
+    one = read_page(tmp_path, data)
+    assert one.text == "Text\f\fMore\f" and one.metadata["pages_without_text"] == [2, 4]
+    at = data.rindex(PICTURE)  # the last page is blank then
+    blank = read_page(tmp_path, data[:at] + b" " * len(PICTURE) + data[at + len(PICTURE) :])
+    assert blank.metadata["pages_without_text"] == [2]
+    assert "pages_without_text" not in read_page(tmp_path, pdf(["Text", ""])).metadata
+
+
 @pytest.mark.parametrize(("left", "text"), [(86.3, "Byhand"), (88, "By hand"), (200, "By hand")])
 def test_a_gap_between_letters_is_a_blank(tmp_path, left, text):
     parts = f"By) Tj ET BT /F1 12 Tf {left} 700 Td (hand"
