@@ -202,7 +202,7 @@ def scorer_of(name: str, options: dict[str, Any]) -> Callable[[str, list[str]], 
     if name == "edits":
         rate = ErrorRate(unit=unit, normalise="none")
         return lambda answer, known: rate.counts(answer, known[:1])[:3]
-    function = getattr(edit, {"jaro": "_jaro"}.get(name, name))
+    function = getattr(edit, name)
     if name in ("edit_similarity", "indel_similarity"):
         return lambda answer, known: function(answer, known[0], unit)
     return lambda answer, known: function(

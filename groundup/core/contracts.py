@@ -239,7 +239,7 @@ class Quote(NamedTuple):
     """Page of a PDF, or sheet of an .xlsx, 1-based; 0 for other files."""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where people find it: `pool.md:3`, `book.pdf, page 7`, `plan.xlsx, sheet 2`."""
         path, part = shown_path(self.path), "sheet" if self.path.endswith(".xlsx") else "page"
         return f"{path}, {part} {self.page}" if self.page else f"{path}:{self.line}"

@@ -216,7 +216,7 @@ def _claims_of(
         document = index.read_document(passage.document)
         place = range(passage.start + span.start, passage.start + span.end)
         for id, other, _ in shown:
-            place = _beside(place, other) if id == document.id else place
+            place = _not_quoted(place, other) if id == document.id else place
         text = document.text[place.start : place.stop]
         start, stop = place.stop - len(text.lstrip()), place.start + len(text.rstrip())
         quote = document.quote(start, stop) if start < stop else None
@@ -229,7 +229,7 @@ def _claims_of(
     return claims
 
 
-def _beside(place: range, quoted: range) -> range:
+def _not_quoted(place: range, quoted: range) -> range:
     """What of a place is not quoted yet; nothing if most of it is."""
     start, end = max(place.start, quoted.start), min(place.stop, quoted.stop)
     if start >= end:
@@ -322,10 +322,11 @@ def answer_to_text(answer: Answer) -> str:
 
 def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
     text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
-    return f"nearest is {Quote(**nearest).place}, with: {', '.join(found)}\n    {text}"
+    return f"nearest is {Quote(**nearest).location}, with: {', '.join(found)}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:
     return "\n".join(
-        f"    {q.place}" if q.page else f"    {q.place} (bytes {q.start}-{q.end})" for q in quotes
+        f"    {q.location}" if q.page else f"    {q.location} (bytes {q.start}-{q.end})"
+        for q in quotes
     )

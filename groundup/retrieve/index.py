@@ -66,7 +66,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 4
+VERSION = 5
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 

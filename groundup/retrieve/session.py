@@ -82,7 +82,7 @@ class Session:
         if quote.path.lower().endswith(HTML_SUFFIXES):
             self._open_browser(quote)
         before, after = text[start:at], text[at + len(quote.text) : end]
-        return f"{quote.place}\n\n{before}»{quote.text}«{after}".rstrip()
+        return f"{quote.location}\n\n{before}»{quote.text}«{after}".rstrip()
 
     def _open_browser(self, quote: Quote) -> None:
         path = Path(self.index.root or "") / file_of(quote.path, lambda name: True)

@@ -235,7 +235,7 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         text = PassageText(hit, document, language)
         for unit in text.units:  # from its start: not "open it" of "do not open it"
             if _plain(text.passage.text[unit.start :]).startswith(plain):
-                return CheckedSentence(sentence, "quoted", text.quote(unit).place)
+                return CheckedSentence(sentence, "quoted", text.quote(unit).location)
         span = best_span(text, wanted)
         if span is None or supported:
             continue
@@ -246,7 +246,7 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         is_same = bool(negation.search(text.texts[nearest])) == is_negated
         is_same = is_same and numbers <= set(NUMBER.findall(text.texts[nearest]))
         if has_names and is_same and span.score >= MIN_SUPPORT:
-            supported = text.quote(text.units[nearest]).place
+            supported = text.quote(text.units[nearest]).location
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 
 

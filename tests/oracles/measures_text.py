@@ -260,11 +260,9 @@ def edit_values(rows: list) -> Iterator[tuple[str, dict, list]]:
             "words": lambda text: re.findall(r"\w+", text)}  # fmt: skip
     peers = {
         "levenshtein": d.Levenshtein.distance, "osa": d.OSA.distance, "indel": d.Indel.distance,
-        "subsequence_length": d.LCSseq.similarity, "jaro": d.Jaro.similarity,
-        "jaro_winkler": d.JaroWinkler.similarity,
+        "subsequence_length": d.LCSseq.similarity,
         "edit_similarity": d.Levenshtein.normalized_similarity,
         "indel_similarity": d.Indel.normalized_similarity,
-        "hamming": lambda a, b: d.Hamming.distance(a, b) if len(a) == len(b) else None,
         "edits": lambda a, b: [kinds.count(k) for kinds in [[e.tag for e in
                  d.Levenshtein.editops(b, a)]] for k in ("replace", "delete", "insert")],
     }  # fmt: skip

@@ -209,9 +209,9 @@ def test_a_row_of_several_lines_is_opened_and_named_by_its_own_place(tmp_path):
     assert head.text == "tool,price,remark" and row.text == '5" saw,30 euros,"ask\nthe clerk"'
     assert '»5" saw' in session.show(1) and session.show(1).startswith("tools.csv:4\n")
     checked = check_text("A saw is 30 euros.", tmp_path / "docs")
-    assert checked.sentences[0].source == row.place == "tools.csv:4"
-    assert row._replace(page=2).place == "tools.csv, page 2"
-    assert row._replace(path="a.xlsx", page=2).place == "a.xlsx, sheet 2"
+    assert checked.sentences[0].source == row.location == "tools.csv:4"
+    assert row._replace(page=2).location == "tools.csv, page 2"
+    assert row._replace(path="a.xlsx", page=2).location == "a.xlsx, sheet 2"
 
 
 @pytest.mark.parametrize(

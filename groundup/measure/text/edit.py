@@ -2,7 +2,6 @@
 
     levenshtein   insert, delete, replace              subsequence_length   longest common
     osa           these, and adjacent transpositions   indel                insert, delete
-    hamming       replace                              jaro_winkler         shared letters nearby
 
     error rate = (substitutions + deletions + insertions) / units of the reference
 
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isqrt
 from typing import Generic, Literal, NamedTuple, TypeVar
 
-from groundup.core import CapacityError, Config, DataError, Reason
+from groundup.core import CapacityError, Config, Reason
 
 from .units import (
     Normalisation,
@@ -169,65 +168,6 @@ def _reference_osa(a: Sequence[str], b: Sequence[str]) -> int:
             row.append(best)
         before, above = above, row
     return above[-1]
-
-
-def hamming(a: Sequence[str], b: Sequence[str]) -> int:
-    """Number of positions where two sequences of equal length differ.
-
-    Raises DataError if the lengths differ: the distance is not defined then.
-
-    >>> hamming("karolin", "kathrin")
-    3
-    """
-    if len(a) != len(b):
-        raise DataError(f"Hamming compares equal lengths; got {len(a)} and {len(b)}: levenshtein?")
-    return sum(left != right for left, right in zip(a, b, strict=True))
-
-
-def _jaro(a: Sequence[str], b: Sequence[str]) -> float:
-    """Jaro similarity: units shared at nearby positions, reduced for transpositions; 0 to 1.
-
-    (m / |a| + m / |b| + (m - t) / m) / 3, where m units match within half the longer length and
-    t is half the number of matched units in a different order.
-    Source: Jaro 1989, doi:10.1080/01621459.1989.10478785.
-
-    >>> round(_jaro("martha", "marhta"), 4)
-    0.9444
-    """
-    if not a or not b:
-        return float(len(a) == len(b))
-    reach = max(0, max(len(a), len(b)) // 2 - 1)
-    free: dict[str, deque[int]] = {}
-    for j, unit in enumerate(b):
-        free.setdefault(unit, deque()).append(j)
-    left, matches = [], []
-    for i, unit in enumerate(a):
-        nearby = free.get(unit, deque())
-        while nearby and nearby[0] < i - reach:
-            nearby.popleft()
-        if nearby and nearby[0] <= i + reach:
-            left.append(unit)
-            matches.append(nearby.popleft())
-    if not left:
-        return 0.0
-    swaps = sum(unit != b[j] for unit, j in zip(left, sorted(matches), strict=True)) // 2
-    matched = len(left)
-    return (matched / len(a) + matched / len(b) + (matched - swaps) / matched) / 3
-
-
-def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1) -> float:
-    """Jaro-Winkler: `_jaro` raised for up to four equal units at the start if it is above 0.7.
-
-    Designed for names of people, not for sentences.
-    Source: Winkler 1990.
-
-    >>> round(jaro_winkler("martha", "marhta"), 4)
-    0.9611
-    """
-    near = _jaro(a, b)
-    if near <= 0.7:
-        return near
-    return near + prefix_length(a[:4], b[:4]) * prefix_weight * (1 - near)
 
 
 def subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:

@@ -15,14 +15,11 @@ from groundup.measure.text.edit import (
     ErrorCounts,
     ErrorRate,
     _bitwise_levenshtein,
-    _jaro,
     _reference_osa,
     align_edits,
     edit_similarity,
-    hamming,
     indel,
     indel_similarity,
-    jaro_winkler,
     levenshtein,
     osa,
     subsequence_length,
@@ -122,30 +119,11 @@ def test_similarity_lies_between_zero_and_one(a, b):
             assert similarity(a, a, unit) == 1
 
 
-@given(short, short)
-def test_jaro_lies_between_zero_and_one(a, b):
-    assert 0 <= _jaro(a, b) <= jaro_winkler(a, b) <= 1
-    assert _jaro(a, a) == 1
-
-
-def test_jaro_winkler_on_published_examples():
-    assert _jaro("dixon", "dicksonx") == pytest.approx(0.7667, abs=1e-4)
-    assert jaro_winkler("dixon", "dicksonx") == pytest.approx(0.8133, abs=1e-4)
-    assert jaro_winkler("dwayne", "duane") == pytest.approx(0.84, abs=1e-4)
-    assert _jaro("", "") == 1 and _jaro("", "a") == 0 and _jaro("ab", "xy") == 0
-
-
 def test_units_count_what_they_say():
     assert edit_similarity("e\u0301a", "xa", "characters") == pytest.approx(1 / 3)
     assert edit_similarity("e\u0301a", "xa", "graphemes") == 1 / 2
     assert edit_similarity("one two three", "one 2 three", "words") == pytest.approx(2 / 3)
     assert edit_similarity("", "abc") == 0
-
-
-def test_hamming_needs_equal_lengths():
-    assert hamming("1011101", "1001001") == 2 and hamming("", "") == 0
-    with pytest.raises(DataError, match="equal lengths; got 1 and 2"):
-        hamming("a", "ab")
 
 
 texts = st.text("abc", max_size=12) | st.text("aé\u0301👩\u200d\ud800", max_size=12)
