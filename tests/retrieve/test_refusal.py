@@ -78,6 +78,15 @@ def test_a_part_that_no_quote_answers_is_named(tmp_path):
     assert answer_to_text(made).endswith("not in these documents: cost")
 
 
+def test_a_part_that_is_answered_of_another_thing_is_named_too(tmp_path):
+    text = "# Gantry\n\nThe gantry Ostrava was made by the Vitek works in 1961.\n"
+    other = "# Fares\n\nA ticket for the tram has a cost of 3 euros."
+    made = ask(
+        tmp_path, "Who made the gantry Ostrava and what is its cost?", a__md=text, b__md=other
+    )
+    assert made.details["missing"] == [] and made.details["unanswered"] == ["cost"]
+
+
 FERRIES = "# S\n\nThe ferry Lumo has 40 seats.\n\nThe ferry Nerva has nine decks.\n"
 
 
@@ -100,7 +109,14 @@ def test_a_row_of_a_long_table_is_quoted_alone_with_its_head(kind, tmp_path):
     answer = ask(tmp_path, "What is the voltage of Elm70X?", **{f"a__{kind}": text})
     head, row = answer.claims[0].quotes
     assert head.text.split()[0 if kind == "html" else 1] == "Station"
-    assert "Elm70X" in row.text and "370" in row.text and "Elm7" not in row.text.replace("70X", "")
+    assert "Elm70X" in row.text and "370" in row.text and "Elm69X" not in row.text
+    two = answer_question(
+        open_index(tmp_path / "i"), "What is the voltage of Elm69X and of Elm70X?"
+    )
+    assert [sum(name in claim.text for name in ("Elm69X", "Elm70X")) for claim in two.claims] == [
+        1,
+        1,
+    ]
     assert verify_quotes(answer, tmp_path / "docs") == []
 
 
