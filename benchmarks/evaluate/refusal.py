@@ -24,7 +24,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from groundup.core import write_bytes, write_text
 from groundup.measure import wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, index, open_index
 from groundup.retrieve.answer import THRESHOLD
@@ -120,10 +119,11 @@ def write_documents(paths: list[Path], folder: Path) -> None:
     """Write the topics as text and the modules as Python into a folder."""
     from pydoc_data.topics import topics
 
-    for name, text in topics.items():
-        write_text(folder / f"topics/{name}.txt", text)
-    for path in paths:
-        write_bytes(folder / path.relative_to(LIBRARY), path.read_bytes())
+    files = {f"topics/{name}.txt": text.encode() for name, text in topics.items()}
+    files |= {path.relative_to(LIBRARY).as_posix(): path.read_bytes() for path in paths}
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
 
 
 def functions(paths: list[Path]) -> Iterator[tuple[str, ast.FunctionDef]]:

@@ -8,6 +8,7 @@ from .markup import Markup, read_html
 from .outline import rst_headings
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
+    LONG_ROWS,
     NAVIGATION,
     ROWS,
     TABLES,
@@ -53,6 +54,7 @@ from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_targ
 
 __all__ = [
     "DERIVERS",
+    "LONG_ROWS",
     "NAVIGATION",
     "NOT_DOCUMENT_REASONS",
     "PAGES",

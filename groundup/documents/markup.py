@@ -66,7 +66,7 @@ DROPPED_BY_ATTRIBUTE = re.compile(
 )
 SPECIAL = frozenset((*BLOCKS, *VOID, *RAW, *DROPPED, b"semantics"))
 """Elements besides those within a line."""
-RANGES = frozenset((b"a", b"table"))
+RANGES = frozenset((b"a", b"table", b"tr"))
 CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
 MAX_MATHML_CHARACTERS = 20_000
@@ -86,6 +86,8 @@ class Markup(NamedTuple):
     """Ranges of the text inside links of HTML."""
     tables: tuple[tuple[int, int], ...] = ()
     """Ranges of the text that are tables of HTML: a line for each row, tabs between its cells."""
+    rows: tuple[tuple[int, int], ...] = ()
+    """Ranges of the rows of these tables, which have several lines if their cells do."""
 
 
 def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
@@ -144,7 +146,7 @@ class _HtmlExtractor:
         self.heading_start = -1
         self.headings: list[Heading] = []
         self.links: list[tuple[int, int]] = []
-        self.tables: list[tuple[int, int]] = []
+        self.tables, self.rows = list[tuple[int, int]](), list[tuple[int, int]]()
         self.link_start, self.table_starts = -1, list[int]()
         self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
         self.title = ""
@@ -164,7 +166,7 @@ class _HtmlExtractor:
         map = SourceMap("".join(self.parts), self.segments)
         metadata = {"title": self.title} if self.title else {}
         return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
-                      tables=tuple(self.tables))  # fmt: skip
+                      tables=tuple(self.tables), rows=tuple(self.rows))  # fmt: skip
 
     def read_tag(self, tag: re.Match[bytes], end: int) -> int:
         """Open or close an element; `end` is that of its tag. Returns the offset to continue at."""
@@ -190,7 +192,11 @@ class _HtmlExtractor:
 
     def mark_range(self, name: bytes, opens: bool) -> None:
         """Note where a link or table begins, and its range when it ends."""
-        if name == b"table" and opens:
+        if name != b"a" and self.rows and self.rows[-1][1] < 0:
+            self.rows[-1] = (self.rows[-1][0], self.length)
+        if name == b"tr" and opens:
+            self.rows.append((self.length, -1))
+        elif name == b"table" and opens:
             self.table_starts.append(self.length)
         elif name == b"table" and self.table_starts:
             self.tables.append((self.table_starts.pop(), self.length))

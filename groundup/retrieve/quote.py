@@ -14,13 +14,13 @@ follows what is named. A row of a table is quoted alone, with its head.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from groundup.core import Hit, Passage, Quote
-from groundup.documents import ROWS, TABLES, Record
+from groundup.documents import LONG_ROWS, ROWS, TABLES, Record
 
 from .chunk import Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words, word_pattern
@@ -135,21 +135,18 @@ class PassageText:
 
     def _with_rows(self, sentences: list[Sentence]) -> list[Sentence]:
         """The sentences, those within a table that is no mere paragraph replaced by its rows."""
-        passage = self.passage
+        text, at = self.passage.text, self.passage.start
         tables = [
-            (head[0] - passage.start, end - passage.start)
+            (max(0, head[0] - at), min(len(text), end - at))
             for head, end in self._tables
             if end - head[0] > PARAGRAPH_CHARACTERS
         ]
-        if not tables:
-            return sentences
-        rows = [
-            Sentence(*row.span(), "row")
-            for start, end in tables
-            for row in self._row.finditer(passage.text, max(0, start), max(0, end))
-        ]
-        kept = (s for s in sentences if not any(a < s.end and s.start < b for a, b in tables))
-        return sorted([*kept, *rows])
+        long = [(a - at, b - at) for a, b in self.document.metadata.get(LONG_ROWS, ())]
+        long = [(max(0, a), min(len(text), b)) for a, b in long if _overlaps((a, b), tables)]
+        lines = [row.span() for span in tables for row in self._row.finditer(text, *span)]
+        rows = [*long, *(row for row in lines if not _overlaps(row, long))]
+        kept = [each for each in sentences if not _overlaps(each[:2], tables)]
+        return sorted([*kept, *(Sentence(*row, "row") for row in rows)])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -234,6 +231,10 @@ class PassageText:
         stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
         inside = sum(stem in asked for stem in stems) / max(1, len(stems))
         return inside and inside * wanted.share(wanted.credits_for(self._terms(line)))
+
+
+def _overlaps(place: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
+    return any(start < place[1] and place[0] < end for start, end in others)
 
 
 def _split_long(text: str, units: list[Sentence]) -> list[Sentence]:

@@ -120,6 +120,17 @@ def test_a_row_of_a_long_table_is_quoted_alone_with_its_head(kind, tmp_path):
     assert verify_quotes(answer, tmp_path / "docs") == []
 
 
+def test_a_row_of_html_has_all_lines_of_its_cells(tmp_path):
+    row = "<tr><td>plugin{0}<p>Reads meter {0}.<td>lib{0}a<br>lib{0}b"
+    rows = "".join(row.format(number) for number in range(20))
+    page = f"<table><tr><th>Component<th>Library required{rows}</table><p>End."
+    answer = ask(tmp_path, "Which library does plugin7 require?", a__html=page)
+    head, quoted = answer.claims[0].quotes
+    assert head.text == "Component\tLibrary required"
+    assert quoted.text.split() == ["plugin7", "Reads", "meter", "7.", "lib7a", "lib7b"]
+    assert verify_quotes(answer, tmp_path / "docs") == []
+
+
 def test_a_cell_of_two_lines_belongs_to_its_row(tmp_path):
     rows = "".join(f'bolt-{n},30,"Grease it.\nThen turn {n * 3} degrees."\n' for n in range(60))
     answer = ask(

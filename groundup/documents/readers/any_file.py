@@ -46,7 +46,7 @@ from .reader import (
     walk_files,
 )
 
-NAVIGATION, TABLES, ROWS = "navigation", "tables", "rows"
+NAVIGATION, TABLES, ROWS, LONG_ROWS = "navigation", "tables", "rows", "long_rows"
 """Keys of a record's metadata: ranges of its text; each line is a row."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
@@ -246,7 +246,10 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         page = read_html(data, repair=True)
         metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
         made = ExtractedText(page.map, heading_spans(page.headings))
-        return _record(path, kind, made, metadata | _ranges(TABLES, page.tables))
+        rows = (re.compile(r"\S(?s:.*)\S").search(page.map.text, *row) for row in page.rows)
+        long = [row.span() for row in rows if row and "\n" in row[0]]
+        metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, long)
+        return _record(path, kind, made, metadata)
     record = make_record("", path, kind, data, {}, repair=True)
     if isinstance(record, Rejected):
         raise Refused(record.reason, record.details)
