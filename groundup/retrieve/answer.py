@@ -17,7 +17,7 @@ from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
 
-from .question import measures
+from .question import Question, measures, term_credit, text_terms
 from .quote import (
     TITLE_CREDIT,
     PassageText,
@@ -113,27 +113,29 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     ordered = _order_spans(spans, firsts)
-    details["unanswered"] = _unanswered(wanted, parts, ordered[0], details["missing"])
     claims = tuple(_claims_of(index, ordered, limit, firsts))
+    text = "\n\n".join(claim.text for claim in claims)
+    scores = [part[0].score if part else 0.0 for part in parts]
+    details["unanswered"] = _unanswered(index, parsed, scores, text, details["missing"])
     quotes = [quote for claim in claims for quote in claim.quotes]
     files = [file_of(quote.path, index.sha256_by_path.__contains__) for quote in quotes]
     details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
-    return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
+    return Answer(text, claims=claims, details=details)
 
 
 def _unanswered(
-    wanted: WeightedQuestion, parts: list[list[QuoteSpan]], first: QuoteSpan, missing: list[str]
+    index: OpenIndex, question: Question, scores: list[float], text: str, missing: list[str]
 ) -> list[str]:
-    """Words of the question that are nowhere, or in no part of it that is answered."""
-    terms, indices = wanted.question.terms, wanted.question.parts
-    scores = [part[0].score if part else 0.0 for part in parts]
-    open_parts = [i for i, score in enumerate(scores) if score < THRESHOLD]
-    answered = {t for i in range(len(scores)) if i not in open_parts for t in indices[i]}
-    if len(first.covered) == len(terms):
-        answered |= {t for t, credit in enumerate(first.covered) if credit >= TITLE_CREDIT}
-    asked = {t for i in open_parts for t in indices[i]} - answered
-    return [term.text for t, term in enumerate(terms) if t in asked or term.text in missing]
+    """Words that are nowhere, or of a part of the question with no answer and not in the text."""
+    parts = zip(question.parts, scores, strict=True)
+    asked = {number for part, score in parts if score < THRESHOLD for number in part}
+    words = text_terms(text, index.languages[0])
+    return [
+        term.text
+        for number, term in enumerate(question.terms)
+        if term.text in missing or number in asked and term_credit(term, words) < TITLE_CREDIT
+    ]
 
 
 def _explain_refusal(
@@ -272,10 +274,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "answer": answer.text,
         "refused": answer.refused,
         "claims": [
-            {
-                "text": claim.text,
-                "quotes": [_quote_to_json(quote) for quote in claim.quotes],
-            }
+            {"text": claim.text, "quotes": [_quote_to_json(quote) for quote in claim.quotes]}
             for claim in answer.claims
         ],
         "root": answer.details.get("root"),
@@ -299,10 +298,10 @@ def answer_to_text(answer: Answer) -> str:
         lines = [
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
-            _describe_nearest(details["nearest"], found) if found else "",
+            _describe_nearest(details["nearest"], found) if details.get("nearest") else "",
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
-            f"{details['left_out']} files were not read" if details.get("left_out") else "",
+            f"files that were not read: {details['left_out']}" if details.get("left_out") else "",
             cut,
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])
@@ -313,7 +312,7 @@ def answer_to_text(answer: Answer) -> str:
     ]
     rest = [word for word in details.get("unanswered", ()) if word not in meant]
     footers = [
-        f"{NOT_FOUND}: {', '.join(rest)}" if rest else "",
+        f"not answered: {', '.join(rest)}" if rest else "",
         f"({notes})" if notes else "",
         details.get("since", ""),
     ]
@@ -322,7 +321,8 @@ def answer_to_text(answer: Answer) -> str:
 
 def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
     text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
-    return f"nearest is {Quote(**nearest).location}, with: {', '.join(found)}\n    {text}"
+    having = f", with: {', '.join(found)}" if found else ""
+    return f"nearest is {Quote(**nearest).location}{having}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:

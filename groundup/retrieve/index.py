@@ -177,7 +177,7 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
         raise DataError(f"{source} has no file {name}; paths are relative to the folder.")
     data = hidden or plan[name] or file_bytes(source, name, config.read.max_bytes)
     if isinstance(data, Rejected):
-        return f"{name} is left out, {data.reason}: {data.details}"
+        return f"{name} is left out, {data.reason}: {data.details}".removesuffix(": ")
     lines = []
     for item in read_data(name, data, config.read):
         if isinstance(item, Rejected):
@@ -266,7 +266,8 @@ def _write_index(
     ):
         last = ""
         for item in documents:
-            name = item.path if isinstance(item, Rejected) else item.file or item.path
+            whole = item.path if isinstance(item, Rejected) else item.file or item.path
+            name = whole.partition("#")[0]  # without the page of a PDF
             bar.advance(name != last)
             last = name
             if isinstance(item, Rejected):

@@ -193,8 +193,7 @@ class LexicalIndex:
         return Passage(**record | {"headings": tuple(record["headings"])})
 
     def document_frequency(self, field: str, term: str) -> int:
-        """Number of passages that have a stem in `body` or `headings`, or a name in
-        `code_names`."""
+        """Number of passages with a stem in `body` or `headings`, or a name in `names`."""
         return self.searcher.doc_freq(field, term)
 
     def prepared(self, document: str) -> list[PreparedPassage]:
@@ -281,8 +280,7 @@ def _index_schema(engine: Any) -> Any:
 
 
 def inverse_document_frequency(passages: int, containing: int) -> float:
-    """Inverse document frequency of a term in `containing` of `passages` passages, nats; at least
-    0.
+    """Inverse document frequency of a term in `containing` of `passages`, nats; at least 0.
 
     idf = ln(1 + (N - n + 1/2) / (n + 1/2)), as in BM25; largest for a term that occurs nowhere.
     Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.3, plus 1.

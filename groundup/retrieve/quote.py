@@ -22,7 +22,7 @@ from typing import NamedTuple
 from groundup.core import Hit, Passage, Quote
 from groundup.documents import LONG_ROWS, ROWS, TABLES, Record
 
-from .chunk import Sentence, is_label, split_sentences
+from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Question, TextTerms, measures, term_credit, text_terms
 
@@ -403,7 +403,8 @@ def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
             first -= units[first - 1].kind != "heading"
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start
-        if text.labels[last] or texts[last].endswith(":"):
+        names_next = text.labels[last] and not LIST_ITEM.match(texts[last])
+        if names_next or texts[last].endswith(":"):
             fits = size <= QUOTE_CHARACTERS
         else:
             fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)

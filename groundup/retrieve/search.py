@@ -137,9 +137,7 @@ def _prune_snapshots(out: Path) -> None:
             order = {move.content["value"]: move.sequence for move in pointer.history()}
         except ArtifactError:
             return  # what the ledger does not tell for sure is not removed
-        paths = [
-            path for path in folder.iterdir() if path.is_dir() and _is_snapshot_name(path.name)
-        ]
+        paths = [p for p in folder.iterdir() if p.is_dir() and _is_snapshot_name(p.name)]
         paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
         for path in paths[KEPT_SNAPSHOTS:]:
             with contextlib.suppress(ArtifactError), lock_folder(path):  # not being written
@@ -237,7 +235,7 @@ class OpenIndex:
     def meant_word(self, term: QuestionTerm) -> str | None:
         """The indexed word that a mistyped one most likely means; None if none is close.
 
-        One edit (a letter more, less, other, or two swapped) up to five letters and in names of
+        One edit (a letter more, less, other, or two swapped) up to seven letters and in names of
         code, else two, the first letter being right. Numbers are never corrected, nor English words
         in documents in English.
         """
@@ -254,7 +252,7 @@ class OpenIndex:
             return None
         from groundup.measure import osa  # a quarter of a second, which most questions need not
 
-        limit = 1 if len(typed) <= 5 or term.name else 2
+        limit = 1 if len(typed) <= 7 or term.name else 2
         words = self.lexical.words_with_prefix(typed[0], "names" if term.name else "body")
         close = [
             (osa(typed, word), -count, word)

@@ -233,16 +233,17 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         document = index.read_document(hit.passage.document)
         language = index.entries[hit.passage.document].language
         text = PassageText(hit, document, language)
-        for unit in text.units:  # from its start: not "open it" of "do not open it"
-            if _plain(text.passage.text[unit.start :]).startswith(plain):
+        for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
+            runs = (text.passage.text[unit.start : last.end] for last in text.units[at : at + 3])
+            if any(_plain(run) == plain for run in runs):
                 return CheckedSentence(sentence, "quoted", text.quote(unit).location)
         span = best_span(text, wanted)
         if span is None or supported:
             continue
-        named = (c for term, c in zip(parsed.terms, span.covered, strict=True) if term.is_name)
-        has_names = all(credit >= 0.5 for credit in named)
-        shares = [wanted.share(wanted.credits_for(terms)) for terms in text.terms]
-        nearest = shares.index(max(shares))
+        credits = [wanted.credits_for(terms) for terms in text.terms]
+        nearest = max(range(len(credits)), key=lambda at: wanted.share(credits[at]))
+        pairs = zip(parsed.terms, credits[nearest], wanted.credits_for(text.outer), strict=True)
+        has_names = all(max(own, above) >= 0.5 for term, own, above in pairs if term.is_name)
         is_same = bool(negation.search(text.texts[nearest])) == is_negated
         is_same = is_same and numbers <= set(NUMBER.findall(text.texts[nearest]))
         if has_names and is_same and span.score >= MIN_SUPPORT:
@@ -251,10 +252,10 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
 
 
 def _plain(text: str) -> str:
-    """Words and signed numbers alone, in lower case, with single spaces.
+    """Words, signed numbers and signs of size alone, in lower case, with single spaces.
 
     >>> _plain("It's -1.5, not 1 5!")
     ' it s -1.5 not 1 5 '
     """
-    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+", text.lower())
+    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", text.lower())
     return f" {' '.join(words)} "

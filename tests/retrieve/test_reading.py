@@ -398,6 +398,16 @@ def test_menus_and_tables_of_contents_are_no_passages(tmp_path):
     assert isinstance(prices, Record) and NAVIGATION not in prices.metadata
 
 
+def test_two_links_or_leaders_are_contents_and_two_lines_with_numbers_are_not(tmp_path):
+    for lines, is_contents in [
+        ("1. [Qumo brushes](#b)\n2. [Qumo motor](#m)", True),
+        ("Motor ............. 3\nBrushes ........... 7", True),
+        ("Main Street, 12\nPark Lane, 7", False),
+    ]:
+        (record,) = read_data("a.md", f"# H\n\n{lines}\n\nIt lasts 300 hours.\n".encode())
+        assert isinstance(record, Record) and (NAVIGATION in record.metadata) == is_contents
+
+
 @pytest.mark.parametrize("item", ["1. {0}", "* {0}", "- [{0}](#{1})", "- [Of {0}](#{1})"])
 def test_a_list_of_a_page_s_own_titles_is_no_passage(item, tmp_path):
     titles = [f"Cleaning {thing}" for thing in ("the pump", "the seal", "the pipe", "the valve")]

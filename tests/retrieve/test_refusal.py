@@ -75,7 +75,7 @@ def test_a_part_that_no_quote_answers_is_named(tmp_path):
     text = "# Gantry\n\nThe gantry Ostrava was made by the Vitek works in 1961.\n"
     made = ask(tmp_path, "Who made the gantry Ostrava and what does it cost?", a__md=text)
     assert not made.refused and answer_to_json(made)["unanswered"] == ["cost"]
-    assert answer_to_text(made).endswith("not in these documents: cost")
+    assert answer_to_text(made).endswith("not answered: cost")
 
 
 def test_a_part_that_is_answered_of_another_thing_is_named_too(tmp_path):
@@ -165,6 +165,65 @@ def test_a_mistyped_follow_up_keeps_its_subject(tmp_path):
     assert talk.names == ["Renfrew"] and talk.questions[-1] == "and its mininum? (Renfrew)"
     talk.ask("What is a Talbut?")
     assert talk.names == ["Talbot"]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("The package has no defects.", "What is dselect?"),
+        ("The kernel is built by Marten.", "Who is Martha?"),
+    ],
+)
+def test_a_name_two_letters_off_a_word_is_no_typing_error(text, question, tmp_path):
+    answer = ask(tmp_path, question, a__txt=text)
+    assert answer.refused and answer.details.get("did_you_mean") is None
+
+
+def test_a_word_of_the_quote_is_not_said_to_be_unanswered(tmp_path):
+    text = "# S\n\nThe captain of the Lumo is Ada Holm.\n\nThe Nerva sails from Turku.\n"
+    answer = ask(tmp_path, "Is Ada Holm or Bo Berg the captain of the Lumo?", a__md=text)
+    assert answer.details["unanswered"] == ["Bo", "Berg"]
+
+
+def test_a_refusal_shows_the_nearest_quote_though_no_word_is_right(tmp_path):
+    answer = ask(tmp_path, "What is max_depth?", a__txt="The setting max-depth is 9.")
+    assert answer.refused and "nearest is a.txt:1\n" in answer_to_text(answer)
+
+
+def test_a_quote_ends_with_its_list(tmp_path):
+    text = (
+        "# K\n\nThe kit of the Faro has:\n\n- a lamp of 5 watts\n- a rope of 20 metres\n\n"
+        "Before the start, check:\n\n1. the oil\n2. the brakes\n"
+    )
+    answer = ask(tmp_path, "How long is the rope of the Faro?", a__md=text)
+    assert "20 metres" in answer.text and "brakes" not in answer.text
+
+
+def test_chinese_asks_for_a_year(tmp_path):
+    answer = ask(tmp_path, "鹅銮鼻灯塔建于哪一年？", a__txt="鹅銮鼻灯塔建于1883年。")
+    assert "1883" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("The pump Orlo is safe if it is never opened.", "quoted"),
+        ("The pump Orlo is safe if it is never opened. The Orlo costs 5 €.", "quoted"),
+        ("The Orlo costs 5 $.", "supported"),
+        ("The pump Orlo is safe if it is.", "nowhere"),
+    ],
+)
+def test_only_whole_sentences_with_their_signs_are_quoted(sentence, support, tmp_path):
+    text = "The pump Orlo is safe if it is never opened. The Orlo costs 5 €."
+    session(tmp_path, a__txt=text)
+    assert check_text(sentence, tmp_path / "i").sentences[-1].support == support
+
+
+def test_the_name_must_be_in_the_sentence_that_supports(tmp_path):
+    text = "The grill of the Falcon needs 40 minutes. The oven of the Kestrel needs 55 minutes."
+    session(tmp_path, a__md=text)
+    checked = check_text("The oven of the Falcon needs 55 minutes.", tmp_path / "i")
+    assert checked.sentences[0].support == "nowhere"
 
 
 def test_a_number_of_another_sentence_supports_nothing(tmp_path):

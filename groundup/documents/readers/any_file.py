@@ -66,11 +66,12 @@ MEDIA_SUFFIXES = frozenset(
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
-CONTENTS_LINE = re.compile(
+SURE_CONTENTS = re.compile(
     r".*(?:(?:\.\s?){3,}|…)\s*(?:\d{1,4}|[ivxlc]+)\s*"  # Introduction . . . . 12
-    r"|.{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*"  # cache, size of, 12, 45-47
     r"|\s*(?:[-*+]|\d{1,3}[.)])\s+\[[^\]]*\]\(#[^)]*\)\s*"  # - [Introduction](#introduction)
 )
+INDEX_LINE = re.compile(r".{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*")
+"""An entry of a book's index: cache, size of, 12, 45-47."""
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
 PIPE_TABLE = re.compile(
@@ -356,13 +357,15 @@ def _contents_blocks(record: Record) -> list[tuple[int, int]]:
     titles = {title[1].casefold() for title in HASH_TITLE.finditer(text)}
     for start, end in _blocks(text):
         lines = [line for line in text[start:end].splitlines() if line.strip()]
-        if len(lines) >= MIN_CONTENTS_LINES:
-            matched = sum(_is_contents_line(line, titles) for line in lines)
-            if matched >= MIN_CONTENTS_SHARE * len(lines):
-                blocks.append((start, end))
+        sure = sum(bool(SURE_CONTENTS.fullmatch(line)) for line in lines)
+        matched = sum(_is_contents_line(line, titles) for line in lines)
+        is_long = len(lines) >= MIN_CONTENTS_LINES and matched >= MIN_CONTENTS_SHARE * len(lines)
+        if is_long or 1 < len(lines) == sure:
+            blocks.append((start, end))
     return blocks
 
 
 def _is_contents_line(line: str, titles: Collection[str]) -> bool:
     item = LISTED.fullmatch(line)
-    return bool(CONTENTS_LINE.fullmatch(line)) or bool(item and item[1].casefold() in titles)
+    is_listed = SURE_CONTENTS.fullmatch(line) or INDEX_LINE.fullmatch(line)
+    return bool(is_listed or item and item[1].casefold() in titles)
