@@ -23,9 +23,18 @@ os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 # Figures of the machine measured under the tests' threads stay out of the user's own cache.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "home")
 
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import torch  # noqa: E402
+
+import tests.checking  # noqa: E402  for the import hook: see pyproject.toml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("groundup")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 gc.disable()  # until all is imported, of which nothing is garbage
 
@@ -39,28 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record-durations", action="store_true", help=f"renew {DURATIONS.name}")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Load what tests need, unless this process only starts workers: they wait for it."""
-    if config.getoption("numprocesses", None):
-        return
-    import hypothesis
-    import torch
-
-    import tests.checking  # noqa: F401  for the import hook: see pyproject.toml
-
-    hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
-    hypothesis.settings.load_profile("groundup")
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-
-
 @pytest.fixture(autouse=True)
 def seeds() -> None:
     """Start every test from the same random state, and with the first calls of each function."""
-    import numpy as np
-    import torch
-
-    import tests.checking
-
     tests.checking.Calls.current += 1
     random.seed(0)
     np.random.seed(0)
@@ -108,8 +98,6 @@ def root() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest files first; skip what needs a GPU where there is none, with the reason."""
-    import torch
-
     taken = json.loads(DURATIONS.read_text(encoding="utf-8"))
     items.sort(key=lambda item: -taken.get(item.nodeid.partition("::")[0], 0))
     if not torch.cuda.is_available():
