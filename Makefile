@@ -34,7 +34,8 @@ PARALLEL := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope
 
 # Tests whose code is compiled or uses vector instructions run once more without either; there the
 # shapes of every call are checked, elsewhere those of the first ones (tests/checking.py).
-NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
+NATIVE := --ignore=tests/kernels/test_compiled.py \
+	$(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

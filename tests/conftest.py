@@ -18,6 +18,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ.get("GROUNDUP_TEST_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NO_COLOR"] = "1"
+# torch compiles a file for every vector extension to learn whether it can: 14 s.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 # Figures of the machine measured under the tests' threads stay out of the user's own cache.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "home")
 
@@ -52,7 +54,9 @@ def seeds() -> None:
     tests.checking.Calls.current += 1
     random.seed(0)
     np.random.seed(0)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack for each device
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
 
 
 @pytest.fixture(autouse=True, scope="session")

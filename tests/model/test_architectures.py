@@ -17,7 +17,7 @@ from tests.model.shapes import (
 )
 
 GENERATING = DECODERS | ENCODER_DECODERS
-LONGEST = 64
+LONGEST = 33
 
 
 def source(model, rows):

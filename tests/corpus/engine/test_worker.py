@@ -24,9 +24,9 @@ from .runs import TIDY, plan_of
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one():
-    """A worker with a time limit of half a second."""
+    """A worker with a time limit of half a second; one that was killed is begun anew."""
     found = Worker(0.5)
     yield found
     found.end()
