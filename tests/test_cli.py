@@ -168,9 +168,11 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert code == 0 and "über bridge.txt:1 (bytes " in out
     code, out, _ = run(*question, "--json")
     answer = json.loads(out)
-    figures = {"score", "threshold", "terms", "missing", "found", "nearest", "did_you_mean"}
+    figures = {"score", "threshold", "terms", "missing", "unanswered", "found", "nearest"}
     assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures | {
-        "left_out"
+        "left_out",
+        "did_you_mean",
+        "no_quantity",
     }
     assert answer["score"] >= answer["threshold"] > 0 and answer["missing"] == []
     assert not answer["refused"] and answer["changed"] == []
