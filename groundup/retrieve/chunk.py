@@ -279,18 +279,12 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     """
     config = config or ChunkConfig()
     passages: list[Passage] = []
+    skipped = [(start, end) for start, end in document.metadata.get(NAVIGATION, ())]
     for section in _split_pages(document, _split_sections(document)):
-        for start, end in _pack_blocks(
-            document.text, section, config.max_characters, _skipped(document)
-        ):
+        for start, end in _pack_blocks(document.text, section, config.max_characters, skipped):
             passages.append(_make_passage(document, start, end, section.headings))
     # Definitions keep their own passages, whose titles contain their names.
     return passages if document.kind == "python" else _merge_short(document, passages, config)
-
-
-def _skipped(document: Record) -> list[tuple[int, int]]:
-    """Ranges that are in no passage."""
-    return [(start, end) for start, end in document.metadata.get(NAVIGATION, ())]
 
 
 def _make_passage(document: Record, start: int, end: int, headings: tuple[str, ...]) -> Passage:
@@ -299,7 +293,11 @@ def _make_passage(document: Record, start: int, end: int, headings: tuple[str, .
 
 
 def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig) -> list[Passage]:
-    """Merge a short passage with its parent's or previous sibling's, if both together are short."""
+    """Merge a short passage with its parent's or previous sibling's, if both together are short.
+
+    Nothing that is in no passage may lie between them.
+    """
+    skipped = [start for start, _ in document.metadata.get(NAVIGATION, ())]
     merged: list[Passage] = []
     for passage in passages:
         last = merged[-1] if merged else None
@@ -307,7 +305,7 @@ def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig)
         if (
             last is not None
             and size <= config.min_characters
-            and not any(last.end <= start < passage.start for start, _ in _skipped(document))
+            and bisect.bisect_left(skipped, last.end) == bisect.bisect_left(skipped, passage.start)
             and passage.headings[: len(last.headings)] == last.headings
         ):
             merged[-1] = _make_passage(document, last.start, passage.end, last.headings)

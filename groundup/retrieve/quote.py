@@ -141,6 +141,8 @@ class PassageText:
             for head, end in self._tables
             if end - head[0] > PARAGRAPH_CHARACTERS
         ]
+        if not tables:
+            return sentences
         long = [(a - at, b - at) for a, b in self.document.metadata.get(LONG_ROWS, ())]
         long = [(max(0, a), min(len(text), b)) for a, b in long if _overlaps((a, b), tables)]
         lines = [row.span() for span in tables for row in self._row.finditer(text, *span)]
@@ -323,7 +325,7 @@ def _between(low: float, share: float) -> float:
 def _context_credits(
     text: PassageText, credits: list[list[float]], wanted: WeightedQuestion
 ) -> list[list[float]]:
-    """The credit of each term for the titles, the passage around each unit."""
+    """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
     whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
     context, inner, heads = [], [0.0] * len(outer), {}

@@ -74,6 +74,7 @@ INDEX_LINE = re.compile(r".{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*")
 """An entry of a book's index: cache, size of, 12, 45-47."""
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
+ROW_TEXT = re.compile(r"\S.*\S", re.DOTALL)
 PIPE_TABLE = re.compile(
     r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
     re.MULTILINE,
@@ -247,7 +248,7 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         page = read_html(data, repair=True)
         metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
         made = ExtractedText(page.map, heading_spans(page.headings))
-        rows = (re.compile(r"\S(?s:.*)\S").search(page.map.text, *row) for row in page.rows)
+        rows = (ROW_TEXT.search(page.map.text, *row) for row in page.rows)
         long = [row.span() for row in rows if row and "\n" in row[0]]
         metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, long)
         return _record(path, kind, made, metadata)
