@@ -246,16 +246,19 @@ def private_cache_folder(*names: str) -> Path:
 def _measure_now() -> Speeds:
     import torch
 
-    def flops(dtype: "torch.dtype") -> float:
-        a, b = torch.randn(2048, 768).to(dtype), torch.randn(768, 3072).to(dtype)
-        return 2 * 2048 * 768 * 3072 / best_seconds(lambda: torch.mm(a, b))
+    def flops(dtype: "torch.dtype", rows: int = 2048) -> float:
+        a, b = torch.randn(rows, 768).to(dtype), torch.randn(768, 3072).to(dtype)
+        return 2 * rows * 768 * 3072 / best_seconds(lambda: torch.mm(a, b))
 
     block = torch.ones(2**26)  # 256 MiB: larger than any cache here
     half = block.numel() // 2
     seconds = best_seconds(lambda: torch.dot(block[:half], block[half:]))
+    float32, bfloat16 = flops(torch.float32), flops(torch.bfloat16, rows=32)
+    if bfloat16 > float32 / 4:  # with AVX2 alone it is a hundredth, and all rows take a minute
+        bfloat16 = flops(torch.bfloat16)
     return Speeds(
-        float32_flops=flops(torch.float32),
-        bfloat16_flops=flops(torch.bfloat16),
+        float32_flops=float32,
+        bfloat16_flops=bfloat16,
         read_bytes_per_second=block.numel() * block.element_size() / seconds,
         measured=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     )

@@ -62,7 +62,7 @@ def test_another_processor_or_number_of_threads_has_another_folder(monkeypatch):
         assert compile_cache_folder() != own
     finally:
         torch.set_num_threads(threads)
-    monkeypatch.setattr(device, "instruction_sets", lambda: ("avx2",))
+    monkeypatch.setattr(device, "instruction_sets", lambda: ("sse4_2",))
     assert compile_cache_folder() != own
 
 
