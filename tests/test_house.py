@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from groundup.core import Artifact, Sampling
+from groundup.core.device import compute_dtype
 from groundup.evaluate import bits_per_byte, score_compressor, score_documents
 from groundup.generate import Engine
 from groundup.model import load
@@ -27,7 +28,7 @@ def as_users_do():
 
 @pytest.fixture(scope="module")
 def house():
-    return load(MODEL), load_tokenizer(MODEL)
+    return load(MODEL, compute_dtype()), load_tokenizer(MODEL)
 
 
 def test_it_is_whole_and_small():

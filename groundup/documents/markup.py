@@ -36,6 +36,7 @@ ENTITY = rb"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[a-zA-Z][a-zA-Z0-9]{0,31};?)"
 ENTITY_OR_SPACE = re.compile(ENTITY + rb"|[\t\n\r\f][ \t\n\r\f]*| [ \t\n\r\f]+")
 ENTITY_OR_WHITE_SPACE = re.compile(ENTITY + rb"|[ \t\n\r\f]+")
 SPACE = re.compile(rb"[ \t\n\r\f]+")
+ROW_TEXT = re.compile(r"\S.*\S", re.DOTALL)
 EMPTY_LINES = re.compile(rb"(?:[ \t\f]*\r?\n)*")
 BLANK_LINE, NEWLINE, TAB = 3, 2, 1
 BREAKS = {3: "\n\n", 2: "\n", 1: "\t"}
@@ -88,6 +89,11 @@ class Markup(NamedTuple):
     """Ranges of the text that are tables of HTML: a line for each row, tabs between its cells."""
     rows: tuple[tuple[int, int], ...] = ()
     """Ranges of the rows of these tables, which have several lines if their cells do."""
+
+    def long_rows(self) -> list[tuple[int, int]]:
+        """The ranges of the rows that have several lines, without white space at their ends."""
+        rows = (ROW_TEXT.search(self.map.text, *row) for row in self.rows)
+        return [row.span() for row in rows if row and "\n" in row[0]]
 
 
 def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:

@@ -17,8 +17,10 @@ from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
 
+from .chunk import split_sentences
 from .question import Question, measures, term_credit, text_terms
 from .quote import (
+    QUOTE_CHARACTERS,
     TITLE_CREDIT,
     PassageText,
     QuoteSpan,
@@ -147,7 +149,9 @@ def _explain_refusal(
         nearest = max(spans, key=lambda span: span.score)
         pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
         details["found"] = [term.text for term, credit in pairs if credit >= TITLE_CREDIT]
-        quote = _quote_of(index, nearest)
+        passage = nearest.hit.passage
+        start, end = passage.start + nearest.start, passage.start + nearest.end
+        quote = index.read_document(passage.document).quote(start, end)
         details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
         measure = wanted.question.measure
         if measure and not re.search(measures()[measure].answers, quote.text, re.IGNORECASE):
@@ -202,13 +206,14 @@ def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteS
 def _claims_of(
     index: OpenIndex, spans: list[QuoteSpan], limit: int, firsts: list[QuoteSpan]
 ) -> list[Claim]:
-    """The best spans as claims with one quote each; equal texts are quoted once.
+    """The best spans as claims with one quote each; no text or sentence is quoted twice.
 
     firsts: the best of each part of the question, which are quoted whatever the others score
     """
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: list[Claim] = []
     shown: list[tuple[str, range, set[str]]] = []
+    said = set[str]()
     for span in spans:
         if len(claims) == limit:
             break
@@ -216,7 +221,8 @@ def _claims_of(
             continue
         passage = span.hit.passage
         document = index.read_document(passage.document)
-        place = range(passage.start + span.start, passage.start + span.end)
+        end = span.short_end if claims else span.end
+        place = range(passage.start + span.start, passage.start + end)
         for id, other, _ in shown:
             place = _not_quoted(place, other) if id == document.id else place
         text = document.text[place.start : place.stop]
@@ -225,7 +231,16 @@ def _claims_of(
         words = set(re.findall(r"\w+", quote.text.lower())) if quote else set[str]()
         if not quote or any(len(words & w) >= SAME_QUOTE * len(words | w) for *_, w in shown):
             continue
-        quotes = (document.quote(*span.head), quote) if span.head else (quote,)
+        sentences = [
+            " ".join(quote.text[s.start : s.end].lower().split())
+            for s in split_sentences(quote.text)
+        ]
+        if 2 * sum(len(each) for each in sentences if each in said) >= sum(map(len, sentences)):
+            continue
+        said.update(sentences)
+        head, head_end = span.head or (0, 0)
+        head_end = min(head_end, head + QUOTE_CHARACTERS)
+        quotes = (document.quote(head, head_end), quote) if span.head else (quote,)
         claims.append(Claim("\n".join(each.text for each in quotes), quotes))
         shown.append((document.id, place, words))
     return claims
@@ -239,12 +254,6 @@ def _not_quoted(place: range, quoted: range) -> range:
     if 2 * (end - start) >= len(place) or place.start < start < end < place.stop:
         return range(0)
     return range(end, place.stop) if start == place.start else range(place.start, start)
-
-
-def _quote_of(index: OpenIndex, span: QuoteSpan) -> Quote:
-    passage = span.hit.passage
-    document = index.read_document(passage.document)
-    return document.quote(passage.start + span.start, passage.start + span.end)
 
 
 def _quote_to_json(quote: Quote) -> dict[str, Any]:
@@ -264,11 +273,10 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
      "root", "changed", "score", "threshold", "missing"}
 
-    score is the best quote's; below the threshold the question is refused. missing has the words of
-    the question that are not in the index. root is the indexed folder that paths are relative to,
-    or null if unknown; changed has the quoted files that differ from what was indexed, or null if
-    they were not compared. unanswered has the words that the quotes do not answer. A refusal has
-    the words `found` in the `nearest` quote, and the kind of quantity that it lacks.
+    Below the threshold the question is refused. missing has the words that are nowhere, unanswered
+    those that the quotes do not answer; a refusal the words `found` in the `nearest` quote, and the
+    quantity that it lacks. root and changed (files that differ from what was indexed) are null if
+    unknown, or not compared.
     """
     return {
         "answer": answer.text,

@@ -446,8 +446,10 @@ def _code_sections(
 
     `starts` has the start of every line, and the length of the text last.
     """
-    if body and _is_docstring(body[0]):
-        stop = min(end, starts[min(body[0].end_lineno or 1, len(starts) - 1)])
+    first = body[0] if body else None
+    text = first.value if isinstance(first, ast.Expr) else None
+    if first and isinstance(text, ast.Constant) and isinstance(text.value, str):  # a docstring
+        stop = min(end, starts[min(first.end_lineno or 1, len(starts) - 1)])
         yield TitledSection(start, stop, path)
         start = stop
     for node in body:
@@ -462,14 +464,6 @@ def _code_sections(
         start = stop
     if start < end:
         yield TitledSection(start, end, path)
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
 
 
 def _dotted_module_name(path: str) -> str:

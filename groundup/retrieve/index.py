@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
 
 from groundup.core import (
     MANIFEST,
@@ -70,24 +69,8 @@ VERSION = 5
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
-class SnapshotChanges(NamedTuple):
-    """Numbers of files that differ from the previous snapshot."""
-
-    added: int
-    changed: int
-    deleted: int
-    unchanged: int
-
-
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
-    """Index every file of a folder that has text; return the current snapshot.
-
-    HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
-    CSV, YAML, logs, code of any language. Run again to update the index; nothing is written if no
-    file changed. What is left out is counted by reason and listed in rejected.json. Two snapshots
-    are kept.
-
-    source  folder of documents, including its subfolders
+    """Index every file of a folder that has text, as `index_or_explain`; the current snapshot.
 
     Raises DataError without a document, and ArtifactError if `out` contains something else or
     another run updated the index meanwhile.
@@ -98,7 +81,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     parents = _parent_artifacts(source)
     files: dict[str, Rejected | str] = {}
     if "corpus" not in parents:
-        plan = _skip_index_files(plan_folder(source, config.read), source, out)
+        inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
+        plan = (e for e in plan_folder(source, config.read) if not f"{e[0]}/".startswith(inner))
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
     config = config.model_copy(update={"source_digest": digest(sorted(fingerprints))})
@@ -109,7 +93,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
         snapshot = _make_snapshot(config, files, parents, source, snapshot_path, before)
-    changes = _describe_changes(_compare_snapshots(out, before, snapshot_path))
+    changes = _describe_changes(out, before, snapshot_path)
     with _report_full_disk(out):
         write_root(out, None if "corpus" in parents else source)
         set_current(out, before, snapshot_id, changes)
@@ -289,15 +273,6 @@ def _write_index(
     draft.numbers |= {"documents": len(entries), "rejected": len(rejected), "passages": passages}
 
 
-Item = TypeVar("Item", bound=tuple)
-
-
-def _skip_index_files(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
-    """Skip the files of the index itself if it is inside the folder; items start with a path."""
-    inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
-    return (item for item in items if not f"{item[0]}/".startswith(inner))
-
-
 def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
@@ -319,16 +294,14 @@ def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
     return lines
 
 
-def _compare_snapshots(out: Path, before: str | None, now: Path) -> SnapshotChanges:
+def _describe_changes(out: Path, before: str | None, now: Path) -> str:
+    """How many documents of a snapshot are not as in the one before: "2 added, 9 unchanged"."""
     old: dict[str, str] = {}
     table = out / "snapshots" / str(before) / "documents.json"
     if before is not None and table.is_file():
         old = {place.path: place.sha256 for place in read_entries(table)}
     new = {place.path: place.sha256 for place in read_entries(now / "documents.json")}
-    same = sum(old.get(path) == sha256 for path, sha256 in new.items())
-    added = len(new.keys() - old.keys())
-    return SnapshotChanges(added, len(new) - added - same, len(old.keys() - new.keys()), same)
-
-
-def _describe_changes(changes: SnapshotChanges) -> str:
-    return ", ".join(f"{number} {name}" for name, number in changes._asdict().items() if number)
+    same, kept = len(old.items() & new.items()), len(old.keys() & new.keys())
+    counts = {"added": len(new) - kept, "changed": kept - same, "deleted": len(old) - kept,
+              "unchanged": same}  # fmt: skip
+    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)

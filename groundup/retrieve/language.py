@@ -10,7 +10,7 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ MIN_STOP_SHARE = 0.1
 """Smallest share of function words in prose, of which English has 40 %. Own choice."""
 UNSTEMMED = {"polish"}
 """Languages with stop words for which Snowball has no stemmer."""
-UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+")
+UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+)")
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -121,17 +121,7 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
         text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
     if text.isascii() or not UNSPACED.search(text):
         return list(chain.from_iterable(map(_cached_stems(language), text.split())))
-    return [stem for part in _by_script(text) for stem in _stems_of(part, language)]
-
-
-def _by_script(text: str) -> Iterator[str]:
-    """Yield the runs of a text with and without spaces between words, in order."""
-    end = 0
-    for match in UNSPACED.finditer(text):
-        yield text[end : match.start()]
-        yield match.group()
-        end = match.end()
-    yield text[end:]
+    return [stem for part in UNSPACED.split(text) for stem in _stems_of(part, language)]
 
 
 def _stems_of(part: str, language: str) -> list[str]:

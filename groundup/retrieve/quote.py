@@ -15,7 +15,7 @@ follows what is named. A row of a table is quoted alone, with its head.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from groundup.documents import LONG_ROWS, ROWS, TABLES, Record
 
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Question, TextTerms, measures, term_credit, text_terms
+from .question import Question, TextTerms, code_names, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -35,12 +35,10 @@ RUN_UNITS = 8
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
 ROW = re.compile(r"\S.*")
-CSV_ROW = re.compile(r"(?=\S)(?:(?<![^,;\t\n])\"(?:[^\"]|\"\")*\"|[^\n])+")
-"""A row whose cells in quotation marks may have several lines."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
-PARAGRAPH_CHARACTERS = 320
+PARAGRAPH_CHARACTERS = 240
 """A quote takes in the rest of its paragraph up to this length."""
 HEADING_CHARACTERS = 200
 
@@ -53,6 +51,8 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
+OPTION = re.compile(r"(?:[-*•+·]\s+)?[`*]*--?[A-Za-z]")
+"""How the entry of an option begins in a list of them."""
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -91,6 +91,8 @@ class QuoteSpan(NamedTuple):
     """The score plus the merits of the quote; decides the order."""
     covered: tuple[float, ...] = ()
     """The credit of each term of the question."""
+    short_end: int = 0
+    """End of the run itself."""
     head: tuple[int, int] | None = None
     """Range of the document that heads the quoted row of a table, or item of a list."""
 
@@ -102,7 +104,6 @@ class PassageText:
     hit: Hit
     document: Record
     language: str = FALLBACK
-    _answers: dict[str, list[bool]] = field(default_factory=dict)
 
     @property
     def passage(self) -> Passage:
@@ -114,7 +115,8 @@ class PassageText:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
-            return [Sentence(*row.span(), "row") for row in self._row.finditer(passage.text)]
+            rows = self._rows(0, len(passage.text))
+            return _split_long(passage.text, [Sentence(*row, "row") for row in rows])
         is_code = document.kind in ("code", "python")
         sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
         units = _split_long(passage.text, self._with_rows(sentences))
@@ -143,12 +145,17 @@ class PassageText:
         ]
         if not tables:
             return sentences
-        long = [(a - at, b - at) for a, b in self.document.metadata.get(LONG_ROWS, ())]
-        long = [(max(0, a), min(len(text), b)) for a, b in long if _overlaps((a, b), tables)]
-        lines = [row.span() for span in tables for row in self._row.finditer(text, *span)]
-        rows = [*long, *(row for row in lines if not _overlaps(row, long))]
+        rows = [row for table in tables for row in self._rows(*table)]
         kept = [each for each in sentences if not _overlaps(each[:2], tables)]
         return sorted([*kept, *(Sentence(*row, "row") for row in rows)])
+
+    def _rows(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The rows in a range of the passage: lines, but for those that have several."""
+        text, at = self.passage.text, self.passage.start
+        long = [(max(start, a - at), min(end, b - at)) for a, b in self._long_rows]
+        long = [row for row in long if row[0] < row[1]]
+        lines = [row.span() for row in ROW.finditer(text, start, end)]
+        return sorted([*long, *(row for row in lines if not _overlaps(row, long))])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -158,7 +165,7 @@ class PassageText:
     @cached_property
     def terms(self) -> list[TextTerms]:
         """Stems and names of each unit."""
-        return [self._terms(text) for text in self.texts]
+        return [text_terms(text, self.language) for text in self.texts]
 
     def quote(self, unit: Sentence) -> Quote:
         """A unit as a quote of its file."""
@@ -168,7 +175,7 @@ class PassageText:
     def outer(self) -> TextTerms:
         """Stems and names of the titles and the path."""
         titles = self.passage.headings
-        return self._terms(" ".join((*titles, self.passage.path)), ".".join(titles))
+        return text_terms(" ".join((*titles, self.passage.path)), self.language, ".".join(titles))
 
     @cached_property
     def heads(self) -> list[tuple[int, int] | None]:
@@ -190,9 +197,10 @@ class PassageText:
             heads.append(head)
         return heads
 
-    @property
-    def _row(self) -> re.Pattern[str]:
-        return CSV_ROW if self.document.path.lower().endswith((".csv", ".tsv")) else ROW
+    @cached_property
+    def _long_rows(self) -> list[tuple[int, int]]:
+        """The rows of the document that have several lines."""
+        return [(start, end) for start, end in self.document.metadata.get(LONG_ROWS, ())]
 
     @property
     def has_tables(self) -> bool:
@@ -206,8 +214,9 @@ class PassageText:
         heads = []
         for start, end in document.metadata.get(TABLES, []):
             if start < passage.end and passage.start < end:
-                row = self._row.search(document.text, start, end)
-                heads += [(row.span(), end)] if row else []
+                row = ROW.search(document.text, start, end)
+                span = row.span() if row else (start, start)
+                heads.append((next((r for r in self._long_rows if r[0] == span[0]), span), end))
         return heads
 
     @cached_property
@@ -216,15 +225,25 @@ class PassageText:
         pairs = zip(self.units, self.texts, strict=True)
         return [unit.kind != "row" and is_label(text) for unit, text in pairs]
 
-    def answers(self, measure: str) -> list[bool]:
-        """Whether each unit has such a quantity in it; all have if nothing is measured."""
-        if measure not in self._answers:
-            pattern = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE)
-            self._answers[measure] = [bool(pattern.search(text)) for text in self.texts]
-        return self._answers[measure]
+    @cached_property
+    def _entries(self) -> list[frozenset[str]]:
+        """For each unit, the names that head its entry in a list of options or definitions."""
+        entries, names, is_head = list[frozenset[str]](), frozenset[str](), False
+        for unit, text, names_next in zip(self.units, self.texts, self.labels, strict=True):
+            line = text.split("\n", 1)[0]
+            is_entry = names_next or OPTION.match(line)
+            found = frozenset(code_names(line) if is_entry else ())
+            if found or unit.kind == "heading":  # names one below the other head the same entry
+                names = found | names if is_head and found else found
+            is_head = bool(found) and names_next
+            entries.append(names)
+        return entries
 
-    def _terms(self, text: str, context: str = "") -> TextTerms:
-        return text_terms(text, self.language, context)
+    def of_others(self, wanted: WeightedQuestion) -> list[bool]:
+        """Whether each unit is in an entry for something else than what the question names."""
+        names = " ".join(filter(None, (term.name for term in wanted.question.terms)))
+        asked = frozenset(code_names(names))
+        return [bool(asked and entry and not asked & entry) for entry in self._entries]
 
     def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
         """The share of the question in a line times the share of the line in the question."""
@@ -232,7 +251,7 @@ class PassageText:
         ignored = stop_words()[self.language]
         stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
         inside = sum(stem in asked for stem in stems) / max(1, len(stems))
-        return inside and inside * wanted.share(wanted.credits_for(self._terms(line)))
+        return inside and inside * wanted.share(wanted.credits_for(text_terms(line, self.language)))
 
 
 def _overlaps(place: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
@@ -240,14 +259,14 @@ def _overlaps(place: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool
 
 
 def _split_long(text: str, units: list[Sentence]) -> list[Sentence]:
-    """Units of at most half a quote: longer ones, such as blocks of code, end with their lines."""
+    """Units of at most half a quote, rows of one: longer ones end with their lines or words."""
     result: list[Sentence] = []
     for unit in units:
-        start = unit.start
-        while unit.end - start > QUOTE_CHARACTERS // 2:
-            cut = text.rfind("\n", start + 1, start + QUOTE_CHARACTERS // 2)
-            cut = cut if cut > start else text.rfind(" ", start + 1, start + QUOTE_CHARACTERS // 2)
-            cut = cut if cut > start else start + QUOTE_CHARACTERS // 2
+        start, limit = unit.start, QUOTE_CHARACTERS // (1 if unit.kind == "row" else 2)
+        while unit.end - start > limit:
+            cut = text.rfind("\n", start + 1, start + limit)
+            cut = cut if cut > start else text.rfind(" ", start + 1, start + limit)
+            cut = cut if cut > start else start + limit
             result.append(Sentence(start, cut, unit.kind))
             start = cut + len(text[cut:]) - len(text[cut:].lstrip())
         result.append(Sentence(start, unit.end, unit.kind))
@@ -258,9 +277,11 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units = text.units
     credits = [wanted.credits_for(words) for words in text.terms]
-    context = _context_credits(text, credits, wanted)
+    others = text.of_others(wanted)
+    context = _context_credits(text, credits, others, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
-    answers = text.answers(wanted.question.measure)
+    measure = wanted.question.measure
+    has_answer = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE).search
     best: QuoteSpan | None = None
     title = 0.0
     for first in range(len(units)):
@@ -269,7 +290,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             title = labels[first]
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
         run = 1 if units[first].kind == "row" else RUN_UNITS  # the next row is of another thing
-        for last in range(first, min(first + run, len(units))):
+        for last in range(first, min(first + run, _entry_end(others, first))):
             length = units[last].end - units[first].start
             is_heading = units[last].kind == "heading"
             if last > first and (length > QUOTE_CHARACTERS or is_heading):
@@ -278,20 +299,27 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             direct = [max(pair) for pair in zip(direct, own, strict=True)]
             credit = [TITLE_CREDIT * c for c in own] if is_heading else own
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
-            is_measured = is_measured or answers[last]
+            is_measured = is_measured or has_answer(text.texts[last]) is not None
             score = _score(wanted, covered, is_measured)
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
-    if best is None:
-        return None
-    if units[best.start].kind == "row":
-        start, end = units[best.start].start, units[best.end].end
-    else:
-        last = _last_mention(units, credits, best.start, best.end)
-        start, end = _extend_quote(text, best.start, last)
+    return best and _as_quoted(best, text, credits, others)
+
+
+def _as_quoted(
+    run: QuoteSpan, text: PassageText, credits: list[list[float]], others: list[bool]
+) -> QuoteSpan:
+    """A run of units with what belongs to it, as ranges of the passage; a row stays alone."""
+    units, start, short = text.units, text.units[run.start].start, text.units[run.end].end
+    end = short
+    if units[run.start].kind != "row":
+        stop = _entry_end(others, run.start)
+        last = _last_mention(units[:stop], credits, run.start, run.end)
+        _, short = _extend_quote(text, run.start, run.end, stop)
+        start, end = _extend_quote(text, run.start, last, stop)
     first = next(at for at, unit in enumerate(units) if unit.start == start)
-    return best._replace(start=start, end=end, head=text.heads[first])
+    return run._replace(start=start, end=end, short_end=short, head=text.heads[first])
 
 
 def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
@@ -312,24 +340,29 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
         if not term.is_name
     ]
     asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
-    score = (
-        wanted.share(covered) * _between(MISSING_NAME, named) * _between(MISSING_PROPERTY, asked)
-    )
+    score = wanted.share(covered) * (MISSING_NAME + (1.0 - MISSING_NAME) * named)
+    score *= MISSING_PROPERTY + (1.0 - MISSING_PROPERTY) * asked
     return score if is_measured else measures()[wanted.question.measure].without * score
 
 
-def _between(low: float, share: float) -> float:
-    return low + (1.0 - low) * share
+def _entry_end(others: list[bool], first: int) -> int:
+    """The first unit after `first` that is of something else."""
+    return next(
+        (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
+    )
 
 
 def _context_credits(
-    text: PassageText, credits: list[list[float]], wanted: WeightedQuestion
+    text: PassageText, credits: list[list[float]], others: list[bool], wanted: WeightedQuestion
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
-    whole = [PASSAGE_CREDIT * max(column) for column in zip(*credits, strict=True)]
+    near: dict[bool, list[float]] = {}  # what an entry for something else says counts there alone
+    for other in set(others):
+        same = [own for own, each in zip(credits, others, strict=True) if each == other]
+        near[other] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]
     context, inner, heads = [], [0.0] * len(outer), {}
-    for unit, own, head in zip(text.units, credits, text.heads, strict=True):
+    for unit, own, head, other in zip(text.units, credits, text.heads, others, strict=True):
         if unit.kind == "heading":
             inner = own
         above = [0.0] * len(outer)
@@ -338,7 +371,7 @@ def _context_credits(
                 row = text.document.text[slice(*head)]
                 heads[head] = wanted.credits_for(text_terms(row, text.language))
             above = heads[head]
-        rows = zip(outer, inner, above, whole, strict=True)
+        rows = zip(outer, inner, above, near[other], strict=True)
         context.append([max(TITLE_CREDIT * max(o, i), h, w) for o, i, h, w in rows])
     return context
 
@@ -391,9 +424,9 @@ def _last_mention(units: list[Sentence], credits: list[list[float]], first: int,
     return last
 
 
-def _extend_quote(text: PassageText, first: int, last: int) -> tuple[int, int]:
+def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[int, int]:
     """The quote of a run: without a leading title, with the rest of its paragraph if it fits."""
-    units, texts = text.units, text.texts
+    units, texts = text.units[:stop], text.texts
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1
     last = max(first, last)

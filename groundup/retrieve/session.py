@@ -58,6 +58,8 @@ class Session:
         if follows and not named and self.names:
             question = f"{question} ({', '.join(self.names)})"
         answer = answer_question(self.index, question, self.limit)
+        if follows and not named and not self.names:
+            answer.details["cut"] = "no question came before it: it was asked of all documents"
         if named or not follows:
             meant = answer.details.get("did_you_mean") or {}
             self.names = named or [meant.get(term.text, term.text) for term in terms]

@@ -104,7 +104,7 @@ def test_a_function_is_quoted_with_its_signature():
 def test_titles_alone_are_a_quote_of_the_last_one():
     text = "# Tea\n\n## Brewing\n"
     assert {unit.kind for unit in split_sentences(text)} == {"heading"}
-    start, end = _extend_quote(taken_apart(text, "a.md"), 0, 0)
+    start, end = _extend_quote(taken_apart(text, "a.md"), 0, 0, 2)
     assert text[start:end] == "## Brewing"
 
 

@@ -1,5 +1,6 @@
 """What is refused, answered in part or answered for another word: small folders, one rule each."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,69 @@ def test_a_cell_of_two_lines_belongs_to_its_row(tmp_path):
     assert answer.claims[0].quotes[0].text == "Part,Torque,Note"
 
 
+def test_a_row_of_docx_has_all_paragraphs_of_its_cells(tmp_path):
+    cell = "<w:tc>{}</w:tc>".format
+    paragraph = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>".format
+    rows = [
+        cell(paragraph(f"plugin{n}"))
+        + cell(paragraph(f"Reads meter {n}.") + paragraph(f"Needs lib{n}a."))
+        + cell(paragraph(f"{n + 30} litres"))
+        for n in range(40)
+    ]
+    head = "".join(cell(paragraph(name)) for name in ("Component", "Purpose", "Capacity"))
+    table = "".join(f"<w:tr>{row}</w:tr>" for row in (head, *rows))
+    (tmp_path / "docs").mkdir()
+    with zipfile.ZipFile(tmp_path / "docs" / "a.docx", "w") as file:
+        document = f"<w:document><w:body><w:tbl>{table}</w:tbl></w:body></w:document>"
+        file.writestr("word/document.xml", document)
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+    answer = answer_question(opened, "What is the capacity of plugin7?")
+    first, row = answer.claims[0].quotes
+    assert first.text.split() == ["Component", "Purpose", "Capacity"]
+    assert row.text.split() == "plugin7 Reads meter 7. Needs lib7a. 37 litres".split()
+    assert verify_quotes(answer, tmp_path / "docs") == []
+
+
+def test_a_row_longer_than_a_quote_is_quoted_in_part(tmp_path):
+    note = " ".join(f"word{n}" for n in range(90))
+    rows = "".join(f"bolt-{n},{note},{n * 3} newtons\n" for n in range(5))
+    answer = ask(tmp_path, "How many newtons has bolt-4?", c__csv="Part,Note,Torque\n" + rows)
+    assert all(len(quote.text) <= 600 for claim in answer.claims for quote in claim.quotes)
+
+
+OPTIONS = """# Options of carve
+
+-q, --quiet
+    Print nothing but errors.
+
+-t, --timeout SECONDS
+    How long to wait for the lathe. The default is 40 seconds.
+
+-w, --width MILLIMETRES
+    The width of the cut. The default is 3.
+"""
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_the_default_of_the_next_option_is_no_answer(option, tmp_path):
+    answer = ask(tmp_path, f"What is the default of {option} of carve?", a__txt=OPTIONS)
+    assert answer.refused or "not answered" in answer_to_text(answer)
+    assert "40" not in answer.text
+
+
+def test_an_option_is_quoted_with_its_own_default(tmp_path):
+    answer = ask(tmp_path, "What is the default of --timeout?", a__txt=OPTIONS)
+    assert "40 seconds" in answer.text and "width" not in answer.text
+
+
+def test_a_sentence_of_two_files_that_differ_elsewhere_is_quoted_once(tmp_path):
+    fact = "The kiln Vesta is fired at 1,180 degrees for nine hours."
+    one = f"# Kilns\n\n{fact} It stands in the yard behind the old mill.\n"
+    two = f"# Firing\n\n{fact} Ask Mr Holm for the key before noon on Mondays.\n"
+    answer = ask(tmp_path, "At how many degrees is the kiln Vesta fired?", a__md=one, b__md=two)
+    assert answer.text.count("1,180") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "question", "meant", "refused"),
     [
@@ -234,3 +298,9 @@ def test_a_number_of_another_sentence_supports_nothing(tmp_path):
         ("The Falcon's grill needs 40 minutes.", "supported"),
     ]:
         assert check_text(sentence, tmp_path / "i").sentences[0].support == support
+
+
+def test_a_follow_up_to_nothing_says_so(tmp_path):
+    text = "# Pump\n\nThe minimum of the pump is 4 litres.\n"
+    answer = session(tmp_path, a__md=text).ask("and its minimum?")
+    assert "no question came before it" in answer_to_text(answer)

@@ -47,7 +47,8 @@ from .reader import (
 )
 
 NAVIGATION, TABLES, ROWS, LONG_ROWS = "navigation", "tables", "rows", "long_rows"
-"""Keys of a record's metadata: ranges of its text; each line is a row."""
+"""Keys of a record's metadata: ranges of its text. Of tables and, with ROWS, of all the text each
+line is a row, but for LONG_ROWS, which have several."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
 SKIPPED = {
@@ -74,7 +75,8 @@ INDEX_LINE = re.compile(r".{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*")
 """An entry of a book's index: cache, size of, 12, 45-47."""
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
-ROW_TEXT = re.compile(r"\S.*\S", re.DOTALL)
+QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\n])++', re.MULTILINE)
+"""A row of CSV, whose cells in quotation marks may have several lines; few have 4,000 signs."""
 PIPE_TABLE = re.compile(
     r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
     re.MULTILINE,
@@ -248,9 +250,7 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         page = read_html(data, repair=True)
         metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
         made = ExtractedText(page.map, heading_spans(page.headings))
-        rows = (ROW_TEXT.search(page.map.text, *row) for row in page.rows)
-        long = [row.span() for row in rows if row and "\n" in row[0]]
-        metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, long)
+        metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, page.long_rows())
         return _record(path, kind, made, metadata)
     record = make_record("", path, kind, data, {}, repair=True)
     if isinstance(record, Rejected):
@@ -262,8 +262,9 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
     if kind in PAGED_KINDS:
         metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
-    tables = [(span.start, span.end) for span in made.spans if span.kind == "table"]
-    return _record(path, kind, made, metadata | _ranges(TABLES, tables))
+    for key, name in ((TABLES, "table"), (LONG_ROWS, "row")):
+        metadata |= _ranges(key, [(s.start, s.end) for s in made.spans if s.kind == name])
+    return _record(path, kind, made, metadata)
 
 
 def _apply_step(record: Record) -> Record:
@@ -309,6 +310,8 @@ def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Recor
         metadata[ROWS] = True
     if suffix in TABLE_SUFFIXES:
         metadata[TABLES] = [[0, len(record.text)]]
+        rows = [row.span() for row in QUOTED_ROW.finditer(record.text) if "\n" in row[0]]
+        metadata |= _ranges(LONG_ROWS, rows)
     if record.kind == "markdown":
         tables = [match.span() for match in PIPE_TABLE.finditer(record.text)]
         metadata |= _ranges(TABLES, tables)

@@ -80,13 +80,14 @@ LINE_KINDS = frozenset(("ods", "odp", "pptx"))
 
 
 def read_office(data: bytes, kind: str, max_bytes: int) -> tuple[ExtractedText, dict[str, Any]]:
-    """Text with spans of headings and tables, and the title, of an office file of this kind.
+    """Text with spans of headings, tables and their rows of several lines, and the title.
 
     Raises Refused for an encrypted, broken or too large file.
     """
     page = read_part(office_part(data, kind, max_bytes), kind)
     tables = [TextSpan("table", start, end) for start, end in page.tables]
-    return ExtractedText(page.map, (*heading_spans(page.headings), *tables)), page.metadata
+    rows = [TextSpan("row", start, end) for start, end in page.long_rows()]
+    return ExtractedText(page.map, (*heading_spans(page.headings), *tables, *rows)), page.metadata
 
 
 def office_part(data: bytes, kind: str, max_bytes: int) -> bytes:
