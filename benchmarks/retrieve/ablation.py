@@ -36,6 +36,8 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "the rest of the paragraph": [(quote, "PARAGRAPH_CHARACTERS", 0)],
     "heads of rows and items": [(quote.PassageText, "heads", property(
         lambda self: [None] * len(self.units)))],
+    "entries for themselves": [(quote.PassageText, "of_others", lambda self, wanted: [
+        False] * len(self.units))],
     "parts of a question": [(question, "_split_parts", lambda terms, parts: ())],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],

@@ -179,7 +179,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             continue  # the second word of a pair; "long" in "how long", which answers do not say
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
-        if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:
+        if pair and pair[1].lower() not in NO_KEYWORDS | stop_words()[language] and len(stems) == 2:
             words = " ".join(re.findall(r"\w+", pair.group()))
             yield match.start(), QuestionTerm(words, stems, is_pair=True)
             end = pair.end()
@@ -245,10 +245,11 @@ def _split_parts(
     every = range(len(terms))
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
+    subject = set(sorted(names)[:1])
     groups: dict[tuple[int, ...], None] = {}
     for part in sorted(set().union(*parts)):
         group = {i for i in every if part in parts[i]}
-        group |= set() if group & names else names
+        group |= set() if group & names else subject
         group |= set() if group & others else others
         groups[tuple(sorted(group))] = None
     return tuple(groups) if 1 < len(groups) <= MAX_PARTS else ()
