@@ -114,8 +114,10 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     if best < THRESHOLD:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
-    ordered = _order_spans(spans, firsts)
-    claims = tuple(_claims_of(index, ordered, limit, firsts))
+    if firsts:  # the best of the parts come first, but for an answer to all of them
+        kept = spans[:1] if spans and spans[0].score >= THRESHOLD else []
+        spans = [*kept, *firsts, *spans[len(kept) :]]
+    claims = tuple(_claims_of(index, spans, limit, firsts))
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
     details["unanswered"] = _unanswered(index, parsed, scores, text, details["missing"])
@@ -144,7 +146,7 @@ def _explain_refusal(
     index: OpenIndex, wanted: WeightedQuestion, spans: list[QuoteSpan]
 ) -> dict[str, Any]:
     """What the nearest quote has of the question, the quote, and what was not read at all."""
-    details: dict[str, Any] = {"left_out": index.left_out}
+    details: dict[str, Any] = {"left_out": index.artifact.numbers.get("rejected", 0)}
     if spans:
         nearest = max(spans, key=lambda span: span.score)
         pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
@@ -194,13 +196,6 @@ def _find_spans(
             rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
             spans.append(span._replace(rank=rank))
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
-
-
-def _order_spans(spans: list[QuoteSpan], firsts: list[QuoteSpan]) -> list[QuoteSpan]:
-    """The spans of the whole question and the best of its parts, in the order to be quoted."""
-    if firsts and spans and spans[0].score >= THRESHOLD:
-        return [spans[0], *firsts, *spans[1:]]
-    return [*firsts, *spans]
 
 
 def _claims_of(

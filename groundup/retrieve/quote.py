@@ -51,6 +51,8 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
+WORD = re.compile(r"\W*([^\W\d][\w-]*)\W*")
+"""A line of one word."""
 OPTION = re.compile(r"(?:[-*•+·]\s+)?[`*]*--?[A-Za-z]")
 """How the entry of an option begins in a list of them."""
 SIGNATURE = re.compile(
@@ -233,17 +235,22 @@ class PassageText:
             line = text.split("\n", 1)[0]
             is_entry = names_next or OPTION.match(line)
             found = frozenset(code_names(line) if is_entry else ())
+            if names_next and (word := WORD.fullmatch(line)):
+                found |= {word[1]}
             if found or unit.kind == "heading":  # names one below the other head the same entry
                 names = found | names if is_head and found else found
             is_head = bool(found) and names_next
             entries.append(names)
         return entries
 
-    def of_others(self, wanted: WeightedQuestion) -> list[bool]:
-        """Whether each unit is in an entry for something else than what the question names."""
-        names = " ".join(filter(None, (term.name for term in wanted.question.terms)))
-        asked = frozenset(code_names(names))
-        return [bool(asked and entry and not asked & entry) for entry in self._entries]
+    def of_others(self, wanted: WeightedQuestion) -> list[frozenset[str]]:
+        """The entry of each unit if it is for something else than what the question names."""
+        terms = wanted.question.terms
+        coded = frozenset(code_names(" ".join(term.name for term in terms if term.name)))
+        asked = coded | {term.text for term in terms if term.is_name or term.is_pair}
+        if not coded and not any(asked & entry for entry in self._entries):
+            return [frozenset()] * len(self.units)
+        return [frozenset() if asked & entry else entry for entry in self._entries]
 
     def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
         """The share of the question in a line times the share of the line in the question."""
@@ -308,7 +315,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 
 def _as_quoted(
-    run: QuoteSpan, text: PassageText, credits: list[list[float]], others: list[bool]
+    run: QuoteSpan, text: PassageText, credits: list[list[float]], others: list[frozenset[str]]
 ) -> QuoteSpan:
     """A run of units with what belongs to it, as ranges of the passage; a row stays alone."""
     units, start, short = text.units, text.units[run.start].start, text.units[run.end].end
@@ -345,7 +352,7 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
     return score if is_measured else measures()[wanted.question.measure].without * score
 
 
-def _entry_end(others: list[bool], first: int) -> int:
+def _entry_end(others: list[frozenset[str]], first: int) -> int:
     """The first unit after `first` that is of something else."""
     return next(
         (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
@@ -353,11 +360,16 @@ def _entry_end(others: list[bool], first: int) -> int:
 
 
 def _context_credits(
-    text: PassageText, credits: list[list[float]], others: list[bool], wanted: WeightedQuestion
+    text: PassageText,
+    credits: list[list[float]],
+    others: list[frozenset[str]],
+    wanted: WeightedQuestion,
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
-    near: dict[bool, list[float]] = {}  # what an entry for something else says counts there alone
+    near: dict[
+        frozenset[str], list[float]
+    ] = {}  # what an entry for something else says counts there alone
     for other in set(others):
         same = [own for own, each in zip(credits, others, strict=True) if each == other]
         near[other] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]

@@ -28,7 +28,6 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
-    Hit,
     Pointer,
     Quote,
     hash_file,
@@ -192,10 +191,6 @@ class OpenIndex:
     """The command that indexes it again, if known."""
     cache: dict[str, Record] = field(default_factory=dict, repr=False)
 
-    def search(self, question: str, limit: int = 10) -> list[Hit]:
-        """The best passages for a question, best first."""
-        return self.lexical.search_terms(self.parse(question), limit)
-
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""
         parsed = parse_question(question, self.languages[0])
@@ -294,11 +289,6 @@ class OpenIndex:
         """Languages of at least a fiftieth of the documents, the most frequent first."""
         counts = Counter(entry.language for entry in self.entries.values()).most_common()
         return tuple(name for name, count in counts if 50 * count >= len(self.entries))
-
-    @cached_property
-    def left_out(self) -> int:
-        """Number of files that were not read."""
-        return int(self.artifact.numbers.get("rejected", 0))
 
     @cached_property
     def sha256_by_path(self) -> dict[str, str]:

@@ -97,7 +97,7 @@ def test_updated_and_fresh_indexes_answer_alike(folder, tmp_path):
     fresh = open_index(index(folder, tmp_path / "fresh").path)
     assert updated.artifact.id == fresh.artifact.id, "equal content is equal files"
     assert updated.lexical.snapshot() == fresh.lexical.snapshot()
-    assert updated.search("milk fridge tea") == fresh.search("milk fridge tea")
+    assert updated.lexical.search("milk fridge tea") == fresh.lexical.search("milk fridge tea")
 
 
 def test_another_configuration_is_another_snapshot(folder, tmp_path):

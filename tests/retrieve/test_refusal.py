@@ -304,3 +304,24 @@ def test_a_follow_up_to_nothing_says_so(tmp_path):
     text = "# Pump\n\nThe minimum of the pump is 4 litres.\n"
     answer = session(tmp_path, a__md=text).ask("and its minimum?")
     assert "no question came before it" in answer_to_text(answer)
+
+
+@pytest.mark.parametrize("name", ["LISTMAX", "list-max", "list_max"])
+def test_the_default_of_the_next_definition_is_no_answer(name, tmp_path):
+    page = (
+        f"<h1>Settings of carve</h1><dl><dt>{name}</dt><dd>Matches to list without asking.</dd>"
+        "<dt>MAILPATH</dt><dt>mail-path</dt><dd>Where mail is. The default is /var/mail.</dd></dl>"
+    )
+    answer = ask(tmp_path, f"What is the default of {name}?", a__html=page)
+    assert "/var/mail" not in answer.text
+    for other in ("MAILPATH", "mail-path"):
+        quoted = answer_question(open_index(tmp_path / "i"), f"What is the default of {other}?")
+        assert "/var/mail" in quoted.text and name not in quoted.text
+
+
+def test_a_part_without_a_name_asks_of_the_first(tmp_path):
+    text = "The tool carve was forked from hew in 2004. Carve had threads first in version 3.\n"
+    answer = ask(
+        tmp_path, "When was carve forked from hew, and which version first had threads?", a__md=text
+    )
+    assert "2004" in answer.text and "version 3" in answer.text

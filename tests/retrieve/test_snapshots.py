@@ -157,13 +157,13 @@ def test_an_open_index_stays_while_the_pointer_moves(notes, tmp_path):
     opened = open_index(tmp_path / "i")
     (notes / "a.md").write_text("# Gamma\n\nAnother note.\n")
     index(notes, tmp_path / "i")
-    assert [hit.passage.path for hit in opened.search("alpha")] == ["a.md"]
-    assert open_index(tmp_path / "i").search("alpha") == []
+    assert [hit.passage.path for hit in opened.lexical.search("alpha")] == ["a.md"]
+    assert open_index(tmp_path / "i").lexical.search("alpha") == []
 
 
 def test_passages_are_slices_of_the_stored_documents(notes, tmp_path):
     opened = open_index(index(notes, tmp_path / "i").path)
-    for hit in opened.search("note"):
+    for hit in opened.lexical.search("note"):
         document = opened.read_document(hit.passage.document)
         assert document.text[hit.passage.start : hit.passage.end] == hit.passage.text
         assert document.sha256 == opened.sha256_by_path[hit.passage.path]
