@@ -43,7 +43,6 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],
     "sentences that stand alone": [(quote, "DEPENDENT_COST", 0.0)],
     "short quotes": [(quote, "UNIT_COST", 0.0), (quote, "LENGTH_COST", 0.0)],
-    "equal quotes once": [(answer, "SAME_QUOTE", 2.0)],
     "did you mean": [(search.OpenIndex, "meant_word", lambda self, term: None)],
     "refusing": [(answer, "THRESHOLD", 0.0)],
 }  # fmt: skip

@@ -15,9 +15,11 @@ from .readers.any_file import (
     ReadConfig,
     file_bytes,
     fingerprint_folder,
+    is_inside_row,
     plan_folder,
     read_data,
     read_folder,
+    rows_of_tables,
 )
 from .readers.encodings import DecodedText, SourceMapBuilder, decode
 from .readers.files import read_bytes
@@ -95,6 +97,7 @@ __all__ = [
     "fingerprint_folder",
     "from_batch",
     "import_object",
+    "is_inside_row",
     "is_licence_allowed",
     "join_expressions",
     "join_lines",
@@ -112,6 +115,7 @@ __all__ = [
     "record_schema",
     "removal_schema",
     "removals_to_batch",
+    "rows_of_tables",
     "rst_headings",
     "run_steps",
     "step_target",

@@ -10,14 +10,13 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
 
-from .chunk import split_sentences
+from .chunk import Sentence, split_sentences
 from .question import Question, measures, term_credit, text_terms
 from .quote import (
     QUOTE_CHARACTERS,
@@ -27,6 +26,7 @@ from .quote import (
     WeightedQuestion,
     best_span,
     highest_score,
+    split_long,
 )
 from .search import OpenIndex, changed_files, file_of, open_index
 
@@ -39,9 +39,6 @@ MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
-SAME_QUOTE = 0.8
-"""Share of words in common, of both together, above which two quotes say the same: a page in two
-formats, an old version of a file."""
 NEAREST_CHARACTERS = 200
 """What a refusal shows of the nearest passage."""
 FURTHER_CLAIM_SHARE = 0.85
@@ -207,7 +204,7 @@ def _claims_of(
     """
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: list[Claim] = []
-    shown: list[tuple[str, range, set[str]]] = []
+    shown: list[tuple[str, range]] = []
     said = set[str]()
     for span in spans:
         if len(claims) == limit:
@@ -218,26 +215,21 @@ def _claims_of(
         document = index.read_document(passage.document)
         end = span.short_end if claims else span.end
         place = range(passage.start + span.start, passage.start + end)
-        for id, other, _ in shown:
+        for id, other in shown:
             place = _not_quoted(place, other) if id == document.id else place
         text = document.text[place.start : place.stop]
         start, stop = place.stop - len(text.lstrip()), place.start + len(text.rstrip())
-        quote = document.quote(start, stop) if start < stop else None
-        words = set(re.findall(r"\w+", quote.text.lower())) if quote else set[str]()
-        if not quote or any(len(words & w) >= SAME_QUOTE * len(words | w) for *_, w in shown):
-            continue
-        sentences = [
-            " ".join(quote.text[s.start : s.end].lower().split())
-            for s in split_sentences(quote.text)
-        ]
+        parts = (text[part.start : part.end].lower() for part in split_sentences(text))
+        sentences = ["".join(re.findall(r"\w+", part)) for part in parts]
         if 2 * sum(len(each) for each in sentences if each in said) >= sum(map(len, sentences)):
             continue
         said.update(sentences)
-        head, head_end = span.head or (0, 0)
-        head_end = min(head_end, head + QUOTE_CHARACTERS)
-        quotes = (document.quote(head, head_end), quote) if span.head else (quote,)
+        ranges = [Sentence(*span.head, "row")] if span.head else []
+        ranges.append(Sentence(start, stop, "row"))
+        cut = split_long(document.text, ranges, QUOTE_CHARACTERS)  # a long row is several quotes
+        quotes = tuple(document.quote(part.start, part.end) for part in cut)
         claims.append(Claim("\n".join(each.text for each in quotes), quotes))
-        shown.append((document.id, place, words))
+        shown.append((document.id, place))
     return claims
 
 
@@ -298,10 +290,12 @@ def answer_to_text(answer: Answer) -> str:
     if answer.refused or not answer.claims:
         missing, found = details.get("missing") or (), details.get("found") or ()
         elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
+        nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
+        text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
         lines = [
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
-            _describe_nearest(details["nearest"], found) if details.get("nearest") else "",
+            f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
             f"files that were not read: {details['left_out']}" if details.get("left_out") else "",
@@ -320,12 +314,6 @@ def answer_to_text(answer: Answer) -> str:
         details.get("since", ""),
     ]
     return "\n\n".join([*quoted, *filter(None, footers)])
-
-
-def _describe_nearest(nearest: dict[str, Any], found: Sequence[str]) -> str:
-    text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …")
-    having = f", with: {', '.join(found)}" if found else ""
-    return f"nearest is {Quote(**nearest).location}{having}\n    {text}"
 
 
 def _quote_sources(quotes: tuple[Quote, ...]) -> str:

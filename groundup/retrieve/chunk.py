@@ -20,7 +20,15 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from groundup.core import Config, Passage
-from groundup.documents import NAVIGATION, PAGES, Record, looks_like_code, rst_headings
+from groundup.documents import (
+    NAVIGATION,
+    PAGES,
+    Record,
+    is_inside_row,
+    looks_like_code,
+    rows_of_tables,
+    rst_headings,
+)
 
 SentenceKind = Literal["prose", "heading", "code", "row"]
 
@@ -33,10 +41,13 @@ class Sentence(NamedTuple):
     kind: SentenceKind
 
 
+VISIBLE_LINE = re.compile(r"\S(?:[^\r\n]*\S)?")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 NUMBERED = re.compile(r"\s*\(?(\d{1,3})[.)]\s+\S")
+OPTION = re.compile(r"\s*[`*]*-{1,2}[A-Za-z][\w-]*[`*]*(?:[ ,=\[|]|$)")
+"""A line that begins with an option begins its entry."""
 HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")
 UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
 BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
@@ -63,30 +74,20 @@ def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True
     result: list[Sentence] = []
     for start, end, kind in text_blocks(text, hash_titles):
         last = result[-1] if result else None
-        if kind == "prose" and not (last and _is_indented_example(text, last, start, end)):
-            for first, stop in _split_lines(text, start, end) if lines_end else [(start, end)]:
+        if kind == "prose":
+            lines = (line.span() for line in VISIBLE_LINE.finditer(text, start, end))
+            for first, stop in lines if lines_end else [(start, end)]:
                 result += [Sentence(*part, "prose") for part in _split_prose(text, first, stop)]
         elif kind == "heading":
             result.append(Sentence(start, end, kind))
-        elif last and last.kind == "code" and not text[last.end : start].strip():
+        elif (
+            last and last.kind == "code" and not text[last.end : start].strip()
+            and not OPTION.match(text, start)
+        ):  # fmt: skip
             result[-1] = Sentence(last.start, end, "code")
         else:
             result.append(Sentence(start, end, "code"))
     return result
-
-
-def _is_indented_example(text: str, last: Sentence, start: int, end: int) -> bool:
-    """Whether a block is indented below a colon, like an example."""
-    if text[last.end - 1] != ":" or LIST_ITEM.match(text, start):
-        return False
-    indent = start - (max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1)
-    above = last.start - (max(text.rfind("\n", 0, last.start), text.rfind("\r", 0, last.start)) + 1)
-    return indent >= 2 and indent > above and not text[start:end].endswith((".", "!", "?"))
-
-
-def _split_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    for match in re.finditer(r"[^\s](?:[^\r\n]*[^\s])?", text[start:end]):
-        yield start + match.start(), start + match.end()
 
 
 class TextLine(NamedTuple):
@@ -127,7 +128,9 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
             yield from _group_blocks(group, hash_titles)
             group, code = [], 0
         else:
-            if group and _begins_item(line.text, group[0].text) and code * 2 <= len(group):
+            is_option = OPTION.match(line.text) and group and not group[-1].text.endswith("\\")
+            is_item = group and _begins_item(line.text, group[0].text) and code * 2 <= len(group)
+            if is_option or is_item:
                 yield from _group_blocks(group, hash_titles)
                 group, code = [], 0
             group.append(line)
@@ -280,8 +283,10 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     config = config or ChunkConfig()
     passages: list[Passage] = []
     skipped = [(start, end) for start, end in document.metadata.get(NAVIGATION, ())]
+    rows = rows_of_tables(document, 0, len(document.text))
     for section in _split_pages(document, _split_sections(document)):
-        for start, end in _pack_blocks(document.text, section, config.max_characters, skipped):
+        limit = config.max_characters
+        for start, end in _pack_blocks(document.text, section, limit, skipped, rows):
             passages.append(_make_passage(document, start, end, section.headings))
     # Definitions keep their own passages, whose titles contain their names.
     return passages if document.kind == "python" else _merge_short(document, passages, config)
@@ -371,7 +376,11 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _pack_blocks(
-    text: str, section: TitledSection, limit: int, skipped: Sequence[tuple[int, int]]
+    text: str,
+    section: TitledSection,
+    limit: int,
+    skipped: Sequence[tuple[int, int]],
+    rows: Sequence[tuple[int, int]],
 ) -> Iterator[tuple[int, int]]:
     """Yield slices of a section with as many complete blocks as fit.
 
@@ -379,7 +388,7 @@ def _pack_blocks(
     """
     pending: list[tuple[int, int]] = []
     skipped = [each for each in skipped if each[0] < section.end and section.start < each[1]]
-    for block in _split_blocks(text, section, limit):
+    for block in _split_blocks(text, section, limit, rows):
         if any(start <= block[0] and block[1] <= end for start, end in skipped):
             if pending:
                 yield pending[0][0], pending[-1][1]
@@ -398,22 +407,31 @@ def _pack_blocks(
         yield pending[0][0], pending[-1][1]
 
 
-def _split_blocks(text: str, section: TitledSection, limit: int) -> Iterator[tuple[int, int]]:
-    inside = text[section.start : section.end]
-    for block in text_blocks(inside):
+def _split_blocks(
+    text: str, section: TitledSection, limit: int, rows: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    blocks: list[tuple[int, int]] = []
+    for block in text_blocks(text[section.start : section.end]):
         first, last = section.start + block.start, section.start + block.end
+        if blocks and is_inside_row(first, rows):  # a paragraph of a cell
+            first = blocks.pop()[0]
+        blocks.append((first, last))
+    for first, last in blocks:
         if last - first <= limit:
             yield first, last
         else:
-            yield from _split_long_block(text, first, last, limit)
+            yield from _split_long_block(text, first, last, limit, rows)
 
 
-def _split_long_block(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
+def _split_long_block(
+    text: str, start: int, end: int, limit: int, rows: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
     """Split a long block after the last sentence, line or word that fits, or else at the limit."""
     ends = sorted(
         {start + part.end for part in split_sentences(text[start:end])}
         | {start + line.end for line in split_text_lines(text[start:end])}
     )
+    ends = [at for at in ends if not is_inside_row(at, rows)]
     while end - start > limit:
         index = bisect.bisect_right(ends, start + limit) - 1
         stop = ends[index] if index >= 0 and ends[index] > start + limit // 4 else 0

@@ -153,10 +153,7 @@ class LexicalIndex:
             self._open_writer().delete_documents_by_term("document", document)
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
-        """The best passages, best first; ties are broken by passage id.
-
-        Any text is a valid query; one without a content word finds nothing.
-        """
+        """The best passages, best first; ties are broken by passage id. Any text is a query."""
         return self.search_terms(parse_question(query), limit)
 
     def search_terms(self, question: Question, limit: int = 10) -> list[Hit]:
@@ -224,7 +221,8 @@ class LexicalIndex:
         Raises CapacityError if the disk is full.
         """
         self.commit()
-        return digest(sorted(_passage_digest(passage) for passage in self.passages()))
+        rows = ({**p.__dict__, "headings": list(p.headings)} for p in self.passages())
+        return digest(sorted(map(digest, rows)))
 
     def commit(self) -> None:
         """Make additions and deletions visible and durable; CapacityError if the disk is full."""
@@ -262,10 +260,6 @@ def name_segments_by_content(directory: Path) -> None:
     write_text(meta, text)
     kept = (path.name for path in directory.iterdir() if not path.name.startswith("."))
     write_text(managed, json.dumps(sorted(kept)))
-
-
-def _passage_digest(passage: Passage) -> str:
-    return digest(passage.__dict__ | {"headings": list(passage.headings)})
 
 
 def _index_schema(engine: Any) -> Any:

@@ -46,7 +46,7 @@ AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
 )
 NO_KEYWORDS = frozenset(
-    "a an the this that these each every some any which what in of to and or is are no".split()
+    "a an the this that these each every some any which what in of to and or is are no had".split()
 )
 JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|o|e|en|och|og|ja|и|или)\s+|[,;?]\s+", re.I)
 
@@ -179,7 +179,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             continue  # the second word of a pair; "long" in "how long", which answers do not say
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
-        if pair and pair[1].lower() not in NO_KEYWORDS | stop_words()[language] and len(stems) == 2:
+        if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:
             words = " ".join(re.findall(r"\w+", pair.group()))
             yield match.start(), QuestionTerm(words, stems, is_pair=True)
             end = pair.end()
@@ -298,7 +298,7 @@ def term_credit(term: QuestionTerm, words: TextTerms) -> float:
             return 1.0
         if any(suffix in words.names for suffix in _suffixes(term.name)[:-1]):
             return SUFFIX_CREDIT
-    if not term.stems:
+    if not term.stems or term.text[0] == "-":  # an option is there or not
         return 0.0
     share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
     if term.is_pair:

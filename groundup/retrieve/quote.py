@@ -7,20 +7,20 @@
 and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
 has the largest weight and no coverage, so the score is low if the documents do not cover the
 question; a thing that is named but not there halves it, and a property that nothing near says of
-it costs three tenths. The choice of the quote also prefers signatures of the question's subject,
-prose to code, and self-contained sentences. The quote then reaches to the last sentence of its
-passage that has one of the question's terms, as far as 600 characters go: what is asked often
-follows what is named. A row of a table is quoted alone, with its head.
+it costs three tenths. The choice of the quote also prefers
+signatures of the question's subject, prose to code, and self-contained sentences. The first quote
+reaches to the last sentence of its passage, or of its entry in a list of options or definitions,
+that has one of the question's terms, as far as 600 characters go. A row is quoted with its head.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from groundup.core import Hit, Passage, Quote
-from groundup.documents import LONG_ROWS, ROWS, TABLES, Record
+from groundup.documents import ROWS, TABLES, Record, rows_of_tables
 
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .language import FALLBACK, stem_words, stop_words, word_pattern
@@ -34,7 +34,6 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
-ROW = re.compile(r"\S.*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -51,10 +50,11 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
-WORD = re.compile(r"\W*([^\W\d][\w-]*)\W*")
-"""A line of one word."""
-OPTION = re.compile(r"(?:[-*•+·]\s+)?[`*]*--?[A-Za-z]")
-"""How the entry of an option begins in a list of them."""
+OPTION = re.compile(r"(?:[-*•+·]\s+)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
+ITEM_NAME = re.compile(r"(?:[-*•+·]|\d{1,3}[.)])\s+[`*_]+([\w./$-]+(?: [\w./$-]+){0,2})[`*_]+")
+CELL = re.compile(r"[|,;\t\n]")
+WORD = re.compile(r"\W*[^\W\d][\w-]*\W*")
+"""How the entry of an option begins, a named item of a list; and a line of one word."""
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -117,11 +117,12 @@ class PassageText:
         """Its sentences, titles and blocks of code."""
         passage, document = self.passage, self.document
         if document.metadata.get(ROWS):
-            rows = self._rows(0, len(passage.text))
-            return _split_long(passage.text, [Sentence(*row, "row") for row in rows])
+            return self._rows
         is_code = document.kind in ("code", "python")
         sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
-        units = _split_long(passage.text, self._with_rows(sentences))
+        sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
+        prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
+        units = sorted([*self._rows, *prose])
         if document.kind == "python":
             return units
         titles = [
@@ -131,33 +132,17 @@ class PassageText:
         ]
         return [
             unit._replace(kind="heading")
-            if unit.end - unit.start < HEADING_CHARACTERS
-            and any(unit.start < last and first < unit.end for first, last in titles)
+            if unit.end - unit.start < HEADING_CHARACTERS and _overlaps(unit[:2], titles)
             else unit
             for unit in units
         ]
 
-    def _with_rows(self, sentences: list[Sentence]) -> list[Sentence]:
-        """The sentences, those within a table that is no mere paragraph replaced by its rows."""
-        text, at = self.passage.text, self.passage.start
-        tables = [
-            (max(0, head[0] - at), min(len(text), end - at))
-            for head, end in self._tables
-            if end - head[0] > PARAGRAPH_CHARACTERS
-        ]
-        if not tables:
-            return sentences
-        rows = [row for table in tables for row in self._rows(*table)]
-        kept = [each for each in sentences if not _overlaps(each[:2], tables)]
-        return sorted([*kept, *(Sentence(*row, "row") for row in rows)])
-
-    def _rows(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The rows in a range of the passage: lines, but for those that have several."""
-        text, at = self.passage.text, self.passage.start
-        long = [(max(start, a - at), min(end, b - at)) for a, b in self._long_rows]
-        long = [row for row in long if row[0] < row[1]]
-        lines = [row.span() for row in ROW.finditer(text, start, end)]
-        return sorted([*long, *(row for row in lines if not _overlaps(row, long))])
+    @cached_property
+    def _rows(self) -> list[Sentence]:
+        """The rows of tables in the passage."""
+        at, end = self.passage.start, self.passage.end
+        rows = rows_of_tables(self.document, at, end)
+        return [Sentence(first - at, last - at, "row") for first, last in rows]
 
     @cached_property
     def texts(self) -> list[str]:
@@ -193,33 +178,25 @@ class PassageText:
                 before = self.units[number - 1]
                 lead = before if before.kind == "prose" and text[before.end - 1] == ":" else None
             at = start + unit.start
-            head = next((head for head, end in self._tables if head[1] <= at < end), None)
+            head = next((head for head, end in self.tables if head[1] <= at < end), None)
             if head is None and lead is not None:
                 head = (start + lead.start, start + lead.end)
             heads.append(head)
         return heads
 
     @cached_property
-    def _long_rows(self) -> list[tuple[int, int]]:
-        """The rows of the document that have several lines."""
-        return [(start, end) for start, end in self.document.metadata.get(LONG_ROWS, ())]
-
-    @property
-    def has_tables(self) -> bool:
-        """Whether a row of a table may be in it."""
-        return bool(self._tables or self.document.metadata.get(ROWS))
-
-    @cached_property
-    def _tables(self) -> list[tuple[tuple[int, int], int]]:
+    def tables(self) -> list[tuple[tuple[int, int], int]]:
         """The head of each table of the document that reaches into the passage, and its end."""
         document, passage = self.document, self.passage
-        heads = []
-        for start, end in document.metadata.get(TABLES, []):
-            if start < passage.end and passage.start < end:
-                row = ROW.search(document.text, start, end)
-                span = row.span() if row else (start, start)
-                heads.append((next((r for r in self._long_rows if r[0] == span[0]), span), end))
-        return heads
+        tables = [
+            table for table in document.metadata.get(TABLES, ())
+            if table[0] < passage.end and passage.start < table[1]
+        ]  # fmt: skip
+        heads = (
+            rows_of_tables(document, start, min(end, start + 2 * QUOTE_CHARACTERS))[:1]
+            for start, end in tables
+        )
+        return [(head, end) for row, (_, end) in zip(heads, tables, strict=True) for head in row]
 
     @cached_property
     def labels(self) -> list[bool]:
@@ -228,29 +205,41 @@ class PassageText:
         return [unit.kind != "row" and is_label(text) for unit, text in pairs]
 
     @cached_property
-    def _entries(self) -> list[frozenset[str]]:
-        """For each unit, the names that head its entry in a list of options or definitions."""
-        entries, names, is_head = list[frozenset[str]](), frozenset[str](), False
-        for unit, text, names_next in zip(self.units, self.texts, self.labels, strict=True):
-            line = text.split("\n", 1)[0]
-            is_entry = names_next or OPTION.match(line)
-            found = frozenset(code_names(line) if is_entry else ())
-            if names_next and (word := WORD.fullmatch(line)):
-                found |= {word[1]}
-            if found or unit.kind == "heading":  # names one below the other head the same entry
-                names = found | names if is_head and found else found
-            is_head = bool(found) and names_next
-            entries.append(names)
+    def _entries(self) -> list[tuple[str, ...]]:
+        """For each unit, what heads its entry in a list of options or definitions."""
+        entries, heads, margin, is_head = list[tuple[str, ...]](), (), 0, False
+        for unit, text in zip(self.units, self.texts, strict=True):
+            if unit.kind == "row":
+                entries.append((CELL.split(text.lstrip("| "), 1)[0],))
+                continue
+            at = self.passage.start + unit.start
+            column = at - self.document.text.rfind("\n", 0, at) - 1
+            head = _entry_head(text, column)
+            if unit.kind == "heading":
+                heads, is_head = (), False
+            elif head and (column <= margin or is_head or not heads):  # else it is part of one
+                heads = (*heads, head) if is_head and column == margin else (head,)
+                margin = column
+            is_head = bool(head) and "\n" not in text and is_label(text)
+            entries.append(heads)
         return entries
 
-    def of_others(self, wanted: WeightedQuestion) -> list[frozenset[str]]:
+    def of_others(self, wanted: WeightedQuestion) -> list[tuple[str, ...]]:
         """The entry of each unit if it is for something else than what the question names."""
         terms = wanted.question.terms
-        coded = frozenset(code_names(" ".join(term.name for term in terms if term.name)))
-        asked = coded | {term.text for term in terms if term.is_name or term.is_pair}
-        if not coded and not any(asked & entry for entry in self._entries):
-            return [frozenset()] * len(self.units)
-        return [frozenset() if asked & entry else entry for entry in self._entries]
+        names = set(code_names(" ".join(term.name for term in terms if term.name)))
+        stems = {stem for term in terms for stem in term.stems}
+        asked = {
+            entry
+            for entry in set(self._entries)
+            if any(
+                names & set(code_names(head)) or set(stem_words(head, self.language)) <= stems
+                for head in entry
+            )
+        }
+        if not names and asked <= {()}:
+            return [()] * len(self.units)
+        return [() if entry in asked else entry for entry in self._entries]
 
     def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
         """The share of the question in a line times the share of the line in the question."""
@@ -261,15 +250,27 @@ class PassageText:
         return inside and inside * wanted.share(wanted.credits_for(text_terms(line, self.language)))
 
 
-def _overlaps(place: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
-    return any(start < place[1] and place[0] < end for start, end in others)
+def _entry_head(text: str, column: int) -> str:
+    """What heads an entry that begins so: options, a defined word, the name of an item; or ""."""
+    line, _, rest = text.partition("\n")
+    if match := OPTION.match(line) or ITEM_NAME.match(line):
+        return match[1]
+    body = rest.lstrip(" \t")
+    if rest and (len(rest) - len(body) > column or body[:1] == ":"):
+        return line if is_label(line) and len(line.split()) <= 4 else ""
+    is_name = is_label(text) and (WORD.fullmatch(line) or any(code_names(line)))
+    return line if is_name else ""
 
 
-def _split_long(text: str, units: list[Sentence]) -> list[Sentence]:
-    """Units of at most half a quote, rows of one: longer ones end with their lines or words."""
+def _overlaps(place: tuple[int, int], others: Iterable[Sequence[Any]]) -> bool:
+    return any(other[0] < place[1] and place[0] < other[1] for other in others)
+
+
+def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
+    """Units of at most so many characters: longer ones end with their lines or words."""
     result: list[Sentence] = []
     for unit in units:
-        start, limit = unit.start, QUOTE_CHARACTERS // (1 if unit.kind == "row" else 2)
+        start = unit.start
         while unit.end - start > limit:
             cut = text.rfind("\n", start + 1, start + limit)
             cut = cut if cut > start else text.rfind(" ", start + 1, start + limit)
@@ -315,7 +316,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 
 def _as_quoted(
-    run: QuoteSpan, text: PassageText, credits: list[list[float]], others: list[frozenset[str]]
+    run: QuoteSpan, text: PassageText, credits: list[list[float]], others: list[tuple[str, ...]]
 ) -> QuoteSpan:
     """A run of units with what belongs to it, as ranges of the passage; a row stays alone."""
     units, start, short = text.units, text.units[run.start].start, text.units[run.end].end
@@ -331,7 +332,7 @@ def _as_quoted(
 
 def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
     """At least the score of every run of a passage, for a third of the time."""
-    if text.has_tables:
+    if text.tables or text.document.metadata.get(ROWS):
         return 1.0  # a table's head may be in another passage
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
     outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
@@ -352,7 +353,7 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
     return score if is_measured else measures()[wanted.question.measure].without * score
 
 
-def _entry_end(others: list[frozenset[str]], first: int) -> int:
+def _entry_end(others: list[tuple[str, ...]], first: int) -> int:
     """The first unit after `first` that is of something else."""
     return next(
         (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
@@ -362,14 +363,12 @@ def _entry_end(others: list[frozenset[str]], first: int) -> int:
 def _context_credits(
     text: PassageText,
     credits: list[list[float]],
-    others: list[frozenset[str]],
+    others: list[tuple[str, ...]],
     wanted: WeightedQuestion,
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
-    near: dict[
-        frozenset[str], list[float]
-    ] = {}  # what an entry for something else says counts there alone
+    near: dict[tuple[str, ...], list[float]] = {}  # an entry for something else counts there alone
     for other in set(others):
         same = [own for own, each in zip(credits, others, strict=True) if each == other]
         near[other] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]
@@ -418,7 +417,8 @@ def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float
         value -= 0.1 * ("\n" in text.texts[shown[0]])
     value -= 0.1 * all(text.labels[at] for at in shown)
     if units[shown[0]].kind == "row":
-        return value + DIRECT_BONUS * direct
+        at = text.passage.start + units[shown[0]].start
+        return value + DIRECT_BONUS * direct - 0.5 * any(at == head[0] for head, _ in text.tables)
     opening = next((at for at in shown if units[at].kind == "prose"), None)
     if opening is None:
         return value - 0.1

@@ -225,7 +225,9 @@ class OpenIndex:
         """Whether a term is anywhere in the documents: its exact name, or all of its stems."""
         if term.name is not None and self.lexical.document_frequency("names", term.name):
             return True
-        return bool(term.stems) and all(map(self.stem_frequency, term.stems))
+        if not term.stems or term.text[0] == "-":
+            return False
+        return all(map(self.stem_frequency, term.stems))
 
     def meant_word(self, term: QuestionTerm) -> str | None:
         """The indexed word that a mistyped one most likely means; None if none is close.

@@ -325,3 +325,54 @@ def test_a_part_without_a_name_asks_of_the_first(tmp_path):
         tmp_path, "When was carve forked from hew, and which version first had threads?", a__md=text
     )
     assert "2004" in answer.text and "version 3" in answer.text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_no_passage_ends_inside_a_row(end, tmp_path):
+    rows = [
+        f'Tree{n},"Stands in row {n}.{end}{end}Planted in {1900 + n}. Pruned by hand.",{n}7'
+        for n in range(60)
+    ]
+    questions = session(tmp_path, t__csv=end.join(["Name,Note,Price", *rows])).index
+    for n in range(60):
+        answer = answer_question(questions, f"What is the price of Tree{n}?")
+        assert answer.claims[0].quotes[-1].text.endswith(f",{n}7"), answer.text
+
+
+def test_an_option_whose_letters_alone_are_there_is_nowhere(tmp_path):
+    text = "# Reader\n\nThe default size of the cache is 5 MB.\n\n- `--limit N`: most files.\n"
+    answer = ask(tmp_path, "What is the default of --cache?", a__md=text)
+    assert answer.refused and answer.details["missing"] == ["--cache"]
+
+
+MANUAL = """OPTIONS
+       --timeout SECONDS
+              Give up when no data arrives. The default is 90 seconds.
+
+       -q
+       --quiet
+              Print nothing but errors.
+"""
+HELP = """Options:
+  --timeout SECONDS   Give up when no data arrives. The default is 90 seconds.
+  -q, --quiet         Print nothing but errors.
+"""
+TABLE = """| Option | Meaning |
+|---|---|
+| `--timeout` | Give up when no data arrives. The default is 90 seconds. |
+| `--quiet` | Print nothing but errors. |
+"""
+GLOSSARY = """--timeout
+: Give up when no data arrives. The default is 90 seconds.
+
+--quiet
+: Print nothing but errors.
+"""
+
+
+@pytest.mark.parametrize("text", [MANUAL, HELP, TABLE, GLOSSARY])
+def test_entries_of_every_layout_are_apart(text, tmp_path):
+    questions = session(tmp_path, a__md=text).index
+    assert "90 seconds" in answer_question(questions, "What is the default of --timeout?").text
+    answer = answer_question(questions, "What is the default of --quiet?")
+    assert "90" not in answer.text

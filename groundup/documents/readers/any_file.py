@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import tempfile
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -75,8 +76,9 @@ INDEX_LINE = re.compile(r".{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*")
 """An entry of a book's index: cache, size of, 12, 45-47."""
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
-QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\n])++', re.MULTILINE)
+QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\r\n])++', re.MULTILINE)
 """A row of CSV, whose cells in quotation marks may have several lines; few have 4,000 signs."""
+LINE_TEXT = re.compile(r"\S[^\r\n]*")
 PIPE_TABLE = re.compile(
     r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
     re.MULTILINE,
@@ -87,6 +89,24 @@ MAX_NAMED = 8
 """Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
 MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
+
+
+def rows_of_tables(record: Record, start: int, end: int) -> list[tuple[int, int]]:
+    """The rows of tables in a range of a record's text, in order; all lines of a log are rows."""
+    text, known = record.text, record.metadata
+    long = [
+        (max(a, start), min(b, end)) for a, b in known.get(LONG_ROWS, ()) if a < end and start < b
+    ]
+    tables = known.get(TABLES) or ([(0, len(text))] if ROWS in known else [])
+    spans = ((max(a, start), min(b, end)) for a, b in tables if a < end and start < b)
+    lines = (line.span() for span in spans for line in LINE_TEXT.finditer(text, *span))
+    return sorted({*long, *(line for line in lines if not is_inside_row(line[0] + 1, long))})
+
+
+def is_inside_row(at: int, rows: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place is inside one of the rows, which are in order, not at its start or end."""
+    index = bisect_left(rows, at, key=lambda row: row[0]) - 1
+    return index >= 0 and at < rows[index][1]
 
 
 class ReadConfig(Config):
