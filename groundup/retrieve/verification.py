@@ -211,7 +211,7 @@ def check_text(text: str, against: Path) -> TextCheck:
     sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
     if not sentences:
         raise DataError("The text has no sentence to check.")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
             against = Path(folder) / "index"
