@@ -101,12 +101,15 @@ class Calls:
 def checked_at_first(function: Any, typechecker: Any) -> Callable[..., Any]:
     """A function whose first calls in each test are checked, unless the checks step aside."""
     calls = Calls.of.setdefault(function.__code__, Calls())
+    is_traced = torch.compiler.is_dynamo_compiling
     within: Any = None
 
     @functools.wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         nonlocal within
         __tracebackhide__ = True
+        if is_traced() or (calls.left < 0 and calls.test == Calls.current):  # most calls
+            return function(*given, **named)
         if torch.compiler.is_compiling() or is_off.get() or calls.run_out():
             return function(*given, **named)
         if within is None:

@@ -11,6 +11,7 @@ import os
 import random
 import socket
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 # Before torch and tokenizers load: their thread pools read these once.
@@ -35,6 +36,10 @@ ROOT = Path(__file__).resolve().parents[1]
 hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("groundup")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+with suppress(ImportError):  # a plugin of pytest may have loaded numpy before this file
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))
 
 gc.disable()  # until all is imported, of which nothing is garbage
 
@@ -72,6 +77,14 @@ def loopback_only():
     socket.socket.connect = local
     yield
     socket.socket.connect = connect
+
+
+@pytest.fixture(autouse=True, scope="session")
+def measured_once():
+    """Keep the machine's figures on a busy machine too, which would measure them in every run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+        yield
 
 
 @pytest.fixture

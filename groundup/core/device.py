@@ -168,6 +168,7 @@ def short_digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def package_version(name: str) -> str:
     """Installed version of a package; empty if it is not installed."""
     from importlib import metadata
@@ -223,8 +224,7 @@ def measure_speeds(again: bool = False) -> Speeds:
 
 def cache_folder() -> Path:
     """Cache folder: $XDG_CACHE_HOME/groundup or ~/.cache/groundup."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "groundup"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
 
 
 def private_cache_folder(*names: str) -> Path:

@@ -403,9 +403,7 @@ def _query_init_scale(part: AttentionConfig) -> float:
 
 
 def _empty_embedding(size: int, width: int) -> nn.Embedding:
-    table = nn.utils.skip_init(nn.Embedding, size, width, device=torch.get_default_device())
-    assert isinstance(table, nn.Embedding)
-    return table
+    return nn.Embedding(size, width, _weight=torch.empty(size, width))  # draws nothing
 
 
 def _document_positions(

@@ -255,6 +255,7 @@ def _bounds_with_extra_groups(
     return ConfidenceBounds(centre - room, centre + room)
 
 
+@lru_cache(maxsize=4096)
 def _upper_share_bound(share: float, trials: float, tail: float) -> float:
     """Exact (Clopper-Pearson) upper bound of an observed share.
 
@@ -263,8 +264,7 @@ def _upper_share_bound(share: float, trials: float, tail: float) -> float:
 
     Source: Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404.
     """
-    seen = share * trials
-    if seen >= trials:
+    if (seen := share * trials) >= trials:
         return 1.0
     return solve_decreasing(lambda share: 1 - beta_tail(seen + 1, trials - seen, share), tail)
 

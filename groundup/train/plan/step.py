@@ -171,14 +171,16 @@ def _fake_mode() -> FakeTensorMode:
 
 @contextmanager
 def _card_kernels() -> Iterator[None]:
-    """Context in which attention and softmax are those of a card."""
+    """Context in which attention, softmax and Muon's products are those of a card."""
     backends: Any = importlib.import_module("groundup.kernels.attention")
+    rules: Any = importlib.import_module("groundup.train.optim.rules")
+    slow, rules.SLOW_BFLOAT16 = rules.SLOW_BFLOAT16, False
     longest, softmax = backends.MAX_MATMUL_LENGTH, os.environ.pop("GROUNDUP_SOFTMAX", None)
     backends.MAX_MATMUL_LENGTH, os.environ["GROUNDUP_SOFTMAX"] = 0, "torch"
     try:
         yield
     finally:
-        backends.MAX_MATMUL_LENGTH = longest
+        backends.MAX_MATMUL_LENGTH, rules.SLOW_BFLOAT16 = longest, slow
         del os.environ["GROUNDUP_SOFTMAX"]
         os.environ |= {} if softmax is None else {"GROUNDUP_SOFTMAX": softmax}
 

@@ -143,24 +143,21 @@ def _minimise(theta: Array, x: Array, y: Array, logs: Array, iterations: int = 2
     except ImportError:
         raise MissingExtra("scipy", "scaling") from None
     options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": iterations, "maxfun": 20_000, "maxcor": 20}
-    found = minimize(
-        _huber_objective, theta, (x, y, logs), method="L-BFGS-B", jac=True, options=options
-    )
+    given = (np.stack([np.zeros_like(x), x, y]), logs)
+    found = minimize(_huber_objective, theta, given, method="L-BFGS-B", jac=True, options=options)
     found.fun = found.fun if np.isfinite(found.fun) else np.inf
     return found
 
 
-def _huber_objective(theta: Array, x: Array, y: Array, logs: Array) -> tuple[float, Array]:
-    """Sum of Huber losses over the runs, in units of `HUBER_DELTA`, and its gradient."""
-    e, a, b, alpha, beta = theta
-    parts = np.stack([np.full_like(x, e), a - alpha * x, b - beta * y])
-    total = np.logaddexp.reduce(parts)
-    residual = (total - logs) / HUBER_DELTA
-    size = np.abs(residual)
+def _huber_objective(theta: Array, places: np.ndarray, logs: Array) -> tuple[float, Array]:
+    """Sum of Huber losses, in units of `HUBER_DELTA`, and its gradient; `places` are 0, x and y."""
+    parts = theta[:3, None] - np.append(0.0, theta[3:])[:, None] * places
+    residual = ((total := np.logaddexp.reduce(parts)) - logs) / HUBER_DELTA
+    clipped = np.minimum(np.maximum(residual, -1.0), 1.0)
     # d log L / d part is the part's share of the loss.
-    slopes = np.exp(parts - total) * np.clip(residual, -1, 1) / HUBER_DELTA
-    gradient = [*slopes.sum(1), -(slopes[1] * x).sum(), -(slopes[2] * y).sum()]
-    return np.where(size <= 1, size**2 / 2, size - 0.5).sum(), np.array(gradient)
+    slopes = np.exp(parts - total) * (clipped / HUBER_DELTA)
+    gradient = np.concatenate([slopes.sum(1), -(slopes * places).sum(1)[1:]])
+    return (clipped * (residual - clipped / 2)).sum(), gradient
 
 
 def _centred_logs(

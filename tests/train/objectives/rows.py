@@ -7,7 +7,7 @@ import numpy as np
 
 from groundup.tokenizer import DOCUMENT_END, SPECIAL_SETS, FastTokenizer, Loader, Shard, train_bpe
 from groundup.train import NoiseConfig, ObjectiveContext, token_properties_of
-from groundup.train.objectives.objective import BatchInputs
+from groundup.train.objectives.objective import BatchInputs, TokenProperties
 
 LENGTH = 256
 
@@ -35,11 +35,15 @@ def shard() -> Shard:
     return Shard.from_documents("topics", rows, end=words.special_id(DOCUMENT_END))
 
 
+@functools.cache
+def properties() -> TokenProperties:
+    """What that tokenizer's tokens are."""
+    return token_properties_of(tokenizer())
+
+
 def setting(seed: int = 0, **noise) -> ObjectiveContext:
     """All that an objective needs besides rows."""
-    return ObjectiveContext(
-        token_properties_of(tokenizer()), NoiseConfig(**noise), tokenizer(), seed
-    )
+    return ObjectiveContext(properties(), NoiseConfig(**noise), tokenizer(), seed)
 
 
 def making(

@@ -10,6 +10,7 @@ from torch import nn
 from groundup.core import ConfigError, device
 from groundup.train import OptimConfig, Optimizer
 from groundup.train.checkpoint.contract import determinism_contract
+from groundup.train.optim import rules
 from groundup.train.optim.config import RuleConfig
 from groundup.train.optim.rules import AdamWStep, _adamw_reference, _orthogonalise, _update_exact
 from groundup.train.parallel.mesh import SINGLE_PROCESS
@@ -183,6 +184,15 @@ def test_orthogonalising_keeps_the_direction():
     u, _, v = torch.linalg.svd(matrix)
     alike = (_orthogonalise(matrix, 5).float() * (u @ v)).sum() / 12
     assert alike > 0.8
+
+
+def test_products_of_the_same_values_in_float32_give_what_bfloat16_gives(monkeypatch):
+    matrices, found = torch.randn(3, 24, 16), []
+    for is_slow in (False, True):
+        monkeypatch.setattr(rules, "SLOW_BFLOAT16", is_slow)
+        found.append(_orthogonalise(matrices, 5))
+    assert found[0].dtype == found[1].dtype == torch.bfloat16
+    torch.testing.assert_close(*found, atol=0.02, rtol=0)
 
 
 def test_muon_is_torch_s():

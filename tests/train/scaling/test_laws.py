@@ -1,6 +1,7 @@
 """Laws and frontiers are found again, and intervals hold the truth as often as they say."""
 
 import csv
+import functools
 
 import numpy as np
 import pytest
@@ -42,6 +43,12 @@ def points(noise=0.0, seed=0) -> LossPoints:
     )
 
 
+@functools.cache
+def fitted(noise=0.0, seed=0) -> ScalingLaw:
+    """The law of these points, fitted once for all tests: it takes a second."""
+    return fit_law(points(noise, seed))
+
+
 @pytest.fixture(scope="module")
 def chinchilla() -> LossPoints:
     from tests.conftest import ROOT
@@ -61,7 +68,7 @@ def misfit(theta, x, y, wanted) -> float:
 
 
 def test_a_planted_law_is_found_to_the_digit():
-    assert fit_law(points()).coefficients() == pytest.approx(TRUTH, rel=1e-4)
+    assert fitted().coefficients() == pytest.approx(TRUTH, rel=1e-4)
 
 
 def test_chinchilla_is_found_as_besiroglu_and_others_found_it(chinchilla):
@@ -80,7 +87,7 @@ def test_chinchilla_is_found_as_besiroglu_and_others_found_it(chinchilla):
 
 def test_no_start_of_scipy_ends_lower():
     noisy = points(0.005, seed=3)
-    law = fit_law(noisy)
+    law = fitted(0.005, seed=3)
     x, y = np.log(noisy.parameters) - law.centre[0], np.log(noisy.tokens) - law.centre[1]
     logs = np.log(noisy.loss)
     rng = np.random.default_rng(0)
@@ -95,12 +102,12 @@ def test_no_start_of_scipy_ends_lower():
 
 def test_refitting_to_the_same_losses_changes_nothing_and_to_others_something():
     noisy = points(0.005)
-    law = fit_law(noisy)
+    law = fitted(0.005)
     logs = np.log(np.stack([noisy.loss, points(0.005, seed=1).loss]))
     again = refit_law(law, noisy, logs)
     assert again[0] == pytest.approx(law.theta, abs=1e-4)
     other = coefficients(law.centre, again[1])
-    assert other == pytest.approx(fit_law(points(0.005, seed=1)).coefficients(), rel=0.02)
+    assert other == pytest.approx(fitted(0.005, seed=1).coefficients(), rel=0.02)
 
 
 def test_a_law_says_at_any_place_what_its_numbers_say():
@@ -127,7 +134,7 @@ PLACE = (3.0e6, 1.0e7)
 
 def held(seeds: range, count: int) -> dict[str, float]:
     """Share of seeds whose interval holds the truth: exponents, the law, and a further run."""
-    first = fit_law(points(NOISE))
+    first = fitted(NOISE)
     truth = float(law(*PLACE))
     rng = np.random.default_rng(7)
     hits: dict[str, list[bool]] = {"alpha": [], "beta": [], "law": [], "run": []}
@@ -162,14 +169,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_the_same_seed_draws_the_same_and_another_does_not():
     known = points(NOISE)
-    found = fit_law(known)
+    found = fitted(NOISE)
     one, same, other = (bootstrap_law(found, known, 10, seed) for seed in (0, 0, 1))
     assert (one.thetas == same.thetas).all() and not (one.thetas == other.thetas).all()
 
 
 def test_a_run_is_less_sure_than_the_law_and_more_resamples_do_not_change_that():
     known = points(NOISE)
-    found = bootstrap_law(fit_law(known), known, 100)
+    found = bootstrap_law(fitted(NOISE), known, 100)
     run, mean = predict_loss(found, *PLACE), predict_loss(found, *PLACE, of_run=False)
     assert run.low < mean.low < mean.estimate < mean.high < run.high
     assert run.estimate == mean.estimate and run.half_width > mean.half_width
@@ -177,7 +184,7 @@ def test_a_run_is_less_sure_than_the_law_and_more_resamples_do_not_change_that()
 
 def test_without_noise_the_interval_has_no_width():
     known = LossPoints(*points())
-    found: BootstrappedLaw = bootstrap_law(fit_law(known), known, 10)
+    found: BootstrappedLaw = bootstrap_law(fitted(), known, 10)
     assert predict_loss(found, *PLACE).half_width < 1e-4
 
 
