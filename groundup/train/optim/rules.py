@@ -171,8 +171,8 @@ SQUARE_EPSILON = 1e-30
 """Added to squares to avoid dividing by zero."""
 MIN_WEIGHT_RMS = 1e-3
 """Least RMS of a weight under `scale_parameter`, so that zero weights can move."""
-SLOW_BFLOAT16 = not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-"""Such a CPU multiplies bfloat16 10 to 90 times as slowly as the same values in float32."""
+SLOW_BFLOAT16 = device.instruction_sets() == ("avx2",)
+"""With AVX2 alone a CPU multiplies bfloat16 10 to 90 times as slowly as the same in float32."""
 
 
 class Adafactor:
