@@ -234,7 +234,8 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         language = index.entries[hit.passage.document].language
         text = PassageText(hit, document, language)
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
-            runs = (text.passage.text[unit.start : last.end] for last in text.units[at : at + 3])
+            runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
+            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
             if any(_plain(run) == plain for run in runs):
                 return CheckedSentence(sentence, "quoted", text.quote(unit).location)
         span = best_span(text, wanted)

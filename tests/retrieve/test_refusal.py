@@ -376,3 +376,16 @@ def test_entries_of_every_layout_are_apart(text, tmp_path):
     assert "90 seconds" in answer_question(questions, "What is the default of --timeout?").text
     answer = answer_question(questions, "What is the default of --quiet?")
     assert "90" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a__csv", 'Name,Note\ncrane,"The crane is green. It lifts 3 tons."\n'),
+        ("a__html", "<table><tr><th>N<th>Note<tr><td>crane<td>The crane is green.</table>"),
+    ],
+)
+def test_a_sentence_of_a_cell_is_quoted(name, text, tmp_path):
+    session(tmp_path, **{name: text})
+    [found] = check_text("The crane is green.", tmp_path / "i").sentences
+    assert found.support == "quoted"
