@@ -7,10 +7,10 @@
 and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
 has the largest weight and no coverage, so the score is low if the documents do not cover the
 question; a thing that is named but not there halves it, and a property that nothing near says of
-it costs three tenths. The choice of the quote also prefers
-signatures of the question's subject, prose to code, and self-contained sentences. The first quote
-reaches to the last sentence of its passage, or of its entry in a list of options or definitions,
-that has one of the question's terms, as far as 600 characters go. A row is quoted with its head.
+it costs three tenths. The choice of the quote also prefers signatures of the question's subject,
+prose to code, and self-contained sentences. The first quote reaches to the last sentence of its
+passage, or of its entry in a list of options or definitions, that has one of the question's terms,
+as far as 600 characters go. A row is quoted with its head.
 """
 
 import re
@@ -52,9 +52,9 @@ DEPENDENT_COST = 0.08
 
 OPTION = re.compile(r"(?:[-*•+·]\s+)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
 ITEM_NAME = re.compile(r"(?:[-*•+·]|\d{1,3}[.)])\s+[`*_]+([\w./$-]+(?: [\w./$-]+){0,2})[`*_]+")
-CELL = re.compile(r"[|,;\t\n]")
 WORD = re.compile(r"\W*[^\W\d][\w-]*\W*")
-"""How the entry of an option begins, a named item of a list; and a line of one word."""
+"""How the entry of an option begins, and a named item of a list; a line of one word."""
+CELL = re.compile(r"[|,;\t\n]")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
