@@ -152,7 +152,7 @@ def _train_and_save(
     text, held_out = (
         _pack_split(examples, split, form, config.max_length) for split in ("train", "validation")
     )
-    draft.numbers |= {"rows": len(text.ids), "left out": len(text.dropped)}
+    draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)

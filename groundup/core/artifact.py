@@ -28,10 +28,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from .config import Config, setting_differences, unhashed_fields
+from .config import Config, setting_differences
 from .device import fingerprint
 from .errors import (
     ArtifactError,
+    ConfigError,
     GroundupError,
     Kind,
     describe_path,
@@ -389,10 +390,11 @@ def _describe_difference(
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    hashed = {
-        name: old for name, old in found.config.items() if name not in unhashed_fields(type(config))
-    }
-    differs = list(setting_differences(hashed, config.hashed_values()))
+    try:  # former names are read, and what was not yet a setting has its default
+        made_with = type(config)(**found.config).hashed_values()
+    except ConfigError:
+        made_with = found.config
+    differs = list(setting_differences(made_with, config.hashed_values()))
     if differs:
         had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MAX_LISTED])
         now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MAX_LISTED])

@@ -357,12 +357,12 @@ def _review_fields(
         "review": {
             "read": len(decisions),
             "accepted": counts["accept"],
-            "mended": counts["modify"],
+            "modified": counts["modify"],
             "dropped": counts["drop"],
             "disputed": sum(decision.is_disputed for decision in decisions.values()),
             "error_rate": error._asdict(),
             "dropped_samples": changed["drop"],
-            "mended_samples": changed["modify"],
+            "modified_samples": changed["modify"],
         },
     }
 
@@ -380,5 +380,5 @@ def _apply_corrections(sample: Sample, fields: Mapping[str, Any]) -> Sample:
     references = tuple(fields.get("references", sample.references))
     if not any(contains_in_order(str(metadata.get("quote", "")), reply) for reply in references):
         metadata = {name: value for name, value in metadata.items() if name not in SPAN_FIELDS}
-    metadata["mended"] = sorted(fields)
+    metadata["modified"] = sorted(fields)
     return Sample(sample.id, tuple(turns), references, sample.group, metadata)

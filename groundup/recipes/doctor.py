@@ -37,8 +37,8 @@ class MachineReport(NamedTuple):
             ("disk here", f"{record.format_bytes(self.disk_free_bytes)} free"),
             ("CUDA", machine.cuda or "none"),
             ("compiler", machine.compiler or f"{lacks}: models run uncompiled, slower but equal"),
-            ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
-            ("bfloat16", f"{speeds.bfloat16_flops / 1e9:,.0f} GFLOP/s"),
+            ("float32", _format_flops(speeds.float32_flops)),
+            ("bfloat16", _format_flops(speeds.bfloat16_flops)),
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),
             ("measured", f"{speeds.measured}; anew with `groundup doctor --again`"),
             ("computes in", self.compute_dtype),
@@ -46,6 +46,10 @@ class MachineReport(NamedTuple):
         ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _format_flops(flops: float) -> str:
+    return f"{flops / 1e9:,.0f} GFLOP/s" if flops >= 1e10 else f"{flops / 1e9:.2g} GFLOP/s"
 
 
 def _install_hint(package: str) -> str:

@@ -143,7 +143,8 @@ def _explain_refusal(
     index: OpenIndex, wanted: WeightedQuestion, spans: list[QuoteSpan]
 ) -> dict[str, Any]:
     """What the nearest quote has of the question, the quote, and what was not read at all."""
-    details: dict[str, Any] = {"left_out": index.artifact.numbers.get("rejected", 0)}
+    numbers = index.artifact.numbers
+    details: dict[str, Any] = {"left_out": numbers.get("left_out", numbers.get("rejected", 0))}
     if spans:
         nearest = max(spans, key=lambda span: span.score)
         pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
@@ -164,8 +165,7 @@ def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str
     if not Path(index.root).is_dir():
         note = f"{index.root} does not exist any more: the files were not compared with the index"
         return {"since": note}
-    changed = changed_files(files, Path(index.root))
-    if not changed:
+    if not (changed := changed_files(files, Path(index.root))):
         return {"changed": []}
     what = ", ".join(f"{path} {how}" for path, how in changed.items())
     note = f"{what} since it was indexed; run again: {index.update_command}"

@@ -270,7 +270,7 @@ def _write_index(
     write_json(draft.file("documents.json"), [list(place) for place in entries])
     write_json(draft.file("files.json"), {p: f for p, f in files.items() if isinstance(f, str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
-    draft.numbers |= {"documents": len(entries), "rejected": len(rejected), "passages": passages}
+    draft.numbers |= {"documents": len(entries), "left_out": len(rejected), "passages": passages}
 
 
 def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:

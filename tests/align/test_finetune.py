@@ -111,7 +111,7 @@ def test_too_long_conversations_are_left_out_and_counted(base, tmp_path):
     long = (Message("user", "What?"), Message("assistant", "word " * 600))
     given = written(tmp_path / "given", [TURNS, long, TURNS, long])
     chat = finetune(TUNING, base, given, tmp_path / "out")
-    assert chat.numbers["left out"] == 2
+    assert chat.numbers["dropped"] == 2
     assert chat.numbers["rows"] == 1
 
 

@@ -112,7 +112,7 @@ def test_a_review_makes_another_test_set_without_the_dropped_with_the_modified(t
     assert list(kept) == ["q0", *(f"q{n}" for n in range(2, 10))]
     assert kept["q0"] == questions()[0] and kept["q9"] == questions()[9]
     assert kept["q2"].conversation == (Message("user", "How tall is the second tower?"),)
-    assert kept["q2"].metadata["quote"] == "22 metres" and kept["q2"].metadata["mended"] == [
+    assert kept["q2"].metadata["quote"] == "22 metres" and kept["q2"].metadata["modified"] == [
         "question"
     ]
     assert kept["q3"].references == ("24 m", "24 metres") and "start" not in kept["q3"].metadata
@@ -121,12 +121,13 @@ def test_a_review_makes_another_test_set_without_the_dropped_with_the_modified(t
     card = read_card(made)
     assert card["reviewed_by"] == "ana 3, ben 1 of 10 samples"
     review = card["review"]
-    assert [review[name] for name in ("read", "accepted", "mended", "dropped", "disputed")] == [
+    assert [review[name] for name in ("read", "accepted", "modified", "dropped", "disputed")] == [
         4, 1, 2, 1, 0,
     ]  # fmt: skip
     error = review["error_rate"]
     assert review["read_samples"] == ["q0", "q1", "q2", "q3"]
-    assert review["dropped_samples"] == {"q1": ""} and set(review["mended_samples"]) == {"q2", "q3"}
+    assert review["dropped_samples"] == {"q1": ""}
+    assert set(review["modified_samples"]) == {"q2", "q3"}
     assert read_card(testset)["review"] == {} and read_card(testset, True)["review"]["read"] == 4
     assert error["estimate"] == 0.75 and 0.3 < error["low"] < 0.31 and 0.95 < error["high"] < 0.96
 

@@ -117,7 +117,7 @@ def test_files_that_cannot_be_read_are_left_out_and_listed(folder, tmp_path):
     (folder / "zero.txt").write_bytes(b"a\0b")
     (folder / "empty.md").write_bytes(b"")
     snapshot = index(folder, tmp_path / "i")
-    assert snapshot.numbers["rejected"] == 3 and snapshot.numbers["documents"] == 4
+    assert snapshot.numbers["left_out"] == 3 and snapshot.numbers["documents"] == 4
     listed = snapshot.file("rejected.json").read_text()
     assert "broken.txt" in listed and "binary" in listed
 
@@ -299,7 +299,7 @@ def test_an_update_reads_what_changed_and_equals_a_new_index(tmp_path, monkeypat
         reading, "read_data", lambda path, *rest: read.append(path) or kept(path, *rest)
     )
     updated = index(folder, tmp_path / "i")
-    assert read == ["a2.txt", "c.mbox"] and updated.numbers["rejected"] == 1
+    assert read == ["a2.txt", "c.mbox"] and updated.numbers["left_out"] == 1
     new = index(folder, tmp_path / "j")
     assert len(read) == 6 and sorted(updated.files) == sorted(new.files)
     assert all(updated.file(name).read_bytes() == new.file(name).read_bytes() for name in new.files)

@@ -158,7 +158,7 @@ def write_corpus(
         record.log(f"left out: {_format_left_out(rejected)}")
     if reasons := Counter(draft.numbers["removed"]) - left_out:
         said = _format_counts(reasons)
-        record.log(f"removed: {said} (listed by: groundup corpus report {draft.path})")
+        record.log(f"dropped: {said} (listed by: groundup corpus report {draft.path})")
 
 
 def _sort_documents(

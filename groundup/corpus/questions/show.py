@@ -24,7 +24,7 @@ class ShownTestset(NamedTuple):
     id: str
     card: dict[str, Any]
     findings: "tuple[Finding, ...]"
-    looks: int
+    accesses: int
     contamination: Contamination | None
     samples: tuple[Sample, ...]
 
@@ -46,7 +46,8 @@ class ShownTestset(NamedTuple):
     def rows(self) -> Iterator[tuple[str, str]]:
         """Label and text of every line of the card."""
         card = self.card
-        yield "samples", f"{card['samples']} in {card['groups']} groups, {self.looks} looks so far"
+        accesses = f"{self.accesses} test-set accesses so far"
+        yield "samples", f"{card['samples']} in {card['groups']} groups, {accesses}"
         for field in CARD_FIELDS:
             if card.get(field):
                 yield field.replace("_", " "), str(card[field])
@@ -63,8 +64,9 @@ class ShownTestset(NamedTuple):
 def _format_error_rate(review: Mapping[str, Any]) -> str:
     rate = {name: 100 * review["error_rate"][name] for name in ("estimate", "low", "high")}
     found = "{estimate:.1f} % [{low:.1f}, {high:.1f}]".format_map(rate)
+    modified = review["modified"] if "modified" in review else review["mended"]  # its former name
     return (
-        f"{found} of {review['read']} read were wrong: {review['mended']} modified, "
+        f"{found} of {review['read']} read were wrong: {modified} modified, "
         f"{review['dropped']} dropped"
     )
 

@@ -38,7 +38,7 @@ def _cell_text(cell: MeasureReport | None) -> str:
         return "not measured"
     result = cell.result
     if isinstance(result, Reason):
-        return f"undefined: {result.code}"
+        return cell.undefined_text(result)
     decimals = page.interval_decimals(result.low, result.high)
     return (
         f"{page.format_number(result.estimate, decimals)} [{_bounds_text(result.low, result.high)}]"
@@ -324,7 +324,7 @@ def _value_cells(cell: MeasureReport | None, key: str, href: str) -> tuple[str, 
         return "not measured", ""
     result = cell.result
     if isinstance(result, Reason):
-        return _sample_link(f"undefined: {result.code}", href, key, "undefined"), ""
+        return _sample_link(cell.undefined_text(result), href, key, "undefined"), ""
     decimals = page.interval_decimals(result.low, result.high)
     text = page.format_number(result.estimate, decimals)
     return _sample_link(text, href, key, "all"), page.format_interval(result.low, result.high)

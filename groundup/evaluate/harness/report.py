@@ -68,6 +68,13 @@ class MeasureReport(NamedTuple):
         """Key of its scores in a sample's row: `acc`, or `exact_match,first-number`."""
         return self.name if self.filter == "none" else f"{self.name},{self.filter}"
 
+    def undefined_text(self, result: Reason) -> str:
+        """Why there is none, with a number if no sample has a score: `undefined: too_long (40)`."""
+        if self.n_scored or not self.reasons:
+            return f"undefined: {result.code}"
+        code = max(self.reasons, key=self.reasons.__getitem__)
+        return f"undefined: {code} ({self.reasons[code]:,})"
+
 
 class TaskReport(NamedTuple):
     """The results of a task."""
@@ -97,7 +104,7 @@ class RecordedAccess(NamedTuple):
     testset: str
     """Id of the test set, or of the tokens."""
     candidate: str
-    """The candidate that was counted: `measure.Look.candidate`."""
+    """The candidate that was counted: `measure.TestSetAccess.candidate`."""
     line: str
     """Hash of the line."""
 
@@ -168,17 +175,9 @@ class EvaluationReport(NamedTuple):
 def _measure_cells(part: TaskReport | GroupReport, measure: MeasureReport) -> tuple[str, ...]:
     text = str(measure.result)
     if isinstance(measure.result, Reason):
-        text = f"undefined: {_reason_code(measure, measure.result)}"
+        text = measure.undefined_text(measure.result)
     counts = (measure.n_scored, measure.n_undefined, measure.unparsed, measure.unanswered)
     return (part.name, measure.key, text, measure.unit, *map(str, counts))
-
-
-def _reason_code(measure: MeasureReport, result: Reason) -> str:
-    """Code of a reason; where no sample has a score, the most frequent one: `too_long (40)`."""
-    if measure.n_scored or not measure.reasons:
-        return result.code
-    code = max(measure.reasons, key=lambda each: measure.reasons[each])
-    return f"{code} ({measure.reasons[code]:,})"
 
 
 def _aligned_table(rows: list[tuple[str, ...]]) -> str:

@@ -272,7 +272,7 @@ def test_a_folder_is_read_as_it_is_indexed_and_what_is_left_out_is_said(tmp_path
     read = {one.path for one in read_folder(root) if isinstance(one, Record)}
     assert kept == read and {"f.unknown", "g.docx", "in.mbox#36"} <= kept
     left_out = "1 hidden (.env); 1 archive (.zip); 1 another kind of file (.png)"
-    assert f"left out: {left_out}" in said and not any("removed" in line for line in said)
+    assert f"left out: {left_out}" in said and not any("dropped" in line for line in said)
     archives = CorpusConfig.model_validate({"read": {"archives": True}})
     more = corpus(archives, root, tmp_path / "more")
     assert "more.zip#inner.txt" in {d.path for split in SPLITS for d in read_split(more, split)}

@@ -20,7 +20,7 @@ def test_the_card_its_findings_and_its_samples_are_shown(tmp_path):
     testset = make_testset(TestSetCard(name="ports", source="by hand"), asked, {}, tmp_path / "t")
     text = str(show_testset(testset, samples=1))
     for part in (
-        "ports", "4 in 4 groups, 0 looks", "by hand", "English 4", "warning few_groups",
+        "ports", "4 in 4 groups, 0 test-set accesses", "by hand", "English 4", "warning few_groups",
         "user: What is the port of q0?", "answer: q0 has none", "note unreviewed",
     ):  # fmt: skip
         assert part in text

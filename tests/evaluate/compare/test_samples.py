@@ -268,7 +268,7 @@ def test_a_number_is_clicked_and_its_samples_are_shown(folder, browser):
     # The first sample that differs is the 246th: the link leads to the third page.
     browser.wait("document.title == 'sums' && location.pathname.endsWith('sums-3.html')")
     shown = "[...document.querySelectorAll('.sample')].filter(n => !n.hidden)"
-    assert browser.js(f"{shown}[0].id") == "s246"
+    browser.wait(f"{shown}[0].id == 's246'")
     assert browser.text("[data-filter=differ]") == "differ 70"
     assert "Page 1 of 2" in browser.text("#at")
     browser.click("#after")
