@@ -5,7 +5,7 @@ from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, reco
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
-from .outline import rst_headings
+from .outline import module_name, parse_python, python_sections, rst_headings
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     LONG_ROWS,
@@ -103,8 +103,11 @@ __all__ = [
     "join_lines",
     "licence_of",
     "looks_like_code",
+    "module_name",
+    "parse_python",
     "plan_folder",
     "printable_path",
+    "python_sections",
     "read_bytes",
     "read_data",
     "read_folder",

@@ -4,7 +4,8 @@ One pass over the bytes with a regular expression for tags; no tree is built, so
 and nothing recurses. The rules:
 
 - Runs of white space become one space, except inside <pre>. Blocks are separated by line breaks
-  (a blank line for paragraphs, a newline for items and rows, a tab for cells).
+  (a blank line for paragraphs, a newline for items and rows, a tab for cells). An empty cell has
+  its tab too, so that each value stands below its head.
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
   dropped, and so are the ¶ and § links that Sphinx and rustdoc add to titles.
 - Of a formula with its TeX source (KaTeX, MathJax, MediaWiki) only the source is text.
@@ -40,6 +41,10 @@ ROW_TEXT = re.compile(r"\S.*\S", re.DOTALL)
 EMPTY_LINES = re.compile(rb"(?:[ \t\f]*\r?\n)*")
 BLANK_LINE, NEWLINE, TAB = 3, 2, 1
 BREAKS = {3: "\n\n", 2: "\n", 1: "\t"}
+COLUMNS = re.compile(
+    rb"(?:colspan|:number-columns-(?:repeated|spanned))\s*=\s*[\"']?(\d{1,2})\b", re.I
+)
+"""Columns of a cell that has several, up to 99: more have no text after them."""
 BLOCKS: dict[bytes, int] = {
     **dict.fromkeys(
         b"p h1 h2 h3 h4 h5 h6 ul ol dl table pre blockquote section article main header footer "
@@ -155,6 +160,8 @@ class _HtmlExtractor:
         self.tables, self.rows = list[tuple[int, int]](), list[tuple[int, int]]()
         self.link_start, self.table_starts = -1, list[int]()
         self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
+        self.column = self.next_column = self.written_column = 0  # of the row that is open
+        self.has_heads = self.is_xml  # a table without may only place things on a page
         self.title = ""
 
     def run(self) -> Markup:
@@ -189,6 +196,11 @@ class _HtmlExtractor:
         if name not in SPECIAL and not self.dropped:
             if not attributes or not _drops_by_attribute(attributes):
                 return end  # within a line
+        if name in CELLS and not self.dropped:
+            self.column = self.next_column
+            columns = COLUMNS.search(attributes)
+            self.next_column += int(columns[1]) if columns else 1
+            self.has_heads |= name == b"th"
         ends_itself = attributes.endswith(b"/") and (self.is_xml or name == b"svg")
         if name in RAW and not ends_itself:
             return self.skip_raw(name, end)
@@ -204,6 +216,7 @@ class _HtmlExtractor:
             self.rows.append((self.length, -1))
         elif name == b"table" and opens:
             self.table_starts.append(self.length)
+            self.has_heads = self.is_xml
         elif name == b"table" and self.table_starts:
             self.tables.append((self.table_starts.pop(), self.length))
         elif name == b"a" and self.link_start >= 0:
@@ -238,6 +251,7 @@ class _HtmlExtractor:
                 self.cell_start = self.length
             elif name == b"tr":
                 self.row_start, self.cell_start = self.length, -1
+                self.column = self.next_column = self.written_column = 0
             if self.heading_start >= 0 or name in LEVELS:
                 self.end_heading()
         repeats = self.dropped and name == self.stack[self.dropped - 1]
@@ -340,10 +354,10 @@ class _HtmlExtractor:
         """Write a text, and the break or white space before it."""
         if self.requested_break == BLANK_LINE and self.length > self.cell_start:
             self.cell_start = -1
-        if self.requested_break and self.length:
+        if gap := self.gap():
             place = self.held_space[0][0] if self.held_space else start
-            self.append(place, place, BREAKS[self.requested_break], False)
-        self.requested_break = 0
+            self.append(place, place, gap, False)
+        self.requested_break, self.written_column = 0, self.column
         if self.held_space:
             for a, b in self.held_space:
                 space = self.data[a:b].decode("ascii")
@@ -353,6 +367,14 @@ class _HtmlExtractor:
         if self.level and self.heading_start < 0:
             self.heading_start = self.length
         self.append(start, stop, text, exact)
+
+    def gap(self) -> str:
+        """The break that was requested before a text, with the tabs of the empty cells before."""
+        gap = BREAKS.get(self.requested_break, "") if self.length else ""
+        tabs = self.column - self.written_column
+        if self.requested_break == TAB:
+            return gap * max(1, tabs)
+        return gap + "\t" * tabs if self.has_heads and self.length == self.row_start else gap
 
     def append(self, start: int, stop: int, text: str, exact: bool) -> None:
         """Add a segment, merged with the previous one if both are exact and adjacent."""

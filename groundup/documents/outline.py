@@ -19,6 +19,8 @@ CLOSING_HASHES = re.compile(r"(?:^|[ \t]+)#+[ \t]*$")
 SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 PARAGRAPH = re.compile(r" {0,3}(?![-+*>] |\d+[.)] |\|)\S")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+SOURCE_ROOTS = ("lib", "src")
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITION = re.compile(r"[ \t]*(?:class|(?:async[ \t]+)?def)[ \t]+(\w+)")
 
 
@@ -51,6 +53,16 @@ def markdown_headings(text: str) -> tuple[Heading, ...]:
     return tuple(headings)
 
 
+def parse_python(text: str) -> ast.Module | None:
+    """Parse Python source; None when it is not valid for this interpreter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in documents are irrelevant here
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
 def python_headings(text: str) -> tuple[Heading, ...]:
     """Names of a Python text's classes and functions, after the first line of its docstring.
 
@@ -62,11 +74,8 @@ def python_headings(text: str) -> tuple[Heading, ...]:
     """
     headings: list[Heading] = []
     starts = [start for start, _ in _iter_lines(text)]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = parse_python(text)
+    if module is None:
         return _indented_headings(text)
     title = (ast.get_docstring(module) or "").strip().split("\n")[0].strip()
     if title and (start := text.find(title)) >= 0:
@@ -82,7 +91,7 @@ def _iter_definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
     stack: list[tuple[int, ast.AST]] = [(2, module)]
     while stack:  # no recursion: code may be nested deeper than Python's stack
         level, node = stack.pop()
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, _Definition):
             yield level, node.lineno
             level += 1
         inner = [
@@ -104,6 +113,60 @@ def _indented_headings(text: str) -> tuple[Heading, ...]:
             outer.append(indent)
             headings.append(Heading(1 + len(outer), start + match.start(1), start + match.end(1)))
     return tuple(headings)
+
+
+CodeSection = tuple[int, int, tuple[str, ...]]
+"""Start and end in the text, and the names of the definitions around it."""
+
+
+def python_sections(text: str) -> list[CodeSection]:
+    """Sections of Python source, one per definition: its head with the docstring, then its body.
+
+    Empty when it is not valid for this interpreter.
+
+    >>> python_sections("x = 1\\ndef f(): pass\\n")
+    [(0, 6, ()), (6, 20, ('f',))]
+    """
+    module, starts = parse_python(text), [start for start, _ in _iter_lines(text)]
+    return list(_body_sections(module.body, 0, len(text), (), starts)) if module else []
+
+
+def _body_sections(
+    body: list[ast.stmt], start: int, end: int, path: tuple[str, ...], starts: list[int]
+) -> Iterator[CodeSection]:
+    """Yield the sections of a body; `starts` has the start of every line, the text's end last."""
+    first = body[0] if body else None
+    text = first.value if isinstance(first, ast.Expr) else None
+    if first and isinstance(text, ast.Constant) and isinstance(text.value, str):  # a docstring
+        stop = min(end, starts[min(first.end_lineno or 1, len(starts) - 1)])
+        yield start, stop, path
+        start = stop
+    for node in body:
+        if not isinstance(node, _Definition):
+            continue
+        first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+        begin = min(end, max(start, starts[first - 1]))
+        stop = max(begin, min(end, starts[min(node.end_lineno or first, len(starts) - 1)]))
+        if start < begin:
+            yield start, begin, path
+        yield from _body_sections(node.body, begin, stop, (*path, node.name), starts)
+        start = stop
+    if start < end:
+        yield start, end, path
+
+
+def module_name(path: str) -> str:
+    """Dotted name of a module by the path of its file.
+
+    >>> module_name("lib/json/decoder.py"), module_name("lib/json/__init__.py")
+    ('json.decoder', 'json')
+    """
+    parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
+    if len(parts) > 1 and parts[0].lower() in SOURCE_ROOTS:
+        parts = parts[1:]
+    if len(parts) > 1 and parts[-1] == "__init__":
+        parts = parts[:-1]
+    return ".".join(parts)
 
 
 def _iter_lines(text: str) -> Iterator[tuple[int, str]]:

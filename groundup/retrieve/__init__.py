@@ -6,14 +6,7 @@ from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
 from .session import Session, ask_questions
-from .verification import (
-    QuoteProblem,
-    TextCheck,
-    Verification,
-    check_text,
-    verify,
-    verify_quotes,
-)
+from .verification import QuoteProblem, TextCheck, Verification, check_text, verify, verify_quotes
 
 __all__ = [
     "ChunkConfig",

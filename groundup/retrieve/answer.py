@@ -52,8 +52,7 @@ def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
     index     directory that `groundup index` made
     limit     maximum number of quotes
 
-    Raises ConfigError for an empty question or a limit below 1, and ArtifactError for a missing or
-    damaged index.
+    Raises ConfigError for an empty question or a limit below 1, ArtifactError without an index.
     """
     if os.path.isdir(question) and not os.path.isdir(index):
         raise ConfigError(
@@ -262,8 +261,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
 
     Below the threshold the question is refused. missing has the words that are nowhere, unanswered
     those that the quotes do not answer; a refusal the words `found` in the `nearest` quote, and the
-    quantity that it lacks. root and changed (files that differ from what was indexed) are null if
-    unknown, or not compared.
+    quantity that it lacks. root and changed (files that differ since) are null if not compared.
     """
     return {
         "answer": answer.text,

@@ -10,10 +10,8 @@ sentence or a line. Every visible character of the text is in exactly one passag
 a file can be found and quoted; only menus, tables of contents and indexes of books are in none.
 """
 
-import ast
 import bisect
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -26,6 +24,8 @@ from groundup.documents import (
     Record,
     is_inside_row,
     looks_like_code,
+    module_name,
+    python_sections,
     rows_of_tables,
     rst_headings,
 )
@@ -239,7 +239,6 @@ def _split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
-    """Whether a punctuation mark within a paragraph ends a sentence."""
     if mark.group()[0] in "。！？":
         return True
     if not SENTENCE_START.match(text, mark.end()):
@@ -293,8 +292,8 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
 
 
 def _make_passage(document: Record, start: int, end: int, headings: tuple[str, ...]) -> Passage:
-    name = f"{document.id}:{start}-{end}"
-    return Passage(name, document.id, document.path, start, end, document.text[start:end], headings)
+    id, text = f"{document.id}:{start}-{end}", document.text[start:end]
+    return Passage(id, document.id, document.path, start, end, text, headings)
 
 
 def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig) -> list[Passage]:
@@ -322,23 +321,27 @@ def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig)
 def _split_sections(document: Record) -> Iterator[TitledSection]:
     """Yield the document's sections in order; together they cover the text."""
     if document.kind == "python":
-        tree = _parse_python(document.text)
-        if tree is not None:
-            starts = [line.start for line in split_text_lines(document.text)] + [len(document.text)]
-            module = (_dotted_module_name(document.path),)
-            yield from _code_sections(tree.body, 0, len(document.text), module, starts)
+        module = module_name(document.path)
+        if sections := [
+            TitledSection(start, end, (module, *names))
+            for start, end, names in python_sections(document.text)
+        ]:
+            yield from sections
             return
     path: list[tuple[int, str]] = []
     title = _heading_text(document.metadata.get("title") or _first_line(document))
     start = 0
     plain = rst_headings(document.text) if document.kind == "text" else ()
-    for heading in document.headings or plain:
+    headings = document.headings or plain
+    names = [_heading_text(document.text[heading.start : heading.end]) for heading in headings]
+    title = "" if title in names else title  # the title of one section is not that of all
+    for heading, name in zip(headings, names, strict=True):
         begin = _line_start(document.text, heading.start)
         if begin > start:
             yield TitledSection(start, begin, _title_path(title, path))
         start = max(start, begin)
         path = [entry for entry in path if entry[0] < heading.level]
-        path.append((heading.level, _heading_text(document.text[heading.start : heading.end])))
+        path.append((heading.level, name))
     yield TitledSection(start, len(document.text), _title_path(title, path))
 
 
@@ -443,52 +446,3 @@ def _split_long_block(
         start = visible.start() if visible else end
     if start < end:
         yield start, end
-
-
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-def _parse_python(text: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _code_sections(
-    body: list[ast.stmt], start: int, end: int, path: tuple[str, ...], starts: list[int]
-) -> Iterator[TitledSection]:
-    """Yield a section per definition: its head with the docstring, then its body.
-
-    `starts` has the start of every line, and the length of the text last.
-    """
-    first = body[0] if body else None
-    text = first.value if isinstance(first, ast.Expr) else None
-    if first and isinstance(text, ast.Constant) and isinstance(text.value, str):  # a docstring
-        stop = min(end, starts[min(first.end_lineno or 1, len(starts) - 1)])
-        yield TitledSection(start, stop, path)
-        start = stop
-    for node in body:
-        if not isinstance(node, Definition):
-            continue
-        first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
-        begin = min(end, max(start, starts[first - 1]))
-        stop = max(begin, min(end, starts[min(node.end_lineno or first, len(starts) - 1)]))
-        if start < begin:
-            yield TitledSection(start, begin, path)
-        yield from _code_sections(node.body, begin, stop, (*path, node.name), starts)
-        start = stop
-    if start < end:
-        yield TitledSection(start, end, path)
-
-
-def _dotted_module_name(path: str) -> str:
-    """Dotted name of a module's file.
-
-    >>> _dotted_module_name("json/decoder.py"), _dotted_module_name("json/__init__.py")
-    ('json.decoder', 'json')
-    """
-    parts = path.removesuffix(".py").removesuffix(".pyi").split("/")
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)

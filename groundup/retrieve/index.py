@@ -65,7 +65,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 6
+VERSION = 7
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
@@ -138,8 +138,7 @@ def index_or_explain(
 
     HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
     CSV, YAML, logs, code of any language. What is left out is counted by reason and listed in the
-    snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed;
-    two snapshots are kept.
+    snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed.
 
     source  folder of documents, including its subfolders
     out     directory of the index
@@ -212,8 +211,7 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     kind = artifact_kind(source)
     if kind not in ("", "documents", "corpus"):
         raise ArtifactError(
-            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE_KINDS}, "
-            "or a corpus."
+            f"{source} is a {kind} artifact; expected a folder of {READABLE_KINDS}, or a corpus."
         )
     return {kind: Artifact.open(source, kind=kind)} if kind else {}
 

@@ -116,7 +116,6 @@ class LexicalIndex:
         self.searcher = self.index.searcher()
 
     def __len__(self) -> int:
-        """Number of passages in the last snapshot."""
         return self.searcher.num_docs
 
     def _open_writer(self) -> Any:
@@ -298,8 +297,7 @@ def _write_error(directory: Path, error: Exception) -> Exception:
 
 def _damaged_index_error(directory: Path, error: Exception) -> ArtifactError:
     return ArtifactError(
-        f"{directory} holds no index that can be read ({_short_message(error)}); remove it and run "
-        "`groundup index` again."
+        f"{directory} holds no readable index ({_short_message(error)}); remove it and index again."
     )
 
 

@@ -126,8 +126,6 @@ class Measure(NamedTuple):
     asks: re.Pattern[str]
     answers: str
     """A pattern, compiled for the question that needs it."""
-    without: float
-    """What is left of the score of a text that has no such quantity."""
 
 
 @cache
@@ -138,7 +136,6 @@ def measures() -> dict[str, Measure]:
         name: Measure(
             re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
             each["answers"].replace("\n", ""),
-            each["without"],
         )
         for name, each in table.items()
     }
@@ -222,7 +219,6 @@ def _make_term(
 
 
 def _is_english(word: str) -> bool:
-    """Whether a word is in the dictionary, or so short that it may be an abbreviation."""
     return len(word) < 3 or any(map(is_dictionary_word, word.split("-")))
 
 
@@ -270,7 +266,7 @@ def _names_between_spaces(text: str) -> tuple[str, ...]:
     for match in NAME.finditer(text):
         word, is_called = match.group(), text.startswith("(", match.end())
         if len(word) <= MAX_WORD_CHARACTERS and (is_called or _is_code_name(word)):
-            names += [word, *_suffixes(word)]
+            names += [word, *_suffixes(word), *filter(_is_code_name, word.split("/")[:-1])]
     return tuple(names)
 
 

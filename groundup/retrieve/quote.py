@@ -4,7 +4,7 @@
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
     score = share * (.5 + .5 min_names c_t) * (.7 + .3 share of the other terms with c_t > .5)
 
-and .55 to .7 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
+and .55 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
 has the largest weight and no coverage, so the score is low if the documents do not cover the
 question; a thing that is named but not there halves it, and a property that nothing near says of
 it costs three tenths. The choice of the quote also prefers signatures of the question's subject,
@@ -23,13 +23,14 @@ from groundup.core import Hit, Passage, Quote
 from groundup.documents import ROWS, TABLES, Record, rows_of_tables
 
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
+from .entries import entry_heads
 from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Question, TextTerms, code_names, measures, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
-MISSING_NAME, MISSING_PROPERTY = 0.5, 0.7
-"""What is left of the score without the thing that is named, or what is asked of it."""
+MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
+"""What is left of the score without the thing that is named, what is asked of it, or how much."""
 RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
@@ -50,11 +51,6 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
-OPTION = re.compile(r"(?:[-*•+·]\s+)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
-ITEM_NAME = re.compile(r"(?:[-*•+·]|\d{1,3}[.)])\s+[`*_]+([\w./$-]+(?: [\w./$-]+){0,2})[`*_]+")
-WORD = re.compile(r"\W*[^\W\d][\w-]*\W*")
-"""How the entry of an option begins, and a named item of a list; a line of one word."""
-CELL = re.compile(r"[|,;\t\n]")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -125,21 +121,33 @@ class PassageText:
         units = sorted([*self._rows, *prose])
         if document.kind == "python":
             return units
-        titles = [
-            (heading.start - passage.start, heading.end - passage.start)
-            for heading in document.headings
-            if passage.start < heading.end and heading.start < passage.end
-        ]
         return [
             unit._replace(kind="heading")
-            if unit.end - unit.start < HEADING_CHARACTERS and _overlaps(unit[:2], titles)
+            if unit.end - unit.start < HEADING_CHARACTERS and _overlaps(unit[:2], self._titles)
             else unit
             for unit in units
         ]
 
     @cached_property
+    def _titles(self) -> list[tuple[int, int, int]]:
+        at, end = self.passage.start, self.passage.end
+        titles = (each for each in self.document.headings if at < each.end and each.start < end)
+        return [(each.start - at, each.end - at, each.level) for each in titles]
+
+    @cached_property
+    def sections(self) -> list[tuple[tuple[int, int], ...]]:
+        """For each unit, level and number of the titles in the passage that it stands below."""
+        sections, path = list[tuple[tuple[int, int], ...]](), ()
+        for number, unit in enumerate(self.units):
+            if unit.kind == "heading":
+                levels = (each[2] for each in self._titles if _overlaps(unit[:2], [each]))
+                level = min(levels, default=9)
+                path = (*(title for title in path if title[0] < level), (level, number))
+            sections.append(path)
+        return sections
+
+    @cached_property
     def _rows(self) -> list[Sentence]:
-        """The rows of tables in the passage."""
         at, end = self.passage.start, self.passage.end
         rows = rows_of_tables(self.document, at, end)
         return [Sentence(first - at, last - at, "row") for first, last in rows]
@@ -168,15 +176,17 @@ class PassageText:
     def heads(self) -> list[tuple[int, int] | None]:
         """For each row of a table or item of a list, the range of the document that heads it.
 
-        That is the first row of the table, or the sentence with a colon before the list.
+        That is the first row of the table, or the sentence before the list, if it ends with a colon
+        or the items have names.
         """
-        start, text = self.passage.start, self.passage.text
+        start, text, entries = self.passage.start, self.passage.text, self._entries
         heads: list[tuple[int, int] | None] = []
         lead: Sentence | None = None
         for number, unit in enumerate(self.units):
             if number and BLANK_LINE.search(text, self.units[number - 1].end, unit.start):
                 before = self.units[number - 1]
-                lead = before if before.kind == "prose" and text[before.end - 1] == ":" else None
+                is_lead = text[before.end - 1] == ":" or entries[number] and not entries[number - 1]
+                lead = before if before.kind == "prose" and is_lead else None
             at = start + unit.start
             head = next((head for head, end in self.tables if head[1] <= at < end), None)
             if head is None and lead is not None:
@@ -206,23 +216,7 @@ class PassageText:
 
     @cached_property
     def _entries(self) -> list[tuple[str, ...]]:
-        """For each unit, what heads its entry in a list of options or definitions."""
-        entries, heads, margin, is_head = list[tuple[str, ...]](), (), 0, False
-        for unit, text in zip(self.units, self.texts, strict=True):
-            if unit.kind == "row":
-                entries.append((CELL.split(text.lstrip("| "), 1)[0],))
-                continue
-            at = self.passage.start + unit.start
-            column = at - self.document.text.rfind("\n", 0, at) - 1
-            head = _entry_head(text, column)
-            if unit.kind == "heading":
-                heads, is_head = (), False
-            elif head and (column <= margin or is_head or not heads):  # else it is part of one
-                heads = (*heads, head) if is_head and column == margin else (head,)
-                margin = column
-            is_head = bool(head) and "\n" not in text and is_label(text)
-            entries.append(heads)
-        return entries
+        return entry_heads(self.document.text, self.passage.start, self.units)
 
     def of_others(self, wanted: WeightedQuestion) -> list[tuple[str, ...]]:
         """The entry of each unit if it is for something else than what the question names."""
@@ -248,18 +242,6 @@ class PassageText:
         stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
         inside = sum(stem in asked for stem in stems) / max(1, len(stems))
         return inside and inside * wanted.share(wanted.credits_for(text_terms(line, self.language)))
-
-
-def _entry_head(text: str, column: int) -> str:
-    """What heads an entry that begins so: options, a defined word, the name of an item; or ""."""
-    line, _, rest = text.partition("\n")
-    if match := OPTION.match(line) or ITEM_NAME.match(line):
-        return match[1]
-    body = rest.lstrip(" \t")
-    if rest and (len(rest) - len(body) > column or body[:1] == ":"):
-        return line if is_label(line) and len(line.split()) <= 4 else ""
-    is_name = is_label(text) and (WORD.fullmatch(line) or any(code_names(line)))
-    return line if is_name else ""
 
 
 def _overlaps(place: tuple[int, int], others: Iterable[Sequence[Any]]) -> bool:
@@ -292,27 +274,45 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     has_answer = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE).search
     best: QuoteSpan | None = None
     title = 0.0
-    for first in range(len(units)):
-        covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), False
+    table_heads = {head[0] - text.passage.start for head, _ in text.tables}
+    for first, line in enumerate(text.texts):
+        if units[first].start in table_heads or not any(map(str.isalnum, line)):
+            continue
+        covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), not measure
+        is_titled = is_about = max(covered) > PASSAGE_CREDIT
         if units[first].kind == "heading":
             title = labels[first]
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
-        run = 1 if units[first].kind == "row" else RUN_UNITS  # the next row is of another thing
-        for last in range(first, min(first + run, _entry_end(others, first))):
-            length = units[last].end - units[first].start
-            is_heading = units[last].kind == "heading"
-            if last > first and (length > QUOTE_CHARACTERS or is_heading):
-                break
+        for last in range(first, _run_end(text, others, first)):
             own = credits[last]
             direct = [max(pair) for pair in zip(direct, own, strict=True)]
-            credit = [TITLE_CREDIT * c for c in own] if is_heading else own
+            credit = [TITLE_CREDIT * c for c in own] if units[last].kind == "heading" else own
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
-            is_measured = is_measured or has_answer(text.texts[last]) is not None
+            # A quantity counts in a paragraph with a word of the question, or below one.
+            is_about = is_titled or max(own) > 0 or is_about and _same_paragraph(text, last - 1)
+            is_measured = is_measured or is_about and has_answer(text.texts[last]) is not None
             score = _score(wanted, covered, is_measured)
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)
+
+
+def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> int:
+    """The unit before which every run from this one ends."""
+    units, at = text.units, first + 1
+    end = first + (
+        1 if units[first].kind == "row" else RUN_UNITS
+    )  # the next row is of another thing
+    # "She reaches 27 knots" is of nothing that is named in a later paragraph.
+    is_dependent = word_pattern("dependent").match(text.texts[first]) is not None
+    while (
+        at < min(end, _entry_end(others, first)) and units[at].kind != "heading"
+        and units[at].end - units[first].start <= QUOTE_CHARACTERS
+        and (not is_dependent or _same_paragraph(text, at - 1))
+    ):  # fmt: skip
+        at += 1
+    return at
 
 
 def _as_quoted(
@@ -350,11 +350,10 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
     asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
     score = wanted.share(covered) * (MISSING_NAME + (1.0 - MISSING_NAME) * named)
     score *= MISSING_PROPERTY + (1.0 - MISSING_PROPERTY) * asked
-    return score if is_measured else measures()[wanted.question.measure].without * score
+    return score if is_measured else MISSING_QUANTITY * score
 
 
 def _entry_end(others: list[tuple[str, ...]], first: int) -> int:
-    """The first unit after `first` that is of something else."""
     return next(
         (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
     )
@@ -368,23 +367,36 @@ def _context_credits(
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
-    near: dict[tuple[str, ...], list[float]] = {}  # an entry for something else counts there alone
-    for other in set(others):
-        same = [own for own, each in zip(credits, others, strict=True) if each == other]
-        near[other] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]
-    context, inner, heads = [], [0.0] * len(outer), {}
-    for unit, own, head, other in zip(text.units, credits, text.heads, others, strict=True):
-        if unit.kind == "heading":
-            inner = own
-        above = [0.0] * len(outer)
+    scopes, near, none = list(zip(others, text.sections, strict=True)), {}, [0.0] * len(outer)
+    for other, titles in set(scopes):  # what is in another entry or section counts there alone
+        same = [
+            own for own, (each, above) in zip(credits, scopes, strict=True)
+            if each == other and titles[: len(above)] == above
+        ]  # fmt: skip
+        near[other, titles] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]
+    context, heads = [], {}
+    for unit, line, head, scope in zip(text.units, text.texts, text.heads, scopes, strict=True):
+        inner = [credits[number] for _, number in scope[1]]
+        above = none
         if head is not None:
-            if head not in heads:
-                row = text.document.text[slice(*head)]
-                heads[head] = wanted.credits_for(text_terms(row, text.language))
-            above = heads[head]
-        rows = zip(outer, inner, above, near[other], strict=True)
-        context.append([max(TITLE_CREDIT * max(o, i), h, w) for o, i, h, w in rows])
+            row = text.document.text[slice(*head)]
+            row = _head_of_cells(row, line) if unit.kind == "row" else row
+            if row not in heads:
+                heads[row] = wanted.credits_for(text_terms(row, text.language))
+            above = heads[row]
+        rows = zip(zip(outer, *inner, strict=True), above, near[scope], strict=True)
+        context.append([max(TITLE_CREDIT * max(t), h, w) for t, h, w in rows])
     return context
+
+
+def _head_of_cells(head: str, row: str) -> str:
+    """A table's head without the columns in which a row has nothing."""
+    mark = next((mark for mark in "\t|;," if mark in head), "\t")
+    names, cells = head.split(mark), row.split(mark)
+    cells += [""] * (len(names) - len(cells))
+    if len(names) != len(cells) or "\n" in row:
+        return head
+    return mark.join(name for name, cell in zip(names, cells, strict=True) if cell.strip())
 
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
@@ -399,30 +411,18 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     return text.naming_score(line, wanted) if text.labels[at] else 0.0
 
 
-def _opening_merit(sentence: str) -> float:
-    """The quality of a sentence as the first of a quote."""
-    value = -0.1 * (len(sentence.split()) < 4) - 0.1 * sentence.endswith("?")
-    return value - DEPENDENT_COST * bool(word_pattern("dependent").match(sentence))
-
-
 def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:
     """The quality of a run as a quote, apart from what it covers."""
-    units = text.units
-    length = units[last].end - units[first].start
-    value = -UNIT_COST * (last - first) - LENGTH_COST * length / QUOTE_CHARACTERS
+    units, texts = text.units, text.texts
+    size = (units[last].end - units[first].start) / QUOTE_CHARACTERS
+    value = DIRECT_BONUS * direct - UNIT_COST * (last - first) - LENGTH_COST * size
     shown = [at for at in range(first, last + 1) if units[at].kind != "heading"]
     if not shown:
         return value - 0.4
-    if units[shown[0]].kind == "code":
-        value -= 0.1 * ("\n" in text.texts[shown[0]])
-    value -= 0.1 * all(text.labels[at] for at in shown)
-    if units[shown[0]].kind == "row":
-        at = text.passage.start + units[shown[0]].start
-        return value + DIRECT_BONUS * direct - 0.5 * any(at == head[0] for head, _ in text.tables)
-    opening = next((at for at in shown if units[at].kind == "prose"), None)
-    if opening is None:
-        return value - 0.1
-    return value + _opening_merit(text.texts[opening]) + DIRECT_BONUS * direct
+    opening = texts[shown[0]]
+    value -= 0.1 * all(text.labels[at] for at in shown) + 0.1 * (units[shown[0]].kind == "code")
+    value -= 0.1 * (len(opening.split()) < 4) + 0.1 * opening.endswith("?")
+    return value - DEPENDENT_COST * (word_pattern("dependent").match(opening) is not None)
 
 
 def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:
@@ -462,5 +462,4 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
 
 
 def _same_paragraph(text: PassageText, at: int) -> bool:
-    between = text.passage.text[text.units[at].end : text.units[at + 1].start]
-    return not re.search(r"\n\s*\n", between)
+    return not BLANK_LINE.search(text.passage.text, text.units[at].end, text.units[at + 1].start)

@@ -88,7 +88,6 @@ class EarlierSnapshot:
     """What a snapshot made of the files that it knew."""
 
     def __init__(self, snapshot: Artifact) -> None:
-        """Open a complete snapshot."""
         self.lexical = LexicalIndex(snapshot.path / "lexical")
         self.hashes: dict[str, str] = json.loads((snapshot.path / "files.json").read_bytes())
         self.entries: dict[str, list[DocumentEntry]] = defaultdict(list)
@@ -223,7 +222,6 @@ def _run_tasks(
 
 
 def _run_task(task: _FileTask) -> list[list[Prepared]]:
-    """What is made of each file."""
     return [list(_read_file(task, path, expected)) for path, expected in task.files]
 
 

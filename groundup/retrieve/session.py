@@ -188,7 +188,6 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
 
 
 def _use_readline(session: Session) -> None:
-    """Complete names at the tab key, where the terminal can."""
     try:
         import readline
     except ImportError:

@@ -55,7 +55,6 @@ class Verification(NamedTuple):
         return int(bool(self.problems))
 
     def __str__(self) -> str:
-        """One line for each problem, then how many quotes are proved."""
         failed = len({problem.quote for problem in self.problems})
         lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
         summary = (
@@ -191,7 +190,6 @@ class TextCheck(NamedTuple):
         return int(any(sentence.support == "nowhere" for sentence in self.sentences))
 
     def __str__(self) -> str:
-        """A line for each sentence, then how many there are of each kind."""
         lines = []
         for text, support, source in self.sentences:
             place = f"  [{source}]" if source else ""

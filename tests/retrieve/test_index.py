@@ -169,7 +169,7 @@ def test_an_artifact_of_another_kind_is_no_folder_of_documents(folder, tmp_path)
     for place, kind in ((tokens.path, "tokens"), (tmp_path / "i", "index")):
         with pytest.raises(ArtifactError) as raised:
             index(place, tmp_path / "none")
-        said = f"{place} is an artifact of the kind {kind}; expected a folder of text, HTML"
+        said = f"{place} is a {kind} artifact; expected a folder of text, HTML"
         assert str(raised.value).startswith(said)
     assert not (tmp_path / "none").exists()
 

@@ -121,7 +121,7 @@ def test_one_writer_at_a_time(tmp_path, index):
 
 def test_a_damaged_index_is_one_line(tmp_path, index):
     (tmp_path / "lexical" / "meta.json").write_text("{")
-    with pytest.raises(ArtifactError, match="holds no index that can be read") as error:
+    with pytest.raises(ArtifactError, match="holds no readable index") as error:
         LexicalIndex(tmp_path / "lexical")
     assert "\n" not in str(error.value)
 

@@ -212,7 +212,7 @@ def built(folder, tmp_path_factory) -> Path:
     [
         ("How many cups does the kettle hold?", "a.docx", "holds 7 < 8 cups"),
         ("How much does the pan weigh?", "a.odt", "3 kg"),
-        ("How many litres has the amphora?", "a.ods", "amphora\t26\tfull"),
+        ("How many litres has the amphora?", "a.ods", "amphora\t\t26\tfull"),
         ("Where does the urn leak?", "a.odp", "at the tap"),
         ("How many watts has the big stove?", "a.pptx", "big\t2100"),
         ("What does the stove do?", "a.pptx", "hums"),
@@ -335,9 +335,9 @@ def test_docbook_is_known_by_its_start(name, data, kind):
     ("name", "text", "headings", "tables"),
     [
         ("a.docx", "Kettles\n\nThe kettle holds 7 < 8 cups.\n\ncup", ["Kettles"], ["cup"]),
-        ("a.ods", "Jars & lids\nJar\tLitres\namphora\t26\tfull\n\nEmpty\n\nCorks\nCork oak",
+        ("a.ods", "Jars & lids\nJar\tLitres\namphora\t\t26\tfull\n\nEmpty\n\nCorks\nCork oak",
          ["Jars & lids", "Empty", "Corks"],
-         ["\nJar\tLitres\namphora\t26\tfull\n\n", "\n\n", "\nCork oak"]),
+         ["\nJar\tLitres\namphora\t\t26\tfull\n\n", "\n\n", "\nCork oak"]),
         ("a.odp", "Urns\n\nThe urn leaks at the tap.\n\nTell it with a smile.", ["Urns"], []),
         ("a.pptx", "Heat & steam\n\nStoves\n\nStove\tWatts\nbig\t2100\n\nThe stove hums.",
          ["Heat & steam", "Stoves"], ["Stove\tWatts\nbig\t2100"]),
@@ -359,7 +359,7 @@ def test_an_office_file_has_headings_and_tables(folder, name, text, headings, ta
 
 def test_a_row_of_a_sheet_is_quoted_with_its_first_row(built, folder):
     head, row = ask("How many litres has the amphora?", built).claims[0].quotes
-    assert (head.text, row.text) == ("Jar\tLitres", "amphora\t26\tfull")
+    assert (head.text, row.text) == ("Jar\tLitres", "amphora\t\t26\tfull")
     part = zipfile.ZipFile(folder / "a.ods").read("content.xml")
     assert part[head.start : head.end].startswith(b"Jar<") and b"26" in part[row.start : row.end]
 

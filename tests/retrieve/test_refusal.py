@@ -389,3 +389,105 @@ def test_a_sentence_of_a_cell_is_quoted(name, text, tmp_path):
     session(tmp_path, **{name: text})
     [found] = check_text("The crane is green.", tmp_path / "i").sentences
     assert found.support == "quoted"
+
+
+FLAGS = "   --delta   Compare with the last. Default: 9.\n   --gamma   Correct the tone.\n"
+VARIABLES = """ENVIRONMENT
+       TOOL_HOST
+              The host that is asked.  The default is hub.example.net.
+
+       TOOL_STYLE
+              Style of the table.
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "owner", "value", "neighbour"),
+    [
+        ("FLAGS\n   Switches of the tool.\n\n" + FLAGS, "--delta", "9", "--gamma"),
+        ("FLAGS\nSwitches of the tool.\n\n" + FLAGS, "--delta", "9", "--gamma"),
+        (VARIABLES, "TOOL_HOST", "hub", "TOOL_STYLE"),
+        (VARIABLES.replace("ENVIRONMENT\n", "ENVIRONMENT\n       Read at the start.\n\n"),
+         "TOOL_HOST", "hub", "TOOL_STYLE"),
+        ("**HUB_ONE** – Its default is 4.\n\n**HUB_TWO** – It is silent.\n",
+         "HUB_ONE", "4", "HUB_TWO"),
+        ("HUB_ONE:: Its default is 4.\nHUB_TWO:: It is silent.\n", "HUB_ONE", "4", "HUB_TWO"),
+        ("  HUB_ONE   Its default is 4.\n  HUB_TWO   It is silent.\n", "HUB_ONE", "4", "HUB_TWO"),
+    ],
+)  # fmt: skip
+def test_entries_below_a_line_of_text_and_of_code_names_are_apart(
+    text, owner, value, neighbour, tmp_path
+):
+    opened = session(tmp_path, t__txt=text).index
+    answer = answer_question(opened, f"What is the default of {owner}?")
+    assert not answer.refused and value in answer.text
+    assert answer_question(opened, f"What is the default of {neighbour}?").refused
+
+
+BOATS = "# Heron\n\nThe Heron reaches 27 knots.\n\n# Teal\n\nThe Teal has a crew of three.\n"
+
+
+@pytest.mark.parametrize("text", [BOATS, "# Boats\n\n" + BOATS.replace("# ", "## ")])
+def test_a_sentence_below_another_title_is_of_another_thing(text, tmp_path):
+    opened = session(tmp_path, b__md=text).index
+    assert not answer_question(opened, "How many knots does the Heron reach?").refused
+    assert answer_question(opened, "How many knots does the Teal reach?").refused
+    assert answer_question(opened, "What is the crew of the Heron?").refused
+
+
+def test_a_sentence_below_a_title_is_of_the_titles_above(tmp_path):
+    text = "# Heron\n\nA boat of the harbour.\n\n## Speed\n\nIt reaches 27 knots.\n"
+    assert not ask(tmp_path, "How many knots does the Heron reach?", b__md=text).refused
+
+
+def test_she_is_nobody_who_is_named_in_a_later_paragraph(tmp_path):
+    text = "The Heron is old.\n\nShe reaches 27 knots.\n\nThe Teal is an open boat.\n"
+    answer = ask(tmp_path, "Which speed does the Teal reach?", b__md=text)
+    assert answer.refused or not answer.text.startswith("She")
+
+
+KEYS = [["Key", "Type", "Default", "Owner"], ["alpha", "word", "red", "Lund"],
+        ["beta", "name", "", ""], ["gamma", "", "12", "Moen"]]  # fmt: skip
+KEYS_HTML = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) for row in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "row"),
+    [
+        ("k__html", f"<h1>Keys</h1><table>{KEYS_HTML}</table>", "gamma\t\t12\tMoen"),
+        ("k__csv", "".join(",".join(row) + "\n" for row in KEYS), "gamma,,12,Moen"),
+        ("k__md", "| Key | Type | Default | Owner |\n|---|---|---|---|\n" + "".join(
+            f"| {' | '.join(row)} |\n" for row in KEYS[1:]), "| gamma |  | 12 | Moen |"),
+    ],
+)  # fmt: skip
+def test_an_empty_cell_keeps_its_column_and_answers_nothing(name, text, row, tmp_path):
+    opened = session(tmp_path, **{name: text}).index
+    assert row in answer_question(opened, "What is the default of gamma?").text
+    assert answer_question(opened, "What is the default of beta?").refused
+
+
+@pytest.mark.parametrize(
+    "question", ["How old is Erik Lund?", "How tall is Erik Lund?", "How heavy is Sigrid Moen?"]
+)
+def test_the_age_or_size_of_nobody_is_any_number(question, tmp_path):
+    text = (
+        "Erik Lund keeps the archive. His room number is 318.\n\n"
+        "Sigrid Moen keeps the keys. Her locker is 12 on the left.\n\n"
+        "Kari Ness is 34 years old, 180 cm tall and weighs 60 kg.\n"
+    )
+    opened = session(tmp_path, a__md=text).index
+    assert answer_question(opened, question).refused
+    assert not answer_question(opened, "How old is Kari Ness?").refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("Le jardin ferme le mardi.", "Quel jour ferme le jardin ?"),
+        ("Die Halle wurde 1911 gebaut.", "In welchem Jahr wurde die Halle gebaut?"),
+        ("Le dortoir compte dix-huit lits.", "Combien de lits compte le dortoir ?"),
+        ("The garden closes on Mondays.", "Which day does the garden close?"),
+    ],
+)
+def test_days_years_and_numbers_are_asked_for_in_many_languages(text, question, tmp_path):
+    assert not ask(tmp_path, question, a__md=text + "\n").refused

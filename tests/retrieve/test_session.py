@@ -252,7 +252,7 @@ def test_a_refusal_shows_the_nearest_quote_and_what_it_lacks(handbook):
 
 def test_what_a_short_document_is_about_counts_a_little(tmp_path):
     (tmp_path / "docs").mkdir()
-    about = "# Depot\n\nWe look after fifty trams.\n\n# Wheels\n\n"
+    about = "# Depot\n\nWe look after fifty trams.\n\n## Wheels\n\n"
     text = "New tyres have a diameter of 700 mm; they are turned to 628 mm.\n"
     (tmp_path / "docs" / "a.md").write_text(about + text)
     (tmp_path / "docs" / "b.md").write_text("# Bread\n\nFlour, salt and water.\n")

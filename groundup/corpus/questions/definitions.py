@@ -9,16 +9,14 @@ conversations, functions are given with their docstrings taken out of the code.
 import ast
 import re
 import textwrap
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from groundup.documents import Record
+from groundup.documents import Record, module_name, parse_python
 
 from .blocks import LineBlock, is_prose_block, split_line_blocks
 from .entries import DocumentedEntry, page_entries
-from .names import path_module_name
 from .plain import PlainText, strip_markup
 
 LINE_END = re.compile(r"\r\n|\r|\n")
@@ -84,7 +82,7 @@ class DocumentSection(NamedTuple):
 def python_entries(document: Record) -> Iterator[DocumentedEntry]:
     """Yield public functions and classes with docstrings, and their parameters, in order."""
     lines = [0, *(end.end() for end in LINE_END.finditer(document.text))]
-    module = path_module_name(document.path)
+    module = module_name(document.path)
     for name, node in _definitions(document):
         is_public = not any(part.startswith(("_", "test")) for part in name.split("."))
         if is_public and (span := _docstring_range(document.text, lines, node)):
@@ -98,7 +96,7 @@ def document_entries(document: Record) -> Iterator[DocumentedEntry]:
 
 def documented_functions(document: Record) -> Iterator[DocumentedFunction]:
     """Yield every documented function, method and class in order; none if it does not parse."""
-    lines, module = document.text.splitlines(keepends=True), path_module_name(document.path)
+    lines, module = document.text.splitlines(keepends=True), module_name(document.path)
     seen: set[str] = set()
     for name, node in _definitions(document):
         docstring = ast.get_docstring(node)
@@ -112,9 +110,9 @@ def documented_functions(document: Record) -> Iterator[DocumentedFunction]:
 
 def titled_sections(document: Record) -> Iterator[DocumentSection]:
     """Yield a text's titled sections, or a Python file's own docstring under its module's name."""
-    module = path_module_name(document.path)
+    module = module_name(document.path)
     if document.kind == "python":
-        tree = _parse_python(document.text)
+        tree = parse_python(document.text)
         docstring = ast.get_docstring(tree) if tree else None
         if docstring:
             yield DocumentSection(module, f"the module {module}", _split_paragraphs(docstring))
@@ -153,16 +151,6 @@ def _split_paragraphs(text: str) -> tuple[str, ...]:
     return tuple(b if b.startswith(is_block) else " ".join(b.split()) for b in blocks if b.strip())
 
 
-def _parse_python(text: str) -> ast.Module | None:
-    """Parse Python source; None when it is not valid for this interpreter."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in documents are irrelevant here
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
 def _definitions(document: Record) -> Iterator[tuple[str, Definition]]:
     """Yield (qualified name, node) of functions and classes, those inside functions left out."""
 
@@ -173,7 +161,7 @@ def _definitions(document: Record) -> Iterator[tuple[str, Definition]]:
             if isinstance(child, ast.ClassDef):
                 yield from walk(child, f"{outer}{child.name}.")
 
-    module = _parse_python(document.text)
+    module = parse_python(document.text)
     return walk(module, "") if module else iter(())
 
 

@@ -15,7 +15,6 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 OPTION = re.compile(r"--[a-z][\w-]*")
 ATTEMPTS = 100
-ROOTS = ("lib", "src")
 STYLES = ("snake", "camel", "capital", "option")
 
 
@@ -24,20 +23,6 @@ class WordPool(NamedTuple):
 
     first: list[str]
     later: list[str]
-
-
-def path_module_name(path: str) -> str:
-    """Dotted name of a document's path.
-
-    >>> path_module_name("lib/json/decoder.py"), path_module_name("lib/json/__init__.py")
-    ('json.decoder', 'json')
-    """
-    parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
-    if len(parts) > 1 and parts[0].lower() in ROOTS:
-        parts = parts[1:]
-    if len(parts) > 1 and parts[-1] == "__init__":
-        parts = parts[:-1]
-    return ".".join(parts)
 
 
 def identifier_words(identifier: str) -> list[str]:

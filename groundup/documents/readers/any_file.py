@@ -78,7 +78,7 @@ HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
 QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\r\n])++', re.MULTILINE)
 """A row of CSV, whose cells in quotation marks may have several lines; few have 4,000 signs."""
-LINE_TEXT = re.compile(r"\S[^\r\n]*")
+LINE_TEXT = re.compile(r"\t*\S[^\r\n]*")
 PIPE_TABLE = re.compile(
     r"^[ \t]*\|?[^\n|]+\|[^\n]*\n[ \t]*\|?[ \t]*:?-+:?[ \t]*\|[-: \t|]*\n(?:[^\n]*\|[^\n]*\n?)*",
     re.MULTILINE,

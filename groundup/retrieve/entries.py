@@ -1,0 +1,69 @@
+"""Entries of lists of options or definitions: what stands under one name says nothing of another.
+
+The layouts are those of manual pages, `--help`, Markdown, reStructuredText and HTML: an option, a
+marked name, a name of code with a colon or a second column, a short line with its text indented
+below. A deeper line that looks so is part of the entry, unless it stands below a title of entries.
+"""
+
+import re
+from collections.abc import Sequence
+
+from .chunk import Sentence, is_label
+from .question import code_names
+
+OPTION = re.compile(r"(?:[-*•+·]\s+)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
+ITEM_NAME = re.compile(r"(?:[-*•+·]|\d{1,3}[.)])\s+[`*_]+([\w./$-]+(?: [\w./$-]+){0,2})[`*_]+")
+CODE_NAME = re.compile(r"[`*_]{0,3}([\w./$-]*\w)[`*_]{0,3}(?:::?\s| +[–—-] | {2,}\S|\t)")
+WORD = re.compile(r"\W*[^\W\d][\w-]*\W*")
+"""How an option begins, a named item of a list, a name of code and what it is; a lone word."""
+BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
+CELL = re.compile(r"[|,;\t\n]")
+
+
+def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str, ...]]:
+    """What heads the entry of each unit of a passage: names, or nothing outside entries.
+
+    at  start of the passage in `text`, that of its document
+    """
+    entries, heads, margin, is_head = list[tuple[str, ...]](), (), 0, False
+    for unit in units:
+        start, line = at + unit.start, text[at + unit.start : at + unit.end]
+        if unit.kind == "row":
+            entries.append((CELL.split(line.lstrip("| "), 1)[0],))
+            continue
+        column = start - text.rfind("\n", 0, start) - 1
+        head = _entry_head(line, column)
+        if unit.kind == "heading":
+            heads, is_head = (), False
+        elif head and (column <= margin or is_head or _begins_inside(heads, margin, line, column)):
+            heads = (*heads, head) if is_head and column == margin else (head,)
+            margin = column
+        is_head = bool(head) and "\n" not in line and is_label(line)
+        entries.append(heads)
+    return entries
+
+
+def _begins_inside(heads: tuple[str, ...], margin: int, text: str, column: int) -> bool:
+    """Whether a deeper line begins an entry of its own, below a title of entries at the margin."""
+    return not heads or not (margin or OPTION.match(heads[0])) and _has_body(text, column)
+
+
+def _entry_head(text: str, column: int) -> str:
+    """What heads an entry that begins so: options, a defined word, the name of an item; or ""."""
+    line, _, rest = text.partition("\n")
+    if match := OPTION.match(line) or ITEM_NAME.match(line):
+        return match[1]
+    if (match := CODE_NAME.match(line)) and any(code_names(match[1])):
+        return match[1]
+    body = rest.lstrip(" \t")
+    if rest and (len(rest) - len(body) > column or body[:1] == ":"):
+        inner = _entry_head(body, len(rest) - len(body)) if _has_body(body, column) else ""
+        return inner or (line if is_label(line) and len(line.split()) <= 4 else "")
+    is_name = is_label(text) and (WORD.fullmatch(line) or any(code_names(line)))
+    return line if is_name else ""
+
+
+def _has_body(text: str, column: int) -> bool:
+    """Whether what an entry says stands in a second column, or indented below its head."""
+    rest = text.partition("\n")[2]
+    return len(rest) - len(rest.lstrip(" \t")) > column or BODY.match(text) is not None
