@@ -73,8 +73,7 @@ class DemoStep(NamedTuple):
 STEPS = (
     DemoStep(2e12, 2_900_000, 2.0),
     DemoStep(0.6e12, 1_400_000, 2.0),
-    DemoStep(0.4e12, 1_000_000, 1.5, 1.0),
-    DemoStep(0.0, 350_000, 0.75, 1.15),
+    DemoStep(0.0, 1_000_000, 1.5, 1.0),
 )
 LABELS = {
     "exact_match": "Answers equal to the expected ones",
