@@ -46,8 +46,12 @@ LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 NUMBERED = re.compile(r"\s*\(?(\d{1,3})[.)]\s+\S")
-OPTION = re.compile(r"\s*[`*]*-{1,2}[A-Za-z][\w-]*[`*]*(?:[ ,=\[|]|$)")
-"""A line that begins with an option begins its entry."""
+ENTRY = re.compile(
+    r"\s*[`*]*-{1,2}[A-Za-z][\w-]*[`*]*(?:[ ,:=\[|\t]|$)"
+    r"|\s*[`*_]{0,3}(?=[\w./-]*(?:[._/]|[a-z][A-Z]))[^\W\d][\w./-]*\w[`*_]{0,3}"
+    r"(?:(?:::?| +[–—-]|\t| +)\s(?:\S+\s+){2}\S|$)"
+)
+"""A line that begins with an option, or a name of code and what it is, begins an entry."""
 HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")
 UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
 BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
@@ -82,7 +86,7 @@ def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True
             result.append(Sentence(start, end, kind))
         elif (
             last and last.kind == "code" and not text[last.end : start].strip()
-            and not OPTION.match(text, start)
+            and not ENTRY.match(text, start)
         ):  # fmt: skip
             result[-1] = Sentence(last.start, end, "code")
         else:
@@ -116,7 +120,7 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
     fence = ""
     for line in split_text_lines(text):
         mark = FENCE.match(line.text)
-        if mark and not fence:
+        if mark and not fence and not (mark[1] == "~~~" and _is_underlined([*group[-1:], line])):
             yield from _group_blocks(group, hash_titles)
             group, code, fence = [line], 0, mark[1]
         elif mark and mark[1] == fence:
@@ -128,7 +132,7 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
             yield from _group_blocks(group, hash_titles)
             group, code = [], 0
         else:
-            is_option = OPTION.match(line.text) and group and not group[-1].text.endswith("\\")
+            is_option = ENTRY.match(line.text) and group and not group[-1].text.endswith("\\")
             is_item = group and _begins_item(line.text, group[0].text) and code * 2 <= len(group)
             if is_option or is_item:
                 yield from _group_blocks(group, hash_titles)
@@ -139,7 +143,6 @@ def text_blocks(text: str, hash_titles: bool = True) -> Iterator[Sentence]:
 
 
 def _begins_item(line: str, first: str) -> bool:
-    """Whether a line is an item of a list; `first` begins its paragraph."""
     item = LIST_ITEM.match(line)
     number = item and NUMBERED.match(line)  # perhaps the end of a sentence: "to port", "23. It"
     return bool(item) and (not number or number[1] == "1" or bool(NUMBERED.match(first)))
@@ -319,7 +322,6 @@ def _merge_short(document: Record, passages: list[Passage], config: ChunkConfig)
 
 
 def _split_sections(document: Record) -> Iterator[TitledSection]:
-    """Yield the document's sections in order; together they cover the text."""
     if document.kind == "python":
         module = module_name(document.path)
         if sections := [
@@ -350,11 +352,11 @@ def _first_line(document: Record) -> str:
     if document.kind not in OFFICE_KINDS or document.headings:
         return ""
     line = document.text.lstrip().partition("\n")[0].strip()
-    return line if 3 < len(line) <= MAX_TITLE and line[-1] not in ".:,;" else ""
+    is_title = 3 < len(line) <= MAX_TITLE and line[-1] not in ".:,;" and "\t" not in line
+    return line if is_title else ""
 
 
 def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterator[TitledSection]:
-    """Yield sections, those of a PDF cut at its pages."""
     pages = document.metadata.get(PAGES, ())
     for section in sections:
         cuts = [page for page in pages if section.start < page < section.end]

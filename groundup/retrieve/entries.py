@@ -44,7 +44,7 @@ def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str
 
 
 def _begins_inside(heads: tuple[str, ...], margin: int, text: str, column: int) -> bool:
-    """Whether a deeper line begins an entry of its own, below a title of entries at the margin."""
+    # A deeper line begins an entry of its own below a title of entries, which is at the margin.
     return not heads or not (margin or OPTION.match(heads[0])) and _has_body(text, column)
 
 

@@ -195,7 +195,6 @@ def _report_full_disk(out: Path) -> Iterator[None]:
 
 
 def _check_out_folder(out: Path) -> None:
-    """Raise ArtifactError if a folder contains anything but an index, complete or not."""
     found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if found and not {"ledger", "snapshots"} & set(found):
         raise ArtifactError(

@@ -132,10 +132,11 @@ class Measure(NamedTuple):
 def measures() -> dict[str, Measure]:
     """The kinds of quantities of measures.toml, in its order."""
     table = tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
+    numerals = table.pop("numerals")
     return {
         name: Measure(
             re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
-            each["answers"].replace("\n", ""),
+            each["answers"].replace("NUMERAL", numerals).replace("\n", ""),
         )
         for name, each in table.items()
     }
@@ -162,7 +163,6 @@ def _truncation_note(text: str, terms: int) -> str:
 
 
 def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
-    """Yield the terms of a question with their positions: words, pairs, names; then numbers."""
     emphasised = {
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }

@@ -13,6 +13,7 @@ passage, or of its entry in a list of options or definitions, that has one of th
 as far as 600 characters go. A row is quoted with its head.
 """
 
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -209,6 +210,11 @@ class PassageText:
         return [(head, end) for row, (_, end) in zip(heads, tables, strict=True) for head in row]
 
     @cached_property
+    def table_heads(self) -> set[int]:
+        """Where the heads of tables start, which are no answers themselves."""
+        return {head[0] - self.passage.start for head, _ in self.tables}
+
+    @cached_property
     def labels(self) -> list[bool]:
         """Whether each unit only names what follows it."""
         pairs = zip(self.units, self.texts, strict=True)
@@ -274,9 +280,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     has_answer = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE).search
     best: QuoteSpan | None = None
     title = 0.0
-    table_heads = {head[0] - text.passage.start for head, _ in text.tables}
     for first, line in enumerate(text.texts):
-        if units[first].start in table_heads or not any(map(str.isalnum, line)):
+        if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
         covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), not measure
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
@@ -299,7 +304,6 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 
 def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> int:
-    """The unit before which every run from this one ends."""
     units, at = text.units, first + 1
     end = first + (
         1 if units[first].kind == "row" else RUN_UNITS
@@ -307,7 +311,7 @@ def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> in
     # "She reaches 27 knots" is of nothing that is named in a later paragraph.
     is_dependent = word_pattern("dependent").match(text.texts[first]) is not None
     while (
-        at < min(end, _entry_end(others, first)) and units[at].kind != "heading"
+        at < min(end, _entry_end(others, first)) and units[at].kind not in ("heading", "row")
         and units[at].end - units[first].start <= QUOTE_CHARACTERS
         and (not is_dependent or _same_paragraph(text, at - 1))
     ):  # fmt: skip
@@ -370,10 +374,11 @@ def _context_credits(
     scopes, near, none = list(zip(others, text.sections, strict=True)), {}, [0.0] * len(outer)
     for other, titles in set(scopes):  # what is in another entry or section counts there alone
         same = [
-            own for own, (each, above) in zip(credits, scopes, strict=True)
-            if each == other and titles[: len(above)] == above
+            own for own, (each, above), unit in zip(credits, scopes, text.units, strict=True)
+            if (each, titles[: len(above)]) == (other, above) and unit.start not in text.table_heads
         ]  # fmt: skip
-        near[other, titles] = [PASSAGE_CREDIT * max(column) for column in zip(*same, strict=True)]
+        columns = zip(none, *same, strict=True)
+        near[other, titles] = [PASSAGE_CREDIT * max(column) for column in columns]
     context, heads = [], {}
     for unit, line, head, scope in zip(text.units, text.texts, text.heads, scopes, strict=True):
         inner = [credits[number] for _, number in scope[1]]
@@ -392,15 +397,15 @@ def _context_credits(
 def _head_of_cells(head: str, row: str) -> str:
     """A table's head without the columns in which a row has nothing."""
     mark = next((mark for mark in "\t|;," if mark in head), "\t")
-    names, cells = head.split(mark), row.split(mark)
+    rows = csv.reader((head, row), delimiter=mark) if mark in ",;" else None
+    names, cells = rows or (head.split(mark), row.split(mark))
     cells += [""] * (len(names) - len(cells))
     if len(names) != len(cells) or "\n" in row:
         return head
-    return mark.join(name for name, cell in zip(names, cells, strict=True) if cell.strip())
+    return mark.join(name for name, cell in zip(names, cells, strict=True) if cell.strip(" –—-"))
 
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
-    """How well a short line names the question's subject: a title, a signature, a defined word."""
     line = text.texts[at].split("\n", 1)[0]
     key, tab, _ = line.partition("\t")
     if tab:  # the first cell of a row says what the row is of
@@ -412,7 +417,6 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
 
 
 def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:
-    """The quality of a run as a quote, apart from what it covers."""
     units, texts = text.units, text.texts
     size = (units[last].end - units[first].start) / QUOTE_CHARACTERS
     value = DIRECT_BONUS * direct - UNIT_COST * (last - first) - LENGTH_COST * size
@@ -426,7 +430,6 @@ def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float
 
 
 def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:
-    """The last unit within 600 characters of a run's start that has a term of the question."""
     for at in range(last + 1, len(units)):
         is_far = units[at].end - units[first].start > QUOTE_CHARACTERS
         if is_far or units[at].kind == "heading":
@@ -437,7 +440,6 @@ def _last_mention(units: list[Sentence], credits: list[list[float]], first: int,
 
 
 def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[int, int]:
-    """The quote of a run: without a leading title, with the rest of its paragraph if it fits."""
     units, texts = text.units[:stop], text.texts
     while units[first].kind == "heading" and first + 1 < len(units):
         first += 1

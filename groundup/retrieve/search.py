@@ -197,7 +197,6 @@ class OpenIndex:
         return parsed._replace(terms=tuple(map(self._find_stems, parsed.terms)))
 
     def _find_stems(self, term: QuestionTerm) -> QuestionTerm:
-        """A word by the stem of another language of the documents, if by its own it is nowhere."""
         if all(map(self.stem_frequency, term.stems)):
             return term
         for language in dict.fromkeys((*self.languages, FALLBACK)):
@@ -262,7 +261,6 @@ class OpenIndex:
         return found if term.name else self._word_of(found)
 
     def _word_of(self, stem: str) -> str | None:
-        """A word as it is written in the documents, by its stem."""
         term = QuestionTerm(stem, (stem,))
         for hit in self.lexical.search_terms(Question((term,)), 1):
             language = self.entries[hit.passage.document].language

@@ -153,7 +153,6 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
 
 
 def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
-    """Whether a file, read again, has the quote's text at the quote's bytes."""
     if not 0 <= quote.start < quote.end:
         return False
     documents = read_data(file, data, ReadConfig(archives=True))

@@ -491,3 +491,63 @@ def test_the_age_or_size_of_nobody_is_any_number(question, tmp_path):
 )
 def test_days_years_and_numbers_are_asked_for_in_many_languages(text, question, tmp_path):
     assert not ask(tmp_path, question, a__md=text + "\n").refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Settings\n\nmax_rows: Sets the width. The default is 37.\nmin_cols: Corrects the tone.\n",
+        "max.rows — Sets the width. The default is 37.\nmin.cols — Corrects the tone.\n",
+        "--max-rows: Sets the width. The default is 37.\n--min-cols: Corrects the tone.\n",
+        "max_rows\n    Sets the width. The default is 37.\nmin_cols\n    Corrects the tone.\n",
+    ],
+)
+def test_entries_on_lines_of_one_paragraph_are_apart(text, tmp_path):
+    opened = session(tmp_path, t__txt=text).index
+    first, second = (name for name in ("max", "min") if name in text)
+    name = next(word for word in text.split() if first in word).strip(":")
+    assert "37" in answer_question(opened, f"What is the default of {name}?").text
+    other = next(word for word in text.split() if second in word).strip(":")
+    assert answer_question(opened, f"What is the default of {other}?").refused
+
+
+def test_a_title_underlined_by_tildes_is_no_fence(tmp_path):
+    text = (
+        "Robots\n======\n\nBolt\n~~~~\n\nBolt lifts 45 kilos.\n\n"
+        "Rivet\n~~~~~\n\nRivet costs 7,200 euro.\n"
+    )
+    answer = ask(tmp_path, "How many kilos does Bolt lift?", t__rst=text)
+    assert answer.text == "Bolt lifts 45 kilos."
+
+
+BERTHS = "Berth,Boat,Draught,Fee\nA7,Merlin,,340\nC9,Osprey,2.1 m,410\n"
+
+
+@pytest.mark.parametrize("name", ["b__csv", "b__html"])
+@pytest.mark.parametrize("thing", ["berth A7", "Merlin"])
+def test_the_head_of_a_column_is_no_answer_to_an_empty_cell(name, thing, tmp_path):
+    rows = (line.split(",") for line in BERTHS.splitlines())
+    cells = "".join("<tr>" + "".join(f"<td>{cell}" for cell in row) for row in rows)
+    text = BERTHS if name == "b__csv" else f"<h1>Harbour</h1><table>{cells}</table>"
+    opened = session(tmp_path, **{name: text}).index
+    assert answer_question(opened, f"What is the draught of {thing}?").refused
+    assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
+
+
+def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
+    text = 'kiln,maker,colour\nVulcan,Brandt,red\nEmber,,"blue, matt"\n'
+    assert ask(tmp_path, "Who is the maker of Ember?", k__csv=text).refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("De cursus duurt 3 weken.", "Hoe lang duurt de cursus?"),
+        ("Le prêt dure trois semaines.", "Combien de temps dure le prêt ?"),
+        ("Курс длится 3 недели.", "Как долго длится курс?"),
+        ("The tour takes eleven hours.", "How long does the tour take?"),
+        ("The log is rotated each week.", "How often is the log rotated?"),
+    ],
+)
+def test_durations_are_known_in_many_languages(text, question, tmp_path):
+    assert not ask(tmp_path, question, a__md=text + "\n").refused
