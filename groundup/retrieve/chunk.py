@@ -336,7 +336,8 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
     plain = rst_headings(document.text) if document.kind == "text" else ()
     headings = document.headings or plain
     names = [_heading_text(document.text[heading.start : heading.end]) for heading in headings]
-    title = "" if title in names else title  # the title of one section is not that of all
+    if title in names and document.kind not in ("html", "epub", "pdf"):
+        title = ""  # it is the first heading's, and no other section's
     for heading, name in zip(headings, names, strict=True):
         begin = _line_start(document.text, heading.start)
         if begin > start:

@@ -119,7 +119,6 @@ class LexicalIndex:
         return self.searcher.num_docs
 
     def _open_writer(self) -> Any:
-        """The writer, created at the first change; one process at a time can have it."""
         if not os.access(self.directory, os.W_OK):
             raise ArtifactError(f"{self.directory} is not writable; choose another --out.")
         if self.writer is None:
