@@ -53,9 +53,9 @@ from .contracts import (
     Sampling,
     Score,
     Scorer,
-    StopCriteria,
     TextModel,
     Tokenizer,
+    TokenLogprob,
     shown_path,
 )
 from .errors import (
@@ -132,8 +132,8 @@ __all__ = [
     "Score",
     "Scorer",
     "ShapeError",
-    "StopCriteria",
     "TextModel",
+    "TokenLogprob",
     "Tokenizer",
     "Unhashed",
     "artifact_paths",

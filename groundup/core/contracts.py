@@ -10,7 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from pydantic import Field, model_validator
+
 from .config import Config
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy
@@ -31,21 +34,60 @@ Conversation = tuple[Message, ...]
 
 
 class Sampling(Config):
-    """Sampling parameters, applied in the order temperature, top-k, top-p."""
+    """How tokens are chosen; the order of the operations is in `groundup/generate/sampling.py`."""
 
-    temperature: float = 0.0
-    """0 is greedy; otherwise logits are divided by it."""
-    top_k: int = 0
+    temperature: float = Field(default=0.0, ge=0)
+    """Logits are divided by it; 0 takes the most likely token."""
+    top_k: int = Field(default=0, ge=0)
     """Keep the k most likely tokens; 0 keeps all."""
-    top_p: float = 1.0
+    top_p: float = Field(default=1.0, gt=0, le=1)
     """Keep the smallest set of tokens whose probability sums to at least this value."""
-    max_tokens: int = 256
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Keep tokens at least this many times as likely as the most likely one."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Divides positive logits of tokens in prompt or answer, and multiplies negative ones."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logits of tokens in the answer."""
+    frequency_penalty: float = 0.0
+    """Subtracted from the logits of tokens in the answer, once for each time that they occur."""
+    logit_bias: dict[int, float] = {}
+    """Added to the logits of these tokens."""
+    allowed_tokens: tuple[int, ...] | None = None
+    """The only tokens that may be chosen, the ends of an answer included; None: all."""
+    banned_tokens: tuple[int, ...] = ()
+    """Tokens that are never chosen."""
+    min_tokens: int = Field(default=0, ge=0)
+    """An answer does not end before it has so many tokens."""
+    max_tokens: int = Field(default=256, ge=1)
     """Maximum number of tokens to generate, including the stop token."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer, which they are no part of; the model's own end always does."""
+    stop_tokens: tuple[int, ...] = ()
+    """Tokens that end an answer, besides the model's own."""
+    logprobs: int = Field(default=0, ge=0)
+    """How many of the most likely tokens are reported beside each chosen one."""
     seed: int = 0
     """Seed of this request's own random stream, independent of the rest of the batch."""
 
+    @model_validator(mode="after")
+    def check(self) -> "Sampling":
+        """Check that an answer may be long enough, and that stop strings have a character."""
+        if self.min_tokens > self.max_tokens:
+            least, most = self.min_tokens, self.max_tokens
+            raise ConfigError(f"Sampling.min_tokens={least} exceeds max_tokens={most}; lower it.")
+        if "" in self.stop:
+            raise ConfigError("Sampling.stop has an empty string; give each at least a character.")
+        return self
+
 
 FinishReason = Literal["stop", "length"]
+
+
+class TokenLogprob(NamedTuple):
+    """A token and its log-probability under the unmodified distribution, nats."""
+
+    id: int
+    logprob: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +100,8 @@ class Generation:
     logprobs: tuple[float, ...]
     """Log-probability of each generated id under the unmodified distribution, nats."""
     finish_reason: FinishReason
+    alternatives: tuple[tuple[TokenLogprob, ...], ...] = ()
+    """The most likely tokens at each place, if they were asked for."""
 
 
 @runtime_checkable
@@ -107,14 +151,6 @@ class Likelihood(NamedTuple):
     """Number of tokens scored."""
     truncated_tokens: int = 0
     """Tokens truncated from the start of a context that was too long."""
-
-
-class StopCriteria(NamedTuple):
-    """Sampling parameters and stop strings for a text completion."""
-
-    sampling: Sampling
-    until: tuple[str, ...] = ()
-    """Stop strings; the model's own end token always stops."""
 
 
 class Completion(NamedTuple):
@@ -171,7 +207,7 @@ class TextModel(Protocol):
         ...
 
     def complete(
-        self, prompts: Sequence[str], stops: StopCriteria
+        self, prompts: Sequence[str], sampling: Sampling
     ) -> Iterator[tuple[int, Completion | Reason]]:
         """Continue each prompt."""
         ...

@@ -22,7 +22,7 @@ from torch import Tensor
 from groundup.core import ArtifactError, Config, ConfigError, Generation, Sampling
 
 from .cached import CachedTransformer, default_batch_tokens, eval_mode, prefill
-from .decoding import batch_prompts, is_finite
+from .decoding import DecodedSequence, batch_prompts, is_finite
 from .engine import NOT_FINITE_MESSAGE, Engine
 
 
@@ -65,6 +65,11 @@ class FinishedSequence(NamedTuple):
     score: float
     ids: list[int]
     logprobs: list[float]
+
+    def as_decoded(self, end_ids: Sequence[int]) -> DecodedSequence:
+        """The sequence without its score."""
+        reason = "stop" if self.ids and self.ids[-1] in end_ids else "length"
+        return DecodedSequence(self.ids, self.logprobs, reason)
 
 
 class BeamState(NamedTuple):
@@ -110,8 +115,8 @@ def beam_search(
                 )  # fmt: skip
             for index, finished in zip(chosen, found, strict=True):
                 answers[index] = [
-                    Beam(engine.build_generation(sequence.ids, sequence.logprobs), sequence.score)
-                    for sequence in finished[: config.num_return_sequences]
+                    Beam(engine.build_generation(each.as_decoded(engine.end_ids)), each.score)
+                    for each in finished[: config.num_return_sequences]
                 ]
     return [answers[i] for i in range(len(prompts))]
 

@@ -1,27 +1,20 @@
 """Decoding: batches of prompts are continued token by token, each until it stops.
 
-    p = softmax(logits / temperature);  top-k keeps the k most likely tokens;  top-p renormalises
-    and keeps the most likely ones until their sum reaches p, the token that crosses p included
-
-In this order. Temperature 0 is greedy and draws nothing. Each sequence inverts its cumulative
-distribution at one uniform number per token from its own generator, so other sequences of the
-batch do not affect it.
-Source: top-p: Holtzman et al. 2020, arXiv:1904.09751, as in transformers' TopPLogitsWarper.
-
 Prompts of similar length share a batch, the prefix of nearly all of them is computed once, and
 finished sequences leave the batch. A sequence ends at an end id, at a stop string, or after
-`max_tokens`, and with a Reason if its logits are not finite.
+`max_tokens`, and with a Reason if its logits are not finite or no token may be chosen. How a token
+is chosen is in sampling.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import ConfigError, FinishReason, Reason, Sampling
+from groundup.core import FinishReason, Reason, Sampling, TokenLogprob
 
 from .cached import (
     MAX_CACHE_POSITIONS,
@@ -34,80 +27,12 @@ from .cached import (
     prefill,
     prefill_prefix,
 )
+from .sampling import TokenSampler, choose_tokens, gather_logprobs, top_logprobs
 
 MAX_BATCH_SIZE = 128
 COMPACT_BELOW = 0.75
 """Drop finished sequences once at most this share still runs: dropping copies the cache."""
 NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
-
-
-class Candidates(NamedTuple):
-    """Tokens that may be drawn, with probabilities that sum to one."""
-
-    probabilities: Float[Tensor, "B C"]
-    ids: Int[Tensor, "B C"] | None
-    """None if the candidates are the whole vocabulary in order."""
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Raise ConfigError naming the first invalid setting."""
-    wrong = [
-        ("temperature", sampling.temperature, sampling.temperature < 0, "0 or more"),
-        ("top_k", sampling.top_k, sampling.top_k < 0, "0 (all) or more"),
-        ("top_p", sampling.top_p, not 0 < sampling.top_p <= 1, "above 0 and at most 1"),
-        ("max_tokens", sampling.max_tokens, sampling.max_tokens < 1, "1 or more"),
-    ]
-    for name, value, is_wrong, expected in wrong:
-        if is_wrong:
-            raise ConfigError(f"Sampling.{name} must be {expected}; got {value}.")
-
-
-def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
-    """The distribution that sampling draws from, in float64, at a temperature above 0.
-
-    >>> sampling = Sampling(temperature=1.0, top_p=0.45)
-    >>> sampling_distribution(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
-    tensor([[1., 0., 0.]], dtype=torch.float64)
-    """
-    values, ids = logits, None
-    if 0 < sampling.top_k < logits.shape[-1]:
-        values, ids = logits.topk(sampling.top_k)  # (B, k), most likely first
-    elif sampling.top_p < 1:
-        values, ids = logits.sort(descending=True, stable=True)
-    exact = values.double()
-    exact = (exact - exact.amax(-1, keepdim=True)) / sampling.temperature
-    probabilities = exact.softmax(-1)
-    if sampling.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities
-        before[:, 0] = 0
-        kept = probabilities.masked_fill(before >= sampling.top_p, 0)
-        probabilities = kept / kept.sum(-1, keepdim=True)
-    return Candidates(probabilities, ids)
-
-
-def sample_from_uniforms(
-    logits: Float[Tensor, "B V"], sampling: Sampling, uniforms: Float[Tensor, " B"] | None
-) -> Int[Tensor, " B"]:
-    """Next token of each sequence, given its uniform number in [0, 1); greedy needs none."""
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    if uniforms is None:
-        raise ConfigError(f"Sampling at temperature {sampling.temperature} needs uniform numbers.")
-    probabilities, ids = sampling_distribution(logits, sampling)
-    sums = probabilities.cumsum(-1)
-    total = sums[:, -1]
-    below = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
-    index = torch.searchsorted(sums, below[:, None], right=True)  # (B, 1), first sum above
-    return (index if ids is None else ids.gather(-1, index))[:, 0]
-
-
-def draw_uniforms(seeds: Sequence[int], num_tokens: int) -> Float[Tensor, "B count"]:
-    """Uniform numbers in [0, 1), float64: one per token, from a generator per seed."""
-    rows = []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        rows.append(torch.rand(num_tokens, generator=generator, dtype=torch.float64))
-    return torch.stack(rows)
 
 
 class DecodingOptions(NamedTuple):
@@ -120,10 +45,8 @@ class DecodingOptions(NamedTuple):
     """Ids from this one on are never chosen."""
     batch_tokens: int
     """Prompt tokens computed at a time, padding included."""
-    until: Sequence[str] = ()
-    """Strings that end a sequence."""
     decode: Callable[[Sequence[int]], str] = str
-    """Text of ids, in which `until` is searched."""
+    """Text of ids, in which stop strings are searched."""
     logprobs: bool = False
     """Whether to compute log-probabilities."""
     invariant: bool = False
@@ -138,6 +61,8 @@ class DecodedSequence(NamedTuple):
     logprobs: list[float]
     """Log-probability of each, nats; empty unless they were asked for."""
     finish_reason: FinishReason
+    alternatives: list[tuple[TokenLogprob, ...]] = []
+    """The most likely tokens at each place; empty unless they were asked for."""
 
 
 def decode_prompts(
@@ -170,7 +95,7 @@ def decode_prompts(
                     yield chosen[row], answer
 
 
-def has_sources(model: CachedModel) -> bool:
+def has_sources(model: CachedModel) -> TypeGuard[CachedTransformer]:
     """Whether prompts are sources, which use no context of the answers."""
     return isinstance(model, CachedTransformer) and model.start is not None
 
@@ -200,6 +125,9 @@ def batch_prompts(
             waiting = waiting[size:]
 
 
+Observer = Callable[[Tensor, Sequence[TokenSampler]], None]
+
+
 class DecodingRun:
     """Decodes one batch."""
 
@@ -217,16 +145,21 @@ class DecodingRun:
         self.limit = min(options.sampling.max_tokens, model.context_length - used)
         self.ids: list[list[int]] = [[] for _ in prompts]
         self.logprobs: list[list[float]] = [[] for _ in prompts]
+        self.alternatives: list[list[tuple[TokenLogprob, ...]]] = [[] for _ in prompts]
         self.active = list(range(len(prompts)))
         """Index of each sequence in the state; some may have finished."""
         self.running = set(self.active)
-        self.ends = frozenset(options.end_ids)
         self.project = model.projection(options.vocab_size)
-        self.uniforms = None
-        if options.sampling.temperature > 0:
-            drawn = draw_uniforms(seeds, self.limit)
-            self.uniforms = drawn.to(model.head.device)
-        self.stop_window = max((len(text.encode()) for text in options.until), default=0) + 1
+        begun = [model.start or 0] if has_sources(model) else None  # what a decoder reads first
+        self.samplers = [
+            TokenSampler(options.sampling, begun or ids, options.end_ids, seed, self.limit)
+            for ids, seed in zip(prompts, seeds, strict=True)
+        ]
+        self.observe: Observer | None = None
+        """Called with the logits and samplers of each step, before the tokens are chosen."""
+        self.stop_window = (
+            max((len(text.encode()) for text in options.sampling.stop), default=0) + 1
+        )
         """Number of last ids that must contain a stop string that the newest id completes."""
 
     @torch.inference_mode()
@@ -237,19 +170,25 @@ class DecodingRun:
                 self.model, self.prompts, self.limit, self.options.batch_tokens, self.prefix
             )
             logits = self.project(last)
-            for step in range(self.limit):
+            for _ in range(self.limit):
                 finished = []
                 if not is_finite(logits):
                     finished, logits = self.end_non_finite(logits), logits.nan_to_num()
-                ids = self.sample(logits, step)
-                yield finished + self.append(ids, logits)
+                samplers = [self.samplers[row] for row in self.active]
+                if self.observe is not None:
+                    self.observe(logits, samplers)
+                chosen = choose_tokens(logits, samplers)
+                yield finished + self.append(chosen, logits)
                 if not self.running:
                     return
                 if len(self.running) <= COMPACT_BELOW * len(self.active):
                     kept = [at for at, row in enumerate(self.active) if row in self.running]
-                    indices = torch.tensor(kept, device=ids.device)
-                    state, ids = self.model.branch(state, indices), ids[indices]
+                    state = self.model.branch(state, torch.tensor(kept, device=logits.device))
                     self.active = [self.active[at] for at in kept]
+                ids = torch.tensor(
+                    [self.ids[row][-1] if self.ids[row] else 0 for row in self.active],
+                    device=logits.device,
+                )
                 hidden = self.model.extend(state, ids[:, None], torch.ones_like(ids))
                 logits = self.project(hidden[:, -1])
 
@@ -263,40 +202,43 @@ class DecodingRun:
         self.running.difference_update(ended)
         return [(row, NOT_FINITE) for row in ended]
 
-    def sample(self, logits: Float[Tensor, "B V"], step: int) -> Int[Tensor, " B"]:
-        """The next id of each sequence in the state."""
-        if self.uniforms is None:
-            return logits.argmax(-1)
-        uniforms = self.uniforms[self.active, step]
-        return sample_from_uniforms(logits, self.options.sampling, uniforms)
-
     def append(
-        self, ids: Int[Tensor, " B"], logits: Float[Tensor, "B V"]
+        self, chosen: Sequence[int | Reason], logits: Float[Tensor, "B V"]
     ) -> list[tuple[int, DecodedSequence | Reason]]:
         """Append the chosen ids; return the sequences that they finish."""
-        logprobs = [0.0] * len(ids)
+        logprobs, count = [0.0] * len(chosen), self.options.sampling.logprobs
         if self.options.logprobs:
-            logprobs = gather_logprobs(logits, ids).double().tolist()
+            ids = torch.tensor([0 if isinstance(token, Reason) else token for token in chosen])
+            logprobs = gather_logprobs(logits, ids.to(logits.device)).double().tolist()
         finished: list[tuple[int, DecodedSequence | Reason]] = []
-        for row, token, logprob in zip(self.active, ids.tolist(), logprobs, strict=True):
-            if row in self.running:
-                self.ids[row].append(token)
-                if self.options.logprobs:
-                    self.logprobs[row].append(logprob)
-                if (reason := self.finish_reason(row)) is not None:
-                    self.running.discard(row)
-                    answer = DecodedSequence(self.ids[row], self.logprobs[row], reason)
-                    finished.append((row, answer))
+        for at, (row, token) in enumerate(zip(self.active, chosen, strict=True)):
+            if row not in self.running:
+                continue
+            if isinstance(token, Reason):
+                self.running.discard(row)
+                finished.append((row, token))
+                continue
+            self.ids[row].append(token)
+            self.samplers[row].add(token)
+            if self.options.logprobs:
+                self.logprobs[row].append(logprobs[at])
+            if count:
+                self.alternatives[row].append(top_logprobs(logits[at], count))
+            if (reason := self.finish_reason(row)) is not None:
+                self.running.discard(row)
+                answer = self.ids[row], self.logprobs[row], reason, self.alternatives[row]
+                finished.append((row, DecodedSequence(*answer)))
         return finished
 
     def finish_reason(self, row: int) -> FinishReason | None:
         """Why the newest id ends a sequence; None if it does not."""
-        ids, until, text = self.ids[row], self.options.until, self.options.decode
-        if ids[-1] in self.ends:
+        ids, sampling, text = self.ids[row], self.options.sampling, self.options.decode
+        if ids[-1] in self.samplers[row].ends:
             return "stop"
         # A cheap look at the last ids first: what they spell alone may differ from the whole text.
-        if until and find_stop(text(ids[-self.stop_window :]), until) is not None:
-            if find_stop(text(ids), until) is not None:
+        stop = sampling.stop if len(ids) >= sampling.min_tokens else ()
+        if stop and find_stop(text(ids[-self.stop_window :]), stop) is not None:
+            if find_stop(text(ids), stop) is not None:
                 return "stop"
         return "length" if len(ids) == self.limit else None
 
@@ -304,12 +246,6 @@ class DecodingRun:
 def is_finite(logits: Float[Tensor, "B V"]) -> bool:
     """Whether all logits are finite; a sum of finite ones may overflow."""
     return bool(torch.isfinite(logits.sum())) or bool(torch.isfinite(logits).all())
-
-
-def gather_logprobs(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Log-probability of each sequence's id, in float32 or better."""
-    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)
 
 
 def find_stop(text: str, until: Sequence[str]) -> int | None:
@@ -320,3 +256,30 @@ def find_stop(text: str, until: Sequence[str]) -> int | None:
     """
     positions = [text.find(stop) for stop in until if stop]
     return min((position for position in positions if position >= 0), default=None)
+
+
+class StopBuffer:
+    """Streams a text up to a stop string, of which no part is let through."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self.stop, self.held = stop, ""
+
+    def add(self, text: str) -> str:
+        """What can be shown after a further piece: all but what may begin a stop string.
+
+        >>> buffer = StopBuffer(["END"])
+        >>> buffer.add("the E"), buffer.add("ast, EN"), buffer.add("D. More")
+        ('the ', 'East, ', '')
+        """
+        self.held += text
+        at = find_stop(self.held, self.stop)
+        if at is None:
+            begins = range(
+                max(0, len(self.held) - max(map(len, self.stop), default=0)), len(self.held)
+            )
+            at = next(
+                (i for i in begins if any(s.startswith(self.held[i:]) for s in self.stop)),
+                len(self.held),
+            )
+        shown, self.held = self.held[:at], self.held[at:]
+        return shown

@@ -54,8 +54,10 @@ from .decoding import (
     DecodedSequence,
     DecodingOptions,
     DecodingRun,
-    check_sampling,
+    Observer,
+    StopBuffer,
     decode_prompts,
+    find_stop,
 )
 from .scoring import TokenPair, score_pairs
 
@@ -172,13 +174,16 @@ class Engine:
     def stream_tokens(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[StreamedToken]:
         """Yield a continuation's tokens as they come, each with the text that it completes."""
         self.max_new_tokens(prompt, sampling)
-        pieces = IncrementalDetokenizer(self.tokenizer)
+        pieces, buffer = IncrementalDetokenizer(self.tokenizer), StopBuffer(sampling.stop)
         run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
         for finished in run.steps():
             for _, answer in finished:
                 _unwrap(answer)
             token = run.ids[0][-1]
-            yield StreamedToken(pieces.add(token), token)
+            text = buffer.add("" if token in sampling.stop_tokens else pieces.add(token))
+            if finished and find_stop(buffer.held, sampling.stop) is None:
+                text += buffer.held
+            yield StreamedToken(text, token)
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation, ending with the generation prompt."""
@@ -234,30 +239,47 @@ class Engine:
         with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
             rows = [list(prompt) for prompt in prompts]
             for index, answer in decode_prompts(self.cached, rows, self._options(sampling), seeds):
-                answers[index] = self.build_generation(*_unwrap(answer)[:2])
+                answers[index] = self.build_generation(_unwrap(answer), sampling)
                 if progress:
                     progress.advance(1)
         return [answers[i] for i in range(len(prompts))]
 
-    def build_generation(self, ids: list[int], logprobs: list[float]) -> Generation:
-        """Build the Generation of one answer."""
-        has_end = bool(ids) and ids[-1] in self.end_ids
+    def continue_observed(
+        self, prompt: Sequence[int], sampling: Sampling, observe: Observer
+    ) -> Generation:
+        """Continue one prompt; `observe` is given the logits and the sampler of each token."""
+        self.max_new_tokens(prompt, sampling)
+        run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
+        run.observe = observe
+        [(_, answer)] = [each for finished in run.steps() for each in finished]
+        return self.build_generation(_unwrap(answer), sampling)
+
+    def build_generation(
+        self, answer: DecodedSequence, sampling: Sampling | None = None
+    ) -> Generation:
+        """The answer of some ids: its text ends before what ended it."""
+        sampling, ids = sampling or Sampling(), answer.ids
+        has_end = bool(ids) and ids[-1] in {*self.end_ids, *sampling.stop_tokens}
         text = decode_text(ids[:-1] if has_end else ids, self.tokenizer)
-        return Generation(text, tuple(ids), tuple(logprobs), "stop" if has_end else "length")
+        return Generation(
+            text[: find_stop(text, sampling.stop)], tuple(ids), tuple(answer.logprobs),
+            answer.finish_reason, tuple(answer.alternatives),
+        )  # fmt: skip
 
     def _options(self, sampling: Sampling) -> DecodingOptions:
         batch_tokens = default_batch_tokens(self.model.head.device)
         return DecodingOptions(
-            sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens, logprobs=True
-        )
+            sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens,
+            lambda ids: decode_text(ids, self.tokenizer), logprobs=True,
+        )  # fmt: skip
 
     def max_new_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Token limit of an answer: `max_tokens`, or what the context leaves.
 
-        Raises CapacityError if it leaves none, ConfigError for an empty prompt. Encoder and decoder
-        have a full context each.
+        Raises CapacityError if it leaves none, ConfigError for an empty prompt or tokens that the
+        vocabulary has not. Encoder and decoder have a full context each.
         """
-        check_sampling(sampling)
+        self._check_tokens(sampling)
         if not prompt:
             raise ConfigError("The prompt has no tokens; give at least one to continue.")
         size, context = len(prompt), self.context_length
@@ -273,6 +295,18 @@ class Engine:
                 "the answer; shorten the prompt or drop its oldest turns."
             )
         return min(sampling.max_tokens, context - size)
+
+    def _check_tokens(self, sampling: Sampling) -> None:
+        for name in ("logit_bias", "allowed_tokens", "banned_tokens", "stop_tokens"):
+            wrong = [
+                id for id in getattr(sampling, name) or ()
+                if not 0 <= id < self.tokenizer.vocab_size
+            ]  # fmt: skip
+            if wrong:
+                size = self.tokenizer.vocab_size
+                raise ConfigError(
+                    f"Sampling.{name} has {wrong[:5]}; the vocabulary has {size} ids."
+                )
 
     def logprobs(
         self, conversations: Sequence[Conversation], answers: Sequence[str]
@@ -329,7 +363,8 @@ class Engine:
 
 def _unwrap(answer: DecodedSequence | Reason) -> DecodedSequence:
     if isinstance(answer, Reason):
-        raise ArtifactError(NOT_FINITE_MESSAGE)
+        is_damaged = answer.code == "not_finite"
+        raise ArtifactError(NOT_FINITE_MESSAGE) if is_damaged else ConfigError(answer.message)
     return answer
 
 

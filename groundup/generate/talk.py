@@ -7,9 +7,10 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from groundup.core import (
 
 from . import beam
 from .engine import Engine, read_eos_ids
+from .explain import write_explanation
 
 SINGLE_THREAD_BELOW = 20_000_000
 """Parameters below which decoding one sequence uses one thread: on two idle cores a second
@@ -56,12 +58,14 @@ def generate(
     prompt: str,
     *,
     ask: bool = False,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    max_tokens: int = 128,
-    seed: int = 0,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int | None = None,
     beams: int = 1,
+    explain: Path | None = None,
+    config: Sampling | None = None,
 ) -> Continuation:
     """Continue a prompt and print the continuation, or an encoder–decoder's output for it.
 
@@ -71,41 +75,64 @@ def generate(
     temperature  0 takes the most likely token each time; 1 samples the model's distribution
     top_k        sample from the k most likely tokens; 0 from all
     top_p        sample from the most likely tokens that together have this probability
-    max_tokens   maximum number of tokens to generate
+    max_tokens   maximum number of tokens to generate; 128 unless it is set
     seed         the same seed gives the same text
     beams        width of the beam search; 1 is no beam search
+    explain      write a page (.html) that shows what each setting cut and kept, token by token
+    config       penalties, biases, masks, stop strings and the like; flags take precedence
 
     Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
     """
-    sampling = Sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
-    )
+    flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
+    sampling = _merge_sampling(config or Sampling(max_tokens=128), flags | {"seed": seed})
     engine = _open_for_one_sequence(model)
     started = time.perf_counter()
     ids = engine.encode_prompt(prompt)  # checks that the prompt is not empty, with --ask too
     if ask:
         ids = engine.prompt_ids((Message("user", prompt),))
-    if beams == 1:
-        generation = engine.continue_ids([ids], sampling)[0]
-    elif temperature > 0:
-        raise ConfigError(f"beams={beams} needs temperature 0; got temperature={temperature}.")
-    else:
-        config = beam.BeamConfig(width=beams, max_tokens=max_tokens)
-        generation = beam.beam_search(engine, [ids], config)[0][0].generation
+    generation = _continue(engine, prompt, ids, sampling, beams, explain)
     continuation = Continuation(generation.text)
     continuation.generation, continuation.seconds = generation, time.perf_counter() - started
     return continuation
+
+
+def _continue(
+    engine: Engine, prompt: str, ids: Sequence[int], sampling: Sampling, beams: int,
+    explain: Path | None,
+) -> Generation:  # fmt: skip
+    if explain is not None and beams > 1:
+        raise ConfigError(f"--explain shows the choice of one sequence, not of {beams} beams.")
+    if explain is not None:
+        generation = write_explanation(engine, prompt, ids, sampling, explain)
+        record.log(f"What each setting cut and kept: {explain}")
+        return generation
+    if beams == 1:
+        return engine.continue_ids([ids], sampling)[0]
+    if sampling.temperature > 0:
+        got = f"temperature={sampling.temperature}"
+        raise ConfigError(f"beams={beams} needs temperature 0; got {got}.")
+    if sampling != Sampling(max_tokens=sampling.max_tokens, seed=sampling.seed):
+        raise ConfigError(f"beams={beams} takes no setting of sampling but max_tokens.")
+    search = beam.BeamConfig(width=beams, max_tokens=sampling.max_tokens)
+    return beam.beam_search(engine, [ids], search)[0][0].generation
+
+
+def _merge_sampling(config: Sampling, flags: Mapping[str, float | int | None]) -> Sampling:
+    """The settings of a configuration with the flags that were given."""
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    return Sampling(**(config.to_dict() | given))
 
 
 def chat(
     model: Path,
     *,
     system: str = "",
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    max_tokens: int = 256,
-    seed: int = 0,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int | None = None,
+    config: Sampling | None = None,
 ) -> None:
     """Talk to a model; answers are streamed, and the speed of each is logged to stderr.
 
@@ -118,12 +145,12 @@ def chat(
     temperature  0 takes the most likely token each time; 1 samples the model's distribution
     top_k        sample from the k most likely tokens; 0 from all
     top_p        sample from the most likely tokens that together have this probability
-    max_tokens   maximum number of tokens in an answer
+    max_tokens   maximum number of tokens in an answer; 256 unless it is set
     seed         the same seed and messages give the same conversation
+    config       penalties, biases, masks, stop strings and the like; flags take precedence
     """
-    sampling = Sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
-    )
+    flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
+    sampling = _merge_sampling(config or Sampling(), flags | {"seed": seed})
     engine = _open_for_one_sequence(model)
     if not _is_chat_tuned(model, engine):
         record.log(

@@ -85,6 +85,43 @@ def test_a_stream_joined_is_the_answer(engine, sampling):
         assert "".join(engine.stream(conversation, sampling)) == whole.text
 
 
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=str)
+def test_an_answer_and_its_stream_end_before_a_stop_string(engine, sampling):
+    for conversation in QUESTIONS:
+        [whole] = engine.generate([conversation], sampling)
+        for stop in {whole.text[3:5], whole.text[5:9]} - {""}:
+            stopped = sampling.model_copy(update={"stop": ("never there", stop)})
+            [answer] = engine.generate([conversation], stopped)
+            assert answer.text == whole.text[: whole.text.index(stop)]
+            assert answer.finish_reason == "stop"
+            assert "".join(engine.stream(conversation, stopped)) == answer.text
+
+
+def test_alternatives_and_tokens_that_end_or_may_not_be_chosen(engine):
+    [whole] = engine.generate(QUESTIONS[:1], Sampling(max_tokens=6, logprobs=3))
+    assert [each[0].id for each in whole.alternatives] == list(whole.ids)
+    assert_close([each[0].logprob for each in whole.alternatives], list(whole.logprobs))
+    third = whole.ids[2]
+    [ended] = engine.generate(QUESTIONS[:1], Sampling(max_tokens=6, stop_tokens=(third,)))
+    assert ended.ids == whole.ids[: whole.ids.index(third) + 1] and ended.finish_reason == "stop"
+    [other] = engine.generate(QUESTIONS[:1], Sampling(max_tokens=6, banned_tokens=(third,)))
+    assert third not in other.ids
+    [only] = engine.generate(QUESTIONS[:1], Sampling(max_tokens=3, allowed_tokens=(third,)))
+    assert only.ids == (third,) * 3
+
+
+@pytest.mark.parametrize("name", ["banned_tokens", "allowed_tokens", "stop_tokens", "logit_bias"])
+def test_tokens_beyond_the_vocabulary_are_named(engine, name):
+    value = {99_999: 1.0} if name == "logit_bias" else (99_999,)
+    with pytest.raises(ConfigError, match=f"Sampling.{name} has"):
+        engine.generate(QUESTIONS[:1], Sampling(**{name: value}))
+
+
+def test_an_answer_that_may_choose_no_token_says_why(engine):
+    with pytest.raises(ConfigError, match="No token is left"):
+        engine.generate(QUESTIONS[:1], Sampling(allowed_tokens=(5,), banned_tokens=(5,)))
+
+
 def test_an_answer_ends_where_the_context_ends_whatever_its_neighbours(engine):
     long, short = user("x" * (CONTEXT - 50)), user("x")
     sampling = Sampling(max_tokens=60)

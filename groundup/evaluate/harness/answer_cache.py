@@ -21,7 +21,7 @@ from groundup.core import (
     Likelihood,
     LoglikelihoodRequest,
     Reason,
-    StopCriteria,
+    Sampling,
     digest,
     record,
 )
@@ -171,11 +171,11 @@ class ModelRequest(NamedTuple):
 
     key: str
     prompt: LoglikelihoodRequest | str
-    stops: StopCriteria | None = None
+    sampling: Sampling | None = None
 
 
 def _make_request(
-    kind: RequestKind, prompt: LoglikelihoodRequest | str, stops: StopCriteria | None = None
+    kind: RequestKind, prompt: LoglikelihoodRequest | str, sampling: Sampling | None = None
 ) -> ModelRequest:
     """Build a request with its key.
 
@@ -185,16 +185,16 @@ def _make_request(
     """
     kind = "loglikelihood" if kind == "multiple_choice" else kind
     what: list[Any] = [kind, list(prompt) if isinstance(prompt, LoglikelihoodRequest) else prompt]
-    if stops is not None:
-        what += [stops.sampling.to_dict(), list(stops.until)]
-    return ModelRequest(digest(what)[: 2 * KEY_BYTES], prompt, stops)
+    if sampling is not None:
+        what.append(sampling.to_dict())
+    return ModelRequest(digest(what)[: 2 * KEY_BYTES], prompt, sampling)
 
 
 def build_requests(
     kind: RequestKind,
     prompt: str,
     pairs: tuple[LoglikelihoodRequest, ...],
-    stops: StopCriteria,
+    sampling: Sampling,
     repeats: int,
 ) -> Iterator[ModelRequest]:
     """The requests of one item in scoring order; greedy repeats are one request."""
@@ -204,6 +204,5 @@ def build_requests(
         yield _make_request(kind, prompt)
     else:
         for number in range(repeats):
-            seed = stops.sampling.seed + number * (stops.sampling.temperature > 0)
-            sampling = stops.sampling.model_copy(update={"seed": seed})
-            yield _make_request(kind, prompt, StopCriteria(sampling, stops.until))
+            seed = sampling.seed + number * (sampling.temperature > 0)
+            yield _make_request(kind, prompt, sampling.model_copy(update={"seed": seed}))

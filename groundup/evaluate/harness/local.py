@@ -30,7 +30,7 @@ from groundup.core import (
     Likelihood,
     LoglikelihoodRequest,
     Reason,
-    StopCriteria,
+    Sampling,
     Tokenizer,
     device,
     digest,
@@ -207,12 +207,10 @@ class LocalModel:
             yield indices[score.index], _likelihood(score)
 
     def complete(
-        self, prompts: Sequence[str], stops: StopCriteria
+        self, prompts: Sequence[str], sampling: Sampling
     ) -> Iterator[tuple[int, Completion | Reason]]:
         """Complete each prompt, truncated on the left to leave room for `max_tokens`."""
-        new, context = stops.sampling.max_tokens, self.network.context_length
-        if new < 1:
-            raise ConfigError(f"Sampling.max_tokens must be 1 or more; got {new}.")
+        new, context = sampling.max_tokens, self.network.context_length
         rows, owners = list[list[int]](), list[tuple[int, int]]()
         for index, prompt in enumerate(prompts):
             if not _is_encodable(prompt):
@@ -224,8 +222,8 @@ class LocalModel:
                 rows.append(ids[new - context :])
                 owners.append((index, len(ids) - len(rows[-1])))
         options = DecodingOptions(
-            stops.sampling, self.tokenizer.end_ids, self.tokenizer.vocab_size, self.batch_tokens,
-            stops.until, self.tokenizer.decode, invariant=self.options.invariant,
+            sampling, self.tokenizer.end_ids, self.tokenizer.vocab_size, self.batch_tokens,
+            self.tokenizer.decode, invariant=self.options.invariant,
         )  # fmt: skip
         for row, answer in decode_prompts(self.network, rows, options):
             index, num_truncated = owners[row]
@@ -235,7 +233,7 @@ class LocalModel:
             ids = answer.ids[:-1] if answer.ids[-1] in self.tokenizer.end_ids else answer.ids
             text = self.tokenizer.decode(ids)
             yield index, Completion(
-                text[: find_stop(text, stops.until)], answer.finish_reason, len(answer.ids),
+                text[: find_stop(text, sampling.stop)], answer.finish_reason, len(answer.ids),
                 len(rows[row]), num_truncated,
             )  # fmt: skip
 

@@ -46,7 +46,7 @@ MAX_SHOWN = 3
 SLICE_SIZE = 2048
 """Items in memory at a time."""
 STOPPED_CODES = ("stopped", "budget")
-"""Reason codes of an endpoint that sends nothing more: the run stops and can be resumed."""
+"""Reason codes of an endpoint that sends nothing more: the run sampling and can be resumed."""
 
 NO_TEXT_CODES = ("no_text", "content_filter", "tool_calls", "too_large")
 """Reason codes of finished answers without readable text."""
@@ -109,7 +109,7 @@ class TaskRunner:
     ) -> None:
         """Request and score one slice."""
         requests_by_item = [
-            list(build_requests(task.kind, item.prompt, item.pairs, task.stops, task.repeats))
+            list(build_requests(task.kind, item.prompt, item.pairs, task.sampling, task.repeats))
             for item in items
         ]
         answers = self.answers(task, requests_by_item, bar)
@@ -177,8 +177,8 @@ class TaskRunner:
         """The model's replies to requests of one kind."""
         asked: list[Any] = [each.prompt for each in requests]
         if task.kind == "generate_until":
-            assert requests[0].stops is not None
-            return self.model.complete(asked, requests[0].stops)
+            assert requests[0].sampling is not None
+            return self.model.complete(asked, requests[0].sampling)
         if task.kind == "loglikelihood_rolling":
             return self.model.rolling(asked)
         return self.model.loglikelihood(asked)
@@ -215,7 +215,7 @@ def _group_by_stops(requests: Sequence[ModelRequest]) -> list[list[ModelRequest]
     """Group requests with equal stop criteria, which one call can send."""
     groups: dict[str, list[ModelRequest]] = {}
     for each in requests:
-        groups.setdefault(repr(each.stops), []).append(each)
+        groups.setdefault(repr(each.sampling), []).append(each)
     return list(groups.values())
 
 
@@ -390,7 +390,7 @@ def describe_requests(task: EvaluationTask, model: TextModel | None, limit: int 
     samples, requests, lines = 0, 0, list[str]()
     for item in task.items(model, limit):
         item_requests = list(
-            build_requests(task.kind, item.prompt, item.pairs, task.stops, task.repeats)
+            build_requests(task.kind, item.prompt, item.pairs, task.sampling, task.repeats)
         )
         samples, requests = samples + 1, requests + len(item_requests)
         if samples <= MAX_SHOWN:

@@ -32,7 +32,6 @@ from groundup.core import (
     Reason,
     Sampling,
     Sandbox,
-    StopCriteria,
     TextModel,
     device,
     hash_file,
@@ -143,7 +142,7 @@ class HumanEval:
     @property
     def signature(self) -> str:
         """Everything that affects a score."""
-        sampling = self.stops.sampling
+        sampling = self.sampling
         return (
             f"humaneval|shots:0|{self.options.chat.signature()}|temperature:{sampling.temperature}|"
             f"top_p:{sampling.top_p}|max_tokens:{sampling.max_tokens}|answers:{self.repeats}|"
@@ -161,11 +160,11 @@ class HumanEval:
         )
 
     @property
-    def stops(self) -> StopCriteria:
+    def sampling(self) -> Sampling:
         """Greedy for one answer; sampled for several."""
         drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.options.seed}
-        sampling = Sampling(max_tokens=512, **(drawn if self.repeats > 1 else {}))
-        return StopCriteria(sampling, () if self.options.chat.apply_template else STOP_STRINGS)
+        stop = () if self.options.chat.apply_template else STOP_STRINGS
+        return Sampling(max_tokens=512, stop=stop, **(drawn if self.repeats > 1 else {}))
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the problems; DataError naming an incomplete row."""

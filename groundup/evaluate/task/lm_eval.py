@@ -17,7 +17,7 @@ from groundup.core import (
     ConfigError,
     DataError,
     LoglikelihoodRequest,
-    StopCriteria,
+    Sampling,
     TextModel,
     check_choice,
 )
@@ -37,7 +37,7 @@ from .settings import (
     FieldReader,
     TaskSettings,
     prompt_digest,
-    read_stop_criteria,
+    read_sampling,
     read_task_settings,
 )
 from .task import (
@@ -170,7 +170,7 @@ class YamlTask:
         parts = [f"lm_eval:{LM_EVAL_VERSION}", f"shots:{self.num_fewshot}", f"draw:{drawn}"]
         parts += [self.options.chat.signature(), f"prompt:{prompt_digest(self.settings)}"]
         if self.kind == "generate_until":
-            sampling = self.stops.sampling
+            sampling = self.sampling
             parts += [f"temperature:{sampling.temperature:g}", f"max_tokens:{sampling.max_tokens}"]
             parts += [f"silence:{self.silence}"] if self.silence != "wrong" else []
         return "|".join(parts)
@@ -199,9 +199,9 @@ class YamlTask:
         }
 
     @property
-    def stops(self) -> StopCriteria:
+    def sampling(self) -> Sampling:
         """generation_kwargs."""
-        return read_stop_criteria(self.settings, self.file)
+        return read_sampling(self.settings, self.file)
 
     @property
     def repeats(self) -> int:

@@ -23,7 +23,6 @@ from groundup.core import (
     LoglikelihoodRequest,
     Reason,
     Sampling,
-    StopCriteria,
     TextModel,
     digest,
 )
@@ -122,11 +121,11 @@ class QuestionTask:
         )
 
     @property
-    def stops(self) -> StopCriteria:
+    def sampling(self) -> Sampling:
         """One paragraph after few-shot examples; more in a chat, which may explain itself."""
         if self.options.chat.apply_template:
-            return StopCriteria(Sampling(max_tokens=512))
-        return StopCriteria(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
+            return Sampling(max_tokens=512)
+        return Sampling(max_tokens=64, stop=("\n\n", "\nQuestion:"))
 
     def _draw_questions(self, purpose: str) -> Iterator[TaskQuestion]:
         stream = random.Random(f"{self.options.seed}/{self.name}/{purpose}")

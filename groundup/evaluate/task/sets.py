@@ -29,7 +29,6 @@ from groundup.core import (
     Sample,
     Sampling,
     Score,
-    StopCriteria,
     TextModel,
 )
 from groundup.measure import (
@@ -145,9 +144,9 @@ class TestsetTask:
         )
 
     @property
-    def stops(self) -> StopCriteria:
+    def sampling(self) -> Sampling:
         """Greedy, until the model's end token."""
-        return StopCriteria(Sampling(max_tokens=self.max_tokens))
+        return Sampling(max_tokens=self.max_tokens)
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:
         """Yield the samples as prompts; ConfigError if there is no model to render them."""
@@ -202,7 +201,7 @@ class HeldOutTask:
     kind: RequestKind = "loglikelihood_rolling"
     repeats: int = 1
     measures: tuple[TaskMeasure, ...] = (BITS_PER_BYTE_MEASURE,)
-    stops: StopCriteria = StopCriteria(Sampling())
+    sampling: Sampling = Sampling()
 
     @property
     def name(self) -> str:

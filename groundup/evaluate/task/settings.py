@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import ConfigDict, Field, InstanceOf
 
-from groundup.core import Config, ConfigError, DataError, Sampling, StopCriteria, digest
+from groundup.core import Config, ConfigError, DataError, Sampling, digest
 
 from .task import RequestKind, check_keys
 from .yaml_files import TaskCode, call_code
@@ -179,7 +179,7 @@ def read_task_settings(values: Mapping[str, Any], file: Path) -> TaskSettings:
     return settings
 
 
-def read_stop_criteria(settings: TaskSettings, file: Path) -> StopCriteria:
+def read_sampling(settings: TaskSettings, file: Path) -> Sampling:
     """The stop criteria of generation_kwargs; ConfigError for an unsupported key."""
     kwargs = {"until": settings.fewshot_delimiter} | (settings.generation_kwargs or {})
     known = ("until", "do_sample", "temperature", "top_p", "top_k", *MAX_TOKENS_KEYS)
@@ -196,7 +196,7 @@ def read_stop_criteria(settings: TaskSettings, file: Path) -> StopCriteria:
             next((kwargs[name] for name in MAX_TOKENS_KEYS if name in kwargs), DEFAULT_MAX_TOKENS)
         ),
     )
-    return StopCriteria(sampling, tuple(str(text) for text in until if text))
+    return sampling.model_copy(update={"stop": tuple(str(text) for text in until if text)})
 
 
 def _digest_values(value: Any) -> Any:

@@ -25,7 +25,7 @@ from groundup.core import (
     LoglikelihoodRequest,
     Message,
     Reason,
-    StopCriteria,
+    Sampling,
     TextModel,
     digest,
 )
@@ -118,7 +118,7 @@ class EvaluationTask(Protocol):
         ...
 
     @property
-    def stops(self) -> StopCriteria:
+    def sampling(self) -> Sampling:
         """How generate_until continues a prompt."""
         ...
 

@@ -14,6 +14,7 @@ example, give no likelihoods.
 import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, get_args
 
@@ -30,12 +31,11 @@ from groundup.core import (
     Message,
     Reason,
     Sampling,
-    StopCriteria,
     digest,
     record,
 )
 
-from ..decoding import check_sampling
+from ..decoding import find_stop
 from .errors import EndpointError
 from .responses import (
     PromptLogprobs,
@@ -127,21 +127,18 @@ class Endpoint:
         return _messages_to_json([message._asdict() for message in conversation])
 
     def complete(
-        self, prompts: Sequence[str], stops: StopCriteria
+        self, prompts: Sequence[str], sampling: Sampling
     ) -> Iterator[tuple[int, Completion | Reason]]:
         """Continue each prompt, or answer it (`api=chat`)."""
-        check_sampling(stops.sampling)
-        calls = ((i, self.completion_call(prompt, stops)) for i, prompt in enumerate(prompts))
+        calls = ((i, self.completion_call(prompt, sampling)) for i, prompt in enumerate(prompts))
         yield from self.server.send(calls)
 
-    def completion_call(
-        self, prompt: str, stops: StopCriteria
-    ) -> EndpointCall[Completion] | Reason:
+    def completion_call(self, prompt: str, sampling: Sampling) -> EndpointCall[Completion] | Reason:
         """The request that continues a prompt."""
-        read = partial(parse_completion, until=stops.until)
+        read = partial(parse_completion, until=sampling.stop)
         is_chat = self.config.api == "chat" and prompt
         body = {"messages": _messages_from_prompt(prompt)} if is_chat else {"prompt": prompt}
-        return self.generation_call(body, read, prompt, stops)
+        return self.generation_call(body, read, prompt, sampling)
 
     def loglikelihood(
         self, pairs: Sequence[LoglikelihoodRequest]
@@ -185,28 +182,31 @@ class Endpoint:
         Ids that the server does not return are -1, and log-probabilities are then empty. Raises
         EndpointError naming the first conversation without an answer.
         """
-        check_sampling(sampling)
         answers: dict[int, Generation | Reason] = {}
         pending = list(range(len(conversations)))
         for _ in range(2):  # again without log-probabilities where the server refuses them
             body = {"logprobs": True} if self.returns_logprobs else {}
-            read, stops = parse_generation, StopCriteria(sampling)
-            calls = [(i, self.chat_call(conversations[i], body, read, stops)) for i in pending]
+            calls = [
+                (i, self.chat_call(conversations[i], body, parse_generation, sampling))
+                for i in pending
+            ]
             answers |= dict(self.server.send(calls))
             pending = [i for i in pending if _is_missing_logprobs(answers[i])]
             if not pending or not self.returns_logprobs:
                 break
             self.returns_logprobs = False
-        return [self.unwrap(i, answers[i]) for i in range(len(conversations))]
+        return [
+            _end_at_stop(self.unwrap(i, answers[i]), sampling) for i in range(len(conversations))
+        ]
 
     def chat_call(
         self, conversation: Conversation, body: dict[str, Any],
-        read: Callable[[dict[str, Any]], T], stops: StopCriteria,
+        read: Callable[[dict[str, Any]], T], sampling: Sampling,
     ) -> EndpointCall[T] | Reason:  # fmt: skip
         """A request with the messages of a conversation."""
         messages = [message._asdict() for message in conversation]
         text = "\n".join(message.content for message in conversation)
-        return self.generation_call({"messages": messages, **body}, read, text, stops)
+        return self.generation_call({"messages": messages, **body}, read, text, sampling)
 
     def logprobs(
         self, conversations: Sequence[Conversation], answers: Sequence[str]
@@ -219,12 +219,12 @@ class Endpoint:
             raise DataError(
                 f"{len(conversations)} conversations need as many answers; got {len(answers)}."
             )
-        calls, stops = [], StopCriteria(Sampling(max_tokens=1))
+        calls, sampling = [], Sampling(max_tokens=1)
         for conversation, answer in zip(conversations, answers, strict=True):
             answered = (*conversation, Message("assistant", answer))
             for messages, is_prompt in ((conversation, True), (answered, False)):
                 body = {"prompt_logprobs": 0, "add_generation_prompt": is_prompt, "stream": False}
-                calls.append(self.chat_call(messages, body, parse_prompt_logprobs, stops))
+                calls.append(self.chat_call(messages, body, parse_prompt_logprobs, sampling))
         responses = dict(self.server.send(enumerate(calls)))
         scored = [self.unwrap(i // 2, responses[i]) for i in range(len(calls))]
         return [self.answer_logprobs(i, *scored[2 * i : 2 * i + 2]) for i in range(len(answers))]
@@ -265,21 +265,17 @@ class Endpoint:
         body: dict[str, Any],
         read: Callable[[dict[str, Any]], T],
         prompt: str,
-        stops: StopCriteria,
+        sampling: Sampling,
     ) -> EndpointCall[T] | Reason:
         """A generation request with its sampling and stop strings."""
         if wrong := _reason_unsendable(prompt, "prompt"):
             return wrong
-        sampling, config, is_chat = stops.sampling, self.config, "messages" in body
+        config, is_chat = self.config, "messages" in body
         limit = config.max_tokens_key if is_chat else "max_tokens"
         fields: dict[str, Any] = {limit: sampling.max_tokens, "temperature": sampling.temperature}
-        fields["seed"] = sampling.seed
-        if sampling.top_p < 1:
-            fields["top_p"] = sampling.top_p
-        if sampling.top_k > 0:
-            fields["top_k"] = sampling.top_k
-        if until := [stop for stop in stops.until if stop][: config.max_stops]:
-            fields["stop"] = until
+        fields |= {"seed": sampling.seed, **_changed_fields(sampling)}
+        if stop := sampling.stop[: config.max_stops]:
+            fields["stop"] = list(stop)
         if config.stream and "stream" not in body:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         route = "chat/completions" if is_chat else "completions"
@@ -337,3 +333,32 @@ def _messages_from_prompt(prompt: str) -> list[dict[str, str]]:
     return (
         messages if roles <= valid_roles and _messages_to_json(messages) == prompt else user_message
     )
+
+
+SERVER_FIELDS = {
+    "top_p": "top_p", "top_k": "top_k", "min_p": "min_p", "min_tokens": "min_tokens",
+    "repetition_penalty": "repetition_penalty", "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty", "allowed_tokens": "allowed_token_ids",
+    "stop_tokens": "stop_token_ids",
+}  # fmt: skip
+"""Settings and what servers call them: OpenAI's API, and vLLM's additions to it."""
+
+
+def _changed_fields(sampling: Sampling) -> dict[str, Any]:
+    """The settings that differ from their defaults; a server may know no more than OpenAI's."""
+    values, default = sampling.to_dict(), Sampling().to_dict()
+    fields = {
+        field: values[name]
+        for name, field in SERVER_FIELDS.items()
+        if values[name] != default[name]
+    }
+    bias = dict.fromkeys(map(str, sampling.banned_tokens), -100.0)
+    if bias := {str(token): value for token, value in sampling.logit_bias.items()} | bias:
+        fields["logit_bias"] = bias
+    return fields
+
+
+def _end_at_stop(generation: Generation, sampling: Sampling) -> Generation:
+    """An answer without its stop string: a server may be sent fewer of them than there are."""
+    at = find_stop(generation.text, sampling.stop)
+    return generation if at is None else replace(generation, text=generation.text[:at])

@@ -17,7 +17,6 @@ from groundup.core import (
     Message,
     Reason,
     Sampling,
-    StopCriteria,
     TextModel,
 )
 
@@ -30,7 +29,7 @@ PAIRS = [
 ]
 TEXTS = ["One line.", "Two lines,\nof which this is the second: ü ✓.", "a b c d e f g h"]
 PROMPTS = ["Once upon", "Ünïcode, 語", "def f(x):\n"]
-GREEDY = StopCriteria(Sampling(max_tokens=12))
+GREEDY = Sampling(max_tokens=12)
 NOT_TEXT = "half \ud800 of a pair"  # a lone surrogate: JSON can carry it, UTF-8 cannot
 
 
@@ -98,7 +97,7 @@ class TextModelContract:
     def test_what_a_greedy_answer_begins_with_is_the_likeliest_token(self, model):
         if not (self.has_likelihood and self.is_raw):
             pytest.skip("this model gives no likelihoods of what it continues")
-        one = dict(model.complete(PROMPTS, StopCriteria(Sampling(max_tokens=1))))
+        one = dict(model.complete(PROMPTS, Sampling(max_tokens=1)))
         pairs = [
             LoglikelihoodRequest(PROMPTS[place], found.text) for place, found in sorted(one.items())
         ]
@@ -114,7 +113,7 @@ class TextModelContract:
             assert found.text == again[place].text
 
     def test_a_seed_decides_a_sampled_completion(self, model):
-        stops = StopCriteria(Sampling(temperature=1.0, max_tokens=12, seed=5))
+        stops = Sampling(temperature=1.0, max_tokens=12, seed=5)
         first, again = (dict(model.complete(PROMPTS, stops)) for _ in range(2))
         assert {i: found.text for i, found in first.items()} == {
             i: found.text for i, found in again.items()
@@ -127,7 +126,9 @@ class TextModelContract:
                 continue
             stop = found.text[1:3]
             until = (*(f"<never {i}>" for i in range(6)), stop)
-            (_, cut), *_ = model.complete([PROMPTS[place]], StopCriteria(GREEDY.sampling, until))
+            (_, cut), *_ = model.complete(
+                [PROMPTS[place]], GREEDY.model_copy(update={"stop": until})
+            )
             assert cut.text == found.text[: found.text.index(stop)]
             assert cut.finish_reason == "stop"
 

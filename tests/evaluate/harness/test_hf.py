@@ -21,7 +21,6 @@ from groundup.core import (
     Message,
     MissingExtra,
     Sampling,
-    StopCriteria,
 )
 from groundup.evaluate.harness.hf import _is_close, _read_context_length, open_hf
 from groundup.evaluate.harness.local import ScoringOptions, open_native
@@ -34,7 +33,7 @@ PAIRS = [
     for o in "abc"
 ]
 PROMPTS = ["the quick", "brown fox jumps over the lazy dog"]
-SHORT = StopCriteria(Sampling(max_tokens=8))
+SHORT = Sampling(max_tokens=8)
 SMALL = {
     "vocab_size": 400, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,

@@ -17,7 +17,6 @@ from groundup.core import (
     Message,
     Reason,
     Sampling,
-    StopCriteria,
 )
 from groundup.evaluate.harness.hf import open_hf
 from groundup.evaluate.harness.local import (
@@ -156,7 +155,7 @@ def test_rolling_windows_are_lm_evals_or_overlap_as_the_signature_says():
 
 
 def test_alone_batches_cannot_move_a_bit_and_the_signature_says_so():
-    stops = StopCriteria(Sampling(max_tokens=4))
+    sampling = Sampling(max_tokens=4)
     texts = [pair.context * 3 for pair in PAIRS[::3]]
     found = []
     for batch_tokens in (1, 50, 5000):
@@ -165,7 +164,7 @@ def test_alone_batches_cannot_move_a_bit_and_the_signature_says_so():
         parts = [PAIRS[:5], PAIRS[5:]] if batch_tokens == 50 else [PAIRS]
         likelihoods = [one for part in parts for _, one in sorted(model.loglikelihood(part))]
         rolled = [one for _, one in sorted(model.rolling(texts))]
-        said = [one for _, one in sorted(model.complete(texts, stops))]
+        said = [one for _, one in sorted(model.complete(texts, sampling))]
         found.append((likelihoods, rolled, said))
     assert found[0] == found[1] == found[2]
     assert "batch:shared" in local().signature
@@ -175,7 +174,7 @@ def test_shared_answers_are_those_computed_alone():
     together, alone = local(), local(ScoringOptions(invariant=True))
     for ask in ("loglikelihood", "rolling", "complete"):
         asked = PAIRS if ask == "loglikelihood" else [pair.context * 3 for pair in PAIRS]
-        more = (StopCriteria(Sampling(max_tokens=10), ("e", "zz")),) if ask == "complete" else ()
+        more = (Sampling(max_tokens=10, stop=("e", "zz")),) if ask == "complete" else ()
         one, two = (dict(getattr(model, ask)(asked, *more)) for model in (together, alone))
         for place in one:
             if ask == "complete":
@@ -187,39 +186,38 @@ def test_shared_answers_are_those_computed_alone():
 
 def test_a_completion_ends_at_its_stop_its_end_or_its_length():
     model = local()
-    ((_, whole),) = model.complete(["Once upon a time"], StopCriteria(Sampling(max_tokens=30)))
+    ((_, whole),) = model.complete(["Once upon a time"], Sampling(max_tokens=30))
     assert isinstance(whole, Completion) and whole.finish_reason == "length" and whole.tokens == 30
     stop = whole.text[5:8]
-    ((_, cut),) = model.complete(
-        ["Once upon a time"], StopCriteria(Sampling(max_tokens=30), (stop,))
-    )
+    ((_, cut),) = model.complete(["Once upon a time"], Sampling(max_tokens=30, stop=(stop,)))
     assert cut.text == whole.text[: whole.text.index(stop)] and cut.finish_reason == "stop"
     assert cut.tokens < 30
     model.tokenizer.end_ids = tuple(range(TOKENIZER.vocab_size))
-    ((_, ended),) = model.complete(["Once upon a time"], StopCriteria(Sampling(max_tokens=30)))
+    ((_, ended),) = model.complete(["Once upon a time"], Sampling(max_tokens=30))
     assert (ended.text, ended.finish_reason, ended.tokens) == ("", "stop", 1)
 
 
 def test_a_prompt_without_room_is_cut_and_told():
     model = local(tokenizer=FastTokenizer([]))
     prompt = "".join(chr(97 + n % 26) for n in range(300))
-    (_, found), (_, same) = sorted(model.complete([prompt, prompt[-246:]], stops(10)))
+    (_, found), (_, same) = sorted(model.complete([prompt, prompt[-246:]], sampling(10)))
     assert (found.truncated_tokens, same.truncated_tokens) == (54, 0) and found.text == same.text
-    ((_, none),) = model.complete(["a"], stops(256))
+    ((_, none),) = model.complete(["a"], sampling(256))
     assert isinstance(none, Reason) and none.code == "too_long"
-    with pytest.raises(ConfigError, match="max_tokens must be 1 or more"):
-        list(model.complete(["a"], stops(0)))
+    with pytest.raises(ConfigError, match="Sampling.max_tokens: "):
+        list(model.complete(["a"], sampling(0)))
 
 
-def stops(tokens: int) -> StopCriteria:
-    return StopCriteria(Sampling(max_tokens=tokens))
+def sampling(tokens: int) -> Sampling:
+    return Sampling(max_tokens=tokens)
 
 
 def test_broken_weights_are_a_reason_everywhere():
     model = local()
     torch.nn.init.constant_(model.network.model.norm.weight, float("nan"))
     for answers in (
-        model.loglikelihood(PAIRS), model.rolling(["some text"]), model.complete(["a b"], stops(3))
+        model.loglikelihood(PAIRS), model.rolling(["some text"]),
+        model.complete(["a b"], sampling(3)),
     ):  # fmt: skip
         for _, found in answers:
             assert isinstance(found, Reason) and found.code == "not_finite"
@@ -268,8 +266,8 @@ def test_every_answer_is_lm_evals(peer, reading):
     for place, found in model.rolling([text for text, _ in peer["texts"]]):
         assert found.logprob == pytest.approx(peer["texts"][place][1], abs=1e-3)
     for prompt, until, text in peer["answers"]:
-        stops = StopCriteria(Sampling(max_tokens=peer["new"]), tuple(until))
-        ((_, found),) = model.complete([prompt], stops)
+        sampling = Sampling(max_tokens=peer["new"], stop=tuple(until))
+        ((_, found),) = model.complete([prompt], sampling)
         assert found.text == text, (prompt, until)
 
 
@@ -303,7 +301,7 @@ def test_a_directory_becomes_a_model_that_ends_as_it_says(directory):
     assert "dtype:bfloat16" in rough.signature
     ((_, other),) = rough.loglikelihood([LoglikelihoodRequest("a", " b")])
     assert other.logprob == pytest.approx(found.logprob, rel=0.05)
-    assert dict(rough.complete(["a b"], StopCriteria(Sampling(max_tokens=3))))[0].tokens <= 3
+    assert dict(rough.complete(["a b"], Sampling(max_tokens=3)))[0].tokens <= 3
 
 
 def test_the_digest_is_of_what_decides_the_answers(directory):

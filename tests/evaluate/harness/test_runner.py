@@ -21,7 +21,6 @@ from groundup.core import (
     LoglikelihoodRequest,
     Reason,
     Sampling,
-    StopCriteria,
     record,
 )
 from groundup.evaluate.harness import runner
@@ -69,10 +68,10 @@ class Lengths:
             self.note(text)
             yield place, Likelihood(-float(len(text)), False, len(text))
 
-    def complete(self, prompts, stops):
+    def complete(self, prompts, sampling):
         for place, prompt in enumerate(prompts):
             self.note(prompt)
-            text = f"{len(prompt)} {stops.sampling.seed}"
+            text = f"{len(prompt)} {sampling.seed}"
             yield place, Completion(text, "stop", 2, len(prompt))
 
 
@@ -80,7 +79,7 @@ class Choices:
     """Options, of which the shortest is the likeliest; every third sample's target is another."""
 
     name, kind, version, signature, repeats = "choices", "multiple_choice", "1", "shots:0", 1
-    stops = StopCriteria(Sampling())
+    sampling = Sampling()
     measures = (
         TaskMeasure("acc", "none", "higher", "share", "mean", "acc"),
         TaskMeasure("nats", "none", "lower", "nats per byte", "ratio", "nats"),
@@ -109,7 +108,7 @@ class Sampled:
     """Answers to a prompt, drawn twice; even prompts are not parsed."""
 
     name, kind, version, signature, repeats = "sampled", "generate_until", "1", "", 2
-    stops = StopCriteria(Sampling(temperature=1.0, seed=7))
+    sampling = Sampling(temperature=1.0, seed=7)
     measures = (TaskMeasure("seed", "number", "higher", "", "mean", "seed"),)
 
     def items(self, model, limit):
@@ -392,14 +391,14 @@ def test_processes_share_a_file(tmp_path):
 
 
 def test_a_key_tells_apart_what_is_asked_and_nothing_else():
-    greedy, hot = (StopCriteria(Sampling(temperature=t)) for t in (0.0, 1.0))
+    greedy, hot = (Sampling(temperature=t) for t in (0.0, 1.0))
     texts = {
         _make_request("loglikelihood", LoglikelihoodRequest("a", "b")).key,
         _make_request("loglikelihood", LoglikelihoodRequest("ab", "")).key,
         _make_request("loglikelihood_rolling", "ab").key,
         _make_request("generate_until", "ab", greedy).key,
         _make_request("generate_until", "ab", hot).key,
-        _make_request("generate_until", "ab", StopCriteria(greedy.sampling, ("b",))).key,
+        _make_request("generate_until", "ab", Sampling(stop=("b",))).key,
     }
     assert len(texts) == 6
     assert len({each.key for each in build_requests("generate_until", "p", (), hot, 3)}) == 3

@@ -13,7 +13,7 @@ from groundup.core import (
     Likelihood,
     LoglikelihoodRequest,
     Reason,
-    StopCriteria,
+    Sampling,
 )
 from groundup.evaluate.task.aggregate import aggregate, aggregate_groups
 from groundup.evaluate.task.catalogue import TaskOpener
@@ -51,7 +51,7 @@ class Fake:
         raise AssertionError("answers come from the fixture")
 
     def complete(
-        self, prompts: Sequence[str], stops: StopCriteria
+        self, prompts: Sequence[str], sampling: Sampling
     ) -> Iterator[tuple[int, Completion | Reason]]:
         raise AssertionError("answers come from the fixture")
 
@@ -66,7 +66,7 @@ def requests(task: EvaluationTask, item: TaskItem) -> list[Any]:
     if task.kind == "loglikelihood_rolling":
         return [[item.prompt]]
     if task.kind == "generate_until":
-        return [[item.prompt, {"until": list(task.stops.until)}]]
+        return [[item.prompt, {"until": list(task.sampling.stop)}]]
     return [[pair.context, pair.continuation] for pair in item.pairs]
 
 

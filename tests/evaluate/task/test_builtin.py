@@ -163,13 +163,13 @@ def test_problems_become_prompts(data: Path, box: Sandbox):
     assert isinstance(task, EvaluationTask) and task.name == "humaneval"
     items = list(task.items(None, 2))
     assert [item.id for item in items] == ["Own/0", "Own/1"] and items[0].prompt == ROW["prompt"]
-    assert task.stops.until == STOP_STRINGS and task.stops.sampling.temperature == 0
+    assert task.sampling.stop == STOP_STRINGS and task.sampling.temperature == 0
     assert "answers:1" in task.signature and [m.key for m in task.measures] == ["pass@1"]
 
 
 def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
     task = HumanEval(TaskOptions(data), 5, box)
-    assert task.stops.sampling.temperature == 0.8 and task.repeats == 5
+    assert task.sampling.temperature == 0.8 and task.repeats == 5
     (item,) = task.items(None, 1)
     right, wrong = "    return a + b\n", "    return a - b\n"
     answers = [Completion(text, "stop", 9) for text in (right, wrong, wrong, right, wrong)]
@@ -187,7 +187,7 @@ def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
     assert item.prompt.startswith("<user>Complete this Python function.")
     text = "Sure:\n```python\ndef add(a, b):\n    return a + b\n```"
     assert task.score(item, [Completion(text, "stop", 9)]).scores == {"pass@1": 1.0}
-    assert task.stops.until == ()
+    assert task.sampling.stop == ()
 
 
 def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: Sandbox):

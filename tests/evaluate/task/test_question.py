@@ -81,8 +81,10 @@ def test_no_example_is_the_question_itself():
 def test_a_chat_needs_a_model_that_renders_it():
     with pytest.raises(ConfigError, match="needs a model"):
         list(task(chat=ChatOptions(apply_template=True)).items(None, 1))
-    assert task(chat=ChatOptions(apply_template=True)).stops.until == ()
-    assert task().stops.until and task(chat=ChatOptions(apply_template=True)).answer_delimiter == ""
+    assert task(chat=ChatOptions(apply_template=True)).sampling.stop == ()
+    assert (
+        task().sampling.stop and task(chat=ChatOptions(apply_template=True)).answer_delimiter == ""
+    )
 
 
 @pytest.mark.parametrize(

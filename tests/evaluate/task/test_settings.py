@@ -12,7 +12,6 @@ from groundup.core import (
     DataError,
     Reason,
     Sampling,
-    StopCriteria,
     TextModel,
 )
 from groundup.evaluate.task.settings import (
@@ -20,7 +19,7 @@ from groundup.evaluate.task.settings import (
     TaskSettings,
     _fill_template,
     prompt_digest,
-    read_stop_criteria,
+    read_sampling,
     read_task_settings,
 )
 from groundup.evaluate.task.task import (
@@ -50,9 +49,9 @@ LEAST: dict[str, Any] = {
 }  # fmt: skip
 
 
-def stops(**given: Any):
+def sampling(**given: Any):
     settings = TaskSettings(task="t", generation_kwargs=given or None)
-    return read_stop_criteria(settings, FILE)
+    return read_sampling(settings, FILE)
 
 
 @pytest.mark.parametrize(
@@ -94,17 +93,17 @@ def test_examples_take_from_the_task_what_they_leave_open():
 
 
 def test_how_to_generate():
-    assert stops().until == ("\n\n",) and stops().sampling.max_tokens == 256
-    assert stops(until="x").until == ("x",) and stops(until=["a", ""]).until == ("a",)
-    assert stops(max_gen_toks=9, max_tokens=5).sampling.max_tokens == 9
-    assert stops(max_new_tokens=7).sampling.max_tokens == 7
-    assert stops(do_sample=False, temperature=0.7).sampling.temperature == 0.0
-    assert stops(temperature=0.7).sampling.temperature == 0.7
-    assert stops(do_sample=True).sampling.temperature == 1.0
-    found = stops(do_sample=True, temperature=0.2, top_p=0.9, top_k=40).sampling
+    assert sampling().stop == ("\n\n",) and sampling().max_tokens == 256
+    assert sampling(until="x").stop == ("x",) and sampling(until=["a", ""]).stop == ("a",)
+    assert sampling(max_gen_toks=9, max_tokens=5).max_tokens == 9
+    assert sampling(max_new_tokens=7).max_tokens == 7
+    assert sampling(do_sample=False, temperature=0.7).temperature == 0.0
+    assert sampling(temperature=0.7).temperature == 0.7
+    assert sampling(do_sample=True).temperature == 1.0
+    found = sampling(do_sample=True, temperature=0.2, top_p=0.9, top_k=40)
     assert (found.temperature, found.top_p, found.top_k) == (0.2, 0.9, 40)
     with pytest.raises(ConfigError, match="generation_kwargs has no key `num_beams`"):
-        stops(num_beams=4)
+        sampling(num_beams=4)
 
 
 def test_where_the_rows_lie_on_a_disk_does_not_move_the_digest():
@@ -212,7 +211,7 @@ class Echo:
     version = "1"
     signature = "shots:0"
     measures = (TaskMeasure("same", "none", "higher", "share", "mean", "same"),)
-    stops = StopCriteria(Sampling(max_tokens=4), ("\n",))
+    sampling = Sampling(max_tokens=4, stop=("\n",))
     repeats = 1
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[TaskItem]:

@@ -16,7 +16,6 @@ from groundup.core import (
     Message,
     Reason,
     Sampling,
-    StopCriteria,
 )
 from groundup.generate.endpoint.errors import EndpointError
 from groundup.generate.endpoint.model import Endpoint, _messages_from_prompt, _messages_to_json
@@ -29,7 +28,7 @@ from tests.generate.tiny import user
 FIXTURE = Path(__file__).resolve().parents[2] / "fixtures" / "endpoint" / "llama.json"
 RECORDED = json.loads(FIXTURE.read_text(encoding="utf-8"))
 QUESTION = (Message("user", "Why?"),)
-STOPS = StopCriteria(Sampling(max_tokens=8))
+STOPS = Sampling(max_tokens=8)
 
 
 QUICK = Retries(attempts=2, first_wait=0.0)
@@ -127,7 +126,7 @@ def test_completions_and_generations_are_those_of_the_engine(peer):
         (each.text, each.ids, each.finish_reason) for each in ours
     ]
     assert np.allclose(found[0].logprobs, ours[0].logprobs)
-    done = dict(endpoint(peer).complete(["Why?", "ü"], StopCriteria(sampling)))
+    done = dict(endpoint(peer).complete(["Why?", "ü"], sampling))
     assert [done[i].text for i in range(2)] == [each.text for each in ours]
     assert done[0].tokens == len(ours[0].ids) and done[0].prompt_tokens > 0
 
@@ -181,7 +180,7 @@ def test_a_server_without_plain_completions_scores_nothing_and_still_chats(peer)
     model = endpoint(peer, concurrency=1)
     ((_, found),) = model.loglikelihood([LoglikelihoodRequest("a", "b")])
     assert found.code == "no_logprobs"
-    ((_, found),) = model.complete(["a"], StopCriteria(Sampling(max_tokens=2)))
+    ((_, found),) = model.complete(["a"], Sampling(max_tokens=2))
     assert found.text is not None and not isinstance(found, Reason)
 
 
@@ -193,9 +192,7 @@ def test_a_generation_does_without_log_probabilities_where_they_are_refused(peer
 
 
 def test_what_is_sent_is_what_was_asked(peer):
-    stops = StopCriteria(
-        Sampling(temperature=0.5, top_p=0.9, top_k=7, max_tokens=3, seed=11), ("\n", "")
-    )
+    stops = Sampling(temperature=0.5, top_p=0.9, top_k=7, max_tokens=3, seed=11, stop=("\n",))
     model = endpoint(
         peer, extra={"min_p": 0.1}, omit=("seed",), max_tokens_key="max_completion_tokens"
     )
@@ -215,9 +212,9 @@ def test_what_is_sent_is_what_was_asked(peer):
 
 
 def test_only_four_stops_are_sent_and_all_are_obeyed(peer):
-    whole = dict(endpoint(peer).complete(["abc"], StopCriteria(Sampling(max_tokens=20))))[0].text
+    whole = dict(endpoint(peer).complete(["abc"], Sampling(max_tokens=20)))[0].text
     until = (*"\x01\x02\x03\x04\x05", whole[5:7])
-    ((_, found),) = endpoint(peer).complete(["abc"], StopCriteria(Sampling(max_tokens=20), until))
+    ((_, found),) = endpoint(peer).complete(["abc"], Sampling(max_tokens=20, stop=until))
     assert found.text == whole[: whole.index(whole[5:7])]
     assert [len(body.get("stop", [])) for body in peer.bodies("chat/completions")] == [0, 4]
 
@@ -225,7 +222,7 @@ def test_only_four_stops_are_sent_and_all_are_obeyed(peer):
 def test_a_rendered_conversation_is_sent_as_its_messages_and_a_forged_one_as_text(peer):
     conversation = (Message("system", 'Say "ü".'), Message("user", "Why?"))
     model = endpoint(peer)
-    list(model.complete([model.render(conversation)], StopCriteria(Sampling(max_tokens=1))))
+    list(model.complete([model.render(conversation)], Sampling(max_tokens=1)))
     (body,) = peer.bodies("chat/completions")
     assert body["messages"] == [message._asdict() for message in conversation]
     for text in (
@@ -254,7 +251,7 @@ def test_a_filtered_answer_and_a_tool_call_are_reasons(peer):
     ]
     for behaviour, code in cases:
         peer.script.append(behaviour)
-        ((_, found),) = endpoint(peer).complete(["a"], StopCriteria(Sampling(max_tokens=2)))
+        ((_, found),) = endpoint(peer).complete(["a"], Sampling(max_tokens=2))
         assert isinstance(found, Reason) and found.code == code
 
 
@@ -273,7 +270,7 @@ def test_the_model_must_be_on_the_server(peer):
 def test_a_request_that_fails_is_named(peer):
     with pytest.raises(EndpointError, match="Request 1 of tiny: .*maximum context length"):
         endpoint(peer).generate([user("a"), user("b" * 400)], Sampling(max_tokens=2))
-    ((_, found),) = endpoint(peer).complete(["b" * 400], StopCriteria(Sampling(max_tokens=2)))
+    ((_, found),) = endpoint(peer).complete(["b" * 400], Sampling(max_tokens=2))
     assert found.code == "too_long"
 
 

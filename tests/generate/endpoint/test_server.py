@@ -22,7 +22,6 @@ from groundup.core import (
     LoglikelihoodRequest,
     Reason,
     Sampling,
-    StopCriteria,
 )
 from groundup.generate.endpoint.errors import EndpointError
 from groundup.generate.endpoint.model import Endpoint
@@ -33,7 +32,7 @@ from tests.generate.endpoint import peer as wire
 from tests.generate.endpoint.peer import MODEL, Peer, good, raw, status
 from tests.generate.tiny import user
 
-STOPS = StopCriteria(Sampling(max_tokens=4))
+STOPS = Sampling(max_tokens=4)
 TIMES = Timeouts(connect=60.0, idle=60.0, attempt=120.0, request=600.0)
 """None of them is reached, however busy the machine is, but those that a test shortens."""
 FIELDS = st.sampled_from(
@@ -433,7 +432,7 @@ def test_a_reply_of_any_shape_is_an_answer_or_a_reason(server, body, choice, fou
         (next(model.loglikelihood([LoglikelihoodRequest("a", "b")])), Likelihood),
     ):
         assert isinstance(answer, (kind, Reason))
-    for ask in (lambda: model.embed(["a"]), lambda: model.generate([user("a")], STOPS.sampling),
+    for ask in (lambda: model.embed(["a"]), lambda: model.generate([user("a")], STOPS),
                 lambda: model.logprobs([user("a")], ["b"])):  # fmt: skip
         with suppress(EndpointError):
             ask()
@@ -441,12 +440,12 @@ def test_a_reply_of_any_shape_is_an_answer_or_a_reason(server, body, choice, fou
 
 ASKING = """
 import sys
-from groundup.core import Sampling, StopCriteria
+from groundup.core import Sampling
 from groundup.generate.endpoint.model import Endpoint
 from groundup.generate.endpoint.settings import EndpointConfig
 model = Endpoint(EndpointConfig(url=sys.argv[1], model="tiny"))
 print("asking", flush=True)
-for answer in model.complete(["a"] * 99, StopCriteria(Sampling())):
+for answer in model.complete(["a"] * 99, Sampling()):
     print(answer)
 """
 
