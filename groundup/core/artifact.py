@@ -406,7 +406,7 @@ def _describe_difference(
     for name, parent in parents.items():
         if old.get(name) != parent.id:
             return f"a {found.kind} made from another {name}; {remedy}"
-    return f"a {found.kind} of another version of its stage; {remedy}"
+    return f"a {found.kind} of another version of its stage, or with fewer settings; {remedy}"
 
 
 @contextmanager

@@ -44,20 +44,20 @@ class Sampling(Config):
     """Keep the smallest set of tokens whose probability sums to at least this value."""
     min_p: float = Field(default=0.0, ge=0, le=1)
     """Keep tokens at least this many times as likely as the most likely one."""
-    repetition_penalty: float = Field(default=1.0, gt=0)
+    repetition_penalty: float = Field(default=1.0, ge=1e-3, le=1e3)
     """Divides positive logits of tokens in prompt or answer, and multiplies negative ones."""
-    presence_penalty: float = 0.0
+    presence_penalty: float = Field(default=0.0, ge=-1e6, le=1e6)
     """Subtracted from the logits of tokens in the answer."""
-    frequency_penalty: float = 0.0
+    frequency_penalty: float = Field(default=0.0, ge=-1e6, le=1e6)
     """Subtracted from the logits of tokens in the answer, once for each time that they occur."""
     logit_bias: dict[int, float] = {}
-    """Added to the logits of these tokens."""
+    """Added to the logits of these tokens, as in {"5": -2.0}; at most a million either way."""
     allowed_tokens: tuple[int, ...] | None = None
     """The only tokens that may be chosen, the ends of an answer included; None: all."""
     banned_tokens: tuple[int, ...] = ()
     """Tokens that are never chosen."""
     min_tokens: int = Field(default=0, ge=0)
-    """An answer does not end before it has so many tokens."""
+    """An answer does not end before it has so many tokens; stop strings begin to count then."""
     max_tokens: int = Field(default=256, ge=1)
     """Maximum number of tokens to generate, including the stop token."""
     stop: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Sampling(Config):
     """Tokens that end an answer, besides the model's own."""
     logprobs: int = Field(default=0, ge=0)
     """How many of the most likely tokens are reported beside each chosen one."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**64)
     """Seed of this request's own random stream, independent of the rest of the batch."""
 
     @model_validator(mode="after")
@@ -75,6 +75,8 @@ class Sampling(Config):
         if self.min_tokens > self.max_tokens:
             least, most = self.min_tokens, self.max_tokens
             raise ConfigError(f"Sampling.min_tokens={least} exceeds max_tokens={most}; lower it.")
+        if large := [token for token, value in self.logit_bias.items() if abs(value) > 1e6]:
+            raise ConfigError(f"Sampling.logit_bias of {large[0]} exceeds a million; lower it.")
         if "" in self.stop:
             raise ConfigError("Sampling.stop has an empty string; give each at least a character.")
         return self

@@ -236,9 +236,9 @@ class DecodingRun:
         if ids[-1] in self.samplers[row].ends:
             return "stop"
         # A cheap look at the last ids first: what they spell alone may differ from the whole text.
-        stop = sampling.stop if len(ids) >= sampling.min_tokens else ()
+        stop = sampling.stop
         if stop and find_stop(text(ids[-self.stop_window :]), stop) is not None:
-            if find_stop(text(ids), stop) is not None:
+            if stop_position(ids, sampling, text) is not None:
                 return "stop"
         return "length" if len(ids) == self.limit else None
 
@@ -256,6 +256,17 @@ def find_stop(text: str, until: Sequence[str]) -> int | None:
     """
     positions = [text.find(stop) for stop in until if stop]
     return min((position for position in positions if position >= 0), default=None)
+
+
+def stop_position(
+    ids: Sequence[int], sampling: Sampling, decode: Callable[[Sequence[int]], str]
+) -> int | None:
+    """Position in a text of the stop string that ends it: the first after `min_tokens`, if any."""
+    if not sampling.stop or len(ids) < sampling.min_tokens:
+        return None
+    begin = len(decode(ids[: sampling.min_tokens - 1])) if sampling.min_tokens > 1 else 0
+    at = find_stop(decode(ids)[begin:], sampling.stop)
+    return None if at is None else begin + at
 
 
 class StopBuffer:

@@ -58,6 +58,7 @@ from .decoding import (
     StopBuffer,
     decode_prompts,
     find_stop,
+    stop_position,
 )
 from .scoring import TokenPair, score_pairs
 
@@ -180,7 +181,9 @@ class Engine:
             for _, answer in finished:
                 _unwrap(answer)
             token = run.ids[0][-1]
-            text = buffer.add("" if token in sampling.stop_tokens else pieces.add(token))
+            text = "" if token in sampling.stop_tokens else pieces.add(token)
+            if len(run.ids[0]) >= sampling.min_tokens:
+                text = buffer.add(text)
             if finished and find_stop(buffer.held, sampling.stop) is None:
                 text += buffer.held
             yield StreamedToken(text, token)
@@ -260,10 +263,11 @@ class Engine:
         """The answer of some ids: its text ends before what ended it."""
         sampling, ids = sampling or Sampling(), answer.ids
         has_end = bool(ids) and ids[-1] in {*self.end_ids, *sampling.stop_tokens}
-        text = decode_text(ids[:-1] if has_end else ids, self.tokenizer)
+        shown = ids[:-1] if has_end else ids
+        decode = lambda ids: decode_text(ids, self.tokenizer)  # noqa: E731
         return Generation(
-            text[: find_stop(text, sampling.stop)], tuple(ids), tuple(answer.logprobs),
-            answer.finish_reason, tuple(answer.alternatives),
+            decode(shown)[: stop_position(shown, sampling, decode)], tuple(ids),
+            tuple(answer.logprobs), answer.finish_reason, tuple(answer.alternatives),
         )  # fmt: skip
 
     def _options(self, sampling: Sampling) -> DecodingOptions:

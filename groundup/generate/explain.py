@@ -54,7 +54,8 @@ def sampling_stages(logits: Float[Tensor, " V"], sampler: TokenSampler) -> Itera
         yield SamplingStage(name, exact.softmax(-1))
     if sampling.temperature == 0 or sampling.top_k == 1:
         best = torch.zeros_like(exact).index_fill(0, exact.argmax(), 1)
-        yield SamplingStage("temperature 0", best)
+        name = "temperature 0" if sampling.temperature == 0 else "top_k 1"
+        yield SamplingStage(name, best)
         return
     used = Sampling(temperature=sampling.temperature)
     yield SamplingStage(f"temperature {sampling.temperature:g}", _dense(exact, used))
@@ -91,10 +92,10 @@ def write_explanation(
     engine: Engine, prompt: str, ids: Sequence[int], sampling: Sampling, file: Path
 ) -> Generation:
     """Continue a prompt and write the page that explains it; ConfigError for another ending."""
-    if file.suffix != ".html":
+    if file.suffix != ".html" or file.is_dir():
         raise ConfigError(f"--explain {file}: the page is HTML; name a file that ends with .html.")
-    generation, tokens = explain_generation(engine, ids, sampling)
     file.parent.mkdir(parents=True, exist_ok=True)
+    generation, tokens = explain_generation(engine, ids, sampling)
     write_text(file, explanation_page(engine, prompt, generation, tokens).render())
     return generation
 

@@ -32,7 +32,7 @@ from groundup.core import Reason, Sampling, TokenLogprob
 
 NO_TOKEN = Reason(
     "no_token",
-    "No token is left to choose: allowed_tokens, banned_tokens or a grammar exclude all.",
+    "No token is left to choose: allowed_tokens, banned_tokens or min_tokens exclude all.",
 )
 
 

@@ -44,13 +44,14 @@ class Continuation(str):
 
     def _asdict(self) -> dict[str, object]:
         generation = self.generation
-        return {
+        fields: dict[str, object] = {
             "text": generation.text,
             "finish_reason": generation.finish_reason,
             "tokens": len(generation.ids),
             "logprob": sum(generation.logprobs),
             "seconds": round(self.seconds, 3),
         }
+        return fields | ({"alternatives": found} if (found := generation.alternatives) else {})
 
 
 def generate(
@@ -84,7 +85,7 @@ def generate(
     Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
     """
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
-    sampling = _merge_sampling(config or Sampling(max_tokens=128), flags | {"seed": seed})
+    sampling = _merge_sampling(config, flags | {"seed": seed}, 128)
     engine = _open_for_one_sequence(model)
     started = time.perf_counter()
     ids = engine.encode_prompt(prompt)  # checks that the prompt is not empty, with --ask too
@@ -117,10 +118,16 @@ def _continue(
     return beam.beam_search(engine, [ids], search)[0][0].generation
 
 
-def _merge_sampling(config: Sampling, flags: Mapping[str, float | int | None]) -> Sampling:
-    """The settings of a configuration with the flags that were given."""
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    return Sampling(**(config.to_dict() | given))
+def _merge_sampling(
+    config: Sampling | None, flags: Mapping[str, float | int | None], max_tokens: int
+) -> Sampling:
+    """The settings of a configuration with the flags that were given; `max_tokens` if neither."""
+    config = config or Sampling()
+    values: dict[str, Any] = config.to_dict()
+    if "max_tokens" not in config.model_fields_set:
+        values["max_tokens"] = max_tokens
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return Sampling(**values)
 
 
 def chat(
@@ -150,7 +157,7 @@ def chat(
     config       penalties, biases, masks, stop strings and the like; flags take precedence
     """
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
-    sampling = _merge_sampling(config or Sampling(), flags | {"seed": seed})
+    sampling = _merge_sampling(config, flags | {"seed": seed}, 256)
     engine = _open_for_one_sequence(model)
     if not _is_chat_tuned(model, engine):
         record.log(

@@ -117,6 +117,14 @@ def test_tokens_beyond_the_vocabulary_are_named(engine, name):
         engine.generate(QUESTIONS[:1], Sampling(**{name: value}))
 
 
+def test_a_stop_string_counts_from_min_tokens_on(engine):
+    [whole] = engine.generate(QUESTIONS[:1], Sampling(max_tokens=12))
+    sampling = Sampling(max_tokens=12, min_tokens=6, stop=(whole.text[:1],))
+    [answer] = engine.generate(QUESTIONS[:1], sampling)
+    assert len(answer.ids) >= 6 and answer.text.startswith(whole.text[:1])
+    assert "".join(engine.stream(QUESTIONS[0], sampling)) == answer.text
+
+
 def test_an_answer_that_may_choose_no_token_says_why(engine):
     with pytest.raises(ConfigError, match="No token is left"):
         engine.generate(QUESTIONS[:1], Sampling(allowed_tokens=(5,), banned_tokens=(5,)))

@@ -121,6 +121,7 @@ def test_no_uniform_number_reaches_an_impossible_token(uniform):
         ("top_p", 1.5), ("min_p", -0.1), ("min_p", 1.1), ("repetition_penalty", 0.0),
         ("presence_penalty", math.inf), ("logit_bias", {1: math.nan}), ("max_tokens", 0),
         ("max_tokens", -1), ("min_tokens", 257), ("stop", ("a", "")), ("logprobs", -1),
+        ("logit_bias", {5: 1e39}), ("frequency_penalty", -1e39), ("seed", 10**30),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_named(setting, value):

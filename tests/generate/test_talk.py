@@ -8,7 +8,12 @@ import torch
 
 from groundup.core import ConfigError, Message, Sampling, record
 from groundup.generate import Engine, chat, generate
-from groundup.generate.talk import _catch_interrupt, _chat_turn, _format_speed
+from groundup.generate.talk import (
+    _catch_interrupt,
+    _chat_turn,
+    _format_speed,
+    _merge_sampling,
+)
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.generate.tiny import tiny_directory, tiny_engine, tiny_model, user
@@ -148,3 +153,25 @@ def test_a_model_that_was_not_tuned_on_conversations_says_so_once_with_how_to_tu
     (line,) = [line for line in err.splitlines() if "not tuned" in line]
     assert f"groundup finetune --model {directories[False]} --examples" in line
     assert "not tuned" not in talk(directories[True], "a\n", monkeypatch, capsys)[1]
+
+
+def test_the_length_is_a_flag_a_setting_or_the_verbs_own(model):
+    found = [
+        len(generate(model, "a", max_tokens=most, config=config).generation.ids)
+        for most, config in (
+            (3, None), (None, Sampling(max_tokens=4)), (3, Sampling(max_tokens=4)),
+            (5, Sampling(banned_tokens=(1,))),
+        )
+    ]  # fmt: skip
+    assert found == [3, 4, 3, 5]
+    config = Sampling(temperature=0.5)
+    assert _merge_sampling(config, {"seed": 3}, 128) == Sampling(
+        temperature=0.5, seed=3, max_tokens=128
+    )
+
+
+@pytest.mark.parametrize("name", ["page.txt", "folder.html"])
+def test_a_page_that_cannot_be_written_is_named_before_anything_is_generated(name, model, tmp_path):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(ConfigError, match="the page is HTML"):
+        generate(model, "a", explain=tmp_path / name)
