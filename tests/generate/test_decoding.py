@@ -16,6 +16,7 @@ from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
 from groundup.generate.decoding import (
     DecodingOptions,
+    StopBuffer,
     batch_prompts,
     decode_prompts,
     find_stop,
@@ -237,6 +238,14 @@ def test_what_prompts_begin_with_is_read_once(monkeypatch):
     read.clear()
     complete([ROOT] * 6, Sampling(max_tokens=1))
     assert sum(read) == len(ROOT) - 1 + 6, "of equal prompts, all but the last id"
+
+
+def test_a_stream_holds_back_what_may_begin_a_stop_string():
+    buffer = StopBuffer(["END", "EAST"])
+    assert [buffer.add(text) for text in ("the E", "A", "R. ", "EN", "D. More")] == [
+        "the ", "", "EAR. ", "", "",
+    ]  # fmt: skip
+    assert StopBuffer([]).add("all") == "all"
 
 
 def test_the_first_stop_counts():

@@ -14,6 +14,8 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
+from groundup.retrieve.answer import _claims_of
+from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
 from groundup.retrieve.verification import check_text
 
@@ -551,3 +553,16 @@ def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
 )
 def test_durations_are_known_in_many_languages(text, question, tmp_path):
     assert not ask(tmp_path, question, a__md=text + "\n").refused
+
+
+def test_a_sentence_of_two_overlapping_quotes_is_in_the_first_alone(tmp_path):
+    text = "One is here. Two is there. Three is far away from here. Four is lost in the woods."
+    opened = session(tmp_path, a__md=text + "\n").index
+    [hit] = opened.lexical.search("three", 1)
+    spans = [
+        QuoteSpan(hit, 0, 26, 1.0, 2.0, short_end=26),
+        QuoteSpan(hit, 13, len(text), 0.9, 1.0, short_end=len(text)),
+    ]
+    first, second = _claims_of(opened, spans, 3, [])
+    assert first.text == "One is here. Two is there."
+    assert second.text == "Three is far away from here. Four is lost in the woods."
