@@ -24,10 +24,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from groundup.documents import module_name
 from groundup.measure import wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, index, open_index
 from groundup.retrieve.answer import THRESHOLD
-from groundup.retrieve.chunk import _dotted_module_name
 
 QUESTIONS = Path(__file__).with_suffix(".txt")
 DERIVED = 150
@@ -134,7 +134,7 @@ def functions(paths: list[Path]) -> Iterator[tuple[str, ast.FunctionDef]]:
             tree = ast.parse(path.read_bytes())
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                yield _dotted_module_name(path.relative_to(LIBRARY).as_posix()), node
+                yield module_name(path.relative_to(LIBRARY).as_posix()), node
 
 
 def by_name(paths: list[Path], but: list[Path] = []) -> list[str]:  # noqa: B006  never changed

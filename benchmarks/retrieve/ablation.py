@@ -37,7 +37,10 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "heads of rows and items": [(quote.PassageText, "heads", property(
         lambda self: [None] * len(self.units)))],
     "entries for themselves": [(quote.PassageText, "of_others", lambda self, wanted: [
-        False] * len(self.units))],
+        ()] * len(self.units))],
+    "sections for themselves": [(quote.PassageText, "sections", property(
+        lambda self: [()] * len(self.units)))],
+    "empty cells": [(quote, "_head_of_cells", lambda head, row: head)],
     "parts of a question": [(question, "_split_parts", lambda terms, parts: ())],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],
