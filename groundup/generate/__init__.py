@@ -1,27 +1,37 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
+from .batching.engine import BatchEngine, DecodeRequest, EngineMetrics
+from .batching.scheduler import SchedulerLimits
+from .batching.speculative import Drafter, NgramDrafter
 from .beam import BeamConfig, beam_search
 from .cached import CachedModel, CachedTransformer, default_batch_tokens
 from .decoding import NOT_FINITE, DecodingOptions, decode_prompts, find_stop
+from .directory import SourceFrame, read_chat_template, read_end_ids, read_eos_ids
 from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
-from .engine import Engine, SourceFrame, read_chat_template, read_end_ids, read_eos_ids
+from .engine import Engine
 from .scoring import PairScore, TokenPair, score_pairs
 from .talk import chat, generate
 
 __all__ = [
     "NOT_FINITE",
     "TRANSIENT_CODES",
+    "BatchEngine",
     "BeamConfig",
     "CachedModel",
     "CachedTransformer",
+    "DecodeRequest",
     "DecodingOptions",
+    "Drafter",
     "Endpoint",
     "EndpointConfig",
     "EndpointError",
     "Engine",
+    "EngineMetrics",
+    "NgramDrafter",
     "PairScore",
+    "SchedulerLimits",
     "SourceFrame",
     "TokenPair",
     "beam_search",

@@ -67,13 +67,14 @@ class DecodedSequence(NamedTuple):
 
 def decode_prompts(
     model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] = (), observe: "Observer | None" = None,
 ) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
     """Continue tokenized prompts; yield each index and answer as it finishes.
 
     A prompt leaves room for at least one token; an answer ends where the context ends.
 
-    seeds  one per prompt; they replace `sampling.seed`
+    seeds    one per prompt; they replace `sampling.seed`
+    observe  called with logits and samplers before tokens are chosen
     """
     seeds = seeds or [options.sampling.seed] * len(prompts)
     prefix = [] if options.invariant or not model.is_causal else find_shared_prefix(prompts)
@@ -90,6 +91,7 @@ def decode_prompts(
             run = DecodingRun(
                 model, [prompts[i] for i in chosen], options, [seeds[i] for i in chosen], shared
             )
+            run.observe = observe
             for finished in run.steps():
                 for row, answer in finished:
                     yield chosen[row], answer

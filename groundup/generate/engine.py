@@ -6,11 +6,10 @@ for the batches, beam.py for beam search.
 """
 
 import codecs
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,28 +21,29 @@ from groundup.core import (
     Conversation,
     DataError,
     Generation,
-    GroundupError,
     Message,
     Reason,
     Sampling,
     Tokenizer,
     record,
 )
-from groundup.model import Transformer
+from groundup.kernels import BLOCK_TOKENS
+from groundup.model import Bits, NativeDecoder, Transformer, supports
 from groundup.model import load as load_model
 from groundup.tokenizer import (
-    CHATML_TEMPLATE,
     DOCUMENT_END,
     ChatTemplate,
     ImportedTokenizer,
     RenderedChat,
-    load_chat_template,
     load_tokenizer,
     render,
     required_vocab_size,
 )
 
+from .batching.engine import BatchEngine, DecodeRequest
+from .batching.speculative import NgramDrafter
 from .cached import (
+    MAX_CACHE_POSITIONS,
     CachedTransformer,
     batch_similar_lengths,
     default_batch_tokens,
@@ -60,29 +60,17 @@ from .decoding import (
     find_stop,
     stop_position,
 )
+from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
 from .scoring import TokenPair, score_pairs
 
 NOT_FINITE_MESSAGE = (
     "The model's logits are not finite: its weights are damaged or overflow their dtype; train or "
     "import it again, or open it in float32."
 )
+MIN_CACHE_POSITIONS = 2048
+"""Room of a native cache at least, so that later prompts find earlier ones."""
 PROGRESS_FROM = 16
 """Show progress from this many prompts."""
-
-
-class SourceFrame(NamedTuple):
-    """Special ids around an encoder–decoder's source, and its decoder's start id."""
-
-    start: int
-    """First id that the decoder reads."""
-    before: tuple[int, ...] = ()
-    """Ids before a source, such as BART's bos."""
-    after: tuple[int, ...] = ()
-    """Ids after a source, such as its eos."""
-
-    def wrap(self, ids: Sequence[int]) -> list[int]:
-        """The ids that the encoder reads for a text."""
-        return [*self.before, *ids, *self.after]
 
 
 class StreamedToken(NamedTuple):
@@ -103,16 +91,22 @@ class Engine:
         end_ids: Sequence[int] | None = None,
         frame: SourceFrame | None = None,
         template: ChatTemplate | None = None,
+        bits: Bits | None = None,
     ) -> None:
         """Combine a model and its tokenizer.
 
         end_ids   tokens that end an answer; default: every special token
         frame     special ids around an encoder–decoder's source; default: the end-of-text token
         template  the model's own chat template; default: groundup's
+        bits      of the weights on the native stack; default: the model's
 
         Raises ArtifactError if the tokenizer does not fit the model, ConfigError for an encoder.
         """
         self.cached = CachedTransformer(model)
+        self.bits: Bits | None = bits
+        self._decoder: NativeDecoder | None = None
+        self._native: BatchEngine | None = None
+        self._native_version: object = None
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if required_vocab_size(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
@@ -131,7 +125,9 @@ class Engine:
         self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
 
     @classmethod
-    def open(cls, path: Path | str, *, dtype: torch.dtype | None = None) -> "Engine":
+    def open(
+        cls, path: Path | str, *, dtype: torch.dtype | None = None, bits: Bits | None = None
+    ) -> "Engine":
         """Open a model directory with its tokenizer; see `read_end_ids` for what ends an answer.
 
         Raises ArtifactError if either is missing, damaged or does not fit the other.
@@ -142,7 +138,7 @@ class Engine:
         return cls(
             load_model(path, dtype), tokenizer,
             end_ids=read_end_ids(path, tokenizer, template), frame=read_source_frame(path),
-            template=template if isinstance(template, ChatTemplate) else None,
+            template=template if isinstance(template, ChatTemplate) else None, bits=bits,
         )  # fmt: skip
 
     @property
@@ -176,17 +172,34 @@ class Engine:
         """Yield a continuation's tokens as they come, each with the text that it completes."""
         self.max_new_tokens(prompt, sampling)
         pieces, buffer = IncrementalDetokenizer(self.tokenizer), StopBuffer(sampling.stop)
-        run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
-        for finished in run.steps():
-            for _, answer in finished:
-                _unwrap(answer)
-            token = run.ids[0][-1]
+        for number, (token, is_last) in enumerate(self._stream_ids(list(prompt), sampling), 1):
             text = "" if token in sampling.stop_tokens else pieces.add(token)
-            if len(run.ids[0]) >= sampling.min_tokens:
+            if number >= sampling.min_tokens:
                 text = buffer.add(text)
-            if finished and find_stop(buffer.held, sampling.stop) is None:
+            if is_last and find_stop(buffer.held, sampling.stop) is None:
                 text += buffer.held
             yield StreamedToken(text, token)
+
+    def _stream_ids(self, prompt: list[int], sampling: Sampling) -> Iterator[tuple[int, bool]]:
+        """A continuation's tokens as they come, and whether each is the last."""
+        batching = self._batching([prompt], sampling)
+        if batching is None:
+            run = DecodingRun(self.cached, [prompt], self._options(sampling), [sampling.seed])
+            for finished in run.steps():
+                for _, answer in finished:
+                    _unwrap(answer)
+                yield run.ids[0][-1], bool(finished)
+            return
+        number = batching.add(DecodeRequest(prompt, sampling))
+        try:
+            while not batching.is_idle:
+                result = batching.step()
+                for _, answer in result.finished:
+                    _unwrap(answer)
+                for at, token in enumerate(result.tokens, 1):
+                    yield token.id, bool(result.finished) and at == len(result.tokens)
+        finally:
+            batching.abort(number)  # the reader may have left
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation, ending with the generation prompt."""
@@ -241,20 +254,67 @@ class Engine:
         bar = record.progress("generate", len(prompts), "answers")
         with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
             rows = [list(prompt) for prompt in prompts]
-            for index, answer in decode_prompts(self.cached, rows, self._options(sampling), seeds):
+            for index, answer in self._decode(rows, sampling, seeds):
                 answers[index] = self.build_generation(_unwrap(answer), sampling)
                 if progress:
                     progress.advance(1)
         return [answers[i] for i in range(len(prompts))]
+
+    def _decode(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int],
+        observe: Observer | None = None,
+    ) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
+        """Answers as they finish, by the index of their prompt."""
+        batching = self._batching(prompts, sampling)
+        if batching is None:
+            options = self._options(sampling)
+            yield from decode_prompts(self.cached, prompts, options, seeds, observe)
+            return
+        each = seeds or [sampling.seed] * len(prompts)
+        batching.observe = observe
+        numbers = {
+            batching.add(DecodeRequest(ids, sampling, seed)): index
+            for index, (ids, seed) in enumerate(zip(prompts, each, strict=True))
+        }
+        try:
+            for number, answer in batching.run():
+                yield numbers[number], answer
+        finally:
+            batching.observe = None
+            for number in numbers:  # nothing runs on after an error
+                batching.abort(number)
+
+    def _batching(self, prompts: Sequence[list[int]], sampling: Sampling) -> BatchEngine | None:
+        """The engine on the native stack, with room for these prompts; None where it cannot run.
+
+        It is kept, and with it the prompts that it has computed, until the weights change.
+        """
+        if not supports(self.model):
+            return None
+        lengths = [min(len(ids) + sampling.max_tokens, self.context_length) for ids in prompts]
+        tokens = max(max(lengths), min(sum(lengths), MAX_CACHE_POSITIONS), MIN_CACHE_POSITIONS)
+        version = tuple((each.data_ptr(), each._version) for each in self.model.parameters())
+        if self._native_version != version:
+            self._decoder, self._native, self._native_version = None, None, version
+        num_blocks = -(-tokens // BLOCK_TOKENS)
+        if self._decoder is None:
+            self._decoder = NativeDecoder(self.model, num_blocks, bits=self.bits)
+        elif self._decoder.num_blocks < num_blocks:
+            self._decoder.allocate(num_blocks)
+            self._native = None
+        if self._native is None:
+            self._native = BatchEngine(
+                self._decoder, end_ids=self.end_ids, vocab_size=self.tokenizer.vocab_size,
+                decode=lambda ids: decode_text(ids, self.tokenizer), drafter=NgramDrafter,
+            )  # fmt: skip
+        return self._native
 
     def continue_observed(
         self, prompt: Sequence[int], sampling: Sampling, observe: Observer
     ) -> Generation:
         """Continue one prompt; `observe` is given the logits and the sampler of each token."""
         self.max_new_tokens(prompt, sampling)
-        run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
-        run.observe = observe
-        [(_, answer)] = [each for finished in run.steps() for each in finished]
+        [(_, answer)] = self._decode([list(prompt)], sampling, (), observe)
         return self.build_generation(_unwrap(answer), sampling)
 
     def build_generation(
@@ -370,76 +430,6 @@ def _unwrap(answer: DecodedSequence | Reason) -> DecodedSequence:
         is_damaged = answer.code == "not_finite"
         raise ArtifactError(NOT_FINITE_MESSAGE) if is_damaged else ConfigError(answer.message)
     return answer
-
-
-def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
-    """A directory's chat template: imported, the text of groundup's own, or None.
-
-    Raises ArtifactError for a template that the tokenizer cannot use.
-    """
-    imported = load_chat_template(path, tokenizer)
-    if imported is not None:
-        return imported
-    has_template = tokenizer.settings.get("chat_template") if isinstance(
-        tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
-    return CHATML_TEMPLATE if has_template else None
-
-
-def read_end_ids(
-    path: Path, tokenizer: Tokenizer, template: ChatTemplate | str | None
-) -> tuple[int, ...]:
-    """The ids that end an answer of a model directory.
-
-    They are the eos_token_id of generation_config.json, else of config.json, and the special token
-    that the chat template puts after an answer; every special token if no file names one.
-    """
-    specials, ends = tuple(tokenizer.specials.values()), read_eos_ids(path, tokenizer.vocab_size)
-    if template is not None and ends:
-        example = (Message("user", "a"), Message("assistant", "b"))
-        with suppress(GroundupError):  # the template has no place for an answer's end
-            own = isinstance(template, ChatTemplate)
-            rendered = template.render(example) if own else render(tokenizer, example)
-            answer = [id for id, mine in zip(rendered.ids, rendered.mask, strict=True) if mine]
-            ends += [id for id in answer[-1:] if id in specials]
-    return tuple(dict.fromkeys(ends)) or specials
-
-
-def read_eos_ids(path: Path, vocab_size: int) -> list[int]:
-    """The ids of eos_token_id in a directory's configuration; empty if it names none."""
-    for name in ("generation_config.json", "config.json"):
-        value = _read_json_object(path / name).get("eos_token_id")
-        if ids := [value] if isinstance(value, int) else value:
-            return [token for token in ids if 0 <= token < vocab_size]
-    return []
-
-
-def read_source_frame(path: Path) -> SourceFrame | None:
-    """Read the frame from a model directory's configuration; None without a start token.
-
-    Raises ArtifactError if its files cannot be read.
-    """
-    values: dict[str, Any] = {}
-    for name in ("config.json", "generation_config.json"):
-        values |= {k: v for k, v in _read_json_object(path / name).items() if v is not None}
-    start = values.get("decoder_start_token_id")
-    if start is None:
-        return None
-    ends = values.get("eos_token_id")
-    after = () if ends is None else (ends[0] if isinstance(ends, list) else ends,)
-    bos = values.get("bos_token_id")
-    return SourceFrame(start, () if bos is None else (bos,), after)
-
-
-def _read_json_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); create the model again.") from None
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path} holds no JSON object; create the model again.")
-    return value
 
 
 class IncrementalDetokenizer:

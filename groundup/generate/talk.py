@@ -25,7 +25,8 @@ from groundup.core import (
 )
 
 from . import beam
-from .engine import Engine, read_eos_ids
+from .directory import read_eos_ids
+from .engine import Engine
 from .explain import write_explanation
 
 SINGLE_THREAD_BELOW = 20_000_000

@@ -29,6 +29,15 @@ from .describe.costs import (
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
+from .paged import (
+    Bits,
+    EncodedSource,
+    NativeDecoder,
+    PagedBatch,
+    PagedDecoder,
+    PagedTransformer,
+    supports,
+)
 from .presets import Preset, preset, presets
 from .transformer import Transformer, compiled_block
 from .weights.directory import load, load_to_train, open_config, save, save_tensors
@@ -40,10 +49,12 @@ from .weights.importing import ImportConfig, import_model
 
 __all__ = [
     "AttentionConfig",
+    "Bits",
     "Cache",
     "DerivedConfig",
     "Description",
     "EmbeddingConfig",
+    "EncodedSource",
     "EncoderOutput",
     "ExpertsConfig",
     "FeedForwardConfig",
@@ -54,8 +65,12 @@ __all__ = [
     "ImportConfig",
     "ModelConfig",
     "ModelWithHead",
+    "NativeDecoder",
     "NormConfig",
     "OutputConfig",
+    "PagedBatch",
+    "PagedDecoder",
+    "PagedTransformer",
     "ParameterCounts",
     "PositionConfig",
     "Preset",
@@ -89,5 +104,6 @@ __all__ = [
     "save_gguf",
     "save_tensors",
     "save_with_head",
+    "supports",
     "z_loss",
 ]

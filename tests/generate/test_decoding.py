@@ -21,7 +21,7 @@ from groundup.generate.decoding import (
     decode_prompts,
     find_stop,
 )
-from groundup.generate.engine import read_source_frame
+from groundup.generate.directory import read_source_frame
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.evaluate.test_likelihood import tiny

@@ -37,7 +37,9 @@ inline Lanes exponential(Lanes x) {
     series = series * f + 1.6666665459e-1f;
     series = series * f + 5.0000001201e-1f;
     series = series * (f * f) + f + 1.0f;
-    Whole bits, power = (reinterpret_cast<Whole &>(shifted) - 0x4B400000) << 23;
+    Whole bits, power;
+    std::memcpy(&power, &shifted, sizeof power);
+    power = (power - 0x4B400000) << 23;
     std::memcpy(&bits, &series, sizeof bits);
     bits += power;
     std::memcpy(&series, &bits, sizeof bits);

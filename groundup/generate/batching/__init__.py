@@ -1,0 +1,1 @@
+"""batching: many requests on one model, its cache in blocks, each answered as if it ran alone."""

@@ -1,0 +1,101 @@
+"""What a model directory says about text: its chat template, and an answer's ends."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ArtifactError, GroundupError, Message, Tokenizer
+from groundup.tokenizer import (
+    CHATML_TEMPLATE,
+    ChatTemplate,
+    ImportedTokenizer,
+    load_chat_template,
+    render,
+)
+
+
+class SourceFrame(NamedTuple):
+    """Special ids around an encoder–decoder's source, and its decoder's start id."""
+
+    start: int
+    """First id that the decoder reads."""
+    before: tuple[int, ...] = ()
+    """Ids before a source, such as BART's bos."""
+    after: tuple[int, ...] = ()
+    """Ids after a source, such as its eos."""
+
+    def wrap(self, ids: Sequence[int]) -> list[int]:
+        """The ids that the encoder reads for a text."""
+        return [*self.before, *ids, *self.after]
+
+
+def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
+    """A directory's chat template: imported, the text of groundup's own, or None.
+
+    Raises ArtifactError for a template that the tokenizer cannot use.
+    """
+    imported = load_chat_template(path, tokenizer)
+    if imported is not None:
+        return imported
+    has_template = tokenizer.settings.get("chat_template") if isinstance(
+        tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
+    return CHATML_TEMPLATE if has_template else None
+
+
+def read_end_ids(
+    path: Path, tokenizer: Tokenizer, template: ChatTemplate | str | None
+) -> tuple[int, ...]:
+    """The ids that end an answer of a model directory.
+
+    They are the eos_token_id of generation_config.json, else of config.json, and the special token
+    that the chat template puts after an answer; every special token if no file names one.
+    """
+    specials, ends = tuple(tokenizer.specials.values()), read_eos_ids(path, tokenizer.vocab_size)
+    if template is not None and ends:
+        example = (Message("user", "a"), Message("assistant", "b"))
+        with suppress(GroundupError):  # the template has no place for an answer's end
+            own = isinstance(template, ChatTemplate)
+            rendered = template.render(example) if own else render(tokenizer, example)
+            answer = [id for id, mine in zip(rendered.ids, rendered.mask, strict=True) if mine]
+            ends += [id for id in answer[-1:] if id in specials]
+    return tuple(dict.fromkeys(ends)) or specials
+
+
+def read_eos_ids(path: Path, vocab_size: int) -> list[int]:
+    """The ids of eos_token_id in a directory's configuration; empty if it names none."""
+    for name in ("generation_config.json", "config.json"):
+        value = _read_json_object(path / name).get("eos_token_id")
+        if ids := [value] if isinstance(value, int) else value:
+            return [token for token in ids if 0 <= token < vocab_size]
+    return []
+
+
+def read_source_frame(path: Path) -> SourceFrame | None:
+    """Read the frame from a model directory's configuration; None without a start token.
+
+    Raises ArtifactError if its files cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for name in ("config.json", "generation_config.json"):
+        values |= {k: v for k, v in _read_json_object(path / name).items() if v is not None}
+    start = values.get("decoder_start_token_id")
+    if start is None:
+        return None
+    ends = values.get("eos_token_id")
+    after = () if ends is None else (ends[0] if isinstance(ends, list) else ends,)
+    bos = values.get("bos_token_id")
+    return SourceFrame(start, () if bos is None else (bos,), after)
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); create the model again.") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} holds no JSON object; create the model again.")
+    return value

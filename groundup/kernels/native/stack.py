@@ -1,0 +1,399 @@
+"""A decoder's blocks in C++ on CPUs, for the tokens of many sequences whose keys lie in blocks.
+
+    weights -> PackedMatrix      panels of outputs, in 32, 16, 8 or 4 bits; see product.h
+    keys, values -> BlockCache   blocks of 32 tokens, in 32, 16 or 8 bits; shared by reference
+    run_stack                    one pass: hidden states in, logits of chosen tokens out
+
+The order of every sum is fixed by the token's own sequence, so a token's logits have the same bits
+alone or in a batch, with its prompt computed at once or in chunks, and whichever blocks hold its
+past. 8 and 4 bits round the activations to bytes too, 32 at a time. The reference is
+`Transformer.forward`; without a compiler callers use it.
+"""
+
+import ctypes
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Int8
+from torch import Tensor
+
+from groundup.core import CapacityError, ShapeError, native
+
+FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}
+"""Codes of product.h; uint8 stands for two 4-bit weights."""
+INPUT_GROUP = 32
+"""Inputs that integer products round together."""
+BLOCK_TOKENS = 32
+ACTIVATION_CODES = {"relu": 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}
+NORM_CODES = {"none": 0, "rms": 1, "layer": 2}
+
+
+class _Matrix(ctypes.Structure):
+    """The struct Matrix of product.h."""
+
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in ("weights", "scales", "bias")],
+        *[(name, ctypes.c_int64) for name in ("inputs", "outputs", "format", "group")],
+    ]
+
+
+class _Source(ctypes.Structure):
+    _fields_ = [
+        ("weights", ctypes.c_void_p), ("scales", ctypes.c_void_p), ("format", ctypes.c_int64),
+    ]  # fmt: skip
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = [
+        ("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p),
+        ("kind", ctypes.c_int64), ("eps", ctypes.c_float),
+    ]  # fmt: skip
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *[(name, _Norm) for name in (
+            "attention", "queries", "keys", "attention_out", "feedforward", "feedforward_out"
+        )],
+        *[(name, _Matrix) for name in ("qkv", "out", "up", "down")],
+        *[(name, ctypes.c_void_p) for name in (
+            "key_cache", "value_cache", "key_scales", "value_scales", "cosines", "sines"
+        )],
+        ("window", ctypes.c_int64),
+    ]  # fmt: skip
+
+
+class _Stack(ctypes.Structure):
+    _fields_ = [
+        ("layers", ctypes.c_void_p), ("final_norm", _Norm), ("head", _Matrix),
+        ("slopes", ctypes.c_void_p),
+        *[(name, ctypes.c_int64) for name in (
+            "num_layers", "width", "heads", "key_heads", "head_dim", "feed_width", "is_gated",
+            "activation", "is_post_norm", "is_parallel", "norms_all_heads", "cache_format",
+        )],
+        *[(n, ctypes.c_float) for n in ("scale", "softcap", "output_scale", "output_softcap")],
+    ]  # fmt: skip
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in (
+            "hidden", "starts", "positions", "blocks", "selected", "states", "logits", "room"
+        )],
+        *[(name, ctypes.c_int64) for name in ("tokens", "sequences", "table_width", "count")],
+    ]  # fmt: skip
+
+
+def stack_library() -> ctypes.CDLL | None:
+    """The compiled stack; None without a compiler."""
+    code = native.load_library(Path(__file__).with_suffix(".cpp"), "torch, slower")
+    if code is not None:
+        code.room_size.restype = ctypes.c_int64
+    return code
+
+
+def _library() -> ctypes.CDLL:
+    code = stack_library()
+    assert code is not None, "called without a compiler"
+    return code
+
+
+def _panel() -> int:
+    return int(_library().panel_width())
+
+
+class PackedMatrix(NamedTuple):
+    """A weight (O, I) in panels, with its bias."""
+
+    weights: Tensor
+    scales: Tensor | None
+    """Of integers, one for each output and group of inputs."""
+    bias: Float[Tensor, " padded"] | None
+    inputs: int
+    outputs: int
+    format: int
+    group: int
+
+    @property
+    def bytes(self) -> int:
+        """Memory that a product reads."""
+        tensors = [each for each in (self.weights, self.scales, self.bias) if each is not None]
+        return sum(each.numel() * each.element_size() for each in tensors)
+
+    def struct(self) -> _Matrix:
+        """For the library; valid while this matrix lives."""
+        pointers = (_address(each) for each in (self.weights, self.scales, self.bias))
+        return _Matrix(*pointers, self.inputs, self.outputs, self.format, self.group)
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def pack_matrix(
+    weight: Tensor, *, bits: Literal[32, 16, 8, 4], scales: Float[Tensor, "O groups"] | None = None,
+    bias: Float[Tensor, " O"] | None = None,
+) -> PackedMatrix:  # fmt: skip
+    """Pack a weight (O, I), in float32 or bfloat16, or in int8 with the scales of its groups.
+
+    bits  as stored: 32 or 16 of floats, 8 or 4 of integers, which 4 bits take from -8 to 7
+
+    Raises ShapeError if groups do not divide the inputs, or integers need groups of 32.
+    """
+    outputs, inputs = weight.shape
+    group = inputs if scales is None else inputs // scales.shape[1]
+    if bits <= 8 and (group % INPUT_GROUP or inputs % group):
+        raise ShapeError(f"{inputs} inputs in groups of {group}: integers need multiples of 32.")
+    padded = -(-outputs // _panel()) * _panel()
+    dtype = {32: torch.float32, 16: torch.bfloat16, 8: torch.int8, 4: torch.uint8}[bits]
+    source = weight.detach().contiguous()
+    if source.dtype not in (torch.float32, torch.bfloat16, torch.int8):
+        source = source.float()
+    packed = torch.empty(padded * inputs // (2 if bits == 4 else 1), dtype=dtype)
+    own = None if scales is None else scales.detach().float().contiguous()
+    packed_scales = None if scales is None else torch.empty(padded * scales.shape[1])
+    full_bias = None
+    if bias is not None:
+        full_bias = torch.zeros(padded)
+        full_bias[:outputs] = bias.detach().float()
+    matrix = PackedMatrix(
+        packed, packed_scales, full_bias, inputs, outputs, FORMATS[dtype], group
+    )  # fmt: skip
+    _library().pack_matrix(
+        ctypes.byref(_Source(source.data_ptr(), _address(own), FORMATS[source.dtype])),
+        ctypes.byref(matrix.struct()), ctypes.c_void_p(packed.data_ptr()),
+        ctypes.c_void_p(_address(packed_scales)), ctypes.c_int64(torch.get_num_threads()),
+    )  # fmt: skip
+    return matrix
+
+
+def multiply_rows(matrix: PackedMatrix, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
+    """x @ weightᵀ + bias in float32, as the stack computes it: a row does not depend on others."""
+    x = x.float().contiguous()
+    if x.shape[1] != matrix.inputs:
+        raise ShapeError(f"The rows have {x.shape[1]} inputs and the weight {matrix.inputs}.")
+    rows, padded = len(x), -(-matrix.outputs // _panel()) * _panel()
+    out = torch.empty(rows, padded)
+    room = torch.empty(rows * matrix.inputs + 2 * rows * (matrix.inputs // INPUT_GROUP + 1))
+    _library().multiply_rows(
+        ctypes.byref(matrix.struct()), ctypes.c_void_p(x.data_ptr()), ctypes.c_int64(rows),
+        ctypes.c_void_p(room.data_ptr()), ctypes.c_void_p(out.data_ptr()),
+        ctypes.c_int64(torch.get_num_threads()),
+    )  # fmt: skip
+    return out[:, : matrix.outputs]
+
+
+class NormWeights(NamedTuple):
+    """A norm over features, in float32; `none` is the identity."""
+
+    kind: Literal["none", "rms", "layer"] = "none"
+    weight: Float[Tensor, " D"] | None = None
+    bias: Float[Tensor, " D"] | None = None
+    eps: float = 0.0
+
+    def struct(self) -> _Norm:
+        """For the library; valid while the weights live."""
+        return _Norm(_address(self.weight), _address(self.bias), NORM_CODES[self.kind], self.eps)
+
+
+class LayerWeights(NamedTuple):
+    """A block: its norms and products."""
+
+    attention: NormWeights
+    queries: NormWeights
+    keys: NormWeights
+    attention_out: NormWeights
+    feedforward: NormWeights
+    feedforward_out: NormWeights
+    qkv: PackedMatrix
+    """Queries, keys and values, one below the other."""
+    out: PackedMatrix
+    up: PackedMatrix
+    """Gate and up, one below the other, if the feed-forward is gated."""
+    down: PackedMatrix
+    window: int = 0
+    """Tokens that a query sees, itself included; 0: all earlier ones."""
+    rotation: int = 0
+    """Index of its rotation in the tables of `StackWeights.rotations`."""
+
+
+class StackShape(NamedTuple):
+    """What a stack computes besides its weights."""
+
+    width: int
+    heads: int
+    key_heads: int
+    head_dim: int
+    feed_width: int
+    activation: Literal["relu", "gelu", "gelu_tanh", "silu"]
+    is_gated: bool
+    is_post_norm: bool
+    is_parallel: bool
+    norms_all_heads: bool
+    scale: float
+    """Of query-key products."""
+    softcap: float
+    """Of scores; 0: none."""
+    output_scale: float
+    output_softcap: float
+
+
+@dataclass
+class StackWeights:
+    """All weights of a stack."""
+
+    shape: StackShape
+    layers: list[LayerWeights]
+    final_norm: NormWeights
+    head: PackedMatrix
+    rotations: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Cosines and sines (positions, head_dim / 2); empty: none."""
+    slopes: Float[Tensor, " H"] | None = None
+    """Penalty of each head for a token's distance."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory that a token reads of the products' weights."""
+        own = sum(m.bytes for each in self.layers for m in (each.qkv, each.out, each.up, each.down))
+        return own + self.head.bytes
+
+
+class BlockCache:
+    """Keys and values of `num_blocks` blocks of 32 tokens in every layer."""
+
+    def __init__(self, weights: StackWeights, num_blocks: int, dtype: torch.dtype) -> None:
+        """Allocate.
+
+        dtype  float32, bfloat16, or int8 with a scale for each token and head
+
+        Raises CapacityError if there is no block.
+        """
+        if num_blocks < 1:
+            raise CapacityError(f"A cache of {num_blocks} blocks holds nothing; use 1 or more.")
+        shape, self.num_blocks, self.dtype = weights.shape, num_blocks, dtype
+        tokens, panel = num_blocks * shape.key_heads * BLOCK_TOKENS, _panel()
+        padded = -(-shape.head_dim // panel) * panel
+        count = len(weights.layers)
+        self.keys = [torch.zeros(tokens * shape.head_dim, dtype=dtype) for _ in range(count)]
+        self.values = [torch.zeros(tokens * padded, dtype=dtype) for _ in range(count)]
+        self.scales: list[Tensor | None] = [None] * count
+        if dtype == torch.int8:
+            self.scales = [torch.zeros(2, tokens) for _ in range(count)]
+        self.rows = num_blocks * shape.key_heads
+        """Rows of a layer's tensors, key heads of a block beside each other."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory of keys, values and scales."""
+        tensors = [*self.keys, *self.values, *(each for each in self.scales if each is not None)]
+        return sum(each.numel() * each.element_size() for each in tensors)
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a block's keys and values in all layers."""
+        for tensor in (*self.keys, *self.values, *self.scales):
+            if tensor is not None:
+                blocks = tensor.view(-1, self.num_blocks, tensor.numel() // self.num_blocks)
+                if tensor.dim() == 2:
+                    blocks = tensor.view(2, self.num_blocks, -1)
+                blocks[:, target] = blocks[:, source]
+
+
+class StackBatch(NamedTuple):
+    """Tokens of some sequences, one after the other."""
+
+    starts: Int[Tensor, " sequences+1"]
+    """First token of each sequence, and the number of tokens."""
+    positions: Int[Tensor, " tokens"]
+    """Ascending by one within a sequence."""
+    blocks: Int[Tensor, "sequences width"]
+    """Block of each 32 positions of a sequence."""
+    selected: Int[Tensor, " count"]
+    """Tokens whose logits are wanted, ascending."""
+
+
+class NativeStack:
+    """Weights with their cache, ready to run; see `groundup.model.native_stack`."""
+
+    def __init__(self, weights: StackWeights, cache: BlockCache) -> None:
+        self.weights, self.cache = weights, cache
+        layers = (_Layer * len(weights.layers))()
+        for i, layer in enumerate(weights.layers):
+            scales, rotation = cache.scales[i], None
+            if weights.rotations:
+                rotation = weights.rotations[layer.rotation]
+            layers[i] = _Layer(
+                *(norm.struct() for norm in layer[:6]), *(m.struct() for m in layer[6:10]),
+                cache.keys[i].data_ptr(), cache.values[i].data_ptr(),
+                *((None, None) if scales is None else (scales[0].data_ptr(), scales[1].data_ptr())),
+                *((None, None) if rotation is None else map(Tensor.data_ptr, rotation)),
+                layer.window,
+            )  # fmt: skip
+        shape, self._layers = weights.shape, layers
+        self._stack = _Stack(
+            ctypes.addressof(layers), weights.final_norm.struct(), weights.head.struct(),
+            _address(weights.slopes), len(layers), *shape[:5], shape.is_gated,
+            ACTIVATION_CODES[shape.activation], *shape[7:10], FORMATS[cache.dtype], *shape[10:],
+        )  # fmt: skip
+        self._room = torch.empty(0)
+
+    def run(
+        self, hidden: Float[Tensor, "tokens D"], batch: StackBatch, *, wants_states: bool = False
+    ) -> tuple[Float[Tensor, "count V"], Float[Tensor, "count D"] | None]:
+        """Logits and, if wanted, final hidden states of the selected tokens, in float32.
+
+        hidden  token embeddings; overwritten
+
+        Raises ShapeError if positions or blocks lie outside the tables: nothing else is read.
+        """
+        starts, positions, blocks, selected = (each.int().contiguous() for each in batch)
+        self._check(hidden, starts, positions, blocks, selected)
+        count, head = len(selected), self.weights.head
+        logits = torch.empty(count, -(-head.outputs // _panel()) * _panel())
+        states = torch.empty(count, hidden.shape[1]) if wants_states else None
+        work = _Batch(
+            hidden.data_ptr(), starts.data_ptr(), positions.data_ptr(), blocks.data_ptr(),
+            selected.data_ptr(), _address(states), logits.data_ptr(), None,
+            len(hidden), len(blocks), blocks.shape[1], count,
+        )  # fmt: skip
+        code, stack = _library(), ctypes.byref(self._stack)
+        size = code.room_size(stack, ctypes.byref(work))
+        if len(self._room) < size:
+            self._room = torch.empty(size)
+        work.room = self._room.data_ptr()
+        code.run_stack(stack, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
+        return logits[:, : head.outputs], states
+
+    def _check(
+        self, hidden: Tensor, starts: Tensor, positions: Tensor, blocks: Tensor, selected: Tensor
+    ) -> None:
+        tokens, width = len(hidden), self.weights.shape.width
+        lengths = starts.diff()
+        table = [self.weights.rotations[0][0].shape[0]] if self.weights.rotations else []
+        bound = min([blocks.shape[1] * BLOCK_TOKENS, *table])
+        if (
+            hidden.dtype != torch.float32 or not hidden.is_contiguous()
+            or hidden.shape != (len(positions), width) or len(starts) != len(blocks) + 1
+            or int(starts[0]) != 0 or int(starts[-1]) != tokens or int(lengths.min()) < 1
+            or int(positions.min()) < 0 or int(positions.max()) >= bound
+            or int(blocks.min()) < 0 or int(blocks.max()) >= self.cache.num_blocks
+            or (len(selected) and not 0 <= int(selected.min()) <= int(selected.max()) < tokens)
+        ):  # fmt: skip
+            raise ShapeError("A batch of the native stack does not fit its tables.")
+
+
+def quantize_groups(
+    weight: Float[Tensor, "O I"], *, bits: Literal[8, 4], group: int
+) -> tuple[Int8[Tensor, "O I"], Float[Tensor, "O groups"]]:
+    """Nearest integers of each group of inputs, and the groups' scales: |W - scale q| <= scale / 2.
+
+    >>> quantize_groups(torch.tensor([[7.0, -3.5]]), bits=4, group=2)
+    (tensor([[ 7, -4]], dtype=torch.int8), tensor([[1.]]))
+    """
+    most = 2 ** (bits - 1) - 1
+    grouped = weight.detach().float().unflatten(1, (-1, group))
+    scales = grouped.abs().amax(-1) / most
+    safe = torch.where(scales > 0, scales, torch.ones_like(scales))
+    numbers = (grouped / safe[..., None]).round().clamp(-most, most)
+    return numbers.to(torch.int8).flatten(1), safe

@@ -1,0 +1,331 @@
+"""A model with a cache of blocks: on the native stack, or by its own forward pass.
+
+`supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
+no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
+their like: `NativeDecoder`. For others `PagedTransformer` runs the model itself, one sequence at a
+time. Token ids in, logits out; no text and no sampling.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from groundup.core import CapacityError, ConfigError
+from groundup.kernels import (
+    BLOCK_TOKENS,
+    BlockCache,
+    Int8Linear,
+    LayerWeights,
+    NativeStack,
+    NormWeights,
+    PackedMatrix,
+    StackBatch,
+    StackShape,
+    StackWeights,
+    pack_matrix,
+    quantize_groups,
+    stack_library,
+)
+
+from .attention import Attention, Cache, EncoderOutput, KeysValues
+from .config import ModelConfig, RopeScaling
+from .feedforward import FeedForward
+from .norm import LayerNorm, RMSNorm
+from .positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
+from .transformer import Transformer, TransformerBlock
+
+Bits = Literal[32, 16, 8, 4]
+WEIGHT_GROUPS = {8: (128, 64, 32), 4: (64, 32)}
+"""Inputs that share a scale, the first that divides the inputs."""
+NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
+NATIVE_PATTERNS = ("full", "window")
+
+
+class PagedBatch(NamedTuple):
+    """Tokens of some sequences, one after the other; see `StackBatch`."""
+
+    ids: Int[Tensor, " tokens"]
+    positions: Int[Tensor, " tokens"]
+    starts: Int[Tensor, " sequences+1"]
+    blocks: Int[Tensor, "sequences width"]
+    selected: Int[Tensor, " count"]
+    """Tokens whose logits are wanted, ascending."""
+    sources: Sequence["EncodedSource"] = ()
+    """The source of each sequence of an encoder–decoder."""
+
+
+class EncodedSource:
+    """An encoder's output, and the keys and values that a decoder's layers make of it once."""
+
+    def __init__(self, output: EncoderOutput) -> None:
+        self.output = output
+        self.keys_values: dict[int, KeysValues] = {}
+
+
+@runtime_checkable
+class PagedDecoder(Protocol):
+    """A model with a cache of blocks."""
+
+    config: ModelConfig
+    num_blocks: int
+    is_exact: bool
+    """Whether a token's logits have the same bits in any batch and in any chunks."""
+
+    def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
+        """Append the tokens to their sequences; logits of the selected ones."""
+        ...
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a block's keys and values in all layers."""
+        ...
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of the cache."""
+        ...
+
+
+def supports(model: Transformer) -> bool:
+    """Whether the native stack computes this model here.
+
+    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names.
+    """
+    config, weight = model.config, model.head
+    return (
+        config.kind == "decoder" and not config.prefix
+        and config.position.kind in NATIVE_POSITIONS
+        and config.feedforward.experts is None and not config.embedding.types
+        and config.output.transform == "none"
+        and all(pattern.kind in NATIVE_PATTERNS for pattern in config.attention.patterns)
+        and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+        and stack_library() is not None
+    )  # fmt: skip
+
+
+class NativeDecoder:
+    """A model whose blocks run in C++."""
+
+    is_exact = True
+
+    def __init__(
+        self, model: Transformer, num_blocks: int, *, bits: Bits | None = None,
+        cache_dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        """Pack a model's weights and allocate its cache.
+
+        num_blocks   of 32 tokens
+        bits         of the weights; default: the model's dtype
+        cache_dtype  float32, bfloat16 or int8; default: the model's dtype
+
+        Raises ConfigError for a model that `supports` refuses.
+        """
+        if not supports(model):
+            raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
+        self.model, self.config = model, model.config
+        self.cache_dtype = cache_dtype or model.head.dtype
+        self.weights = stack_weights(
+            model, bits or (32 if model.head.dtype == torch.float32 else 16)
+        )
+        self.allocate(num_blocks)
+
+    def allocate(self, num_blocks: int) -> None:
+        """Begin with a new cache of so many blocks."""
+        tokens = min(num_blocks * BLOCK_TOKENS, self.config.context_length)
+        positions = -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
+        self.weights.rotations = _rotations(self.config, positions)
+        self.num_blocks, self.cache = (
+            num_blocks,
+            BlockCache(self.weights, num_blocks, self.cache_dtype),
+        )
+        self.stack = NativeStack(self.weights, self.cache)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of keys, values and their scales."""
+        return self.cache.bytes
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a block's keys and values in all layers."""
+        self.cache.copy_block(source, target)
+
+    def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
+        """Append the tokens to their sequences; logits of the selected ones, float32."""
+        hidden = self.embed(batch)
+        stack = StackBatch(batch.starts, batch.positions, batch.blocks, batch.selected)
+        logits, _ = self.stack.run(hidden, stack)
+        return logits
+
+    def embed(self, batch: PagedBatch) -> Float[Tensor, "tokens D"]:
+        """Token embeddings with absolute positions, float32."""
+        model, positions = self.model, batch.positions.long()[None]
+        hidden = model.embed(batch.ids.long()[None]).float()
+        if model.embed_positions is not None:
+            offset = self.config.position.offset
+            hidden = hidden + model.embed_positions(positions + offset).float()
+        elif self.config.position.kind == "sinusoidal":
+            hidden = hidden + sinusoids(positions, self.config.width)
+        return model.embed_norm(hidden)[0].contiguous()
+
+
+def stack_weights(model: Transformer, bits: Bits) -> StackWeights:
+    """A model's weights in panels; the head of 4-bit weights has 8 bits, as rounding it costs most.
+
+    Without rotations, which depend on the cache's size.
+    """
+    config = model.config
+    part, feed = config.attention, config.feedforward
+    first = model.layers[0]
+    assert isinstance(first, TransformerBlock)
+    shape = StackShape(
+        config.width, part.heads, part.kv_heads, part.head_dim, feed.width, feed.activation,
+        feed.gated, config.norm.place == "post", config.parallel, part.qk_norm == "all",
+        first.attention.scale, part.softcap or 0.0, config.output.scale,
+        config.output.softcap or 0.0,
+    )  # fmt: skip
+    slopes = _alibi_slopes(part.heads) if config.position.kind == "alibi" else None
+    return StackWeights(
+        shape, [_layer_weights(config, i, block, bits) for i, block in enumerate(model.layers)],
+        _norm_weights(model.norm), _pack([model.head], [model.lm_bias], max(bits, 8)),
+        slopes=slopes,
+    )  # fmt: skip
+
+
+def _layer_weights(config: ModelConfig, number: int, block: nn.Module, bits: int) -> LayerWeights:
+    assert isinstance(block, TransformerBlock)
+    attention, feed = block.attention, block.feedforward
+    assert isinstance(attention, Attention) and isinstance(feed, FeedForward)
+    own = [attention.q_proj, attention.k_proj, attention.v_proj]
+    ups = [layer for layer in (feed.gate_proj, feed.up_proj) if layer is not None]
+    pattern = config.pattern(number)
+    return LayerWeights(
+        _norm_weights(block.attention_norm), _norm_weights(attention.q_norm),
+        _norm_weights(attention.k_norm), _norm_weights(block.attention_out_norm),
+        _norm_weights(block.feedforward_norm), _norm_weights(block.feedforward_out_norm),
+        qkv=_pack_layers(own, bits), out=_pack_layers([attention.o_proj], bits),
+        up=_pack_layers(ups, bits), down=_pack_layers([feed.down_proj], bits),
+        window=pattern.window, rotation=int(pattern.kind == "window"),
+    )  # fmt: skip
+
+
+def _pack_layers(layers: Sequence[nn.Linear | Int8Linear], bits: int) -> PackedMatrix:
+    weights = [
+        each.dequantize() if isinstance(each, Int8Linear) else each.weight for each in layers
+    ]
+    return _pack(weights, [each.bias for each in layers], bits)
+
+
+def _pack(weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int) -> PackedMatrix:
+    weight = weights[0] if len(weights) == 1 else torch.cat([each.detach() for each in weights])
+    bias = None
+    if any(each is not None for each in biases):
+        zeros = [torch.zeros(len(each)) for each in weights]
+        parts = [z if b is None else b.detach() for z, b in zip(zeros, biases, strict=True)]
+        bias = torch.cat([each.float() for each in parts])
+    groups = WEIGHT_GROUPS.get(bits, ())
+    group = next((each for each in groups if weight.shape[1] % each == 0), None)
+    if bits > 8 or group is None:  # inputs that are no multiple of 32 stay as they are
+        kept = 16 if weight.dtype == torch.bfloat16 else max(bits, 16)
+        return pack_matrix(weight, bits=32 if kept == 32 else 16, bias=bias)
+    numbers, scales = quantize_groups(weight, bits=8 if bits == 8 else 4, group=group)
+    return pack_matrix(numbers, bits=8 if bits == 8 else 4, scales=scales, bias=bias)
+
+
+def _norm_weights(norm: nn.Module) -> NormWeights:
+    if isinstance(norm, RMSNorm):
+        weight = norm.weight.detach().float() + norm.offset
+        return NormWeights("rms", weight.contiguous(), None, norm.eps)
+    if isinstance(norm, LayerNorm):
+        bias = None if norm.bias is None else norm.bias.detach().float().contiguous()
+        return NormWeights("layer", norm.weight.detach().float().contiguous(), bias, norm.eps)
+    return NormWeights()
+
+
+def _rotations(config: ModelConfig, positions: int) -> list[tuple[Tensor, Tensor]]:
+    """Cosines and sines of every position: in general, and in layers with a window."""
+    part = config.position
+    if part.kind != "rope":
+        return []
+    window_base = part.window_base or part.base
+    window_scaling = part.scaling if part.window_base is None else RopeScaling()
+    tables = []
+    for base, scaling in ((part.base, part.scaling), (window_base, window_scaling)):
+        shape = config.attention.head_dim, base, scaling, config.context_length
+        radians = cached_frequencies(*shape, torch.float32, torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+        # Doubles of the float32 angles: a float32 cosine may depend on where in a table it lies.
+        angles = (torch.arange(positions)[:, None] * radians).double()
+        factor = attention_factor(scaling)
+        tables.append(((angles.cos() * factor).float(), (angles.sin() * factor).float()))
+    return tables
+
+
+class PagedTransformer:
+    """A model that runs its own forward pass on a copy of each sequence's blocks.
+
+    Sequences run alone, so one does not depend on others; rounding depends on how a prompt is
+    chunked, except in float64 within 1e-12.
+    """
+
+    is_exact = False
+
+    def __init__(self, model: Transformer, num_blocks: int) -> None:
+        """Allocate; CapacityError if there is no block, ConfigError for an encoder."""
+        config, weight = model.config, model.head
+        if config.kind == "encoder":
+            raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
+        if num_blocks < 1:
+            raise CapacityError(f"A cache of {num_blocks} blocks holds nothing; use 1 or more.")
+        self.model, self.config, self.num_blocks = model, config, num_blocks
+        shape = (num_blocks, config.attention.kv_heads, BLOCK_TOKENS, config.attention.head_dim)
+        new = lambda: torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # noqa: E731
+        self.keys = [new() for _ in range(config.layers)]
+        self.values = [new() for _ in range(config.layers)]
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of keys and values."""
+        return sum(each.numel() * each.element_size() for each in self.keys + self.values)
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy a block's keys and values in all layers."""
+        for tensor in self.keys + self.values:
+            tensor[target] = tensor[source]
+
+    def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
+        """Append the tokens to their sequences; logits of the selected ones."""
+        starts, device = batch.starts.tolist(), self.model.head.device
+        states = []
+        for i, (first, end) in enumerate(pairwise(starts)):
+            source = batch.sources[i] if batch.sources else None
+            ids, past = batch.ids[first:end].long().to(device), int(batch.positions[first])
+            hidden = self._run_sequence(ids, past, batch.blocks[i].long().to(device), source)
+            own = batch.selected[(batch.selected >= first) & (batch.selected < end)] - first
+            states.append(hidden[own.long().to(device)])
+        return self.model.project(torch.cat(states))
+
+    def _run_sequence(
+        self, ids: Int[Tensor, " T"], past: int, blocks: Int[Tensor, " width"],
+        source: EncodedSource | None,
+    ) -> Float[Tensor, "T D"]:  # fmt: skip
+        config, weight, end = self.config, self.model.head, past + len(ids)
+        cache = Cache(config, 1, end, weight.dtype, weight.device)
+        blocks = blocks[: -(-end // BLOCK_TOKENS)]
+        pairs = list(zip(self.keys + self.values, cache.keys + cache.values, strict=True))
+        for kept, own in pairs:
+            own[0, :, :past] = kept[blocks].transpose(0, 1).flatten(1, 2)[:, :past]
+        cache.length = past
+        if source is not None:
+            cache.encoder_keys_values = source.keys_values
+        is_prefix = config.prefix and past == 0
+        hidden = self.model(
+            ids[None], cache=cache, encoded=None if source is None else source.output,
+            prefix=torch.ones_like(ids[None], dtype=torch.bool) if is_prefix else None,
+        )  # fmt: skip
+        places = torch.arange(past, end, device=weight.device)
+        slots, rows = blocks[places // BLOCK_TOKENS], places % BLOCK_TOKENS
+        for kept, own in pairs:
+            kept[slots, :, rows] = own[0, :, past:].transpose(0, 1)
+        return hidden[0]

@@ -1,0 +1,138 @@
+"""A paged model gives the logits of the plain one, in any chunks and any company."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.core import CapacityError, ConfigError, device
+from groundup.model import (
+    EncodedSource,
+    NativeDecoder,
+    PagedBatch,
+    PagedTransformer,
+    Transformer,
+    supports,
+)
+from tests.model.shapes import DECODERS, ENCODER_DECODERS, ENCODERS, VOCAB, tiny_model
+
+needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+NATIVE = sorted(set(DECODERS) - {"gopher", "buckets", "mixtral", "glam", "sparse"})
+TABLES = torch.tensor([[3, 1], [0, 2]])
+"""Blocks of two sequences of up to 64 tokens, in no order."""
+
+
+def batch_of(*parts, tables=TABLES, sources=()):
+    """A batch of (ids, first position); all logits are wanted."""
+    lengths = torch.tensor([0, *(len(ids) for ids, _ in parts)])
+    positions = [torch.arange(first, first + len(ids)) for ids, first in parts]
+    ids = torch.cat([torch.tensor(ids) for ids, _ in parts])
+    return PagedBatch(
+        ids, torch.cat(positions), lengths.cumsum(0), tables[: len(parts)], torch.arange(len(ids)),
+        sources,
+    )  # fmt: skip
+
+
+def logits_of(model, ids):
+    return model.logits(torch.tensor([ids]))[0]
+
+
+@pytest.fixture(scope="module", params=NATIVE)
+def native_model(request):
+    torch.manual_seed(0)
+    return tiny_model(DECODERS[request.param], torch.float32)
+
+
+IDS = torch.randint(VOCAB, (2, 64), generator=torch.Generator().manual_seed(0)).tolist()
+
+
+@needs_compiler
+def test_the_stack_supports_dense_decoders_alone(native_model):
+    assert supports(native_model)
+    for config in [*(DECODERS[name] for name in set(DECODERS) - set(NATIVE)), *ENCODERS.values()]:
+        assert not supports(tiny_model(config, torch.float32))
+    assert not supports(native_model.double())
+    native_model.float()
+
+
+@needs_compiler
+@torch.inference_mode()
+def test_native_logits_are_the_models(native_model):
+    decoder = NativeDecoder(native_model, 4)
+    got = decoder.run(batch_of((IDS[0], 0)))
+    assert_close(got, logits_of(native_model, IDS[0]), rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
+@torch.inference_mode()
+@pytest.mark.parametrize("cache", [torch.float32, torch.bfloat16, torch.int8])
+def test_chunks_and_company_change_no_bit(native_model, cache):
+    whole = NativeDecoder(native_model, 4, cache_dtype=cache).run(batch_of((IDS[0], 0)))
+    decoder, parts, at, other = NativeDecoder(native_model, 4, cache_dtype=cache), [], 0, 0
+    for size, beside in ((1, 0), (30, 20), (2, 1), (7, 40), (24, 0)):
+        company = [(IDS[1][other : other + beside], other)] if beside else []
+        tables = TABLES[[1, 0]] if beside else TABLES
+        batch = batch_of(*company, (IDS[0][at : at + size], at), tables=tables)
+        parts.append(decoder.run(batch)[beside:])
+        at, other = at + size, other + beside
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@needs_compiler
+@torch.inference_mode()
+@pytest.mark.parametrize(("bits", "share"), [(16, 0.05), (8, 0.1), (4, 0.9)])
+def test_fewer_bits_are_near(bits, share):
+    torch.manual_seed(0)
+    model = tiny_model(DECODERS["gpt2"].model_copy(update={"width": 64}), torch.float32)
+    wanted = logits_of(model, IDS[0])
+    got = NativeDecoder(model, 4, bits=bits).run(batch_of((IDS[0], 0)))
+    assert (got - wanted).norm() < share * wanted.norm()
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("cut", [5, 32, 57])
+def test_a_paged_forward_pass_is_the_plain_one(name, cut):
+    torch.manual_seed(0)
+    model = tiny_model(DECODERS[name])
+    with torch.inference_mode():
+        decoder = PagedTransformer(model, 4)
+        first = decoder.run(batch_of((IDS[0][:cut], 0)))
+        both = decoder.run(batch_of((IDS[0][cut:], cut), (IDS[1], 0)))
+        wanted = torch.cat([logits_of(model, ids) for ids in IDS])
+    assert_close(torch.cat([first, both]), wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+@torch.inference_mode()
+def test_sources_are_read_once(name):
+    torch.manual_seed(0)
+    model = tiny_model(ENCODER_DECODERS[name])
+    outputs = [model.encode(torch.tensor([ids[:9]])) for ids in IDS]
+    sources = [EncodedSource(output) for output in outputs]
+    decoder, parts = PagedTransformer(model, 4), []
+    for at in range(0, 12, 4):
+        batch = batch_of(*((ids[at : at + 4], at) for ids in IDS), sources=sources)
+        parts.append(decoder.run(batch).unflatten(0, (2, 4)))
+    for row, (ids, output) in enumerate(zip(IDS, outputs, strict=True)):
+        wanted = model.logits(torch.tensor([ids[:12]]), encoded=output)[0]
+        assert_close(torch.cat([part[row] for part in parts]), wanted, rtol=0, atol=1e-12)
+
+
+@needs_compiler
+def test_a_copied_block_is_equal_in_all_layers(native_model):
+    for decoder in (NativeDecoder(native_model, 4), PagedTransformer(native_model, 4)):
+        with torch.inference_mode():
+            decoder.run(batch_of((IDS[0][:40], 0)))
+            decoder.copy_block(3, 2)
+            copied = decoder.run(batch_of((IDS[0][32:33], 32), tables=torch.tensor([[2, 1]])))
+            again = decoder.run(batch_of((IDS[0][32:33], 32)))
+        assert torch.equal(copied, again) and decoder.cache_bytes > 0
+
+
+def test_what_cannot_be_paged_is_refused():
+    encoder = Transformer(ENCODERS["bert"])
+    with pytest.raises(ConfigError, match="cannot run this model"):
+        NativeDecoder(encoder, 4)
+    with pytest.raises(ConfigError, match="encoder cannot generate"):
+        PagedTransformer(encoder, 4)
+    with pytest.raises(CapacityError, match="0 blocks"):
+        PagedTransformer(tiny_model(), 0)
