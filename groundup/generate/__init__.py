@@ -1,11 +1,12 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
+from .batching.answers import NOT_FINITE, find_stop
 from .batching.engine import BatchEngine, DecodeRequest, EngineMetrics
 from .batching.scheduler import SchedulerLimits
 from .batching.speculative import Drafter, NgramDrafter
 from .beam import BeamConfig, beam_search
 from .cached import CachedModel, CachedTransformer, default_batch_tokens
-from .decoding import NOT_FINITE, DecodingOptions, decode_prompts, find_stop
+from .decoding import DecodingOptions, decode_prompts
 from .directory import SourceFrame, read_chat_template, read_end_ids, read_eos_ids
 from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, Config, ConfigError, Generation, Sampling
 
+from .batching.answers import DecodedSequence, is_finite
 from .cached import CachedTransformer, default_batch_tokens, eval_mode, prefill
-from .decoding import DecodedSequence, batch_prompts, is_finite
+from .decoding import batch_prompts
 from .engine import NOT_FINITE_MESSAGE, Engine
 
 

@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groundup.core import ConfigError
-from groundup.model import Cache, EncoderOutput, Transformer, apply_softcap
+from groundup.model import Bits, Cache, EncoderOutput, Transformer, apply_softcap
+
+from .batching.native import NativeEngine
 
 BATCH_TOKENS = {"cpu": 512}
 """Tokens computed at a time by device type. More exceed a CPU's caches and take a fifth longer per
 token."""
 OTHER_BATCH_TOKENS = 32_768
-MAX_CACHE_POSITIONS = 32_768
-"""Maximum cache positions of a batch, padding and answers included."""
 MIN_PREFIX_TOKENS = 16
 """Shortest shared prefix."""
 MAX_SHARE_WITHOUT_PREFIX = 0.1
@@ -104,14 +104,18 @@ class CachedTransformer(CachedModel):
 
     model: Transformer
 
-    def __init__(self, model: Transformer, start: int | None = None) -> None:
+    def __init__(
+        self, model: Transformer, start: int | None = None, bits: Bits | None = None
+    ) -> None:
         """Wrap a model; ConfigError for an encoder.
 
         start  first id that the decoder of an encoder–decoder reads
+        bits   of the weights on the native stack; default: the model's
         """
         if model.config.kind == "encoder":
             raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
         self.model, self.start, self.context_length = model, start, model.config.context_length
+        self.native = NativeEngine(model, bits)
         self.is_causal = model.config.kind == "decoder" and not model.config.prefix
 
     @property

@@ -14,10 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import FinishReason, Reason, Sampling, TokenLogprob
+from groundup.core import Reason, Sampling
 
+from .batching.answers import NOT_FINITE, DecodedSequence, PartialAnswer, is_finite
+from .batching.engine import BatchEngine, DecodeRequest, Observer
+from .batching.native import MAX_CACHE_POSITIONS
 from .cached import (
-    MAX_CACHE_POSITIONS,
     NO_PREFIX,
     CachedModel,
     CachedTransformer,
@@ -27,12 +29,11 @@ from .cached import (
     prefill,
     prefill_prefix,
 )
-from .sampling import TokenSampler, choose_tokens, gather_logprobs, top_logprobs
+from .sampling import TokenSampler, choose_tokens, gather_logprobs
 
 MAX_BATCH_SIZE = 128
 COMPACT_BELOW = 0.75
 """Drop finished sequences once at most this share still runs: dropping copies the cache."""
-NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
 
 
 class DecodingOptions(NamedTuple):
@@ -53,21 +54,9 @@ class DecodingOptions(NamedTuple):
     """Continue each prompt alone: bitwise independent of the others."""
 
 
-class DecodedSequence(NamedTuple):
-    """The continuation of one prompt."""
-
-    ids: list[int]
-    """Generated ids, the end id included."""
-    logprobs: list[float]
-    """Log-probability of each, nats; empty unless they were asked for."""
-    finish_reason: FinishReason
-    alternatives: list[tuple[TokenLogprob, ...]] = []
-    """The most likely tokens at each place; empty unless they were asked for."""
-
-
 def decode_prompts(
     model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
-    seeds: Sequence[int] = (), observe: "Observer | None" = None,
+    seeds: Sequence[int] = (), observe: Observer | None = None,
 ) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
     """Continue tokenized prompts; yield each index and answer as it finishes.
 
@@ -77,6 +66,10 @@ def decode_prompts(
     observe  called with logits and samplers before tokens are chosen
     """
     seeds = seeds or [options.sampling.seed] * len(prompts)
+    engine = native_engine(model, prompts, options)
+    if engine is not None:
+        yield from _decode_natively(engine, prompts, options, seeds, observe)
+        return
     prefix = [] if options.invariant or not model.is_causal else find_shared_prefix(prompts)
     by_prefix: list[list[int]] = [[], []]
     for index, ids in enumerate(prompts):
@@ -95,6 +88,40 @@ def decode_prompts(
             for finished in run.steps():
                 for row, answer in finished:
                     yield chosen[row], answer
+
+
+def native_engine(
+    model: CachedModel, prompts: Sequence[Sequence[int]], options: DecodingOptions
+) -> BatchEngine | None:
+    """The engine on the native stack with room for these prompts; None where it cannot run."""
+    if not isinstance(model, CachedTransformer) or not prompts:
+        return None
+    new, context = options.sampling.max_tokens, model.context_length
+    lengths = [min(len(ids) + new, context) for ids in prompts]
+    return model.native.with_room(lengths, options.vocab_size)
+
+
+def decode_request(ids: list[int], options: DecodingOptions, seed: int) -> DecodeRequest:
+    """A prompt as the engine takes it."""
+    sampling, ends = options.sampling, options.end_ids
+    return DecodeRequest(ids, sampling, seed, end_ids=ends, decode=options.decode)
+
+
+def _decode_natively(
+    engine: BatchEngine, prompts: Sequence[list[int]], options: DecodingOptions,
+    seeds: Sequence[int], observe: Observer | None,
+) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
+    engine.observe = observe
+    numbers = {
+        engine.add(decode_request(ids, options, seed)): index
+        for index, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
+    }
+    try:
+        for event in engine.stream(numbers):
+            if event.ended is not None:
+                yield numbers[event.request], event.ended
+    finally:
+        engine.observe = None
 
 
 def has_sources(model: CachedModel) -> TypeGuard[CachedTransformer]:
@@ -127,9 +154,6 @@ def batch_prompts(
             waiting = waiting[size:]
 
 
-Observer = Callable[[Tensor, Sequence[TokenSampler]], None]
-
-
 class DecodingRun:
     """Decodes one batch."""
 
@@ -145,28 +169,24 @@ class DecodingRun:
         self.model, self.prompts, self.options, self.prefix = model, prompts, options, prefix
         used = 0 if has_sources(model) else len(prompts[0])
         self.limit = min(options.sampling.max_tokens, model.context_length - used)
-        self.ids: list[list[int]] = [[] for _ in prompts]
-        self.logprobs: list[list[float]] = [[] for _ in prompts]
-        self.alternatives: list[list[tuple[TokenLogprob, ...]]] = [[] for _ in prompts]
         self.active = list(range(len(prompts)))
         """Index of each sequence in the state; some may have finished."""
         self.running = set(self.active)
         self.project = model.projection(options.vocab_size)
         begun = [model.start or 0] if has_sources(model) else None  # what a decoder reads first
-        self.samplers = [
-            TokenSampler(options.sampling, begun or ids, options.end_ids, seed, self.limit)
+        self.answers = [
+            PartialAnswer(
+                TokenSampler(options.sampling, begun or ids, options.end_ids, seed, self.limit),
+                self.limit, options.decode,
+            )
             for ids, seed in zip(prompts, seeds, strict=True)
-        ]
+        ]  # fmt: skip
         self.observe: Observer | None = None
         """Called with the logits and samplers of each step, before the tokens are chosen."""
-        self.stop_window = (
-            max((len(text.encode()) for text in options.sampling.stop), default=0) + 1
-        )
-        """Number of last ids that must contain a stop string that the newest id completes."""
 
     @torch.inference_mode()
     def steps(self) -> Iterator[list[tuple[int, DecodedSequence | Reason]]]:
-        """Yield what finishes at each new token; `ids` holds the tokens so far."""
+        """Yield what finishes at each new token; `answers` holds the tokens so far."""
         with eval_mode(self.model.model):
             state, last = prefill(
                 self.model, self.prompts, self.limit, self.options.batch_tokens, self.prefix
@@ -176,7 +196,7 @@ class DecodingRun:
                 finished = []
                 if not is_finite(logits):
                     finished, logits = self.end_non_finite(logits), logits.nan_to_num()
-                samplers = [self.samplers[row] for row in self.active]
+                samplers = [self.answers[row].sampler for row in self.active]
                 if self.observe is not None:
                     self.observe(logits, samplers)
                 chosen = choose_tokens(logits, samplers)
@@ -188,7 +208,7 @@ class DecodingRun:
                     state = self.model.branch(state, torch.tensor(kept, device=logits.device))
                     self.active = [self.active[at] for at in kept]
                 ids = torch.tensor(
-                    [self.ids[row][-1] if self.ids[row] else 0 for row in self.active],
+                    [(self.answers[row].ids or [0])[-1] for row in self.active],
                     device=logits.device,
                 )
                 hidden = self.model.extend(state, ids[:, None], torch.ones_like(ids))
@@ -208,7 +228,7 @@ class DecodingRun:
         self, chosen: Sequence[int | Reason], logits: Float[Tensor, "B V"]
     ) -> list[tuple[int, DecodedSequence | Reason]]:
         """Append the chosen ids; return the sequences that they finish."""
-        logprobs, count = [0.0] * len(chosen), self.options.sampling.logprobs
+        logprobs: list[float | None] = [None] * len(chosen)
         if self.options.logprobs:
             ids = torch.tensor([0 if isinstance(token, Reason) else token for token in chosen])
             logprobs = gather_logprobs(logits, ids.to(logits.device)).double().tolist()
@@ -216,83 +236,10 @@ class DecodingRun:
         for at, (row, token) in enumerate(zip(self.active, chosen, strict=True)):
             if row not in self.running:
                 continue
-            if isinstance(token, Reason):
+            ended: DecodedSequence | Reason | None = token if isinstance(token, Reason) else None
+            if not isinstance(token, Reason):
+                ended = self.answers[row].append(token, logits[at], logprobs[at])
+            if ended is not None:
                 self.running.discard(row)
-                finished.append((row, token))
-                continue
-            self.ids[row].append(token)
-            self.samplers[row].add(token)
-            if self.options.logprobs:
-                self.logprobs[row].append(logprobs[at])
-            if count:
-                self.alternatives[row].append(top_logprobs(logits[at], count))
-            if (reason := self.finish_reason(row)) is not None:
-                self.running.discard(row)
-                answer = self.ids[row], self.logprobs[row], reason, self.alternatives[row]
-                finished.append((row, DecodedSequence(*answer)))
+                finished.append((row, ended))
         return finished
-
-    def finish_reason(self, row: int) -> FinishReason | None:
-        """Why the newest id ends a sequence; None if it does not."""
-        ids, sampling, text = self.ids[row], self.options.sampling, self.options.decode
-        if ids[-1] in self.samplers[row].ends:
-            return "stop"
-        # A cheap look at the last ids first: what they spell alone may differ from the whole text.
-        stop = sampling.stop
-        if stop and find_stop(text(ids[-self.stop_window :]), stop) is not None:
-            if stop_position(ids, sampling, text) is not None:
-                return "stop"
-        return "length" if len(ids) == self.limit else None
-
-
-def is_finite(logits: Float[Tensor, "B V"]) -> bool:
-    """Whether all logits are finite; a sum of finite ones may overflow."""
-    return bool(torch.isfinite(logits.sum())) or bool(torch.isfinite(logits).all())
-
-
-def find_stop(text: str, until: Sequence[str]) -> int | None:
-    """Position of the first stop string; None if there is none.
-
-    >>> find_stop("one two three", ["three", "two", ""])
-    4
-    """
-    positions = [text.find(stop) for stop in until if stop]
-    return min((position for position in positions if position >= 0), default=None)
-
-
-def stop_position(
-    ids: Sequence[int], sampling: Sampling, decode: Callable[[Sequence[int]], str]
-) -> int | None:
-    """Position in a text of the stop string that ends it: the first after `min_tokens`, if any."""
-    if not sampling.stop or len(ids) < sampling.min_tokens:
-        return None
-    begin = len(decode(ids[: sampling.min_tokens - 1])) if sampling.min_tokens > 1 else 0
-    at = find_stop(decode(ids)[begin:], sampling.stop)
-    return None if at is None else begin + at
-
-
-class StopBuffer:
-    """Streams a text up to a stop string, of which no part is let through."""
-
-    def __init__(self, stop: Sequence[str]) -> None:
-        self.stop, self.held = stop, ""
-
-    def add(self, text: str) -> str:
-        """What can be shown after a further piece: all but what may begin a stop string.
-
-        >>> buffer = StopBuffer(["END"])
-        >>> buffer.add("the E"), buffer.add("ast, EN"), buffer.add("D. More")
-        ('the ', 'East, ', '')
-        """
-        self.held += text
-        at = find_stop(self.held, self.stop)
-        if at is None:
-            begins = range(
-                max(0, len(self.held) - max(map(len, self.stop), default=0)), len(self.held)
-            )
-            at = next(
-                (i for i in begins if any(s.startswith(self.held[i:]) for s in self.stop)),
-                len(self.held),
-            )
-        shown, self.held = self.held[:at], self.held[at:]
-        return shown

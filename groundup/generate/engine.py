@@ -27,8 +27,7 @@ from groundup.core import (
     Tokenizer,
     record,
 )
-from groundup.kernels import BLOCK_TOKENS
-from groundup.model import Bits, NativeDecoder, Transformer, supports
+from groundup.model import Bits, Transformer
 from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
@@ -40,10 +39,9 @@ from groundup.tokenizer import (
     required_vocab_size,
 )
 
-from .batching.engine import BatchEngine, DecodeRequest
-from .batching.speculative import NgramDrafter
+from .batching.answers import DecodedSequence, StopBuffer, find_stop, stop_position
+from .batching.engine import Observer
 from .cached import (
-    MAX_CACHE_POSITIONS,
     CachedTransformer,
     batch_similar_lengths,
     default_batch_tokens,
@@ -51,14 +49,11 @@ from .cached import (
     pad_right,
 )
 from .decoding import (
-    DecodedSequence,
     DecodingOptions,
     DecodingRun,
-    Observer,
-    StopBuffer,
     decode_prompts,
-    find_stop,
-    stop_position,
+    decode_request,
+    native_engine,
 )
 from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
 from .scoring import TokenPair, score_pairs
@@ -67,8 +62,6 @@ NOT_FINITE_MESSAGE = (
     "The model's logits are not finite: its weights are damaged or overflow their dtype; train or "
     "import it again, or open it in float32."
 )
-MIN_CACHE_POSITIONS = 2048
-"""Room of a native cache at least, so that later prompts find earlier ones."""
 PROGRESS_FROM = 16
 """Show progress from this many prompts."""
 
@@ -102,11 +95,7 @@ class Engine:
 
         Raises ArtifactError if the tokenizer does not fit the model, ConfigError for an encoder.
         """
-        self.cached = CachedTransformer(model)
-        self.bits: Bits | None = bits
-        self._decoder: NativeDecoder | None = None
-        self._native: BatchEngine | None = None
-        self._native_version: object = None
+        self.cached = CachedTransformer(model, bits=bits)
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if required_vocab_size(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
@@ -182,24 +171,20 @@ class Engine:
 
     def _stream_ids(self, prompt: list[int], sampling: Sampling) -> Iterator[tuple[int, bool]]:
         """A continuation's tokens as they come, and whether each is the last."""
-        batching = self._batching([prompt], sampling)
-        if batching is None:
-            run = DecodingRun(self.cached, [prompt], self._options(sampling), [sampling.seed])
+        options = self._options(sampling)
+        engine = native_engine(self.cached, [prompt], options)
+        if engine is None:
+            run = DecodingRun(self.cached, [prompt], options, [sampling.seed])
             for finished in run.steps():
                 for _, answer in finished:
                     _unwrap(answer)
-                yield run.ids[0][-1], bool(finished)
+                yield run.answers[0].ids[-1], bool(finished)
             return
-        number = batching.add(DecodeRequest(prompt, sampling))
-        try:
-            while not batching.is_idle:
-                result = batching.step()
-                for _, answer in result.finished:
-                    _unwrap(answer)
-                for at, token in enumerate(result.tokens, 1):
-                    yield token.id, bool(result.finished) and at == len(result.tokens)
-        finally:
-            batching.abort(number)  # the reader may have left
+        number = engine.add(decode_request(prompt, options, sampling.seed))
+        for event in engine.stream([number]):
+            if event.ended is not None:
+                _unwrap(event.ended)
+            yield event.id, event.ended is not None
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         """Ids of a conversation, ending with the generation prompt."""
@@ -254,67 +239,19 @@ class Engine:
         bar = record.progress("generate", len(prompts), "answers")
         with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
             rows = [list(prompt) for prompt in prompts]
-            for index, answer in self._decode(rows, sampling, seeds):
+            for index, answer in decode_prompts(self.cached, rows, self._options(sampling), seeds):
                 answers[index] = self.build_generation(_unwrap(answer), sampling)
                 if progress:
                     progress.advance(1)
         return [answers[i] for i in range(len(prompts))]
-
-    def _decode(
-        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int],
-        observe: Observer | None = None,
-    ) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
-        """Answers as they finish, by the index of their prompt."""
-        batching = self._batching(prompts, sampling)
-        if batching is None:
-            options = self._options(sampling)
-            yield from decode_prompts(self.cached, prompts, options, seeds, observe)
-            return
-        each = seeds or [sampling.seed] * len(prompts)
-        batching.observe = observe
-        numbers = {
-            batching.add(DecodeRequest(ids, sampling, seed)): index
-            for index, (ids, seed) in enumerate(zip(prompts, each, strict=True))
-        }
-        try:
-            for number, answer in batching.run():
-                yield numbers[number], answer
-        finally:
-            batching.observe = None
-            for number in numbers:  # nothing runs on after an error
-                batching.abort(number)
-
-    def _batching(self, prompts: Sequence[list[int]], sampling: Sampling) -> BatchEngine | None:
-        """The engine on the native stack, with room for these prompts; None where it cannot run.
-
-        It is kept, and with it the prompts that it has computed, until the weights change.
-        """
-        if not supports(self.model):
-            return None
-        lengths = [min(len(ids) + sampling.max_tokens, self.context_length) for ids in prompts]
-        tokens = max(max(lengths), min(sum(lengths), MAX_CACHE_POSITIONS), MIN_CACHE_POSITIONS)
-        version = tuple((each.data_ptr(), each._version) for each in self.model.parameters())
-        if self._native_version != version:
-            self._decoder, self._native, self._native_version = None, None, version
-        num_blocks = -(-tokens // BLOCK_TOKENS)
-        if self._decoder is None:
-            self._decoder = NativeDecoder(self.model, num_blocks, bits=self.bits)
-        elif self._decoder.num_blocks < num_blocks:
-            self._decoder.allocate(num_blocks)
-            self._native = None
-        if self._native is None:
-            self._native = BatchEngine(
-                self._decoder, end_ids=self.end_ids, vocab_size=self.tokenizer.vocab_size,
-                decode=lambda ids: decode_text(ids, self.tokenizer), drafter=NgramDrafter,
-            )  # fmt: skip
-        return self._native
 
     def continue_observed(
         self, prompt: Sequence[int], sampling: Sampling, observe: Observer
     ) -> Generation:
         """Continue one prompt; `observe` is given the logits and the sampler of each token."""
         self.max_new_tokens(prompt, sampling)
-        [(_, answer)] = self._decode([list(prompt)], sampling, (), observe)
+        options, row = self._options(sampling), list(prompt)
+        [(_, answer)] = decode_prompts(self.cached, [row], options, observe=observe)
         return self.build_generation(_unwrap(answer), sampling)
 
     def build_generation(

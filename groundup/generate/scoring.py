@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .batching.native import MAX_CACHE_POSITIONS
 from .cached import (
-    MAX_CACHE_POSITIONS,
     NO_PREFIX,
     CachedModel,
     Projection,

@@ -12,15 +12,10 @@ from torch.testing import assert_close
 from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling
 from groundup.generate import Engine, SourceFrame
 from groundup.generate import decoding as module
+from groundup.generate.batching.answers import StopBuffer, find_stop
 from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
-from groundup.generate.decoding import (
-    DecodingOptions,
-    StopBuffer,
-    batch_prompts,
-    decode_prompts,
-    find_stop,
-)
+from groundup.generate.decoding import DecodingOptions, batch_prompts, decode_prompts
 from groundup.generate.directory import read_source_frame
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer

@@ -6,12 +6,13 @@ Each step computes one batch of tokens, some of prompts and some of answers (sch
 the next token of each sequence whose tokens are all computed (sampling.py), and ends those that are
 done. On the native stack a sequence has the same bits whatever runs beside it, however its prompt
 is chunked, and whether it was pre-empted, found a prefix, or drafted (speculative.py): no lever
-changes a byte. Only ids here; text is seen through `decode`, for stop strings.
+changes a byte. Only ids here; text is seen through a request's `decode`, for stop strings.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
@@ -20,19 +21,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import CapacityError, FinishReason, Reason, Sampling, TokenLogprob
+from groundup.core import CapacityError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import EncodedSource, PagedBatch, PagedDecoder
 
-from ..decoding import (
-    NOT_FINITE,
-    DecodedSequence,
-    Observer,
-    find_stop,
-    is_finite,
-    stop_position,
-)
-from ..sampling import TokenSampler, choose_tokens, top_logprobs
+from ..sampling import TokenSampler, choose_tokens
+from .answers import NOT_FINITE, Decode, DecodedSequence, PartialAnswer, is_finite
 from .blocks import BlockPool
 from .scheduler import DEFAULT_LIMITS, Chunk, DecodingSequence, Scheduler, SchedulerLimits
 from .speculative import DraftControl, Drafter
@@ -51,20 +45,23 @@ class DecodeRequest:
     salt: str = ""
     """Prefixes are shared among requests of one salt only, such as a tenant's."""
     source: EncodedSource | None = None
+    end_ids: Sequence[int] = ()
+    """Ids that end the answer."""
+    decode: Decode = str
 
 
-class NewToken(NamedTuple):
-    """A token that a step chose."""
+Observer = Callable[[Tensor, Sequence[TokenSampler]], None]
+"""Called with logits and samplers before tokens are chosen."""
+
+
+class TokenEvent(NamedTuple):
+    """A request's next token, or its end without one."""
 
     request: int
     id: int
-
-
-class BatchStep(NamedTuple):
-    """What a step brought."""
-
-    tokens: list[NewToken]
-    finished: list[tuple[int, DecodedSequence | Reason]]
+    """-1 if it ends with a Reason."""
+    ended: DecodedSequence | Reason | None = None
+    """The whole answer, if this is its last token."""
 
 
 @dataclass
@@ -82,46 +79,30 @@ class EngineMetrics:
     accepted: int = 0
 
 
-@dataclass(eq=False)
-class _Answer:
-    """What was chosen for a request so far."""
-
-    sampling: Sampling
-    limit: int
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    alternatives: list[tuple[TokenLogprob, ...]] = field(default_factory=list)
-
-
 class BatchEngine:
     """Serves requests on one model with one paged cache."""
 
     def __init__(
-        self, decoder: PagedDecoder, *, end_ids: Sequence[int] = (), vocab_size: int | None = None,
-        decode: Callable[[Sequence[int]], str] = str, limits: SchedulerLimits = DEFAULT_LIMITS,
+        self, decoder: PagedDecoder, *, vocab_size: int | None = None,
+        limits: SchedulerLimits = DEFAULT_LIMITS,
         drafter: Callable[[Sequence[int]], Drafter] | None = None,
     ) -> None:  # fmt: skip
         """Begin without requests.
 
-        end_ids     ids that end an answer
         vocab_size  ids from this one on are never chosen; default: the model's
-        decode      text of ids, in which stop strings are searched
         drafter     makes what proposes the tokens after a prompt; None: one token a step
         """
-        self.decoder, self.end_ids, self.decode, self.new_drafter = (
-            decoder,
-            end_ids,
-            decode,
-            drafter,
-        )
+        self.decoder, self.new_drafter = decoder, drafter
         self.vocab_size = vocab_size or decoder.config.vocab_size
         self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
         self.scheduler = Scheduler(self.pool, limits, chunks=not decoder.config.prefix)
         self.metrics, self.drafting = EngineMetrics(), DraftControl()
         self.observe: Observer | None = None
         """Called with logits and samplers before tokens are chosen."""
-        self._answers: dict[int, _Answer] = {}
+        self._answers: dict[int, PartialAnswer] = {}
         self._sequences: dict[int, DecodingSequence] = {}
+        self._inboxes: dict[int, deque[TokenEvent]] = {}
+        """Events of requests that somebody follows."""
         self._next_number = 0
 
     @property
@@ -143,7 +124,7 @@ class BatchEngine:
                 "token and must leave one for the answer."
             )
         number, self._next_number = self._next_number, self._next_number + 1
-        sampler = TokenSampler(request.sampling, request.ids, self.end_ids, request.seed, limit)
+        sampler = TokenSampler(request.sampling, request.ids, request.end_ids, request.seed, limit)
         sequence = DecodingSequence(
             number, list(request.ids), size, sampler, request.priority, request.salt, request.source
         )
@@ -151,11 +132,15 @@ class BatchEngine:
         if self.new_drafter is not None:
             sequence.drafter = self.new_drafter(request.ids)
         self._sequences[number] = sequence
-        self._answers[number] = _Answer(request.sampling, limit)
+        self._answers[number] = PartialAnswer(sampler, limit, request.decode)
         return number
 
     def abort(self, number: int) -> bool:
         """Drop a request and free its blocks at once; False if it has ended already."""
+        self._inboxes.pop(number, None)
+        return self._drop(number)
+
+    def _drop(self, number: int) -> bool:
         sequence = self._sequences.pop(number, None)
         if sequence is not None:
             self.scheduler.finish(sequence)
@@ -163,27 +148,50 @@ class BatchEngine:
         return sequence is not None
 
     @torch.inference_mode()
-    def step(self) -> BatchStep:
-        """Compute one batch and choose the next tokens; nothing if the engine is idle."""
+    def step(self) -> list[TokenEvent]:
+        """Compute one batch and choose the next tokens; none if the engine is idle."""
         started = time.perf_counter()
         plan = self.scheduler.schedule()
         if not plan:
-            return BatchStep([], [])
+            return []
         drafts, accepted = sum(bool(each.sequence.draft) for each in plan), self.metrics.accepted
         decodes = all(chunk.sequence.is_decoding for chunk in plan)
         logits = self.decoder.run(self._batch(plan))[:, : self.vocab_size]
-        result = self._postprocess(plan, logits)
+        events = self._postprocess(plan, logits)
         seconds = time.perf_counter() - started
         if drafts:
             self.drafting.record_drafted(seconds, drafts, self.metrics.accepted - accepted)
         elif decodes:
             self.drafting.record_plain(seconds)
-        return result
+        for event in events:
+            if (inbox := self._inboxes.get(event.request)) is not None:
+                inbox.append(event)
+        return events
 
-    def run(self) -> Iterator[tuple[int, DecodedSequence | Reason]]:
-        """Steps until the engine is idle; yields requests as they finish."""
-        while not self.is_idle:
-            yield from self.step().finished
+    def stream(self, requests: Iterable[int]) -> Iterator[TokenEvent]:
+        """The events of these requests, which run until all have ended.
+
+        Others that run beside them keep their events for whoever follows those. If the reader
+        stops, what has not ended is aborted.
+        """
+        inbox, left = deque[TokenEvent](), set(requests)
+        self._inboxes |= dict.fromkeys(left, inbox)
+
+        def events() -> Iterator[TokenEvent]:
+            try:
+                while left:
+                    while not inbox:
+                        self.step()
+                    event = inbox.popleft()
+                    if event.ended is not None:
+                        left.discard(event.request)
+                        del self._inboxes[event.request]
+                    yield event
+            finally:
+                for number in left:
+                    self.abort(number)
+
+        return events()
 
     def _batch(self, plan: Sequence[Chunk]) -> PagedBatch:
         ids: list[int] = []
@@ -207,9 +215,11 @@ class BatchEngine:
             [each for each in sources if each is not None],
         )  # fmt: skip
 
-    def _postprocess(self, plan: Sequence[Chunk], logits: Float[Tensor, "count V"]) -> BatchStep:
+    def _postprocess(
+        self, plan: Sequence[Chunk], logits: Float[Tensor, "count V"]
+    ) -> list[TokenEvent]:
         """Choose tokens, accept drafts, and end what is done."""
-        result, row = BatchStep([], []), 0
+        events, row = list[TokenEvent](), 0
         self._count(plan)
         choosing = [chunk.sequence for chunk in plan if chunk.is_last]
         first_rows = []
@@ -222,7 +232,7 @@ class BatchEngine:
         logprobs = logits.log_softmax(-1, dtype=_exact(logits.dtype))
         for sequence, row, token in zip(choosing, first_rows, chosen, strict=True):
             rows = logits[row : row + 1 + len(sequence.draft)]
-            self._advance(sequence, token, rows, logprobs[row : row + len(rows)], result)
+            self._advance(sequence, token, rows, logprobs[row : row + len(rows)], events)
         for sequence, _ in plan:
             if sequence.number in self._sequences:
                 self.scheduler.truncate(sequence)
@@ -230,7 +240,7 @@ class BatchEngine:
                 if sequence.drafter is not None and sequence.is_decoding:
                     left = self._answers[sequence.number].limit - sequence.sampler.length - 1
                     sequence.draft = sequence.drafter.draft(min(self.drafting.length, left))
-        return result
+        return events
 
     def _count(self, plan: Sequence[Chunk]) -> None:
         own = self.metrics
@@ -257,12 +267,12 @@ class BatchEngine:
 
     def _advance(
         self, sequence: DecodingSequence, token: int | Reason, logits: Float[Tensor, "n V"],
-        logprobs: Float[Tensor, "n V"], result: BatchStep,
+        logprobs: Float[Tensor, "n V"], events: list[TokenEvent],
     ) -> None:  # fmt: skip
         """Append the chosen token and, as long as they agree with what is chosen, drafted ones."""
         draft, sequence.draft = sequence.draft, []
         for at in range(len(draft) + 1):
-            ended = self._append(sequence, token, logits[at], logprobs[at], result)
+            ended = self._append(sequence, token, logits[at], logprobs[at], events)
             if ended or at == len(draft) or token != draft[at]:
                 break
             self.metrics.accepted += 1
@@ -272,49 +282,27 @@ class BatchEngine:
 
     def _append(
         self, sequence: DecodingSequence, token: int | Reason, logits: Float[Tensor, " V"],
-        logprobs: Float[Tensor, " V"], result: BatchStep,
+        logprobs: Float[Tensor, " V"], events: list[TokenEvent],
     ) -> bool:  # fmt: skip
         """Append a token to an answer; whether that ends it."""
-        number = sequence.number
-        answer = self._answers[number]
         if isinstance(token, Reason):
-            return self._end(sequence, token, result)
+            events.append(TokenEvent(sequence.number, -1, token))
+            return self._end(sequence)
         self.metrics.new_tokens += 1
         sequence.ids.append(token)
-        sequence.sampler.add(token)
         if sequence.drafter is not None:
             sequence.drafter.add(token)
-        answer.ids.append(token)
-        answer.logprobs.append(float(logprobs[token]))
-        if answer.sampling.logprobs:
-            answer.alternatives.append(top_logprobs(logits, answer.sampling.logprobs))
-        result.tokens.append(NewToken(number, token))
-        reason = self._finish_reason(sequence, answer)
-        if reason is None:
-            return False
-        own = answer.ids, answer.logprobs, reason, answer.alternatives
-        return self._end(sequence, DecodedSequence(*own), result)
+        answer = self._answers[sequence.number]
+        ended = answer.append(token, logits, float(logprobs[token]))
+        events.append(TokenEvent(sequence.number, token, ended))
+        return ended is not None and self._end(sequence)
 
-    def _end(
-        self, sequence: DecodingSequence, ended: DecodedSequence | Reason, result: BatchStep
-    ) -> bool:
-        result.finished.append((sequence.number, ended))
+    def _end(self, sequence: DecodingSequence) -> bool:
         self.metrics.preemptions += sequence.preemptions
         self.metrics.shared_tokens += sequence.shared
         sequence.computed = min(sequence.computed, len(sequence.ids) - 1)
         self.scheduler.publish(sequence)
-        return self.abort(sequence.number)
-
-    def _finish_reason(self, sequence: DecodingSequence, answer: _Answer) -> FinishReason | None:
-        ids, sampling = answer.ids, answer.sampling
-        if ids[-1] in sequence.sampler.ends:
-            return "stop"
-        if sampling.stop:  # the last ids first: they may spell otherwise than in the whole text
-            window = max(len(text.encode()) for text in sampling.stop) + 1
-            if find_stop(self.decode(ids[-window:]), sampling.stop) is not None:
-                if stop_position(ids, sampling, self.decode) is not None:
-                    return "stop"
-        return "length" if len(ids) == answer.limit else None
+        return self._drop(sequence.number)
 
 
 def _exact(dtype: torch.dtype) -> torch.dtype:

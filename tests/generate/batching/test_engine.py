@@ -50,10 +50,7 @@ def decode(ids):
 
 def engine_of(blocks=40, limits=None, drafter=None, decoder=NativeDecoder, dtype=torch.float32):
     limits = limits or SchedulerLimits()
-    return BatchEngine(
-        decoder(small_model(dtype), blocks), end_ids=(END,), decode=decode, limits=limits,
-        drafter=drafter,
-    )  # fmt: skip
+    return BatchEngine(decoder(small_model(dtype), blocks), limits=limits, drafter=drafter)
 
 
 def requests_of(count):
@@ -62,17 +59,24 @@ def requests_of(count):
         size = int(torch.randint(1, 60, (1,), generator=generator))
         own = torch.randint(260, (size,), generator=generator).tolist()
         ids = SHARED + own if number % 2 else own
-        yield DecodeRequest(ids, SETTINGS[number % len(SETTINGS)], seed=number)
+        yield DecodeRequest(
+            ids, SETTINGS[number % len(SETTINGS)], seed=number, end_ids=(END,), decode=decode
+        )
 
 
 def answers_of(engine, requests):
     numbers = [engine.add(request) for request in requests]
     found = {}
     while not engine.is_idle:
-        found |= dict(engine.step().finished)
+        found |= ended(engine.step())
         engine.pool.check([each.table for each in engine._sequences.values()])
     engine.pool.check([])
     return [found[number] for number in numbers]
+
+
+def ended(events):
+    """What ended, by request."""
+    return {event.request: event.ended for event in events if event.ended is not None}
 
 
 @cache
@@ -134,7 +138,7 @@ def test_encoder_decoders_are_served_too():
     outputs = [model.encode(torch.tensor([[n, n + 1, n + 2]])) for n in range(4)]
 
     def run(chosen):
-        engine = BatchEngine(PagedTransformer(model, 12), end_ids=(0,))
+        engine = BatchEngine(PagedTransformer(model, 12))
         return answers_of(
             engine,
             [
@@ -168,7 +172,7 @@ def test_decoding_is_never_held_up_by_a_prompt():
     engine.step()
     engine.add(DecodeRequest(SHARED, Sampling(max_tokens=2)))
     for _ in range(10):
-        assert first in [token.request for token in engine.step().tokens]
+        assert first in [event.request for event in engine.step()]
 
 
 @needs_compiler
@@ -180,7 +184,7 @@ def test_priority_goes_first_and_waiting_counts():
     order = []
     for step in range(40):
         engine.add(DecodeRequest([step + 2], one))
-        order += [number for number, _ in engine.step().finished]
+        order += ended(engine.step())
     assert order[0] != late and late in order  # newer ones overtook it, but not for ever
 
 
@@ -190,9 +194,10 @@ def test_urgent_requests_take_the_blocks_of_others():
     engine.add(DecodeRequest(SHARED[:60], Sampling(max_tokens=36, min_tokens=36), priority=1))
     engine.step()
     urgent = engine.add(DecodeRequest(SHARED[:50], Sampling(max_tokens=2), priority=0, salt="x"))
-    finished = [number for _ in range(4) for number, _ in engine.step().finished]
+    finished = [number for _ in range(4) for number in ended(engine.step())]
     assert urgent in finished
-    list(engine.run())
+    while not engine.is_idle:
+        engine.step()
     assert engine.metrics.preemptions == 1
 
 
@@ -204,7 +209,23 @@ def test_an_aborted_request_frees_its_blocks_at_once():
     for number in numbers:
         assert engine.abort(number) and not engine.abort(number)
     engine.pool.check([])
-    assert engine.is_idle and engine.step() == ([], [])
+    assert engine.is_idle and engine.step() == []
+
+
+@needs_compiler
+def test_readers_take_turns_and_lose_nothing():
+    engine = engine_of()
+    first, second = (engine.stream([engine.add(request)]) for request in requests_of(2))
+    tokens = {0: [], 1: []}
+    for _ in range(60):
+        for row, reader in enumerate((first, second)):
+            event = next(reader, None)
+            tokens[row] += [] if event is None else [event.id]
+    assert [tokens[row] for row in range(2)] == [answer.ids for answer in alone()[:2]]
+    third = engine.stream([engine.add(next(requests_of(1)))])
+    next(third)
+    third.close()
+    assert engine.is_idle and not engine._inboxes
 
 
 @needs_compiler
@@ -212,7 +233,7 @@ def test_logits_that_are_not_finite_end_their_request_alone():
     model = tiny_model(torch.float32, 192)
     with torch.no_grad():
         model.embed_tokens.weight[50] = math.nan
-    engine = BatchEngine(NativeDecoder(model, 20), end_ids=(END,), vocab_size=50)
+    engine = BatchEngine(NativeDecoder(model, 20), vocab_size=50)
     bad, good = answers_of(
         engine, [DecodeRequest([1, 50], SETTINGS[0]), DecodeRequest([1, 2], SETTINGS[0])]
     )
