@@ -12,6 +12,7 @@ stopping as in transformers 5.24, `_beam_search`.
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,9 +21,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from groundup.core import ArtifactError, Config, ConfigError, Generation, Sampling
+from groundup.kernels import BLOCK_TOKENS
 
 from .batching.answers import DecodedSequence, is_finite
-from .cached import CachedTransformer, default_batch_tokens, eval_mode, prefill
+from .batching.forks import ForkingSequences
+from .cached import CachedBatch, CachedTransformer, default_batch_tokens, eval_mode, prefill
 from .decoding import batch_prompts
 from .engine import NOT_FINITE_MESSAGE, Engine
 
@@ -131,19 +134,27 @@ def search_ids(
 
     prompts  longest first; the sources of an encoder–decoder
     """
-    device, num_sources, project = model.head.device, len(prompts), model.projection(vocab_size)
+    with closing(_begin(model, prompts, config, vocab_size, limit)) as sequences:
+        return _search(sequences, prompts, config, end_ids, limit)
+
+
+def _search(
+    sequences: "ForkingSequences | CachedBeams", prompts: Sequence[Sequence[int]],
+    config: BeamConfig, end_ids: Sequence[int], limit: int,
+) -> list[list[FinishedSequence]]:  # fmt: skip
+    num_sources, logits = len(prompts), sequences.prefill(prompts)
     finished: list[list[FinishedSequence]] = [[] for _ in range(num_sources)]
-    state, last = prefill(model, prompts, limit, default_batch_tokens(device))
-    logits = project(last)
+    device = logits.device
     running = torch.arange(num_sources, device=device)
     running_beams = _initial_beams(num_sources, config.width, device)
     flat = running.repeat_interleave(config.width)
     stops = torch.tensor(end_ids, dtype=torch.long, device=device)
     for length in range(1, limit + 1):
-        state, logits = model.branch(state, flat), logits[flat]
+        sequences.select(flat.tolist())
         if length > 1:
-            ids = running_beams.ids[..., -1].flatten()
-            logits = project(model.extend(state, ids[:, None], torch.ones_like(ids))[:, -1])
+            logits = sequences.extend(running_beams.ids[..., -1].flatten().tolist())
+        else:
+            logits = logits[flat]
         if not is_finite(logits):
             raise ArtifactError(NOT_FINITE_MESSAGE)
         max_candidates = max(2, 1 + len(end_ids)) * config.width
@@ -164,6 +175,51 @@ def search_ids(
         running, running_beams = running[unfinished], running_beams.select_sources(unfinished)
         flat = (unfinished[:, None] * config.width + running_beams.parents).flatten()
     return finished
+
+
+def _begin(
+    model: CachedTransformer, prompts: Sequence[Sequence[int]], config: BeamConfig,
+    vocab_size: int, limit: int,
+) -> "ForkingSequences | CachedBeams":  # fmt: skip
+    """Sequences that fork, in blocks where the native stack runs."""
+    forks = [limit + 2 * BLOCK_TOKENS] * config.width
+    lengths = [length for ids in prompts for length in (len(ids) + BLOCK_TOKENS, *forks)]
+    engine = model.native.with_room([sum(lengths)], vocab_size)
+    if engine is None:
+        return CachedBeams(model, vocab_size, limit)
+    return ForkingSequences(engine.decoder, engine.pool, vocab_size)
+
+
+class CachedBeams:
+    """Sequences that fork on a contiguous cache, which each step copies."""
+
+    def __init__(self, model: CachedTransformer, vocab_size: int, limit: int) -> None:
+        """Begin without sequences; answers have at most `limit` tokens."""
+        self.model, self.limit, self.project = model, limit, model.projection(vocab_size)
+        self.state: CachedBatch | None = None
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "N V"]:
+        """Begin with these prompts or sources; the logits behind each."""
+        budget = default_batch_tokens(self.model.head.device)
+        self.state, last = prefill(self.model, prompts, self.limit, budget)
+        return self.project(last)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these sequences, each as often as it is named."""
+        assert self.state is not None, "called after prefill"
+        rows_tensor = torch.tensor(rows, device=self.model.head.device)
+        self.state = self.model.branch(self.state, rows_tensor)
+
+    def extend(self, ids: Sequence[int]) -> Float[Tensor, "N V"]:
+        """Append one token to each sequence; the logits behind it."""
+        assert self.state is not None, "called after prefill"
+        column = torch.tensor(ids, device=self.model.head.device)
+        hidden = self.model.extend(self.state, column[:, None], torch.ones_like(column))
+        return self.project(hidden[:, -1])
+
+    def close(self) -> None:
+        """Drop all sequences."""
+        self.state = None
 
 
 def _initial_beams(num_sources: int, width: int, device: torch.device) -> BeamState:

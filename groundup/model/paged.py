@@ -7,6 +7,7 @@ time. Token ids in, logits out; no text and no sampling.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -113,35 +114,35 @@ class NativeDecoder:
 
     def __init__(
         self, model: Transformer, num_blocks: int, *, bits: Bits | None = None,
-        cache_dtype: torch.dtype | None = None,
+        cache_dtype: torch.dtype | None = None, weights: StackWeights | None = None,
     ) -> None:  # fmt: skip
         """Pack a model's weights and allocate its cache.
 
         num_blocks   of 32 tokens
         bits         of the weights; default: the model's dtype
         cache_dtype  float32, bfloat16 or int8; default: the model's dtype
+        weights      packed before, by `stack_weights`
 
         Raises ConfigError for a model that `supports` refuses.
         """
         if not supports(model):
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
-        self.model, self.config = model, model.config
+        self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.cache_dtype = cache_dtype or model.head.dtype
-        self.weights = stack_weights(
-            model, bits or (32 if model.head.dtype == torch.float32 else 16)
-        )
-        self.allocate(num_blocks)
-
-    def allocate(self, num_blocks: int) -> None:
-        """Begin with a new cache of so many blocks."""
-        tokens = min(num_blocks * BLOCK_TOKENS, self.config.context_length)
+        if weights is None:
+            weights = stack_weights(
+                model, bits or (32 if model.head.dtype == torch.float32 else 16)
+            )
+        tokens = min(num_blocks * BLOCK_TOKENS, model.config.context_length)
         positions = -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
-        self.weights.rotations = _rotations(self.config, positions)
-        self.num_blocks, self.cache = (
-            num_blocks,
-            BlockCache(self.weights, num_blocks, self.cache_dtype),
-        )
+        self.weights = replace(weights, rotations=_rotations(model.config, positions))
+        self.cache = BlockCache(self.weights, num_blocks, self.cache_dtype)
         self.stack = NativeStack(self.weights, self.cache)
+
+    def resized(self, num_blocks: int) -> "NativeDecoder":
+        """The same weights with a cache of its own, of so many blocks."""
+        own = self.cache_dtype
+        return NativeDecoder(self.model, num_blocks, cache_dtype=own, weights=self.weights)
 
     @property
     def cache_bytes(self) -> int:

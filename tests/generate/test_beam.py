@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import CapacityError, ConfigError, Sampling
+from groundup.core import CapacityError, ConfigError, Sampling, device
 from groundup.generate import BeamConfig, Engine, beam_search
 from groundup.generate.beam import FinishedSequence, _is_done, search_ids
 from groundup.generate.cached import CachedTransformer
@@ -43,6 +44,23 @@ def test_four_beams_are_transformers(family, name):
         assert [each.ids for row in found for each in row] == ids
         scores = torch.tensor([each.score for row in found for each in row])
         assert_close(scores, peer.expected[f"{stop}.scores"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+def test_beams_share_blocks_on_the_native_stack(monkeypatch):
+    """The same beams as on a contiguous cache; afterwards no block is referred to."""
+    torch.manual_seed(0)
+    model = CachedTransformer(tiny_model(DECODERS["grouped"], torch.float32))
+    prompts = [[at % 27 + 2 for at in range(size)] for size in (40, 33, 3)]
+    search = partial(search_ids, end_ids=ENDS, vocab_size=VOCAB, limit=12)
+    native = search(model, prompts, BeamConfig(width=4))
+    engine = model.native.with_room([1], VOCAB)
+    engine.pool.check([])
+    monkeypatch.setattr(model.native, "with_room", lambda *given: None)
+    for ours, wanted in zip(native, search(model, prompts, BeamConfig(width=4)), strict=True):
+        assert [each.ids for each in ours] == [each.ids for each in wanted]
+        for one, other in zip(ours, wanted, strict=True):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
 TINY, END, LONGEST = 4, 0, 4

@@ -38,9 +38,8 @@ class NativeEngine:
         num_blocks = -(-tokens // BLOCK_TOKENS)
         if self.decoder is None:
             self.decoder = NativeDecoder(self.model, num_blocks, bits=self.bits)
-        elif self.decoder.num_blocks < num_blocks:
-            self.decoder.allocate(num_blocks)
-            self.engine = None
+        elif self.decoder.num_blocks < num_blocks:  # whoever still reads keeps the former one
+            self.decoder, self.engine = self.decoder.resized(num_blocks), None
         if self.engine is None or self.engine.vocab_size != vocab_size:
             self.engine = BatchEngine(self.decoder, vocab_size=vocab_size, drafter=NgramDrafter)
         return self.engine

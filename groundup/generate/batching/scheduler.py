@@ -185,6 +185,8 @@ class Scheduler:
 
     def _admit(self, sequence: DecodingSequence, budget: int, plan: Sequence[Chunk]) -> int:
         """Start a waiting sequence; the number of its first tokens, or 0 if it must wait on."""
+        if self._is_being_computed(sequence):
+            return 0
         sequence.table = self.pool.share(self.pool.find_prefix(sequence.ids, sequence.salt))
         sequence.computed = sequence.shared = len(sequence.table) * self.pool.block_tokens
         count = self._count(sequence, budget, is_first=not plan)
@@ -196,6 +198,22 @@ class Scheduler:
             return count
         self._release(sequence)
         return 0
+
+    def _is_being_computed(self, sequence: DecodingSequence) -> bool:
+        """Whether a running prompt computes a block that this one begins with, which then waits."""
+        size, known = self.pool.block_tokens, None
+        for other in self.running:
+            if other.is_decoding or other.salt != sequence.salt:
+                continue
+            if known is None:
+                known = size * len(self.pool.find_prefix(sequence.ids, sequence.salt))
+            end = known + size
+            if (
+                other.ids[:end] == sequence.ids[:end]
+                and min(len(other.ids), len(sequence.ids)) > end
+            ):
+                return True
+        return False
 
     def _reserve(self, sequence: DecodingSequence, count: int, plan: Sequence[Chunk]) -> bool:
         """Give a sequence the blocks of its next tokens, all its own; False if it must wait."""

@@ -1,0 +1,91 @@
+"""Sequences that fork: each step some continue, some several times, and the others are dropped.
+
+A fork refers to its parent's blocks; only the last one, which both would write, is copied, and only
+when it is written. Beam search is the user: it forks every sequence at every step.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.core import CapacityError
+from groundup.model import PagedBatch, PagedDecoder
+
+from .blocks import BlockPool
+
+PREFILL_TOKENS = 512
+"""Tokens of prompts computed at a time."""
+
+
+class ForkingSequences:
+    """Sequences on one paged cache that all grow by one token a step."""
+
+    def __init__(self, decoder: PagedDecoder, pool: BlockPool, vocab_size: int) -> None:
+        """Begin without sequences; see `prefill`."""
+        self.decoder, self.pool, self.vocab_size = decoder, pool, vocab_size
+        self.tables: list[list[int]] = []
+        self.lengths: list[int] = []
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "N V"]:
+        """Begin with these prompts; the logits behind each."""
+        rows = []
+        for ids in prompts:
+            self.tables.append([])
+            self.lengths.append(0)
+            number, logits = len(self.tables) - 1, torch.empty(0)
+            for start in range(0, len(ids), PREFILL_TOKENS):
+                logits = self._run([number], [ids[start : start + PREFILL_TOKENS]])
+            rows.append(logits)
+        return torch.cat(rows)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these sequences, each as often as it is named."""
+        tables = [self.pool.share(self.tables[row]) for row in rows]
+        lengths = [self.lengths[row] for row in rows]
+        self.close()
+        self.tables, self.lengths = tables, lengths
+
+    def extend(self, ids: Sequence[int]) -> Float[Tensor, "N V"]:
+        """Append one token to each sequence; the logits behind it."""
+        return self._run(range(len(ids)), [[token] for token in ids])
+
+    def close(self) -> None:
+        """Drop all sequences."""
+        for table in self.tables:
+            self.pool.release(table)
+        self.tables, self.lengths = [], []
+
+    def _run(self, numbers: Sequence[int], new: Sequence[Sequence[int]]) -> Float[Tensor, "N V"]:
+        for number, ids in zip(numbers, new, strict=True):
+            self._reserve(self.tables[number], self.lengths[number], len(ids))
+        width = max(len(self.tables[number]) for number in numbers)
+        tables = [self.tables[n] + [0] * (width - len(self.tables[n])) for n in numbers]
+        starts = [0, *accumulate(map(len, new))]
+        positions = [
+            self.lengths[number] + at
+            for number, ids in zip(numbers, new, strict=True) for at in range(len(ids))
+        ]  # fmt: skip
+        flat, last = [token for ids in new for token in ids], [start - 1 for start in starts[1:]]
+        numbered = [torch.tensor(each) for each in (flat, positions, starts, tables, last)]
+        batch = PagedBatch(numbered[0], numbered[1], numbered[2], numbered[3], numbered[4])
+        for number, ids in zip(numbers, new, strict=True):
+            self.lengths[number] += len(ids)
+        return self.decoder.run(batch)[:, : self.vocab_size]
+
+    def _reserve(self, table: list[int], length: int, count: int) -> None:
+        """Blocks for the next tokens, the one that is partly filled copied if it is shared."""
+        size = self.pool.block_tokens
+        if length % size:
+            table[-1] = self._checked(self.pool.own(table[-1]))
+        while len(table) * size < length + count:
+            table.append(self._checked(self.pool.allocate()))
+
+    def _checked(self, block: int | None) -> int:
+        if block is None:
+            raise CapacityError(
+                f"The cache's {self.pool.num_blocks} blocks are all in use; give it more."
+            )
+        return block
