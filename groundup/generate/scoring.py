@@ -18,10 +18,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .batching.engine import BatchEngine
 from .batching.native import MAX_CACHE_POSITIONS
+from .batching.scores import BATCH_TOKENS, score_continuations
 from .cached import (
     NO_PREFIX,
     CachedModel,
+    CachedTransformer,
     Projection,
     SharedPrefix,
     batch_similar_lengths,
@@ -72,6 +75,11 @@ def score_pairs(
                   none    every pair is computed alone: bitwise independent of the others
     vocab_size    ids from this one on have no probability; None is the model's
     """
+    engine = _native_engine(model, pairs, vocab_size)
+    if engine is not None:
+        for index, nats, is_greedy in score_continuations(engine, pairs):
+            yield PairScore(index, sum(nats), is_greedy, nats)
+        return
     project = model.projection(vocab_size, exact=True)
     # A prefix LM reads a context bidirectionally, so apart from what follows.
     is_apart = not model.is_causal and sharing != "batch"
@@ -85,6 +93,16 @@ def score_pairs(
             yield from _Scorer(model, pairs, batch_tokens, project).run(
                 ids, selected, sharing == "none"
             )
+
+
+def _native_engine(
+    model: CachedModel, pairs: Sequence[TokenPair], vocab_size: int | None
+) -> BatchEngine | None:
+    """The engine on the native stack with room for these pairs; None where it cannot run."""
+    if not isinstance(model, CachedTransformer) or not pairs:
+        return None
+    longest = max(sum(map(len, pair)) for pair in pairs)
+    return model.native.with_room([longest + 2 * BATCH_TOKENS], vocab_size or len(model.head))
 
 
 class ContextGroup(NamedTuple):

@@ -14,6 +14,7 @@ from groundup.core import CapacityError, ConfigError, Reason, Sampling, device
 from groundup.generate.batching.blocks import BlockPool
 from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
+from groundup.generate.batching.scores import score_continuations
 from groundup.generate.batching.speculative import DraftControl, NgramDrafter
 from groundup.model import EncodedSource, NativeDecoder, PagedTransformer
 from tests.generate.tiny import tiny_model
@@ -333,3 +334,30 @@ def test_drafting_pauses_where_it_is_slower_and_tries_again():
     for _ in range(60):
         control.record_drafted(1.5, drafts=2, accepted=12)
     assert control.length == control.MOST and control.pauses == 1
+
+
+@needs_compiler
+def test_scores_are_the_samplers_log_probabilities_to_the_bit():
+    requests = [each for each in requests_of(24) if each.sampling.max_tokens > 1]
+    answers = [answer for answer in alone() if len(answer.ids) > 0]
+    pairs = [(each.ids, answer.ids) for each, answer in zip(requests_of(24), answers, strict=True)]
+    engine = engine_of(200)
+    scores = {score.index: score for score in score_continuations(engine, pairs * 2)}
+    engine.pool.check([])
+    assert len(scores) == 2 * len(pairs) and requests
+    for index, score in scores.items():
+        assert [-nats for nats in score.nats] == answers[index % len(pairs)].logprobs
+
+
+@needs_compiler
+def test_scores_are_the_plain_ones():
+    model = small_model()
+    contexts = [SHARED[:size] for size in (1, 31, 32, 33, 64, 65)]
+    pairs = [(context, SHARED[40 : 40 + size]) for context in contexts for size in (1, 2, 40)]
+    for score in score_continuations(engine_of(200), pairs):
+        context, rest = pairs[score.index]
+        logprobs = model.logits(torch.tensor([[*context, *rest]]))[0].log_softmax(-1)
+        logprobs = logprobs[len(context) - 1 : -1].detach()
+        wanted = logprobs[torch.arange(len(rest)), torch.tensor(rest)]
+        assert_close(torch.tensor(score.nats).float(), -wanted, rtol=1e-4, atol=1e-4)
+        assert score.is_greedy == (logprobs.argmax(-1).tolist() == rest)
