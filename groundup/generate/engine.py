@@ -245,6 +245,19 @@ class Engine:
                     progress.advance(1)
         return [answers[i] for i in range(len(prompts))]
 
+    def best_of(self, prompt: Sequence[int], sampling: Sampling, count: int) -> list[Generation]:
+        """Several answers to one prompt, those with the highest mean log-probability first.
+
+        The seeds are `sampling.seed` and those after it. ConfigError for less than one answer, or
+        for several at temperature 0, which would be equal.
+        """
+        if count < 1 or (count > 1 and sampling.temperature == 0):
+            what = f"best_of={count} at temperature={sampling.temperature:g}"
+            raise ConfigError(f"{what} gives nothing to choose from; raise the temperature.")
+        seeds = [sampling.seed + number for number in range(count)]
+        answers = self.continue_ids([prompt] * count, sampling, seeds)
+        return sorted(answers, key=lambda each: -sum(each.logprobs) / len(each.logprobs))
+
     def continue_observed(
         self, prompt: Sequence[int], sampling: Sampling, observe: Observer
     ) -> Generation:

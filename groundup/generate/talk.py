@@ -3,6 +3,7 @@
 The answer is streamed to stdout and everything else goes to stderr, so a script can read either.
 """
 
+import json
 import shlex
 import signal
 import sys
@@ -19,10 +20,15 @@ from groundup.core import (
     ConfigError,
     Conversation,
     Generation,
+    GroundupError,
     Message,
     Sampling,
+    changed_settings,
+    load_config,
     record,
+    write_text,
 )
+from groundup.model import Bits, supports
 
 from . import beam
 from .directory import read_eos_ids
@@ -34,7 +40,11 @@ SINGLE_THREAD_BELOW = 20_000_000
 thread gave a 6M model a tenth more tokens/s; on busy cores, waiting threads slowed a tiny model
 sixty-fold."""
 
-HELP = "/reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer."
+HELP = (
+    "/edit TEXT asks the last message anew in these words, /system TEXT sets the system message, "
+    "/set temperature=0.7 a setting, /save FILE writes the conversation, /reset forgets it; /quit "
+    "or Ctrl-D leaves, Ctrl-C stops an answer."
+)
 
 
 class Continuation(str):
@@ -66,6 +76,8 @@ def generate(
     max_tokens: int | None = None,
     seed: int | None = None,
     beams: int = 1,
+    best_of: int = 1,
+    bits: Bits | None = None,
     explain: Path | None = None,
     config: Sampling | None = None,
 ) -> Continuation:
@@ -80,6 +92,8 @@ def generate(
     max_tokens   maximum number of tokens to generate; 128 unless it is set
     seed         the same seed gives the same text
     beams        width of the beam search; 1 is no beam search
+    best_of      sample so many answers and keep the one whose tokens are the likeliest on average
+    bits         round the weights to 8 or 4 bits, which reads less memory (CPUs)
     explain      write a page (.html) that shows what each setting cut and kept, token by token
     config       penalties, biases, masks, stop strings and the like; flags take precedence
 
@@ -87,12 +101,15 @@ def generate(
     """
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
     sampling = _merge_sampling(config, flags | {"seed": seed}, 128)
-    engine = _open_for_one_sequence(model)
+    engine = _open_for_one_sequence(model, bits)
     started = time.perf_counter()
     ids = engine.encode_prompt(prompt)  # checks that the prompt is not empty, with --ask too
     if ask:
         ids = engine.prompt_ids((Message("user", prompt),))
-    generation = _continue(engine, prompt, ids, sampling, beams, explain)
+    if best_of != 1:
+        generation = _best_of(engine, ids, sampling, best_of, beams, explain)
+    else:
+        generation = _continue(engine, prompt, ids, sampling, beams, explain)
     continuation = Continuation(generation.text)
     continuation.generation, continuation.seconds = generation, time.perf_counter() - started
     return continuation
@@ -119,6 +136,15 @@ def _continue(
     return beam.beam_search(engine, [ids], search)[0][0].generation
 
 
+def _best_of(
+    engine: Engine, ids: Sequence[int], sampling: Sampling, count: int, beams: int,
+    explain: Path | None,
+) -> Generation:  # fmt: skip
+    if beams > 1 or explain is not None:
+        raise ConfigError("--best-of goes with neither --beams nor --explain; give one of them.")
+    return engine.best_of(ids, sampling, count)[0]
+
+
 def _merge_sampling(
     config: Sampling | None, flags: Mapping[str, float | int | None], max_tokens: int
 ) -> Sampling:
@@ -140,13 +166,15 @@ def chat(
     top_p: float | None = None,
     max_tokens: int | None = None,
     seed: int | None = None,
+    bits: Bits | None = None,
     config: Sampling | None = None,
 ) -> None:
     """Talk to a model; answers are streamed, and the speed of each is logged to stderr.
 
-    /reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer. When a
-    conversation outgrows the context its oldest turns are dropped, with a note. Piped, each line of
-    stdin is one message.
+    /edit TEXT asks the last message anew in these words, /system TEXT sets the system message, /set
+    name=value a setting of the sampling, /save FILE writes the conversation, /reset forgets it,
+    /quit or Ctrl-D leaves, Ctrl-C stops an answer. When a conversation outgrows the context its
+    oldest turns are dropped, with a note. Piped, each line of stdin is one message.
 
     model        a model directory that was tuned on conversations
     system       system message
@@ -155,31 +183,93 @@ def chat(
     top_p        sample from the most likely tokens that together have this probability
     max_tokens   maximum number of tokens in an answer; 256 unless it is set
     seed         the same seed and messages give the same conversation
+    bits         round the weights to 8 or 4 bits, which reads less memory (CPUs)
     config       penalties, biases, masks, stop strings and the like; flags take precedence
     """
     flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
     sampling = _merge_sampling(config, flags | {"seed": seed}, 256)
-    engine = _open_for_one_sequence(model)
+    engine = _open_for_one_sequence(model, bits)
     if not _is_chat_tuned(model, engine):
         record.log(
             f"{model} was not tuned on conversations and only continues texts. To tune it: "
             "`groundup examples make`, then `groundup finetune --model "
             f"{shlex.quote(str(model))} --examples DIR --out DIR`; `groundup generate` continues."
         )
-    begin: Conversation = (Message("system", system),) if system else ()
-    conversation = begin
+    session = _Session(engine, sampling, system)
     if sys.stdin.isatty():
         record.log(HELP)
     for line in _read_input_lines():
         if line == "/quit":
             return
-        if line == "/reset":
-            conversation = begin
-            record.log("The conversation is forgotten.")
-        elif line.startswith("/"):
-            record.log(f"There is no command {line}. {HELP}")
-        else:
-            conversation = _chat_turn(engine, (*conversation, Message("user", line)), sampling)
+        try:
+            session.take_line(line)
+        except GroundupError as error:
+            record.log(str(error))
+
+
+class _Session:
+    """A conversation and the settings of its next answer."""
+
+    def __init__(self, engine: Engine, sampling: Sampling, system: str) -> None:
+        self.engine, self.sampling = engine, sampling
+        self.turns: Conversation = ()
+        self.set_system(system)
+
+    def take_line(self, line: str) -> None:
+        """Answer a message, or do what a command says."""
+        command, _, text = line.partition(" ")
+        match command, text.strip():
+            case "/reset", "":
+                self.turns = ()
+                record.log("The conversation is forgotten.")
+            case "/system", text:
+                self.set_system(text)
+            case "/edit", text if text:
+                self.edit(text)
+            case "/save", text if text:
+                self.save(Path(text))
+            case "/set", text:
+                self.set_sampling(text)
+            case _ if line.startswith("/"):
+                record.log(f"There is no command {line}. {HELP}")
+            case _:
+                self.answer(line)
+
+    def answer(self, message: str) -> None:
+        conversation = (*self.system, *self.turns, Message("user", message))
+        answered = _chat_turn(self.engine, conversation, self.sampling)
+        self.turns = tuple(each for each in answered if each.role != "system")
+
+    def edit(self, message: str) -> None:
+        """Ask the last question again in other words; what came after it is forgotten."""
+        users = [at for at, each in enumerate(self.turns) if each.role == "user"]
+        if not users:
+            raise ConfigError("There is no message to edit yet; write one.")
+        self.turns = self.turns[: users[-1]]
+        self.answer(message)
+
+    def set_system(self, text: str) -> None:
+        self.system: Conversation = (Message("system", text),) if text else ()
+
+    def set_sampling(self, text: str) -> None:
+        """Change settings, as in `temperature=0.7 top_p=0.9`; say which differ from the default."""
+        known = self.sampling.to_dict()
+        new = load_config(Sampling, settings=[*shlex.split(text)])
+        self.sampling = Sampling(
+            **(known | {name: getattr(new, name) for name in new.model_fields_set})
+        )
+        changed = changed_settings(self.sampling)
+        record.log(
+            ", ".join(f"{name}={value}" for name, (_, value) in changed.items()) or "Defaults."
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the conversation as a line of JSON, which `groundup examples` reads."""
+        if path.exists():
+            raise ConfigError(f"{path} exists; name a file that does not.")
+        messages = [each._asdict() for each in (*self.system, *self.turns)]
+        write_text(path, json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+        record.log(f"{len(messages)} messages: {path}")
 
 
 def _is_chat_tuned(model: Path, engine: Engine) -> bool:
@@ -188,9 +278,11 @@ def _is_chat_tuned(model: Path, engine: Engine) -> bool:
     return engine.template is not None or engine.tokenizer.specials.get("<|im_end|>") in ends
 
 
-def _open_for_one_sequence(model: Path) -> Engine:
+def _open_for_one_sequence(model: Path, bits: Bits | None = None) -> Engine:
     """Open a model for one sequence at a time; a small one gets a single thread."""
-    engine = Engine.open(model)
+    engine = Engine.open(model, bits=bits)
+    if bits is not None and not supports(engine.model):
+        raise ConfigError(f"{model} does not run on the native stack, which bits={bits} needs.")
     weights = sum(parameter.numel() for parameter in engine.model.parameters())
     if weights < SINGLE_THREAD_BELOW:
         torch.set_num_threads(1)

@@ -175,3 +175,46 @@ def test_a_page_that_cannot_be_written_is_named_before_anything_is_generated(nam
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(ConfigError, match="the page is HTML"):
         generate(model, "a", explain=tmp_path / name)
+
+
+def test_commands_change_the_conversation(model, monkeypatch, capsys, tmp_path):
+    engine, sampling = Engine.open(model), Sampling(max_tokens=8)
+    system = Message("system", "be brief")
+    (edited,) = engine.generate([(system, Message("user", "b"))], sampling)
+    (warm,) = engine.generate(
+        [(system, Message("user", "b"), Message("assistant", edited.text), Message("user", "c"))],
+        Sampling(max_tokens=8, temperature=0.9, seed=4),
+    )
+    path = tmp_path / "talk.jsonl"
+    words = (
+        "/system be brief\na\n/edit b\n/set temperature=0.9 seed=4\nc\n"
+        f"/save {path}\n/save {path}\n/set heat=1\n/nothing\n"
+    )
+    out, err = talk(model, words, monkeypatch, capsys)
+    assert out.endswith(f"{edited.text}\n{warm.text}\n")
+    saved = json.loads(path.read_text("utf-8"))["messages"]
+    assert saved[0] == {"role": "system", "content": "be brief"}
+    assert [each["content"] for each in saved[1:]] == ["b", edited.text, "c", warm.text]
+    for said in ("temperature=0.9, max_tokens=8, seed=4", "exists", "heat", "no command /nothing"):
+        assert said in err
+
+
+def test_there_is_nothing_to_edit_at_first(model, monkeypatch, capsys):
+    assert "no message to edit" in talk(model, "/edit a\n", monkeypatch, capsys)[1]
+
+
+def test_the_best_of_several_answers_is_the_likeliest(model):
+    engine, sampling = Engine.open(model), Sampling(temperature=1.0, max_tokens=6, seed=3)
+    answers = engine.best_of(engine.encode_prompt("a"), sampling, 5)
+    means = [sum(each.logprobs) / len(each.logprobs) for each in answers]
+    assert means == sorted(means, reverse=True) and len(set(means)) > 1
+    assert generate(model, "a", temperature=1.0, max_tokens=6, seed=3, best_of=5) == answers[0].text
+    with pytest.raises(ConfigError, match="best_of=3 at temperature=0 gives nothing"):
+        engine.best_of([1], Sampling(), 3)
+    with pytest.raises(ConfigError, match="neither --beams nor --explain"):
+        generate(model, "a", temperature=1.0, best_of=2, beams=2)
+
+
+def test_weights_of_fewer_bits_answer_too(model):
+    for bits in (8, 4):
+        assert isinstance(generate(model, "a", max_tokens=4, bits=bits), str)
