@@ -6,6 +6,7 @@ their like: `NativeDecoder`. For others `PagedTransformer` runs the model itself
 time. Token ids in, logits out; no text and no sampling.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.core import CapacityError, ConfigError
+from groundup.core import CapacityError, ConfigError, device
 from groundup.kernels import (
     BLOCK_TOKENS,
     BlockCache,
@@ -91,11 +92,15 @@ class PagedDecoder(Protocol):
 
 
 def supports(model: Transformer) -> bool:
-    """Whether the native stack computes this model here.
+    """Whether the native stack computes this model here, and is not the slower way.
 
-    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names.
+    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names; with
+    AMX torch's bfloat16 products are many times as fast. GROUNDUP_STACK=torch or native overrides.
     """
     config, weight = model.config, model.head
+    wanted = device.env_choice("GROUNDUP_STACK", "native", "torch")
+    if wanted == "torch" or (not wanted and weight.dtype == torch.bfloat16 and _has_amx()):
+        return False
     return (
         config.kind == "decoder" and not config.prefix
         and config.position.kind in NATIVE_POSITIONS
@@ -105,6 +110,11 @@ def supports(model: Transformer) -> bool:
         and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
         and stack_library() is not None
     )  # fmt: skip
+
+
+@functools.cache
+def _has_amx() -> bool:
+    return "amx_bf16" in (device.cpu_info().get("flags") or "")
 
 
 class NativeDecoder:
