@@ -12,6 +12,7 @@ from .attention import (
     reference_attention,
     restore_backends,
     set_backend,
+    tiled_attention,
 )
 from .compiled import autotuned_backend, compile_cache_folder, compiled_once, use_compile_cache
 from .experts import (
@@ -134,6 +135,7 @@ __all__ = [
     "sort_pairs_by_expert",
     "sparse_attention",
     "stack_library",
+    "tiled_attention",
     "use_compile_cache",
     "visible_mask",
     "with_recompute",

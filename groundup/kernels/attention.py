@@ -4,8 +4,9 @@
 in training, two matrix products around a float32 softmax (in C++ if available), `chunk` queries at
 a time, or PyTorch's flash kernel; without gradients on CPUs, the loop of native/interval.py; if a
 pattern hides most keys, `sparse_attention`, which never touches those; else flash, which never
-stores the (T, S) scores. Queries are the last T of S positions, so a cache needs no offset.
-Visibility is defined by a `Mask` alone. Knows nothing of position embeddings or caches.
+stores the (T, S) scores; `tiled_attention` shows how. Queries are the last T of S positions, so a
+cache needs no offset. Visibility is defined by a `Mask` alone. Knows nothing of position embeddings
+or caches.
 
 Which backend trains faster depends on length, heads, dtype, CPU and threads: by rule, or autotuned
 (compiled.py). Backends differ in rounding, so a run's choices are part of its determinism contract
@@ -46,6 +47,10 @@ MAX_MATMUL_LENGTH = 2048
 """Maximum sequence length of the matmul backend; beyond, its scores need too much memory."""
 QUERY_CHUNK, MIN_QUERY_CHUNK = 512, 64
 """Queries per chunk: later keys are skipped, and the scores remain small."""
+
+
+KEY_TILE = 256
+"""Keys per tile of the running softmax."""
 
 
 class AttentionBackend(NamedTuple):
@@ -227,6 +232,12 @@ def attention(
     way = AttentionBackend("flash")
     if torch.is_grad_enabled() and q.device.type == "cpu":
         way = backend_for(*attention_shape(q, k, mask.documents is not None))
+    if (
+        scores.softcap is not None
+        and not torch.is_grad_enabled()
+        and k.shape[2] > MAX_MATMUL_LENGTH
+    ):
+        return tiled_attention(q, k, v, mask=mask, scores=scores)
     if way.kind == "matmul" or scores.softcap is not None:
         return matmul_attention(q, k, v, mask=mask, scores=scores, chunk=way.chunk)
     return flash_attention(q, k, v, mask=mask, scores=scores)
@@ -291,6 +302,43 @@ def _softmax_attention(
         weights = weights * seen
     out = weights.to(v.dtype).view(B, G, H // G * T, S) @ v
     return out.view(B, H, T, v.shape[-1])
+
+
+def tiled_attention(
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
+    mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES, tile: int = KEY_TILE,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
+    """Attention with a running softmax over tiles of keys: scores of one tile exist at a time.
+
+    Of the keys so far it keeps the largest score m, the sum l of e^(score - m) and the sum o of
+    the weighted values; a tile with a larger score rescales both by e^(m_old - m_new). So memory
+    is linear in T, and the result is `reference_attention`'s but for rounding. The loops in C++
+    (interval.cpp, stack.cpp) compute this.
+    Source: Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
+    """
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
+    exact = torch.promote_types(q.dtype, torch.float32)
+    queries = q.to(exact).unflatten(1, (G, H // G)) * scale  # (B, G, H / G, T, K)
+    seen = visible_mask(mask, T, S, q.device)[:, None, None]
+    most = queries.new_full((B, G, H // G, T, 1), -torch.inf)
+    total, out = torch.zeros_like(most), queries.new_zeros(B, G, H // G, T, v.shape[3])
+    for start in range(0, S, tile):
+        keys = slice(start, start + tile)
+        products = queries @ k[:, :, None, keys].to(exact).mT  # (B, G, H / G, T, tile)
+        if scores.bias is not None:
+            products = products + scores.bias[..., keys].to(exact).unflatten(1, (G, H // G))
+        if scores.softcap is not None:
+            products = scores.softcap * torch.tanh(products / scores.softcap)
+        products = products.masked_fill(~seen[..., keys], -torch.inf)
+        highest = torch.maximum(most, products.amax(-1, keepdim=True))
+        finite = highest.clamp(min=torch.finfo(exact).min)  # -inf - -inf would be NaN
+        weights, kept = (products - finite).exp(), (most - finite).exp()
+        total = total * kept + weights.sum(-1, keepdim=True)
+        out = out * kept + weights @ v[:, :, None, keys].to(exact)
+        most = highest
+    out = out / total.where(total > 0, torch.ones_like(total))  # no visible key yields zeros
+    return out.flatten(1, 2).to(q.dtype)
 
 
 def flash_attention(

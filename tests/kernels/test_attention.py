@@ -21,10 +21,12 @@ from groundup.kernels import (
     reference_attention,
     restore_backends,
     set_backend,
+    tiled_attention,
 )
-from groundup.kernels.attention import backend_for
+from groundup.kernels.attention import MAX_MATMUL_LENGTH, backend_for
 
-WAYS = [matmul_attention, partial(matmul_attention, chunk=2), flash_attention, attention]
+TILED = partial(tiled_attention, tile=3)
+WAYS = [matmul_attention, partial(matmul_attention, chunk=2), flash_attention, TILED, attention]
 
 
 def tensors(batch, heads, kv_heads, queries, keys, dtype=torch.float64):
@@ -104,7 +106,7 @@ def test_biases_scales_and_patterns_are_those_of_the_definition(way, causal, has
     assert_close(way(q, k, v, mask=mask, scores=scores), expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("way", [matmul_attention, attention])
+@pytest.mark.parametrize("way", [matmul_attention, TILED, attention])
 def test_capped_scores_are_those_of_the_definition(way):
     q, k, v = tensors(2, 4, 2, 3, 7)
     scores = ScoreOptions(2.0, torch.randn(2, 4, 3, 7, dtype=torch.float64), softcap=1.5)
@@ -221,3 +223,11 @@ def test_compiled_code_follows_a_new_choice():
         set_backend(attention_shape(q, k, False), way)
         assert_close(compiled(q, k, v), matmul_attention(q, k, v), atol=1e-5, rtol=1e-5)
     assert traced == [AttentionBackend("matmul", 64), AttentionBackend("flash")]
+
+
+def test_capped_scores_of_long_sequences_are_never_all_stored():
+    q, k = torch.randn(1, 1, 3, 4), torch.randn(1, 1, MAX_MATMUL_LENGTH + 5, 4)
+    scores = ScoreOptions(softcap=3.0)
+    with torch.no_grad():
+        found = attention(q, k, k, scores=scores)
+    assert_close(found, reference_attention(q, k, k, scores=scores), rtol=1e-4, atol=1e-5)

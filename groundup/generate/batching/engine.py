@@ -95,7 +95,12 @@ class BatchEngine:
         self.decoder, self.new_drafter = decoder, drafter
         self.vocab_size = vocab_size or decoder.config.vocab_size
         self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
-        self.scheduler = Scheduler(self.pool, limits, chunks=not decoder.config.prefix)
+        patterns = decoder.config.attention.patterns
+        is_local = all(each.kind == "window" for each in patterns) and not decoder.config.prefix
+        window = max(each.window for each in patterns) if is_local else 0
+        self.scheduler = Scheduler(
+            self.pool, limits, chunks=not decoder.config.prefix, window=window
+        )
         self.metrics, self.drafting = EngineMetrics(), DraftControl()
         self.observe: Observer | None = None
         """Called with logits and samplers before tokens are chosen."""
@@ -235,8 +240,8 @@ class BatchEngine:
             self._advance(sequence, token, rows, logprobs[row : row + len(rows)], events)
         for sequence, _ in plan:
             if sequence.number in self._sequences:
-                self.scheduler.truncate(sequence)
                 self.scheduler.publish(sequence)
+                self.scheduler.truncate(sequence)
                 if sequence.drafter is not None and sequence.is_decoding:
                     left = self._answers[sequence.number].limit - sequence.sampler.length - 1
                     sequence.draft = sequence.drafter.draft(min(self.drafting.length, left))

@@ -35,6 +35,8 @@ class SchedulerLimits(NamedTuple):
 
 
 DEFAULT_LIMITS = SchedulerLimits()
+GONE = 0
+"""Stands in a table for a block before the window, which is never read."""
 
 
 @dataclass(eq=False)
@@ -55,6 +57,8 @@ class DecodingSequence:
     """Step since which it waits; None: it runs."""
     table: list[int] = field(default_factory=list)
     """Its blocks."""
+    dropped: int = 0
+    """First blocks of the table that lie before the window and are held no more."""
     computed: int = 0
     """Tokens whose keys and values are in the blocks."""
     drafter: Drafter | None = None
@@ -91,16 +95,18 @@ class Scheduler:
     """Decides what each step computes, and owns the blocks' tables."""
 
     def __init__(
-        self, pool: BlockPool, limits: SchedulerLimits = DEFAULT_LIMITS, *, chunks: bool = True
-    ) -> None:
+        self, pool: BlockPool, limits: SchedulerLimits = DEFAULT_LIMITS, *, chunks: bool = True,
+        window: int = 0,
+    ) -> None:  # fmt: skip
         """Begin with nothing to do; ConfigError for limits below 1.
 
         chunks  whether a prompt may be computed in parts, which a prefix LM's may not
+        window  tokens that every layer sees at most, whose blocks alone are held; 0: all
         """
         for name, value in limits._asdict().items():
             if value < 1:
                 raise ConfigError(f"SchedulerLimits.{name}={value} allows no step; use 1 or more.")
-        self.pool, self.limits, self.chunks = pool, limits, chunks
+        self.pool, self.limits, self.chunks, self.window = pool, limits, chunks, window
         self.waiting: dict[int, deque[DecodingSequence]] = {}
         """By priority, in order of arrival."""
         self.running: list[DecodingSequence] = []
@@ -152,14 +158,21 @@ class Scheduler:
         (self.running if is_running else self.waiting[sequence.priority]).remove(sequence)
 
     def truncate(self, sequence: DecodingSequence) -> None:
-        """Release the blocks behind a sequence's last computed token."""
+        """Release the blocks behind a sequence's last computed token, and before its window."""
         kept = self._blocks_of(sequence.computed)
         self.pool.release(sequence.table[kept:])
         del sequence.table[kept:]
+        if self.window:
+            behind = max(0, sequence.computed - self.window + 1) // self.pool.block_tokens
+            dropped = sequence.table[sequence.dropped : behind]
+            self.pool.release(dropped)
+            sequence.table[sequence.dropped : behind] = [GONE] * len(dropped)
+            sequence.dropped = max(sequence.dropped, behind)
 
     def publish(self, sequence: DecodingSequence) -> None:
         """Let other prompts find what is computed of a sequence."""
-        self.pool.publish(sequence.table, sequence.ids[: sequence.computed], sequence.salt)
+        if not sequence.dropped:
+            self.pool.publish(sequence.table, sequence.ids[: sequence.computed], sequence.salt)
 
     def _first_waiting(self) -> DecodingSequence | None:
         heads = (queue[0] for queue in self.waiting.values() if queue)
@@ -269,5 +282,5 @@ class Scheduler:
         self.waiting.setdefault(victim.priority, deque()).appendleft(victim)
 
     def _release(self, sequence: DecodingSequence) -> None:
-        self.pool.release(sequence.table)
-        sequence.table, sequence.computed, sequence.draft = [], 0, []
+        self.pool.release(sequence.table[sequence.dropped :])
+        sequence.table, sequence.computed, sequence.dropped, sequence.draft = [], 0, 0, []

@@ -184,9 +184,12 @@ template <int BITS, int R, int P>
     constexpr int64_t BYTES = GROUP * PANEL * BITS / 8;  // of a group of a panel
     const Whole nibble = Whole{} + 0x0F0F0F0F;
     Lanes total[R][P][2] = {};
-    for (int64_t group = 0; group * GROUP < inputs; group++) {
+    const int64_t groups = inputs / GROUP, together = weight_group / GROUP;  // groups that share a scale
+    const float *scales = w_scales - PANEL;
+    for (int64_t group = 0, left = 0; group < groups; group++, left--) {
+        if (left == 0) scales += PANEL, left = together;
         const int8_t *row = x + group * GROUP * R;
-        const float *scales = w_scales + group * GROUP / weight_group * PANEL, *own = x_scales + group * R;
+        const float *own = x_scales + group * R;
         repeat<P * 2>([&](auto i) GROUNDUP_INLINE {
             constexpr int p = i / 2, half = i % 2;
             const int8_t *weights = w + p * apart + group * BYTES + half * LANES * 4;

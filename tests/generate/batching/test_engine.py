@@ -16,7 +16,15 @@ from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
 from groundup.generate.batching.scores import score_continuations
 from groundup.generate.batching.speculative import DraftControl, NgramDrafter
-from groundup.model import EncodedSource, NativeDecoder, PagedTransformer
+from groundup.kernels import AttentionPattern
+from groundup.model import (
+    AttentionConfig,
+    EncodedSource,
+    FeedForwardConfig,
+    ModelConfig,
+    NativeDecoder,
+    PagedTransformer,
+)
 from tests.generate.tiny import tiny_model
 from tests.model.shapes import ENCODER_DECODERS
 from tests.model.shapes import tiny_model as tiny_shape
@@ -361,3 +369,37 @@ def test_scores_are_the_plain_ones():
         wanted = logprobs[torch.arange(len(rest)), torch.tensor(rest)]
         assert_close(torch.tensor(score.nats).float(), -wanted, rtol=1e-4, atol=1e-4)
         assert score.is_greedy == (logprobs.argmax(-1).tolist() == rest)
+
+
+@needs_compiler
+def test_a_window_holds_its_own_blocks_alone():
+    torch.manual_seed(0)
+    attention = AttentionConfig(
+        heads=4, kv_heads=2, head_dim=8, patterns=(AttentionPattern("window", 40),)
+    )
+    model = tiny_shape(
+        ModelConfig(
+            vocab_size=29, width=32, layers=2, context_length=256, attention=attention,
+            feedforward=FeedForwardConfig(width=48),
+        ),
+        torch.float32,
+    )  # fmt: skip
+    request = DecodeRequest([at % 29 for at in range(100)], Sampling(max_tokens=120))
+    whole = BatchEngine(NativeDecoder(model, 8))
+    held = BatchEngine(NativeDecoder(model, 8), limits=SchedulerLimits(token_budget=30))
+    held.add(request)
+    most, found = 0, {}
+    while not held.is_idle:
+        found |= ended(held.step())
+        most = max(most, 8 - len(held.pool.free))
+        tables = [each.table[each.dropped :] for each in held._sequences.values()]
+        held.pool.check(tables)
+    assert most <= 4  # of 7 blocks: those of 40 tokens, and of those that are computed
+    assert found[0].ids == answers_of_one(whole, request).ids
+    wanted = model.logits(torch.tensor([[*request.ids, *found[0].ids]]))[0, 99:-1].argmax(-1)
+    assert wanted.tolist() == found[0].ids
+
+
+def answers_of_one(engine, request):
+    (answer,) = (event.ended for event in engine.stream([engine.add(request)]) if event.ended)
+    return answer
