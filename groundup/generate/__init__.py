@@ -3,7 +3,7 @@
 from .batching.answers import NOT_FINITE, find_stop
 from .batching.engine import BatchEngine, DecodeRequest, EngineMetrics
 from .batching.scheduler import SchedulerLimits
-from .batching.speculative import Drafter, NgramDrafter
+from .batching.speculative import Drafter, DraftModel, NgramDrafter
 from .beam import BeamConfig, beam_search
 from .cached import CachedModel, CachedTransformer, default_batch_tokens
 from .decoding import DecodingOptions, decode_prompts
@@ -24,6 +24,7 @@ __all__ = [
     "CachedTransformer",
     "DecodeRequest",
     "DecodingOptions",
+    "DraftModel",
     "Drafter",
     "Endpoint",
     "EndpointConfig",

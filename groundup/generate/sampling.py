@@ -20,6 +20,7 @@ Source: penalties: Keskar et al. 2019, arXiv:1909.05858, and OpenAI's API; top-p
 2020, arXiv:1904.09751; min-p: Nguyen et al. 2024, arXiv:2407.01082.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -68,6 +69,12 @@ class TokenSampler:
             generator = torch.Generator().manual_seed(sampling.seed if seed is None else seed)
             count = sampling.max_tokens if limit is None else limit
             self.uniforms = torch.rand(count, generator=generator, dtype=torch.float64)
+
+    def copy(self) -> "TokenSampler":
+        """The same settings, counts and uniform numbers, to look ahead with."""
+        copied = copy.copy(self)
+        copied.counts = self.counts.copy()
+        return copied
 
     def add(self, token: int) -> None:
         """Count a token of the answer."""

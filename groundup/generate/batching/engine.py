@@ -85,7 +85,7 @@ class BatchEngine:
     def __init__(
         self, decoder: PagedDecoder, *, vocab_size: int | None = None,
         limits: SchedulerLimits = DEFAULT_LIMITS,
-        drafter: Callable[[Sequence[int]], Drafter] | None = None,
+        drafter: Callable[[Sequence[int], TokenSampler], Drafter] | None = None,
     ) -> None:  # fmt: skip
         """Begin without requests.
 
@@ -135,7 +135,7 @@ class BatchEngine:
         )
         self.scheduler.add(sequence, size + limit - 1)
         if self.new_drafter is not None:
-            sequence.drafter = self.new_drafter(request.ids)
+            sequence.drafter = self.new_drafter(request.ids, sampler)
         self._sequences[number] = sequence
         self._answers[number] = PartialAnswer(sampler, limit, request.decode)
         return number
@@ -150,6 +150,8 @@ class BatchEngine:
         if sequence is not None:
             self.scheduler.finish(sequence)
             del self._answers[number]
+            if sequence.drafter is not None:
+                sequence.drafter.close()
         return sequence is not None
 
     @torch.inference_mode()

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import Bits, NativeDecoder, Transformer, supports
 
@@ -29,7 +31,8 @@ class NativeEngine:
 
     def with_room(self, lengths: Sequence[int], vocab_size: int) -> BatchEngine | None:
         """The engine with room for sequences of these lengths; None where it cannot run."""
-        if not supports(self.model):
+        # Autocast asks for arithmetic in another dtype, which is torch's.
+        if torch.is_autocast_enabled(self.model.head.device.type) or not supports(self.model):
             return None
         version = tuple((each.data_ptr(), each._version) for each in self.model.parameters())
         if self._version != version:

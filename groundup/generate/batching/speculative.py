@@ -3,9 +3,11 @@
 A pass over a few tokens reads the weights once, so it takes little longer than over one. A drafter
 proposes tokens; the engine computes their logits together and chooses at each place as it would
 have without a draft, from the same logits and the same uniform number. While the choice is the
-drafted token, the next place counts too. So the answer is the one without drafts, to the byte, and
-a drafted token d is kept with probability p(d): all that exact acceptance gives for a guess that is
-certain of itself, whose sum of min(p, q) is p(d).
+drafted token, the next place counts too. So the answer is the one without drafts, to the byte. A
+token d that is looked up is kept with probability p(d), which is the sum of min(p, q) where q is
+certain of d; a draft model draws with the same uniform number, so it agrees wherever both
+distributions put the same token there. Drawing from max(p - q, 0) after a rejection would keep a
+few more of its tokens, but would change what a seed means.
 
 Whether drafting pays depends on the text and the machine, so it is measured: `DraftControl`
 compares the time of a token with and without, sets the length by what is accepted, and pauses when
@@ -15,6 +17,17 @@ Source: Leviathan et al. 2023, arXiv:2211.17192; look-up: Saxena 2023 (prompt lo
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.core import ConfigError, Reason
+from groundup.kernels import BLOCK_TOKENS
+from groundup.model import PagedBatch, PagedDecoder
+
+from ..sampling import TokenSampler, choose_tokens
+from .blocks import BlockPool
 
 
 @runtime_checkable
@@ -29,6 +42,10 @@ class Drafter(Protocol):
         """Up to `length` tokens that may follow; empty if nothing is known."""
         ...
 
+    def close(self) -> None:
+        """The sequence has ended."""
+        ...
+
 
 class NgramDrafter:
     """What followed the last time that the newest tokens occurred; the longest match counts.
@@ -38,9 +55,13 @@ class NgramDrafter:
     [7, 8]
     """
 
-    def __init__(self, ids: Sequence[int] = (), longest: int = 4, shortest: int = 2) -> None:
+    def __init__(
+        self, ids: Sequence[int] = (), sampler: TokenSampler | None = None, *, longest: int = 4,
+        shortest: int = 2,
+    ) -> None:  # fmt: skip
         """Begin with a prompt.
 
+        sampler            not needed: what followed is a guess for any settings
         longest, shortest  tokens that must match
         """
         self.sizes = range(longest, shortest - 1, -1)
@@ -66,6 +87,82 @@ class NgramDrafter:
     def draft(self, length: int) -> list[int]:
         """The tokens after the match."""
         return [] if self._match is None else self.ids[self._match : self._match + length]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class DraftModel:
+    """A smaller model that drafts for any number of sequences, on a cache of its own."""
+
+    def __init__(self, decoder: PagedDecoder, vocab_size: int) -> None:
+        """Combine with the tokenizer's vocabulary; ConfigError if the model's is smaller."""
+        if decoder.config.vocab_size < vocab_size:
+            raise ConfigError(
+                f"The draft model has {decoder.config.vocab_size} ids and the vocabulary "
+                f"{vocab_size}; draft with a model of the same tokenizer."
+            )
+        self.decoder, self.vocab_size = decoder, vocab_size
+        self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
+
+    def __call__(self, ids: Sequence[int], sampler: TokenSampler) -> "ModelDrafter":
+        """The drafter of one sequence."""
+        return ModelDrafter(self, ids, sampler)
+
+
+class ModelDrafter:
+    """Drafts for one sequence: what a smaller model chooses with the sequence's own settings."""
+
+    def __init__(self, model: DraftModel, ids: Sequence[int], sampler: TokenSampler) -> None:
+        self.model, self.ids, self.sampler = model, list(ids), sampler
+        self.table: list[int] = []
+        self.computed = 0
+
+    def add(self, token: int) -> None:
+        """What was drafted in its place is computed anew, unless it was this token."""
+        self.ids.append(token)
+
+    def close(self) -> None:
+        """Release the blocks."""
+        self.model.pool.release(self.table)
+        self.table, self.computed = [], 0
+
+    @torch.inference_mode()
+    def draft(self, length: int) -> list[int]:
+        """Up to `length` tokens; none if the model's context or cache is full."""
+        context = self.model.decoder.config.context_length
+        length = min(length, context - len(self.ids))
+        if length < 1 or not self._reserve(len(self.ids) + length):
+            return []
+        known, sampler = list(self.ids), self.sampler.copy()
+        for _ in range(length):
+            logits = self._run(known[self.computed :])
+            [token] = choose_tokens(logits, [sampler])
+            if isinstance(token, Reason):
+                break
+            known.append(token)
+            sampler.add(token)
+        drafted = known[len(self.ids) :]
+        self.computed = len(self.ids)  # drafts may be rejected; the next pass overwrites them
+        return drafted
+
+    def _reserve(self, tokens: int) -> bool:
+        while len(self.table) * BLOCK_TOKENS < tokens:
+            if (block := self.model.pool.allocate()) is None:
+                self.close()
+                return False
+            self.table.append(block)
+        return True
+
+    def _run(self, ids: Sequence[int]) -> Float[Tensor, "1 V"]:
+        """Append tokens; the logits behind the last."""
+        count, first = len(ids), self.computed
+        self.computed += count
+        batch = PagedBatch(
+            torch.tensor(ids), torch.arange(first, first + count), torch.tensor([0, count]),
+            torch.tensor([self.table]), torch.tensor([count - 1]),
+        )  # fmt: skip
+        return self.model.decoder.run(batch)[:, : self.model.vocab_size]
 
 
 class DraftControl:

@@ -15,7 +15,7 @@ from groundup.generate.batching.blocks import BlockPool
 from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
 from groundup.generate.batching.scores import score_continuations
-from groundup.generate.batching.speculative import DraftControl, NgramDrafter
+from groundup.generate.batching.speculative import DraftControl, DraftModel, NgramDrafter
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
@@ -403,3 +403,27 @@ def test_a_window_holds_its_own_blocks_alone():
 def answers_of_one(engine, request):
     (answer,) = (event.ended for event in engine.stream([engine.add(request)]) if event.ended)
     return answer
+
+
+@needs_compiler
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_draft_model_changes_no_byte_and_is_accepted_where_it_agrees(noise):
+    small = tiny_model(torch.float32, 192)
+    with torch.no_grad():
+        for weight in small.parameters():
+            weight += noise * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    model = DraftModel(NativeDecoder(small, 200), 260)
+    engine = engine_of(160, drafter=model)
+    engine.drafting.LONGEST_PAUSE = 1  # it pays here or not; it is tried at every step
+    assert answers_of(engine, list(requests_of(24))) == alone()
+    model.pool.check([])
+    share = engine.metrics.accepted / engine.metrics.drafted
+    assert share > 0.95 if noise == 0 else 0 < share < 0.95
+    with pytest.raises(ConfigError, match="has 260 ids and the vocabulary 300"):
+        DraftModel(NativeDecoder(small, 4), 300)
+
+
+@needs_compiler
+def test_a_draft_model_without_room_drafts_nothing():
+    model = DraftModel(NativeDecoder(small_model(), 1), 260)
+    assert answers_of(engine_of(160, drafter=model), list(requests_of(24))) == alone()
