@@ -7,6 +7,7 @@ from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
 from .engine import Engine, SourceFrame, read_chat_template, read_end_ids, read_eos_ids
+from .grammar import Grammar, GrammarCompiler, Matcher, compile_grammar
 from .scoring import PairScore, TokenPair, score_pairs
 from .talk import chat, generate
 
@@ -21,11 +22,15 @@ __all__ = [
     "EndpointConfig",
     "EndpointError",
     "Engine",
+    "Grammar",
+    "GrammarCompiler",
+    "Matcher",
     "PairScore",
     "SourceFrame",
     "TokenPair",
     "beam_search",
     "chat",
+    "compile_grammar",
     "decode_prompts",
     "default_batch_tokens",
     "find_stop",

@@ -27,6 +27,7 @@ from .cached import (
     prefill,
     prefill_prefix,
 )
+from .grammar import Grammar
 from .sampling import TokenSampler, choose_tokens, gather_logprobs, top_logprobs
 
 MAX_BATCH_SIZE = 128
@@ -49,6 +50,8 @@ class DecodingOptions(NamedTuple):
     """Text of ids, in which stop strings are searched."""
     logprobs: bool = False
     """Whether to compute log-probabilities."""
+    grammar: Grammar | None = None
+    """Compiled constraint of `sampling`."""
     invariant: bool = False
     """Continue each prompt alone: bitwise independent of the others."""
 
@@ -152,9 +155,12 @@ class DecodingRun:
         self.project = model.projection(options.vocab_size)
         begun = [model.start or 0] if has_sources(model) else None  # what a decoder reads first
         self.samplers = [
-            TokenSampler(options.sampling, begun or ids, options.end_ids, seed, self.limit)
+            TokenSampler(
+                options.sampling, begun or ids, options.end_ids, seed, self.limit,
+                options.grammar and options.grammar.matcher(),
+            )
             for ids, seed in zip(prompts, seeds, strict=True)
-        ]
+        ]  # fmt: skip
         self.observe: Observer | None = None
         """Called with the logits and samplers of each step, before the tokens are chosen."""
         self.stop_window = (

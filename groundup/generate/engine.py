@@ -60,6 +60,7 @@ from .decoding import (
     find_stop,
     stop_position,
 )
+from .grammar import compile_grammar
 from .scoring import TokenPair, score_pairs
 
 NOT_FINITE_MESSAGE = (
@@ -179,7 +180,7 @@ class Engine:
         run = DecodingRun(self.cached, [list(prompt)], self._options(sampling), [sampling.seed])
         for finished in run.steps():
             for _, answer in finished:
-                _unwrap(answer)
+                self.build_generation(_unwrap(answer), sampling)  # checks a constrained answer
             token = run.ids[0][-1]
             text = "" if token in sampling.stop_tokens else pieces.add(token)
             if len(run.ids[0]) >= sampling.min_tokens:
@@ -260,13 +261,21 @@ class Engine:
     def build_generation(
         self, answer: DecodedSequence, sampling: Sampling | None = None
     ) -> Generation:
-        """The answer of some ids: its text ends before what ended it."""
+        """The answer of some ids: its text ends before what ended it.
+
+        Raises DataError if it ended by itself and is not what `sampling` constrains it to.
+        """
         sampling, ids = sampling or Sampling(), answer.ids
         has_end = bool(ids) and ids[-1] in {*self.end_ids, *sampling.stop_tokens}
         shown = ids[:-1] if has_end else ids
         decode = lambda ids: decode_text(ids, self.tokenizer)  # noqa: E731
+        text = decode(shown)[: stop_position(shown, sampling, decode)]
+        if answer.finish_reason == "stop" and (
+            grammar := compile_grammar(sampling, self.tokenizer, self.end_ids)
+        ):
+            grammar.validate(ids, text)
         return Generation(
-            decode(shown)[: stop_position(shown, sampling, decode)], tuple(ids),
+            text, tuple(ids),
             tuple(answer.logprobs), answer.finish_reason, tuple(answer.alternatives),
         )  # fmt: skip
 
@@ -275,6 +284,7 @@ class Engine:
         return DecodingOptions(
             sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens,
             lambda ids: decode_text(ids, self.tokenizer), logprobs=True,
+            grammar=compile_grammar(sampling, self.tokenizer, self.end_ids),
         )  # fmt: skip
 
     def max_new_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:
