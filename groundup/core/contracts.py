@@ -118,6 +118,8 @@ class Sampling(Config):
             )
         if self.choices is not None and not self.choices:
             raise ConfigError("Sampling.choices has no text; give at least one.")
+        if re.search("[\ud800-\udfff]", "".join([*(self.choices or ()), self.regex, self.grammar])):
+            raise ConfigError(f"Sampling.{name} has a lone surrogate, which is no text; remove it.")
         try:
             if self.json_schema and not isinstance(json.loads(self.json_schema), dict | bool):
                 raise ConfigError("Sampling.json_schema is no JSON object; give a schema.")

@@ -16,11 +16,12 @@ Source: https://github.com/guidance-ai/llguidance; Earley 1970, doi:10.1145/3620
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
+from weakref import ReferenceType, ref
 
 import llguidance
 import numpy as np
@@ -85,7 +86,7 @@ class GrammarVocabulary:
         self.compiled = llguidance.LLTokenizer(
             _LibraryVocabulary(
                 [marked.get(id, each) for id, each in enumerate(self.tokens)],
-                sorted(names), end_ids[0], tokenizer.encode,
+                sorted(names), end_ids[0],
             ),
             eos_token=list(end_ids),
         )  # fmt: skip
@@ -97,14 +98,13 @@ class _LibraryVocabulary(llguidance.TokenizerWrapper):
     is_tokenizer_wrapper = True
 
     def __init__(
-        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int,
-        encode: Callable[[str], list[int]],
-    ) -> None:  # fmt: skip
+        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int
+    ) -> None:
         self.tokens, self.special_token_ids = tokens, special_token_ids
-        self.bos_token_id, self.eos_token_id, self.encode = None, eos_token_id, encode
+        self.bos_token_id, self.eos_token_id = None, eos_token_id
 
-    def __call__(self, text: str) -> list[int]:
-        return self.encode(text)
+    def __call__(self, text: str | bytes) -> list[int]:
+        raise NotImplementedError("without forced tokens, no text is tokenized")
 
 
 class Grammar:
@@ -113,12 +113,8 @@ class Grammar:
     def __init__(self, sampling: Sampling, vocabulary: GrammarVocabulary, ends: Sequence[int]):
         """Compile; see `compile_grammar`."""
         self.name, self.vocabulary, self.ends = sampling.constraint, vocabulary, frozenset(ends)
-        try:
-            self._parser = llguidance.LLMatcher(
-                vocabulary.compiled, _lark_grammar(sampling) + NO_FORCING, log_level=0
-            )
-        except UnicodeEncodeError:
-            raise ConfigError(f"Sampling.{self.name} has a lone surrogate; remove it.") from None
+        text = _lark_grammar(sampling) + NO_FORCING
+        self._parser = llguidance.LLMatcher(vocabulary.compiled, text, log_level=0)
         if self._parser.is_error():
             raise _compile_error(self.name, self._parser.get_error())
 
@@ -149,21 +145,29 @@ def _lark_grammar(sampling: Sampling) -> str:
         schema = prepare_schema({"not": {}} if schema is False else schema or {})
         return f"start: %json {json.dumps(schema | {'x-guidance': JSON_OPTIONS})}"
     if sampling.regex:
-        error = llguidance.LLMatcher.validate_grammar(
-            llguidance.LLMatcher.grammar_from_regex(sampling.regex)
-        )
-        if error and not error.startswith("WARNING"):
-            raise _compile_error("regex", error)
+        if re.search(r"(?<!\\)(\\\\)*\\\Z", sampling.regex):
+            raise ConfigError("Sampling.regex ends with a backslash; write two for one.")
         return f"start: /{llguidance.regex_to_lark(sampling.regex, 'dws')}/"
     if sampling.choices is not None:
-        return "start: CHOICE\nCHOICE: " + " | ".join(map(json.dumps, sampling.choices))
+        return f"start: /{'|'.join(map(_escape_regex, sampling.choices))}/"
     return sampling.grammar
+
+
+def _escape_regex(text: str) -> str:
+    """A text as an expression that matches it alone; Lark's literals do not hold every character.
+
+    >>> _escape_regex("a/b")
+    'a\\x{2f}b'
+    """
+    return re.sub(r"[^a-zA-Z0-9 ]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
 
 
 def _compile_error(name: str, message: str) -> ConfigError:
     """An error of llguidance on one line, without its copy of our grammar around the user's."""
-    lines = message if name == "grammar" else re.sub(r"^at \d+\(\d+\): |\n +\d+ \| .*", "", message)
-    return ConfigError(f"Sampling.{name} cannot be compiled: {' '.join(lines.split())[:300]}")
+    message = re.sub(r"\n +\d+ \| [\s\S]*", "", message.strip())
+    if name != "grammar":
+        message = re.sub(r"^at \d+\(\d+\): ", "", message)
+    return ConfigError(f"Sampling.{name} cannot be compiled: {' '.join(message.split())[:300]}")
 
 
 class Matcher:
@@ -230,12 +234,14 @@ class _HashedTokenizer:
     """A tokenizer as a key: equal digests give equal ids."""
 
     digest: str
-    tokenizer: Tokenizer = field(compare=False)
+    tokenizer: ReferenceType[Tokenizer] = field(compare=False)
 
 
 @lru_cache(MAX_VOCABULARIES)
 def _read_vocabulary(tokenizer: _HashedTokenizer, ends: tuple[int, ...]) -> GrammarVocabulary:
-    return GrammarVocabulary(tokenizer.tokenizer, ends)
+    alive = tokenizer.tokenizer()
+    assert alive is not None, "the caller has the tokenizer"
+    return GrammarVocabulary(alive, ends)
 
 
 @lru_cache(MAX_GRAMMARS)
@@ -262,7 +268,7 @@ def compile_grammar(
     ends = tuple(sorted({*end_ids, *sampling.stop_tokens}))
     if not ends:
         raise ConfigError(f"Sampling.{name} needs an end token; the model has none.")
-    key = _HashedTokenizer(tokenizer.digest, tokenizer)
+    key = _HashedTokenizer(tokenizer.digest, ref(tokenizer))
     return _compile(name, getattr(sampling, name), key, ends)
 
 

@@ -2,11 +2,12 @@
 
 llguidance compiles most keywords, but skips those that the schema's declared draft lacks, and
 reports others without saying where. Here every keyword that restricts values and is not compiled
-is refused with its path, whatever the draft. Three are rewritten exactly:
+is refused with its path, whatever the draft. Some are rewritten to what accepts the same values:
 
-    uniqueItems false                      left out
-    oneOf whose branches exclude each other   anyOf
-    dependencies, dependentRequired, dependentSchemas   without the property, or as it demands
+    uniqueItems: false                 left out
+    oneOf of excluding branches        anyOf
+    oneOf of nothing but required      anyOf of each branch without what the others require
+    dependencies and the like          anyOf of a schema without the property and what it demands
 
 Two branches exclude each other if they have no type or constant in common, or are objects and
 disagree on a property that one of them requires. Knows nothing of tokens.
@@ -14,7 +15,7 @@ Source: JSON Schema 2020-12, https://json-schema.org/draft/2020-12/json-schema-v
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -34,10 +35,11 @@ DEPENDENCIES = ("dependencies", "dependentRequired", "dependentSchemas")
 SINGLE = ("additionalProperties", "additionalItems", "items")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 NAMED = ("properties", "patternProperties", *DEPENDENCIES)
+ANNOTATIONS = frozenset(("title", "description", "$comment", "default", "examples"))
 OBJECT_KEYWORDS = frozenset(("properties", "patternProperties", "additionalProperties"))
 TYPES = frozenset(("null", "boolean", "number", "string", "array", "object"))
-MAX_DEPTH = 8
-"""References and branches that the comparison of two branches follows."""
+MAX_DEPTH, MAX_BRANCHES = 3, 100
+"""Bounds of the comparison of oneOf's branches: nested properties, and branches."""
 
 
 def prepare_schema(schema: Schema) -> Schema:
@@ -125,10 +127,9 @@ def _rewrite(schema: Schema, root: Schema) -> None:
     """Replace oneOf and dependencies of one schema where that changes no accepted value."""
     added = list[Schema]()
     branches = schema.get("oneOf")
-    if isinstance(branches, list) and all(
-        _excludes(left, right, root) for i, left in enumerate(branches) for right in branches[:i]
-    ):
-        added.append({"anyOf": schema.pop("oneOf")})
+    if isinstance(branches, list) and (exclusive := _exclusive_branches(schema, root)):
+        del schema["oneOf"]
+        added.append({"anyOf": exclusive})
     for name in DEPENDENCIES:
         if isinstance(schema.get(name), dict):
             for key, demand in schema.pop(name).items():
@@ -140,9 +141,33 @@ def _rewrite(schema: Schema, root: Schema) -> None:
         schema["allOf"] = [*schema.get("allOf", []), *added]
 
 
+def _exclusive_branches(schema: Schema, root: Schema) -> list[Any] | None:
+    """Branches of which at most one can be valid and that replace oneOf's; None if unknown."""
+    branches = schema["oneOf"]
+    if all(
+        isinstance(each, dict) and each.keys() - ANNOTATIONS == {"required"} for each in branches
+    ):
+        return list(_without_others([each["required"] for each in branches]))
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    if len(branches) > MAX_BRANCHES:
+        return None
+    inside = [{"allOf": [each, rest]} for each in branches]
+    pairs = [(left, right) for i, left in enumerate(inside) for right in inside[:i]]
+    return branches if all(_excludes(left, right, root) for left, right in pairs) else None
+
+
+def _without_others(required: Sequence[Sequence[str]]) -> Iterator[Schema]:
+    """Objects that have all properties of one group and lack some property of each other one."""
+    for i, group in enumerate(required):
+        others = [set(other) - set(group) for j, other in enumerate(required) if j != i]
+        if all(others):
+            lacking = [{"anyOf": [{"properties": {k: False}} for k in sorted(o)]} for o in others]
+            yield {"type": "object", "required": list(group), "allOf": lacking}
+
+
 def _excludes(left: Any, right: Any, root: Schema, depth: int = MAX_DEPTH) -> bool:
     """Whether no value is valid under both schemas; False if that is not certain."""
-    left, right = _flatten(left, root, depth), _flatten(right, root, depth)
+    left, right = _flatten(left, root, set()), _flatten(right, root, set())
     if left is None or right is None or depth == 0:
         return left is None or right is None
     common = _types(left) & _types(right)
@@ -159,23 +184,31 @@ def _excludes(left: Any, right: Any, root: Schema, depth: int = MAX_DEPTH) -> bo
     )
 
 
-def _flatten(schema: Any, root: Schema, depth: int) -> Schema | None:
-    """A schema with the keywords of what it refers to; None if it accepts nothing.
+def _flatten(schema: Any, root: Schema, followed: set[str]) -> Schema | None:
+    """A schema with the keywords of what it includes; None if it accepts nothing.
 
-    Of a keyword that both have, one is kept, which leaves the schema as wide or wider.
+    It may be wider: of a keyword that two have, one is kept, each reference is followed once, and
+    what stands beside a reference is left out, as older drafts do.
     """
     if not isinstance(schema, dict):
         return None if schema is False else {}
-    merged = dict(schema)
-    others = [*merged.pop("allOf", ())]
-    if isinstance(reference := merged.get("$ref"), str):
-        others.append(_resolve(reference, root) if reference.startswith("#") else {})
-    for other in others if depth else ():
-        flat = _flatten(other, root, depth - 1)
+    merged, others = dict(schema), list(schema.get("allOf", ()))
+    merged.pop("allOf", None)
+    if isinstance(reference := schema.get("$ref"), str):
+        is_pointer = reference == "#" or reference.startswith("#/")
+        is_new = is_pointer and reference not in followed
+        merged, others = {}, [_resolve(reference, root)] if is_new else []
+        followed.add(reference)
+    for other in others:
+        flat = _flatten(other, root, followed)
         if flat is None:
             return None
         if merged.keys() & OBJECT_KEYWORDS:  # additionalProperties is about its own properties
             flat = {name: value for name, value in flat.items() if name not in OBJECT_KEYWORDS}
+        if "type" in flat and "type" in merged:
+            merged["type"] = sorted(_types(flat) & _types(merged))
+        if "required" in flat and "required" in merged:
+            merged["required"] = [*flat["required"], *merged["required"]]
         merged = flat | merged
     return merged
 
@@ -185,15 +218,17 @@ def _types(schema: Schema) -> frozenset[str]:
     named = schema.get("type", TYPES)
     types = {named} if isinstance(named, str) else set(named)
     types = {"number" if name == "integer" else name for name in types}
-    return frozenset(types)
+    constants = _constants(schema)
+    return frozenset(types if constants is None else types & {type for type, _ in constants})
 
 
-def _constants(schema: Schema) -> set[str] | None:
-    """The only values that a schema may accept, as text; None if they are not listed."""
+def _constants(schema: Schema) -> set[tuple[str, Any]] | None:
+    """The only values that a schema may accept, with their types; None if they are not listed."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        return None  # other kinds may be equal without being spelled alike, as 1 and 1.0
-    return set(values)
+    kinds = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "string"}
+    if not isinstance(values, list) or not all(type(each) in kinds for each in values):
+        return None
+    return {(kinds[type(each)], each) for each in values}
 
 
 def _property(schema: Schema, key: str) -> Any:
