@@ -154,10 +154,10 @@ def _lark_grammar(sampling: Sampling) -> str:
 
 
 def _escape_regex(text: str) -> str:
-    """A text as an expression that matches it alone; Lark's literals do not hold every character.
+    r"""A text as an expression that matches it alone; Lark's literals do not hold every character.
 
-    >>> _escape_regex("a/b")
-    'a\\x{2f}b'
+    >>> print(_escape_regex("a/b"))
+    a\x{2f}b
     """
     return re.sub(r"[^a-zA-Z0-9 ]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
 

@@ -181,6 +181,8 @@ def test_a_grammar_that_no_token_fits_ends_with_a_reason():
 
 def test_bytes_that_a_tokenizer_lacks_are_never_offered():
     class Lacking(FastTokenizer):
+        digest = "lacking"
+
         def decode_bytes(self, ids):
             return super().decode_bytes(ids).replace(b"b", b"").replace(b"\xc3", b"")
 

@@ -59,7 +59,9 @@ def test_what_the_compiler_refuses_is_an_error_of_ours(schema):
         compile_grammar(Sampling(json_schema=schema), TOKENIZER, [256])
 
 
-@pytest.mark.parametrize("schema", [{"type": 3, "oneOf": [{}, {}]}, {"allOf": 3, "oneOf": [{}]}])
+@pytest.mark.parametrize(
+    "schema", [{"type": 3, "oneOf": [{}, {}]}, {"allOf": 3, "oneOf": [{}, {}]}]
+)
 def test_a_malformed_schema_is_refused(schema):
     with pytest.raises(ConfigError, match="malformed"):
         prepare_schema(schema)
