@@ -33,6 +33,7 @@ from .config import (
     unhashed_fields,
 )
 from .contracts import (
+    CONSTRAINTS,
     Answer,
     Claim,
     Completion,
@@ -88,6 +89,7 @@ from .lineage import (
 from .sandbox.sandbox import Sandbox, SandboxLimits, SandboxResult
 
 __all__ = [
+    "CONSTRAINTS",
     "MANIFEST",
     "Answer",
     "Artifact",

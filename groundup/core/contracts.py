@@ -5,12 +5,13 @@ Records that cross rooms (messages, answers, claims, hits, samples, scores) are 
 that evaluation, rewards and monitoring use the same types.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .config import Config
 from .errors import ConfigError
@@ -31,6 +32,9 @@ class Message(NamedTuple):
 
 
 Conversation = tuple[Message, ...]
+
+CONSTRAINTS = ("json_schema", "regex", "choices", "grammar")
+"""Settings of sampling that constrain the text of an answer, of which one may be set."""
 
 
 class Sampling(Config):
@@ -64,6 +68,14 @@ class Sampling(Config):
     """Strings that end an answer, which they are no part of; the model's own end always does."""
     stop_tokens: tuple[int, ...] = ()
     """Tokens that end an answer, besides the model's own."""
+    json_schema: str = ""
+    """JSON schema, as JSON text or as a table, of the JSON that an answer must be."""
+    regex: str = ""
+    """Regular expression that an answer must match from beginning to end."""
+    choices: tuple[str, ...] | None = None
+    """Texts of which an answer must be one; None: any text."""
+    grammar: str = ""
+    """Context-free grammar in Lark's syntax, as llguidance reads it, that an answer must follow."""
     logprobs: int = Field(default=0, ge=0)
     """How many of the most likely tokens are reported beside each chosen one."""
     seed: int = Field(default=0, ge=-(2**63), lt=2**64)
@@ -79,7 +91,40 @@ class Sampling(Config):
             raise ConfigError(f"Sampling.logit_bias of {large[0]} exceeds a million; lower it.")
         if "" in self.stop:
             raise ConfigError("Sampling.stop has an empty string; give each at least a character.")
+        if self.constraint:
+            self._check_constraint()
         return self
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def parse_schema(cls, value: Any) -> Any:
+        """Write a schema that is given as a table, or as true or false, as JSON text."""
+        return json.dumps(value) if isinstance(value, dict | bool) else value
+
+    @property
+    def constraint(self) -> str:
+        """Name of the setting that constrains the text of an answer; empty if none does."""
+        return next((name for name in CONSTRAINTS if getattr(self, name) not in ("", None)), "")
+
+    def _check_constraint(self) -> None:
+        name = self.constraint
+        others = [other for other in CONSTRAINTS if getattr(self, other) not in ("", None)]
+        if len(others) > 1:
+            raise ConfigError(f"Sampling takes one of {', '.join(others)}; leave the others out.")
+        if self.stop or self.min_tokens:
+            what = "stop" if self.stop else "min_tokens"
+            raise ConfigError(
+                f"Sampling.{what} would break an answer of this {name}; leave it out."
+            )
+        if self.choices is not None and not self.choices:
+            raise ConfigError("Sampling.choices has no text; give at least one.")
+        if re.search("[\ud800-\udfff]", "".join([*(self.choices or ()), self.regex, self.grammar])):
+            raise ConfigError(f"Sampling.{name} has a lone surrogate, which is no text; remove it.")
+        try:
+            if self.json_schema and not isinstance(json.loads(self.json_schema), dict | bool):
+                raise ConfigError("Sampling.json_schema is no JSON object; give a schema.")
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"Sampling.json_schema is not valid JSON: {error}.") from None
 
 
 FinishReason = Literal["stop", "length"]

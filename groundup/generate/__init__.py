@@ -12,6 +12,7 @@ from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
 from .engine import Engine
+from .grammar.compiling import Grammar, GrammarCompiler, Matcher, compile_grammar
 from .scoring import PairScore, TokenPair, score_pairs
 from .talk import chat, generate
 
@@ -31,6 +32,9 @@ __all__ = [
     "EndpointError",
     "Engine",
     "EngineMetrics",
+    "Grammar",
+    "GrammarCompiler",
+    "Matcher",
     "NgramDrafter",
     "PairScore",
     "SchedulerLimits",
@@ -38,6 +42,7 @@ __all__ = [
     "TokenPair",
     "beam_search",
     "chat",
+    "compile_grammar",
     "decode_prompts",
     "default_batch_tokens",
     "find_stop",

@@ -29,6 +29,7 @@ from .cached import (
     prefill,
     prefill_prefix,
 )
+from .grammar.compiling import Grammar
 from .sampling import TokenSampler, choose_tokens, gather_logprobs
 
 MAX_BATCH_SIZE = 128
@@ -50,6 +51,8 @@ class DecodingOptions(NamedTuple):
     """Text of ids, in which stop strings are searched."""
     logprobs: bool = False
     """Whether to compute log-probabilities."""
+    grammar: Grammar | None = None
+    """Compiled constraint of `sampling`."""
     invariant: bool = False
     """Continue each prompt alone: bitwise independent of the others."""
 
@@ -104,7 +107,9 @@ def native_engine(
 def decode_request(ids: list[int], options: DecodingOptions, seed: int) -> DecodeRequest:
     """A prompt as the engine takes it."""
     sampling, ends = options.sampling, options.end_ids
-    return DecodeRequest(ids, sampling, seed, end_ids=ends, decode=options.decode)
+    return DecodeRequest(
+        ids, sampling, seed, end_ids=ends, grammar=options.grammar, decode=options.decode
+    )
 
 
 def _decode_natively(
@@ -176,7 +181,10 @@ class DecodingRun:
         begun = [model.start or 0] if has_sources(model) else None  # what a decoder reads first
         self.answers = [
             PartialAnswer(
-                TokenSampler(options.sampling, begun or ids, options.end_ids, seed, self.limit),
+                TokenSampler(
+                    options.sampling, begun or ids, options.end_ids, seed, self.limit,
+                    options.grammar and options.grammar.matcher(),
+                ),
                 self.limit, options.decode,
             )
             for ids, seed in zip(prompts, seeds, strict=True)

@@ -56,6 +56,7 @@ from .decoding import (
     native_engine,
 )
 from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
+from .grammar.compiling import compile_grammar
 from .scoring import TokenPair, score_pairs
 
 NOT_FINITE_MESSAGE = (
@@ -177,13 +178,13 @@ class Engine:
             run = DecodingRun(self.cached, [prompt], options, [sampling.seed])
             for finished in run.steps():
                 for _, answer in finished:
-                    _unwrap(answer)
+                    self.build_generation(_unwrap(answer), sampling)  # checks a constrained one
                 yield run.answers[0].ids[-1], bool(finished)
             return
         number = engine.add(decode_request(prompt, options, sampling.seed))
         for event in engine.stream([number]):
             if event.ended is not None:
-                _unwrap(event.ended)
+                self.build_generation(_unwrap(event.ended), sampling)
             yield event.id, event.ended is not None
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
@@ -270,13 +271,21 @@ class Engine:
     def build_generation(
         self, answer: DecodedSequence, sampling: Sampling | None = None
     ) -> Generation:
-        """The answer of some ids: its text ends before what ended it."""
+        """The answer of some ids: its text ends before what ended it.
+
+        Raises DataError if it ended by itself and is not what `sampling` constrains it to.
+        """
         sampling, ids = sampling or Sampling(), answer.ids
         has_end = bool(ids) and ids[-1] in {*self.end_ids, *sampling.stop_tokens}
         shown = ids[:-1] if has_end else ids
         decode = lambda ids: decode_text(ids, self.tokenizer)  # noqa: E731
+        text = decode(shown)[: stop_position(shown, sampling, decode)]
+        if answer.finish_reason == "stop" and (
+            grammar := compile_grammar(sampling, self.tokenizer, self.end_ids)
+        ):
+            grammar.validate(ids, text)
         return Generation(
-            decode(shown)[: stop_position(shown, sampling, decode)], tuple(ids),
+            text, tuple(ids),
             tuple(answer.logprobs), answer.finish_reason, tuple(answer.alternatives),
         )  # fmt: skip
 
@@ -285,6 +294,7 @@ class Engine:
         return DecodingOptions(
             sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens,
             lambda ids: decode_text(ids, self.tokenizer), logprobs=True,
+            grammar=compile_grammar(sampling, self.tokenizer, self.end_ids),
         )  # fmt: skip
 
     def max_new_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:

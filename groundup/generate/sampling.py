@@ -5,6 +5,7 @@
     presence     of tokens in the answer: logit - presence_penalty
     frequency    of tokens in the answer: logit - frequency_penalty * count
     masks        -inf for banned tokens, all but the allowed ones, and ends before min_tokens
+    grammar      -inf for tokens after which no answer of the schema, expression or grammar is left
     temperature  logit / temperature; 0 takes the largest, as top-k 1 does, and draws nothing
     top-k        the k most likely tokens
     top-p        the most likely tokens until their sum reaches p, which the last one crosses
@@ -29,11 +30,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import Reason, Sampling, TokenLogprob
+from groundup.core import ConfigError, Reason, Sampling, TokenLogprob
+
+from .grammar.compiling import Matcher
 
 NO_TOKEN = Reason(
     "no_token",
-    "No token is left to choose: allowed_tokens, banned_tokens or min_tokens exclude all.",
+    "No token is left to choose: allowed_tokens, banned_tokens, min_tokens or the grammar exclude "
+    "all.",
 )
 
 
@@ -50,7 +54,7 @@ class TokenSampler:
 
     def __init__(
         self, sampling: Sampling, prompt: Iterable[int] = (), end_ids: Iterable[int] = (),
-        seed: int | None = None, limit: int | None = None,
+        seed: int | None = None, limit: int | None = None, matcher: Matcher | None = None,
     ) -> None:  # fmt: skip
         """Begin a sequence.
 
@@ -58,7 +62,15 @@ class TokenSampler:
         end_ids  ids that end an answer
         seed     replaces `sampling.seed`
         limit    tokens that are drawn at most; default: `sampling.max_tokens`
+        matcher  of the grammar of `sampling`
+
+        Raises ConfigError for a grammar without a matcher, which would be ignored.
         """
+        if sampling.constraint and matcher is None:
+            raise ConfigError(
+                f"Sampling.{sampling.constraint} is not supported here; leave it out."
+            )
+        self.matcher = matcher
         self.sampling, self.prompt = sampling, frozenset(prompt)
         self.ends = frozenset(end_ids) | frozenset(sampling.stop_tokens)
         self.counts = Counter[int]()
@@ -73,13 +85,16 @@ class TokenSampler:
     def copy(self) -> "TokenSampler":
         """The same settings, counts and uniform numbers, to look ahead with."""
         copied = copy.copy(self)
-        copied.counts = self.counts.copy()
+        copied.counts, copied.matcher = self.counts.copy(), None  # a matcher cannot look ahead
         return copied
 
     def add(self, token: int) -> None:
         """Count a token of the answer."""
         self.counts[token] += 1
         self.length += 1
+        if self.matcher is not None:
+            accepted = self.matcher.accept(token)
+            assert accepted, "the grammar's mask has the token"
 
     @property
     def adjusts(self) -> bool:
@@ -88,7 +103,7 @@ class TokenSampler:
         return bool(
             s.logit_bias or s.banned_tokens or s.allowed_tokens is not None
             or s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty
-            or self.length < s.min_tokens
+            or self.length < s.min_tokens or self.matcher is not None
         )  # fmt: skip
 
     def adjustments(self, logits: Float[Tensor, " V"]) -> Iterator[tuple[str, Float[Tensor, " V"]]]:
@@ -116,6 +131,10 @@ class TokenSampler:
         for name, ids in self._excluded(logits):
             logits = logits.index_fill(0, ids, -torch.inf)
             yield name, logits
+        if self.matcher is not None:
+            mask = self.matcher.mask(len(logits)).to(logits.device)
+            logits = logits.masked_fill(~mask, -torch.inf)
+            yield s.constraint, logits
 
     def _excluded(self, logits: Float[Tensor, " V"]) -> Iterator[tuple[str, Int[Tensor, " n"]]]:
         s = self.sampling

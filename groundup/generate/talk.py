@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from groundup.core import (
+    CONSTRAINTS,
     CapacityError,
     ConfigError,
     Conversation,
@@ -79,6 +80,10 @@ def generate(
     best_of: int = 1,
     bits: Bits | None = None,
     explain: Path | None = None,
+    json_schema: str | None = None,
+    regex: str | None = None,
+    choices: list[str] | None = None,
+    grammar: Path | None = None,
     config: Sampling | None = None,
 ) -> Continuation:
     """Continue a prompt and print the continuation, or an encoder–decoder's output for it.
@@ -95,12 +100,19 @@ def generate(
     best_of      sample so many answers and keep the one whose tokens are the likeliest on average
     bits         round the weights to 8 or 4 bits, which reads less memory (CPUs)
     explain      write a page (.html) that shows what each setting cut and kept, token by token
+    json_schema  file of a JSON schema, or its text, of the JSON that the answer must be
+    regex        regular expression that the answer must match from beginning to end
+    choices      a text that the answer may be; give it again for each
+    grammar      file of a grammar in Lark's syntax that the answer must follow
     config       penalties, biases, masks, stop strings and the like; flags take precedence
 
     Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
     """
-    flags = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_tokens": max_tokens}
-    sampling = _merge_sampling(config, flags | {"seed": seed}, 128)
+    flags: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    flags |= {"max_tokens": max_tokens}
+    flags |= {"seed": seed, "json_schema": json_schema and _read_schema(json_schema)}
+    flags |= {"regex": regex, "choices": choices, "grammar": grammar and _read_text(grammar)}
+    sampling = _merge_sampling(config, flags, 128)
     engine = _open_for_one_sequence(model, bits)
     started = time.perf_counter()
     ids = engine.encode_prompt(prompt)  # checks that the prompt is not empty, with --ask too
@@ -145,10 +157,24 @@ def _best_of(
     return engine.best_of(ids, sampling, count)[0]
 
 
-def _merge_sampling(
-    config: Sampling | None, flags: Mapping[str, float | int | None], max_tokens: int
-) -> Sampling:
+def _read_schema(schema: str) -> str:
+    """The text of a schema that is given as text, which begins with a brace, or as a file."""
+    return schema if schema.lstrip().startswith("{") else _read_text(Path(schema))
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"Cannot read {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is no text in UTF-8.") from None
+
+
+def _merge_sampling(config: Sampling | None, flags: Mapping[str, Any], max_tokens: int) -> Sampling:
     """The settings of a configuration with the flags that were given; `max_tokens` if neither."""
+    if empty := next((name for name in CONSTRAINTS if flags.get(name) in ("", [])), None):
+        raise ConfigError(f"--{empty.replace('_', '-')} is empty; leave it out or say what it is.")
     config = config or Sampling()
     values: dict[str, Any] = config.to_dict()
     if "max_tokens" not in config.model_fields_set:

@@ -122,7 +122,7 @@ class FastTokenizer:
         Surrogate pairs are joined and a lone surrogate becomes U+FFFD: `decode` returns
         `well_formed(text)`.
         """
-        if self._compiled is not None and len(text) >= MIN_COMPILED_CHARACTERS:
+        if len(text) >= MIN_COMPILED_CHARACTERS and self._compiled is not None:
             return self._compiled.encode([text])[0].tolist()
         text = well_formed(text)
         if self.is_tiktoken_exact and not _has_long_space_run(text):

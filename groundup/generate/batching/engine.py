@@ -25,6 +25,7 @@ from groundup.core import CapacityError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import EncodedSource, PagedBatch, PagedDecoder
 
+from ..grammar.compiling import Grammar
 from ..sampling import TokenSampler, choose_tokens
 from .answers import NOT_FINITE, Decode, DecodedSequence, PartialAnswer, is_finite
 from .blocks import BlockPool
@@ -47,6 +48,8 @@ class DecodeRequest:
     source: EncodedSource | None = None
     end_ids: Sequence[int] = ()
     """Ids that end the answer."""
+    grammar: Grammar | None = None
+    """Compiled constraint of `sampling`."""
     decode: Decode = str
 
 
@@ -129,7 +132,10 @@ class BatchEngine:
                 "token and must leave one for the answer."
             )
         number, self._next_number = self._next_number, self._next_number + 1
-        sampler = TokenSampler(request.sampling, request.ids, request.end_ids, request.seed, limit)
+        sampler = TokenSampler(
+            request.sampling, request.ids, request.end_ids, request.seed, limit,
+            request.grammar and request.grammar.matcher(),
+        )  # fmt: skip
         sequence = DecodingSequence(
             number, list(request.ids), size, sampler, request.priority, request.salt, request.source
         )

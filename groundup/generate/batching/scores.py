@@ -35,7 +35,7 @@ class ContinuationScore(NamedTuple):
     """Whether each token is the most likely one at its place."""
 
 
-class _Piece(NamedTuple):
+class _Part(NamedTuple):
     """Tokens to compute behind what a table holds."""
 
     owner: int
@@ -90,7 +90,7 @@ def _score_groups(
         greedy[request.index] &= bool((own >= logprobs.amax(-1)).all())
 
     try:
-        for number, logprobs in _run_pieces(engine, list(_contexts(engine, groups, tables))):
+        for number, logprobs in _run_parts(engine, list(_contexts(engine, groups, tables))):
             if len(members := groups[number]) == 1:
                 done = len(nats[members[0].index])
                 targets = members[0].continuation[done : done + len(logprobs)]
@@ -101,7 +101,7 @@ def _score_groups(
         for members, table in zip(groups, tables, strict=True):
             engine.pool.publish(table, members[0].context)
         forked = {each.index: each for group in groups if len(group) > 1 for each in group}
-        for index, logprobs in _run_pieces(engine, list(_forks(engine, groups, tables))):
+        for index, logprobs in _run_parts(engine, list(_forks(engine, groups, tables))):
             done = len(nats[index])
             note(forked[index], logprobs, forked[index].continuation[done : done + len(logprobs)])
     finally:
@@ -113,7 +113,7 @@ def _score_groups(
 
 def _contexts(
     engine: BatchEngine, groups: Sequence[list[_Request]], tables: list[list[int]]
-) -> Iterator[_Piece]:
+) -> Iterator[_Part]:
     """What is to be computed of each context, and of its continuation if it has only one."""
     size = engine.pool.block_tokens
     for number, members in enumerate(groups):
@@ -124,12 +124,12 @@ def _contexts(
         tables.append(table)
         _reserve(engine, table, len(known) * size, len(ids))
         wanted = len(members[0].continuation) if is_single else 1
-        yield _Piece(number, table, ids[len(known) * size :], len(known) * size, wanted)
+        yield _Part(number, table, ids[len(known) * size :], len(known) * size, wanted)
 
 
 def _forks(
     engine: BatchEngine, groups: Sequence[list[_Request]], tables: list[list[int]]
-) -> Iterator[_Piece]:
+) -> Iterator[_Part]:
     for members, table in zip(groups, list(tables), strict=False):
         for request in members if len(members) > 1 else ():
             ids, first = request.continuation[:-1], len(request.context)
@@ -137,7 +137,7 @@ def _forks(
                 fork = engine.pool.share(table)
                 tables.append(fork)
                 _reserve(engine, fork, first, first + len(ids))
-                yield _Piece(request.index, fork, ids, first, len(ids))
+                yield _Part(request.index, fork, ids, first, len(ids))
 
 
 def _reserve(engine: BatchEngine, table: list[int], first: int, end: int) -> None:
@@ -155,13 +155,13 @@ def _reserve(engine: BatchEngine, table: list[int], first: int, end: int) -> Non
         )
 
 
-def _run_pieces(
-    engine: BatchEngine, pieces: Sequence[_Piece]
+def _run_parts(
+    engine: BatchEngine, parts: Sequence[_Part]
 ) -> Iterator[tuple[int, Float[Tensor, "n V"]]]:
-    """Compute pieces in passes; yield each one's owner and log-probabilities, perhaps in parts."""
+    """Compute parts in passes; yield each one's owner and log-probabilities, perhaps in parts."""
     rows = max(1, PASS_LOGITS // engine.vocab_size)
-    batch: list[_Piece] = []
-    for whole in pieces:
+    batch: list[_Part] = []
+    for whole in parts:
         left = whole
         while left.ids:
             tokens = PASS_TOKENS - sum(len(each.ids) for each in batch)
@@ -181,7 +181,7 @@ def _run_pieces(
 
 
 def _run_pass(
-    engine: BatchEngine, batch: Sequence[_Piece]
+    engine: BatchEngine, batch: Sequence[_Part]
 ) -> Iterator[tuple[int, Float[Tensor, "n V"]]]:
     starts = [0, *accumulate(len(each.ids) for each in batch)]
     width = max(len(each.table) for each in batch)

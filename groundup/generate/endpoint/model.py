@@ -355,7 +355,23 @@ def _changed_fields(sampling: Sampling) -> dict[str, Any]:
     bias = dict.fromkeys(map(str, sampling.banned_tokens), -100.0)
     if bias := {str(token): value for token, value in sampling.logit_bias.items()} | bias:
         fields["logit_bias"] = bias
-    return fields
+    return fields | _constraint_fields(sampling)
+
+
+def _constraint_fields(sampling: Sampling) -> dict[str, Any]:
+    """The grammar of an answer: OpenAI's field for a JSON schema, vLLM's for the others.
+
+    >>> _constraint_fields(Sampling(choices=("yes", "no")))
+    {'structured_outputs': {'choice': ['yes', 'no']}}
+    """
+    name = sampling.constraint
+    if not name:
+        return {}
+    if name == "json_schema":
+        schema = {"name": "answer", "strict": True, "schema": json.loads(sampling.json_schema)}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    field = "choice" if name == "choices" else name
+    return {"structured_outputs": {field: sampling.to_dict()[name]}}
 
 
 def _end_at_stop(generation: Generation, sampling: Sampling) -> Generation:

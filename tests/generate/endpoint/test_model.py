@@ -211,6 +211,22 @@ def test_what_is_sent_is_what_was_asked(peer):
     assert "body:" in model.signature
 
 
+@pytest.mark.parametrize(
+    ("constraint", "fields"),
+    [
+        ({"choices": ("a", "b")}, {"structured_outputs": {"choice": ["a", "b"]}}),
+        ({"regex": "a+"}, {"structured_outputs": {"regex": "a+"}}),
+        ({"grammar": "start: /a/"}, {"structured_outputs": {"grammar": "start: /a/"}}),
+        ({"json_schema": {"const": 1}}, {"response_format": {"type": "json_schema", "json_schema": {
+            "name": "answer", "strict": True, "schema": {"const": 1}}}}),
+    ],
+)  # fmt: skip
+def test_a_grammar_is_sent_in_the_server_s_fields(peer, constraint, fields):
+    list(endpoint(peer).complete(["Why?"], Sampling(max_tokens=1, **constraint)))
+    (body,) = peer.bodies("chat/completions")
+    assert body == body | fields
+
+
 def test_only_four_stops_are_sent_and_all_are_obeyed(peer):
     whole = dict(endpoint(peer).complete(["abc"], Sampling(max_tokens=20)))[0].text
     until = (*"\x01\x02\x03\x04\x05", whole[5:7])

@@ -1,0 +1,288 @@
+"""Grammars: only tokens that can be continued to a valid answer may be chosen.
+
+    json_schema  JSON that the schema accepts; schema.py says what is refused
+    regex        a text that the regular expression matches from beginning to end
+    choices      one of the texts
+    grammar      a text of a context-free grammar in Lark's syntax
+
+A token is allowed if some text of the grammar begins with the answer's bytes and the token's, and
+an end of the answer is allowed where the answer is complete. Special tokens have no bytes. The
+model chooses the tokenization: bytes that are certain are not forced to be the tokenizer's ids.
+
+llguidance computes the masks with an Earley parser over regular expressions' derivatives, along a
+trie of the vocabulary; automaton.py does the same readably for regex and choices.
+Source: https://github.com/guidance-ai/llguidance; Earley 1970, doi:10.1145/362007.362035.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+from weakref import ReferenceType, ref
+
+import llguidance
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from groundup.core import ConfigError, DataError, Sampling, Tokenizer
+from groundup.tokenizer import ImportedTokenizer
+
+from .schema import prepare_schema
+
+WHITESPACE = r" |\n[ \t]{0,32}"
+"""White space in JSON, once between two of its tokens: without a bound, a weak model never ends."""
+JSON_OPTIONS = {"whitespace_pattern": WHITESPACE, "lenient": False, "coerce_one_of": False}
+NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
+MAX_GRAMMARS, MAX_VOCABULARIES = 64, 4
+"""How many are kept."""
+
+
+class VocabularyBytes(NamedTuple):
+    """What each token adds to a text."""
+
+    tokens: tuple[bytes, ...]
+    """Empty for special tokens and ids without a token."""
+    led_by_space: tuple[int, ...]
+    """Ids whose leading space is dropped at the beginning of a text; empty if none is dropped."""
+
+
+def vocabulary_bytes(tokenizer: Tokenizer) -> VocabularyBytes:
+    """The bytes of every token after another one.
+
+    Raises ConfigError if they depend on the token before, as WordPiece's do.
+    """
+    if isinstance(tokenizer, ImportedTokenizer) and tokenizer.spelling is None:
+        raise ConfigError(
+            "This tokenizer's tokens have no bytes of their own: it takes no grammar."
+        )
+    specials, before = set(tokenizer.specials.values()), tokenizer.encode("a")[-1:]
+    size, tokens, led_by_space = len(tokenizer.decode_bytes(before)), list[bytes](), list[int]()
+    for token in range(tokenizer.vocab_size):
+        try:
+            after = tokenizer.decode_bytes([*before, token])[size:]
+            first = tokenizer.decode_bytes([token])
+        except DataError:  # an id without a token
+            after = first = b""
+        tokens.append(b"" if token in specials else after)
+        if first != after and token not in specials:
+            led_by_space.append(token)
+    return VocabularyBytes(tuple(tokens), tuple(led_by_space))
+
+
+class GrammarVocabulary:
+    """A tokenizer and the ends of its answers, as llguidance reads them."""
+
+    def __init__(self, tokenizer: Tokenizer, end_ids: Sequence[int]) -> None:
+        self.tokens, self.led_by_space = vocabulary_bytes(tokenizer)
+        names = {id: name for name, id in tokenizer.specials.items()}
+        names |= {id: names.get(id, f"<end {id}>") for id in end_ids}
+        self.special_token_ids = sorted(names)
+        marked = {id: b"\xff" + name.encode() for id, name in names.items()}
+        self.compiled = llguidance.LLTokenizer(
+            _LibraryVocabulary(
+                [marked.get(id, each) for id, each in enumerate(self.tokens)],
+                sorted(names), end_ids[0],
+            ),
+            eos_token=list(end_ids),
+        )  # fmt: skip
+
+
+class _LibraryVocabulary(llguidance.TokenizerWrapper):
+    """The attributes that llguidance asks a tokenizer for."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(
+        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int
+    ) -> None:
+        self.tokens, self.special_token_ids = tokens, special_token_ids
+        self.bos_token_id, self.eos_token_id = None, eos_token_id
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        raise NotImplementedError("without forced tokens, no text is tokenized")
+
+
+class Grammar:
+    """A compiled constraint; `matcher` begins a sequence."""
+
+    def __init__(self, sampling: Sampling, vocabulary: GrammarVocabulary, ends: Sequence[int]):
+        """Compile; see `compile_grammar`."""
+        self.name, self.vocabulary, self.ends = sampling.constraint, vocabulary, frozenset(ends)
+        text = _lark_grammar(sampling) + NO_FORCING
+        self._parser = llguidance.LLMatcher(vocabulary.compiled, text, log_level=0)
+        if self._parser.is_error():
+            raise _compile_error(self.name, self._parser.get_error())
+
+    def matcher(self) -> "Matcher":
+        """A matcher of a new answer."""
+        return Matcher(self, self._parser.deep_copy())
+
+    def validate(self, ids: Sequence[int], text: str) -> None:
+        """Check an answer that ended by itself: its ids are matched again, and JSON is parsed.
+
+        Raises DataError if it is not valid or its ids do not spell it.
+        """
+        matcher, tokens = self.matcher(), self.vocabulary.tokens
+        is_valid = all([matcher.accept(id) for id in ids]) and matcher.is_complete
+        spelt = b"".join(tokens[id] for id in ids if id not in self.ends)
+        if self.name == "json_schema" and is_valid:
+            try:
+                json.loads(text)
+            except ValueError:
+                is_valid = False
+        if not is_valid or spelt.decode("utf-8", "replace") != text:
+            raise DataError(f"The answer {text[:80]!r} does not fit Sampling.{self.name}.")
+
+
+def _lark_grammar(sampling: Sampling) -> str:
+    if sampling.json_schema:
+        schema = json.loads(sampling.json_schema)
+        schema = prepare_schema({"not": {}} if schema is False else schema or {})
+        return f"start: %json {json.dumps(schema | {'x-guidance': JSON_OPTIONS})}"
+    if sampling.regex:
+        if re.search(r"(?<!\\)(\\\\)*\\\Z", sampling.regex):
+            raise ConfigError("Sampling.regex ends with a backslash; write two for one.")
+        return f"start: /{llguidance.regex_to_lark(sampling.regex, 'dws')}/"
+    if sampling.choices is not None:
+        return f"start: /{'|'.join(map(_escape_regex, sampling.choices))}/"
+    return sampling.grammar
+
+
+def _escape_regex(text: str) -> str:
+    r"""A text as an expression that matches it alone; Lark's literals do not hold every character.
+
+    >>> print(_escape_regex("a/b"))
+    a\x{2f}b
+    """
+    return re.sub(r"[^a-zA-Z0-9 ]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
+
+
+def _compile_error(name: str, message: str) -> ConfigError:
+    """An error of llguidance on one line, without its copy of our grammar around the user's."""
+    message = re.sub(r"\n +\d+ \| [\s\S]*", "", message.strip())
+    if name != "grammar":
+        message = re.sub(r"^at \d+\(\d+\): ", "", message)
+    return ConfigError(f"Sampling.{name} cannot be compiled: {' '.join(message.split())[:300]}")
+
+
+class Matcher:
+    """Follows one answer through a grammar."""
+
+    def __init__(self, grammar: Grammar, parser: llguidance.LLMatcher) -> None:
+        """Begin; see `Grammar.matcher`."""
+        self.grammar, self._parser = grammar, parser
+        self.ids: list[int] = []
+        """The answer so far."""
+
+    def mask(self, size: int) -> Bool[Tensor, " V"]:
+        """Which of the first `size` ids may be next; none where no token fits."""
+        allowed, parser = torch.zeros(size, dtype=torch.bool), self._parser
+        packed = np.frombuffer(parser.compute_bitmask(), np.uint8)
+        if parser.is_error() or (parser.is_stopped() and not parser.is_accepting()):
+            return allowed
+        bits = np.unpackbits(packed, bitorder="little", count=len(self.grammar.vocabulary.tokens))
+        allowed[: len(bits)] = torch.from_numpy(bits[:size].view(bool))
+        if not self.ids and self.grammar.vocabulary.led_by_space:
+            allowed[list(self.grammar.vocabulary.led_by_space)] = False
+        return allowed
+
+    def accept(self, token: int) -> bool:
+        """Add a token to the answer; False, and nothing is added, if it does not fit."""
+        is_end = token in self.grammar.ends
+        if self.is_ended or (is_end and not self.is_complete):
+            return False
+        if not is_end and self._parser.try_consume_tokens([token]) != 1:
+            return False
+        self.ids.append(token)
+        return True
+
+    def rollback(self, count: int) -> None:
+        """Remove the last tokens of the answer.
+
+        Raises ValueError if there are fewer.
+        """
+        if not 0 <= count <= len(self.ids):
+            raise ValueError(f"Expected at most {len(self.ids)} tokens to remove; got {count}.")
+        consumed = count - self.is_ended if count else 0
+        if consumed:
+            self._parser.rollback(consumed)
+        del self.ids[len(self.ids) - count :]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the answer has its end token."""
+        return bool(self.ids) and self.ids[-1] in self.grammar.ends
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer may end here."""
+        return self._parser.is_accepting()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but an end can follow."""
+        return self.is_ended or self._parser.is_stopped()
+
+
+@dataclass(frozen=True)
+class _HashedTokenizer:
+    """A tokenizer as a key: equal digests give equal ids."""
+
+    digest: str
+    tokenizer: ReferenceType[Tokenizer] = field(compare=False)
+
+
+@lru_cache(MAX_VOCABULARIES)
+def _read_vocabulary(tokenizer: _HashedTokenizer, ends: tuple[int, ...]) -> GrammarVocabulary:
+    alive = tokenizer.tokenizer()
+    assert alive is not None, "the caller has the tokenizer"
+    return GrammarVocabulary(alive, ends)
+
+
+@lru_cache(MAX_GRAMMARS)
+def _compile(
+    name: str, value: str | tuple[str, ...], tokenizer: _HashedTokenizer, ends: tuple[int, ...]
+) -> Grammar:
+    return Grammar(Sampling.model_validate({name: value}), _read_vocabulary(tokenizer, ends), ends)
+
+
+def compile_grammar(
+    sampling: Sampling, tokenizer: Tokenizer, end_ids: Iterable[int]
+) -> Grammar | None:
+    """Compile the constraint of the settings, or return it if it was compiled lately.
+
+    None if there is no constraint. `end_ids` and `sampling.stop_tokens` end an answer and are no
+    part of it.
+
+    Raises ConfigError for what cannot be compiled: an invalid grammar, a JSON schema's keyword that
+    is not supported, a model without an end, a tokenizer whose tokens have no bytes.
+    """
+    name = sampling.constraint
+    if not name:
+        return None
+    ends = tuple(sorted({*end_ids, *sampling.stop_tokens}))
+    if not ends:
+        raise ConfigError(f"Sampling.{name} needs an end token; the model has none.")
+    key = _HashedTokenizer(tokenizer.digest, ref(tokenizer))
+    return _compile(name, getattr(sampling, name), key, ends)
+
+
+class GrammarCompiler:
+    """Compiles in a thread, so that a loop of sequences does not wait for a grammar."""
+
+    def __init__(self, tokenizer: Tokenizer, end_ids: Sequence[int]) -> None:
+        self.tokenizer, self.end_ids = tokenizer, end_ids
+        self.threads = ThreadPoolExecutor(1, "grammar")
+
+    def start(self, sampling: Sampling) -> Future[Grammar | None]:
+        """Begin to compile; `done()` says whether it is ready, and `result()` raises its errors."""
+        return self.threads.submit(compile_grammar, sampling, self.tokenizer, self.end_ids)
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
