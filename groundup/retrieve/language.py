@@ -45,11 +45,6 @@ def stop_words() -> dict[str, frozenset[str]]:
 
 
 @cache
-def _all_stop_words() -> frozenset[str]:
-    return frozenset().union(*stop_words().values())
-
-
-@cache
 def _dictionary() -> bytes:
     return DICTIONARY_FILE.read_bytes()
 
@@ -99,9 +94,8 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     ['german', 'english', 'english']
     """
     counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
-    found = counts.keys() & _all_stop_words()
     scores = {
-        language: sum(counts[word] for word in found & words)
+        language: sum(counts[word] for word in counts.keys() & words)
         for language, words in stop_words().items()
         if language != "unspaced"
     }

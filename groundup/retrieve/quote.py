@@ -36,6 +36,7 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
+EMPTY_CELL = re.compile(r"(?:[\s–—-]|&nbsp;)*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -305,9 +306,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> int:
     units, at = text.units, first + 1
-    end = first + (
-        1 if units[first].kind == "row" else RUN_UNITS
-    )  # the next row is of another thing
+    end = at if units[first].kind == "row" else first + RUN_UNITS  # a row is of one thing
     # "She reaches 27 knots" is of nothing that is named in a later paragraph.
     is_dependent = word_pattern("dependent").match(text.texts[first]) is not None
     while (
@@ -396,13 +395,23 @@ def _context_credits(
 
 def _head_of_cells(head: str, row: str) -> str:
     """A table's head without the columns in which a row has nothing."""
-    mark = next((mark for mark in "\t|;," if mark in head), "\t")
-    rows = csv.reader((head, row), delimiter=mark) if mark in ",;" else None
-    names, cells = rows or (head.split(mark), row.split(mark))
+    mark = next((mark for mark in "\t|" if mark in head), "\t")
+    mark = next((mark for mark in ";," if mark in head and mark in row), mark)
+    names, cells = _split_cells(head, mark), _split_cells(row, mark)
     cells += [""] * (len(names) - len(cells))
     if len(names) != len(cells) or "\n" in row:
         return head
-    return mark.join(name for name, cell in zip(names, cells, strict=True) if cell.strip(" –—-"))
+    pairs = zip(names, cells, strict=True)
+    return mark.join(name for name, cell in pairs if not EMPTY_CELL.fullmatch(cell))
+
+
+def _split_cells(line: str, mark: str) -> list[str]:
+    if mark not in ";,":
+        return line.split(mark)
+    try:
+        return next(csv.reader([line], delimiter=mark))
+    except csv.Error:  # a line end outside quotes, or a cell too long for the parser
+        return line.split(mark)
 
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:

@@ -536,6 +536,46 @@ def test_the_head_of_a_column_is_no_answer_to_an_empty_cell(name, thing, tmp_pat
     assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
 
 
+@pytest.mark.parametrize("cell", ["\xa0", " \t ", " - ", "&nbsp;"])
+@pytest.mark.parametrize("name", ["b__csv", "b__md", "b__html"])
+def test_a_cell_of_spaces_alone_is_empty(name, cell, tmp_path):
+    rows = [line.split(",") for line in BERTHS.replace("Merlin,,", f"Merlin,{cell},").splitlines()]
+    if name == "b__html":
+        row = "".join("<tr>" + "".join(f"<td>{each}" for each in row) for row in rows)
+        text = f"<h1>Harbour</h1><table>{row}</table>"
+    elif name == "b__md":
+        rows.insert(1, ["---"] * 4)
+        text = "# Harbour\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    else:
+        text = "".join(",".join(row) + "\n" for row in rows)
+    opened = session(tmp_path, **{name: text}).index
+    assert answer_question(opened, "What is the draught of berth A7?").refused
+    assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "question", "expected"),
+    [
+        (
+            "t__csv",
+            'plank,6" nail,"8 inch nail\nOak,3,7\nPine,5,12\n',
+            "What is the plank of Oak?",
+            "Oak",
+        ),
+        ("t__csv", 'tool,"size,price\nHammer,3,9\nSaw,5,12\n', "Where is the hammer?", "Hammer"),
+        (
+            "t__html",
+            "<h1>People</h1><table><tr><th>Name, first<br>or last</th></tr>"
+            "<tr><td>Bo Ek</td></tr></table>",
+            "Who is Bo Ek?",
+            "Bo Ek",
+        ),
+    ],
+)
+def test_a_head_that_is_no_csv_is_split_at_its_commas(name, text, question, expected, tmp_path):
+    assert expected in ask(tmp_path, question, **{name: text}).text
+
+
 def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
     text = 'kiln,maker,colour\nVulcan,Brandt,red\nEmber,,"blue, matt"\n'
     assert ask(tmp_path, "Who is the maker of Ember?", k__csv=text).refused
