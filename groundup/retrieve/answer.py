@@ -17,7 +17,7 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 
 from .chunk import Sentence, split_sentences
-from .question import Question, measures, term_credit, text_terms
+from .question import Question, term_credit, text_terms
 from .quote import (
     QUOTE_CHARACTERS,
     TITLE_CREDIT,
@@ -152,9 +152,9 @@ def _explain_refusal(
         start, end = passage.start + nearest.start, passage.start + nearest.end
         quote = index.read_document(passage.document).quote(start, end)
         details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
-        measure = wanted.question.measure
-        if measure and not re.search(measures()[measure].answers, quote.text, re.IGNORECASE):
-            details["no_quantity"] = measure
+        language = index.entries[passage.document].language
+        if not wanted.question.has_quantity(quote.text, language):
+            details["no_quantity"] = wanted.question.measure
     return details
 
 

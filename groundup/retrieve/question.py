@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .language import (
     FALLBACK,
@@ -74,10 +74,19 @@ class Question(NamedTuple):
     """Indices of each part's terms, if the question asks for several facts."""
     measure: str = ""
     """What can answer it: a duration, a size, a number (measures.toml); empty: anything."""
+    languages: tuple[str, ...] = ()
+    """Languages in whose words it asks for that."""
 
     def part(self, indices: Iterable[int]) -> "Question":
         """The question with some of its terms alone."""
         return self._replace(terms=tuple(self.terms[i] for i in indices), parts=())
+
+    def has_quantity(self, text: str, language: str) -> bool:
+        """Whether a text has what the question measures; numerals count in their languages."""
+        if not self.measure:
+            return True
+        pattern = _quantity_pattern(self.measure, (*self.languages, language))
+        return pattern.search(text) is not None
 
 
 class TextTerms(NamedTuple):
@@ -116,34 +125,39 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
         listed,
         _truncation_note(text, len(terms)),
         _split_parts(listed, [parts[key] for key in kept]),
-        _measure_of(read),
+        *_measure_of(read),
     )
 
 
-class Measure(NamedTuple):
-    """A kind of quantity: what asks for it, and what a text that answers must have."""
-
-    asks: re.Pattern[str]
-    answers: str
-    """A pattern, compiled for the question that needs it."""
+@cache
+def _measures() -> dict[str, dict[str, Any]]:
+    """The kinds of quantities of measures.toml, in its order, below the numerals by language."""
+    return tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
 
 
 @cache
-def measures() -> dict[str, Measure]:
-    """The kinds of quantities of measures.toml, in its order."""
-    table = tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
-    numerals = table.pop("numerals")
+def _asks() -> dict[tuple[str, str], re.Pattern[str]]:
+    """What asks for a kind of quantity in a language."""
     return {
-        name: Measure(
-            re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
-            each["answers"].replace("NUMERAL", numerals).replace("\n", ""),
-        )
-        for name, each in table.items()
+        (name, language): re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE)
+        for name, measure in _measures().items()
+        for language, words in measure.get("asks", {}).items()
     }
 
 
-def _measure_of(text: str) -> str:
-    return next((name for name, each in measures().items() if each.asks.search(text)), "")
+@cache
+def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[str]:
+    numerals = _measures()["numerals"]
+    known = "|".join(numerals[each] for each in languages if each in numerals)
+    answers = _measures()[measure]["answers"].replace("NUMERAL", known or "(?!)")
+    return re.compile(answers.replace("\n", ""), re.IGNORECASE)
+
+
+def _measure_of(text: str) -> tuple[str, tuple[str, ...]]:
+    """What a question measures, and the languages in which these words ask for it."""
+    asked = [key for key, asks in _asks().items() if asks.search(text)]
+    first = asked[0][0] if asked else ""
+    return first, tuple(language for name, language in asked if name == first)
 
 
 def _truncate_at_word(text: str) -> str:
@@ -166,7 +180,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
     emphasised = {
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }
-    asked = [m.end() for each in measures().values() for m in each.asks.finditer(text)]
+    asked = [match.end() for asks in _asks().values() for match in asks.finditer(text)]
     for run in UNSPACED.finditer(text):
         yield from _unspaced_terms(run)
     text = UNSPACED.sub(lambda run: " " * len(run[0]), text)

@@ -26,7 +26,7 @@ from groundup.documents import ROWS, TABLES, Record, rows_of_tables
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .entries import entry_heads
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Question, TextTerms, code_names, measures, term_credit, text_terms
+from .question import Question, TextTerms, code_names, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -272,19 +272,19 @@ def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
 
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
-    units = text.units
+    units, question = text.units, wanted.question
     credits = [wanted.credits_for(words) for words in text.terms]
+    has_quantity = [question.has_quantity(line, text.language) for line in text.texts]
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
-    measure = wanted.question.measure
-    has_answer = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE).search
     best: QuoteSpan | None = None
     title = 0.0
     for first, line in enumerate(text.texts):
         if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
-        covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), not measure
+        covered, direct = context[first], [0.0] * len(wanted.weights)
+        is_measured = not question.measure
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
         if units[first].kind == "heading":
             title = labels[first]
@@ -296,7 +296,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
             # A quantity counts in a paragraph with a word of the question, or below one.
             is_about = is_titled or max(own) > 0 or is_about and _same_paragraph(text, last - 1)
-            is_measured = is_measured or is_about and has_answer(text.texts[last]) is not None
+            is_measured = is_measured or is_about and has_quantity[last]
             score = _score(wanted, covered, is_measured)
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:

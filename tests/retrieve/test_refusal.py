@@ -15,6 +15,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import _claims_of
+from groundup.retrieve.question import _asks, _measures
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
 from groundup.retrieve.verification import check_text
@@ -588,11 +589,41 @@ def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
         ("Le prêt dure trois semaines.", "Combien de temps dure le prêt ?"),
         ("Курс длится 3 недели.", "Как долго длится курс?"),
         ("The tour takes eleven hours.", "How long does the tour take?"),
+        ("Sergi üç hafta sürer.", "Sergi ne kadar sürer?"),
+        ("L'exposition dure une heure.", "Combien de temps dure l'exposition ?"),
+        ("La mostra dura mezz'ora.", "Quanto dura la mostra?"),
+        ("Wystawa trwa trzy tygodnie.", "Jak długo trwa wystawa?"),
+        ("The drum turns at 12 rpm.", "How fast does the drum turn?"),
         ("The log is rotated each week.", "How often is the log rotated?"),
     ],
 )
 def test_durations_are_known_in_many_languages(text, question, tmp_path):
     assert not ask(tmp_path, question, a__md=text + "\n").refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("The harbour has berths. Their fee is due in spring.", "How many berths has the harbour?"),
+        ("The garden has trees. They are quince trees.", "How many trees has the garden?"),
+        ("Der Verein hat Kajaks und ein Boot.", "Wie viele Kajaks hat der Verein?"),
+    ],
+)
+def test_a_numeral_of_another_language_is_no_number(text, question, tmp_path):
+    assert ask(tmp_path, question, a__md=text + "\n").refused
+
+
+def test_every_language_that_asks_for_a_quantity_has_numerals():
+    languages = {language for _, language in _asks()}
+    assert languages <= _measures()["numerals"].keys()
+
+
+@pytest.mark.parametrize("question", ["Which year is the {} from?", "From what year is the {}?"])
+def test_a_year_has_four_digits(question, tmp_path):
+    text = "Ferry,Captain,Cars,Year\nTilde,,40,2004\nGudrun,Mona Ek,12,\n"
+    opened = session(tmp_path, f__csv=text).index
+    assert answer_question(opened, question.format("Gudrun")).refused
+    assert "2004" in answer_question(opened, question.format("Tilde")).text
 
 
 def test_a_sentence_of_two_overlapping_quotes_is_in_the_first_alone(tmp_path):
