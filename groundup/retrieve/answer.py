@@ -95,6 +95,9 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
     parts = [_find_spans(index, wanted.part(indices), texts) for indices in parsed.parts]
+    for number, indices in enumerate(parsed.alone):
+        if indices and max((each.score for each in parts[number]), default=0.0) < THRESHOLD:
+            parts[number] = _find_spans(index, wanted.part(indices), texts)
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     details: dict[str, Any] = {

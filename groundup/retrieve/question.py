@@ -27,6 +27,7 @@ from .language import (
     language_of,
     stem_words,
     stop_words,
+    word_pattern,
 )
 
 MAX_QUESTION_CHARACTERS = 4_000
@@ -72,6 +73,8 @@ class Question(NamedTuple):
     """What was omitted of a too long question, in words; otherwise empty."""
     parts: tuple[tuple[int, ...], ...] = ()
     """Indices of each part's terms, if the question asks for several facts."""
+    alone: tuple[tuple[int, ...], ...] = ()
+    """The same of each part without a name of another part, if it may be a question of its own."""
     measure: str = ""
     """What can answer it: a duration, a size, a number (measures.toml); empty: anything."""
     languages: tuple[str, ...] = ()
@@ -112,6 +115,8 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     read = _truncate_at_word(text)
     language = language_of(read, fallback)
     joints = [match.start() for match in JOINT.finditer(read)]
+    texts = map(slice, [0, *joints], [*joints, len(read)])
+    bound = {at for at, part in enumerate(texts) if word_pattern("bound").search(read[part])}
     terms: dict[tuple[str, ...], QuestionTerm] = {}
     parts: dict[tuple[str, ...], set[int]] = {}
     for start, term in _iter_terms(read, language):
@@ -124,7 +129,7 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     return Question(
         listed,
         _truncation_note(text, len(terms)),
-        _split_parts(listed, [parts[key] for key in kept]),
+        *_split_parts(listed, [parts[key] for key in kept], bound),
         *_measure_of(read),
     )
 
@@ -246,23 +251,24 @@ def _is_code_name(word: str) -> bool:
 
 
 def _split_parts(
-    terms: tuple[QuestionTerm, ...], parts: list[set[int]]
-) -> tuple[tuple[int, ...], ...]:
-    """The terms of each part; one without a name asks of all names, one of names alone the same.
+    terms: tuple[QuestionTerm, ...], parts: list[set[int]], bound: set[int]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """The terms of each part; one without a name asks of the first, one of names alone the same.
 
     "the default and the maximum of X" asks for X's default; "the port of X and of Y" for Y's port.
+    A part that has several words and is not bound to the others may also be asked alone.
     """
     every = range(len(terms))
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
-    subject = set(sorted(names)[:1])
-    groups: dict[tuple[int, ...], None] = {}
+    groups: dict[tuple[int, ...], tuple[int, ...]] = {}
     for part in sorted(set().union(*parts)):
-        group = {i for i in every if part in parts[i]}
-        group |= set() if group & names else subject
+        own = {i for i in every if part in parts[i]}
+        group = own | (set() if own & names else set(sorted(names)[:1]))
         group |= set() if group & others else others
-        groups[tuple(sorted(group))] = None
-    return tuple(groups) if 1 < len(groups) <= MAX_PARTS else ()
+        is_free = len(own) > 1 and part not in bound
+        groups[tuple(sorted(group))] = tuple(sorted(own)) if is_free else ()
+    return (tuple(groups), tuple(groups.values())) if 1 < len(groups) <= MAX_PARTS else ((), ())
 
 
 def code_names(text: str) -> Iterator[str]:

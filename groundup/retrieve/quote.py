@@ -121,14 +121,10 @@ class PassageText:
         sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
         units = sorted([*self._rows, *prose])
-        if document.kind == "python":
-            return units
-        return [
-            unit._replace(kind="heading")
-            if unit.end - unit.start < HEADING_CHARACTERS and _overlaps(unit[:2], self._titles)
-            else unit
-            for unit in units
-        ]
+        for at, (start, end, _) in enumerate(units if document.kind != "python" else ()):
+            if end - start < HEADING_CHARACTERS and _overlaps((start, end), self._titles):
+                units[at] = Sentence(start, end, "heading")
+        return units
 
     @cached_property
     def _titles(self) -> list[tuple[int, int, int]]:
@@ -261,9 +257,8 @@ def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
     for unit in units:
         start = unit.start
         while unit.end - start > limit:
-            cut = text.rfind("\n", start + 1, start + limit)
-            cut = cut if cut > start else text.rfind(" ", start + 1, start + limit)
-            cut = cut if cut > start else start + limit
+            cuts = (text.rfind(mark, start + 1, start + limit) for mark in "\n ")
+            cut = next((cut for cut in cuts if cut > start), start + limit)
             result.append(Sentence(start, cut, unit.kind))
             start = cut + len(text[cut:]) - len(text[cut:].lstrip())
         result.append(Sentence(start, unit.end, unit.kind))
@@ -357,9 +352,8 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
 
 
 def _entry_end(others: list[tuple[str, ...]], first: int) -> int:
-    return next(
-        (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
-    )
+    ends = (at for at in range(first, len(others)) if others[at] != others[first])
+    return next(ends, len(others))
 
 
 def _context_credits(

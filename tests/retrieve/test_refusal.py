@@ -613,6 +613,20 @@ def test_a_numeral_of_another_language_is_no_number(text, question, tmp_path):
     assert ask(tmp_path, question, a__md=text + "\n").refused
 
 
+def test_of_two_questions_joined_by_and_both_are_answered(tmp_path):
+    text = (
+        "# Ladders\n\nLadders are kept in the barn.\n\n# Trees\n\nBoskoop was planted in 1962.\n\n"
+        "# Gate\n\nIts lock was painted red in March.\n"
+    )
+    opened = session(tmp_path, t__md=text).index
+    for question in ("Where are the ladders kept and when was Boskoop planted?",
+                     "When was Boskoop planted and where are the ladders kept?"):  # fmt: skip
+        text = answer_question(opened, question).text
+        assert "barn" in text and "1962" in text
+    bound = answer_question(opened, "When was Boskoop planted and when was it painted red?")
+    assert "March" not in bound.text and "painted" in bound.details["unanswered"]
+
+
 def test_every_language_that_asks_for_a_quantity_has_numerals():
     languages = {language for _, language in _asks()}
     assert languages <= _measures()["numerals"].keys()

@@ -81,7 +81,7 @@ def test_a_language_is_told_by_its_function_words():
 def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
-    assert kinds.keys() == {"follow_up", "pronoun", "negation", "dependent"}
+    assert kinds.keys() == {"follow_up", "pronoun", "bound", "negation", "dependent"}
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language
         for words in by_language.values():
