@@ -86,10 +86,8 @@ class Question(NamedTuple):
 
     def has_quantity(self, text: str, language: str) -> bool:
         """Whether a text has what the question measures; numerals count in their languages."""
-        if not self.measure:
-            return True
-        pattern = _quantity_pattern(self.measure, (*self.languages, language))
-        return pattern.search(text) is not None
+        languages = (*self.languages, language)
+        return not self.measure or bool(_quantity_pattern(self.measure, languages).search(text))
 
 
 class TextTerms(NamedTuple):
@@ -161,8 +159,8 @@ def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[st
 def _measure_of(text: str) -> tuple[str, tuple[str, ...]]:
     """What a question measures, and the languages in which these words ask for it."""
     asked = [key for key, asks in _asks().items() if asks.search(text)]
-    first = asked[0][0] if asked else ""
-    return first, tuple(language for name, language in asked if name == first)
+    measure = asked[0][0] if asked else ""
+    return measure, tuple(language for name, language in asked if name == measure)
 
 
 def _truncate_at_word(text: str) -> str:

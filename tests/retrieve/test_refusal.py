@@ -503,6 +503,11 @@ def test_days_years_and_numbers_are_asked_for_in_many_languages(text, question, 
         "max.rows — Sets the width. The default is 37.\nmin.cols — Corrects the tone.\n",
         "--max-rows: Sets the width. The default is 37.\n--min-cols: Corrects the tone.\n",
         "max_rows\n    Sets the width. The default is 37.\nmin_cols\n    Corrects the tone.\n",
+        "max_rows\tSets the width. The default is 37.\nmin_cols\tCorrects the tone of it.\n",
+        ":max_rows: Sets the width. The default is 37.\n:min_cols: Corrects the tone of it.\n",
+        "/etc/max: Sets the width. The default is 37.\n/etc/min: Corrects the tone of it.\n",
+        "~/.max: Sets the width. The default is 37.\n~/.min: Corrects the tone of pages.\n",
+        "max_rows (number): The width. The default is 37.\nmin_cols (number): The tone of it.\n",
     ],
 )
 def test_entries_on_lines_of_one_paragraph_are_apart(text, tmp_path):
@@ -512,6 +517,20 @@ def test_entries_on_lines_of_one_paragraph_are_apart(text, tmp_path):
     assert "37" in answer_question(opened, f"What is the default of {name}?").text
     other = next(word for word in text.split() if second in word).strip(":")
     assert answer_question(opened, f"What is the default of {other}?").refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<dl><dt>Wood max</dt><dd>The default is 37.</dd><dt>Metal min</dt><dd>Red.</dd></dl>",
+        "<ul><li><b>max_rows</b> The default is 37.</li><li><b>min_cols</b> It is red.</li></ul>",
+    ],
+)
+def test_terms_of_several_words_and_bold_names_are_entries(text, tmp_path):
+    opened = session(tmp_path, t__html=f"<h1>Things</h1>{text}").index
+    names = ("Wood max", "Metal min") if "dl" in text else ("max_rows", "min_cols")
+    assert "37" in answer_question(opened, f"What is the default of {names[0]}?").text
+    assert answer_question(opened, f"What is the default of {names[1]}?").refused
 
 
 def test_a_title_underlined_by_tildes_is_no_fence(tmp_path):
