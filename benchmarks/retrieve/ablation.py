@@ -30,7 +30,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "credit for the passage around": [(quote, "PASSAGE_CREDIT", 0.0)],
     "names must be near": [(quote, "MISSING_NAME", 1.0)],
     "a property must be near": [(quote, "MISSING_PROPERTY", 1.0)],
-    "quantities that are asked for": [(question, "_measure_of", lambda text: "")],
+    "quantities that are asked for": [(question, "_measure_of", lambda text: ("", ()))],
     "runs of sentences": [(quote, "RUN_UNITS", 1)],
     "on to the last mention": [(quote, "_last_mention", lambda units, credits, first, last: last)],
     "the rest of the paragraph": [(quote, "PARAGRAPH_CHARACTERS", 0)],

@@ -17,7 +17,7 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 
 from .chunk import Sentence, split_sentences
-from .question import Question, measures, term_credit, text_terms
+from .question import Question, term_credit, text_terms
 from .quote import (
     QUOTE_CHARACTERS,
     TITLE_CREDIT,
@@ -95,6 +95,9 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
     parts = [_find_spans(index, wanted.part(indices), texts) for indices in parsed.parts]
+    for number, indices in enumerate(parsed.alone):
+        if indices and max((each.score for each in parts[number]), default=0.0) < THRESHOLD:
+            parts[number] = _find_spans(index, wanted.part(indices), texts)
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     details: dict[str, Any] = {
@@ -152,9 +155,9 @@ def _explain_refusal(
         start, end = passage.start + nearest.start, passage.start + nearest.end
         quote = index.read_document(passage.document).quote(start, end)
         details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
-        measure = wanted.question.measure
-        if measure and not re.search(measures()[measure].answers, quote.text, re.IGNORECASE):
-            details["no_quantity"] = measure
+        language = index.entries[passage.document].language
+        if not wanted.question.has_quantity(quote.text, language):
+            details["no_quantity"] = wanted.question.measure
     return details
 
 

@@ -47,9 +47,9 @@ FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 NUMBERED = re.compile(r"\s*\(?(\d{1,3})[.)]\s+\S")
 ENTRY = re.compile(
-    r"\s*[`*]*-{1,2}[A-Za-z][\w-]*[`*]*(?:[ ,:=\[|\t]|$)"
-    r"|\s*[`*_]{0,3}(?=[\w./-]*(?:[._/]|[a-z][A-Z]))[^\W\d][\w./-]*\w[`*_]{0,3}"
-    r"(?:(?:::?| +[–—-]|\t| +)\s(?:\S+\s+){2}\S|$)"
+    r"\s*:?[`*]*-{1,2}[A-Za-z][\w-]*[`*]*(?:[ ,:=\[|\t]|$)"
+    r"|\s*:?[`*_]{0,3}(?=[\w./~-]*(?:[._/]|[a-z][A-Z]))(?:~?/\.?)?[^\W\d][\w./-]*\w[`*_]{0,3}"
+    r"(?:(?: ?\([^()\n]{0,30}\)|, -\w)?(?:(?:::?| +[–—-]| )\s|\t)\s*(?:\S+\s+){2}\S|$)"
 )
 """A line that begins with an option, or a name of code and what it is, begins an entry."""
 HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")

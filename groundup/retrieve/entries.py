@@ -9,13 +9,17 @@ import re
 from collections.abc import Sequence
 
 from .chunk import Sentence, is_label
+from .language import FALLBACK, stop_words
 from .question import code_names
 
-OPTION = re.compile(r"(?:[-*•+·]\s+)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
+OPTION = re.compile(r"(?:[-*•+·]\s+|:)?((?:[`*]*--?[A-Za-z][^\s,|]*(?:,? | *\| *| or |,|$))+)")
 ITEM_NAME = re.compile(r"(?:[-*•+·]|\d{1,3}[.)])\s+[`*_]+([\w./$-]+(?: [\w./$-]+){0,2})[`*_]+")
-CODE_NAME = re.compile(r"[`*_]{0,3}([\w./$-]*\w)[`*_]{0,3}(?:::?\s| +[–—-] | {2,}\S|\t)")
-WORD = re.compile(r"\W*[^\W\d][\w-]*\W*")
-"""How an option begins, a named item of a list, a name of code and what it is; a lone word."""
+CODE_NAME = re.compile(
+    r":?[`*_]{0,3}([\w./$~-]*\w)[`*_]{0,3}(?: ?\([^()\n]{0,30}\)|, -\w)?"
+    r"(?:::?\s| +[–—-] | {2,}\S|\t)|([\w.$~-]*[._/][\w./-]*\w) (?=[A-Z])"
+)
+TERM = re.compile(r"\W*[^\W\d][\w-]*\W*|[^\W\d_a-z][\w'’-]*(?: [\w'’-]+){1,3}")
+"""How an option begins, a named item, a name of code and what it is; a word, or a short title."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 CELL = re.compile(r"[|,;\t\n]")
 
@@ -53,14 +57,16 @@ def _entry_head(text: str, column: int) -> str:
     line, _, rest = text.partition("\n")
     if match := OPTION.match(line) or ITEM_NAME.match(line):
         return match[1]
-    if (match := CODE_NAME.match(line)) and any(code_names(match[1])):
-        return match[1]
+    name = max(match.groups("")) if (match := CODE_NAME.match(line)) else ""
+    if name[:1] in ("/", "~") or any(code_names(name)):
+        return name
     body = rest.lstrip(" \t")
     if rest and (len(rest) - len(body) > column or body[:1] == ":"):
         inner = _entry_head(body, len(rest) - len(body)) if _has_body(body, column) else ""
         return inner or (line if is_label(line) and len(line.split()) <= 4 else "")
-    is_name = is_label(text) and (WORD.fullmatch(line) or any(code_names(line)))
-    return line if is_name else ""
+    if not is_label(text) or line.split()[-1] in stop_words()[FALLBACK]:  # "If the", cut off
+        return ""
+    return line if TERM.fullmatch(line) or any(code_names(line)) else ""
 
 
 def _has_body(text: str, column: int) -> bool:

@@ -65,7 +65,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 7
+VERSION = 8
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 

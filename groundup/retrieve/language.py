@@ -30,6 +30,7 @@ HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 DICTIONARY_FILE = Path(__file__).with_name("english.txt")
+_dictionary = cache(DICTIONARY_FILE.read_bytes)
 ENDINGS = (
     ("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("men", "man"), ("ed", ""), ("ed", "e"),
     ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"), ("est", ""), ("est", "e"),
@@ -42,16 +43,6 @@ def stop_words() -> dict[str, frozenset[str]]:
     """Stop words by language; those of languages without spaces under "unspaced"."""
     table = tomllib.loads(Path(__file__).with_name("stopwords.toml").read_text(encoding="utf-8"))
     return {language: frozenset(words.split()) for language, words in table.items()}
-
-
-@cache
-def _all_stop_words() -> frozenset[str]:
-    return frozenset().union(*stop_words().values())
-
-
-@cache
-def _dictionary() -> bytes:
-    return DICTIONARY_FILE.read_bytes()
 
 
 def is_dictionary_word(word: str) -> bool:
@@ -99,9 +90,8 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     ['german', 'english', 'english']
     """
     counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
-    found = counts.keys() & _all_stop_words()
     scores = {
-        language: sum(counts[word] for word in found & words)
+        language: sum(counts[word] for word in counts.keys() & words)
         for language, words in stop_words().items()
         if language != "unspaced"
     }

@@ -63,17 +63,10 @@ def prepare_passages(
     prepared = []
     for passage in passages:
         titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
-        names = code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}")
-        prepared.append(
-            PreparedPassage(
-                passage.id,
-                passage.document,
-                " ".join(stem_words(passage.text, language)),
-                " ".join(stem_words(titles, language)),
-                " ".join(names),
-                json.dumps(passage.__dict__, ensure_ascii=False).encode(),
-            )
-        )
+        names = " ".join(code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}"))
+        body, head = (" ".join(stem_words(text, language)) for text in (passage.text, titles))
+        line = json.dumps(passage.__dict__, ensure_ascii=False).encode()
+        prepared.append(PreparedPassage(passage.id, passage.document, body, head, names, line))
     return prepared
 
 
@@ -196,16 +189,9 @@ class LexicalIndex:
         query = import_tantivy().Query.term_query(self.index.schema, "document", document)
         found = self.searcher.search(query, limit=max(1, len(self)), count=False).hits
         stored = [self.searcher.doc(address) for _, address in found]
-        texts = ("body", "headings", "names")
-        passages = [
-            PreparedPassage(
-                each.get_first("id"),
-                document,
-                *(each.get_first(name) or "" for name in texts),
-                passage=each.get_first("passage"),
-            )
-            for each in stored
-        ]
+        fields = PreparedPassage._fields
+        rows = ([each.get_first(name) or "" for name in fields] for each in stored)
+        passages = (PreparedPassage._make(row)._replace(document=document) for row in rows)
         return sorted(passages, key=lambda each: int(each.id.rpartition(":")[2].partition("-")[0]))
 
     def words_with_prefix(self, prefix: str, field: str = "body") -> list[tuple[str, int]]:

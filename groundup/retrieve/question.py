@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .language import (
     FALLBACK,
@@ -27,6 +27,7 @@ from .language import (
     language_of,
     stem_words,
     stop_words,
+    word_pattern,
 )
 
 MAX_QUESTION_CHARACTERS = 4_000
@@ -72,12 +73,21 @@ class Question(NamedTuple):
     """What was omitted of a too long question, in words; otherwise empty."""
     parts: tuple[tuple[int, ...], ...] = ()
     """Indices of each part's terms, if the question asks for several facts."""
+    alone: tuple[tuple[int, ...], ...] = ()
+    """The same of each part without a name of another part, if it may be a question of its own."""
     measure: str = ""
     """What can answer it: a duration, a size, a number (measures.toml); empty: anything."""
+    languages: tuple[str, ...] = ()
+    """Languages in whose words it asks for that."""
 
     def part(self, indices: Iterable[int]) -> "Question":
         """The question with some of its terms alone."""
         return self._replace(terms=tuple(self.terms[i] for i in indices), parts=())
+
+    def has_quantity(self, text: str, language: str) -> bool:
+        """Whether a text has what the question measures; numerals count in their languages."""
+        languages = (*self.languages, language)
+        return not self.measure or bool(_quantity_pattern(self.measure, languages).search(text))
 
 
 class TextTerms(NamedTuple):
@@ -103,6 +113,8 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     read = _truncate_at_word(text)
     language = language_of(read, fallback)
     joints = [match.start() for match in JOINT.finditer(read)]
+    texts = map(slice, [0, *joints], [*joints, len(read)])
+    bound = {at for at, part in enumerate(texts) if word_pattern("bound").search(read[part])}
     terms: dict[tuple[str, ...], QuestionTerm] = {}
     parts: dict[tuple[str, ...], set[int]] = {}
     for start, term in _iter_terms(read, language):
@@ -115,35 +127,40 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     return Question(
         listed,
         _truncation_note(text, len(terms)),
-        _split_parts(listed, [parts[key] for key in kept]),
-        _measure_of(read),
+        *_split_parts(listed, [parts[key] for key in kept], bound),
+        *_measure_of(read),
     )
 
 
-class Measure(NamedTuple):
-    """A kind of quantity: what asks for it, and what a text that answers must have."""
-
-    asks: re.Pattern[str]
-    answers: str
-    """A pattern, compiled for the question that needs it."""
+@cache
+def _measures() -> dict[str, dict[str, Any]]:
+    """The kinds of quantities of measures.toml, in its order, below the numerals by language."""
+    return tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
 
 
 @cache
-def measures() -> dict[str, Measure]:
-    """The kinds of quantities of measures.toml, in its order."""
-    table = tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
-    numerals = table.pop("numerals")
+def _asks() -> dict[tuple[str, str], re.Pattern[str]]:
+    """What asks for a kind of quantity in a language."""
     return {
-        name: Measure(
-            re.compile(rf"\b(?:{'|'.join(each['asks'])})\b", re.IGNORECASE),
-            each["answers"].replace("NUMERAL", numerals).replace("\n", ""),
-        )
-        for name, each in table.items()
+        (name, language): re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE)
+        for name, measure in _measures().items()
+        for language, words in measure.get("asks", {}).items()
     }
 
 
-def _measure_of(text: str) -> str:
-    return next((name for name, each in measures().items() if each.asks.search(text)), "")
+@cache
+def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[str]:
+    numerals = _measures()["numerals"]
+    known = "|".join(numerals[each] for each in languages if each in numerals)
+    answers = _measures()[measure]["answers"].replace("NUMERAL", known or "(?!)")
+    return re.compile(answers.replace("\n", ""), re.IGNORECASE)
+
+
+def _measure_of(text: str) -> tuple[str, tuple[str, ...]]:
+    """What a question measures, and the languages in which these words ask for it."""
+    asked = [key for key, asks in _asks().items() if asks.search(text)]
+    measure = asked[0][0] if asked else ""
+    return measure, tuple(language for name, language in asked if name == measure)
 
 
 def _truncate_at_word(text: str) -> str:
@@ -166,7 +183,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
     emphasised = {
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }
-    asked = [m.end() for each in measures().values() for m in each.asks.finditer(text)]
+    asked = [match.end() for asks in _asks().values() for match in asks.finditer(text)]
     for run in UNSPACED.finditer(text):
         yield from _unspaced_terms(run)
     text = UNSPACED.sub(lambda run: " " * len(run[0]), text)
@@ -232,23 +249,24 @@ def _is_code_name(word: str) -> bool:
 
 
 def _split_parts(
-    terms: tuple[QuestionTerm, ...], parts: list[set[int]]
-) -> tuple[tuple[int, ...], ...]:
-    """The terms of each part; one without a name asks of all names, one of names alone the same.
+    terms: tuple[QuestionTerm, ...], parts: list[set[int]], bound: set[int]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """The terms of each part; one without a name asks of the first, one of names alone the same.
 
     "the default and the maximum of X" asks for X's default; "the port of X and of Y" for Y's port.
+    A part that has several words and is not bound to the others may also be asked alone.
     """
     every = range(len(terms))
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
-    subject = set(sorted(names)[:1])
-    groups: dict[tuple[int, ...], None] = {}
+    groups: dict[tuple[int, ...], tuple[int, ...]] = {}
     for part in sorted(set().union(*parts)):
-        group = {i for i in every if part in parts[i]}
-        group |= set() if group & names else subject
+        own = {i for i in every if part in parts[i]}
+        group = own | (set() if own & names else set(sorted(names)[:1]))
         group |= set() if group & others else others
-        groups[tuple(sorted(group))] = None
-    return tuple(groups) if 1 < len(groups) <= MAX_PARTS else ()
+        is_free = len(own) > 1 and part not in bound
+        groups[tuple(sorted(group))] = tuple(sorted(own)) if is_free else ()
+    return (tuple(groups), tuple(groups.values())) if 1 < len(groups) <= MAX_PARTS else ((), ())
 
 
 def code_names(text: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from groundup.documents import ROWS, TABLES, Record, rows_of_tables
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .entries import entry_heads
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Question, TextTerms, code_names, measures, term_credit, text_terms
+from .question import Question, TextTerms, code_names, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -36,6 +36,7 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
+EMPTY_CELL = re.compile(r"(?:[\s–—-]|&nbsp;)*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -120,14 +121,10 @@ class PassageText:
         sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
         units = sorted([*self._rows, *prose])
-        if document.kind == "python":
-            return units
-        return [
-            unit._replace(kind="heading")
-            if unit.end - unit.start < HEADING_CHARACTERS and _overlaps(unit[:2], self._titles)
-            else unit
-            for unit in units
-        ]
+        for at, (start, end, _) in enumerate(units if document.kind != "python" else ()):
+            if end - start < HEADING_CHARACTERS and _overlaps((start, end), self._titles):
+                units[at] = Sentence(start, end, "heading")
+        return units
 
     @cached_property
     def _titles(self) -> list[tuple[int, int, int]]:
@@ -260,9 +257,8 @@ def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
     for unit in units:
         start = unit.start
         while unit.end - start > limit:
-            cut = text.rfind("\n", start + 1, start + limit)
-            cut = cut if cut > start else text.rfind(" ", start + 1, start + limit)
-            cut = cut if cut > start else start + limit
+            cuts = (text.rfind(mark, start + 1, start + limit) for mark in "\n ")
+            cut = next((cut for cut in cuts if cut > start), start + limit)
             result.append(Sentence(start, cut, unit.kind))
             start = cut + len(text[cut:]) - len(text[cut:].lstrip())
         result.append(Sentence(start, unit.end, unit.kind))
@@ -271,19 +267,19 @@ def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
 
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
-    units = text.units
+    units, question = text.units, wanted.question
     credits = [wanted.credits_for(words) for words in text.terms]
+    has_quantity = [question.has_quantity(line, text.language) for line in text.texts]
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
-    measure = wanted.question.measure
-    has_answer = re.compile(measures()[measure].answers if measure else "", re.IGNORECASE).search
     best: QuoteSpan | None = None
     title = 0.0
     for first, line in enumerate(text.texts):
         if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
-        covered, direct, is_measured = context[first], [0.0] * len(wanted.weights), not measure
+        covered, direct = context[first], [0.0] * len(wanted.weights)
+        is_measured = not question.measure
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
         if units[first].kind == "heading":
             title = labels[first]
@@ -295,7 +291,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             covered = [max(pair) for pair in zip(covered, credit, strict=True)]
             # A quantity counts in a paragraph with a word of the question, or below one.
             is_about = is_titled or max(own) > 0 or is_about and _same_paragraph(text, last - 1)
-            is_measured = is_measured or is_about and has_answer(text.texts[last]) is not None
+            is_measured = is_measured or is_about and has_quantity[last]
             score = _score(wanted, covered, is_measured)
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
@@ -305,9 +301,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> int:
     units, at = text.units, first + 1
-    end = first + (
-        1 if units[first].kind == "row" else RUN_UNITS
-    )  # the next row is of another thing
+    end = at if units[first].kind == "row" else first + RUN_UNITS  # a row is of one thing
     # "She reaches 27 knots" is of nothing that is named in a later paragraph.
     is_dependent = word_pattern("dependent").match(text.texts[first]) is not None
     while (
@@ -358,9 +352,8 @@ def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) ->
 
 
 def _entry_end(others: list[tuple[str, ...]], first: int) -> int:
-    return next(
-        (at for at in range(first, len(others)) if others[at] != others[first]), len(others)
-    )
+    ends = (at for at in range(first, len(others)) if others[at] != others[first])
+    return next(ends, len(others))
 
 
 def _context_credits(
@@ -396,13 +389,23 @@ def _context_credits(
 
 def _head_of_cells(head: str, row: str) -> str:
     """A table's head without the columns in which a row has nothing."""
-    mark = next((mark for mark in "\t|;," if mark in head), "\t")
-    rows = csv.reader((head, row), delimiter=mark) if mark in ",;" else None
-    names, cells = rows or (head.split(mark), row.split(mark))
+    mark = next((mark for mark in "\t|" if mark in head), "\t")
+    mark = next((mark for mark in ";," if mark in head and mark in row), mark)
+    names, cells = _split_cells(head, mark), _split_cells(row, mark)
     cells += [""] * (len(names) - len(cells))
     if len(names) != len(cells) or "\n" in row:
         return head
-    return mark.join(name for name, cell in zip(names, cells, strict=True) if cell.strip(" –—-"))
+    pairs = zip(names, cells, strict=True)
+    return mark.join(name for name, cell in pairs if not EMPTY_CELL.fullmatch(cell))
+
+
+def _split_cells(line: str, mark: str) -> list[str]:
+    if mark not in ";,":
+        return line.split(mark)
+    try:
+        return next(csv.reader([line], delimiter=mark))
+    except csv.Error:  # a line end outside quotes, or a cell too long for the parser
+        return line.split(mark)
 
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:

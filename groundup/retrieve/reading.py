@@ -257,5 +257,4 @@ def read_corpus(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocum
 
 def read_rejected(snapshot: Path) -> list[Rejected]:
     """What a snapshot left out, with reasons."""
-    rows = json.loads((snapshot / "rejected.json").read_bytes())
-    return [Rejected(*row) for row in rows]
+    return [Rejected(*row) for row in json.loads((snapshot / "rejected.json").read_bytes())]

@@ -273,11 +273,8 @@ class OpenIndex:
     def term_weight(self, term: QuestionTerm) -> float:
         """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
         size = len(self.lexical)
-        if term.name is not None and (
-            having := self.lexical.document_frequency("names", term.name)
-        ):
-            return inverse_document_frequency(size, having)
-        having = min((self.stem_frequency(stem) for stem in term.stems), default=0)
+        having = self.lexical.document_frequency("names", term.name) if term.name else 0
+        having = having or min((self.stem_frequency(stem) for stem in term.stems), default=0)
         return inverse_document_frequency(size, min(size, having))
 
     def stem_frequency(self, stem: str) -> int:
@@ -342,9 +339,8 @@ def open_index(path: Path) -> OpenIndex:
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None
     root = read_root(out) if out else None
-    again = (
-        update_command_of(out if Path(path) == artifact.path else Path(path), root) if out else ""
-    )
+    shown = out if out and Path(path) == artifact.path else Path(path)
+    again = update_command_of(shown, root) if out else ""
     places = read_entries(artifact.file("documents.json"))
     lexical = LexicalIndex(artifact.path / "lexical")
     return OpenIndex(artifact, lexical, {place.id: place for place in places}, root, again)

@@ -56,7 +56,7 @@ class Session:
         follows = follow_up.match(question.strip()) or pronoun.search(question)
         follows = follows and len(terms) <= MAX_FOLLOW_UP_TERMS
         if follows and not named and self.names:
-            question = f"{question} ({', '.join(self.names)})"
+            question = f"{question.rstrip(' ?!.')} ({' '.join(self.names)})"
         answer = answer_question(self.index, question, self.limit)
         if follows and not named and not self.names:
             answer.details["cut"] = "no question came before it: it was asked of all documents"

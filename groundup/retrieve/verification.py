@@ -57,10 +57,8 @@ class Verification(NamedTuple):
     def __str__(self) -> str:
         failed = len({problem.quote for problem in self.problems})
         lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
-        summary = (
-            f"{self.quotes - failed} of {self.quotes} quotes are proved by files in {self.root}"
-        )
-        return "\n".join([*lines, f"{summary}."])
+        proved = f"{self.quotes - failed} of {self.quotes} quotes are proved"
+        return "\n".join([*lines, f"{proved} by files in {self.root}."])
 
 
 def verify(

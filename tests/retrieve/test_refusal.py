@@ -15,6 +15,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import _claims_of
+from groundup.retrieve.question import _asks, _measures
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
 from groundup.retrieve.verification import check_text
@@ -502,6 +503,11 @@ def test_days_years_and_numbers_are_asked_for_in_many_languages(text, question, 
         "max.rows — Sets the width. The default is 37.\nmin.cols — Corrects the tone.\n",
         "--max-rows: Sets the width. The default is 37.\n--min-cols: Corrects the tone.\n",
         "max_rows\n    Sets the width. The default is 37.\nmin_cols\n    Corrects the tone.\n",
+        "max_rows\tSets the width. The default is 37.\nmin_cols\tCorrects the tone of it.\n",
+        ":max_rows: Sets the width. The default is 37.\n:min_cols: Corrects the tone of it.\n",
+        "/etc/max: Sets the width. The default is 37.\n/etc/min: Corrects the tone of it.\n",
+        "~/.max: Sets the width. The default is 37.\n~/.min: Corrects the tone of pages.\n",
+        "max_rows (number): The width. The default is 37.\nmin_cols (number): The tone of it.\n",
     ],
 )
 def test_entries_on_lines_of_one_paragraph_are_apart(text, tmp_path):
@@ -511,6 +517,20 @@ def test_entries_on_lines_of_one_paragraph_are_apart(text, tmp_path):
     assert "37" in answer_question(opened, f"What is the default of {name}?").text
     other = next(word for word in text.split() if second in word).strip(":")
     assert answer_question(opened, f"What is the default of {other}?").refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<dl><dt>Wood max</dt><dd>The default is 37.</dd><dt>Metal min</dt><dd>Red.</dd></dl>",
+        "<ul><li><b>max_rows</b> The default is 37.</li><li><b>min_cols</b> It is red.</li></ul>",
+    ],
+)
+def test_terms_of_several_words_and_bold_names_are_entries(text, tmp_path):
+    opened = session(tmp_path, t__html=f"<h1>Things</h1>{text}").index
+    names = ("Wood max", "Metal min") if "dl" in text else ("max_rows", "min_cols")
+    assert "37" in answer_question(opened, f"What is the default of {names[0]}?").text
+    assert answer_question(opened, f"What is the default of {names[1]}?").refused
 
 
 def test_a_title_underlined_by_tildes_is_no_fence(tmp_path):
@@ -536,6 +556,46 @@ def test_the_head_of_a_column_is_no_answer_to_an_empty_cell(name, thing, tmp_pat
     assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
 
 
+@pytest.mark.parametrize("cell", ["\xa0", " \t ", " - ", "&nbsp;"])
+@pytest.mark.parametrize("name", ["b__csv", "b__md", "b__html"])
+def test_a_cell_of_spaces_alone_is_empty(name, cell, tmp_path):
+    rows = [line.split(",") for line in BERTHS.replace("Merlin,,", f"Merlin,{cell},").splitlines()]
+    if name == "b__html":
+        row = "".join("<tr>" + "".join(f"<td>{each}" for each in row) for row in rows)
+        text = f"<h1>Harbour</h1><table>{row}</table>"
+    elif name == "b__md":
+        rows.insert(1, ["---"] * 4)
+        text = "# Harbour\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    else:
+        text = "".join(",".join(row) + "\n" for row in rows)
+    opened = session(tmp_path, **{name: text}).index
+    assert answer_question(opened, "What is the draught of berth A7?").refused
+    assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "question", "expected"),
+    [
+        (
+            "t__csv",
+            'plank,6" nail,"8 inch nail\nOak,3,7\nPine,5,12\n',
+            "What is the plank of Oak?",
+            "Oak",
+        ),
+        ("t__csv", 'tool,"size,price\nHammer,3,9\nSaw,5,12\n', "Where is the hammer?", "Hammer"),
+        (
+            "t__html",
+            "<h1>People</h1><table><tr><th>Name, first<br>or last</th></tr>"
+            "<tr><td>Bo Ek</td></tr></table>",
+            "Who is Bo Ek?",
+            "Bo Ek",
+        ),
+    ],
+)
+def test_a_head_that_is_no_csv_is_split_at_its_commas(name, text, question, expected, tmp_path):
+    assert expected in ask(tmp_path, question, **{name: text}).text
+
+
 def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
     text = 'kiln,maker,colour\nVulcan,Brandt,red\nEmber,,"blue, matt"\n'
     assert ask(tmp_path, "Who is the maker of Ember?", k__csv=text).refused
@@ -548,11 +608,55 @@ def test_a_quoted_cell_with_a_comma_is_one_cell(tmp_path):
         ("Le prêt dure trois semaines.", "Combien de temps dure le prêt ?"),
         ("Курс длится 3 недели.", "Как долго длится курс?"),
         ("The tour takes eleven hours.", "How long does the tour take?"),
+        ("Sergi üç hafta sürer.", "Sergi ne kadar sürer?"),
+        ("L'exposition dure une heure.", "Combien de temps dure l'exposition ?"),
+        ("La mostra dura mezz'ora.", "Quanto dura la mostra?"),
+        ("Wystawa trwa trzy tygodnie.", "Jak długo trwa wystawa?"),
+        ("The drum turns at 12 rpm.", "How fast does the drum turn?"),
         ("The log is rotated each week.", "How often is the log rotated?"),
     ],
 )
 def test_durations_are_known_in_many_languages(text, question, tmp_path):
     assert not ask(tmp_path, question, a__md=text + "\n").refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("The harbour has berths. Their fee is due in spring.", "How many berths has the harbour?"),
+        ("The garden has trees. They are quince trees.", "How many trees has the garden?"),
+        ("Der Verein hat Kajaks und ein Boot.", "Wie viele Kajaks hat der Verein?"),
+    ],
+)
+def test_a_numeral_of_another_language_is_no_number(text, question, tmp_path):
+    assert ask(tmp_path, question, a__md=text + "\n").refused
+
+
+def test_of_two_questions_joined_by_and_both_are_answered(tmp_path):
+    text = (
+        "# Ladders\n\nLadders are kept in the barn.\n\n# Trees\n\nBoskoop was planted in 1962.\n\n"
+        "# Gate\n\nIts lock was painted red in March.\n"
+    )
+    opened = session(tmp_path, t__md=text).index
+    for question in ("Where are the ladders kept and when was Boskoop planted?",
+                     "When was Boskoop planted and where are the ladders kept?"):  # fmt: skip
+        text = answer_question(opened, question).text
+        assert "barn" in text and "1962" in text
+    bound = answer_question(opened, "When was Boskoop planted and when was it painted red?")
+    assert "March" not in bound.text and "painted" in bound.details["unanswered"]
+
+
+def test_every_language_that_asks_for_a_quantity_has_numerals():
+    languages = {language for _, language in _asks()}
+    assert languages <= _measures()["numerals"].keys()
+
+
+@pytest.mark.parametrize("question", ["Which year is the {} from?", "From what year is the {}?"])
+def test_a_year_has_four_digits(question, tmp_path):
+    text = "Ferry,Captain,Cars,Year\nTilde,,40,2004\nGudrun,Mona Ek,12,\n"
+    opened = session(tmp_path, f__csv=text).index
+    assert answer_question(opened, question.format("Gudrun")).refused
+    assert "2004" in answer_question(opened, question.format("Tilde")).text
 
 
 def test_a_sentence_of_two_overlapping_quotes_is_in_the_first_alone(tmp_path):

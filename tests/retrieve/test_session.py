@@ -81,7 +81,7 @@ def test_a_language_is_told_by_its_function_words():
 def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
-    assert kinds.keys() == {"follow_up", "pronoun", "negation", "dependent"}
+    assert kinds.keys() == {"follow_up", "pronoun", "bound", "negation", "dependent"}
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language
         for words in by_language.values():
@@ -305,3 +305,12 @@ def test_questions_of_one_document_in_many_languages_are_understood(tmp_path):
         assert not answer.refused and answer.claims[0].quotes[0].path == path, question
     assert answer_question(opened, "At how many degrees does the S-17 boil?").refused
     assert [term.text for term in opened.parse("Is the P-17 hot?").terms] == ["P-17", "hot"]
+
+
+def test_an_unknown_word_about_the_thing_before_is_refused(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/f.csv").write_text("Ferry,Captain\nElvira,Jonas Pratt\nGudrun,Mona Ek\n")
+    talk = Session(open_index(index(tmp_path / "docs", tmp_path / "i").path))
+    assert "Pratt" in talk.ask("Who is the captain of the Elvira?").text
+    assert talk.ask("and its zorble?").refused
+    assert "Mona Ek" in talk.ask("and of the Gudrun?").text
