@@ -336,7 +336,8 @@ class NativeStack:
             _address(weights.slopes), len(layers), *shape[:5], shape.is_gated,
             ACTIVATION_CODES[shape.activation], *shape[7:10], FORMATS[cache.dtype], *shape[10:],
         )  # fmt: skip
-        self._room = torch.empty(0)
+        self._room, self._code = torch.empty(0), _library()
+        self._padded = -(-weights.head.outputs // _panel()) * _panel()
 
     def run(
         self, hidden: Float[Tensor, "tokens D"], batch: StackBatch, *, wants_states: bool = False
@@ -350,14 +351,14 @@ class NativeStack:
         starts, positions, blocks, selected = (each.int().contiguous() for each in batch)
         self._check(hidden, starts, positions, blocks, selected)
         count, head = len(selected), self.weights.head
-        logits = torch.empty(count, -(-head.outputs // _panel()) * _panel())
+        logits = torch.empty(count, self._padded)
         states = torch.empty(count, hidden.shape[1]) if wants_states else None
         work = _Batch(
             hidden.data_ptr(), starts.data_ptr(), positions.data_ptr(), blocks.data_ptr(),
             selected.data_ptr(), _address(states), logits.data_ptr(), None,
             len(hidden), len(blocks), blocks.shape[1], count,
         )  # fmt: skip
-        code, stack = _library(), ctypes.byref(self._stack)
+        code, stack = self._code, ctypes.byref(self._stack)
         size = code.room_size(stack, ctypes.byref(work))
         if len(self._room) < size:
             self._room = torch.empty(size)
