@@ -153,7 +153,8 @@ inline Whole dot(Whole w, Whole x, Whole sum) {
     return reinterpret_cast<Whole>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(w),
                                                        reinterpret_cast<__m512i>(x)));
 }
-inline Whole dot_nibbles(Whole w, Whole x, Whole sum) { return dot(w, x, sum); }
+inline Whole add_nibbles(Whole w, Whole x, Whole sum) { return dot(w, x, sum); }
+inline Whole nibble_total(Whole sum) { return sum; }
 #elif defined(__AVX2__) && !defined(__AVX512F__)
 constexpr bool IS_OFFSET = false;
 inline Whole dot(Whole w, Whole x, Whole sum) {
@@ -161,9 +162,13 @@ inline Whole dot(Whole w, Whole x, Whole sum) {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
     return sum + reinterpret_cast<Whole>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-inline Whole dot_nibbles(Whole w, Whole x, Whole sum) {
+// Sums of pairs in 16 bits: eight of them, those of a group, are at most 8 * 2 * 15 * 127.
+inline Whole add_nibbles(Whole w, Whole x, Whole sum) {
     const __m256i pairs = _mm256_maddubs_epi16(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(x));
-    return sum + reinterpret_cast<Whole>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return reinterpret_cast<Whole>(_mm256_add_epi16(reinterpret_cast<__m256i>(sum), pairs));
+}
+inline Whole nibble_total(Whole sum) {
+    return reinterpret_cast<Whole>(_mm256_madd_epi16(reinterpret_cast<__m256i>(sum), _mm256_set1_epi16(1)));
 }
 #else
 constexpr bool IS_OFFSET = false;
@@ -171,7 +176,8 @@ inline Whole dot(Whole w, Whole x, Whole sum) {
     for (int shift = 0; shift < 32; shift += 8) sum += (w << (24 - shift) >> 24) * (x << (24 - shift) >> 24);
     return sum;
 }
-inline Whole dot_nibbles(Whole w, Whole x, Whole sum) { return dot(w, x, sum); }
+inline Whole add_nibbles(Whole w, Whole x, Whole sum) { return dot(w, x, sum); }
+inline Whole nibble_total(Whole sum) { return sum; }
 #endif
 
 // Integer products: w holds four k of a lane in a word (INT8), or eight, the first four in the lower
@@ -200,14 +206,15 @@ template <int BITS, int R, int P>
                     if constexpr (BITS == 8) {
                         sum[r] = dot(packed, spread_whole(row + (at * R + r) * 4), sum[r]);
                     } else {
-                        sum[r] = dot_nibbles(packed & nibble, spread_whole(row + (2 * at * R + r) * 4), sum[r]);
-                        sum[r] = dot_nibbles(packed >> 4 & nibble, spread_whole(row + ((2 * at + 1) * R + r) * 4), sum[r]);
+                        sum[r] = add_nibbles(packed & nibble, spread_whole(row + (2 * at * R + r) * 4), sum[r]);
+                        sum[r] = add_nibbles(packed >> 4 & nibble, spread_whole(row + ((2 * at + 1) * R + r) * 4), sum[r]);
                     }
                 });
             });
             const Lanes scale = load(scales + p * scales_apart + half * LANES);
             repeat<R>([&](auto r) GROUNDUP_INLINE {
-                const Lanes exact = to_float(sum[r]) - all(OFFSET * x_sums[group * R + r]);
+                Lanes exact = to_float(BITS == 4 ? nibble_total(sum[r]) : sum[r]);
+                if constexpr (OFFSET > 0) exact -= all(OFFSET * x_sums[group * R + r]);
                 total[r][p][half] += exact * (scale * spread(own + r));
             });
         });
