@@ -41,7 +41,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "sections for themselves": [(quote.PassageText, "sections", property(
         lambda self: [()] * len(self.units)))],
     "empty cells": [(quote, "_head_of_cells", lambda head, row: head)],
-    "parts of a question": [(question, "_split_parts", lambda terms, parts: ())],
+    "parts of a question": [(question, "_split_parts", lambda terms, parts, bound: ((), ()))],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],
     "sentences that stand alone": [(quote, "DEPENDENT_COST", 0.0)],
