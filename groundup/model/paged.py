@@ -7,7 +7,7 @@ time. Token ids in, logits out; no text and no sampling.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -139,20 +139,27 @@ class NativeDecoder:
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.cache_dtype = cache_dtype or model.head.dtype
+        self.bits: Bits = bits or (32 if model.head.dtype == torch.float32 else 16)
         if weights is None:
-            weights = stack_weights(
-                model, bits or (32 if model.head.dtype == torch.float32 else 16)
-            )
+            weights = stack_weights(model, self.bits)
         tokens = min(num_blocks * BLOCK_TOKENS, model.config.context_length)
         positions = -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
         self.weights = replace(weights, rotations=_rotations(model.config, positions))
         self.cache = BlockCache(self.weights, num_blocks, self.cache_dtype)
         self.stack = NativeStack(self.weights, self.cache)
 
+    def refresh(self) -> None:
+        """Pack changed weights into the same memory; what is cached is of the old ones."""
+        weights = stack_weights(self.model, self.bits, self.weights)
+        self.weights = replace(weights, rotations=self.weights.rotations)
+        self.stack = NativeStack(self.weights, self.cache)
+
     def resized(self, num_blocks: int) -> "NativeDecoder":
         """The same weights with a cache of its own, of so many blocks."""
-        own = self.cache_dtype
-        return NativeDecoder(self.model, num_blocks, cache_dtype=own, weights=self.weights)
+        return NativeDecoder(
+            self.model, num_blocks, bits=self.bits, cache_dtype=self.cache_dtype,
+            weights=self.weights,
+        )  # fmt: skip
 
     @property
     def cache_bytes(self) -> int:
@@ -182,10 +189,12 @@ class NativeDecoder:
         return model.embed_norm(hidden)[0].contiguous()
 
 
-def stack_weights(model: Transformer, bits: Bits) -> StackWeights:
+def stack_weights(model: Transformer, bits: Bits, into: StackWeights | None = None) -> StackWeights:
     """A model's weights in panels; the head of 4-bit weights has 8 bits, as rounding it costs most.
 
     Without rotations, which depend on the cache's size.
+
+    into  weights of this model in as many bits, whose memory is used again
     """
     config = model.config
     part, feed = config.attention, config.feedforward
@@ -198,14 +207,18 @@ def stack_weights(model: Transformer, bits: Bits) -> StackWeights:
         config.output.softcap or 0.0,
     )  # fmt: skip
     slopes = _alibi_slopes(part.heads) if config.position.kind == "alibi" else None
+    memory = iter(() if into is None else into.matrices)
     return StackWeights(
-        shape, [_layer_weights(config, i, block, bits) for i, block in enumerate(model.layers)],
-        _norm_weights(model.norm), _pack([model.head], [model.lm_bias], max(bits, 8)),
+        shape,
+        [_layer_weights(config, i, block, bits, memory) for i, block in enumerate(model.layers)],
+        _norm_weights(model.norm), _pack([model.head], [model.lm_bias], max(bits, 8), memory),
         slopes=slopes,
     )  # fmt: skip
 
 
-def _layer_weights(config: ModelConfig, number: int, block: nn.Module, bits: int) -> LayerWeights:
+def _layer_weights(
+    config: ModelConfig, number: int, block: nn.Module, bits: int, memory: Iterator[PackedMatrix]
+) -> LayerWeights:
     assert isinstance(block, TransformerBlock)
     attention, feed = block.attention, block.feedforward
     assert isinstance(attention, Attention) and isinstance(feed, FeedForward)
@@ -216,33 +229,39 @@ def _layer_weights(config: ModelConfig, number: int, block: nn.Module, bits: int
         _norm_weights(block.attention_norm), _norm_weights(attention.q_norm),
         _norm_weights(attention.k_norm), _norm_weights(block.attention_out_norm),
         _norm_weights(block.feedforward_norm), _norm_weights(block.feedforward_out_norm),
-        qkv=_pack_layers(own, bits), out=_pack_layers([attention.o_proj], bits),
-        up=_pack_layers(ups, bits), down=_pack_layers([feed.down_proj], bits),
+        qkv=_pack_layers(own, bits, memory), out=_pack_layers([attention.o_proj], bits, memory),
+        up=_pack_layers(ups, bits, memory), down=_pack_layers([feed.down_proj], bits, memory),
         window=pattern.window, rotation=int(pattern.kind == "window"),
     )  # fmt: skip
 
 
-def _pack_layers(layers: Sequence[nn.Linear | Int8Linear], bits: int) -> PackedMatrix:
+def _pack_layers(
+    layers: Sequence[nn.Linear | Int8Linear], bits: int, memory: Iterator[PackedMatrix]
+) -> PackedMatrix:
     weights = [
         each.dequantize() if isinstance(each, Int8Linear) else each.weight for each in layers
     ]
-    return _pack(weights, [each.bias for each in layers], bits)
+    return _pack(weights, [each.bias for each in layers], bits, memory)
 
 
-def _pack(weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int) -> PackedMatrix:
+def _pack(
+    weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int,
+    memory: Iterator[PackedMatrix],
+) -> PackedMatrix:  # fmt: skip
+    """Pack weights one below the other, into the next matrix of `memory` if there is one."""
     weight = weights[0] if len(weights) == 1 else torch.cat([each.detach() for each in weights])
     bias = None
     if any(each is not None for each in biases):
         zeros = [torch.zeros(len(each)) for each in weights]
         parts = [z if b is None else b.detach() for z, b in zip(zeros, biases, strict=True)]
         bias = torch.cat([each.float() for each in parts])
-    groups = WEIGHT_GROUPS.get(bits, ())
+    groups, into = WEIGHT_GROUPS.get(bits, ()), next(memory, None)
     group = next((each for each in groups if weight.shape[1] % each == 0), None)
     if bits > 8 or group is None:  # inputs that are no multiple of 32 stay as they are
         kept = 16 if weight.dtype == torch.bfloat16 else max(bits, 16)
-        return pack_matrix(weight, bits=32 if kept == 32 else 16, bias=bias)
+        return pack_matrix(weight, bits=32 if kept == 32 else 16, bias=bias, into=into)
     numbers, scales = quantize_groups(weight, bits=8 if bits == 8 else 4, group=group)
-    return pack_matrix(numbers, bits=8 if bits == 8 else 4, scales=scales, bias=bias)
+    return pack_matrix(numbers, bits=8 if bits == 8 else 4, scales=scales, bias=bias, into=into)
 
 
 def _norm_weights(norm: nn.Module) -> NormWeights:

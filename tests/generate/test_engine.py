@@ -313,3 +313,15 @@ def test_what_a_directory_names_and_its_chat_template_s_end_end_an_answer(tmp_pa
         assert Engine.open(plain).end_ids == open_native(plain).tokenizer.end_ids == expected
     (plain / "chat_template.jinja").unlink()
     assert Engine.open(plain).end_ids == open_native(plain).tokenizer.end_ids == (257, 256)
+
+
+def test_weights_that_change_answer_otherwise():
+    """Natively the packed copy follows the model; what was computed before is not found again."""
+    engine, prompt = tiny_engine(dtype=torch.float32), list(range(40))
+    first = engine.continue_ids([prompt], Sampling(max_tokens=8))
+    with torch.no_grad():
+        for weight in engine.model.parameters():
+            weight.mul_(-1.1)
+    fresh = Engine(engine.model, engine.tokenizer)
+    again = engine.continue_ids([prompt], Sampling(max_tokens=8))
+    assert again == fresh.continue_ids([prompt], Sampling(max_tokens=8)) != first

@@ -136,3 +136,19 @@ def test_what_cannot_be_paged_is_refused():
         PagedTransformer(encoder, 4)
     with pytest.raises(CapacityError, match="0 blocks"):
         PagedTransformer(tiny_model(), 0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("bits", [32, 16, 8, 4])
+@torch.inference_mode()
+def test_changed_weights_are_packed_into_the_same_memory(bits):
+    torch.manual_seed(0)
+    config = DECODERS["grouped"].model_copy(update={"width": 64})
+    model, other = tiny_model(config, torch.float32), tiny_model(config, torch.float32)
+    decoder = NativeDecoder(model, 4, bits=bits)
+    before = [each.weights.data_ptr() for each in decoder.weights.matrices]
+    model.load_state_dict(other.state_dict())
+    decoder.refresh()
+    assert [each.weights.data_ptr() for each in decoder.weights.matrices] == before
+    batch = batch_of((IDS[0], 0))
+    assert torch.equal(decoder.run(batch), NativeDecoder(other, 4, bits=bits).run(batch))

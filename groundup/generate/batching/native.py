@@ -36,7 +36,9 @@ class NativeEngine:
             return None
         version = tuple((each.data_ptr(), each._version) for each in self.model.parameters())
         if self._version != version:
-            self.decoder, self.engine, self._version = None, None, version
+            self.engine, self._version = None, version
+            if self.decoder is not None:
+                self.decoder.refresh()
         tokens = max(*lengths, min(sum(lengths), MAX_CACHE_POSITIONS), MIN_CACHE_POSITIONS)
         num_blocks = -(-tokens // BLOCK_TOKENS)
         if self.decoder is None:

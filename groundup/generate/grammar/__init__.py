@@ -1,1 +1,1 @@
-"""grammar: which tokens may follow, if an answer must be of a schema, an expression or a grammar."""
+"""grammar: which tokens may follow, if an answer is bound to a schema, an expression, a grammar?"""

@@ -433,34 +433,58 @@ struct Source {
 
 namespace {
 
-float number(const Source &from, int64_t at) {
-    if (from.format == FLOAT32) return static_cast<const float *>(from.weights)[at];
-    if (from.format != BFLOAT16) return static_cast<const int8_t *>(from.weights)[at];
-    const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t *>(from.weights)[at]) << 16;
+inline float number(float x) { return x; }
+inline float number(int8_t x) { return x; }
+inline float number(uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-void pack_panel(const Source &from, const Matrix &m, int64_t panel, void *to, float *scales) {
-    const int64_t first = panel * PANEL, count = std::min<int64_t>(PANEL, m.outputs - first), size = panel * m.inputs * PANEL;
+// Blocks of 16 inputs, so that a line of each row is read once.
+template <class T, class Put>
+void each_weight(const T *rows, const Matrix &m, int64_t panel, Put put) {
+    const int64_t first = panel * PANEL, count = std::min<int64_t>(PANEL, m.outputs - first), K = m.inputs;
+    for (int64_t start = 0; start < K; start += 16)
+        for (int64_t k = start; k < std::min(start + 16, K); k++) {
+            for (int lane = 0; lane < count; lane++) put(k, lane, number(rows[(first + lane) * K + k]));
+            for (int lane = static_cast<int>(count); lane < PANEL; lane++) put(k, lane, 0.0f);
+        }
+}
+
+template <class T>
+void pack_numbers(const T *rows, const Matrix &m, int64_t panel, void *to) {
+    const int64_t size = panel * m.inputs * PANEL;
     auto *floats = static_cast<float *>(to) + size;
     auto *halves = static_cast<uint16_t *>(to) + size;
     auto *bytes = static_cast<uint8_t *>(to) + (m.format == INT4 ? size / 2 : size);
-    for (int lane = 0; lane < PANEL; lane++)
-        for (int64_t k = 0; k < m.inputs; k++) {
-            const float value = lane < count ? number(from, (first + lane) * m.inputs + k) : 0.0f;
-            const int whole = static_cast<int>(value);
-            if (m.format == FLOAT32) Floats::write(floats + k * PANEL, lane, value);
-            if (m.format == BFLOAT16) Halves::write(halves + k * PANEL, lane, value);
-            if (m.format == INT8) bytes[(k / 4 * PANEL + lane) * 4 + k % 4] = static_cast<uint8_t>(whole + (IS_OFFSET ? 128 : 0));
-            if (m.format == INT4) {
+    switch (m.format) {
+        case FLOAT32:
+            return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) { Floats::write(floats + k * PANEL, lane, x); });
+        case BFLOAT16:
+            return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) { Halves::write(halves + k * PANEL, lane, x); });
+        case INT8:
+            return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) {
+                bytes[(k / 4 * PANEL + lane) * 4 + k % 4] = static_cast<uint8_t>(static_cast<int>(x) + (IS_OFFSET ? 128 : 0));
+            });
+        default:
+            return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) {
                 uint8_t &pair = bytes[(k / 8 * PANEL + lane) * 4 + k % 4];
-                pair = k % 8 < 4 ? static_cast<uint8_t>(whole + 8) : static_cast<uint8_t>(pair | (whole + 8) << 4);
-            }
-        }
+                const int whole = static_cast<int>(x) + 8;
+                pair = static_cast<uint8_t>(k % 8 < 4 ? whole : pair | whole << 4);
+            });
+    }
+}
+
+void pack_panel(const Source &from, const Matrix &m, int64_t panel, void *to, float *scales) {
+    switch (from.format) {
+        case FLOAT32: pack_numbers(static_cast<const float *>(from.weights), m, panel, to); break;
+        case BFLOAT16: pack_numbers(static_cast<const uint16_t *>(from.weights), m, panel, to); break;
+        default: pack_numbers(static_cast<const int8_t *>(from.weights), m, panel, to);
+    }
     if (!from.scales) return;
-    const int64_t groups = m.inputs / m.group;
+    const int64_t groups = m.inputs / m.group, first = panel * PANEL, count = std::min<int64_t>(PANEL, m.outputs - first);
     for (int64_t g = 0; g < groups; g++)
         for (int64_t lane = 0; lane < PANEL; lane++)
             scales[(panel * groups + g) * PANEL + lane] = lane < count ? from.scales[(first + lane) * groups + g] : 0.0f;

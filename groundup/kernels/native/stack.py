@@ -134,11 +134,12 @@ def _address(tensor: Tensor | None) -> int | None:
 
 def pack_matrix(
     weight: Tensor, *, bits: Literal[32, 16, 8, 4], scales: Float[Tensor, "O groups"] | None = None,
-    bias: Float[Tensor, " O"] | None = None,
+    bias: Float[Tensor, " O"] | None = None, into: PackedMatrix | None = None,
 ) -> PackedMatrix:  # fmt: skip
     """Pack a weight (O, I), in float32 or bfloat16, or in int8 with the scales of its groups.
 
     bits  as stored: 32 or 16 of floats, 8 or 4 of integers, which 4 bits take from -8 to 7
+    into  a packed weight of the same shape and bits, whose memory is used again
 
     Raises ShapeError if groups do not divide the inputs, or integers need groups of 32.
     """
@@ -151,9 +152,12 @@ def pack_matrix(
     source = weight.detach().contiguous()
     if source.dtype not in (torch.float32, torch.bfloat16, torch.int8):
         source = source.float()
-    packed = torch.empty(padded * inputs // (2 if bits == 4 else 1), dtype=dtype)
+    size = padded * inputs // (2 if bits == 4 else 1)
+    packed = torch.empty(size, dtype=dtype) if into is None else into.weights
     own = None if scales is None else scales.detach().float().contiguous()
-    packed_scales = None if scales is None else torch.empty(padded * scales.shape[1])
+    packed_scales = None if into is None else into.scales
+    if scales is not None and packed_scales is None:
+        packed_scales = torch.empty(padded * scales.shape[1])
     full_bias = None
     if bias is not None:
         full_bias = torch.zeros(padded)
@@ -256,8 +260,13 @@ class StackWeights:
     @property
     def bytes(self) -> int:
         """Memory that a token reads of the products' weights."""
-        own = sum(m.bytes for each in self.layers for m in (each.qkv, each.out, each.up, each.down))
-        return own + self.head.bytes
+        return sum(each.bytes for each in self.matrices)
+
+    @property
+    def matrices(self) -> list[PackedMatrix]:
+        """All products' weights, layer by layer, the head last."""
+        own = [m for each in self.layers for m in (each.qkv, each.out, each.up, each.down)]
+        return [*own, self.head]
 
 
 class BlockCache:
