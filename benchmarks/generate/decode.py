@@ -8,9 +8,9 @@ Weights are random, in the Llama shape; llama.cpp reads the GGUF file that we wr
 or Q4_0, with 8 bits for the output beside 4. Everyone takes the most likely token. Decoding is
 timed from a prompt's first token to its last, prefill from the prompt to its first token. The notes
 hold bits a weight with scales, the share of the read bandwidth that the weights of a step take, and
-for prefill the share of the float32 matrix peak, both measured in the same call. At 32 bits all
-sides must choose the same tokens. What drafts and shared prefixes bring is measured too
-(decode_levers.py).
+for prefill the share of the float32 matrix peak, both measured in the same call. They count
+the tokens that a peer chose as we did: all at 32 bits, unless rounding decides between two. What
+drafts and shared prefixes bring is measured too (decode_levers.py).
 """
 
 import argparse
@@ -86,13 +86,20 @@ LINES = {
 class Measured(NamedTuple):
     """What all sides did with a line, round by round."""
 
-    work: str
     line: Line
+    size: str
     bits: int
     rates: dict[str, list[float]]
     """Tokens a second, by side."""
     equal: dict[str, str]
     """How many of each peer's tokens are ours."""
+    weight_bytes: dict[str, float]
+    """Of the products' weights, with scales, by side."""
+
+    @property
+    def work(self) -> str:
+        """Its name in tables."""
+        return f"{self.line.name}, {self.size}, {self.bits} bits"
 
 
 def shape(size: str) -> ModelConfig:
@@ -108,14 +115,20 @@ def shape(size: str) -> ModelConfig:
     )  # fmt: skip
 
 
-def race(line: Line, size: str, bits: int, sides: list[Side], rounds: int) -> Measured:
+class Race(NamedTuple):
+    """Tokens a second and answers of each side, round by round."""
+
+    rates: dict[str, list[float]]
+    answers: dict[str, list[list[list[int]]]]
+
+
+def race(line: Line, sides: list[Side], rounds: int) -> Race:
     """Alternate the sides; all see the same prompts in a round, and new ones in the next."""
-    work = f"{line.name}, {size}, {bits} bits"
     answers: dict[str, list[list[list[int]]]] = {side.who: [] for side in sides}
 
     def rate(side: Side) -> Callable[[], float]:
         def measure() -> float:
-            draw = Random(f"{work} {len(answers[side.who])}")
+            draw = Random(f"{line.name} {len(answers[side.who])}")
             prompts = [
                 draw.choices(range(VOCAB_SIZE), k=line.prompt) for _ in range(line.sequences)
             ]
@@ -125,24 +138,24 @@ def race(line: Line, size: str, bits: int, sides: list[Side], rounds: int) -> Me
 
         return measure
 
-    rates = table.alternate({side.who: rate(side) for side in sides}, rounds)
-    own = flat(answers["groundup"])
-    equal = {}
-    for who in answers.keys() - {"groundup"}:
-        same = sum(a == b for a, b in zip(own, flat(answers[who]), strict=True))
-        equal[who] = f"{same} of {len(own)}"
-    return Measured(work, line, bits, rates, equal)
+    return Race(table.alternate({side.who: rate(side) for side in sides}, rounds), answers)
 
 
-def flat(answers: list[list[list[int]]]) -> list[int]:
-    """The ids of all rounds and sequences."""
-    return [id for sequences in answers for ids in sequences for id in ids]
+def equal_tokens(answers: dict[str, list[list[list[int]]]]) -> dict[str, str]:
+    """How many of each peer's tokens are ours."""
+    ids = {
+        who: [id for sequences in rounds for each in sequences for id in each]
+        for who, rounds in answers.items()
+    }
+    own = ids.pop("groundup")
+    return {
+        who: f"{sum(a == b for a, b in zip(own, other, strict=True))} of {len(own)}"
+        for who, other in ids.items()
+    }
 
 
-def measure_size(
-    size: str, args: argparse.Namespace, folder: Path
-) -> Iterator[tuple[Measured, dict[str, float]]]:
-    """Every line at all bits, and the bytes of the products' weights by side."""
+def measure_size(size: str, args: argparse.Namespace, folder: Path) -> Iterator[Measured]:
+    """Every line at all bits."""
     model = Transformer(shape(size), seed=0).eval()
     save(model, folder)
     for bits in args.bits:
@@ -157,15 +170,23 @@ def measure_size(
             "llama.cpp": gguf_bytes(gguf),
             "transformers": bits // 8 * product_weights(model.config),
         }
-        names = {"groundup": sys.executable} | {
-            who: args.peer for who in args.peers if bits in PEERS[who]
-        }
-        sides = [Side(who, python, work) for who, python in names.items()]
+        peers = [who for who in args.peers if bits in PEERS[who] and has_products(who, bits)]
+        sides = [Side("groundup", sys.executable, work)]
+        sides += [Side(who, args.peer, work) for who in peers]
         for line in LINES[size]:
-            yield race(line, size, bits, sides, args.rounds), sizes
+            rates, answers = race(line, sides, args.rounds)
+            yield Measured(line, size, bits, rates, equal_tokens(answers), sizes)
         for side in sides:
             side.close()
         gguf.unlink()
+
+
+def has_products(who: str, bits: int) -> bool:
+    """Whether a peer is worth its time: without vector instructions for bfloat16 torch is not."""
+    if who != "transformers" or bits != 16:
+        return True
+    speeds = device.measure_speeds()
+    return speeds.bfloat16_flops > speeds.float32_flops / 4
 
 
 def product_weights(config: ModelConfig) -> int:
@@ -192,59 +213,62 @@ def rows_of(measured: Measured, versions: dict[str, str]) -> list[table.Row]:
     ]
 
 
-def shares(
-    measured: Measured, size: str, weight_bytes: dict[str, float], speeds: device.Speeds
-) -> dict[str, str]:
+def shares(measured: Measured, speeds: device.Speeds) -> dict[str, str]:
     """Of the read bandwidth by the weights of a step, or of the float32 matrix peak."""
-    line, config = measured.line, shape(size)
+    line, config = measured.line, shape(measured.size)
     if line.phase == "prefill":  # logits are computed for the last token alone
         head = 2 * config.vocab_size * config.width
         hidden = mean_flops_per_token(config, line.prompt).inference - head
         needed = {who: hidden + head / line.prompt for who in measured.rates}
         limit = speeds.float32_flops
     else:
-        needed = {who: weight_bytes[who] / line.sequences for who in measured.rates}
+        needed = {who: measured.weight_bytes[who] / line.sequences for who in measured.rates}
         limit = speeds.read_bytes_per_second
     return {
         who: f"{median(rates) * needed[who] / limit:.0%}" for who, rates in measured.rates.items()
     }
 
 
-def machine_notes(speeds: device.Speeds) -> dict[str, Any]:
-    """The machine's limits."""
+def notes_of(results: list[Measured], speeds: device.Speeds, threads: int) -> dict[str, Any]:
+    """The machine's limits, and what each side took of them."""
     cache = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    peaks = {"float32": speeds.float32_flops, "bfloat16": speeds.bfloat16_flops}
     return {
-        "read bandwidth, GB/s": round(speeds.read_bytes_per_second / 1e9, 1),
-        "matrix peak, GFLOP/s": {
-            "float32": round(speeds.float32_flops / 1e9),
-            "bfloat16": round(speeds.bfloat16_flops / 1e9),
-        },
+        "threads": threads,
         "L3": cache.read_text().strip() if cache.is_file() else "unknown",
+        "read bandwidth, GB/s": round(speeds.read_bytes_per_second / 1e9, 1),
+        "matrix peak, GFLOP/s": {name: round(peak / 1e9) for name, peak in peaks.items()},
+        "share of bandwidth or peak": {each.work: shares(each, speeds) for each in results},
+        "bits a weight": {f"{each.size}, {each.bits} bits": weight_bits(each) for each in results},
+        "tokens equal to ours": {each.work: each.equal for each in results},
     }
+
+
+def weight_bits(measured: Measured) -> dict[str, float]:
+    """Bits of a weight with its share of the scales, by side."""
+    count = product_weights(shape(measured.size))
+    return {who: round(8 * measured.weight_bytes[who] / count, 2) for who in measured.rates}
+
+
+def fastest(*speeds: device.Speeds) -> device.Speeds:
+    """The machine's limits: the best of what was measured at several times."""
+    return device.Speeds(
+        max(each.float32_flops for each in speeds), max(each.bfloat16_flops for each in speeds),
+        max(each.read_bytes_per_second for each in speeds),
+    )  # fmt: skip
 
 
 def measure_all(args: argparse.Namespace, versions: dict[str, str]) -> tuple[list[Any], Any]:
     """Rows and notes of all sizes."""
-    speeds = device.measure_speeds(again=True)
-    rows: list[table.Row] = []
-    notes: dict[str, Any] = machine_notes(speeds)
-    parts = ("share of bandwidth or peak", "bits a weight", "tokens equal to ours")
-    notes |= {part: {} for part in parts}
+    speeds, results = device.measure_speeds(again=True), list[Measured]()
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            for measured, weight_bytes in measure_size(size, args, Path(folder)):
-                rows += rows_of(measured, versions)
+            for measured in measure_size(size, args, Path(folder)):
                 show_progress(measured)
-                used = shares(measured, size, weight_bytes, speeds)
-                count = product_weights(shape(size))
-                values = (
-                    used,
-                    {who: round(8 * weight_bytes[who] / count, 2) for who in measured.rates},
-                    measured.equal,
-                )
-                for part, value in zip(parts, values, strict=True):
-                    notes[part][measured.work] = value
-    return rows, notes
+                results.append(measured)
+                speeds = fastest(speeds, device.measure_speeds(again=True))
+    rows = [row for measured in results for row in rows_of(measured, versions)]
+    return rows, notes_of(results, speeds, args.threads)
 
 
 def show_progress(measured: Measured) -> None:
@@ -269,19 +293,22 @@ def versions_of(python: str, peers: list[str]) -> dict[str, str]:
 
 
 def keep(rows: list[table.Row], notes: dict[str, Any]) -> None:
-    """Write results/decode.json; this machine's rows of other works stay."""
-    works = {row.work for row in rows}
+    """Write results/decode.json; this machine's rows and notes of other works stay."""
+    works, machine = {row.work for row in rows}, rows[0].machine
     path = table.RESULTS / "decode.json"
     if path.is_file():
-        kept = [table.Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
-        machine = rows[0].machine  # report keeps those of other machines
-        rows += [row for row in kept if row.machine == machine and row.work not in works]
-    table.report("decode", rows, {rows[0].machine: notes})
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        others = [table.Row(**row) for row in kept["rows"] if row["work"] not in works]
+        rows += [row for row in others if row.machine == machine]  # report keeps other machines'
+        for name, values in kept["notes"].get(machine, {}).items():
+            is_by_work = isinstance(values, dict) and isinstance(notes.get(name, {}), dict)
+            notes[name] = values | notes.get(name, {}) if is_by_work else notes.get(name, values)
+    table.report("decode", rows, {machine: notes})
 
 
 def parse() -> argparse.Namespace:
     """Read the flags."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     oracles = Path(os.environ.get("ORACLES", ".oracles")).absolute()
     parser.add_argument("--peer", default=str(oracles / "decode" / "bin" / "python"),
                         help="a Python with llama-cpp-python and transformers")  # fmt: skip
