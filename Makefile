@@ -5,6 +5,7 @@
 #   make quick     the tests that a diff reaches: uncommitted, or BASE=COMMIT
 #   make check     style, types, docs      make fix     repair style
 #   make bench     speed against peers     make oracles peers in a venv of their own, new fixtures
+#   make bench-decode  decoding beside llama.cpp, built here, and transformers
 #   make kills     a run killed 20 times   make demo-check  the demo's models against transformers
 #   make simulations  the statistics held against a known truth
 #   make yardsticks   corpora and demo against what they were before
@@ -22,7 +23,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 # Peers conflict with each other, so each kind has an environment of its own: tests/oracles/NAME.txt.
-PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
+# llama.cpp takes minutes to build, so `make oracles` leaves out that of `make bench-decode`.
+PEERS := $(filter-out decode,$(basename $(notdir $(wildcard tests/oracles/*.txt))))
 
 # What needs no data of its own; the others say in their first lines what they are given.
 BENCHES := documents.hostile evaluate.refusal kernels.attention kernels.experts measure.code_verdicts \
@@ -39,10 +41,10 @@ NATIVE := --ignore=tests/kernels/test_compiled.py \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick slow check fix bench simulations yardsticks mutants flaky kills demo-check gpu-check oracles clean
+.PHONY: help demo test quick slow check fix bench bench-decode simulations yardsticks mutants flaky kills demo-check gpu-check oracles clean
 
 help:
-	@sed -n '3,12s/^# *//p' Makefile
+	@sed -n '3,13s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -69,6 +71,10 @@ fix: $(VENV)/.check
 
 bench: $(VENV)/.demo
 	for name in $(BENCHES); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.table
+
+bench-decode: $(VENV)/.test $(ORACLES)/decode/.made
+	$(BIN)/python -m benchmarks.generate.decode
 	$(BIN)/python -m benchmarks.table
 
 simulations: $(VENV)/.demo

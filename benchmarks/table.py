@@ -83,7 +83,7 @@ def alternate(
     """Call every side once a round, in turned order every other round; return what they gave."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warm_up + rounds):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        order = list(sides) if number % 2 == 0 else list(reversed(list(sides)))
         for name in order:
             value = sides[name]()
             if number >= warm_up:
@@ -110,11 +110,8 @@ def compare(
     )  # fmt: skip
 
 
-def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = None) -> Path:
-    """Print the rows and write them to `results/NAME.json`; return that path.
-
-    What another class of machine measured stays there, and so do notes of other names.
-    """
+def show(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = None) -> None:
+    """Print the rows as a table, and the notes below it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -131,6 +128,14 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
     console.print(table)
     for key, value in (notes or {}).items():
         console.print(f"  {key}: {value}", highlight=False)
+
+
+def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = None) -> Path:
+    """Print the rows and write them to `results/NAME.json`; return that path.
+
+    What another class of machine measured stays there, and so do notes of other names.
+    """
+    show(name, rows, notes)
     place = RESULTS / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}

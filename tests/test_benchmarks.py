@@ -178,3 +178,10 @@ def test_without_its_environment_lm_eval_is_one_clear_line(tmp_path):
             text=True,
         )
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_without_its_environment_decode_is_one_clear_line(tmp_path):
+    words = [sys.executable, "-m", "benchmarks.generate.decode", "--peer", str(tmp_path / "no")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "make bench-decode" in done.stderr
