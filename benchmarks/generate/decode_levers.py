@@ -58,7 +58,7 @@ def finish(engine: BatchEngine, request: DecodeRequest) -> tuple[list[int], floa
     started, first, ids = time.perf_counter(), 0.0, list[int]()
     engine.add(request)
     while not engine.is_idle:
-        ids += [token.id for token in engine.step().tokens]
+        ids += [token.id for token in engine.step()]
         first = first or time.perf_counter()
     return ids, first - started, time.perf_counter() - first
 
@@ -158,7 +158,7 @@ def _blocks_in_use(engine: BatchEngine, prompts: list[list[int]]) -> int:
     numbers = [engine.add(DecodeRequest(prompt, Sampling(max_tokens=8))) for prompt in prompts]
     begun: set[int] = set()
     while len(begun) < len(prompts):
-        begun |= {token.request for token in engine.step().tokens}
+        begun |= {token.request for token in engine.step()}
     used = sum(count > 0 for count in engine.pool.references)
     for number in numbers:
         engine.abort(number)

@@ -68,7 +68,7 @@ def groundup_side(work: Work) -> Continue:
             ids[engine.add(DecodeRequest(prompt, Sampling(max_tokens=count)))] = []
         first = 0.0
         while not engine.is_idle:
-            for token in engine.step().tokens:
+            for token in engine.step():
                 ids[token.request].append(token.id)
             first = first or time.perf_counter()
         return Continuation(first - started, time.perf_counter() - first, list(ids.values()))

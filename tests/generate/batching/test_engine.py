@@ -358,6 +358,16 @@ def test_scores_are_the_samplers_log_probabilities_to_the_bit():
 
 
 @needs_compiler
+def test_what_was_sampled_is_scored_on_the_same_engine():
+    """The sampler's blocks reach beyond the context; its last token is computed again all the same."""
+    engine = engine_of()
+    request = DecodeRequest(SHARED[:40], Sampling(max_tokens=60))
+    answer = answers_of_one(engine, request)
+    (score,) = score_continuations(engine, [(request.ids, answer.ids)])
+    assert [-nats for nats in score.nats] == answer.logprobs
+
+
+@needs_compiler
 def test_scores_are_the_plain_ones():
     model = small_model()
     contexts = [SHARED[:size] for size in (1, 31, 32, 33, 64, 65)]
