@@ -50,6 +50,9 @@ def test_a_restriction_that_cannot_be_compiled_is_refused_with_its_path(schema, 
     "schema",
     [
         {"type": "string", "format": "color"}, {"oneOf": [{"minLength": 1}, {"maxLength": 3}]},
+        {"oneOf": [  # a text is of both branches: only objects are told apart by a property
+            {"required": ["a"], "properties": {"a": {"const": n}}} for n in (1, 2)
+        ]},
         {"type": "string", "pattern": "a(?=b)"}, {"x-guidance": {"lenient": True}, "format": "x"},
         {"x-guidance": {"lenient": True}, "type": "array", "minContains": 1},
     ],
