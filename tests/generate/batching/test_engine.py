@@ -359,7 +359,7 @@ def test_scores_are_the_samplers_log_probabilities_to_the_bit():
 
 @needs_compiler
 def test_what_was_sampled_is_scored_on_the_same_engine():
-    """The sampler's blocks reach beyond the context; its last token is computed again all the same."""
+    """The sampler's blocks reach beyond the context, whose last token is computed again."""
     engine = engine_of()
     request = DecodeRequest(SHARED[:40], Sampling(max_tokens=60))
     answer = answers_of_one(engine, request)
