@@ -53,9 +53,9 @@ def draw(sampling, rng, limit=150, tokenizer=TOKENIZER, ends=ENDS) -> str | None
     return None
 
 
-def test_random_logits_give_valid_json_for_two_hundred_schemas():
+def test_random_logits_give_valid_json_for_sixty_schemas():
     rng, refused, ended = random.Random(0), 0, 0
-    for _ in range(200):
+    for _ in range(60):
         schema = random_schema(rng)
         try:
             text = draw(Sampling(json_schema=schema, temperature=1.0), rng)
@@ -65,7 +65,7 @@ def test_random_logits_give_valid_json_for_two_hundred_schemas():
         if text is not None:
             ended += 1
             jsonschema.validate(json.loads(text), schema, jsonschema.Draft202012Validator)
-    assert refused <= 20 and ended >= 150, (refused, ended)
+    assert refused <= 6 and ended >= 45, (refused, ended)
 
 
 EXPRESSIONS = (

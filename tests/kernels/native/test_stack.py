@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -40,6 +40,7 @@ def packed(weight, bits, bias=None, group=32):
     return pack_matrix(numbers, bits=bits, scales=scales, bias=bias), exact.flatten(1)
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from([32, 16, 8, 4]), st.integers(1, 20), st.integers(1, 70), st.integers(1, 5),
     st.booleans(), st.integers(0, 99),
