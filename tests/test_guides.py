@@ -178,6 +178,8 @@ def work(made, tmp_path, monkeypatch) -> Path:
     Path("wordsim353.tsv").write_text("king\twoman\t7.5\nriver\tking\t1.0\nman\tking\t6.0\n")
     Path("simlex999.txt").write_text("king\twoman\t7.5\nriver\tking\t1.0\nman\tking\t6.0\n")
     Path("questions-words.txt").write_text(": people\nman king woman river\nking man river woman\n")
+    Path("schema.json").write_text('{"type": "object", "properties": {"name": {"enum": ["a"]}}}')
+    Path("sum.lark").write_text('start: NUMBER "+" NUMBER\nNUMBER: /[0-9]{1,2}/\n')
     Path("pipeline.toml").write_text(PIPELINE.replace("HOME", str(home)), encoding="utf-8")
     Path("my-tasks").mkdir()
     return place

@@ -172,7 +172,7 @@ class BatchEngine:
         logits = self.decoder.run(self._batch(plan))[:, : self.vocab_size]
         events = self._postprocess(plan, logits)
         seconds = time.perf_counter() - started
-        if drafts:
+        if decodes and drafts:  # a step that computes a prompt too says nothing about drafts
             self.drafting.record_drafted(seconds, drafts, self.metrics.accepted - accepted)
         elif decodes:
             self.drafting.record_plain(seconds)
