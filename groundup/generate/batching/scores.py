@@ -7,7 +7,7 @@ sampled token is what the sampler reported.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -22,7 +22,9 @@ from .engine import BatchEngine
 PASS_TOKENS, PASS_LOGITS = 512, 2**24
 """Tokens and logits of a pass."""
 BATCH_TOKENS = 8192
-"""Tokens of contexts whose blocks are held at one time, unless one has more."""
+"""Tokens of contexts and continuations whose blocks are held at a time, unless one has more."""
+FORK_TOKENS = 64
+"""Room that a context and a fork of it may waste in their last blocks."""
 
 
 class ContinuationScore(NamedTuple):
@@ -64,15 +66,17 @@ def score_continuations(
     requests.sort(key=lambda each: each.context)
     held: list[list[_Request]] = []
     size = 0
-    for _, group in groupby(requests, key=lambda each: each.context):
-        members = list(group)
-        added = len(members[0].context) + sum(len(each.continuation) + 64 for each in members)
+    for request in requests:
+        is_new = not held or held[-1][0].context != request.context
+        added = len(request.continuation) + FORK_TOKENS + is_new * len(request.context)
         if held and size + added > BATCH_TOKENS:
             yield from _score_groups(engine, held)
-            held, size = [], 0
-        held.append(members)
+            held, size, is_new = [], len(request.context), True
+        held += [[]] if is_new else []
+        held[-1].append(request)
         size += added
-    yield from _score_groups(engine, held)
+    if held:
+        yield from _score_groups(engine, held)
 
 
 @torch.inference_mode()

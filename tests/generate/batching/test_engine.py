@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from torch.testing import assert_close
 
 from groundup.core import CapacityError, ConfigError, Reason, Sampling, device
+from groundup.generate.batching import scores
 from groundup.generate.batching.blocks import BlockPool
 from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
@@ -365,6 +366,18 @@ def test_what_was_sampled_is_scored_on_the_same_engine():
     answer = answers_of_one(engine, request)
     (score,) = score_continuations(engine, [(request.ids, answer.ids)])
     assert [-nats for nats in score.nats] == answer.logprobs
+
+
+@needs_compiler
+def test_a_context_of_many_continuations_is_scored_in_parts(monkeypatch):
+    """They need more blocks together than there are."""
+    monkeypatch.setattr(scores, "BATCH_TOKENS", 400)
+    pairs = [(SHARED[:40], [token, token + 1, 3]) for token in range(60)]
+    pairs += [(SHARED[:9], [token]) for token in range(20)]
+    found = {score.index: score for score in score_continuations(engine_of(24), pairs)}
+    for index, pair in enumerate(pairs):
+        (alone,) = score_continuations(engine_of(24), [pair])
+        assert found[index] == alone._replace(index=index)
 
 
 @needs_compiler
