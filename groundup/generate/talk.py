@@ -280,7 +280,11 @@ class _Session:
     def set_sampling(self, text: str) -> None:
         """Change settings, as in `temperature=0.7 top_p=0.9`; say which differ from the default."""
         known = self.sampling.to_dict()
-        new = load_config(Sampling, settings=[*shlex.split(text)])
+        try:
+            words = shlex.split(text)
+        except ValueError as error:  # an open quotation mark
+            raise ConfigError(f"/set {text}: {error}.") from None
+        new = load_config(Sampling, settings=words)
         self.sampling = Sampling(
             **(known | {name: getattr(new, name) for name in new.model_fields_set})
         )
@@ -294,7 +298,10 @@ class _Session:
         if path.exists():
             raise ConfigError(f"{path} exists; name a file that does not.")
         messages = [each._asdict() for each in (*self.system, *self.turns)]
-        write_text(path, json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+        try:
+            write_text(path, json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise ConfigError(f"Cannot write {path}: {error.strerror}.") from None
         record.log(f"{len(messages)} messages: {path}")
 
 

@@ -135,6 +135,8 @@ class NativeDecoder:
 
         Raises ConfigError for a model that `supports` refuses.
         """
+        if bits not in (None, 32, 16, 8, 4):
+            raise ConfigError(f"bits={bits} are no format of weights; use 32, 16, 8 or 4.")
         if not supports(model):
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks

@@ -20,7 +20,7 @@ from groundup.core import (
     write_json,
 )
 from groundup.evaluate.harness.local import open_native
-from groundup.generate import Engine, SourceFrame
+from groundup.generate import Engine, SourceFrame, TokenPair, score_pairs
 from groundup.generate.directory import read_source_frame
 from groundup.generate.engine import IncrementalDetokenizer, decode_text
 from groundup.tokenizer import ChatTemplate, FastTokenizer, render
@@ -325,3 +325,42 @@ def test_weights_that_change_answer_otherwise():
     fresh = Engine(engine.model, engine.tokenizer)
     again = engine.continue_ids([prompt], Sampling(max_tokens=8))
     assert again == fresh.continue_ids([prompt], Sampling(max_tokens=8)) != first
+
+
+def test_an_open_stream_is_disturbed_by_nothing():
+    """Neither by another vocabulary or more room on the same engine, nor by weights that change."""
+    engine, prompt, sampling = tiny_engine(dtype=torch.float32), [5] * 40, Sampling(max_tokens=20)
+    wanted = [each.id for each in engine.stream_tokens(prompt, sampling)]
+    stream = engine.stream_tokens(prompt, sampling)
+    ids = [next(stream).id for _ in range(3)]
+    list(score_pairs(engine.cached, [TokenPair([1] * 30, [2])], batch_tokens=64, vocab_size=100))
+    ids += [next(stream).id for _ in range(3)]
+    with torch.no_grad():
+        for weight in engine.model.parameters():
+            weight.mul_(1.0)  # counts as a change
+    engine.continue_ids([[9] * 60], sampling)
+    assert ids + [each.id for each in stream] == wanted
+
+
+def test_weights_that_change_behind_torch_are_seen():
+    engine, sampling = tiny_engine(dtype=torch.float32), Sampling(max_tokens=20)
+    before = engine.continue_ids([[9] * 60], sampling)
+    for weight in engine.model.parameters():
+        weight.data.mul_(-1.1)
+    changed = engine.continue_ids([[9] * 60], sampling)
+    fresh = Engine(engine.model, engine.tokenizer).continue_ids([[9] * 60], sampling)
+    assert changed == fresh != before
+
+
+def test_a_model_made_without_gradients_generates():
+    with torch.inference_mode():
+        engine = tiny_engine(dtype=torch.float32)
+        assert engine.continue_ids([[1, 2]], Sampling(max_tokens=3))[0].ids
+
+
+def test_ids_that_the_model_lacks_are_named():
+    engine = tiny_engine(dtype=torch.float32)
+    with pytest.raises(DataError, match="outside 0 to"):
+        list(score_pairs(engine.cached, [TokenPair([1], [9999])], batch_tokens=64))
+    with pytest.raises(CapacityError, match="exceeds"):
+        list(score_pairs(engine.cached, [TokenPair([1] * 96, [2, 3])], batch_tokens=64))

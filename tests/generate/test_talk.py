@@ -199,6 +199,12 @@ def test_commands_change_the_conversation(model, monkeypatch, capsys, tmp_path):
         assert said in err
 
 
+def test_a_wrong_command_ends_no_conversation(model, monkeypatch, capsys, tmp_path):
+    words = f"a\n/set 'broken\n/save {tmp_path}/missing/x.jsonl\n/save {tmp_path}\na\n"
+    out, err = talk(model, words, monkeypatch, capsys)
+    assert out.count("\n") >= 2 and "No closing quotation" in err and "Cannot write" in err
+
+
 def test_there_is_nothing_to_edit_at_first(model, monkeypatch, capsys):
     assert "no message to edit" in talk(model, "/edit a\n", monkeypatch, capsys)[1]
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import CapacityError, Reason, Sampling
+from groundup.core import CapacityError, ConfigError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import EncodedSource, PagedBatch, PagedDecoder
 
@@ -131,6 +131,11 @@ class BatchEngine:
                 f"The prompt has {size} tokens and the context {context}; it needs at least one "
                 "token and must leave one for the answer."
             )
+        if not 0 <= min(request.ids) <= max(request.ids) < self.decoder.config.vocab_size:
+            raise ConfigError(
+                f"The prompt has an id outside 0 to {self.decoder.config.vocab_size - 1}; use the "
+                "model's tokenizer."
+            )
         number, self._next_number = self._next_number, self._next_number + 1
         sampler = TokenSampler(
             request.sampling, request.ids, request.end_ids, request.seed, limit,
@@ -185,9 +190,11 @@ class BatchEngine:
         """The events of these requests, which run until all have ended.
 
         Others that run beside them keep their events for whoever follows those. If the reader
-        stops, what has not ended is aborted.
+        stops, what has not ended is aborted. Raises ConfigError for a request that has ended.
         """
         inbox, left = deque[TokenEvent](), set(requests)
+        if unknown := left - self._sequences.keys():
+            raise ConfigError(f"The requests {sorted(unknown)} have ended or never began.")
         self._inboxes |= dict.fromkeys(left, inbox)
 
         def events() -> Iterator[TokenEvent]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import Bits, NativeDecoder, Transformer, supports
@@ -34,17 +35,39 @@ class NativeEngine:
         # Autocast asks for arithmetic in another dtype, which is torch's.
         if torch.is_autocast_enabled(self.model.head.device.type) or not supports(self.model):
             return None
-        version = tuple((each.data_ptr(), each._version) for each in self.model.parameters())
+        is_busy = self.engine is not None and not self.engine.is_idle
+        version = _fingerprint(self.model)
         if self._version != version:
             self.engine, self._version = None, version
-            if self.decoder is not None:
+            if is_busy:  # whoever still reads keeps the former weights and cache
+                self.decoder, is_busy = None, False
+            elif self.decoder is not None:
                 self.decoder.refresh()
         tokens = max(*lengths, min(sum(lengths), MAX_CACHE_POSITIONS), MIN_CACHE_POSITIONS)
         num_blocks = -(-tokens // BLOCK_TOKENS)
         if self.decoder is None:
             self.decoder = NativeDecoder(self.model, num_blocks, bits=self.bits)
-        elif self.decoder.num_blocks < num_blocks:  # whoever still reads keeps the former one
-            self.decoder, self.engine = self.decoder.resized(num_blocks), None
-        if self.engine is None or self.engine.vocab_size != vocab_size:
+        needs_engine = self.engine is None or self.engine.vocab_size != vocab_size
+        if self.decoder.num_blocks < num_blocks or (needs_engine and is_busy):
+            size = max(num_blocks, self.decoder.num_blocks)
+            self.decoder, needs_engine = self.decoder.resized(size), True
+        if needs_engine:
             self.engine = BatchEngine(self.decoder, vocab_size=vocab_size, drafter=NgramDrafter)
+        assert self.engine is not None, "made above"
         return self.engine
+
+
+SAMPLED = 64
+"""Numbers of each weight that are compared: an optimizer's step changes nearly all of them."""
+
+
+@torch.no_grad()
+def _fingerprint(model: Transformer) -> object:
+    """What changes when weights do: their places, versions and some of their numbers.
+
+    Fused optimizers and writes through `.data` count no version.
+    """
+    weights = [each.detach() for each in model.parameters()]
+    some = [each.view(-1)[:: max(1, each.numel() // SAMPLED)].float() for each in weights]
+    versions = tuple(0 if each.is_inference() else each._version for each in weights)
+    return tuple(map(Tensor.data_ptr, weights)), versions, torch.cat(some).numpy().tobytes()

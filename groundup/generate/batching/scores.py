@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import CapacityError
+from groundup.core import CapacityError, DataError
 from groundup.model import PagedBatch
 
 from .engine import BatchEngine
@@ -60,8 +60,17 @@ def score_continuations(
 ) -> Iterator[ContinuationScore]:
     """Score (context, continuation) pairs, neither part empty, in any order.
 
-    Raises CapacityError if the cache has too few free blocks for one of them.
+    Raises CapacityError if one exceeds the context or the free blocks of the cache, DataError for
+    an id that the vocabulary lacks.
     """
+    context, vocab = engine.decoder.config.context_length, engine.vocab_size
+    for ids, rest in pairs:
+        if len(ids) + len(rest) - 1 > context:
+            raise CapacityError(f"A text of {len(ids) + len(rest)} tokens exceeds {context}.")
+        if not 0 <= min([*ids, *rest]) <= max([*ids, *rest]) < vocab:
+            raise DataError(
+                f"A text has an id outside 0 to {vocab - 1}; use the model's tokenizer."
+            )
     requests = [_Request(i, context, rest) for i, (context, rest) in enumerate(pairs)]
     requests.sort(key=lambda each: each.context)
     held: list[list[_Request]] = []

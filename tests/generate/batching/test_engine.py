@@ -257,6 +257,10 @@ def test_what_cannot_be_served_is_refused():
         engine.add(DecodeRequest(SHARED, Sampling(max_tokens=10)))
     with pytest.raises(CapacityError, match="has 192 tokens and the context 192"):
         engine.add(DecodeRequest([1] * 192, Sampling()))
+    with pytest.raises(ConfigError, match="id outside 0 to 259"):
+        engine.add(DecodeRequest([9999], Sampling()))
+    with pytest.raises(ConfigError, match=r"\[99\] have ended"):
+        engine.stream([99])
     with pytest.raises(CapacityError, match="has 0 tokens"):
         engine.add(DecodeRequest([], Sampling()))
     engine.add(DecodeRequest([1], Sampling(max_tokens=2)))
