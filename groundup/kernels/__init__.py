@@ -26,7 +26,7 @@ from .experts import (
     run_experts,
     sort_pairs_by_expert,
 )
-from .linear import Int8Linear
+from .linear import Int8Linear, quantize_groups
 from .loss import (
     ChunkedCrossEntropy,
     LossPlan,
@@ -56,7 +56,6 @@ from .native.stack import (
     StackWeights,
     multiply_rows,
     pack_matrix,
-    quantize_groups,
     stack_library,
 )
 from .native.states import (

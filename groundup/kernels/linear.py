@@ -6,13 +6,12 @@ quantised; activations keep their dtype. Knows nothing of models or files.
 Source: Jacob et al. 2018, arXiv:1712.05877, with zero point 0 and one scale a channel.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-INT8_MAX = 127
-"""The symmetric range is -127..127; -128 would have no positive partner."""
 
 MAX_FUSED_ROWS = 16
 """Maximum rows for which the fused product is faster than converting the weight to bfloat16.
@@ -24,17 +23,20 @@ FUSED_MULTIPLE = 16
 """Required multiple of input features; otherwise torch 2.13 reads beyond the weight's end."""
 
 
-def _quantize_rows(weight: Float[Tensor, "O I"]) -> tuple[Int8[Tensor, "O I"], Float[Tensor, " O"]]:
-    """Nearest int8 weight and float32 scale of each row: |W - scale * q| <= scale / 2.
+def quantize_groups(
+    weight: Float[Tensor, "O I"], *, bits: Literal[8, 4], group: int
+) -> tuple[Int8[Tensor, "O I"], Float[Tensor, "O groups"]]:
+    """Nearest integers of each group of inputs, and the groups' scales: |W - scale q| <= scale / 2.
 
-    >>> q, scale = _quantize_rows(torch.tensor([[1.0, -2.0, 0.5]]))
-    >>> q, (scale * 127).round()
-    (tensor([[  64, -127,   32]], dtype=torch.int8), tensor([2.]))
+    >>> quantize_groups(torch.tensor([[7.0, -3.5]]), bits=4, group=2)
+    (tensor([[ 7, -4]], dtype=torch.int8), tensor([[1.]]))
     """
-    exact = weight.detach().to(torch.float32)
-    scale = exact.abs().amax(-1) / INT8_MAX
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a row of zeros stays zeros
-    return (exact / scale[:, None]).round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8), scale
+    most = 2 ** (bits - 1) - 1  # symmetric: the lowest integer would have no positive partner
+    grouped = weight.detach().float().unflatten(1, (-1, group))
+    scales = grouped.abs().amax(-1) / most
+    safe = torch.where(scales > 0, scales, torch.ones_like(scales))
+    numbers = (grouped / safe[..., None]).round().clamp(-most, most)
+    return numbers.to(torch.int8).flatten(1), safe
 
 
 class Int8Linear(nn.Module):
@@ -56,7 +58,8 @@ class Int8Linear(nn.Module):
         """Quantise a linear layer."""
         layer = cls(linear.in_features, linear.out_features)
         layer.bias = linear.bias
-        layer.weight, layer.scale = _quantize_rows(linear.weight)
+        layer.weight, scales = quantize_groups(linear.weight, bits=8, group=linear.in_features)
+        layer.scale = scales[:, 0]
         return layer
 
     def dequantize(self) -> Float[Tensor, "O I"]:

@@ -35,6 +35,7 @@ from .paged import (
     NativeDecoder,
     PagedBatch,
     PagedDecoder,
+    PagedPart,
     PagedTransformer,
     supports,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "OutputConfig",
     "PagedBatch",
     "PagedDecoder",
+    "PagedPart",
     "PagedTransformer",
     "ParameterCounts",
     "PositionConfig",

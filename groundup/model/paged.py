@@ -9,7 +9,8 @@ time. Token ids in, logits out; no text and no sampling.
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -47,6 +48,19 @@ NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
 NATIVE_PATTERNS = ("full", "window")
 
 
+class PagedPart(NamedTuple):
+    """Tokens to append to a sequence."""
+
+    table: Sequence[int]
+    """Its blocks, of these tokens too."""
+    ids: Sequence[int]
+    first: int
+    """Position of the first."""
+    wanted: int = 1
+    """Number of last tokens whose logits are wanted."""
+    source: "EncodedSource | None" = None
+
+
 class PagedBatch(NamedTuple):
     """Tokens of some sequences, one after the other; see `StackBatch`."""
 
@@ -58,6 +72,22 @@ class PagedBatch(NamedTuple):
     """Tokens whose logits are wanted, ascending."""
     sources: Sequence["EncodedSource"] = ()
     """The source of each sequence of an encoder–decoder."""
+
+    @classmethod
+    def of(cls, parts: Sequence[PagedPart]) -> "PagedBatch":
+        """The batch of these parts, in their order; tables are filled up with block 0."""
+        starts = [0, *accumulate(len(part.ids) for part in parts)]
+        ends = zip(starts[1:], parts, strict=True)
+        width = max(len(part.table) for part in parts)
+        new = partial(torch.tensor, dtype=torch.int32)
+        return cls(
+            new([token for part in parts for token in part.ids]),
+            new([part.first + at for part in parts for at in range(len(part.ids))]),
+            new(starts),
+            new([[*part.table, *[0] * (width - len(part.table))] for part in parts]),
+            new([place for end, part in ends for place in range(end - part.wanted, end)]),
+            [part.source for part in parts if part.source is not None],
+        )
 
 
 class EncodedSource:
@@ -74,8 +104,6 @@ class PagedDecoder(Protocol):
 
     config: ModelConfig
     num_blocks: int
-    is_exact: bool
-    """Whether a token's logits have the same bits in any batch and in any chunks."""
 
     def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
         """Append the tokens to their sequences; logits of the selected ones."""
@@ -119,8 +147,6 @@ def _has_amx() -> bool:
 
 class NativeDecoder:
     """A model whose blocks run in C++."""
-
-    is_exact = True
 
     def __init__(
         self, model: Transformer, num_blocks: int, *, bits: Bits | None = None,
@@ -176,8 +202,7 @@ class NativeDecoder:
         """Append the tokens to their sequences; logits of the selected ones, float32."""
         hidden = self.embed(batch)
         stack = StackBatch(batch.starts, batch.positions, batch.blocks, batch.selected)
-        logits, _ = self.stack.run(hidden, stack)
-        return logits
+        return self.stack.run(hidden, stack)
 
     def embed(self, batch: PagedBatch) -> Float[Tensor, "tokens D"]:
         """Token embeddings with absolute positions, float32."""
@@ -300,8 +325,6 @@ class PagedTransformer:
     Sequences run alone, so one does not depend on others; rounding depends on how a prompt is
     chunked, except in float64 within 1e-12.
     """
-
-    is_exact = False
 
     def __init__(self, model: Transformer, num_blocks: int) -> None:
         """Allocate; CapacityError if there is no block, ConfigError for an encoder."""

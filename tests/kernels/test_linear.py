@@ -7,24 +7,25 @@ from hypothesis import given, settings
 from torch import nn
 from torch.testing import assert_close
 
-from groundup.kernels import Int8Linear
-from groundup.kernels.linear import MAX_FUSED_ROWS, _quantize_rows
+from groundup.kernels import Int8Linear, quantize_groups
+from groundup.kernels.linear import MAX_FUSED_ROWS
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 2**31), st.floats(1e-6, 1e6))
-def test_no_weight_moves_by_more_than_half_a_step(seed, size):
-    weight = torch.randn(5, 9, generator=torch.Generator().manual_seed(seed)) * size
-    integers, scale = _quantize_rows(weight)
-    error = (weight.double() - integers.double() * scale.double()[:, None]).abs()
-    assert (error <= scale.double()[:, None] * (0.5 + 1e-5)).all()
-    assert integers.abs().amax(-1).eq(127).all()
+@given(st.integers(0, 2**31), st.floats(1e-6, 1e6), st.sampled_from([8, 4]))
+def test_no_weight_moves_by_more_than_half_a_step(seed, size, bits):
+    weight = torch.randn(5, 6, generator=torch.Generator().manual_seed(seed)) * size
+    integers, scales = quantize_groups(weight, bits=bits, group=3)
+    step = scales.double().repeat_interleave(3, 1)
+    error = (weight.double() - integers.double() * step).abs()
+    assert (error <= step * (0.5 + 1e-5)).all()
+    assert integers.abs().unflatten(1, (2, 3)).amax(-1).eq(2 ** (bits - 1) - 1).all()
 
 
-def test_a_row_of_zeros_stays_zeros():
-    integers, scale = _quantize_rows(torch.zeros(2, 3))
+def test_a_group_of_zeros_stays_zeros():
+    integers, scales = quantize_groups(torch.zeros(2, 3), bits=8, group=3)
     assert not integers.any()
-    assert scale.isfinite().all()
+    assert scales.isfinite().all()
 
 
 @pytest.mark.parametrize("has_bias", [False, True])

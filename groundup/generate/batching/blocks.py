@@ -84,6 +84,24 @@ class BlockPool:
             self.release([block])
         return copied
 
+    def reserve(self, table: list[int], first: int, end: int) -> None:
+        """Let a table have the blocks of the tokens first..end, all its own.
+
+        The block that is partly filled is copied if others refer to it. Raises CapacityError if no
+        block is free.
+        """
+        while len(table) * self.block_tokens < end or first % self.block_tokens:
+            is_partial = first % self.block_tokens != 0
+            block = self.own(table[-1]) if is_partial else self.allocate()
+            if block is None:
+                raise CapacityError(
+                    f"The cache's {self.num_blocks} blocks are all in use; give it more."
+                )
+            if is_partial:
+                table[-1], first = block, 0
+            else:
+                table.append(block)
+
     def find_prefix(self, ids: Sequence[int], salt: str = "") -> list[int]:
         """The published blocks that hold the beginning of a prompt, without a reference.
 

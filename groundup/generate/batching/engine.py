@@ -13,8 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -23,7 +21,7 @@ from torch import Tensor
 
 from groundup.core import CapacityError, ConfigError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
-from groundup.model import EncodedSource, PagedBatch, PagedDecoder
+from groundup.model import EncodedSource, PagedBatch, PagedDecoder, PagedPart
 
 from ..grammar.compiling import Grammar
 from ..sampling import TokenSampler, choose_tokens
@@ -142,7 +140,7 @@ class BatchEngine:
             request.grammar and request.grammar.matcher(),
         )  # fmt: skip
         sequence = DecodingSequence(
-            number, list(request.ids), size, sampler, request.priority, request.salt, request.source
+            number, list(request.ids), sampler, request.priority, request.salt, request.source
         )
         self.scheduler.add(sequence, size + limit - 1)
         if self.new_drafter is not None:
@@ -214,26 +212,13 @@ class BatchEngine:
         return events()
 
     def _batch(self, plan: Sequence[Chunk]) -> PagedBatch:
-        ids: list[int] = []
-        positions: list[int] = []
-        selected: list[int] = []
+        parts = []
         for sequence, count in plan:
-            first, known = sequence.computed, [*sequence.ids, *sequence.draft]
-            ids += known[first : first + count]
-            positions += range(first, first + count)
-            wanted = count - (len(sequence.ids) - 1 - first)  # logits behind the newest token on
-            selected += range(len(ids) - max(wanted, 0), len(ids))
-        width = max(len(chunk.sequence.table) for chunk in plan)
-        tables = [
-            chunk.sequence.table + [0] * (width - len(chunk.sequence.table)) for chunk in plan
-        ]
-        starts = [0, *accumulate(chunk.count for chunk in plan)]
-        sources = [chunk.sequence.source for chunk in plan]
-        new = partial(torch.tensor, dtype=torch.int32)
-        return PagedBatch(
-            new(ids), new(positions), new(starts), new(tables), new(selected),
-            [each for each in sources if each is not None],
-        )  # fmt: skip
+            first = sequence.computed
+            ids = [*sequence.ids[first:], *sequence.draft][:count]
+            wanted = first + count - len(sequence.ids) + 1  # from behind the newest token on
+            parts.append(PagedPart(sequence.table, ids, first, max(0, wanted), sequence.source))
+        return PagedBatch.of(parts)
 
     def _postprocess(
         self, plan: Sequence[Chunk], logits: Float[Tensor, "count V"]

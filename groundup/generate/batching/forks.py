@@ -5,14 +5,12 @@ when it is written. Beam search is the user: it forks every sequence at every st
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import CapacityError
-from groundup.model import PagedBatch, PagedDecoder
+from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
 from .blocks import BlockPool
 
@@ -59,33 +57,10 @@ class ForkingSequences:
         self.tables, self.lengths = [], []
 
     def _run(self, numbers: Sequence[int], new: Sequence[Sequence[int]]) -> Float[Tensor, "N V"]:
+        parts = []
         for number, ids in zip(numbers, new, strict=True):
-            self._reserve(self.tables[number], self.lengths[number], len(ids))
-        width = max(len(self.tables[number]) for number in numbers)
-        tables = [self.tables[n] + [0] * (width - len(self.tables[n])) for n in numbers]
-        starts = [0, *accumulate(map(len, new))]
-        positions = [
-            self.lengths[number] + at
-            for number, ids in zip(numbers, new, strict=True) for at in range(len(ids))
-        ]  # fmt: skip
-        flat, last = [token for ids in new for token in ids], [start - 1 for start in starts[1:]]
-        numbered = [torch.tensor(each) for each in (flat, positions, starts, tables, last)]
-        batch = PagedBatch(numbered[0], numbered[1], numbered[2], numbered[3], numbered[4])
-        for number, ids in zip(numbers, new, strict=True):
-            self.lengths[number] += len(ids)
-        return self.decoder.run(batch)[:, : self.vocab_size]
-
-    def _reserve(self, table: list[int], length: int, count: int) -> None:
-        """Blocks for the next tokens, the one that is partly filled copied if it is shared."""
-        size = self.pool.block_tokens
-        if length % size:
-            table[-1] = self._checked(self.pool.own(table[-1]))
-        while len(table) * size < length + count:
-            table.append(self._checked(self.pool.allocate()))
-
-    def _checked(self, block: int | None) -> int:
-        if block is None:
-            raise CapacityError(
-                f"The cache's {self.pool.num_blocks} blocks are all in use; give it more."
-            )
-        return block
+            first = self.lengths[number]
+            self.lengths[number] = first + len(ids)
+            self.pool.reserve(self.tables[number], first, first + len(ids))
+            parts.append(PagedPart(self.tables[number], ids, first))
+        return self.decoder.run(PagedBatch.of(parts))[:, : self.vocab_size]

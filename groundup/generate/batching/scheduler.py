@@ -46,7 +46,6 @@ class DecodingSequence:
     number: int
     ids: list[int]
     """Prompt and answer."""
-    prompt_length: int
     sampler: TokenSampler
     priority: int = 0
     """Smaller is sooner."""
@@ -59,6 +58,8 @@ class DecodingSequence:
     """Its blocks."""
     dropped: int = 0
     """First blocks of the table that lie before the window and are held no more."""
+    published: int = 0
+    """First blocks of the table that other prompts can find."""
     computed: int = 0
     """Tokens whose keys and values are in the blocks."""
     drafter: Drafter | None = None
@@ -171,8 +172,10 @@ class Scheduler:
 
     def publish(self, sequence: DecodingSequence) -> None:
         """Let other prompts find what is computed of a sequence."""
-        if not sequence.dropped:
+        full = sequence.computed // self.pool.block_tokens
+        if full > sequence.published and not sequence.dropped:
             self.pool.publish(sequence.table, sequence.ids[: sequence.computed], sequence.salt)
+            sequence.published = full
 
     def _first_waiting(self) -> DecodingSequence | None:
         heads = (queue[0] for queue in self.waiting.values() if queue)
@@ -283,4 +286,5 @@ class Scheduler:
 
     def _release(self, sequence: DecodingSequence) -> None:
         self.pool.release(sequence.table[sequence.dropped :])
-        sequence.table, sequence.computed, sequence.dropped, sequence.draft = [], 0, 0, []
+        sequence.table, sequence.draft = [], []
+        sequence.computed = sequence.dropped = sequence.published = 0

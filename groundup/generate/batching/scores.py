@@ -7,7 +7,6 @@ sampled token is what the sampler reported.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.core import CapacityError, DataError
-from groundup.model import PagedBatch
+from groundup.model import PagedBatch, PagedPart
 
 from .engine import BatchEngine
 
@@ -35,18 +34,6 @@ class ContinuationScore(NamedTuple):
     """-log p of each token."""
     is_greedy: bool
     """Whether each token is the most likely one at its place."""
-
-
-class _Part(NamedTuple):
-    """Tokens to compute behind what a table holds."""
-
-    owner: int
-    table: list[int]
-    ids: Sequence[int]
-    first: int
-    """Position of the first."""
-    wanted: int
-    """Number of last tokens whose log-probabilities are wanted."""
 
 
 class _Request(NamedTuple):
@@ -126,7 +113,7 @@ def _score_groups(
 
 def _contexts(
     engine: BatchEngine, groups: Sequence[list[_Request]], tables: list[list[int]]
-) -> Iterator[_Part]:
+) -> Iterator[tuple[int, PagedPart]]:
     """What is to be computed of each context, and of its continuation if it has only one."""
     size = engine.pool.block_tokens
     for number, members in enumerate(groups):
@@ -135,54 +122,39 @@ def _contexts(
         known = engine.pool.find_prefix(ids)[: (len(context) - 1) // size]
         table = engine.pool.share(known)
         tables.append(table)
-        _reserve(engine, table, len(known) * size, len(ids))
+        engine.pool.reserve(table, len(known) * size, len(ids))
         wanted = len(members[0].continuation) if is_single else 1
-        yield _Part(number, table, ids[len(known) * size :], len(known) * size, wanted)
+        yield number, PagedPart(table, ids[len(known) * size :], len(known) * size, wanted)
 
 
 def _forks(
     engine: BatchEngine, groups: Sequence[list[_Request]], tables: list[list[int]]
-) -> Iterator[_Part]:
+) -> Iterator[tuple[int, PagedPart]]:
     for members, table in zip(groups, list(tables), strict=False):
         for request in members if len(members) > 1 else ():
             ids, first = request.continuation[:-1], len(request.context)
             if ids:
                 fork = engine.pool.share(table)
                 tables.append(fork)
-                _reserve(engine, fork, first, first + len(ids))
-                yield _Part(request.index, fork, ids, first, len(ids))
-
-
-def _reserve(engine: BatchEngine, table: list[int], first: int, end: int) -> None:
-    """Blocks for the tokens first..end; the one that is partly filled is copied if shared."""
-    pool = engine.pool
-    blocks: list[int | None] = []
-    if first % pool.block_tokens:
-        blocks.append(pool.own(table.pop()))
-    missing = -(-end // pool.block_tokens) - len(table) - len(blocks)
-    blocks += [pool.allocate() for _ in range(missing)]
-    table += [block for block in blocks if block is not None]
-    if None in blocks:
-        raise CapacityError(
-            f"The cache's {pool.num_blocks} blocks are in use; give it more or score less at once."
-        )
+                engine.pool.reserve(fork, first, first + len(ids))
+                yield request.index, PagedPart(fork, ids, first, len(ids))
 
 
 def _run_parts(
-    engine: BatchEngine, parts: Sequence[_Part]
+    engine: BatchEngine, parts: Sequence[tuple[int, PagedPart]]
 ) -> Iterator[tuple[int, Float[Tensor, "n V"]]]:
     """Compute parts in passes; yield each one's owner and log-probabilities, perhaps in parts."""
     rows = max(1, PASS_LOGITS // engine.vocab_size)
-    batch: list[_Part] = []
-    for whole in parts:
-        left = whole
+    batch: list[tuple[int, PagedPart]] = []
+    for owner, left in parts:
         while left.ids:
-            tokens = PASS_TOKENS - sum(len(each.ids) for each in batch)
-            room = rows - sum(each.wanted for each in batch)
-            count = min(tokens, len(left.ids), len(left.ids) - left.wanted + room)
+            tokens = PASS_TOKENS - sum(len(part.ids) for _, part in batch)
+            room = rows - sum(part.wanted for _, part in batch)
+            silent = len(left.ids) - left.wanted  # tokens whose log-probabilities are not wanted
+            count = min(tokens, len(left.ids), silent + room)
             if count > 0:
-                wanted = max(0, count - (len(left.ids) - left.wanted))
-                batch.append(left._replace(ids=left.ids[:count], wanted=wanted))
+                wanted = max(0, count - silent)
+                batch.append((owner, left._replace(ids=left.ids[:count], wanted=wanted)))
                 left = left._replace(
                     ids=left.ids[count:], first=left.first + count, wanted=left.wanted - wanted
                 )
@@ -194,26 +166,12 @@ def _run_parts(
 
 
 def _run_pass(
-    engine: BatchEngine, batch: Sequence[_Part]
+    engine: BatchEngine, batch: Sequence[tuple[int, PagedPart]]
 ) -> Iterator[tuple[int, Float[Tensor, "n V"]]]:
-    starts = [0, *accumulate(len(each.ids) for each in batch)]
-    width = max(len(each.table) for each in batch)
-    selected = [
-        end - back
-        for end, each in zip(starts[1:], batch, strict=True)
-        for back in range(each.wanted, 0, -1)
-    ]
-    numbered = [torch.tensor(each, dtype=torch.int32) for each in (
-        [token for each in batch for token in each.ids],
-        [each.first + at for each in batch for at in range(len(each.ids))],
-        starts, [each.table + [0] * (width - len(each.table)) for each in batch], selected,
-    )]  # fmt: skip
-    logits = engine.decoder.run(
-        PagedBatch(numbered[0], numbered[1], numbered[2], numbered[3], numbered[4])
-    )
+    logits = engine.decoder.run(PagedBatch.of([part for _, part in batch]))
     logprobs = logits[:, : engine.vocab_size].log_softmax(-1)
     row = 0
-    for each in batch:
-        if each.wanted:
-            yield each.owner, logprobs[row : row + each.wanted]
-        row += each.wanted
+    for owner, part in batch:
+        if part.wanted:
+            yield owner, logprobs[row : row + part.wanted]
+        row += part.wanted

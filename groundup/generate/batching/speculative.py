@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import ConfigError, Reason
+from groundup.core import CapacityError, ConfigError, Reason
 from groundup.kernels import BLOCK_TOKENS
-from groundup.model import PagedBatch, PagedDecoder
+from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
 from ..sampling import TokenSampler, choose_tokens
 from .blocks import BlockPool
@@ -132,7 +132,12 @@ class ModelDrafter:
         """Up to `length` tokens; none if the model's context or cache is full."""
         context = self.model.decoder.config.context_length
         length = min(length, context - len(self.ids))
-        if length < 1 or not self._reserve(len(self.ids) + length):
+        if length < 1:
+            return []
+        try:
+            self.model.pool.reserve(self.table, self.computed, len(self.ids) + length)
+        except CapacityError:
+            self.close()
             return []
         known, sampler = list(self.ids), self.sampler.copy()
         for _ in range(length):
@@ -146,23 +151,11 @@ class ModelDrafter:
         self.computed = len(self.ids)  # drafts may be rejected; the next pass overwrites them
         return drafted
 
-    def _reserve(self, tokens: int) -> bool:
-        while len(self.table) * BLOCK_TOKENS < tokens:
-            if (block := self.model.pool.allocate()) is None:
-                self.close()
-                return False
-            self.table.append(block)
-        return True
-
     def _run(self, ids: Sequence[int]) -> Float[Tensor, "1 V"]:
         """Append tokens; the logits behind the last."""
-        count, first = len(ids), self.computed
-        self.computed += count
-        batch = PagedBatch(
-            torch.tensor(ids), torch.arange(first, first + count), torch.tensor([0, count]),
-            torch.tensor([self.table]), torch.tensor([count - 1]),
-        )  # fmt: skip
-        return self.model.decoder.run(batch)[:, : self.model.vocab_size]
+        part = PagedPart(self.table, ids, self.computed)
+        self.computed += len(ids)
+        return self.model.decoder.run(PagedBatch.of([part]))[:, : self.model.vocab_size]
 
 
 class DraftControl:

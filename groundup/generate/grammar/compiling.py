@@ -16,7 +16,7 @@ Source: https://github.com/guidance-ai/llguidance; Earley 1970, doi:10.1145/3620
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -86,7 +86,7 @@ class GrammarVocabulary:
         self.compiled = llguidance.LLTokenizer(
             _LibraryVocabulary(
                 [marked.get(id, each) for id, each in enumerate(self.tokens)],
-                sorted(names), end_ids[0],
+                sorted(names), end_ids[0], tokenizer.encode,
             ),
             eos_token=list(end_ids),
         )  # fmt: skip
@@ -98,13 +98,14 @@ class _LibraryVocabulary(llguidance.TokenizerWrapper):
     is_tokenizer_wrapper = True
 
     def __init__(
-        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int
-    ) -> None:
+        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int,
+        encode: Callable[[str], list[int]],
+    ) -> None:  # fmt: skip
         self.tokens, self.special_token_ids = tokens, special_token_ids
-        self.bos_token_id, self.eos_token_id = None, eos_token_id
+        self.bos_token_id, self.eos_token_id, self._encode = None, eos_token_id, encode
 
     def __call__(self, text: str | bytes) -> list[int]:
-        raise NotImplementedError("without forced tokens, no text is tokenized")
+        return self._encode(text if isinstance(text, str) else text.decode("utf-8", "replace"))
 
 
 class Grammar:

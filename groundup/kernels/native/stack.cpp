@@ -49,7 +49,7 @@ struct Batch {
     const int32_t *positions;   // (tokens)
     const int32_t *blocks;      // (sequences, table_width)
     const int32_t *selected;    // (count), ascending: the tokens whose logits are wanted
-    float *states, *logits;     // of these: after the final norm, null if not wanted; (count, padded outputs)
+    float *logits;              // of these (count, padded outputs)
     float *room;                // see `room_size`
     int64_t tokens, sequences, table_width, count;
 };
@@ -381,11 +381,9 @@ struct Run {
         for (int64_t i = me.first(batch.count); i < me.end(batch.count); i++) {
             float *x = batch.hidden + batch.selected[i] * D;
             normalise(stack.final_norm, x, D, x);
-            if (batch.states) std::copy(x, x + D, batch.states + i * D);
             for (int64_t at = 0; at < D; at++) x[at] *= stack.output_scale;
-            if (batch.logits) last.put(i, x, 0, D);
+            last.put(i, x, 0, D);
         }
-        if (!batch.logits) return;
         me.meet();
         product_rows(stack.head, last, batch.logits, row, me);
         if (stack.output_softcap <= 0) return;

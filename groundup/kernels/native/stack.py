@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.core import CapacityError, ShapeError, native
@@ -80,7 +80,7 @@ class _Stack(ctypes.Structure):
 class _Batch(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in (
-            "hidden", "starts", "positions", "blocks", "selected", "states", "logits", "room"
+            "hidden", "starts", "positions", "blocks", "selected", "logits", "room"
         )],
         *[(name, ctypes.c_int64) for name in ("tokens", "sequences", "table_width", "count")],
     ]  # fmt: skip
@@ -348,10 +348,8 @@ class NativeStack:
         self._room, self._code = torch.empty(0), _library()
         self._padded = -(-weights.head.outputs // _panel()) * _panel()
 
-    def run(
-        self, hidden: Float[Tensor, "tokens D"], batch: StackBatch, *, wants_states: bool = False
-    ) -> tuple[Float[Tensor, "count V"], Float[Tensor, "count D"] | None]:
-        """Logits and, if wanted, final hidden states of the selected tokens, in float32.
+    def run(self, hidden: Float[Tensor, "tokens D"], batch: StackBatch) -> Float[Tensor, "count V"]:
+        """Logits of the selected tokens, float32.
 
         hidden  token embeddings; overwritten
 
@@ -361,10 +359,9 @@ class NativeStack:
         self._check(hidden, starts, positions, blocks, selected)
         count, head = len(selected), self.weights.head
         logits = torch.empty(count, self._padded)
-        states = torch.empty(count, hidden.shape[1]) if wants_states else None
         work = _Batch(
             hidden.data_ptr(), starts.data_ptr(), positions.data_ptr(), blocks.data_ptr(),
-            selected.data_ptr(), _address(states), logits.data_ptr(), None,
+            selected.data_ptr(), logits.data_ptr(), None,
             len(hidden), len(blocks), blocks.shape[1], count,
         )  # fmt: skip
         code, stack = self._code, ctypes.byref(self._stack)
@@ -373,7 +370,7 @@ class NativeStack:
             self._room = torch.empty(size)
         work.room = self._room.data_ptr()
         code.run_stack(stack, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
-        return logits[:, : head.outputs], states
+        return logits[:, : head.outputs]
 
     def _check(
         self, hidden: Tensor, starts: Tensor, positions: Tensor, blocks: Tensor, selected: Tensor
@@ -391,19 +388,3 @@ class NativeStack:
             or (len(selected) and not 0 <= int(selected.min()) <= int(selected.max()) < tokens)
         ):  # fmt: skip
             raise ShapeError("A batch of the native stack does not fit its tables.")
-
-
-def quantize_groups(
-    weight: Float[Tensor, "O I"], *, bits: Literal[8, 4], group: int
-) -> tuple[Int8[Tensor, "O I"], Float[Tensor, "O groups"]]:
-    """Nearest integers of each group of inputs, and the groups' scales: |W - scale q| <= scale / 2.
-
-    >>> quantize_groups(torch.tensor([[7.0, -3.5]]), bits=4, group=2)
-    (tensor([[ 7, -4]], dtype=torch.int8), tensor([[1.]]))
-    """
-    most = 2 ** (bits - 1) - 1
-    grouped = weight.detach().float().unflatten(1, (-1, group))
-    scales = grouped.abs().amax(-1) / most
-    safe = torch.where(scales > 0, scales, torch.ones_like(scales))
-    numbers = (grouped / safe[..., None]).round().clamp(-most, most)
-    return numbers.to(torch.int8).flatten(1), safe

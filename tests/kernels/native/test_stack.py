@@ -92,16 +92,6 @@ def test_wrong_shapes_are_refused():
         multiply_rows(pack_matrix(torch.zeros(4, 6), bits=32), torch.zeros(1, 5))
 
 
-def test_groups_are_rounded_to_the_nearest():
-    weight = torch.randn(6, 64)
-    weight[0] = 0
-    for bits in (8, 4):
-        numbers, scales = quantize_groups(weight, bits=bits, group=32)
-        back = numbers.float().unflatten(1, (-1, 32)) * scales[..., None]
-        apart = (back.flatten(1) - weight).abs().unflatten(1, (-1, 32)).amax(-1)
-        assert (apart <= scales / 2 + 1e-6).all()
-
-
 @pytest.mark.parametrize(
     ("dtype", "bytes_of_a_token"), [(torch.float32, 64), (torch.bfloat16, 32), (torch.int8, 24)]
 )
