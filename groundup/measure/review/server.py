@@ -14,9 +14,11 @@ sheet.
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -148,7 +150,7 @@ class RequestRejected(Exception):
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one review on 127.0.0.1 until `shutdown`."""
+    """Serves one review on 127.0.0.1 until it is closed."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -165,11 +167,33 @@ class ReviewServer(ThreadingHTTPServer):
         self.title, self.who, self.open_sheet = name, who, open_sheet
         self.sheets: dict[str, ReviewSheet] = {}
         self.lock = Lock()
+        self.connections: set[socket] = set()
         try:
             super().__init__(("127.0.0.1", port), ReviewRequests)
         except (OSError, OverflowError) as error:
             what = f"Port {port} of 127.0.0.1 cannot be used ({error})"
             raise ConfigError(f"{what}; choose another --port or 0.") from None
+
+    def get_request(self) -> tuple[socket, Any]:
+        """Accept a connection and remember it."""
+        connection, address = super().get_request()
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening and end the open connections.
+
+        A browser opens connections in advance; their threads would still answer after the close.
+        """
+        super().server_close()
+        for connection in tuple(self.connections):
+            with suppress(OSError):  # its thread has just closed it
+                connection.shutdown(SHUT_RDWR)
 
     @property
     def url(self) -> str:

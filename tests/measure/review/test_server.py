@@ -352,6 +352,18 @@ def test_two_reviewers_on_one_server(tmp_path, browser):
     assert [vote.who for vote in read_votes(tmp_path)] == ["ana", "ben"]
 
 
+def test_a_connection_opened_before_the_close_is_not_answered(tmp_path):
+    opening = ReviewServer("lamps", lambda who: sheet(tmp_path, who), "ana")
+    with serving(opening) as running:
+        early = socket.create_connection(("127.0.0.1", running.server_port), timeout=30)
+        while not running.connections:
+            assert ask(running, "GET", f"/{running.secret}/").status == 200
+    request = f"GET /{opening.secret}/ HTTP/1.0\r\nHost: {opening.hosts[0]}\r\n\r\n"
+    with early, suppress(OSError):
+        early.sendall(request.encode())
+        assert early.recv(1) == b""
+
+
 @needs_chromium
 def test_when_the_server_is_gone_the_page_says_so_and_goes_on_when_it_is_back(tmp_path, browser):
     make = lambda who: ReviewSheet(tmp_path, items(), who, "salt")  # noqa: E731
