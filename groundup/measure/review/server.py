@@ -4,21 +4,17 @@
     GET  /SECRET/state?who=…  what to judge next    POST /SECRET/skip  {who, subject}
                                                     POST /SECRET/undo  {who}
 
-The page is empty until its script has requested an item; the content is inserted as text, so
-nothing in a sample can run. Requests without the secret are rejected, whichever program or web page
-of the machine sends them. The Host header must be the server's own (which prevents DNS rebinding),
-and so must Origin if sent. A vote is on disk before the response. Each reviewer has a separate
-sheet.
+The page is empty until its script has requested an item, which is inserted as text, so nothing in a
+sample can run. Requests without the secret are rejected. The Host header must be the server's own
+(which prevents DNS rebinding), and so must Origin if sent. A vote is on disk before the response.
 """
 
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -167,33 +163,11 @@ class ReviewServer(ThreadingHTTPServer):
         self.title, self.who, self.open_sheet = name, who, open_sheet
         self.sheets: dict[str, ReviewSheet] = {}
         self.lock = Lock()
-        self.connections: set[socket] = set()
         try:
             super().__init__(("127.0.0.1", port), ReviewRequests)
         except (OSError, OverflowError) as error:
             what = f"Port {port} of 127.0.0.1 cannot be used ({error})"
             raise ConfigError(f"{what}; choose another --port or 0.") from None
-
-    def get_request(self) -> tuple[socket, Any]:
-        """Accept a connection and remember it."""
-        connection, address = super().get_request()
-        self.connections.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request: Any) -> None:
-        """End a connection."""
-        self.connections.discard(request)
-        super().shutdown_request(request)
-
-    def server_close(self) -> None:
-        """Stop listening and end the open connections.
-
-        A browser opens connections in advance; their threads would still answer after the close.
-        """
-        super().server_close()
-        for connection in tuple(self.connections):
-            with suppress(OSError):  # its thread has just closed it
-                connection.shutdown(SHUT_RDWR)
 
     @property
     def url(self) -> str:
@@ -287,13 +261,15 @@ class ReviewRequests(BaseHTTPRequestHandler):
 
     def answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
         """Send what `make` returns, or its error."""
+        if self.server.fileno() < 0:
+            return  # closed; a browser opens connections in advance
         try:
             self.send(HTTPStatus.OK, *make())
         except (RequestRejected, GroundupError) as error:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            status = getattr(error, "status", HTTPStatus.INTERNAL_SERVER_ERROR)
             if isinstance(error, DataError):
                 status = HTTPStatus.UNPROCESSABLE_ENTITY
-            self.send(getattr(error, "status", status), *_json_response({"error": str(error)}))
+            self.send(status, *_json_response({"error": str(error)}))
 
     def send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         """Write one response, ignoring closed connections."""
