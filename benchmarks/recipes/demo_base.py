@@ -38,10 +38,9 @@ corpus = library_corpus(CORPUS, out / "corpus")
 tokenizer = train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
 tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
 recipe = vars(sys.modules["groundup.recipes.tiny"])
-names = [name for name in ("TOKENS", "DEPTH") if name in recipe]
-print(*(f"{name.lower()}={recipe[name]}" for name in names))
-if "STEPS" in recipe:
-    print(f"tokens={recipe['STEPS'][0].tokens}")
+steps = recipe["STEPS"][0]._asdict() if "STEPS" in recipe else {}
+known = {"tokens": recipe.get("TOKENS"), "depth": recipe.get("DEPTH")} | steps
+print(*(f"{name}={known[name]}" for name in ("tokens", "depth") if known[name] is not None))
 """
 """What `groundup run tiny` does before its base, in the words that both versions have; the base is
 made by the command line, which sets up threads and allocator. Held-out text is scored more often,

@@ -53,13 +53,10 @@ from .report import (
 CORPUS = CorpusConfig(held_out_limit=65_536)
 """A twentieth of the files each for test and validation, the rest for training. The library's
 longest module alone would be two fifths of the test."""
-DEPTH = 4
-"""Four layers on nearly twice as many tokens are better than five in the same time
-(benchmarks/recipes/demo_base.py)."""
 
 
 class DemoStep(NamedTuple):
-    """How much a machine trains by default, so that the complete run takes under five minutes."""
+    """What a machine trains by default, so that the complete run takes under five minutes."""
 
     peak_flops: float
     """Smallest measured matrix peak of such a machine."""
@@ -68,12 +65,21 @@ class DemoStep(NamedTuple):
     """After one epoch of conversations the model hardly distinguishes known from made-up names."""
     xz_share: float = 0.95
     """Share of xz's bits per byte that the base model may need, at the upper bound."""
+    depth: int = 4
+    """Layers; four are better than five in the same time (benchmarks/recipes/demo_base.py)."""
+    examples: Mapping[str, int] = {}
+    """Numbers of examples other than the default ones."""
 
 
+FEW_EXAMPLES = {
+    "explain": 350, "docstring": 200, "write": 250, "topic": 300,
+    "names": 200, "asks_per_name": 12, "names_held_out": 100,
+}  # fmt: skip
+"""Half the names asked more often: a model of three layers tells these from made-up ones."""
 STEPS = (
     DemoStep(2e12, 2_900_000, 2.0),
-    DemoStep(0.6e12, 1_400_000, 2.0),
-    DemoStep(0.0, 1_000_000, 1.5, 1.0),
+    DemoStep(0.6e12, 1_400_000, 2.0, examples=FEW_EXAMPLES),
+    DemoStep(0.0, 1_600_000, 2.0, 1.0, depth=3, examples=FEW_EXAMPLES),
 )
 LABELS = {
     "exact_match": "Answers equal to the expected ones",
@@ -104,25 +110,24 @@ def tiny(
     *,
     out: Path = Path("runs/tiny"),
     tokens: int | None = None,
-    depth: int = DEPTH,
+    depth: int | None = None,
     epochs: float | None = None,
 ) -> str:
     """Make a model, a chat model, an 8-bit copy, an index and a report from Python's own text.
 
     out     folder of the artifacts; an existing run is resumed
     tokens  training tokens of the base model; default: by the machine's measured speed
-    depth   layers of the model; width and heads follow from it
+    depth   layers of the model, from which width and heads follow; default: likewise
     epochs  epochs of fine-tuning; default: by the machine's measured speed
     """
     started, is_new = time.monotonic(), not (out / "report" / MANIFEST).is_file()
-    if is_new:
-        record.log(device.device_summary())
-    step = _choose_step(out / "step.json", tokens, epochs)
-    training = PretrainConfig(tokens=step.tokens, depth=depth)  # validates both first
+    record.log(device.device_summary())
+    step = _choose_step(out / "step.json", {"tokens": tokens, "depth": depth, "epochs": epochs})
+    training = PretrainConfig(tokens=step.tokens, depth=step.depth)  # validates all first
     tuning = FinetuneConfig(epochs=step.epochs)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "step.json", step._asdict())
-    made = _run_stages(out, training, tuning)
+    made = _run_stages(out, training, ExamplesConfig(**step.examples), tuning)
     evaluation = evaluate_run(made, out, step.xz_share)
     made |= {name: _log_artifact(name, each) for name, each in evaluation.artifacts.items()}
     report = produce(
@@ -144,31 +149,29 @@ def machine_step(peak_flops: float) -> DemoStep:
     return next(step for step in STEPS if peak_flops >= step.peak_flops)
 
 
-def _choose_step(file: Path, tokens: int | None, epochs: float | None) -> DemoStep:
-    """What was asked for, else the step of the machine, which is logged with its reason.
+def _choose_step(file: Path, asked: Mapping[str, float | None]) -> DemoStep:
+    """The step of the machine, which is logged with its reason, with what was asked for.
 
     A resumed run keeps the step that its file records, however busy the machine is by now.
     """
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if file.is_file():
-        return _replace_given(DemoStep(**json.loads(file.read_text("utf-8"))), tokens, epochs)
+        return DemoStep(**json.loads(file.read_text("utf-8")))._replace(**changes)
     speeds = device.measure_speeds()
     peak = max(speeds.float32_flops, speeds.bfloat16_flops)
     step = machine_step(peak)
-    if tokens is None:
+    if "tokens" not in changes:
         record.log(
-            f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {step.tokens:,} tokens, because the "
-            f"matrix peak of {peak / 1e9:,.0f} GFLOP/s is at least {step.peak_flops / 1e9:,.0f}; "
-            "--tokens sets another number."
+            f"Step {STEPS.index(step) + 1} of {len(STEPS)}: {step.depth} layers and "
+            f"{step.tokens:,} tokens, because the matrix peak of {peak / 1e9:,.0f} GFLOP/s is at "
+            f"least {step.peak_flops / 1e9:,.0f}; --depth and --tokens set others."
         )
-    return _replace_given(step, tokens, epochs)
+    return step._replace(**changes)
 
 
-def _replace_given(step: DemoStep, tokens: int | None, epochs: float | None) -> DemoStep:
-    given = {"tokens": tokens, "epochs": epochs}
-    return step._replace(**{name: value for name, value in given.items() if value is not None})
-
-
-def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> dict[str, Artifact]:
+def _run_stages(
+    out: Path, training: PretrainConfig, asked: ExamplesConfig, tuning: FinetuneConfig
+) -> dict[str, Artifact]:
     corpus = _log_artifact("corpus", library_corpus(CORPUS, out / "corpus"))
     tokenizer = _log_artifact(
         "tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
@@ -177,7 +180,7 @@ def _run_stages(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> 
         "tokens", encode_corpus(TokensConfig(), corpus, tokenizer, out / "tokens")
     )
     base = _log_artifact("base", pretrain(training, shards, tokenizer, out / "base"))
-    examples = _log_artifact("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
+    examples = _log_artifact("examples", make_examples(asked, corpus, out / "examples"))
     chat = _log_artifact("chat", finetune(tuning, base, examples, out / "chat"))
     int8 = _log_artifact("int8", quantize(QuantizeConfig(), chat, out / "int8"))
     manual = _log_artifact("manual", library_manual(LibraryManualConfig(), out / "manual"))
@@ -242,8 +245,7 @@ def run_story(made: Mapping[str, Artifact], out: Path) -> ReportData:
 
 def _measure(report: Artifact, key: str) -> Interval:
     """A measure of a report's only task; one without a value has none either on the page."""
-    results = {each.key: each.result for each in read_report(report).tasks[0].measures}
-    result = results[key]
+    result = {each.key: each.result for each in read_report(report).tasks[0].measures}[key]
     nothing = float("nan")
     return Interval(nothing, nothing, nothing, 0.95, 0, 0) if isinstance(result, Reason) else result
 
@@ -292,11 +294,10 @@ def _compared_rows(compared: Artifact) -> list[EvaluationRow]:
 def _sample_section(made: Mapping[str, Artifact]) -> list[SampleRow]:
     """Every question with the answers of those who were asked, good and bad alike."""
     shown = []
-    for task, models in (("questions", ("base", "chat", "int8")), ("names", ("chat",))):
-        suffix = "answers" if task == "questions" else "names"
+    asked = ("questions", "answers", ("base", "chat", "int8")), ("names", "names", ("chat",))
+    for task, suffix, models in asked:
         reports = {model: made[f"{model} {suffix}"] for model in models}
-        samples = read_samples(made[task])
-        for sample, rows in zip(samples, sample_rows(reports, task), strict=True):
+        for sample, rows in zip(read_samples(made[task]), sample_rows(reports, task), strict=True):
             kind = sample.metadata["kind"] if sample.references else "made-up name"
             answers = {
                 model: ShownAnswer(answer_text(row), row["scores"].get("similarity"))

@@ -21,19 +21,28 @@ def test_a_machine_gets_the_step_of_its_matrix_peak(peak, number):
 
 
 def test_the_chosen_step_is_told_with_its_reason_and_kept_when_the_run_resumes(tmp_path, capsys):
+    nothing = {"tokens": None, "depth": None, "epochs": None}
     record.set_output_mode("plain")
     try:
-        chosen = _choose_step(tmp_path / "step.json", None, None)
+        chosen = _choose_step(tmp_path / "step.json", nothing)
     finally:
         record.set_output_mode("silent")
     said = capsys.readouterr().err
-    assert f"of {len(STEPS)}: {chosen.tokens:,} tokens, because the matrix peak of " in said
+    trained = f"{chosen.depth} layers and {chosen.tokens:,} tokens"
+    assert f"of {len(STEPS)}: {trained}, because the matrix peak of " in said
     kept = DemoStep(1e9, 123_456, 1.25)
     (tmp_path / "step.json").write_text(json.dumps(kept._asdict()))
-    assert _choose_step(tmp_path / "step.json", None, None) == kept
-    given = _choose_step(tmp_path / "step.json", 9_000, 1.0)
-    assert given == kept._replace(tokens=9_000, epochs=1.0)
+    assert _choose_step(tmp_path / "step.json", nothing) == kept
+    given = _choose_step(tmp_path / "step.json", {"tokens": 9_000, "depth": 2, "epochs": 1.0})
+    assert given == kept._replace(tokens=9_000, depth=2, epochs=1.0)
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_an_earlier_version_keeps_its_step(tmp_path):
+    earlier = {"peak_flops": 0.0, "tokens": 1_000_000, "epochs": 1.5, "xz_share": 1.0}
+    (tmp_path / "step.json").write_text(json.dumps(earlier))
+    kept = _choose_step(tmp_path / "step.json", {})
+    assert kept == DemoStep(0.0, 1_000_000, 1.5, 1.0) and (kept.depth, kept.examples) == (4, {})
 
 
 def test_a_wrong_size_is_refused_before_anything_is_made(tmp_path):
