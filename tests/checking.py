@@ -81,7 +81,7 @@ class Calls:
     """How many more calls of a function are checked in this test."""
 
     __slots__ = ("left", "test")
-    limit = float(os.environ.get("GROUNDUP_CHECKED_CALLS", "8").replace("all", "inf"))
+    limit = float(os.environ.get("GROUNDUP_CHECKED_CALLS", "2").replace("all", "inf"))
     current = 0
     """Number of the test that runs."""
     of: dict[CodeType, "Calls"] = {}

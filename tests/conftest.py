@@ -43,6 +43,8 @@ with suppress(ImportError):  # a plugin of pytest may have loaded numpy before t
 
 gc.disable()  # until all is imported, of which nothing is garbage
 
+os.fsync = lambda handle: None  # no file of a test need outlive a power failure
+
 DURATIONS = Path(__file__).with_name("durations.json")
 deselected: Counter[str] = Counter()
 seconds: Counter[str] = Counter()

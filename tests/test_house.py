@@ -17,7 +17,7 @@ from tests.checking import unchecked
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "house-14m"
 FACTS = json.loads(MODEL.with_suffix(".json").read_text())
-PAGES = ("reference/kernels/attention", "reference/corpus/engine", "reference/retrieve")
+PAGES = ("reference/kernels/attention", "reference/train/memory")
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def test_places_are_characters_and_chinese_counts_by_them(tmp_path):
 
 
 def test_hostile_texts(tmp_path):
-    texts = ["", "\0", "a" * 3_000_000, "<" * 1_000_000, "a " * 300_000]
+    texts = ["", "\0", "a" * 300_000, "<" * 100_000, "a " * 30_000]
     left = cut(texts, tmp_path)
     assert list(left.values())[:4] == texts[:4] and len(left["4"].split()) == 50
 

@@ -205,6 +205,7 @@ def test_another_run_is_refused_by_what_differs(made, ended, tmp_path):
         check_forecast(run, made.artifact, tmp_path / "verdict")
 
 
+@pytest.mark.slow
 def test_the_whole_way_on_real_runs(tmp_path):
     made = small(tmp_path / "small")
     ladder = SMALL.model_copy(update={"budgets": (3e9, 5e9, 7e9)})
