@@ -30,7 +30,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "credit for the passage around": [(quote, "PASSAGE_CREDIT", 0.0)],
     "names must be near": [(quote, "MISSING_NAME", 1.0)],
     "a property must be near": [(quote, "MISSING_PROPERTY", 1.0)],
-    "quantities that are asked for": [(question, "_measure_of", lambda text: ("", ()))],
+    "quantities that are asked for": [(question, "_measure_of", lambda text: question.Measure())],
     "runs of sentences": [(quote, "RUN_UNITS", 1)],
     "on to the last mention": [(quote, "_last_mention", lambda units, credits, first, last: last)],
     "the rest of the paragraph": [(quote, "PARAGRAPH_CHARACTERS", 0)],
@@ -41,7 +41,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "sections for themselves": [(quote.PassageText, "sections", property(
         lambda self: [()] * len(self.units)))],
     "empty cells": [(quote, "_head_of_cells", lambda head, row: head)],
-    "parts of a question": [(question, "_split_parts", lambda terms, parts, bound: ((), ()))],
+    "parts of a question": [(question, "_split_parts", lambda terms, parts, texts: ())],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],
     "sentences that stand alone": [(quote, "DEPENDENT_COST", 0.0)],

@@ -94,10 +94,12 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     wanted = WeightedQuestion(parsed, [max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms])
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
-    parts = [_find_spans(index, wanted.part(indices), texts) for indices in parsed.parts]
-    for number, indices in enumerate(parsed.alone):
-        if indices and max((each.score for each in parts[number]), default=0.0) < THRESHOLD:
-            parts[number] = _find_spans(index, wanted.part(indices), texts)
+    parts = list[list[QuoteSpan]]()
+    for terms, own, measure in parsed.parts:
+        found = _find_spans(index, wanted.part(terms, measure), texts)
+        if own and max((each.score for each in found), default=0.0) < THRESHOLD:
+            found = _find_spans(index, wanted.part(own, measure), texts)
+        parts.append(found)
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     details: dict[str, Any] = {
@@ -132,7 +134,7 @@ def _unanswered(
 ) -> list[str]:
     """Words that are nowhere, or of a part of the question with no answer and not in the text."""
     parts = zip(question.parts, scores, strict=True)
-    asked = {number for part, score in parts if score < THRESHOLD for number in part}
+    asked = {number for part, score in parts if score < THRESHOLD for number in part.terms}
     words = text_terms(text, index.languages[0])
     return [
         term.text
@@ -156,8 +158,8 @@ def _explain_refusal(
         quote = index.read_document(passage.document).quote(start, end)
         details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
         language = index.entries[passage.document].language
-        if not wanted.question.has_quantity(quote.text, language):
-            details["no_quantity"] = wanted.question.measure
+        if not wanted.question.measure.is_in(quote.text, language):
+            details["no_quantity"] = wanted.question.measure.name
     return details
 
 

@@ -30,6 +30,8 @@ from groundup.documents import (
     rst_headings,
 )
 
+from .language import word_pattern
+
 SentenceKind = Literal["prose", "heading", "code", "row"]
 
 
@@ -56,13 +58,6 @@ HASH_HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S")
 UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
 BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
 SENTENCE_START = re.compile(r"\s+[\"'“‘(\[*_`<-]*(?:[A-Z0-9À-ÖØ-Þ]|[^\W\d_a-z])|\s*$|\s+`")
-ABBREVIATIONS = frozenset(
-    """
-    e.g i.e etc vs cf viz al ca approx dr mr mrs ms prof st no nos vol fig figs eq sec ch p pp ed
-    eds inc ltd co corp jr sr dept est u.s u.k resp incl excl min max jan feb mar apr jun jul aug
-    sep sept oct nov dec
-    """.split()
-)
 
 
 def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True) -> list[Sentence]:
@@ -251,7 +246,7 @@ def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
     before = re.split(r"[^\w.]", text[max(start, mark.start() - 40) : mark.start()])[-1]
     if re.fullmatch(r"[A-Z]", before) or (start + len(before) == mark.start() and len(before) < 4):
         return False  # an initial, or the number of a list item
-    return before.lower() not in ABBREVIATIONS
+    return not word_pattern("abbreviation", end="$").match(before)
 
 
 OFFICE_KINDS = ("pdf", "docx", "odt", "rtf")

@@ -247,16 +247,17 @@ def _write_index(
     ):
         last = ""
         for item in documents:
-            whole = item.path if isinstance(item, Rejected) else item.file or item.path
+            is_rejected = isinstance(item, Rejected)
+            whole = item.path if is_rejected else item.entry.file or item.entry.path
             name = whole.partition("#")[0]  # without the page of a PDF
             bar.advance(name != last)
             last = name
-            if isinstance(item, Rejected):
+            if is_rejected:
                 rejected.append(item)
                 continue
             file.write(item.line)
             lexical.add_prepared(item.passages)
-            entries.append(item.entry(start))
+            entries.append(item.entry._replace(start=start))
             start += len(item.line)
     if not entries:
         raise DataError(_no_documents_error(source, rejected))

@@ -250,9 +250,8 @@ def _index_schema(engine: Any) -> Any:
     build = engine.SchemaBuilder()
     build.add_text_field("id", True, tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    build.add_text_field("body", True, tokenizer_name="whitespace", index_option="freq")
-    build.add_text_field("headings", True, tokenizer_name="whitespace", index_option="freq")
-    build.add_text_field("names", True, tokenizer_name="whitespace", index_option="freq")
+    for name in ("body", "headings", "names"):
+        build.add_text_field(name, True, tokenizer_name="whitespace", index_option="freq")
     build.add_bytes_field("passage", stored=True)
     return build.build()
 

@@ -13,7 +13,7 @@ parts, and each of them asks of X.
 import bisect
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -65,29 +65,39 @@ class QuestionTerm(NamedTuple):
     """Whether it names one thing, so that a text without it is hardly about that thing."""
 
 
+class Measure(NamedTuple):
+    """What can answer a question: a duration, a size, a number (measures.toml)."""
+
+    name: str = ""
+    """Empty: anything can."""
+    languages: tuple[str, ...] = ()
+    """Languages in whose words the question asks for it."""
+
+    def is_in(self, text: str, language: str) -> bool:
+        """Whether a text has such a quantity; numerals count in their languages."""
+        languages = (*self.languages, language)
+        return not self.name or bool(_quantity_pattern(self.name, languages).search(text))
+
+
+class QuestionPart(NamedTuple):
+    """One of several facts that a question asks for."""
+
+    terms: tuple[int, ...]
+    """Indices of its terms."""
+    own: tuple[int, ...]
+    """Those without a name of another part, if they may be a question of their own."""
+    measure: Measure
+
+
 class Question(NamedTuple):
     """The distinct terms of a question, in order."""
 
     terms: tuple[QuestionTerm, ...]
     truncation_note: str = ""
     """What was omitted of a too long question, in words; otherwise empty."""
-    parts: tuple[tuple[int, ...], ...] = ()
-    """Indices of each part's terms, if the question asks for several facts."""
-    alone: tuple[tuple[int, ...], ...] = ()
-    """The same of each part without a name of another part, if it may be a question of its own."""
-    measure: str = ""
-    """What can answer it: a duration, a size, a number (measures.toml); empty: anything."""
-    languages: tuple[str, ...] = ()
-    """Languages in whose words it asks for that."""
-
-    def part(self, indices: Iterable[int]) -> "Question":
-        """The question with some of its terms alone."""
-        return self._replace(terms=tuple(self.terms[i] for i in indices), parts=())
-
-    def has_quantity(self, text: str, language: str) -> bool:
-        """Whether a text has what the question measures; numerals count in their languages."""
-        languages = (*self.languages, language)
-        return not self.measure or bool(_quantity_pattern(self.measure, languages).search(text))
+    parts: tuple[QuestionPart, ...] = ()
+    """Its parts, if it asks for several facts."""
+    measure: Measure = Measure()
 
 
 class TextTerms(NamedTuple):
@@ -113,8 +123,7 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     read = _truncate_at_word(text)
     language = language_of(read, fallback)
     joints = [match.start() for match in JOINT.finditer(read)]
-    texts = map(slice, [0, *joints], [*joints, len(read)])
-    bound = {at for at, part in enumerate(texts) if word_pattern("bound").search(read[part])}
+    texts = [read[part] for part in map(slice, [0, *joints], [*joints, len(read)])]
     terms: dict[tuple[str, ...], QuestionTerm] = {}
     parts: dict[tuple[str, ...], set[int]] = {}
     for start, term in _iter_terms(read, language):
@@ -127,8 +136,8 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     return Question(
         listed,
         _truncation_note(text, len(terms)),
-        *_split_parts(listed, [parts[key] for key in kept], bound),
-        *_measure_of(read),
+        _split_parts(listed, [parts[key] for key in kept], texts),
+        _measure_of(read),
     )
 
 
@@ -156,11 +165,10 @@ def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[st
     return re.compile(answers.replace("\n", ""), re.IGNORECASE)
 
 
-def _measure_of(text: str) -> tuple[str, tuple[str, ...]]:
-    """What a question measures, and the languages in which these words ask for it."""
+def _measure_of(text: str) -> Measure:
     asked = [key for key, asks in _asks().items() if asks.search(text)]
     measure = asked[0][0] if asked else ""
-    return measure, tuple(language for name, language in asked if name == measure)
+    return Measure(measure, tuple(language for name, language in asked if name == measure))
 
 
 def _truncate_at_word(text: str) -> str:
@@ -230,13 +238,10 @@ def _make_term(
     name = word if is_called or _is_code_name(word) else None
     is_name = name is not None or bare.lower() in emphasised
     if language == FALLBACK and not is_name:
-        is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not _is_english(bare)
+        is_word = len(bare) < 3 or any(map(is_dictionary_word, bare.split("-")))
+        is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not is_word
     is_pair = name is None and "-" in word and len(stems) == 2  # "max-depth" is not "max-width"
     return QuestionTerm(word, stems, name, is_pair, is_name)
-
-
-def _is_english(word: str) -> bool:
-    return len(word) < 3 or any(map(is_dictionary_word, word.split("-")))
 
 
 def _is_code_name(word: str) -> bool:
@@ -249,24 +254,30 @@ def _is_code_name(word: str) -> bool:
 
 
 def _split_parts(
-    terms: tuple[QuestionTerm, ...], parts: list[set[int]], bound: set[int]
-) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
-    """The terms of each part; one without a name asks of the first, one of names alone the same.
+    terms: tuple[QuestionTerm, ...], parts: list[set[int]], texts: list[str]
+) -> tuple[QuestionPart, ...]:
+    """The parts of a question; one without a name asks of the first, one of names alone the same.
 
     "the default and the maximum of X" asks for X's default; "the port of X and of Y" for Y's port.
-    A part that has several words and is not bound to the others may also be asked alone.
+    A part that has several words and is not bound to the others may also be asked alone. A part
+    without a question word asks for a quantity if the one before does.
     """
     every = range(len(terms))
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
-    groups: dict[tuple[int, ...], tuple[int, ...]] = {}
-    for part in sorted(set().union(*parts)):
-        own = {i for i in every if part in parts[i]}
+    groups: dict[tuple[tuple[int, ...], Measure], tuple[int, ...]] = {}
+    measure = Measure()
+    for number, text in enumerate(texts):
+        own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
+        measure = asked if asked.name or word_pattern("question").search(text) else measure
+        if not own and not asked.name:
+            continue
         group = own | (set() if own & names else set(sorted(names)[:1]))
         group |= set() if group & others else others
-        is_free = len(own) > 1 and part not in bound
-        groups[tuple(sorted(group))] = tuple(sorted(own)) if is_free else ()
-    return (tuple(groups), tuple(groups.values())) if 1 < len(groups) <= MAX_PARTS else ((), ())
+        is_free = len(own) > 1 and not word_pattern("bound").search(text)
+        groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
+    found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())
+    return found if 1 < len(found) <= MAX_PARTS else ()
 
 
 def code_names(text: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from groundup.documents import ROWS, TABLES, Record, rows_of_tables
 from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .entries import entry_heads
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Question, TextTerms, code_names, term_credit, text_terms
+from .question import Measure, Question, TextTerms, code_names, term_credit, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -73,9 +73,10 @@ class WeightedQuestion(NamedTuple):
         """The credit of each term for some words."""
         return [term_credit(term, words) for term in self.question.terms]
 
-    def part(self, indices: Sequence[int]) -> "WeightedQuestion":
-        """The question of some of its terms alone."""
-        return WeightedQuestion(self.question.part(indices), [self.weights[i] for i in indices])
+    def part(self, indices: Sequence[int], measure: Measure) -> "WeightedQuestion":
+        """The question of some of its terms alone, for a quantity of its own."""
+        question = Question(tuple(self.question.terms[i] for i in indices), measure=measure)
+        return WeightedQuestion(question, [self.weights[i] for i in indices])
 
 
 class QuoteSpan(NamedTuple):
@@ -269,7 +270,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units, question = text.units, wanted.question
     credits = [wanted.credits_for(words) for words in text.terms]
-    has_quantity = [question.has_quantity(line, text.language) for line in text.texts]
+    has_quantity = [question.measure.is_in(line, text.language) for line in text.texts]
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
@@ -279,7 +280,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
         covered, direct = context[first], [0.0] * len(wanted.weights)
-        is_measured = not question.measure
+        is_measured = not question.measure.name
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
         if units[first].kind == "heading":
             title = labels[first]

@@ -58,17 +58,9 @@ class PreparedDocument(NamedTuple):
 
     line: bytes
     """The document as a line of JSON."""
-    path: str
-    id: str
-    sha256: str
-    language: str
-    file: str
+    entry: DocumentEntry
+    """What a snapshot knows of it, but for where it puts the line."""
     passages: list[PreparedPassage]
-
-    def entry(self, start: int) -> DocumentEntry:
-        """What the snapshot knows of it; start: of its line in documents.jsonl."""
-        place = (self.path, self.id, self.sha256, start, len(self.line))
-        return DocumentEntry(*place, self.language, self.file)
 
 
 Prepared = PreparedDocument | Rejected
@@ -80,8 +72,8 @@ def prepare_document(document: Record, config: IndexConfig) -> PreparedDocument:
     passages = prepare_passages(chunk_document(document, config.chunk), language)
     line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
     file = document.metadata.get("file", "")
-    place = (document.path, document.id, document.sha256)
-    return PreparedDocument(line, *place, language, file, passages)
+    place = (document.path, document.id, document.sha256, 0, len(line))
+    return PreparedDocument(line, DocumentEntry(*place, language, file), passages)
 
 
 class EarlierSnapshot:
@@ -111,8 +103,7 @@ class EarlierSnapshot:
         for entry in self.entries[path]:
             self.file.seek(entry.start)
             line = self.file.read(entry.length)
-            place = (entry.path, entry.id, entry.sha256, entry.language, entry.file)
-            yield PreparedDocument(line, *place, self.lexical.prepared(entry.id))
+            yield PreparedDocument(line, entry, self.lexical.prepared(entry.id))
         yield from self.rejected[path]
 
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
 from groundup.documents import ReadConfig, Record, read_data
@@ -25,6 +25,7 @@ from groundup.documents import ReadConfig, Record, read_data
 from .chunk import split_sentences
 from .index import index as make_index
 from .language import word_pattern
+from .question import Question
 from .quote import PassageText, WeightedQuestion, best_span
 from .search import OpenIndex, current_name, file_of, find_quote, open_index
 
@@ -191,11 +192,10 @@ class TextCheck(NamedTuple):
         for text, support, source in self.sentences:
             place = f"  [{source}]" if source else ""
             lines.append(f"{support:9s}  {' '.join(text.split())}{place}")
-        counts = {kind: sum(s.support == kind for s in self.sentences) for kind in KINDS}
+        counts = {
+            kind: sum(s.support == kind for s in self.sentences) for kind in get_args(Support)
+        }
         return "\n".join([*lines, ", ".join(f"{n} {kind}" for kind, n in counts.items())])
-
-
-KINDS: tuple[Support, ...] = ("quoted", "supported", "nowhere")
 
 
 def check_text(text: str, against: Path) -> TextCheck:
@@ -216,7 +216,7 @@ def check_text(text: str, against: Path) -> TextCheck:
 
 def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
     parsed = index.parse(sentence)
-    wanted = WeightedQuestion(parsed._replace(parts=(), measure=""),
+    wanted = WeightedQuestion(Question(parsed.terms),
                               [index.term_weight(term) for term in parsed.terms])  # fmt: skip
     if not sum(wanted.weights):
         return CheckedSentence(sentence, "nowhere", "")

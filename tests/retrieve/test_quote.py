@@ -147,9 +147,9 @@ def test_a_quantity_that_is_asked_for_must_be_there(question, answer, other):
 def test_measures_are_patterns_with_a_penalty():
     kinds = dict.fromkeys(name for name, _ in _asks())
     assert list(kinds) == ["duration or length", "size", "day", "year", "number"]
-    assert parse_question("How long is it?").measure == "duration or length"
-    assert not parse_question("How long is it?").has_quantity("a long time", "english")
-    assert parse_question("How many are there?").has_quantity("two", "english")
+    assert parse_question("How long is it?").measure.name == "duration or length"
+    assert not parse_question("How long is it?").measure.is_in("a long time", "english")
+    assert parse_question("How many are there?").measure.is_in("two", "english")
 
 
 def test_the_first_cell_of_a_row_says_what_it_is_of():

@@ -15,7 +15,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import _claims_of
-from groundup.retrieve.question import _asks, _measures
+from groundup.retrieve.question import _asks, _measures, parse_question
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
 from groundup.retrieve.verification import check_text
@@ -644,6 +644,32 @@ def test_of_two_questions_joined_by_and_both_are_answered(tmp_path):
         assert "barn" in text and "1962" in text
     bound = answer_question(opened, "When was Boskoop planted and when was it painted red?")
     assert "March" not in bound.text and "painted" in bound.details["unanswered"]
+
+
+TIMES = (
+    "# A\n\nLadders are kept in the barn.\n\n# B\n\nThe course lasts three weeks.\n\n"
+    "# C\n\nThe drum turns at 12 rpm.\n\n# D\n\nThe hall has 40 seats. Olga opened the hall.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second"),
+    [
+        ("Where are the ladders kept and how long does the course last?", "barn", "three weeks"),
+        ("How long does the course last and where are the ladders kept?", "barn", "three weeks"),
+        ("How long does the course last and how fast does the drum turn?", "weeks", "12 rpm"),
+        ("How many seats has the hall and where are the ladders kept?", "40", "barn"),
+        ("Where are the ladders kept, and how many seats has the hall?", "40", "barn"),
+    ],
+)
+def test_each_part_of_a_question_asks_for_its_own_quantity(question, first, second, tmp_path):
+    text = ask(tmp_path, question, t__md=TIMES).text
+    assert first in text and second in text
+
+
+def test_a_part_without_a_question_word_asks_for_the_quantity_of_the_part_before():
+    parts = parse_question("How many seats has Lumo, and Nerva, and who steers Nerva?").parts
+    assert [part.measure.name for part in parts] == ["number", "number", ""]
 
 
 def test_every_language_that_asks_for_a_quantity_has_numerals():

@@ -81,12 +81,20 @@ def test_a_language_is_told_by_its_function_words():
 def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
-    assert kinds.keys() == {"follow_up", "pronoun", "bound", "negation", "dependent"}
+    assert kinds.keys() == {
+        "abbreviation",
+        "follow_up",
+        "pronoun",
+        "bound",
+        "question",
+        "negation",
+        "dependent",
+    }
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language
         for words in by_language.values():
             assert len(set(words)) == len(words) > 0
-            assert all(re.fullmatch(r"[^\W\d_]+(?:[ '][^\W\d_]+)*\*?", word) for word in words)
+            assert all(re.fullmatch(r"[^\W\d_]+(?:[ '.][^\W\d_]+)*\*?", word) for word in words)
             assert all(word == word.lower() for word in words)
             assert all(word_pattern(kind).fullmatch(word.rstrip("*")) for word in words)
     assert word_pattern("negation").search("Das ist KEINESWEGS so")
@@ -96,11 +104,11 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
 
 def test_names_and_parts_of_a_question():
     question = parse_question("What is the default port, and what the maximum of pool_size?")
-    words = [[question.terms[i].text for i in part] for part in question.parts]
+    words = [[question.terms[i].text for i in part.terms] for part in question.parts]
     assert words == [["default", "port", "pool_size"], ["maximum", "pool_size"]]
     named = parse_question("Which flag does sackd take with a/b.conf on Debian, in 2024?").terms
     assert {term.text for term in named if term.is_name} == {"sackd", "a/b.conf", "Debian", "2024"}
-    assert parse_question("How many cups are there?").measure == "number"
+    assert parse_question("How many cups are there?").measure.name == "number"
 
 
 @pytest.fixture(scope="module")
