@@ -306,10 +306,12 @@ def answer_to_text(answer: Answer) -> str:
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])
     notes = "; ".join(filter(None, (f"answered for {words}" if words else "", cut)))
-    quoted = [
-        f"{indent(claim.text.strip(), '  ')}\n{_quote_sources(claim.quotes)}"
-        for claim in answer.claims
-    ]
+    quoted = []
+    for claim in answer.claims:
+        places = (
+            f"    {q.location}" + f" (bytes {q.start}-{q.end})" * (not q.page) for q in claim.quotes
+        )
+        quoted.append("\n".join([indent(claim.text.strip(), "  "), *places]))
     rest = [word for word in details.get("unanswered", ()) if word not in meant]
     footers = [
         f"not answered: {', '.join(rest)}" if rest else "",
@@ -317,10 +319,3 @@ def answer_to_text(answer: Answer) -> str:
         details.get("since", ""),
     ]
     return "\n\n".join([*quoted, *filter(None, footers)])
-
-
-def _quote_sources(quotes: tuple[Quote, ...]) -> str:
-    return "\n".join(
-        f"    {q.location}" if q.page else f"    {q.location} (bytes {q.start}-{q.end})"
-        for q in quotes
-    )

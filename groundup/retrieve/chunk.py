@@ -13,6 +13,7 @@ a file can be found and quoted; only menus, tables of contents and indexes of bo
 import bisect
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -27,10 +28,10 @@ from groundup.documents import (
     module_name,
     python_sections,
     rows_of_tables,
-    rst_headings,
 )
 
 from .language import word_pattern
+from .titles import with_titles
 
 SentenceKind = Literal["prose", "heading", "code", "row"]
 
@@ -250,8 +251,6 @@ def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
 
 
 OFFICE_KINDS = ("pdf", "docx", "odt", "rtf")
-MAX_TITLE = 80
-VISIBLE = re.compile(r"\S")
 
 
 class ChunkConfig(Config):
@@ -277,7 +276,7 @@ def chunk_document(document: Record, config: ChunkConfig | None = None) -> list[
     Each passage is `document.text[start:end]`, at most `max_characters` long, without white space
     at its ends. A document without visible text has none.
     """
-    config = config or ChunkConfig()
+    config, document = config or ChunkConfig(), with_titles(document)
     passages: list[Passage] = []
     skipped = [(start, end) for start, end in document.metadata.get(NAVIGATION, ())]
     rows = rows_of_tables(document, 0, len(document.text))
@@ -328,13 +327,13 @@ def _split_sections(document: Record) -> Iterator[TitledSection]:
     path: list[tuple[int, str]] = []
     title = _heading_text(document.metadata.get("title") or _first_line(document))
     start = 0
-    plain = rst_headings(document.text) if document.kind == "text" else ()
-    headings = document.headings or plain
+    headings = document.headings
     names = [_heading_text(document.text[heading.start : heading.end]) for heading in headings]
     if title in names and document.kind not in ("html", "epub", "pdf"):
         title = ""  # it is the first heading's, and no other section's
     for heading, name in zip(headings, names, strict=True):
-        begin = _line_start(document.text, heading.start)
+        lines = (document.text.rfind(end, 0, heading.start) for end in "\r\n")
+        begin = max(lines) + 1
         if begin > start:
             yield TitledSection(start, begin, _title_path(title, path))
         start = max(start, begin)
@@ -348,7 +347,7 @@ def _first_line(document: Record) -> str:
     if document.kind not in OFFICE_KINDS or document.headings:
         return ""
     line = document.text.lstrip().partition("\n")[0].strip()
-    is_title = 3 < len(line) <= MAX_TITLE and line[-1] not in ".:,;" and "\t" not in line
+    is_title = 3 < len(line) <= 80 and line[-1] not in ".:,;" and "\t" not in line
     return line if is_title else ""
 
 
@@ -356,8 +355,7 @@ def _split_pages(document: Record, sections: Iterator[TitledSection]) -> Iterato
     pages = document.metadata.get(PAGES, ())
     for section in sections:
         cuts = [page for page in pages if section.start < page < section.end]
-        starts = [section.start, *cuts]
-        for start, end in zip(starts, [*cuts, section.end], strict=True):
+        for start, end in pairwise([section.start, *cuts, section.end]):
             yield section._replace(start=start, end=end)
 
 
@@ -370,10 +368,6 @@ def _heading_text(text: str) -> str:
     """A heading on one line, without hashes, underlines and permalink signs."""
     first = re.sub(r"\n\s*([=\-~^*+#\"'`:.])\1{2,}\s*$", "", text.strip())
     return " ".join(re.sub(r"^#{1,6}\s+|\s+#+$|\s*[¶#]$", "", first).split())
-
-
-def _line_start(text: str, at: int) -> int:
-    return max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
 
 
 def _pack_blocks(
@@ -440,7 +434,7 @@ def _split_long_block(
         kept = text[start:stop].rstrip()
         if kept:
             yield start, start + len(kept)
-        visible = VISIBLE.search(text, stop, end)
+        visible = VISIBLE_LINE.search(text, stop, end)
         start = visible.start() if visible else end
     if start < end:
         yield start, end

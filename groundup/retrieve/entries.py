@@ -37,19 +37,16 @@ def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str
             continue
         column = start - text.rfind("\n", 0, start) - 1
         head = _entry_head(line, column)
+        # A deeper line begins an entry of its own below a title of entries, which is at the margin.
+        is_inner = not (margin or heads and OPTION.match(heads[0])) and _has_body(line, column)
         if unit.kind == "heading":
             heads, is_head = (), False
-        elif head and (column <= margin or is_head or _begins_inside(heads, margin, line, column)):
+        elif head and (column <= margin or is_head or not heads or is_inner):
             heads = (*heads, head) if is_head and column == margin else (head,)
             margin = column
         is_head = bool(head) and "\n" not in line and is_label(line)
         entries.append(heads)
     return entries
-
-
-def _begins_inside(heads: tuple[str, ...], margin: int, text: str, column: int) -> bool:
-    # A deeper line begins an entry of its own below a title of entries, which is at the margin.
-    return not heads or not (margin or OPTION.match(heads[0])) and _has_body(text, column)
 
 
 def _entry_head(text: str, column: int) -> str:

@@ -18,7 +18,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from groundup.core import (
@@ -65,7 +65,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 8
+VERSION = 9
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
@@ -121,9 +121,9 @@ def _make_snapshot(
                 made = read_corpus(corpus, config)
                 return _write_snapshot(config, made, parents, out, files, source)
             with ExitStack() as stack:
-                earlier = None
-                if before and (known := earlier_snapshot(out.parent / before, VERSION, config)):
-                    earlier = stack.enter_context(closing(known))
+                earlier = earlier_snapshot(out.parent / before, VERSION, config) if before else None
+                if earlier:
+                    stack.enter_context(earlier.file)
                 made = stack.enter_context(read_files(source, files, config, earlier))
                 return _write_snapshot(config, made, parents, out, files, source)
     except Exception:
@@ -240,12 +240,11 @@ def _write_index(
 ) -> None:
     """Write documents and passages as they come; DataError without one."""
     entries, rejected = list[DocumentEntry](), list[Rejected]()
-    lexical, start = LexicalIndex(draft.file("lexical")), 0
+    lexical, start, last = LexicalIndex(draft.file("lexical")), 0, ""
     with (
         open(draft.file("documents.jsonl"), "wb") as file,
         record.progress("index", total=total, unit="files") as bar,
     ):
-        last = ""
         for item in documents:
             is_rejected = isinstance(item, Rejected)
             whole = item.path if is_rejected else item.entry.file or item.entry.path
@@ -260,7 +259,11 @@ def _write_index(
             entries.append(item.entry._replace(start=start))
             start += len(item.line)
     if not entries:
-        raise DataError(_no_documents_error(source, rejected))
+        found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
+        first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
+        raise DataError(
+            f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+        )
     lexical.commit()
     passages = len(lexical)
     del lexical
@@ -269,12 +272,6 @@ def _write_index(
     write_json(draft.file("files.json"), {p: f for p, f in files.items() if isinstance(f, str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
     draft.numbers |= {"documents": len(entries), "left_out": len(rejected), "passages": passages}
-
-
-def _no_documents_error(source: Path, rejected: list[Rejected]) -> str:
-    found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
-    first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
-    return f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
 
 
 def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:

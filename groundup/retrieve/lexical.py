@@ -90,8 +90,9 @@ class LexicalIndex:
                 self.index = engine.Index(_index_schema(engine), path=str(path))
             self.reload()
         except (OSError, ValueError) as error:
-            raise _full_disk_error(self.directory, error) or _damaged_index_error(
-                self.directory, error
+            raise _full_disk_error(self.directory, error) or ArtifactError(
+                f"{directory} holds no readable index ({_short_message(error)}); remove it and "
+                "index again."
             ) from None
 
     def _readonly_copy(self) -> Path:
@@ -276,12 +277,6 @@ def _write_error(directory: Path, error: Exception) -> Exception:
     return _full_disk_error(directory, error) or CapacityError(
         f"Cannot write the index {directory} ({_short_message(error)}); free some space and run "
         "the same command again: what is complete stays."
-    )
-
-
-def _damaged_index_error(directory: Path, error: Exception) -> ArtifactError:
-    return ArtifactError(
-        f"{directory} holds no readable index ({_short_message(error)}); remove it and index again."
     )
 
 

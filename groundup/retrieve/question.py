@@ -80,10 +80,9 @@ class Measure(NamedTuple):
 
 
 class QuestionPart(NamedTuple):
-    """One of several facts that a question asks for."""
+    """One of several facts that a question asks for, with the indices of its terms."""
 
     terms: tuple[int, ...]
-    """Indices of its terms."""
     own: tuple[int, ...]
     """Those without a name of another part, if they may be a question of their own."""
     measure: Measure
@@ -131,14 +130,9 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
         if key not in terms or (terms[key].name is None and term.name is not None):
             terms[key] = term
         parts.setdefault(key, set()).add(bisect.bisect_right(joints, start))
-    kept = list(terms)[:MAX_TERMS]
-    listed = tuple(terms[key] for key in kept)
-    return Question(
-        listed,
-        _truncation_note(text, len(terms)),
-        _split_parts(listed, [parts[key] for key in kept], texts),
-        _measure_of(read),
-    )
+    listed, owners = tuple(terms.values())[:MAX_TERMS], list(parts.values())[:MAX_TERMS]
+    note = _truncation_note(text, len(terms))
+    return Question(listed, note, _split_parts(listed, owners, texts), _measure_of(read))
 
 
 @cache
@@ -179,12 +173,10 @@ def _truncate_at_word(text: str) -> str:
 
 
 def _truncation_note(text: str, terms: int) -> str:
-    cuts = []
-    if len(text) > MAX_QUESTION_CHARACTERS:
-        cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
-    if terms > MAX_TERMS:
-        cuts.append(f"the first {MAX_TERMS} of {terms} terms were used")
-    return "; ".join(cuts)
+    read = f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read"
+    used = f"the first {MAX_TERMS} of {terms} terms were used"
+    cuts = (read * (len(text) > MAX_QUESTION_CHARACTERS), used * (terms > MAX_TERMS))
+    return "; ".join(filter(None, cuts))
 
 
 def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
@@ -245,11 +237,7 @@ def _make_term(
 
 
 def _is_code_name(word: str) -> bool:
-    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals.
-
-    >>> [_is_code_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "-x")]
-    [True, True, True, False, True]
-    """
+    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals."""
     return bool(re.search(r"[._/\d]|^-|[a-z][A-Z]", word))
 
 
@@ -299,12 +287,7 @@ def _names_between_spaces(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _suffixes(name: str) -> list[str]:
-    """The suffixes of a name after its dots and slashes, the longest first.
-
-    >>> _suffixes("pathlib.Path.open")
-    ['Path.open', 'open']
-    """
+def _suffixes(name: str) -> list[str]:  # of pathlib.Path.open: Path.open, open
     return [name[match.end() :] for match in re.finditer(r"[./]", name)]
 
 

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from groundup.core import Hit, Passage, Quote
@@ -118,7 +119,15 @@ class PassageText:
         if document.metadata.get(ROWS):
             return self._rows
         is_code = document.kind in ("code", "python")
-        sentences = split_sentences(passage.text, document.kind in LINE_KINDS, not is_code)
+        titles = self._titles if document.kind == "text" else []
+        cuts = {0, len(passage.text), *(at for title in titles for at in title[:2] if at > 0)}
+        sentences = [
+            Sentence(first + start, first + end, kind)
+            for first, last in pairwise(sorted(cuts))
+            for start, end, kind in split_sentences(
+                passage.text[first:last], document.kind in LINE_KINDS, not is_code
+            )
+        ]
         sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
         units = sorted([*self._rows, *prose])
@@ -208,11 +217,6 @@ class PassageText:
         return [(head, end) for row, (_, end) in zip(heads, tables, strict=True) for head in row]
 
     @cached_property
-    def table_heads(self) -> set[int]:
-        """Where the heads of tables start, which are no answers themselves."""
-        return {head[0] - self.passage.start for head, _ in self.tables}
-
-    @cached_property
     def labels(self) -> list[bool]:
         """Whether each unit only names what follows it."""
         pairs = zip(self.units, self.texts, strict=True)
@@ -273,11 +277,12 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     has_quantity = [question.measure.is_in(line, text.language) for line in text.texts]
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
+    table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
     best: QuoteSpan | None = None
     title = 0.0
     for first, line in enumerate(text.texts):
-        if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
+        if units[first].start in table_heads or not any(map(str.isalnum, line)):
             continue
         covered, direct = context[first], [0.0] * len(wanted.weights)
         is_measured = not question.measure.name
@@ -365,11 +370,12 @@ def _context_credits(
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
+    table_heads = {head[0] - text.passage.start for head, _ in text.tables}
     scopes, near, none = list(zip(others, text.sections, strict=True)), {}, [0.0] * len(outer)
     for other, titles in set(scopes):  # what is in another entry or section counts there alone
         same = [
             own for own, (each, above), unit in zip(credits, scopes, text.units, strict=True)
-            if (each, titles[: len(above)]) == (other, above) and unit.start not in text.table_heads
+            if (each, titles[: len(above)]) == (other, above) and unit.start not in table_heads
         ]  # fmt: skip
         columns = zip(none, *same, strict=True)
         near[other, titles] = [PASSAGE_CREDIT * max(column) for column in columns]

@@ -24,6 +24,7 @@ from .chunk import ChunkConfig, chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, file_of, read_entries
+from .titles import with_titles
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -68,7 +69,7 @@ Prepared = PreparedDocument | Rejected
 
 def prepare_document(document: Record, config: IndexConfig) -> PreparedDocument:
     """Split a document into passages and stem their words."""
-    language = language_of(document.text)
+    document, language = with_titles(document), language_of(document.text)
     passages = prepare_passages(chunk_document(document, config.chunk), language)
     line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
     file = document.metadata.get("file", "")
@@ -88,11 +89,7 @@ class EarlierSnapshot:
             self.entries[entry.file or entry.path].append(entry)
         for item in read_rejected(snapshot.path):
             self.rejected[file_of(item.path, self.hashes.__contains__)].append(item)
-        self.file = open(snapshot.file("documents.jsonl"), "rb")  # noqa: SIM115  closed by close
-
-    def close(self) -> None:
-        """Close the snapshot's file; it may have been removed since."""
-        self.file.close()
+        self.file = open(snapshot.file("documents.jsonl"), "rb")  # noqa: SIM115  closed by index
 
     def has(self, path: str, expected: Rejected | str) -> bool:
         """Whether a file of this hash was read."""

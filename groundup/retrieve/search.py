@@ -50,10 +50,6 @@ MAX_FILE_BYTES = 64 * 2**20
 REMOVED_PREFIX = ".removed-"
 
 
-def _snapshot_pointer(out: Path) -> Pointer:
-    return Pointer(out / POINTER_LEDGER)
-
-
 def update_command_of(out: Path, source: str | None = None) -> str:
     """The command that updates an index."""
     return f"groundup index {quote(source) if source else 'FOLDER'} --out {quote(str(out))}"
@@ -67,7 +63,7 @@ def current_snapshot(out: Path) -> Path:
 
     Raises ArtifactError, with different messages for a missing index and a damaged ledger.
     """
-    pointer, again = _snapshot_pointer(out), update_command_of(out, read_root(out))
+    pointer, again = Pointer(out / POINTER_LEDGER), update_command_of(out, read_root(out))
     torn = pointer.ledger.torn_bytes()
     try:
         name = pointer.value
@@ -96,7 +92,7 @@ def _is_snapshot_name(value: object) -> bool:
 def current_name(out: Path) -> str | None:
     """The name of the current snapshot; None if the ledger does not name one."""
     try:
-        return _snapshot_pointer(out).value
+        return Pointer(out / POINTER_LEDGER).value
     except ArtifactError:
         return None
 
@@ -106,7 +102,7 @@ def set_current(out: Path, previous: str | None, name: str, reason: str) -> None
 
     Raises ArtifactError if another run moved the pointer since it was at `previous`.
     """
-    pointer = _snapshot_pointer(out)
+    pointer = Pointer(out / POINTER_LEDGER)
     try:
         torn = pointer.ledger.torn_bytes() if pointer.value == name else 0
     except ArtifactError as error:
@@ -130,7 +126,7 @@ def set_current(out: Path, previous: str | None, name: str, reason: str) -> None
 
 def _prune_snapshots(out: Path) -> None:
     """Delete all snapshots but the last two and those being written."""
-    pointer, folder = _snapshot_pointer(out), out / "snapshots"
+    pointer, folder = Pointer(out / POINTER_LEDGER), out / "snapshots"
     with pointer.ledger.lock_for_append():  # so that the pointer does not move meanwhile
         try:
             order = {move.content["value"]: move.sequence for move in pointer.history()}
@@ -335,20 +331,17 @@ def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
 
 def open_index(path: Path) -> OpenIndex:
     """Open the current snapshot of an index; ArtifactError if there is none or it is damaged."""
-    artifact = _open_snapshot(Path(path))
+    path = Path(path)
+    snapshot = path if (path / MANIFEST).is_file() else current_snapshot(path)
+    artifact = Artifact.open(snapshot, kind="index")
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None
     root = read_root(out) if out else None
-    shown = out if out and Path(path) == artifact.path else Path(path)
+    shown = out if out and path == artifact.path else path
     again = update_command_of(shown, root) if out else ""
     places = read_entries(artifact.file("documents.json"))
     lexical = LexicalIndex(artifact.path / "lexical")
     return OpenIndex(artifact, lexical, {place.id: place for place in places}, root, again)
-
-
-def _open_snapshot(path: Path) -> Artifact:
-    is_snapshot = (path / MANIFEST).is_file()
-    return Artifact.open(path if is_snapshot else current_snapshot(path), kind="index")
 
 
 def read_entries(table: Path) -> list[DocumentEntry]:

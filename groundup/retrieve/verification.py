@@ -248,10 +248,6 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
 
 
 def _plain(text: str) -> str:
-    """Words, signed numbers and signs of size alone, in lower case, with single spaces.
-
-    >>> _plain("It's -1.5, not 1 5!")
-    ' it s -1.5 not 1 5 '
-    """
+    """Words, signed numbers and signs of size alone, in lower case, with single spaces."""
     words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", text.lower())
     return f" {' '.join(words)} "

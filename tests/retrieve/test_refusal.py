@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Answer
+from groundup.documents import Record
+from groundup.documents.readers.files import make_record
 from groundup.retrieve import (
     answer_question,
     answer_to_json,
@@ -18,6 +20,7 @@ from groundup.retrieve.answer import _claims_of
 from groundup.retrieve.question import _asks, _measures, parse_question
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
+from groundup.retrieve.titles import with_titles
 from groundup.retrieve.verification import check_text
 
 STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))
@@ -644,6 +647,78 @@ def test_of_two_questions_joined_by_and_both_are_answered(tmp_path):
         assert "barn" in text and "1962" in text
     bound = answer_question(opened, "When was Boskoop planted and when was it painted red?")
     assert "March" not in bound.text and "painted" in bound.details["unanswered"]
+
+
+WINCH = (
+    "WINCH\n\n{0}The brake holds the load. Its lining is replaced after 900 hours.\n\n"
+    "{1}The gearbox holds 1.8 litres of oil.\n\n{2}The rope has a diameter of 8 mm.\n"
+)
+
+
+@pytest.mark.parametrize("gap", ["\n", "\n\n", "\r\n\r\n"])
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ("Chapter 1. Brake", "Chapter 2. Oil", "Chapter 3. Rope"),
+        ("Kapitel 1 – Brake", "Kapitel 2 – Oil", "Kapitel 3 – Rope"),
+        ("2.3 Brake", "3.1 Oil", "3.2 Rope"),
+        ("1. Brake", "2. Oil", "3. Rope"),
+        ("BRAKE", "OILS", "ROPE"),
+        ("Brake:", "Oil:", "Rope:"),
+        ("Brake\n-----", "Oil\n---", "Rope\n----"),
+    ],
+)
+def test_a_sentence_below_another_title_of_plain_text_is_of_another_thing(titles, gap, tmp_path):
+    opened = session(tmp_path, w__txt=WINCH.format(*(title + gap for title in titles))).index
+    for question, value in (
+        ("After how many hours is the lining of the brake replaced?", "900"),
+        ("How many litres of oil does the gearbox hold?", "1.8"),
+        ("What is the diameter of the rope?", "8 mm"),
+    ):
+        assert value in answer_question(opened, question).text
+    for question in (
+        "How much oil does the brake hold?",
+        "After how many hours is the rope replaced?",
+        "What is the diameter of the brake?",
+    ):
+        assert answer_question(opened, question).refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. Oil the brake\n\n2. Turn the rope\n\nThen start it.\n",
+        "1. Oil the brake\n2. Turn the rope\n",
+        "2.3 Brake\n2.4 Rope\n",
+        "Section 3 describes how the brake\nis oiled.\n",
+        "NAME   SIZE   COLOUR\nBrake  4      red\n",
+        "THE BRAKE IS PROVIDED AS IT IS AND\nWITHOUT ANY WARRANTY\nof any kind.\n",
+        "HOME\n    The folder.\nPATH\n    The list.\n",
+        "Before the start, check:\n\n- the oil\n",
+        "Options:\n  --fast\n",
+        "1.8 litres of oil are needed\n\nIt is cold.\n",
+        "Oil 1.8 litres\n\nIt is cold.\n",
+        "制动器\n\n它是红色的。\n",
+    ],
+)
+def test_lists_tables_sentences_and_shouting_are_no_titles(text):
+    record = make_record("", "a.txt", "text", f"It is a winch.\n\n{text}".encode(), {})
+    assert isinstance(record, Record) and not with_titles(record).headings
+
+
+def test_kinds_of_titles_are_levels():
+    lines = (
+        "WINCH",
+        "Chapter 1. Brake",
+        "1.1 Pads",
+        "They wear.",
+        "Note:\nRed.",
+        "Chapter 2. Oil",
+        "A.",
+    )
+    text = "\n\n".join(lines)
+    record = with_titles(make_record("", "a.txt", "text", text.encode(), {}))
+    assert [heading.level for heading in record.headings] == [1, 2, 3, 9, 2]
 
 
 TIMES = (
