@@ -137,8 +137,11 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
 
 @cache
 def _measures() -> dict[str, dict[str, Any]]:
-    """The kinds of quantities of measures.toml, in its order, below the numerals by language."""
-    return tomllib.loads(Path(__file__).with_name("measures.toml").read_text(encoding="utf-8"))
+    """The kinds of quantities of measures.toml, in its order, below numerals and units."""
+    text = Path(__file__).with_name("measures.toml").read_text(encoding="utf-8")
+    for name, units in tomllib.loads(text)["units"].items():
+        text = text.replace(f"<{name}>", units.replace("\n", ""))
+    return tomllib.loads(text)
 
 
 @cache

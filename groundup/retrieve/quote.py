@@ -43,7 +43,6 @@ QUOTE_CHARACTERS = 600
 """Longest quote."""
 PARAGRAPH_CHARACTERS = 240
 """A quote takes in the rest of its paragraph up to this length."""
-HEADING_CHARACTERS = 200
 
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
@@ -132,7 +131,7 @@ class PassageText:
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
         units = sorted([*self._rows, *prose])
         for at, (start, end, _) in enumerate(units if document.kind != "python" else ()):
-            if end - start < HEADING_CHARACTERS and _overlaps((start, end), self._titles):
+            if end - start < 200 and _overlaps((start, end), self._titles):
                 units[at] = Sentence(start, end, "heading")
         return units
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import concurrent.futures
     from multiprocessing.queues import SimpleQueue
 
-PARENT_DEATH_SIGNAL = 1
 BATCH_BYTES = 2**21
 """Bytes of files that one process reads at a time."""
 
@@ -174,7 +173,7 @@ def _in_order(
 def _begin_worker(pids: "SimpleQueue[int]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     pids.put(os.getpid())  # for the parent to end it
 
 

@@ -29,7 +29,6 @@ HELP = (
 MAX_FOLLOW_UP_TERMS = 2
 """A question with more words of its own is one of its own, whatever pronouns it has."""
 SHOWN_CHARACTERS = 1_500
-HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 
 
 Reply = Answer | str | list[str] | ConfigError
@@ -81,7 +80,7 @@ class Session:
         text, at = document.text, find_quote(document, quote)
         half = max(0, SHOWN_CHARACTERS - len(quote.text)) // 2
         start, end = max(0, at - half), at + len(quote.text) + half
-        if quote.path.lower().endswith(HTML_SUFFIXES):
+        if quote.path.lower().endswith((".html", ".htm", ".xhtml")):
             self._open_browser(quote)
         before, after = text[start:at], text[at + len(quote.text) : end]
         return f"{quote.location}\n\n{before}»{quote.text}«{after}".rstrip()

@@ -31,7 +31,7 @@ def with_titles(document: Record) -> Record:
         return document
     text, spans, levels, end = document.text, dict[int, TextSpan](), dict[str, int](), 0
     for level, start, stop in rst_headings(text):
-        stop = text.find("\n", stop + 1)  # that of the line below it
+        stop = text.find("\n", text.find("\n", stop) + 1)  # that of the line below it
         spans[start] = TextSpan("heading", start, stop if stop > 0 else len(text), str(level))
         levels.setdefault(f"line {level}", level)
     text = text.replace("\r", " ")

@@ -146,7 +146,16 @@ def test_a_quantity_that_is_asked_for_must_be_there(question, answer, other):
 
 def test_measures_are_patterns_with_a_penalty():
     kinds = dict.fromkeys(name for name, _ in _asks())
-    assert list(kinds) == ["duration or length", "size", "day", "year", "number"]
+    assert list(kinds) == [
+        "duration or length",
+        "speed",
+        "weight",
+        "size",
+        "day",
+        "year",
+        "count",
+        "number",
+    ]
     assert parse_question("How long is it?").measure.name == "duration or length"
     assert not parse_question("How long is it?").measure.is_in("a long time", "english")
     assert parse_question("How many are there?").measure.is_in("two", "english")

@@ -635,6 +635,47 @@ def test_a_numeral_of_another_language_is_no_number(text, question, tmp_path):
     assert ask(tmp_path, question, a__md=text + "\n").refused
 
 
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("The drum turns. It weighs 9 kg.", "How fast does the drum turn?"),
+        ("The car drives well. It is 4 m long.", "How fast does the car drive?"),
+        ("The battery holds well. It weighs 9 kg.", "How long does the battery hold?"),
+        ("The drum weighs little. It is washed for 9 minutes.", "How much does the drum weigh?"),
+        ("Die Trommel wiegt wenig. Sie läuft 9 Minuten.", "Wie viel wiegt die Trommel?"),
+        ("Le tambour pèse peu. Il tourne 9 minutes.", "Combien pèse le tambour ?"),
+        (
+            "The queue holds jobs. It is emptied every 5 minutes.",
+            "How many jobs does the queue hold?",
+        ),
+        ("The hall holds guests. It opens at 9:30.", "How many guests does the hall hold?"),
+    ],
+)
+def test_a_number_with_a_unit_of_another_kind_is_no_answer(text, question, tmp_path):
+    assert ask(tmp_path, question, a__md=text + "\n").refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("The car drives at 40 km/h.", "How fast does the car drive?"),
+        ("The drum turns nine times a minute.", "How fast does the drum turn?"),
+        ("The link sends 3 files per second.", "How fast does the link send?"),
+        ("The drum weighs 9 kg.", "How much does the drum weigh?"),
+        ("The drum weighs nine kilos.", "How heavy is the drum?"),
+        ("Die Trommel wiegt 9 kg.", "Wie viel wiegt die Trommel?"),
+        ("La caja pesa 9 kg.", "¿Cuánto pesa la caja?"),
+        ("Le tambour pèse 9 kg.", "Combien pèse le tambour ?"),
+        ("The queue holds at most 800 jobs.", "How many jobs does the queue hold?"),
+        ("The queue is emptied every 5 minutes.", "After how many minutes is the queue emptied?"),
+        ("The holidays are 30 days.", "How many holidays are there?"),
+        ("The hall has seats for 1,200.", "How many seats has the hall?"),
+    ],
+)
+def test_a_number_with_a_unit_of_its_kind_is_an_answer(text, question, tmp_path):
+    assert not ask(tmp_path, question, a__md=text + "\n").refused
+
+
 def test_of_two_questions_joined_by_and_both_are_answered(tmp_path):
     text = (
         "# Ladders\n\nLadders are kept in the barn.\n\n# Trees\n\nBoskoop was planted in 1962.\n\n"
@@ -744,7 +785,7 @@ def test_each_part_of_a_question_asks_for_its_own_quantity(question, first, seco
 
 def test_a_part_without_a_question_word_asks_for_the_quantity_of_the_part_before():
     parts = parse_question("How many seats has Lumo, and Nerva, and who steers Nerva?").parts
-    assert [part.measure.name for part in parts] == ["number", "number", ""]
+    assert [part.measure.name for part in parts] == ["count", "count", ""]
 
 
 def test_every_language_that_asks_for_a_quantity_has_numerals():

@@ -108,7 +108,7 @@ def test_names_and_parts_of_a_question():
     assert words == [["default", "port", "pool_size"], ["maximum", "pool_size"]]
     named = parse_question("Which flag does sackd take with a/b.conf on Debian, in 2024?").terms
     assert {term.text for term in named if term.is_name} == {"sackd", "a/b.conf", "Debian", "2024"}
-    assert parse_question("How many cups are there?").measure.name == "number"
+    assert parse_question("How many cups are there?").measure.name == "count"
 
 
 @pytest.fixture(scope="module")
