@@ -37,7 +37,7 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
-EMPTY_CELL = re.compile(r"(?:[\s–—-]|&nbsp;)*")
+EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]|unknown|unbekannt)\s*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""

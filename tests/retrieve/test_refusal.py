@@ -559,9 +559,9 @@ def test_the_head_of_a_column_is_no_answer_to_an_empty_cell(name, thing, tmp_pat
     assert "2.1 m" in answer_question(opened, "What is the draught of berth C9?").text
 
 
-@pytest.mark.parametrize("cell", ["\xa0", " \t ", " - ", "&nbsp;"])
+@pytest.mark.parametrize("cell", ["\xa0", " \t ", " - ", "&nbsp;", "?", " n/a ", "TBD", "unknown"])
 @pytest.mark.parametrize("name", ["b__csv", "b__md", "b__html"])
-def test_a_cell_of_spaces_alone_is_empty(name, cell, tmp_path):
+def test_a_cell_of_spaces_or_of_words_for_nothing_is_empty(name, cell, tmp_path):
     rows = [line.split(",") for line in BERTHS.replace("Merlin,,", f"Merlin,{cell},").splitlines()]
     if name == "b__html":
         row = "".join("<tr>" + "".join(f"<td>{each}" for each in row) for row in rows)
