@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groundup.core import ConfigError
-from groundup.model import Bits, Cache, EncoderOutput, Transformer, apply_softcap
+from groundup.model import Bits, Cache, EncoderOutput, Transformer, apply_softcap, supports
 
 from .batching.native import NativeEngine
 
@@ -114,6 +114,8 @@ class CachedTransformer(CachedModel):
         """
         if model.config.kind == "encoder":
             raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
+        if bits is not None and not supports(model):
+            raise ConfigError(f"This model does not run on the native stack, for bits={bits}.")
         self.model, self.start, self.context_length = model, start, model.config.context_length
         self.native = NativeEngine(model, bits)
         self.is_causal = model.config.kind == "decoder" and not model.config.prefix

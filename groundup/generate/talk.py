@@ -29,7 +29,7 @@ from groundup.core import (
     record,
     write_text,
 )
-from groundup.model import Bits, supports
+from groundup.model import Bits
 
 from . import beam
 from .directory import read_eos_ids
@@ -314,8 +314,6 @@ def _is_chat_tuned(model: Path, engine: Engine) -> bool:
 def _open_for_one_sequence(model: Path, bits: Bits | None = None) -> Engine:
     """Open a model for one sequence at a time; a small one gets a single thread."""
     engine = Engine.open(model, bits=bits)
-    if bits is not None and not supports(engine.model):
-        raise ConfigError(f"{model} does not run on the native stack, which bits={bits} needs.")
     weights = sum(parameter.numel() for parameter in engine.model.parameters())
     if weights < SINGLE_THREAD_BELOW:
         torch.set_num_threads(1)

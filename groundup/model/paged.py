@@ -163,6 +163,8 @@ class NativeDecoder:
         """
         if bits not in (None, 32, 16, 8, 4):
             raise ConfigError(f"bits={bits} are no format of weights; use 32, 16, 8 or 4.")
+        if num_blocks < 1:
+            raise ConfigError(f"num_blocks={num_blocks} must be at least 1.")
         if not supports(model):
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -92,9 +92,14 @@ class BatchEngine:
 
         vocab_size  ids from this one on are never chosen; default: the model's
         drafter     makes what proposes the tokens after a prompt; None: one token a step
+
+        Raises ConfigError for a draft model of another vocabulary.
         """
         self.decoder, self.new_drafter = decoder, drafter
         self.vocab_size = vocab_size or decoder.config.vocab_size
+        drafted = getattr(drafter, "vocab_size", self.vocab_size)
+        if drafted != self.vocab_size:
+            raise ConfigError(f"The draft model drafts {drafted} ids, not {self.vocab_size}.")
         self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
         patterns = decoder.config.attention.patterns
         is_local = all(each.kind == "window" for each in patterns) and not decoder.config.prefix
@@ -195,8 +200,9 @@ class BatchEngine:
             raise ConfigError(f"The requests {sorted(unknown)} have ended or never began.")
         self._inboxes |= dict.fromkeys(left, inbox)
 
-        def events() -> Iterator[TokenEvent]:
+        def events() -> Iterator[Any]:
             try:
+                yield None
                 while left:
                     while not inbox:
                         self.step()
@@ -209,7 +215,9 @@ class BatchEngine:
                 for number in left:
                     self.abort(number)
 
-        return events()
+        running = events()
+        next(running)  # begun, so that closing it aborts even before the first event
+        return running
 
     def _batch(self, plan: Sequence[Chunk]) -> PagedBatch:
         parts = []

@@ -17,6 +17,7 @@ from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
 from groundup.generate.batching.scores import score_continuations
 from groundup.generate.batching.speculative import DraftControl, DraftModel, NgramDrafter
+from groundup.generate.cached import CachedTransformer
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
@@ -232,6 +233,8 @@ def test_readers_take_turns_and_lose_nothing():
             event = next(reader, None)
             tokens[row] += [] if event is None else [event.id]
     assert [tokens[row] for row in range(2)] == [answer.ids for answer in alone()[:2]]
+    engine.stream([engine.add(next(requests_of(1)))]).close()
+    assert engine.is_idle, "a stream that nobody read frees its request too"
     third = engine.stream([engine.add(next(requests_of(1)))])
     next(third)
     third.close()
@@ -448,6 +451,17 @@ def test_a_draft_model_changes_no_byte_and_is_accepted_where_it_agrees(noise):
     assert share > 0.95 if noise == 0 else 0 < share < 0.95
     with pytest.raises(ConfigError, match="has 260 ids and the vocabulary 300"):
         DraftModel(NativeDecoder(small, 4), 300)
+    with pytest.raises(ConfigError, match="drafts 100 ids, not 260"):
+        engine_of(160, drafter=DraftModel(NativeDecoder(small, 4), 100))
+
+
+@needs_compiler
+def test_a_cache_of_no_block_and_bits_that_no_stack_packs_are_refused():
+    for blocks in (0, -1):
+        with pytest.raises(ConfigError, match="num_blocks=.* must be at least 1"):
+            NativeDecoder(small_model(), blocks)
+    with pytest.raises(ConfigError, match="does not run on the native stack, for bits=8"):
+        CachedTransformer(small_model(torch.float64), bits=8)
 
 
 @needs_compiler
