@@ -47,6 +47,7 @@ from .native.interval import KeyIntervals, has_native_softmax, interval_attentio
 from .native.stack import (
     BLOCK_TOKENS,
     BlockCache,
+    LayerProducts,
     LayerWeights,
     NativeStack,
     NormWeights,
@@ -68,6 +69,7 @@ from .native.states import (
     has_native_states,
 )
 from .recompute import Recompute, with_recompute
+from .replay import ReplayedProducts, complete_batch, document_starts, native_logprobs
 from .ring import Ring, ring_attention, shard_positions
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "ExpertWeights",
     "Int8Linear",
     "KeyIntervals",
+    "LayerProducts",
     "LayerWeights",
     "LossPlan",
     "LossSum",
@@ -92,6 +95,7 @@ __all__ = [
     "NormWeights",
     "PackedMatrix",
     "Recompute",
+    "ReplayedProducts",
     "Ring",
     "ScoreOptions",
     "StackBatch",
@@ -107,9 +111,11 @@ __all__ = [
     "combine_expert_outputs",
     "compile_cache_folder",
     "compiled_once",
+    "complete_batch",
     "cross_entropy",
     "decode_state",
     "document_positions",
+    "document_starts",
     "encode_state",
     "fits_native_states",
     "flash_attention",
@@ -120,6 +126,7 @@ __all__ = [
     "matmul_attention",
     "mixture_of_experts",
     "multiply_rows",
+    "native_logprobs",
     "pack_matrix",
     "quantize_groups",
     "reference_attention",

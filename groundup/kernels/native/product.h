@@ -245,15 +245,15 @@ struct Inputs {
 
     int64_t rows_of(int64_t tile) const { return std::min<int64_t>(MOST_ROWS, rows - tile * MOST_ROWS); }
 
-    // Writes the inputs first..end of a row, whole groups.
+    // Writes the inputs first..end of a row, complete groups; `from` is the first of them.
     void put(int64_t r, const float *from, int64_t first, int64_t end) {
         const int64_t tile = r / MOST_ROWS, R = rows_of(tile), at = r % MOST_ROWS, base = tile * MOST_ROWS;
         if (!is_integer) {
             float *to = floats + base * width + at;
-            for (int64_t k = first; k < end; k++) to[k * R] = from[k];
+            for (int64_t k = first; k < end; k++) to[k * R] = from[k - first];
             return;
         }
-        for (int64_t g = first / GROUP; g * GROUP < end; g++) put_group(g, R, base, at, from + g * GROUP);
+        for (int64_t g = first / GROUP; g * GROUP < end; g++) put_group(g, R, base, at, from + g * GROUP - first);
     }
 
     void put_group(int64_t g, int64_t R, int64_t base, int64_t at, const float *from) {

@@ -43,6 +43,11 @@ struct Stack {
     float scale, softcap, output_scale, output_softcap;
 };
 
+// What the products of a layer gave, with their biases, before norm, rotation and activation.
+struct Products {
+    float *qkv, *out, *up, *down;  // (tokens, padded outputs)
+};
+
 struct Batch {
     float *hidden;              // (tokens, width), overwritten
     const int32_t *starts;      // (sequences + 1), the first token of each sequence
@@ -51,6 +56,7 @@ struct Batch {
     const int32_t *selected;    // (count), ascending: the tokens whose logits are wanted
     float *logits;              // of these (count, padded outputs)
     float *room;                // see `room_size`
+    const Products *products;   // of each layer, written for training; null: not wanted
     int64_t tokens, sequences, table_width, count;
 };
 
@@ -110,7 +116,8 @@ struct Run {
     const Stack &stack;
     const Batch &batch;
     int64_t key_width, query_width, qkv_width, wide, used = 0;
-    float *qkv, *attended, *update, *ups;
+    // Of the layer that runs: outputs of its products; queries and keys in place; a norm of each row.
+    float *qkv, *out, *ups, *down, *placed, *spare, *attended;
     Inputs normed, heads, active, last;
     std::atomic<int64_t> next_task[2] = {{0}, {0}};
 
@@ -131,8 +138,9 @@ struct Run {
             return in;
         };
         const Layer &layer = s.layers[0];
-        qkv = take(b.tokens * qkv_width), attended = take(b.tokens * query_width);
-        update = take(b.tokens * padded(s.width, PANEL)), ups = take(b.tokens * wide);
+        placed = take(b.tokens * qkv_width), attended = take(b.tokens * query_width);
+        spare = take(b.tokens * padded(s.width, PANEL)), ups = b.products ? nullptr : take(b.tokens * wide);
+        qkv = placed, out = down = spare;
         normed = inputs(b.tokens, layer.qkv), heads = inputs(b.tokens, layer.out);
         active = inputs(b.tokens, layer.down), last = inputs(b.count, s.head);
     }
@@ -140,7 +148,7 @@ struct Run {
     void norm_rows(const Norm &norm, Inputs &to, const Member &me) const {
         const int64_t D = stack.width;
         for (int64_t t = me.first(batch.tokens); t < me.end(batch.tokens); t++) {
-            float *row = update + t * padded(D, PANEL);  // this member has added it already
+            float *row = spare + t * padded(D, PANEL);  // this member has added it already
             normalise(norm, batch.hidden + t * D, D, row);
             to.put(t, row, 0, D);
         }
@@ -160,14 +168,15 @@ struct Run {
         for (int64_t sequence = 0; sequence < batch.sequences; sequence++) {
             const int64_t begin = batch.starts[sequence], end = batch.starts[sequence + 1];
             for (int64_t t = std::max(begin, me.first(batch.tokens)); t < std::min(end, me.end(batch.tokens)); t++) {
-                float *q = qkv + t * qkv_width, *k = q + query_width;
+                float *q = placed + t * qkv_width, *k = q + query_width;
+                const float *from = qkv + t * qkv_width, *v = from + query_width + key_width;
+                if (batch.products) std::copy(from, v, q);
                 norm_heads(layer.queries, q, stack.heads), norm_heads(layer.keys, k, stack.key_heads);
                 const int64_t position = batch.positions[t];
                 if (layer.cosines) rotate(layer, position, q, stack.heads + stack.key_heads);
                 const int64_t block = batch.blocks[sequence * batch.table_width + position / BLOCK];
                 for (int64_t g = 0; g < stack.key_heads; g++)
-                    keep<W>(layer, block * stack.key_heads + g, position % BLOCK, k + g * stack.head_dim,
-                            k + key_width + g * stack.head_dim);
+                    keep<W>(layer, block * stack.key_heads + g, position % BLOCK, k + g * stack.head_dim, v + g * stack.head_dim);
             }
         }
     }
@@ -223,7 +232,7 @@ struct Run {
         Inputs queries{};
         queries.floats = packed, queries.rows = rows, queries.width = K;
         for (int64_t r = 0; r < rows; r++) {
-            queries.put(r, qkv + (first + r / per) * qkv_width + (g * per + r % per) * K, 0, K);
+            queries.put(r, placed + (first + r / per) * qkv_width + (g * per + r % per) * K, 0, K);
             most[r] = NOTHING, total[r] = 0;
         }
         const int64_t newest = batch.positions[first + count - 1];
@@ -331,32 +340,49 @@ struct Run {
         const int64_t groups = active.width / GROUP + (active.width % GROUP > 0), F = stack.feed_width;
         for (int64_t piece = me.first(batch.tokens * groups); piece < me.end(batch.tokens * groups); piece++) {
             const int64_t t = piece / groups, first = piece % groups * GROUP, end = std::min(first + GROUP, F);
-            float *up = ups + t * wide;
-            for (int64_t i = first; i < end; i += LANES) {
+            const float *up = ups + t * wide;
+            float done[GROUP];
+            int64_t i = first;
+            for (; i + LANES <= end; i += LANES) {
+                const Lanes gate = activate(load(up + i), stack.activation);
+                store(done + i - first, stack.is_gated ? gate * load(up + F + i) : gate);
+            }
+            for (; i < end; i += LANES) {
                 Lanes gate{};
                 const int64_t count = std::min<int64_t>(LANES, end - i);
                 for (int64_t lane = 0; lane < count; lane++) gate[lane] = up[i + lane];
                 gate = activate(gate, stack.activation);
-                for (int64_t lane = 0; lane < count; lane++) up[i + lane] = gate[lane] * (stack.is_gated ? up[F + i + lane] : 1.0f);
+                for (int64_t lane = 0; lane < count; lane++) done[i - first + lane] = gate[lane] * (stack.is_gated ? up[F + i + lane] : 1.0f);
             }
-            active.put(t, up, first, end);
+            active.put(t, done, first, end);
         }
     }
 
     // The residual connection of some rows.
-    void add_rows(const Norm &norm, const Member &me) const {
+    void add_rows(const Norm &norm, const float *update, const Member &me) const {
         const int64_t D = stack.width, row = padded(D, PANEL);
         for (int64_t t = me.first(batch.tokens); t < me.end(batch.tokens); t++) {
-            float *x = batch.hidden + t * D, *by = update + t * row;
-            if (!stack.is_post_norm) normalise(norm, by, D, by);
+            float *x = batch.hidden + t * D;
+            const float *by = update + t * row;
+            if (!stack.is_post_norm && norm.kind != 0) {
+                normalise(norm, by, D, spare + t * row);
+                by = spare + t * row;
+            }
             for (int64_t i = 0; i < D; i++) x[i] += by[i];
             if (stack.is_post_norm) normalise(norm, x, D, x);
         }
     }
 
+    // The outputs of a layer's products go to memory of their own. All members have left the layer before.
+    void keep_products(const Products &to, Member &me) {
+        me.meet();
+        if (me.id == 0) qkv = to.qkv, out = to.out, ups = to.up, down = to.down;
+    }
+
     template <class W>
     void layer_rows(const Layer &layer, int64_t number, Member &me) {
         const int64_t row = padded(stack.width, PANEL);
+        if (batch.products) keep_products(batch.products[number], me);
         norm_rows(layer.attention, normed, me), me.meet();
         product_rows(layer.qkv, normed, qkv, qkv_width, me), me.meet();
         place_rows<W>(layer, me);
@@ -364,16 +390,16 @@ struct Run {
         me.meet();
         attend_all<W>(layer, next_task[number % 2]), me.meet();
         pack_rows(attended, query_width, heads, me), me.meet();
-        product_rows(layer.out, heads, update, row, me), me.meet();
+        product_rows(layer.out, heads, out, row, me), me.meet();
         if (!stack.is_parallel) {
-            add_rows(layer.attention_out, me);
+            add_rows(layer.attention_out, out, me);
             norm_rows(layer.feedforward, normed, me), me.meet();
         }
         product_rows(layer.up, normed, ups, wide, me), me.meet();
-        if (stack.is_parallel) add_rows(layer.attention_out, me);
+        if (stack.is_parallel) add_rows(layer.attention_out, out, me);
         activate_rows(me), me.meet();
-        product_rows(layer.down, active, update, row, me), me.meet();
-        add_rows(layer.feedforward_out, me);
+        product_rows(layer.down, active, down, row, me), me.meet();
+        add_rows(layer.feedforward_out, down, me);
     }
 
     void output_rows(Member &me) {

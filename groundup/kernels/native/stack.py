@@ -77,10 +77,14 @@ class _Stack(ctypes.Structure):
     ]  # fmt: skip
 
 
+class _Products(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("qkv", "out", "up", "down")]
+
+
 class _Batch(ctypes.Structure):
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in (
-            "hidden", "starts", "positions", "blocks", "selected", "logits", "room"
+            "hidden", "starts", "positions", "blocks", "selected", "logits", "room", "products"
         )],
         *[(name, ctypes.c_int64) for name in ("tokens", "sequences", "table_width", "count")],
     ]  # fmt: skip
@@ -272,10 +276,14 @@ class StackWeights:
 class BlockCache:
     """Keys and values of `num_blocks` blocks of 32 tokens in every layer."""
 
-    def __init__(self, weights: StackWeights, num_blocks: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, weights: StackWeights, num_blocks: int, dtype: torch.dtype, *,
+        is_shared: bool = False,
+    ) -> None:  # fmt: skip
         """Allocate.
 
-        dtype  float32, bfloat16, or int8 with a scale for each token and head
+        dtype      float32, bfloat16, or int8 with a scale for each token and head
+        is_shared  all layers use one memory in turn: for passes over complete sequences
 
         Raises CapacityError if there is no block.
         """
@@ -284,12 +292,13 @@ class BlockCache:
         shape, self.num_blocks, self.dtype = weights.shape, num_blocks, dtype
         tokens, panel = num_blocks * shape.key_heads * BLOCK_TOKENS, _panel()
         padded = -(-shape.head_dim // panel) * panel
-        count = len(weights.layers)
-        self.keys = [torch.zeros(tokens * shape.head_dim, dtype=dtype) for _ in range(count)]
-        self.values = [torch.zeros(tokens * padded, dtype=dtype) for _ in range(count)]
-        self.scales: list[Tensor | None] = [None] * count
+        count = 1 if is_shared else len(weights.layers)
+        repeats = len(weights.layers) // count
+        new = lambda *size: [torch.zeros(size, dtype=dtype) for _ in range(count)] * repeats  # noqa: E731
+        self.keys, self.values = new(tokens * shape.head_dim), new(tokens * padded)
+        self.scales: list[Tensor | None] = [None] * len(weights.layers)
         if dtype == torch.int8:
-            self.scales = [torch.zeros(2, tokens) for _ in range(count)]
+            self.scales = [torch.zeros(2, tokens) for _ in range(count)] * repeats
         self.rows = num_blocks * shape.key_heads
         """Rows of a layer's tensors, key heads of a block beside each other."""
 
@@ -320,6 +329,17 @@ class StackBatch(NamedTuple):
     """Block of each 32 positions of a sequence."""
     selected: Int[Tensor, " count"]
     """Tokens whose logits are wanted, ascending."""
+
+
+class LayerProducts(NamedTuple):
+    """What a layer's products gave for each token, biases added: before norms and activations."""
+
+    qkv: Float[Tensor, "tokens O"]
+    """Of queries, keys and values, beside each other."""
+    out: Float[Tensor, "tokens D"]
+    up: Float[Tensor, "tokens O"]
+    """Of gate and up, beside each other, if the feed-forward is gated."""
+    down: Float[Tensor, "tokens D"]
 
 
 class NativeStack:
@@ -355,6 +375,40 @@ class NativeStack:
 
         Raises ShapeError if positions or blocks lie outside the tables: nothing else is read.
         """
+        return self._run(self._stack, hidden, batch, None)
+
+    def run_with_products(
+        self, hidden: Float[Tensor, "tokens D"], batch: StackBatch
+    ) -> list[LayerProducts]:
+        """The products of each layer, with the bits that `run` computes; for training.
+
+        hidden  token embeddings; overwritten by the output of the last layer, before the final norm
+
+        Raises ShapeError as `run` does.
+        """
+        layers, panel = self.weights.layers, _panel()
+        products = [[(m, torch.empty(len(hidden), -(-m.outputs // panel) * panel))
+                     for m in layer[6:10]] for layer in layers]  # fmt: skip
+        structs = (_Products * len(layers))(
+            *(_Products(*(t.data_ptr() for _, t in each)) for each in products)
+        )
+        self._run(self._stack, hidden, batch._replace(selected=batch.selected[:0]), structs)
+        return [LayerProducts(*(t[:, : m.outputs] for m, t in each)) for each in products]
+
+    def read_out(self, hidden: Float[Tensor, "count D"]) -> Float[Tensor, "count V"]:
+        """Logits of hidden states after the last layer: the end of `run`, to the bit.
+
+        hidden  before the final norm; overwritten
+        """
+        count, stack = torch.arange(len(hidden)), _Stack.from_buffer_copy(self._stack)
+        stack.num_layers = 0
+        ends = torch.tensor([0, len(hidden)])
+        return self._run(stack, hidden, StackBatch(ends, count * 0, ends[None] * 0, count), None)
+
+    def _run(
+        self, stack: _Stack, hidden: Tensor, batch: StackBatch,
+        products: "ctypes.Array[_Products] | None",
+    ) -> Tensor:  # fmt: skip
         starts, positions, blocks, selected = (each.int().contiguous() for each in batch)
         self._check(hidden, starts, positions, blocks, selected)
         count, head = len(selected), self.weights.head
@@ -362,14 +416,15 @@ class NativeStack:
         work = _Batch(
             hidden.data_ptr(), starts.data_ptr(), positions.data_ptr(), blocks.data_ptr(),
             selected.data_ptr(), logits.data_ptr(), None,
+            None if products is None else ctypes.addressof(products),
             len(hidden), len(blocks), blocks.shape[1], count,
         )  # fmt: skip
-        code, stack = self._code, ctypes.byref(self._stack)
-        size = code.room_size(stack, ctypes.byref(work))
+        code, by_address = self._code, ctypes.byref(stack)
+        size = code.room_size(by_address, ctypes.byref(work))
         if len(self._room) < size:
             self._room = torch.empty(size)
         work.room = self._room.data_ptr()
-        code.run_stack(stack, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
+        code.run_stack(by_address, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
         return logits[:, : head.outputs]
 
     def _check(
