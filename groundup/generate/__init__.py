@@ -12,6 +12,7 @@ from .endpoint.errors import TRANSIENT_CODES, EndpointError
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
 from .engine import Engine
+from .exact import ExactForward
 from .grammar.compiling import Grammar, GrammarCompiler, Matcher, compile_grammar
 from .scoring import PairScore, TokenPair, score_pairs
 from .talk import chat, generate
@@ -32,6 +33,7 @@ __all__ = [
     "EndpointError",
     "Engine",
     "EngineMetrics",
+    "ExactForward",
     "Grammar",
     "GrammarCompiler",
     "Matcher",

@@ -36,7 +36,7 @@ class NativeEngine:
         if torch.is_autocast_enabled(self.model.head.device.type) or not supports(self.model):
             return None
         is_busy = self.engine is not None and not self.engine.is_idle
-        version = _fingerprint(self.model)
+        version = fingerprint_weights(self.model)
         if self._version != version:
             self.engine, self._version = None, version
             if is_busy:  # whoever still reads keeps the former weights and cache
@@ -62,7 +62,7 @@ SAMPLED = 64
 
 
 @torch.no_grad()
-def _fingerprint(model: Transformer) -> object:
+def fingerprint_weights(model: Transformer) -> object:
     """What changes when weights do: their places, versions and some of their numbers.
 
     Fused optimizers and writes through `.data` count no version.
