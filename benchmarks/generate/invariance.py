@@ -24,6 +24,7 @@ import torch
 
 from benchmarks import table
 from groundup.core import Sampling, write_json
+from groundup.generate import ExactForward
 from groundup.generate.batching.answers import DecodedSequence
 from groundup.generate.batching.engine import BatchEngine, DecodeRequest
 from groundup.generate.batching.scheduler import SchedulerLimits
@@ -168,7 +169,6 @@ def _trainer(
     model: Any, vocab_size: int, requests: Sequence[DecodeRequest], alone: Sequence[DecodedSequence]
 ) -> dict[str, Any]:
     """Log-probabilities of the answers in training, in batches of eight."""
-    from groundup.generate import ExactForward
 
     exact, started, differing, compared = ExactForward(model), time.monotonic(), 0, 0
     pairs = [(r.ids, a) for r, a in zip(requests, alone, strict=True) if a.ids]
