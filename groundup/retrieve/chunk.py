@@ -44,7 +44,7 @@ class Sentence(NamedTuple):
     kind: SentenceKind
 
 
-VISIBLE_LINE = re.compile(r"\S(?:[^\r\n]*\S)?")
+VISIBLE, VISIBLE_LINE = re.compile(r"\S"), re.compile(r"\S(?:[^\r\n]*\S)?")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 FENCE = re.compile(r"\s*(```|~~~)")
 LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
@@ -434,7 +434,7 @@ def _split_long_block(
         kept = text[start:stop].rstrip()
         if kept:
             yield start, start + len(kept)
-        visible = VISIBLE_LINE.search(text, stop, end)
+        visible = VISIBLE.search(text, stop, end)
         start = visible.start() if visible else end
     if start < end:
         yield start, end

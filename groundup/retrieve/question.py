@@ -168,8 +168,7 @@ def _measure_of(text: str) -> Measure:
     return Measure(measure, tuple(language for name, language in asked if name == measure))
 
 
-def _truncate_at_word(text: str) -> str:
-    """The first 4,000 characters without an incomplete last word, which would be another term."""
+def _truncate_at_word(text: str) -> str:  # an incomplete last word would be another term
     if len(text) <= MAX_QUESTION_CHARACTERS:
         return text
     return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
@@ -208,8 +207,9 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
                 yield match.start(), term
     for match in NUMERAL.finditer(text):
         stems = tuple(stem_words(match.group(), language))
-        is_value = text[: match.start()].endswith("=")
-        is_name = is_value or len(match.group()) > 1
+        before = text[: match.start()]
+        is_numbered = word_pattern("numbered", r"\s+\Z").search(before[-40:])  # exit code 5
+        is_name = len(match.group()) > 1 or before.endswith("=") or is_numbered is not None
         yield match.start(), QuestionTerm(match.group(), stems, is_name=is_name)
 
 
@@ -239,8 +239,7 @@ def _make_term(
     return QuestionTerm(word, stems, name, is_pair, is_name)
 
 
-def _is_code_name(word: str) -> bool:
-    """Whether a word can only be a name of code: dots, underscores, digits, inner capitals."""
+def _is_code_name(word: str) -> bool:  # dots, underscores, digits, inner capitals
     return bool(re.search(r"[._/\d]|^-|[a-z][A-Z]", word))
 
 

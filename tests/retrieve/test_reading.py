@@ -402,9 +402,15 @@ def test_two_links_or_leaders_are_contents_and_two_lines_with_numbers_are_not(tm
     for lines, is_contents in [
         ("1. [Qumo brushes](#b)\n2. [Qumo motor](#m)", True),
         ("Motor ............. 3\nBrushes ........... 7", True),
+        ("Brushes ........... 7\nMotor ............. 3", False),
+        ("Espresso .......... 3\nCake .............. 4", False),
         ("Main Street, 12\nPark Lane, 7", False),
+        ("Reception, 12\nStock, 31\nOffice, 44\nKitchen, 50\nGarage, 51", False),
+        ("Index\n\nbrake, 12, 45-47\nclutch, 9\nhoist, 31\nrope, 2, 7\nwinch, 50", True),
+        ("## Inhalt\n\nMotor ............. 3\nBrushes ........... 7", True),
     ]:
-        (record,) = read_data("a.md", f"# H\n\n{lines}\n\nIt lasts 300 hours.\n".encode())
+        text = f"# H\n\n{lines}\n\n## Motor\n\nIt lasts 300 hours.\n\n## Brushes\n\nSix.\n"
+        (record,) = read_data("a.md", text.encode())
         assert isinstance(record, Record) and (NAVIGATION in record.metadata) == is_contents
 
 

@@ -812,3 +812,39 @@ def test_a_sentence_of_two_overlapping_quotes_is_in_the_first_alone(tmp_path):
     first, second = _claims_of(opened, spans, 3, [])
     assert first.text == "One is here. Two is there."
     assert second.text == "Three is far away from here. Four is lost in the woods."
+
+
+SENTENCES = (
+    "The forge weighs 38 kilograms.", "The cabin lies 35 minutes from the road.",
+    "The lining of the kiln is 4 mm thick.", "The tower is 41 metres tall.",
+    "Tickets for the tower cost 90 kroner.", "The needle valve is made of brass.",
+    "Other valves cost more.", "The barn was built in 1911.", "The drum is oiled annually.",
+    "The filter is cleaned every Monday.", "The hose costs 12 euros.",
+    "Die Pumpe wird jeden Monat geprüft.",
+)  # fmt: skip
+CODES = "| Exit code | Meaning |\n|---|---|\n| 0 | success |\n| 2 | no input |\n"
+KINDS = "".join(f"## Part {n}\n\n{each}\n\n" for n, each in enumerate(SENTENCES)) + CODES
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("How tall is the tower?", "41 metres"),
+        ("How tall is the forge?", ""),
+        ("How thick is the lining of the kiln?", "4 mm"),
+        ("How old is the lining of the kiln?", ""),
+        ("How old is the cabin?", ""),
+        ("How old is the barn?", "1911"),
+        ("What does the needle valve cost?", ""),
+        ("What does the hose cost?", "12 euros"),
+        ("How much do tickets for the tower cost?", "90 kroner"),
+        ("How often is the filter cleaned?", "every Monday"),
+        ("How often is the drum oiled?", "annually"),
+        ("Wie oft wird die Pumpe geprüft?", "jeden Monat"),
+        ("What does exit code 2 mean?", "no input"),
+        ("What does exit code 5 mean?", ""),
+    ],
+)
+def test_a_quantity_is_of_the_kind_that_is_asked_for(question, said, tmp_path):
+    answer = ask(tmp_path, question, y__md=KINDS)
+    assert answer.refused if not said else said in answer.claims[0].text

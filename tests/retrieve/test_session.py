@@ -88,6 +88,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "bound",
         "question",
         "negation",
+        "numbered",
         "dependent",
     }
     for kind, by_language in kinds.items():

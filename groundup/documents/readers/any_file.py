@@ -68,12 +68,18 @@ MEDIA_SUFFIXES = frozenset(
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
 BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
-SURE_CONTENTS = re.compile(
-    r".*(?:(?:\.\s?){3,}|…)\s*(?:\d{1,4}|[ivxlc]+)\s*"  # Introduction . . . . 12
-    r"|\s*(?:[-*+]|\d{1,3}[.)])\s+\[[^\]]*\]\(#[^)]*\)\s*"  # - [Introduction](#introduction)
-)
-INDEX_LINE = re.compile(r".{2,80},\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\s*")
+CONTENTS_LINK = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+\[[^\]]*\]\(#[^)]*\)\s*")
+"""An entry such as - [Introduction](#introduction)."""
+CONTENTS_LINE = re.compile(r"(.*?)\s*(?:(?:\.\s?){3,}|…)\s*(\d{1,4}|[ivxlc]+)\s*")
+"""An entry such as Introduction . . . . 12."""
+INDEX_LINE = re.compile(r"(.{2,80}?),\s*(\d{1,4})(?:\s*[-–,]\s*\d{1,4})*\s*")
 """An entry of a book's index: cache, size of, 12, 45-47."""
+CONTENTS_TITLE = re.compile(
+    r"[#\s]*(?:(?:table of )?contents|index|register|inhalt|inhaltsverzeichnis|sommaire|índice"
+    r"|indice|table des matières|sommario|inhoud|inhoudsopgave|innehåll|indhold|innhold|sisällys"
+    r"|spis treści|содержание|оглавление|目[录錄次])[\s:=*_-]*",
+    re.IGNORECASE,
+)
 HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
 LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
 QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\r\n])++', re.MULTILINE)
@@ -376,20 +382,39 @@ def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int,
 
 
 def _contents_blocks(record: Record) -> list[tuple[int, int]]:
-    """Blocks most of whose lines end in page numbers, or list the document's own titles."""
-    text, blocks = record.text, []
+    """Blocks that list the document's own titles, or pages below a title such as Contents."""
+    text, blocks, is_below = record.text, [], False
     titles = {title[1].casefold() for title in HASH_TITLE.finditer(text)}
     for start, end in _blocks(text):
         lines = [line for line in text[start:end].splitlines() if line.strip()]
-        sure = sum(bool(SURE_CONTENTS.fullmatch(line)) for line in lines)
-        matched = sum(_is_contents_line(line, titles) for line in lines)
-        is_long = len(lines) >= MIN_CONTENTS_LINES and matched >= MIN_CONTENTS_SHARE * len(lines)
-        if is_long or 1 < len(lines) == sure:
+        is_below = is_below or bool(CONTENTS_TITLE.fullmatch(lines[0]))
+        links = sum(bool(CONTENTS_LINK.fullmatch(line)) for line in lines)
+        items = filter(None, map(LISTED.fullmatch, lines))
+        matched = links + sum(item[1].casefold() in titles for item in items)
+        if (
+            1 < len(lines) == links
+            or _is_most(matched, lines)
+            or _lists_pages(lines, text[end:], is_below)
+        ):
             blocks.append((start, end))
+        elif not CONTENTS_TITLE.fullmatch(lines[-1]):
+            is_below = False
     return blocks
 
 
-def _is_contents_line(line: str, titles: Collection[str]) -> bool:
-    item = LISTED.fullmatch(line)
-    is_listed = SURE_CONTENTS.fullmatch(line) or INDEX_LINE.fullmatch(line)
-    return bool(is_listed or item and item[1].casefold() in titles)
+def _is_most(matched: int, lines: Sequence[str]) -> bool:
+    return len(lines) >= MIN_CONTENTS_LINES and matched >= MIN_CONTENTS_SHARE * len(lines)
+
+
+def _lists_pages(lines: Sequence[str], rest: str, is_below: bool) -> bool:
+    """Whether lines are entries with pages: below a title that says so, or with pages that rise and
+    names that stand in what follows. Lists of prices or telephone numbers look alike otherwise.
+    """
+    led = [entry for line in lines if (entry := CONTENTS_LINE.fullmatch(line))]
+    indexed = [entry for line in lines if (entry := INDEX_LINE.fullmatch(line))]
+    if is_below and (_is_most(len(led) + len(indexed), lines) or 1 < len(lines) == len(led)):
+        return True
+    pages = [int(entry[2]) for entry in led if entry[2].isdecimal()]
+    named = sum(len(entry[1].strip()) > 2 and entry[1].strip() in rest for entry in led)
+    rises = pages == sorted(pages) and len({*pages}) > 1
+    return 1 < len(lines) == len(led) and rises and 2 * named >= len(led)
