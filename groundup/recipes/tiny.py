@@ -67,8 +67,10 @@ class DemoStep(NamedTuple):
     """Share of xz's bits per byte that the base model may need, at the upper bound."""
     depth: int = 4
     """Layers; four are better than five in the same time (benchmarks/recipes/demo_base.py)."""
-    examples: Mapping[str, int] = {}
-    """Numbers of examples other than the default ones."""
+    base: Mapping[str, Any] = {}
+    """Settings other than the default ones: of pre-training, of the examples, of fine-tuning."""
+    examples: Mapping[str, Any] = {}
+    chat: Mapping[str, Any] = {}
 
 
 FEW_EXAMPLES = {
@@ -79,8 +81,11 @@ FEW_EXAMPLES = {
 STEPS = (
     DemoStep(2e12, 2_900_000, 2.0),
     DemoStep(0.6e12, 1_400_000, 2.0, examples=FEW_EXAMPLES),
-    DemoStep(0.0, 1_500_000, 2.25, 1.0, depth=3, examples=FEW_EXAMPLES),
+    DemoStep(
+        0.0, 1_200_000, 2.0, 1.0, 3, {"context_length": 512}, FEW_EXAMPLES, {"batch_rows": 4}
+    ),
 )
+"""In the last one both trainings end with batches of one shape, which is compiled once."""
 LABELS = {
     "exact_match": "Answers equal to the expected ones",
     "token_f1": "Words shared with the expected answer",
@@ -123,8 +128,8 @@ def tiny(
     started, is_new = time.monotonic(), not (out / "report" / MANIFEST).is_file()
     record.log(device.device_summary())
     step = _choose_step(out / "step.json", {"tokens": tokens, "depth": depth, "epochs": epochs})
-    training = PretrainConfig(tokens=step.tokens, depth=step.depth)  # validates all first
-    tuning = FinetuneConfig(epochs=step.epochs)
+    training = PretrainConfig(tokens=step.tokens, depth=step.depth, **step.base)
+    tuning = FinetuneConfig(epochs=step.epochs, **step.chat)  # both are validated first
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "step.json", step._asdict())
     made = _run_stages(out, training, ExamplesConfig(**step.examples), tuning)
