@@ -81,9 +81,7 @@ FEW_EXAMPLES = {
 STEPS = (
     DemoStep(2e12, 2_900_000, 2.0),
     DemoStep(0.6e12, 1_400_000, 2.0, examples=FEW_EXAMPLES),
-    DemoStep(
-        0.0, 1_200_000, 2.0, 1.0, 3, {"context_length": 512}, FEW_EXAMPLES, {"batch_rows": 4}
-    ),
+    DemoStep(0.0, 1_200_000, 2.0, 1.0, 3, {"context_length": 512}, FEW_EXAMPLES, {"batch_rows": 4}),
 )
 """In the last one both trainings end with batches of one shape, which is compiled once."""
 LABELS = {
