@@ -34,6 +34,12 @@ def later(own: "Unknown") -> list["Unknown"]:  # noqa: F821
     return own
 
 
+@pytest.fixture(autouse=True)
+def every_call(monkeypatch):
+    """Check all calls of a function, not only the first two of a test."""
+    monkeypatch.setattr(Calls, "limit", float("inf"))
+
+
 def test_types_are_checked_without_shapes():
     assert doubled(2) == "4" and doubled(number=0.5, word="w") == "w"
     with pytest.raises(TypeCheckError):

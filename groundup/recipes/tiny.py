@@ -120,7 +120,7 @@ def tiny(
 
     out     folder of the artifacts; an existing run is resumed
     tokens  training tokens of the base model; default: by the machine's measured speed
-    depth   layers of the model, from which width and heads follow; default: likewise
+    depth   layers of the model; width and heads follow; default: likewise
     epochs  epochs of fine-tuning; default: by the machine's measured speed
     """
     started, is_new = time.monotonic(), not (out / "report" / MANIFEST).is_file()

@@ -249,22 +249,23 @@ def _split_parts(
     """The parts of a question; one without a name asks of the first, one of names alone the same.
 
     "the default and the maximum of X" asks for X's default; "the port of X and of Y" for Y's port.
-    A part that has several words and is not bound to the others may also be asked alone. A part
-    without a question word asks for a quantity if the one before does.
+    A part that has several words, or asks for a person, and is not bound to the others may also be
+    asked alone. A part without a question word asks for a quantity if the one before does.
     """
     every = range(len(terms))
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
     groups: dict[tuple[tuple[int, ...], Measure], tuple[int, ...]] = {}
-    measure = Measure()
+    measure, is_each = Measure(), all(map(word_pattern("question").search, texts))
     for number, text in enumerate(texts):
         own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
         measure = asked if asked.name or word_pattern("question").search(text) else measure
         if not own and not asked.name:
             continue
         group = own | (set() if own & names else set(sorted(names)[:1]))
-        group |= set() if group & others else others
-        is_free = len(own) > 1 and not word_pattern("bound").search(text)
+        group |= set() if group & others or (own and is_each) else others
+        is_free = len(own) > 1 or word_pattern("person").search(text)
+        is_free = is_free and not word_pattern("bound").search(text)
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
     found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())
     return found if 1 < len(found) <= MAX_PARTS else ()

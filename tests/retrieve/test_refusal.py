@@ -848,3 +848,35 @@ KINDS = "".join(f"## Part {n}\n\n{each}\n\n" for n, each in enumerate(SENTENCES)
 def test_a_quantity_is_of_the_kind_that_is_asked_for(question, said, tmp_path):
     answer = ask(tmp_path, question, y__md=KINDS)
     assert answer.refused if not said else said in answer.claims[0].text
+
+
+TEAM = """# Team
+
+Ada Berg is the secretary.
+
+## Kiln
+
+The kiln warden is Olaf Brekke.
+
+## Parts
+
+BX-1004 is a drive belt. `--quiet` suppresses progress messages.
+
+## Lighthouse
+
+Skarvholm Lighthouse was designed by Per Lie.
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "first", "second"),
+    [
+        ("What does --quiet do and what does exit code 2 mean?", "suppresses", "no input"),
+        ("What is BX-1004 and who is the kiln warden?", "drive belt", "Olaf Brekke"),
+        ("Who is the secretary, and who designed Skarvholm Lighthouse?", "Ada Berg", "Per Lie"),
+    ],
+)
+def test_two_questions_in_one_are_each_asked_alone(question, first, second, tmp_path):
+    text = ask(tmp_path, question, t__md=TEAM + CODES).text
+    assert first in text and second in text

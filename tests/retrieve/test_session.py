@@ -89,6 +89,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "question",
         "negation",
         "numbered",
+        "person",
         "dependent",
     }
     for kind, by_language in kinds.items():
