@@ -37,6 +37,7 @@ RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
+QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
 EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]|unknown|unbekannt)\s*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
@@ -130,8 +131,9 @@ class PassageText:
         sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
         units = sorted([*self._rows, *prose])
-        for at, (start, end, _) in enumerate(units if document.kind != "python" else ()):
-            if end - start < 200 and _overlaps((start, end), self._titles):
+        for at, (start, end, kind) in enumerate(units if document.kind != "python" else ()):
+            is_question = kind == "prose" and QUESTION_LINE.match(passage.text, start, end + 1)
+            if end - start < 200 and (is_question or _overlaps((start, end), self._titles)):
                 units[at] = Sentence(start, end, "heading")
         return units
 
@@ -286,14 +288,13 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         covered, direct = context[first], [0.0] * len(wanted.weights)
         is_measured = not question.measure.name
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
-        if units[first].kind == "heading":
-            title = labels[first]
+        title = labels[first] if units[first].kind == "heading" else title
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
         for last in range(first, _run_end(text, others, first)):
             own = credits[last]
             direct = [max(pair) for pair in zip(direct, own, strict=True)]
-            credit = [TITLE_CREDIT * c for c in own] if units[last].kind == "heading" else own
-            covered = [max(pair) for pair in zip(covered, credit, strict=True)]
+            share = max(TITLE_CREDIT, labels[last]) if units[last].kind == "heading" else 1.0
+            covered = [max(c, share * new) for c, new in zip(covered, own, strict=True)]
             # A quantity counts in a paragraph with a word of the question, or below one.
             is_about = is_titled or max(own) > 0 or is_about and _same_paragraph(text, last - 1)
             is_measured = is_measured or is_about and has_quantity[last]
@@ -416,13 +417,13 @@ def _split_cells(line: str, mark: str) -> list[str]:
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     line = text.texts[at].split("\n", 1)[0]
-    key, tab, _ = line.partition("\t")
-    if tab:  # the first cell of a row says what the row is of
-        return text.naming_score(key, wanted)
+    if "\t" in line:  # the first cell of a row says what the row is of
+        return text.naming_score(line.partition("\t")[0], wanted)
     signature = SIGNATURE.match(line)
     if signature and is_label(line):
         return text.naming_score(signature[1] + "()", wanted)
-    return text.naming_score(line, wanted) if text.labels[at] else 0.0
+    is_title = text.labels[at] or text.units[at].kind == "heading"
+    return is_title * text.naming_score(line, wanted)
 
 
 def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:

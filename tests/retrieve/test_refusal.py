@@ -880,3 +880,31 @@ Skarvholm Lighthouse was designed by Per Lie.
 def test_two_questions_in_one_are_each_asked_alone(question, first, second, tmp_path):
     text = ask(tmp_path, question, t__md=TEAM + CODES).text
     assert first in text and second in text
+
+
+FAQ = {
+    "f.html": "<h1>Hostel</h1><p>We answer about check-in, breakfast and dogs.</p>"
+    "<p><strong>When is check-in?</strong></p><p>From two in the afternoon.</p>"
+    "<p><b>Is breakfast included?</b></p><p>Yes, until ten.</p>"
+    "<p><b>May dogs stay?</b></p><p>Only in the barn.</p>",
+    "f.txt": "Hostel\n\nWhen is check-in?\nFrom two in the afternoon.\n\nIs breakfast included?\n"
+    "Yes, until ten.\n\nMay dogs stay?\nOnly in the barn.\n",
+    "f.md": "# Hostel\n\n**When is check-in?**\n\nFrom two in the afternoon.\n\n"
+    "**Is breakfast included?**\n\nYes, until ten.\n\n**May dogs stay?**\n\nOnly in the barn.\n",
+}
+
+
+@pytest.mark.parametrize("name", FAQ)
+@pytest.mark.parametrize(
+    ("question", "said", "other"),
+    [
+        ("When is check-in?", "From two in the afternoon.", "until ten"),
+        ("Is breakfast included?", "Yes, until ten.", "barn"),
+        ("May dogs stay?", "Only in the barn.", "until ten"),
+    ],
+)
+def test_a_line_that_is_the_question_is_quoted_with_its_answer(
+    name, question, said, other, tmp_path
+):
+    first = ask(tmp_path, question, **{name.replace(".", "__"): FAQ[name]}).claims[0].text
+    assert said in first and other not in first
