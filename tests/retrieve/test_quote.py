@@ -61,7 +61,8 @@ def test_a_sentence_that_leans_on_the_one_before_brings_it():
 
 def test_titles_and_the_rest_of_the_passage_count_less_than_the_sentence():
     assert quoted(KETTLE, "water")[1] == 1.0
-    assert quoted("# Kettle\n\nUse it.", "kettle")[1] == pytest.approx(0.8 * 0.94)
+    assert quoted("# Kettle parts\n\nUse it.", "kettle")[1] == pytest.approx(0.8 * 0.94)
+    assert quoted("# Kettle\n\nUse it.", "kettle")[1] == 1.0  # the title is the question
     far = "Some kettle.\n\n" + "Other words stand here for a while.\n\n" * 9 + "A spoon, at last."
     assert quoted(far, "spoon kettle")[1] == pytest.approx(0.75 * 0.85)
 
