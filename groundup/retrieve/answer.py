@@ -17,6 +17,7 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 
 from .chunk import Sentence, split_sentences
+from .language import UNSPACED
 from .question import Question, term_credit, text_terms
 from .quote import (
     QUOTE_CHARACTERS,
@@ -30,8 +31,8 @@ from .quote import (
 )
 from .search import OpenIndex, changed_files, file_of, open_index
 
-THRESHOLD = 0.6
-"""Minimum score of an answer: benchmarks/evaluate/refusal.py, docs/reference/retrieve.md."""
+THRESHOLD, MISSING_THRESHOLD = 0.6, 0.7
+"""Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""
 NOT_FOUND = "not in these documents"
 
 MAX_CANDIDATES = 40
@@ -102,17 +103,16 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         parts.append(found)
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
+    missing = [term.text for term in parsed.terms if not index.has(term)]
+    is_named = parsed.parts or all(map(UNSPACED.match, missing))
+    threshold = THRESHOLD if is_named else MISSING_THRESHOLD
     details: dict[str, Any] = {
-        "score": math.floor(best * 10_000) / 10_000,
-        "threshold": THRESHOLD,
+        "score": math.floor(best * 10_000) / 10_000, "threshold": threshold, "missing": missing,
         "terms": [term.text for term in parsed.terms],
-        "index": index.artifact.id,
-        "missing": [term.text for term in parsed.terms if not index.has(term)],
-        "root": index.root,
-    }
-    if parsed.truncation_note:
-        details["cut"] = parsed.truncation_note
-    if best < THRESHOLD:
+        "index": index.artifact.id, "root": index.root,
+    }  # fmt: skip
+    details |= {"cut": parsed.truncation_note} if parsed.truncation_note else {}
+    if best < threshold:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     if firsts:  # the best of the parts come first, but for an answer to all of them
@@ -121,9 +121,9 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     claims = tuple(_claims_of(index, spans, limit, firsts))
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
-    details["unanswered"] = _unanswered(index, parsed, scores, text, details["missing"])
-    quotes = [quote for claim in claims for quote in claim.quotes]
-    files = [file_of(quote.path, index.sha256_by_path.__contains__) for quote in quotes]
+    details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
+    paths = [quote.path for claim in claims for quote in claim.quotes]
+    files = [file_of(path, index.sha256_by_path.__contains__) for path in paths]
     details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)

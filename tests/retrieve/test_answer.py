@@ -18,7 +18,13 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.answer import MIN_WEIGHT, NOT_FOUND, THRESHOLD, _find_spans
+from groundup.retrieve.answer import (
+    MIN_WEIGHT,
+    MISSING_THRESHOLD,
+    NOT_FOUND,
+    THRESHOLD,
+    _find_spans,
+)
 from groundup.retrieve.quote import WeightedQuestion
 
 FILES = {
@@ -117,7 +123,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     data = Path(found["root"], quote["path"]).read_bytes()
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
     refusal = answer_to_json(ask("Who is the president?", built))
-    assert refusal.pop("score") < refusal.pop("threshold") == THRESHOLD
+    assert refusal.pop("score") < refusal.pop("threshold") == MISSING_THRESHOLD
     assert refusal == {
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],

@@ -908,3 +908,22 @@ def test_a_line_that_is_the_question_is_quoted_with_its_answer(
 ):
     first = ask(tmp_path, question, **{name.replace(".", "__"): FAQ[name]}).claims[0].text
     assert said in first and other not in first
+
+
+@pytest.mark.parametrize(
+    ("question", "is_refused"),
+    [
+        ("What is the maximum inlet pressure of the kiln?", False),
+        ("What is the maximum inlet pressure of the compressor?", True),
+        ("How many litres does the carp tank hold?", False),
+        ("How many litres does the newt tank hold?", True),
+    ],
+)
+def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
+    question, is_refused, tmp_path
+):
+    text = (
+        "The maximum inlet pressure of the kiln is 3 bar.\n\n## Carp\n\n"
+        "The carp tank holds 900 litres.\n"
+    )
+    assert ask(tmp_path, question, k__md=text).refused == is_refused
