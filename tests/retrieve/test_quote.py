@@ -180,3 +180,11 @@ def test_the_first_cell_of_a_row_says_what_it_is_of():
 def test_options_and_values_are_names():
     terms = parse_question("What replaces -x, with LEVEL=4 and 3 files?").terms
     assert [term.text for term in terms if term.is_name] == ["-x", "LEVEL", "4"]
+
+
+def test_an_option_without_a_text_beside_it_begins_an_entry():
+    text = "These are its options, all of them.\n\n  -q, --quiet\n\n  Prints less.\n\n  -n NUM\n\n  Sets the number.\n"
+    passage = taken_apart(text, "a.md")
+    entries = dict(zip(passage.texts, passage._entries, strict=True))
+    assert entries["Prints less."] == ("-q, --quiet",)
+    assert entries["Sets the number."] == ("-n ",)
