@@ -183,7 +183,8 @@ def test_options_and_values_are_names():
 
 
 def test_an_option_without_a_text_beside_it_begins_an_entry():
-    text = "These are its options, all of them.\n\n  -q, --quiet\n\n  Prints less.\n\n  -n NUM\n\n  Sets the number.\n"
+    options = "  -q, --quiet\n\n  Prints less.\n\n  -n NUM\n\n  Sets the number.\n"
+    text = "These are its options, all of them.\n\n" + options
     passage = taken_apart(text, "a.md")
     entries = dict(zip(passage.texts, passage._entries, strict=True))
     assert entries["Prints less."] == ("-q, --quiet",)
