@@ -99,7 +99,7 @@ def main() -> None:
         }  # fmt: skip
         print(f"{name}: {found[name]}", flush=True)
     if given.bits == 32:
-        found["trainer"] = _trainer(model, tokenizer.vocab_size, requests, alone)
+        found["trainer"] = _trainer(model, requests, alone)
     write_json(table.RESULTS / "invariance.json", {
         "machine": table.machine_class(), "prompts": given.prompts, "settings": len(SETTINGS),
         "bits": given.bits, "tokens": tokens, "levers": found,
@@ -166,10 +166,9 @@ def _as_bytes(answer: DecodedSequence) -> bytes:
 
 
 def _trainer(
-    model: Any, vocab_size: int, requests: Sequence[DecodeRequest], alone: Sequence[DecodedSequence]
+    model: Any, requests: Sequence[DecodeRequest], alone: Sequence[DecodedSequence]
 ) -> dict[str, Any]:
     """Log-probabilities of the answers in training, in batches of eight."""
-
     exact, started, differing, compared = ExactForward(model), time.monotonic(), 0, 0
     pairs = [(r.ids, a) for r, a in zip(requests, alone, strict=True) if a.ids]
     for first in range(0, len(pairs), 8):

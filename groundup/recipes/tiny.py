@@ -124,7 +124,8 @@ def tiny(
     epochs  epochs of fine-tuning; default: by the machine's measured speed
     """
     started, is_new = time.monotonic(), not (out / "report" / MANIFEST).is_file()
-    record.log(device.device_summary())
+    if is_new:
+        record.log(device.device_summary())
     step = _choose_step(out / "step.json", {"tokens": tokens, "depth": depth, "epochs": epochs})
     training = PretrainConfig(tokens=step.tokens, depth=step.depth, **step.base)
     tuning = FinetuneConfig(epochs=step.epochs, **step.chat)  # both are validated first

@@ -104,8 +104,8 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     missing = [term.text for term in parsed.terms if not index.has(term)]
-    is_named = parsed.parts or all(map(UNSPACED.match, missing))
-    threshold = THRESHOLD if is_named else MISSING_THRESHOLD
+    lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
+    threshold = MISSING_THRESHOLD if lacks_word else THRESHOLD
     details: dict[str, Any] = {
         "score": math.floor(best * 10_000) / 10_000, "threshold": threshold, "missing": missing,
         "terms": [term.text for term in parsed.terms],

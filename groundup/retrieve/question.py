@@ -256,14 +256,14 @@ def _split_parts(
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
     groups: dict[tuple[tuple[int, ...], Measure], tuple[int, ...]] = {}
-    measure, is_each = Measure(), all(map(word_pattern("question").search, texts))
+    measure, are_questions = Measure(), all(map(word_pattern("question").search, texts))
     for number, text in enumerate(texts):
         own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
         measure = asked if asked.name or word_pattern("question").search(text) else measure
         if not own and not asked.name:
             continue
         group = own | (set() if own & names else set(sorted(names)[:1]))
-        group |= set() if group & others or (own and is_each) else others
+        group |= set() if group & others or (own and are_questions) else others
         is_free = len(own) > 1 or word_pattern("person").search(text)
         is_free = is_free and not word_pattern("bound").search(text)
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()

@@ -423,7 +423,7 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     if signature and is_label(line):
         return text.naming_score(signature[1] + "()", wanted)
     is_title = text.labels[at] or text.units[at].kind == "heading"
-    return is_title * text.naming_score(line, wanted)
+    return text.naming_score(line, wanted) if is_title else 0.0
 
 
 def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float:

@@ -94,7 +94,7 @@ PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc"
 MAX_NAMED = 8
 """Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
-MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE = 4, 0.6
+MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE, MAX_ENTRY_CHARACTERS = 4, 0.6, 200
 
 
 def rows_of_tables(record: Record, start: int, end: int) -> list[tuple[int, int]]:
@@ -391,11 +391,13 @@ def _contents_blocks(record: Record) -> list[tuple[int, int]]:
         links = sum(bool(CONTENTS_LINK.fullmatch(line)) for line in lines)
         items = filter(None, map(LISTED.fullmatch, lines))
         matched = links + sum(item[1].casefold() in titles for item in items)
-        if (
-            1 < len(lines) == links
-            or _is_most(matched, lines)
-            or _lists_pages(lines, text[end:], is_below)
-        ):
+        led = [entry for line in lines if (entry := _page_entry(CONTENTS_LINE, line))]
+        if is_below:
+            indexed = sum(_page_entry(INDEX_LINE, line) is not None for line in lines)
+            is_listed = _is_most(len(led) + indexed, lines) or 1 < len(lines) == len(led)
+        else:
+            is_listed = 1 < len(lines) == len(led) and _lists_pages(led, text, end)
+        if is_listed or 1 < len(lines) == links or _is_most(matched, lines):
             blocks.append((start, end))
         elif not CONTENTS_TITLE.fullmatch(lines[-1]):
             is_below = False
@@ -406,15 +408,17 @@ def _is_most(matched: int, lines: Sequence[str]) -> bool:
     return len(lines) >= MIN_CONTENTS_LINES and matched >= MIN_CONTENTS_SHARE * len(lines)
 
 
-def _lists_pages(lines: Sequence[str], rest: str, is_below: bool) -> bool:
-    """Whether lines are entries with pages: below a title that says so, or with pages that rise and
-    names that stand in what follows. Lists of prices or telephone numbers look alike otherwise.
+def _page_entry(pattern: re.Pattern[str], line: str) -> re.Match[str] | None:
+    return pattern.fullmatch(line) if len(line) <= MAX_ENTRY_CHARACTERS else None
+
+
+def _lists_pages(entries: Sequence[re.Match[str]], text: str, end: int) -> bool:
+    """Whether the pages of entries rise and most names stand in the text after them.
+
+    Lists of prices or telephone numbers look alike otherwise.
     """
-    led = [entry for line in lines if (entry := CONTENTS_LINE.fullmatch(line))]
-    indexed = [entry for line in lines if (entry := INDEX_LINE.fullmatch(line))]
-    if is_below and (_is_most(len(led) + len(indexed), lines) or 1 < len(lines) == len(led)):
-        return True
-    pages = [int(entry[2]) for entry in led if entry[2].isdecimal()]
-    named = sum(len(entry[1].strip()) > 2 and entry[1].strip() in rest for entry in led)
-    rises = pages == sorted(pages) and len({*pages}) > 1
-    return 1 < len(lines) == len(led) and rises and 2 * named >= len(led)
+    pages = [int(entry[2]) for entry in entries if entry[2].isdecimal()]
+    names = [name for entry in entries if len(name := entry[1].strip()) > 2]
+    if pages != sorted(pages) or len({*pages}) < 2:
+        return False
+    return 2 * sum(text.find(name, end) >= 0 for name in names) >= len(entries)

@@ -28,7 +28,7 @@ from ..sampling import TokenSampler, choose_tokens
 from .answers import NOT_FINITE, Decode, DecodedSequence, PartialAnswer, is_finite
 from .blocks import BlockPool
 from .scheduler import DEFAULT_LIMITS, Chunk, DecodingSequence, Scheduler, SchedulerLimits
-from .speculative import DraftControl, Drafter
+from .speculative import DraftControl, Drafter, DraftModel
 
 
 @dataclass
@@ -97,9 +97,10 @@ class BatchEngine:
         """
         self.decoder, self.new_drafter = decoder, drafter
         self.vocab_size = vocab_size or decoder.config.vocab_size
-        drafted = getattr(drafter, "vocab_size", self.vocab_size)
-        if drafted != self.vocab_size:
-            raise ConfigError(f"The draft model drafts {drafted} ids, not {self.vocab_size}.")
+        if isinstance(drafter, DraftModel) and drafter.vocab_size != self.vocab_size:
+            raise ConfigError(
+                f"The draft model drafts {drafter.vocab_size} ids, not {self.vocab_size}."
+            )
         self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
         patterns = decoder.config.attention.patterns
         is_local = all(each.kind == "window" for each in patterns) and not decoder.config.prefix
