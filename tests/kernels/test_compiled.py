@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config as inductor
 
 from groundup.core import ConfigError, device, write_json
 from groundup.kernels import AttentionBackend, AttentionShape, autotuned_backend
@@ -131,6 +132,7 @@ def test_halves_of_transposed_bfloat16_are_compiled_right(monkeypatch):
         return torch.cat(parts, dim=-1)
 
     monkeypatch.setenv("XDG_CACHE_HOME", KEPT)
+    monkeypatch.setattr(inductor, "cpp_cache_precompile_headers", False)  # takes twice as long
     torch.manual_seed(0)
     x, angles = torch.randn(2, 64, 128).bfloat16(), torch.rand(2, 1, 128, 32)
     torch.testing.assert_close(compiled_once(rotated)(x, *angles), rotated(x, *angles))

@@ -13,6 +13,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -171,25 +172,27 @@ def _load_phrases() -> _LicencePhrases:
             texts.append((expression, needed, words))
     for alternatives in exact.values():
         alternatives.sort(key=lambda phrase: (-len(phrase[0]), phrase))
-    vocabulary: dict[str, int] = {}
-    hashed, owners, sizes = [], [], []
-    for owner, (_, _, words) in enumerate(texts):
-        ids = [vocabulary.setdefault(word, len(vocabulary) + 1) for word in words.split()]
-        runs = np.unique(_hash_runs(ids))
-        hashed.append(runs)
-        owners.append(np.full(len(runs), owner, np.int32))
-        sizes.append(len(ids))
-    runs, owner_of = np.concatenate(hashed), np.concatenate(owners)
-    order = np.argsort(runs, kind="stable")
-    labels = [(label, needed, LICENCE_NAMES & set(words.split())) for label, needed, words in texts]
-    sizes = np.array(sizes)
-    return _LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
+    split = [words.split() for _, _, words in texts]
+    labels = [
+        (label, needed, LICENCE_NAMES.intersection(words))
+        for (label, needed, _), words in zip(texts, split, strict=True)
+    ]
+    vocabulary = {word: id for id, word in enumerate(dict.fromkeys(chain(*split)), 1)}
+    sizes = np.array([len(words) for words in split])
+    ids = np.fromiter(map(vocabulary.__getitem__, chain(*split)), np.uint64, sizes.sum())
+    owners = np.repeat(np.arange(len(texts), dtype=np.int32), sizes)
+    is_inside = owners[: len(ids) - RUN_WORDS + 1] == owners[RUN_WORDS - 1 :]
+    runs, owners = _hash_runs(ids)[is_inside], owners[: len(is_inside)][is_inside]
+    order = np.argsort(runs, kind="stable")  # so that the owners of a run rise
+    runs, owners = runs[order], owners[order]
+    is_new = np.append(True, (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1]))
+    return _LicencePhrases(spelt, exact, vocabulary, labels, sizes, runs[is_new], owners[is_new])
 
 
-def _hash_runs(ids: list[int]) -> "numpy.ndarray":
+def _hash_runs(ids: "numpy.ndarray | list[int]") -> "numpy.ndarray":
     import numpy as np
 
-    numbers = np.array(ids, np.uint64)
+    numbers = np.asarray(ids, np.uint64)
     size = max(0, len(ids) - RUN_WORDS + 1)
     total = np.zeros(size, np.uint64)
     for at in range(RUN_WORDS):

@@ -245,7 +245,7 @@ def test_broken_files_are_named(tmp_path, data):
 
 
 def test_page_trees_and_forms_that_hold_themselves_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(books, "MAX_SECONDS", 2)
+    monkeypatch.setattr(books, "MAX_SECONDS", 1)
     loop = assemble([b"<< /Type /Catalog /Pages 2 0 R >>",
                      b"<< /Type /Pages /Count 9 /Kids [2 0 R 2 0 R] /Parent 2 0 R >>"])  # fmt: skip
     assert read_page(tmp_path, loop).reason in ("broken file", "empty")
@@ -273,7 +273,7 @@ def forms(first: int, count: int) -> list[bytes]:
 
 
 def test_forms_that_draw_forms_twice_each_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(books, "MAX_SECONDS", 2)
+    monkeypatch.setattr(books, "MAX_SECONDS", 1)
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "

@@ -131,8 +131,9 @@ def resume_elsewhere(
     distributed.barrier()
     single = Run(folder / "sharded", 1, seed=13)
     assert single.checkpoints.resume().step == 9
+    found = single.whole()
     for name, tensor_of in run.whole().items():
-        assert torch.equal(single.whole()[name], tensor_of), name
+        assert torch.equal(found[name], tensor_of), name
     distributed.barrier()
     if number == 0:
         shutil.rmtree(folder / "sharded" / "step-00000009")
@@ -151,8 +152,8 @@ def exact_again(number: int, count: int, folder: Path) -> None:
     assert again.checkpoints.resume().step == 2
     assert torch.equal(torch.rand(3), drawn)
     assert again.go(2, 5) == losses
-    for name, tensor in run.whole().items():
-        assert torch.equal(again.whole()[name], tensor)
+    found = again.whole()
+    assert all(torch.equal(found[name], tensor) for name, tensor in run.whole().items())
 
 
 def two_ways(number: int, count: int) -> None:

@@ -76,7 +76,7 @@ def member(rank: int, world: int, port: int, fate: str, line: Any) -> None:
     os.environ |= {name: str(value) for name, value in place.items()}
     started = time.monotonic()
     try:
-        with joined_processes(f"data={world}", patience_seconds=8.0) as mesh:
+        with joined_processes(f"data={world}", patience_seconds=4.0) as mesh:
             for step in range(3 if fate == "none" else 1_000_000):
                 if rank == 1 and step == 2:
                     if fate == "killed":

@@ -82,7 +82,7 @@ def losses(artifact: Artifact, name: str) -> list[float]:
     ("start", "words"),
     [
         (on_two, ("--mesh", "shard=2")),
-        (on_two, ("--mesh", "pipeline=2")),
+        pytest.param(on_two, ("--mesh", "pipeline=2"), marks=pytest.mark.slow),
         (on_two, ("--mesh", "data=2", "--prompt", "The")),
         # Three programs that import torch; how torchrun starts them is all that differs.
         pytest.param(by_torchrun, ("--mesh", "data=2"), marks=pytest.mark.slow),

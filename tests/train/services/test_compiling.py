@@ -146,6 +146,7 @@ def test_numbers_that_are_none_count_as_wrong_and_rounding_does_not():
     ).is_rounding
 
 
+@pytest.mark.slow
 def test_the_check_moves_no_random_state_and_no_weight():
     model, state = model_of(), torch.get_rng_state()
     before = {name: weight.clone() for name, weight in model.named_parameters()}

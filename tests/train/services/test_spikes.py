@@ -260,7 +260,7 @@ def equal(model, weights) -> bool:
     return all(torch.equal(a, b) for a, b in zip(model.parameters(), weights, strict=True))
 
 
-@pytest.mark.parametrize("every", [10, 100])
+@pytest.mark.parametrize("every", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_going_back_gives_the_run_without_the_batches_to_the_bit(every, clean, tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, every)
     numbers = [step.number for step in steps]
@@ -270,7 +270,7 @@ def test_going_back_gives_the_run_without_the_batches_to_the_bit(every, clean, t
     assert equal(model, clean)
 
 
-@pytest.mark.parametrize("stop", [43, 52, 65])
+@pytest.mark.parametrize("stop", [43, pytest.param(52, marks=pytest.mark.slow), 65])
 def test_killed_before_or_after_going_back_it_ends_the_same(stop, clean, tmp_path, guarded):
     steps, _, guard = begin(guarded, tmp_path, text, 10)
     for count, _ in enumerate(steps):
