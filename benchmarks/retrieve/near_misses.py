@@ -21,10 +21,10 @@ from typing import NamedTuple
 from benchmarks import table
 from groundup.core import write_json, write_text
 from groundup.core.page import HtmlPage, Series, line_chart
+from groundup.documents import split_sentences
 from groundup.measure import synset_ids, wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, open_index
 from groundup.retrieve.answer import THRESHOLD
-from groundup.retrieve.chunk import split_sentences
 from groundup.retrieve.language import stem_words, stop_words
 from groundup.retrieve.question import NAME, _is_code_name
 

@@ -10,12 +10,13 @@ One interface with four output modes, chosen once by the command line:
 Metrics go to JSON lines under an artifact's `log/`, whatever the output mode.
 """
 
+import functools
 import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, runtime_checkable
 
@@ -57,6 +58,37 @@ def escape_controls(text: str) -> str:
     'a\\x1b[2Jb'
     """
     return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def input_lines(complete: Callable[[str], Sequence[str]] | None = None) -> Iterator[str]:
+    """Yield the lines of stdin without white space around them, but for empty ones.
+
+    Typed lines can be edited, come again with the arrow keys, and are dropped by Ctrl-C.
+
+    complete: gives the words that begin like the typed one, for the tab key
+    """
+    is_terminal = sys.stdin.isatty()
+    with suppress(ImportError):  # where Python was built without it
+        if is_terminal:
+            import readline
+
+            if complete is not None:
+                found = functools.lru_cache(1)(complete)  # asked for each word in turn
+                readline.set_completer_delims(" \t\n?!,;()\"'`")
+                readline.set_completer(lambda text, at: (*found(text)[at : at + 1], None)[0])
+                readline.parse_and_bind("tab: complete")
+    while True:
+        try:
+            line = input("> " if is_terminal and not is_json_output() else "").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            if not is_terminal:
+                raise
+            print(file=sys.stderr)
+            continue
+        if line:
+            yield line
 
 
 def log(text: str) -> None:

@@ -5,7 +5,6 @@ from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, reco
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
 from .markup import Markup, read_html
-from .outline import module_name, parse_python, python_sections, rst_headings
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
     LONG_ROWS,
@@ -53,9 +52,20 @@ from .record import (
     to_batch,
 )
 from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
+from .structure.outline import module_name, parse_python, python_sections, rst_headings
+from .structure.sentences import (
+    LIST_ITEM,
+    Sentence,
+    is_label,
+    label_lines,
+    split_sentences,
+    split_text_lines,
+    text_blocks,
+)
 
 __all__ = [
     "DERIVERS",
+    "LIST_ITEM",
     "LONG_ROWS",
     "NAVIGATION",
     "NOT_DOCUMENT_REASONS",
@@ -81,6 +91,7 @@ __all__ = [
     "Rejected",
     "Removal",
     "Segment",
+    "Sentence",
     "SourceMap",
     "SourceMapBuilder",
     "Step",
@@ -98,9 +109,11 @@ __all__ = [
     "from_batch",
     "import_object",
     "is_inside_row",
+    "is_label",
     "is_licence_allowed",
     "join_expressions",
     "join_lines",
+    "label_lines",
     "licence_of",
     "looks_like_code",
     "module_name",
@@ -121,6 +134,9 @@ __all__ = [
     "rows_of_tables",
     "rst_headings",
     "run_steps",
+    "split_sentences",
+    "split_text_lines",
     "step_target",
+    "text_blocks",
     "to_batch",
 ]

@@ -224,7 +224,7 @@ def chat(
     session = _Session(engine, sampling, system)
     if sys.stdin.isatty():
         record.log(HELP)
-    for line in _read_input_lines():
+    for line in record.input_lines():
         if line == "/quit":
             return
         try:
@@ -318,22 +318,6 @@ def _open_for_one_sequence(model: Path, bits: Bits | None = None) -> Engine:
     if weights < SINGLE_THREAD_BELOW:
         torch.set_num_threads(1)
     return engine
-
-
-def _read_input_lines() -> Iterator[str]:
-    is_terminal = sys.stdin.isatty()
-    if is_terminal:
-        import readline  # noqa: F401  gives input() its editing and history
-    while True:
-        try:
-            line = input("> " if is_terminal else "").strip()
-        except EOFError:
-            return
-        except KeyboardInterrupt:
-            print(file=sys.stderr)
-            continue
-        if line:
-            yield line
 
 
 def _chat_turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conversation:

@@ -1,7 +1,7 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
-from .chunk import ChunkConfig, Sentence, chunk_document, split_sentences
+from .chunk import ChunkConfig, chunk_document
 from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
@@ -14,7 +14,6 @@ __all__ = [
     "LexicalIndex",
     "OpenIndex",
     "QuoteProblem",
-    "Sentence",
     "Session",
     "TextCheck",
     "Verification",
@@ -29,7 +28,6 @@ __all__ = [
     "index",
     "index_or_explain",
     "open_index",
-    "split_sentences",
     "verify",
     "verify_quotes",
 ]

@@ -15,8 +15,8 @@ from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
+from groundup.documents import Sentence, split_sentences
 
-from .chunk import Sentence, split_sentences
 from .language import UNSPACED
 from .question import Question, term_credit, text_terms
 from .quote import (
@@ -259,14 +259,11 @@ DETAILS = (
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
-    """The answer as JSON values; start and end are bytes of the file.
+    """The answer as JSON values; start and end of a quote are bytes of its file.
 
-    {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
-     "root", "changed", "score", "threshold", "missing"}
-
-    Below the threshold the question is refused. missing has the words that are nowhere, unanswered
-    those that the quotes do not answer; a refusal the words `found` in the `nearest` quote, and the
-    quantity that it lacks. root and changed (files that differ since) are null if not compared.
+    missing has the words that are nowhere, unanswered those that the quotes do not answer; a
+    refusal the words `found` in the `nearest` quote, and the quantity that it lacks. root and
+    changed (files that differ since) are null if not compared.
     """
     return {
         "answer": answer.text,

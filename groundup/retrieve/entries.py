@@ -8,7 +8,8 @@ below. A deeper line that looks so is part of the entry, unless it stands below 
 import re
 from collections.abc import Sequence
 
-from .chunk import Sentence, is_label
+from groundup.documents import Sentence, is_label
+
 from .language import FALLBACK, stop_words
 from .question import code_names
 

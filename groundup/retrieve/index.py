@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from groundup.core import (
     MANIFEST,
@@ -48,6 +49,7 @@ from .chunk import chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, name_segments_by_content
 from .reading import (
+    CHANGED,
     IndexConfig,
     Prepared,
     earlier_snapshot,
@@ -93,6 +95,10 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         snapshot = Artifact.open(snapshot_path, kind="index")
     else:
         snapshot = _make_snapshot(config, files, parents, source, snapshot_path, before)
+        if CHANGED in {each.reason for each in read_rejected(snapshot_path)}:
+            snapshot_id = uuid4().hex[:16]  # it is not of the files that gave it its name
+            snapshot_path = snapshot_path.rename(snapshot_path.with_name(snapshot_id))
+            snapshot = Artifact.open(snapshot_path, kind="index")
     changes = _describe_changes(out, before, snapshot_path)
     with _report_full_disk(out):
         write_root(out, None if "corpus" in parents else source)
@@ -115,17 +121,21 @@ def _make_snapshot(
     before: str | None,
 ) -> Artifact:
     """Read what is new, or the corpus, into a new snapshot; a failed one is removed."""
+    corpus, total = parents.get("corpus"), len(files)
     try:
-        with _report_full_disk(out.parent.parent):
-            if corpus := parents.get("corpus"):
+        with _report_full_disk(out.parent.parent), ExitStack() as stack:
+            if corpus:
                 made = read_corpus(corpus, config)
-                return _write_snapshot(config, made, parents, out, files, source)
-            with ExitStack() as stack:
+                total = sum(corpus.numbers["documents"].values())
+            else:
                 earlier = earlier_snapshot(out.parent / before, VERSION, config) if before else None
                 if earlier:
                     stack.enter_context(earlier.file)
                 made = stack.enter_context(read_files(source, files, config, earlier))
-                return _write_snapshot(config, made, parents, out, files, source)
+            return produce(
+                out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
+                write=lambda draft: _write_index(draft, made, files, source, total),
+            )  # fmt: skip
     except Exception:
         _remove_unfinished(out)
         raise
@@ -215,22 +225,6 @@ def _parent_artifacts(source: Path) -> dict[str, Artifact]:
     return {kind: Artifact.open(source, kind=kind)} if kind else {}
 
 
-def _write_snapshot(
-    config: IndexConfig,
-    documents: Iterable[Prepared],
-    parents: Mapping[str, Artifact],
-    out: Path,
-    files: Mapping[str, Rejected | str],
-    source: Path,
-) -> Artifact:
-    counts = [parent.numbers["documents"] for parent in parents.values() if parent.kind == "corpus"]
-    total = len(files) or sum(sum(count.values()) for count in counts)
-    return produce(
-        out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-        write=lambda draft: _write_index(draft, documents, files, source, total),
-    )  # fmt: skip
-
-
 def _write_index(
     draft: Draft,
     documents: Iterable[Prepared],
@@ -265,13 +259,17 @@ def _write_index(
             f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
         )
     lexical.commit()
-    passages = len(lexical)
+    draft.numbers |= {
+        "documents": len(entries),
+        "left_out": len(rejected),
+        "passages": len(lexical),
+    }
     del lexical
     name_segments_by_content(draft.file("lexical"))
     write_json(draft.file("documents.json"), [list(place) for place in entries])
-    write_json(draft.file("files.json"), {p: f for p, f in files.items() if isinstance(f, str)})
+    read = sorted(files.keys() - {each.path for each in rejected if each.reason == CHANGED})
+    write_json(draft.file("files.json"), {p: files[p] for p in read if isinstance(files[p], str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
-    draft.numbers |= {"documents": len(entries), "left_out": len(rejected), "passages": passages}
 
 
 def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:

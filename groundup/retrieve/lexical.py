@@ -29,8 +29,8 @@ from groundup.core import (
     hash_file,
     write_text,
 )
+from groundup.documents import label_lines
 
-from .chunk import label_lines
 from .language import FALLBACK, import_tantivy, stem_words
 from .question import Question, code_names, parse_question
 

@@ -259,7 +259,8 @@ def _split_parts(
     measure, are_questions = Measure(), all(map(word_pattern("question").search, texts))
     for number, text in enumerate(texts):
         own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
-        measure = asked if asked.name or word_pattern("question").search(text) else measure
+        is_own = word_pattern("question").search(text) or word_pattern("of").search(text)
+        measure = asked if asked.name or is_own else measure
         if not own and not asked.name:
             continue
         group = own | (set() if own & names else set(sorted(names)[:1]))

@@ -22,9 +22,17 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from groundup.core import Hit, Passage, Quote
-from groundup.documents import ROWS, TABLES, Record, rows_of_tables
+from groundup.documents import (
+    LIST_ITEM,
+    ROWS,
+    TABLES,
+    Record,
+    Sentence,
+    is_label,
+    rows_of_tables,
+    split_sentences,
+)
 
-from .chunk import LIST_ITEM, Sentence, is_label, split_sentences
 from .entries import entry_heads
 from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Measure, Question, TextTerms, code_names, term_credit, text_terms

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field, model_validator
 
-from groundup.core import Artifact, ArtifactError, Config, ConfigError, DataError
+from groundup.core import Artifact, ArtifactError, Config, ConfigError
 from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data
 
 from .chunk import ChunkConfig, chunk_document
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import concurrent.futures
     from multiprocessing.queues import SimpleQueue
 
+CHANGED = "changed while it was being indexed"
 BATCH_BYTES = 2**21
 """Bytes of files that one process reads at a time."""
 
@@ -131,10 +132,7 @@ def read_files(
     config: IndexConfig,
     earlier: EarlierSnapshot | None = None,
 ) -> Iterator[Iterator[Prepared]]:
-    """Context with the documents of files in order; `files` has the hash of each, or its refusal.
-
-    Raises DataError if a file has changed since it was hashed.
-    """
+    """Context with the documents of files in order; `files` has each one's hash or refusal."""
     new = {path: each for path, each in files.items() if not earlier or not earlier.has(path, each)}
     tasks = [_FileTask(source, batch, config) for batch in _batches(source, list(new.items()))]
     workers = min(len(os.sched_getaffinity(0)), len(tasks))
@@ -221,9 +219,8 @@ def _read_file(task: _FileTask, path: str, expected: Rejected | str) -> Iterator
         yield data
         return
     if hashlib.sha256(data).hexdigest() != expected:
-        raise DataError(
-            f"{task.source / path} changed while it was being indexed; run the command again."
-        )
+        yield Rejected(path, CHANGED, "run the command again to read it")
+        return
     for item in read_data(path, data, task.config.read):
         yield item if isinstance(item, Rejected) else prepare_document(item, task.config)
 

@@ -2,6 +2,7 @@
 
 > What is the default of MaxArraySize?
 > and its maximum?                        asks for MaxArraySize again
+> and the minimum?                        asks the last question of another thing
 > open 1                                  the passage of the first quote, in its document
 > history
 """
@@ -11,6 +12,7 @@ import json
 import re
 import sys
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,38 +36,100 @@ SHOWN_CHARACTERS = 1_500
 Reply = Answer | str | list[str] | ConfigError
 
 
+class _Run(NamedTuple):
+    """Neighbouring words of a question."""
+
+    start: int
+    middle: int
+    """Where the last of several words begins, with the space before it; otherwise the end."""
+    end: int
+    is_named: bool
+    is_number: bool
+
+
 @dataclass
 class Session:
     """Questions to an open index, and what the last answer quoted."""
 
     index: OpenIndex
     limit: int = 3
-    names: list[str] = field(default_factory=list)
-    """What the last question was about."""
+    subject: str = ""
+    """Words of what the last question was about."""
+    last: str = ""
+    """The last question that was answered, in full; the first until then."""
     quotes: list[Quote] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     is_refused: bool = False
     """Whether the last question was refused."""
 
     def ask(self, question: str) -> Answer:
-        """Answer a question; one that only says "and its …?" is asked of the names before it."""
-        terms = self.index.parse(question).terms
-        named = [t.text for t in terms if (t.is_name or t.is_pair) and self.index.has(t)]
+        """Answer a question; one that only says "and its …?" or "and the …?" is completed first."""
         follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
         follows = follow_up.match(question.strip()) or pronoun.search(question)
-        follows = follows and len(terms) <= MAX_FOLLOW_UP_TERMS
-        if follows and not named and self.names:
-            question = f"{question.rstrip(' ?!.')} ({' '.join(self.names)})"
-        answer = answer_question(self.index, question, self.limit)
-        if follows and not named and not self.names:
-            answer.details["cut"] = "no question came before it: it was asked of all documents"
-        if named or not follows:
-            meant = answer.details.get("did_you_mean") or {}
-            self.names = named or [meant.get(term.text, term.text) for term in terms]
-        self.questions.append(question)
+        follows = follows and len(self.index.parse(question).terms) <= MAX_FOLLOW_UP_TERMS
+        is_of_names, is_first = pronoun.search(question) is not None, not self.questions
+        full = self._completions(question, is_of_names) if follows and not is_first else [question]
+        answers = {each: answer_question(self.index, each, self.limit) for each in full}
+        asked = next((each for each in full if not answers[each].refused), full[0])
+        if is_of_names:
+            asked = max(full, key=lambda each: answers[each].details["score"])
+        answer = answers[asked]
+        if follows:
+            first = "no question came before it: it was asked of all documents"
+            answer.details["cut"] = first if is_first else f"asked as: {asked}"
+        if not follows or not is_of_names or is_first:
+            self.subject = self._subject(asked, answer.details.get("did_you_mean") or {})
+        self.last = asked if is_first or not answer.refused else self.last
+        self.questions.append(asked)
         self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
         self.is_refused = answer.refused
         return answer
+
+    def _completions(self, question: str, is_of_names: bool) -> list[str]:
+        """What a question that follows on the last may ask in full, the likeliest first.
+
+        "its height" is asked of what the last question named. The words of "and the pier?" or "and
+        in 1999?" replace a run of words of the last question, names those of a name, behind the
+        same word if it is there; the last word of the run may be a verb: "When was the mill built?"
+        """
+        new, last = self._runs(question), self.last
+        is_named = any(run.is_named for run in new)
+        before = question[: new[0].start].lower().split()[-1:] if new else []
+        alike = [run for run in self._runs(last) if new and run.is_named == is_named]
+        alike = [run for run in alike if run.is_number == new[0].is_number]
+        same = [run for run in alike if last[: run.start].lower().split()[-1:] == before] or alike
+        if is_named and (is_of_names or not same):
+            return [question]
+        if is_of_names or not same:  # the last of several words may be a verb
+            subjects = (self.subject, self.subject.rpartition(" ")[0] or self.subject)
+            return [f"{question.rstrip(' ?!.')} ({each})" for each in subjects]
+        phrase = question[new[0].start : new[-1].end]
+        ordered = same[::-1] if is_named else same
+        cuts = [(run.start, end) for run in ordered for end in dict.fromkeys((run.middle, run.end))]
+        return [last[:start] + phrase + last[end:] for start, end in cuts]
+
+    def _runs(self, question: str) -> list[_Run]:
+        terms = self.index.parse(question).terms
+        found = ((re.search(rf"(?<!\w){re.escape(t.text)}(?!\w)", question), t) for t in terms)
+        runs: list[_Run] = []
+        places = [(match.span(), term) for match, term in found if match]
+        for (start, end), term in sorted(places, key=lambda place: place[0]):
+            is_named = (term.is_name or term.is_pair) and self.index.has(term)
+            run = _Run(start, end, end, is_named, term.text.isdigit())
+            if runs and run[3:] == runs[-1][3:] and question[runs[-1].end : start].isspace():
+                runs[-1] = runs[-1]._replace(middle=runs[-1].end, end=end)
+            else:
+                runs.append(run)
+        return runs
+
+    def _subject(self, question: str, meant: Mapping[str, str]) -> str:
+        """What a question names, else what stands behind its last "of", else all of it."""
+        runs = self._runs(question)
+        of = max((match.end() for match in word_pattern("of").finditer(question)), default=0)
+        behind = [run for run in runs if run.start >= of] or runs
+        runs = [run for run in runs if run.is_named] or behind
+        words = " ".join(question[run.start : run.end] for run in runs).split()
+        return " ".join(meant.get(word, word) for word in words)
 
     def show(self, number: int) -> str:
         """The passage of a quote with what stands around it; HTML opens in the browser as well.
@@ -95,7 +159,7 @@ class Session:
 
     def complete(self, prefix: str) -> list[str]:
         """Names and words of the documents that begin so, the most frequent first."""
-        names = self.index.lexical.words_with_prefix(prefix, "names")
+        names = self.index.lexical.words_with_prefix(prefix, "names") if prefix else []
         words = self.index.lexical.words_with_prefix(prefix.lower()) if len(prefix) > 2 else []
         return [word for word, _ in [*names, *words]][:50]
 
@@ -152,18 +216,12 @@ def run_session(index: OpenIndex, limit: int = 3) -> SessionSummary:
     is_terminal, as_json = sys.stdin.isatty(), record.is_json_output()
     if is_terminal:
         record.log(HELP)
-        _use_readline(session)
-    while True:
-        try:
-            line = input("> " if is_terminal and not as_json else "").strip()
-        except (EOFError, KeyboardInterrupt):
-            break
+    for line in record.input_lines(session.complete):
         if line in ("quit", "exit", "/quit"):
             break
-        if line:
-            reply = session.reply(line)
-            text = json.dumps(reply_to_json(reply), ensure_ascii=False) if as_json else ""
-            print(text or record.escape_controls(reply_to_text(reply)), flush=True)
+        reply = session.reply(line)
+        text = json.dumps(reply_to_json(reply), ensure_ascii=False) if as_json else ""
+        print(text or record.escape_controls(reply_to_text(reply)), flush=True)
     is_refused = session.is_refused and not is_terminal
     return SessionSummary(len(session.questions), 4 if is_refused else 0)
 
@@ -184,18 +242,3 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
     if isinstance(reply, list):
         return {"questions": reply}
     return {"error" if isinstance(reply, ConfigError) else "text": str(reply)}
-
-
-def _use_readline(session: Session) -> None:
-    try:
-        import readline
-    except ImportError:
-        return
-
-    def complete(text: str, state: int) -> str | None:
-        found = session.complete(text) if text else []
-        return found[state] if state < len(found) else None
-
-    readline.set_completer_delims(" \t\n?!,;()\"'`")
-    readline.set_completer(complete)
-    readline.parse_and_bind("tab: complete")

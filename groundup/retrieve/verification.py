@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import ReadConfig, Record, read_data
+from groundup.documents import ReadConfig, Record, read_data, split_sentences
 
-from .chunk import split_sentences
 from .index import index as make_index
 from .language import word_pattern
 from .question import Question

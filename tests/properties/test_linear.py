@@ -13,12 +13,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from groundup.documents import Record, SourceMap, StepResult, TextEdit, apply_result
+from groundup.documents import (
+    Record,
+    SourceMap,
+    StepResult,
+    TextEdit,
+    apply_result,
+    split_sentences,
+)
 from groundup.documents.articles.latex import LatexConfig, LatexStep
 from groundup.documents.articles.parts import ArticleParts, ArticlePartsConfig
 from groundup.documents.articles.xml import ArticleXml, ArticleXmlConfig
 from groundup.documents.conversations.mail import MailStep, MailStepConfig, classify_lines
-from groundup.retrieve.chunk import split_sentences
 from tests.checking import unchecked
 
 Step = Callable[[Record], StepResult]

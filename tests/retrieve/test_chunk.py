@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Record, read_bytes
-from groundup.retrieve import ChunkConfig, chunk_document, split_sentences
-from groundup.retrieve.chunk import is_label, label_lines
+from groundup.documents import Record, is_label, label_lines, read_bytes, split_sentences
+from groundup.retrieve import ChunkConfig, chunk_document
 
 PIECES = st.lists(
     st.sampled_from(

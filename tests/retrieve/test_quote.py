@@ -3,9 +3,8 @@
 import pytest
 
 from groundup.core import Hit
-from groundup.documents import ReadConfig, read_bytes, read_data
+from groundup.documents import ReadConfig, read_bytes, read_data, split_sentences
 from groundup.retrieve import chunk_document
-from groundup.retrieve.chunk import split_sentences
 from groundup.retrieve.question import _asks, parse_question
 from groundup.retrieve.quote import (
     PassageText,

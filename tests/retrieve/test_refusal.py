@@ -232,9 +232,9 @@ def test_a_mistyped_follow_up_keeps_its_subject(tmp_path):
     talk = session(tmp_path, a__md=engines)
     assert "150" in talk.ask("What about the Renfrew engine?").text
     talk.ask("and its mininum?")
-    assert talk.names == ["Renfrew"] and talk.questions[-1] == "and its mininum (Renfrew)"
+    assert talk.subject == "Renfrew" and talk.questions[-1] == "and its mininum (Renfrew)"
     talk.ask("What is a Talbut?")
-    assert talk.names == ["Talbot"]
+    assert talk.subject == "Talbot"
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,10 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
     assert kinds.keys() == {
-        "abbreviation",
         "follow_up",
         "pronoun",
         "bound",
+        "of",
         "question",
         "negation",
         "numbered",
@@ -153,7 +153,7 @@ def test_a_session_follows_up_and_opens_what_it_quoted(handbook):
     assert reply("Is the kettle cleaned and is it old?") == reply(
         "Is the kettle cleaned and is it old?"
     ), "a question of its own is asked of nothing else"
-    assert session.names == ["kettle", "cleaned", "old"]
+    assert session.subject == "kettle cleaned old"
     assert reply("What is the maximum of pool_size?").startswith("The maximum")
     assert "»" in reply("open 1") and "pool.md:" in reply("open 1")
     with pytest.raises(ConfigError, match="no quote 7"):
@@ -324,3 +324,46 @@ def test_an_unknown_word_about_the_thing_before_is_refused(tmp_path):
     assert "Pratt" in talk.ask("Who is the captain of the Elvira?").text
     assert talk.ask("and its zorble?").refused
     assert "Mona Ek" in talk.ask("and of the Gudrun?").text
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "answer"),
+    [
+        ("How long is the pier?", "and the tunnel?", "1,300 metres"),
+        ("When was the pier built?", "and the boathouse?", "in 1934"),
+        ("Who is the chair of the harbour committee?", "What about the treasurer?", "Tom Lind"),
+        ("When does the ferry leave in winter?", "and in summer?", "8:05"),
+        ("What does the maintenance contract cost?", "and the licence?", "220 euros"),
+        ("What was the revenue in 2018?", "and in 2019?", "19,500 euros"),
+        ("What is the port of Heron?", "and of Kestrel?", "9090"),
+        ("When was the boathouse built?", "and how many berths does it have?", "14 berths"),
+    ],
+)
+def test_a_question_that_follows_takes_what_it_leaves_out_from_the_last(
+    harbour, first, then, answer
+):
+    session = Session(open_index(harbour))
+    session.ask(first)
+    found = session.ask(then)
+    assert answer in found.claims[0].text.split("\n")[0]
+    assert found.claims[0].text.startswith("The ") and "asked as: " in answer_to_text(found)
+    assert session.ask("and its zorble?").refused
+
+
+@pytest.fixture(scope="module")
+def harbour(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("harbour")
+    pairs = (
+        "The pier is 240 metres long.", "The tunnel is 1,300 metres long.",
+        "The pier was built in 1901.", "The boathouse was built in 1934.",
+        "The chair of the harbour committee is Anna Berg.",
+        "The treasurer of the harbour committee is Tom Lind.",
+        "The ferry leaves in winter at 9:10.", "The ferry leaves in summer at 8:05.",
+        "The maintenance contract costs 4,000 euros a year.", "The licence costs 220 euros a year.",
+        "The revenue in 2018 was 14,000 euros.", "The revenue in 2019 was 19,500 euros.",
+        "The port of Heron is 8080.", "The port of Kestrel is 9090.",
+        "The boathouse has 14 berths.",
+    )  # fmt: skip
+    (folder / "a.md").write_text("\n\n".join(pairs))
+    index(folder, folder.with_name("harbour-index"))
+    return folder.with_name("harbour-index")

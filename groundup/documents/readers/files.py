@@ -17,8 +17,8 @@ from groundup.core import Config, DataError
 
 from ..document import Record, heading_spans
 from ..markup import Markup, read_html
-from ..outline import markdown_headings, python_headings, rst_headings
 from ..record import ExtractedText, StepResult
+from ..structure.outline import markdown_headings, python_headings, rst_headings
 from .encodings import DecodedText, decode
 from .reader import (
     FileReader,

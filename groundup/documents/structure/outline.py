@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import cast
 
-from .document import Heading
+from ..document import Heading
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+|$)(.*)")

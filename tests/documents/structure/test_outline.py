@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents.outline import markdown_headings, python_headings
+from groundup.documents.structure.outline import markdown_headings, python_headings
 
 
 def titles(find, text: str) -> list[tuple[int, str]]:

@@ -1,0 +1,1 @@
+"""Structure: the titles, sentences and blocks of a text."""
