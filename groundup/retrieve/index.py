@@ -253,11 +253,7 @@ def _write_index(
             entries.append(item.entry._replace(start=start))
             start += len(item.line)
     if not entries:
-        found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
-        first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
-        raise DataError(
-            f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
-        )
+        raise _no_documents(source, rejected)
     lexical.commit()
     draft.numbers |= {
         "documents": len(entries),
@@ -270,6 +266,14 @@ def _write_index(
     read = sorted(files.keys() - {each.path for each in rejected if each.reason == CHANGED})
     write_json(draft.file("files.json"), {p: files[p] for p in read if isinstance(files[p], str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
+
+
+def _no_documents(source: Path, rejected: list[Rejected]) -> DataError:
+    found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
+    first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
+    return DataError(
+        f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+    )
 
 
 def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
