@@ -9,6 +9,7 @@ the share (bootstrap over questions). Results: results/ablation.json.
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from benchmarks import table
 from benchmarks.retrieve.strangers import CLASSES, DATA, is_right, ours
 from groundup.core import write_json
-from groundup.retrieve import answer, lexical, open_index, question, quote, search
+from groundup.retrieve import answer, entries, lexical, open_index, question, quote, search
 
 PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "titles count more in the search": [(lexical, "HEADING_BOOST", 0.0)],
@@ -40,7 +41,9 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
         ()] * len(self.units))],
     "sections for themselves": [(quote.PassageText, "sections", property(
         lambda self: [()] * len(self.units)))],
-    "empty cells": [(quote, "_head_of_cells", lambda head, row: head)],
+    "empty cells": [(entries, "EMPTY_CELL", re.compile("(?!)"))],
+    "numbers of what they stand behind": [(question, "_numbered_word", lambda *given: "")],
+    "lengths along the axis that is asked for": [(question, "_axes", dict)],
     "parts of a question": [(question, "_split_parts", lambda terms, parts, texts: ())],
     "signatures and defined words": [(quote, "LABEL_BONUS", 0.0)],
     "words in the quote rather than in titles": [(quote, "DIRECT_BONUS", 0.0)],

@@ -67,7 +67,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 9
+VERSION = 10
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 

@@ -2,15 +2,15 @@
 
 A text's language is the one whose function words (stopwords.toml) it has most of; a text without
 any is read as the fallback. Words are lower-cased, lose their accents and are stemmed (Snowball, in
-tantivy). Chinese, Japanese and Thai put no spaces between words: there each two neighbouring
-characters are a word, as in Lucene's CJK analyser.
+tantivy); forms.toml has what no ending tells: "took" is "take". Chinese, Japanese and Thai put no
+spaces between words: there two neighbouring characters are a word, as in Lucene's CJK analyser.
 """
 
 import re
 import tomllib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,10 @@ UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
+PARTICIPLE = re.compile(
+    r"\b(ab|an|auf|aus|ein|vor|zu|um|mit|nach|her|hin|los|weg|zurück|)ge(\w{3,}t)\b"
+)
+"""Of German, in small letters; nouns such as "Geschäft" have a large one."""
 DICTIONARY_FILE = Path(__file__).with_name("english.txt")
 _dictionary = cache(DICTIONARY_FILE.read_bytes)
 ENDINGS = (
@@ -114,9 +118,9 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     return [stem for part in UNSPACED.split(text) for stem in _stems_of(part, language)]
 
 
-def _stems_of(part: str, language: str) -> list[str]:
+def _stems_of(part: str, language: str) -> Iterable[str]:
     if not UNSPACED.match(part):
-        return _analyser(language).analyze(part)
+        return chain.from_iterable(map(_cached_stems(language), part.split()))
     return [part[i : i + 2] for i in range(max(1, len(part) - 1))]
 
 
@@ -137,8 +141,28 @@ def _analyser(language: str) -> Any:
 
 
 @cache
+def base_stems(language: str) -> dict[str, str]:
+    """The stem of the base of each form in forms.toml, by the form's own stem."""
+    analyse = _analyser(language).analyze
+    table = tomllib.loads(Path(__file__).with_name("forms.toml").read_text(encoding="utf-8"))
+    lines = filter(None, (line.split() for line in table.get(language, "").splitlines()))
+    return {analyse(form)[0]: analyse(base)[0] for base, *forms in lines for form in forms}
+
+
+@cache
 def _cached_stems(language: str) -> Callable[[str], list[str]]:
-    return lru_cache(2**16)(_analyser(language).analyze)  # most words have occurred before
+    analyse: Callable[[str], list[str]] = _analyser(language).analyze
+    bases = base_stems(language)
+
+    @lru_cache(2**16)  # most words have occurred before
+    def stems(word: str) -> list[str]:
+        if language != "german":
+            return [bases.get(stem) or stem for stem in analyse(word)]
+        # Of a regular verb: gekauft, kaufte and kauft are stemmed to kauft, and kaufen to kauf.
+        found = [bases.get(stem) or stem for stem in analyse(PARTICIPLE.sub(r"\1\2", word))]
+        return [stem[:-1] if len(stem) > 3 and stem[-1] == "t" else stem for stem in found]
+
+    return stems
 
 
 def import_tantivy() -> Any:

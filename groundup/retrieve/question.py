@@ -41,7 +41,10 @@ SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
 
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
-NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?\b")
+NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
+YEAR = re.compile(r"1\d{3}|20\d\d")
+AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
+INVERSION = re.compile(r"-(?:t-)?(?:je|tu|il|elle|on|nous|vous|ils|elles|ce)\b", re.IGNORECASE)
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
@@ -63,6 +66,8 @@ class QuestionTerm(NamedTuple):
     """Whether the two stems must be adjacent, as in "the unless statement"."""
     is_name: bool = False
     """Whether it names one thing, so that a text without it is hardly about that thing."""
+    is_numbered: bool = False
+    """Whether its last stems are the number of the first: "room 40", or a date alone."""
 
 
 class Measure(NamedTuple):
@@ -72,11 +77,18 @@ class Measure(NamedTuple):
     """Empty: anything can."""
     languages: tuple[str, ...] = ()
     """Languages in whose words the question asks for it."""
+    axis: str = ""
+    """Along which it is asked: "how high" is not answered by "3 metres deep"."""
 
     def is_in(self, text: str, language: str) -> bool:
         """Whether a text has such a quantity; numerals count in their languages."""
-        languages = (*self.languages, language)
-        return not self.name or bool(_quantity_pattern(self.name, languages).search(text))
+        if not self.name:
+            return True
+        found = _quantity_pattern(self.name, (*self.languages, language)).finditer(text)
+        words = (AXIS_WORD.match(text, match.end()) if self.axis else None for match in found)
+        return any(
+            not word or _axes().get(word[1].lower(), self.axis) == self.axis for word in words
+        )
 
 
 class QuestionPart(NamedTuple):
@@ -106,6 +118,8 @@ class TextTerms(NamedTuple):
     pairs: frozenset[tuple[str, str]]
     """Adjacent stems."""
     names: frozenset[str]
+    numbered: frozenset[tuple[str, str]] = frozenset()
+    """Stems with the number that one of the two words before it, or the head of its cell, is."""
 
 
 def parse_question(text: str, fallback: str = FALLBACK) -> Question:
@@ -162,10 +176,18 @@ def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[st
     return re.compile(answers.replace("\n", ""), re.IGNORECASE)
 
 
+@cache
+def _axes() -> dict[str, str]:
+    return {word: axis for axis, words in _measures()["axes"].items() for word in words.split()}
+
+
 def _measure_of(text: str) -> Measure:
-    asked = [key for key, asks in _asks().items() if asks.search(text)]
-    measure = asked[0][0] if asked else ""
-    return Measure(measure, tuple(language for name, language in asked if name == measure))
+    asked = [(*key, match[0]) for key, asks in _asks().items() if (match := asks.search(text))]
+    if not asked:
+        return Measure()
+    measure, _, words = asked[0]
+    axis = _axes().get(words.split()[-1].lower(), "")
+    return Measure(measure, tuple(language for name, language, _ in asked if name == measure), axis)
 
 
 def _truncate_at_word(text: str) -> str:  # an incomplete last word would be another term
@@ -189,6 +211,8 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
     for run in UNSPACED.finditer(text):
         yield from _unspaced_terms(run)
     text = UNSPACED.sub(lambda run: " " * len(run[0]), text)
+    if language == "french":
+        text = INVERSION.sub(lambda pronoun: " " * len(pronoun[0]), text)
     end = 0
     for match in NAME.finditer(text):
         if match.start() < end or match.end() in asked:
@@ -206,11 +230,32 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             if term is not None:
                 yield match.start(), term
     for match in NUMERAL.finditer(text):
-        stems = tuple(stem_words(match.group(), language))
-        before = text[: match.start()]
-        is_numbered = word_pattern("numbered", r"\s+\Z").search(before[-40:])  # exit code 5
-        is_name = len(match.group()) > 1 or before.endswith("=") or is_numbered is not None
-        yield match.start(), QuestionTerm(match.group(), stems, is_name=is_name)
+        stems, before = tuple(stem_words(match[0], language)), text[: match.start()]
+        if word := _numbered_word(before, match[0], text[match.end() :], language):
+            stems = (*stem_words(word, language), *stems)
+            yield (
+                match.start(),
+                QuestionTerm(f"{word} {match[0]}", stems, is_name=True, is_numbered=True),
+            )
+            continue
+        is_name = len(match[0]) > 1 or before.endswith("=")
+        yield (
+            match.start(),
+            QuestionTerm(match[0], stems, is_name=is_name, is_numbered=len(stems) > 1),
+        )
+
+
+def _numbered_word(before: str, number: str, after: str, language: str) -> str:
+    """The word whose number a number is, if it has one: "room 40", but not "in 40 rooms"."""
+    word = re.search(r"(?<![\w-])([^\W\d_]{2,})\s+\Z", before)
+    if not word or word[1].lower() in stop_words()[language]:
+        return ""
+    if word_pattern("numbered", r"\Z").fullmatch(word[1]):
+        return word[1]
+    is_date = YEAR.fullmatch(number) or word_pattern("month", r"\Z").fullmatch(word[1])
+    following = re.match(r"\s*([^\W\d_]*)", after)
+    is_last = not following or not following[1] or following[1].lower() in stop_words()[language]
+    return word[1] if is_last and not is_date and "-" not in number else ""
 
 
 def _unspaced_terms(run: re.Match[str]) -> Iterator[tuple[int, QuestionTerm]]:
@@ -300,7 +345,14 @@ def text_terms(text: str, language: str = FALLBACK, context: str = "") -> TextTe
     stems = stem_words(text, language)
     pairs = zip(stems, stems[1:], strict=False)
     exact_names = code_names(f"{context} {text}" if context else text)
-    return TextTerms(frozenset(stems), frozenset(pairs), frozenset(exact_names))
+    numbered = {
+        (word, number)
+        for at, number in enumerate(stems) if number[0].isdigit()
+        for word in stems[max(0, at - 2) : at] if not word[0].isdigit()
+    }  # fmt: skip
+    return TextTerms(
+        frozenset(stems), frozenset(pairs), frozenset(exact_names), frozenset(numbered)
+    )
 
 
 def term_credit(term: QuestionTerm, words: TextTerms) -> float:
@@ -313,6 +365,23 @@ def term_credit(term: QuestionTerm, words: TextTerms) -> float:
     if not term.stems or term.text[0] == "-":  # an option is there or not
         return 0.0
     share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
+    if term.is_numbered:
+        return _numbered_credit(term, words, share)
     if term.is_pair:
         return 1.0 if term.stems in words.pairs else SPLIT_PAIR_CREDIT * share
     return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)
+
+
+def _numbered_credit(term: QuestionTerm, words: TextTerms, share: float) -> float:
+    """1 for its number, 0 for another one, half if the words and the number are apart."""
+    number = tuple(stem for stem in term.stems if stem[0].isdigit())
+    word = "".join(term.stems[: len(term.stems) - len(number)][-1:])
+    follow = all(pair in words.pairs for pair in zip(number, number[1:], strict=False))
+    if not word:
+        return share if follow else 0.0
+    for head in (word, ""):  # the first cell of a row is the number of what the table is of
+        if follow and (head, number[0]) in words.numbered:
+            return 1.0
+        if any(head == each for each, _ in words.numbered):
+            return 0.0
+    return SPLIT_PAIR_CREDIT * share

@@ -4,16 +4,15 @@
     c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
     score = share * (.5 + .5 min_names c_t) * (.7 + .3 share of the other terms with c_t > .5)
 
-and .55 of it without a quantity that is asked for (measures.toml). A term that occurs nowhere
-has the largest weight and no coverage, so the score is low if the documents do not cover the
-question; a thing that is named but not there halves it, and a property that nothing near says of
-it costs three tenths. The choice of the quote also prefers signatures of the question's subject,
-prose to code, and self-contained sentences. The first quote reaches to the last sentence of its
-passage, or of its entry in a list of options or definitions, that has one of the question's terms,
-as far as 600 characters go. A row is quoted with its head.
+and .55 of it without a quantity that is asked for (measures.toml); with one, only what is said up
+to the quantity counts, and .5 above is .3. A term that occurs nowhere has the largest weight and no
+coverage, so the score is low if the documents do not cover the question; a thing that is named but
+not there halves it, and a property that nothing near says of it costs three tenths. The choice of
+the quote also prefers signatures of the question's subject, prose to code, and self-contained
+sentences. The first quote reaches to the last sentence of its passage, or of its entry in a list of
+options or definitions, that has one of the question's terms, as far as 600 characters go. A row is quoted with its head.
 """
 
-import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from groundup.documents import (
     split_sentences,
 )
 
-from .entries import entry_heads
+from .entries import entry_heads, named_cells, numbers_of_cells
 from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Measure, Question, TextTerms, code_names, term_credit, text_terms
 
@@ -41,12 +40,13 @@ TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
+AROUND_QUANTITY = 0.6
+"""What is left of the passage's credit if a quantity is asked for, which is of its own sentence."""
 RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
 QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
-EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]|unknown|unbekannt)\s*")
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -176,8 +176,15 @@ class PassageText:
 
     @cached_property
     def terms(self) -> list[TextTerms]:
-        """Stems and names of each unit."""
-        return [text_terms(text, self.language) for text in self.texts]
+        """Stems and names of each unit; a number in a row is that of the head of its column."""
+        found = [text_terms(text, self.language) for text in self.texts]
+        for at, (unit, head) in enumerate(zip(self.units, self.heads, strict=True)):
+            if unit.kind == "row" and head is not None:
+                numbers = numbers_of_cells(
+                    self.document.text[slice(*head)], self.texts[at], self.language
+                )
+                found[at] = found[at]._replace(numbered=found[at].numbered | numbers)
+        return found
 
     def quote(self, unit: Sentence) -> Quote:
         """A unit as a quote of its file."""
@@ -258,7 +265,10 @@ class PassageText:
         ignored = stop_words()[self.language]
         stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
         inside = sum(stem in asked for stem in stems) / max(1, len(stems))
-        return inside and inside * wanted.share(wanted.credits_for(text_terms(line, self.language)))
+        words = text_terms(line, self.language)
+        if stems and stems[0][0].isdigit():  # the number of what it names
+            words = words._replace(numbered=words.numbered | {("", stems[0])})
+        return inside and inside * wanted.share(wanted.credits_for(words))
 
 
 def _overlaps(place: tuple[int, int], others: Iterable[Sequence[Any]]) -> bool:
@@ -288,13 +298,14 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
-    best: QuoteSpan | None = None
+    dependent, best = word_pattern("dependent"), None
+    depends = [dependent.match(line) is not None for line in text.texts]
     title = 0.0
     for first, line in enumerate(text.texts):
         if units[first].start in table_heads or not any(map(str.isalnum, line)):
             continue
         covered, direct = context[first], [0.0] * len(wanted.weights)
-        is_measured = not question.measure.name
+        measured = [0.0] * len(covered)
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
         title = labels[first] if units[first].kind == "heading" else title
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
@@ -304,9 +315,12 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             share = max(TITLE_CREDIT, labels[last]) if units[last].kind == "heading" else 1.0
             covered = [max(c, share * new) for c, new in zip(covered, own, strict=True)]
             # A quantity counts in a paragraph with a word of the question, or below one.
-            is_about = is_titled or max(own) > 0 or is_about and _same_paragraph(text, last - 1)
-            is_measured = is_measured or is_about and has_quantity[last]
-            score = _score(wanted, covered, is_measured)
+            is_next = _same_paragraph(text, last - 1) and depends[last]
+            is_about = is_titled or max(own) > 0 or is_about and is_next
+            # What is said after the quantity is of something else: "A bed costs 9. The boat …"
+            is_measured = is_about and has_quantity[last] or not question.measure.name
+            measured = covered if is_measured else measured
+            score = max(_score(wanted, covered, False), _score(wanted, measured, True))
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
@@ -344,14 +358,17 @@ def _as_quoted(
 
 def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
     """At least the score of every run of a passage, for a third of the time."""
-    if text.tables or text.document.metadata.get(ROWS):
-        return 1.0  # a table's head may be in another passage
+    is_numbered = any(term.is_numbered for term in wanted.question.terms)
+    if text.tables or text.document.metadata.get(ROWS) or is_numbered:
+        return 1.0  # a table's head may be in another passage; another number may be in this one
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
     outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
     return _score(wanted, [max(pair) for pair in zip(inside, outside, strict=True)], True)
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
+    if wanted.question.measure.name:
+        covered = [c if c > PASSAGE_CREDIT else AROUND_QUANTITY * c for c in covered]
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
     named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
     rest = [
@@ -393,7 +410,8 @@ def _context_credits(
         above = none
         if head is not None:
             row = text.document.text[slice(*head)]
-            row = _head_of_cells(row, line) if unit.kind == "row" else row
+            cells = named_cells(row, line) if unit.kind == "row" else []
+            row = "\t".join(name for name, _ in cells) or row
             if row not in heads:
                 heads[row] = wanted.credits_for(text_terms(row, text.language))
             above = heads[row]
@@ -402,29 +420,10 @@ def _context_credits(
     return context
 
 
-def _head_of_cells(head: str, row: str) -> str:
-    """A table's head without the columns in which a row has nothing."""
-    mark = next((mark for mark in "\t|" if mark in head), "\t")
-    mark = next((mark for mark in ";," if mark in head and mark in row), mark)
-    names, cells = _split_cells(head, mark), _split_cells(row, mark)
-    cells += [""] * (len(names) - len(cells))
-    if len(names) != len(cells) or "\n" in row:
-        return head
-    pairs = zip(names, cells, strict=True)
-    return mark.join(name for name, cell in pairs if not EMPTY_CELL.fullmatch(cell))
-
-
-def _split_cells(line: str, mark: str) -> list[str]:
-    if mark not in ";,":
-        return line.split(mark)
-    try:
-        return next(csv.reader([line], delimiter=mark))
-    except csv.Error:  # a line end outside quotes, or a cell too long for the parser
-        return line.split(mark)
-
-
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
-    line = text.texts[at].split("\n", 1)[0]
+    line, start = text.texts[at].split("\n", 1)[0], text.passage.start + text.units[at].start
+    if any(head[0] == start for head, _ in text.tables):
+        return 0.0  # it names no row
     if "\t" in line:  # the first cell of a row says what the row is of
         return text.naming_score(line.partition("\t")[0], wanted)
     signature = SIGNATURE.match(line)

@@ -38,7 +38,7 @@ from groundup.core import (
 )
 from groundup.documents import PAGES, Record
 
-from .language import FALLBACK, is_dictionary_word, stem_words
+from .language import FALLBACK, base_stems, is_dictionary_word, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -246,6 +246,9 @@ class OpenIndex:
 
         limit = 1 if len(typed) <= 7 or term.name else 2
         words = self.lexical.words_with_prefix(typed[0], "names" if term.name else "body")
+        forms = {} if term.name else base_stems(self.languages[0] if self.languages else FALLBACK)
+        known = ((form, self.stem_frequency(base)) for form, base in forms.items())
+        words += [(form, count) for form, count in known if count and form[0] == typed[0]]
         close = [
             (osa(typed, word), -count, word)
             for word, count in words
@@ -254,7 +257,7 @@ class OpenIndex:
         distance, _, found = min(close, default=(limit + 1, 0, ""))
         if distance > limit:
             return None
-        return found if term.name else self._word_of(found)
+        return found if term.name else self._word_of(forms.get(found, found))
 
     def _word_of(self, stem: str) -> str | None:
         term = QuestionTerm(stem, (stem,))

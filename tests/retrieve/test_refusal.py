@@ -927,3 +927,47 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
         "The carp tank holds 900 litres.\n"
     )
     assert ask(tmp_path, question, k__md=text).refused == is_refused
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "answer"),
+    [
+        ("The barn burnt down in 1967.", "When did the barn burn down?", "1967"),
+        ("The guild bought the mill and wrote a chronicle.", "Who wrote the chronicle?", "guild"),
+        ("The bridge is 84 metres long.", "What is the length of the bridge?", "84 metres"),
+        ("The saw weighs 9 kg.", "What is the weight of the saw?", "9 kg"),
+        ("Die Zunft kaufte die Laute 1877.", "Wann hat die Zunft die Laute gekauft?", "1877"),
+        ("Der Dichter schrieb das Lied 1911.", "Wann wurde das Lied geschrieben?", "1911"),
+        ("Chaque abonné peut emprunter douze documents pour trois semaines, et c'est tout.",
+         "Combien de documents peut-on emprunter ?", "douze"),
+        ("The bolts, which are painted red, are removed.", "What colour are the bolts?", "red"),
+        ("The lecture starts at 19:30.", "What time does the lecture start?", "19:30"),
+        ("Version 3.0 was released on 14 March 2023.", "When was version 3.0 released?", "14 March"),
+        ("Room 40 holds 12 people.", "How many people does room 40 hold?", "12 people"),
+        ("The pond is 3 metres deep.", "How deep is the pond?", "3 metres"),
+        ("The pond is 3 metres deep.", "How high is the pond?", ""),
+        ("The oak is 600 years old.", "How long is the oak?", ""),
+        ("The bolts, which are heavy, are removed.", "What colour are the bolts?", ""),
+        ("The mill grinds wheat.", "When was the mill built?", ""),
+        ("The train takes 12 minutes.", "Where is the train?", ""),
+        ("Version 2.1 was released in July 2021. Version 3.0 was released on 14 March 2023.",
+         "When was version 4.0 released?", ""),
+        ("Room 12 holds 40 people.", "How many people does room 40 hold?", ""),
+        ("Line 6 runs every 12 minutes.", "How often does line 12 run?", ""),
+        ("The soup costs 4 euros. The bus is red.", "How much does the bus cost?", ""),
+        ("2024-06-01 INFO backup finished\n\n2024-06-02 INFO backup failed",
+         "backup 2024-06-02", "failed"),
+        ("2024-06-01 INFO backup finished\n\n2024-06-02 INFO backup failed",
+         "What happened on 2024-06-07?", ""),
+        ("| Program | Purpose | Hold |\n|---|---|---|\n| 2 | Curing | 15 min |\n"
+         "| 3 | Baking | 2 min |\n", "What is the hold of program 2?", "Curing"),
+        ("| Program | Purpose | Hold |\n|---|---|---|\n| 2 | Curing | 30 min |\n"
+         "| 3 | Baking | 2 min |\n", "What is the hold of program 30?", ""),
+    ],
+)  # fmt: skip
+def test_forms_numbers_and_quantities_are_those_that_are_asked_for(
+    tmp_path, text, question, answer
+):
+    found = ask(tmp_path, question, a__md=text)
+    assert found.refused == (not answer), found.text
+    assert not answer or answer in found.claims[0].text

@@ -89,6 +89,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "question",
         "negation",
         "numbered",
+        "month",
         "person",
         "dependent",
     }
@@ -236,8 +237,8 @@ def test_a_row_of_several_lines_is_opened_and_named_by_its_own_place(tmp_path):
         (  # the last names no pump, so it has less than the share that a further quote needs
             "The default port is 8080.\n\nThe pump stands in the yard.",
             "Other words stand here for a while. ",
-            "The colour is green.",
-            "What is the default port, and what is the colour of the pump?",
+            "The motto is steady.",
+            "What is the default port, and what is the motto of the pump?",
         ),
     ],
 )
