@@ -177,6 +177,12 @@ def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[st
 
 
 @cache
+def numerals_of(language: str) -> re.Pattern[str]:
+    """The words for numbers of a language."""
+    return re.compile(rf"\b(?:{_measures()['numerals'].get(language, '(?!)')})\b".replace("\n", ""))
+
+
+@cache
 def _axes() -> dict[str, str]:
     return {word: axis for axis, words in _measures()["axes"].items() for word in words.split()}
 

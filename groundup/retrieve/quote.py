@@ -10,7 +10,8 @@ coverage, so the score is low if the documents do not cover the question; a thin
 not there halves it, and a property that nothing near says of it costs three tenths. The choice of
 the quote also prefers signatures of the question's subject, prose to code, and self-contained
 sentences. The first quote reaches to the last sentence of its passage, or of its entry in a list of
-options or definitions, that has one of the question's terms, as far as 600 characters go. A row is quoted with its head.
+options or definitions, that has one of the question's terms, as far as 600 characters go. A row is
+quoted with its head.
 """
 
 import re

@@ -5,9 +5,9 @@ used. The file's text must have the quote at the quote's bytes (of a PDF: on its
 has each file's hash at indexing, so a file that changed since is reported even if it still contains
 the quote.
 
-Texts: each sentence is `quoted` if a document has it word for word, `supported` if one passage
-covers its words with every name and number and the same negations, and `nowhere` otherwise. A
-supported sentence is where to look, not a proof.
+Texts: each sentence is `quoted` if a document has it word for word, `supported` if one sentence, a
+clause of it or a row covers its words, with the titles and heads above, has every name and number
+and the same negations, and `nowhere` otherwise. A supported sentence is where to look, no proof.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from groundup.documents import ReadConfig, Record, read_data, split_sentences
 
 from .index import index as make_index
 from .language import word_pattern
-from .question import Question
-from .quote import PassageText, WeightedQuestion, best_span
+from .question import SUFFIX_CREDIT, Question, numerals_of, text_terms
+from .quote import PassageText, WeightedQuestion
 from .search import OpenIndex, current_name, file_of, find_quote, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
@@ -164,6 +164,7 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
+CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(")
 NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?")
 
 
@@ -219,31 +220,49 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
                               [index.term_weight(term) for term in parsed.terms])  # fmt: skip
     if not sum(wanted.weights):
         return CheckedSentence(sentence, "nowhere", "")
-    negation = word_pattern("negation")
-    plain, is_negated = _plain(sentence), bool(negation.search(sentence))
-    numbers = set(NUMBER.findall(sentence))
-    supported = ""
+    plain, supported = _plain(sentence), ""
     for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
         document = index.read_document(hit.passage.document)
         language = index.entries[hit.passage.document].language
         text = PassageText(hit, document, language)
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
-            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
+            cells = unit.kind == "row"
+            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if cells else []
             if any(_plain(run) == plain for run in runs):
                 return CheckedSentence(sentence, "quoted", text.quote(unit).location)
-        span = best_span(text, wanted)
-        if span is None or supported:
-            continue
-        credits = [wanted.credits_for(terms) for terms in text.terms]
-        nearest = max(range(len(credits)), key=lambda at: wanted.share(credits[at]))
-        pairs = zip(parsed.terms, credits[nearest], wanted.credits_for(text.outer), strict=True)
-        has_names = all(max(own, above) >= 0.5 for term, own, above in pairs if term.is_name)
-        is_same = bool(negation.search(text.texts[nearest])) == is_negated
-        is_same = is_same and numbers <= set(NUMBER.findall(text.texts[nearest]))
-        if has_names and is_same and span.score >= MIN_SUPPORT:
-            supported = text.quote(text.units[nearest]).location
+            if not supported and _supports(text, at, sentence, wanted):
+                supported = text.quote(unit).location
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
+
+
+def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
+    """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
+    above, line, head = wanted.credits_for(text.outer), text.texts[at], text.heads[at]
+    names = text_terms(text.document.text[slice(*head)] if head else "", text.language)
+
+    def cover(part: str) -> list[float]:
+        own = wanted.credits_for(text_terms(part, text.language))
+        return [max(each) for each in zip(own, above, wanted.credits_for(names), strict=True)]
+
+    parts = CLAUSE.split(line) if text.units[at].kind != "row" else ()
+    clauses = [part for part in parts if wanted.share(cover(part)) >= MIN_SUPPORT]
+    for part in clauses or [line]:
+        covered = cover(part)
+        has_names = all(
+            credit >= SUFFIX_CREDIT
+            for term, credit in zip(wanted.question.terms, covered, strict=True)
+            if term.is_name
+        )
+        is_same = all(
+            set(pattern.findall(sentence.lower())) <= set(pattern.findall(part.lower()))
+            for pattern in (NUMBER, numerals_of(text.language))
+        )
+        negations = [bool(word_pattern("negation").search(each)) for each in (sentence, part)]
+        is_same = is_same and negations[0] == negations[1]
+        if has_names and is_same and wanted.share(covered) >= MIN_SUPPORT:
+            return True
+    return False
 
 
 def _plain(text: str) -> str:

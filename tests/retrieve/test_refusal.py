@@ -942,7 +942,7 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
          "Combien de documents peut-on emprunter ?", "douze"),
         ("The bolts, which are painted red, are removed.", "What colour are the bolts?", "red"),
         ("The lecture starts at 19:30.", "What time does the lecture start?", "19:30"),
-        ("Version 3.0 was released on 14 March 2023.", "When was version 3.0 released?", "14 March"),
+        ("Version 3.0 was released in March 2023.", "When was version 3.0 released?", "March"),
         ("Room 40 holds 12 people.", "How many people does room 40 hold?", "12 people"),
         ("The pond is 3 metres deep.", "How deep is the pond?", "3 metres"),
         ("The pond is 3 metres deep.", "How high is the pond?", ""),

@@ -368,3 +368,26 @@ def harbour(tmp_path_factory) -> Path:
     (folder / "a.md").write_text("\n\n".join(pairs))
     index(folder, folder.with_name("harbour-index"))
     return folder.with_name("harbour-index")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("Hinges are greased with graphite powder.", "supported"),
+        ("Hinges are never greased with graphite powder.", "nowhere"),
+        ("Sprinklers are allowed.", "nowhere"),
+        ("The door seal is replaced every two years.", "supported"),
+        ("The door seal is replaced every three years.", "nowhere"),
+        ("The default of listen.port is 7411.", "supported"),
+        ("The default of listen.port is 7412.", "nowhere"),
+        ("The outer skin reaches 75 °C. The society has 164 plots.", "quoted"),
+    ],
+)
+def test_a_sentence_is_supported_by_one_sentence_a_clause_or_a_row(tmp_path, sentence, support):
+    (tmp_path / "a.md").write_text(
+        "Hinges are greased with graphite powder, never with oil. Hoses are allowed until nine. "
+        "Sprinklers are forbidden. The door seal, a rope, is replaced every two years. The outer "
+        "skin reaches 75 °C. The society has 164 plots.\n\n| Option | Default |\n|---|---|\n"
+        "| listen.port | 7411 |\n| admin.port | 7412 |\n"
+    )
+    assert {each.support for each in check_text(sentence, tmp_path).sentences} == {support}
