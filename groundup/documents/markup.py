@@ -72,7 +72,7 @@ DROPPED_BY_ATTRIBUTE = re.compile(
 )
 SPECIAL = frozenset((*BLOCKS, *VOID, *RAW, *DROPPED, b"semantics"))
 """Elements besides those within a line."""
-RANGES = frozenset((b"a", b"table", b"tr"))
+RANGES = frozenset((b"a", b"table", b"tr", b"caption"))
 CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
 MAX_MATHML_CHARACTERS = 20_000
@@ -159,6 +159,7 @@ class _HtmlExtractor:
         self.links: list[tuple[int, int]] = []
         self.tables, self.rows = list[tuple[int, int]](), list[tuple[int, int]]()
         self.link_start, self.table_starts = -1, list[int]()
+        self.rows_before: list[int] = []  # each open table
         self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
         self.column = self.next_column = self.written_column = 0  # of the row that is open
         self.has_heads = self.is_xml  # a table without may only place things on a page
@@ -210,15 +211,24 @@ class _HtmlExtractor:
 
     def mark_range(self, name: bytes, opens: bool) -> None:
         """Note where a link or table begins, and its range when it ends."""
+        if name == b"caption":
+            if not opens and self.table_starts:
+                self.table_starts[-1] = self.length  # the head of the table comes after it
+            return
         if name != b"a" and self.rows and self.rows[-1][1] < 0:
             self.rows[-1] = (self.rows[-1][0], self.length)
+            is_wide = self.next_column > 1 and not self.written_column
+            if is_wide and self.table_starts and len(self.rows) == self.rows_before[-1] + 1:
+                self.table_starts[-1], self.rows_before[-1] = self.length, len(self.rows)  # a title
         if name == b"tr" and opens:
             self.rows.append((self.length, -1))
         elif name == b"table" and opens:
             self.table_starts.append(self.length)
+            self.rows_before.append(len(self.rows))
             self.has_heads = self.is_xml
         elif name == b"table" and self.table_starts:
             self.tables.append((self.table_starts.pop(), self.length))
+            self.rows_before.pop()
         elif name == b"a" and self.link_start >= 0:
             self.links.append((self.link_start, self.length))
             self.link_start = self.length if opens else -1

@@ -62,6 +62,7 @@ from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
     current_name,
+    file_of,
     read_entries,
     set_current,
     write_root,
@@ -152,7 +153,7 @@ def index_or_explain(
 
     source  folder of documents, including its subfolders
     out     directory of the index
-    why     path of a file below the folder: say how it is read or why not, and index nothing
+    why     a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
     """
     if why:
         return explain_reading(Path(source), why, config)
@@ -164,6 +165,7 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
     config = config or IndexConfig()
     name = os.path.relpath(source / path if not Path(path).exists() else path, source)
     plan = dict(plan_folder(source, config.read))
+    member, name = name, file_of(name, plan.__contains__)
     folders = [str(parent) for parent in PurePosixPath(name).parents]
     hidden = next((plan[folder] for folder in folders if plan.get(folder)), None)
     if name not in plan and hidden is None:
@@ -172,9 +174,11 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
     if isinstance(data, Rejected):
         return f"{name} is left out, {data.reason}: {data.details}".removesuffix(": ")
     lines = []
-    for item in read_data(name, data, config.read):
+    items = (each for each in read_data(name, data, config.read) if member in (name, each.path))
+    for item in items:
         if isinstance(item, Rejected):
-            lines.append(f"{item.path} is left out, {item.reason}: {item.details}")
+            left_out = f"{item.path} is left out, {item.reason}: {item.details}"
+            lines.append(left_out.removesuffix(": "))
             continue
         passages = chunk_document(item, config.chunk)
         skipped = sum(end - start for start, end in item.metadata.get(NAVIGATION, ()))
@@ -183,7 +187,7 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
             f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
             + (f"; {skipped:,} characters of menus or contents are in none" if skipped else "")
         )
-    return "\n".join(lines)
+    return "\n".join(lines) or f"{name} has no {member}"
 
 
 def _remove_unfinished(snapshot: Path) -> None:

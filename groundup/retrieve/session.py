@@ -106,7 +106,10 @@ class Session:
         phrase = question[new[0].start : new[-1].end]
         ordered = same[::-1] if is_named else same
         cuts = [(run.start, end) for run in ordered for end in dict.fromkeys((run.middle, run.end))]
-        return [last[:start] + phrase + last[end:] for start, end in cuts]
+        begin = word_pattern("follow_up").sub("", question[: new[0].start])
+        asks = word_pattern("question").search(begin)
+        whole = [question] if asks else []  # "and who runs the shop?"
+        return whole + [last[:start] + phrase + last[end:] for start, end in cuts]
 
     def _runs(self, question: str) -> list[_Run]:
         terms = self.index.parse(question).terms

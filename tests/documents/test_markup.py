@@ -249,3 +249,14 @@ def test_formulas_that_never_end_take_linear_time():
 )
 def test_a_cell_of_one_paragraph_is_part_of_its_row(page, text):
     assert read_html(f"<table>{page}</table>".encode()).map.text == text
+
+
+@pytest.mark.parametrize(
+    "above",
+    [b"<caption>Pumps</caption>", b"<tr><td colspan=2>All pumps</td></tr>"],
+)
+def test_a_caption_or_a_row_that_is_a_title_heads_no_column(above):
+    rows = b"<tr><th>Type</th><th>Flow</th></tr><tr><td>PX</td><td>5 l</td></tr>"
+    page = read_html(b"<p>Before.</p><table>" + above + rows + b"</table>")
+    (table,) = page.tables
+    assert page.map.text[slice(*table)].strip() == "Type\tFlow\nPX\t5 l"

@@ -298,6 +298,7 @@ class _LatexReader:
         if self.is_author or name == "thanks":
             return self.read_argument(end)[2]
         if self.config.footnotes == "keep":
+            self.writer.request_break(SPACE)
             return end
         return self.move_argument("footnotes", end, "footnote")
 

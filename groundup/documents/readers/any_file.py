@@ -302,7 +302,7 @@ def _apply_step(record: Record) -> Record:
     elif record.kind == "latex":
         from ..articles.latex import LatexConfig, LatexStep
 
-        result = LatexStep(LatexConfig())(record)
+        result = LatexStep(LatexConfig(footnotes="keep"))(record)._replace(edits=())
     elif record.kind in ("jats", "docbook"):
         from ..articles.xml import ArticleXml, ArticleXmlConfig
 
@@ -341,6 +341,11 @@ def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Recor
     if record.kind == "markdown":
         tables = [match.span() for match in PIPE_TABLE.finditer(record.text)]
         metadata |= _ranges(TABLES, tables)
+    if record.kind == "latex":
+        spans = [(span.start, span.end) for span in record.spans if span.kind == "table"]
+        spans.sort(key=lambda span: (span[0], -span[1]))
+        inner = zip(spans, [*spans[1:], (len(record.text), 0)], strict=False)
+        metadata |= _ranges(TABLES, [span for span, later in inner if later[0] >= span[1]])
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
         metadata |= _ranges(NAVIGATION, _contents_blocks(record))
     yield Record(identity, "", record.path, record.kind, record.text, record.map,
