@@ -368,8 +368,11 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
 
 
 def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
-    if wanted.question.measure.name:
-        covered = [c if c > PASSAGE_CREDIT else AROUND_QUANTITY * c for c in covered]
+    near = AROUND_QUANTITY if wanted.question.measure.name else 1.0
+    covered = [
+        credit if term.is_name or credit > PASSAGE_CREDIT else near * credit
+        for term, credit in zip(wanted.question.terms, covered, strict=True)
+    ]
     pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
     named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
     rest = [

@@ -158,13 +158,13 @@ def test_measures_are_patterns_with_a_penalty():
         "loudness",
         "strength",
         "colour",
-        "time",
-        "place",
         "size",
         "day",
         "year",
         "count",
         "number",
+        "time",
+        "place",
     ]
     assert parse_question("How long is it?").measure.name == "duration or length"
     assert not parse_question("How long is it?").measure.is_in("a long time", "english")
