@@ -29,10 +29,9 @@ UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
-PARTICIPLE = re.compile(
-    r"\b(ab|an|auf|aus|ein|vor|zu|um|mit|nach|her|hin|los|weg|zurück|)ge(\w{3,}t)\b"
-)
-"""Of German, in small letters; nouns such as "Geschäft" have a large one."""
+PARTICIPLE = re.compile(r"\b(a[bn]|au[fs]|ein|vor|zu|um|mit|nach|her|hin|los|weg|)ge(\w{3,}t)\b")
+BEGINNING = re.compile(r"Ge\w{3,}t\b")
+"""Of German, in small letters; nouns such as "Geschäft" have a large one, as has a first word."""
 DICTIONARY_FILE = Path(__file__).with_name("english.txt")
 _dictionary = cache(DICTIONARY_FILE.read_bytes)
 ENDINGS = (
@@ -159,7 +158,9 @@ def _cached_stems(language: str) -> Callable[[str], list[str]]:
         if language != "german":
             return [bases.get(stem) or stem for stem in analyse(word)]
         # Of a regular verb: gekauft, kaufte and kauft are stemmed to kauft, and kaufen to kauf.
-        found = [bases.get(stem) or stem for stem in analyse(PARTICIPLE.sub(r"\1\2", word))]
+        begin = [word.lower()] if BEGINNING.match(word) else []  # "Gegründet wurde", or a noun
+        forms = (each for part in (word, *begin) for each in analyse(PARTICIPLE.sub(r"\1\2", part)))
+        found = [bases.get(stem) or stem for stem in forms]
         return [stem[:-1] if len(stem) > 3 and stem[-1] == "t" else stem for stem in found]
 
     return stems

@@ -214,6 +214,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
         word.lower() for quoted in QUOTED.findall(text) for word in re.findall(r"\w+", max(quoted))
     }
     asked = [match.end() for asks in _asks().values() for match in asks.finditer(text)]
+    frames = _measures().get(_measure_of(text).name, {}).get("frames", "(?!)")
     for run in UNSPACED.finditer(text):
         yield from _unspaced_terms(run)
     text = UNSPACED.sub(lambda run: " " * len(run[0]), text)
@@ -221,8 +222,8 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
         text = INVERSION.sub(lambda pronoun: " " * len(pronoun[0]), text)
     end = 0
     for match in NAME.finditer(text):
-        if match.start() < end or match.end() in asked:
-            continue  # the second word of a pair; "long" in "how long", which answers do not say
+        if match.start() < end or match.end() in asked or re.fullmatch(frames, match[0]):
+            continue  # the second word of a pair; "long", "take" in "how long does it take"
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
         if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:

@@ -63,6 +63,7 @@ UNIT_COST, LENGTH_COST = 0.03, 0.05
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
+ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -430,6 +431,8 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
         return 0.0  # it names no row
     if "\t" in line:  # the first cell of a row says what the row is of
         return text.naming_score(line.partition("\t")[0], wanted)
+    if assigned := ASSIGNMENT.match(line):
+        return text.naming_score(assigned[1], wanted)
     signature = SIGNATURE.match(line)
     if signature and is_label(line):
         return text.naming_score(signature[1] + "()", wanted)

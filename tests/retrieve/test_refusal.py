@@ -971,3 +971,25 @@ def test_forms_numbers_and_quantities_are_those_that_are_asked_for(
     found = ask(tmp_path, question, a__md=text)
     assert found.refused == (not answer), found.text
     assert not answer or answer in found.claims[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "answer"),
+    [
+        ("Gegründet wurde der Verein 1991.", "Wann wurde der Verein gegründet?", "1991"),
+        ("Das Geschäft öffnet um neun Uhr.", "Wann öffnet das Geschäft?", "neun Uhr"),
+        ("La médiathèque est ouverte à 10 heures du mardi au samedi.",
+         "À quelle heure ouvre la médiathèque ?", "10 heures"),
+        ("La impresión cuesta veinte pesos.", "¿Cuánto cuesta la impresión?", "veinte pesos"),
+        ("The backup finished in 315 s.", "How long did the backup take?", "315 s"),
+        ("A full plot measures 250 square metres. Its rent is 68 pounds.",
+         "How large is a full plot?", "250 square"),
+        ("A full plot costs 68 pounds.", "How large is a full plot?", ""),
+        ("In winds above 14 knots the boat does not sail.", "On which days does the boat sail?", ""),
+        ("The boat sails on 3 May.", "On which day does the boat sail?", "3 May"),
+    ],
+)  # fmt: skip
+def test_words_and_units_of_other_languages_and_kinds(tmp_path, text, question, answer):
+    found = ask(tmp_path, question, a__md=text)
+    assert found.refused == (not answer), found.text
+    assert not answer or answer in found.claims[0].text

@@ -253,11 +253,11 @@ def test_each_part_of_a_question_is_quoted_however_well_another_scores(
 
 def test_a_refusal_shows_the_nearest_quote_and_what_it_lacks(handbook):
     refusal = answer_question(
-        open_index(handbook.with_name("i")), "What is the colour of pool_size?"
+        open_index(handbook.with_name("i")), "What is the flavour of pool_size?"
     )
     assert refusal.refused and refusal.details["nearest"]["path"] == "pool.md"
     shown = answer_to_text(refusal)
-    assert "nowhere: colour" in shown and "nearest is pool.md:3, with: pool_size" in shown
+    assert "nowhere: flavour" in shown and "nearest is pool.md:3, with: pool_size" in shown
     assert "The default of pool_size is 12" in shown
 
 
@@ -282,7 +282,7 @@ def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbo
     opened = open_index(handbook.with_name("i"))
     questions = (
         "What is the maximum of pool_size?", "Is the kettle cleaned with sand?", "Who cleans?",
-        "colour of pool_size", "What is the kettle's maximum?",
+        "flavour of pool_size", "What is the kettle's maximum?",
     )  # fmt: skip
     pruned = [answer_question(opened, question) for question in questions]
     seen = []
