@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks import table
 from benchmarks.retrieve.strangers import CLASSES, DATA, is_right, ours
 from groundup.core import write_json
-from groundup.retrieve import answer, entries, lexical, open_index, question, quote, search
+from groundup.documents.readers import any_file
+from groundup.retrieve import answer, lexical, open_index, question, quote, search
 
 PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "titles count more in the search": [(lexical, "HEADING_BOOST", 0.0)],
@@ -41,7 +42,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
         ()] * len(self.units))],
     "sections for themselves": [(quote.PassageText, "sections", property(
         lambda self: [()] * len(self.units)))],
-    "empty cells": [(entries, "EMPTY_CELL", re.compile("(?!)"))],
+    "empty cells": [(any_file, "EMPTY_CELL", re.compile("(?!)"))],
     "numbers of what they stand behind": [(question, "_numbered_word", lambda *given: "")],
     "lengths along the axis that is asked for": [(question, "_axes", dict)],
     "parts of a question": [(question, "_split_parts", lambda terms, parts, texts: ())],

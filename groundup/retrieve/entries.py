@@ -7,11 +7,10 @@ marked name, a name of code with a colon or a second column, a short line with i
 below. A deeper line that looks so is part of the entry, unless it stands below a title of entries.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 
-from groundup.documents import Sentence, is_label
+from groundup.documents import Sentence, is_label, named_cells
 
 from .language import FALLBACK, stem_words, stop_words
 from .question import code_names
@@ -26,7 +25,6 @@ TERM = re.compile(r"\W*[^\W\d][\w-]*\W*|[^\W\d_a-z][\w'’-]*(?: [\w'’-]+){1,3
 """How an option begins, a named item, a name of code and what it is; a word, or a short title."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 CELL = re.compile(r"[|,;\t\n]")
-EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]|unknown|unbekannt)\s*")
 
 
 def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str, ...]]:
@@ -77,18 +75,6 @@ def _has_body(text: str, column: int) -> bool:
     return len(rest) - len(rest.lstrip(" \t")) > column or BODY.match(text) is not None
 
 
-def named_cells(head: str, row: str) -> list[tuple[str, str]]:
-    """Each column's name and the row's cell in it, but for empty ones; [] if they do not fit."""
-    mark = next((mark for mark in "\t|" if mark in head), "\t")
-    mark = next((mark for mark in ";," if mark in head and mark in row), mark)
-    names, cells = _split_cells(head, mark), _split_cells(row, mark)
-    cells += [""] * (len(names) - len(cells))
-    if len(names) != len(cells) or "\n" in row:
-        return []
-    pairs = zip(names, cells, strict=True)
-    return [(name, cell) for name, cell in pairs if not EMPTY_CELL.fullmatch(cell)]
-
-
 def numbers_of_cells(head: str, row: str, language: str) -> set[tuple[str, str]]:
     """Words that head a column with the number in it; "" with that of the first column."""
     numbers = set[tuple[str, str]]()
@@ -98,12 +84,3 @@ def numbers_of_cells(head: str, row: str, language: str) -> set[tuple[str, str]]
             words = (*stem_words(name, language), *([""] if at == 0 else []))
             numbers |= {(word, stems[0]) for word in words}
     return numbers
-
-
-def _split_cells(line: str, mark: str) -> list[str]:
-    if mark not in ";,":
-        return line.split(mark)
-    try:
-        return next(csv.reader([line], delimiter=mark))
-    except csv.Error:  # a line end outside quotes, or a cell too long for the parser
-        return line.split(mark)

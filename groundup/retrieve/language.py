@@ -30,6 +30,7 @@ HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 PARTICIPLE = re.compile(r"\b(a[bn]|au[fs]|ein|vor|zu|um|mit|nach|her|hin|los|weg|)ge(\w{3,}t)\b")
+PAST = re.compile(r"(?:tet|(?<=[dt])et|t)$")
 BEGINNING = re.compile(r"Ge\w{3,}t\b")
 """Of German, in small letters; nouns such as "Geschäft" have a large one, as has a first word."""
 DICTIONARY_FILE = Path(__file__).with_name("english.txt")
@@ -161,7 +162,7 @@ def _cached_stems(language: str) -> Callable[[str], list[str]]:
         begin = [word.lower()] if BEGINNING.match(word) else []  # "Gegründet wurde", or a noun
         forms = (each for part in (word, *begin) for each in analyse(PARTICIPLE.sub(r"\1\2", part)))
         found = [bases.get(stem) or stem for stem in forms]
-        return [stem[:-1] if len(stem) > 3 and stem[-1] == "t" else stem for stem in found]
+        return [PAST.sub("", stem) if len(stem) > 3 else stem for stem in found]
 
     return stems
 

@@ -217,9 +217,8 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
     frames = _measures().get(_measure_of(text).name, {}).get("frames", "(?!)")
     for run in UNSPACED.finditer(text):
         yield from _unspaced_terms(run)
-    text = UNSPACED.sub(lambda run: " " * len(run[0]), text)
-    if language == "french":
-        text = INVERSION.sub(lambda pronoun: " " * len(pronoun[0]), text)
+    for pattern in (UNSPACED, INVERSION) if language == "french" else (UNSPACED,):
+        text = pattern.sub(lambda run: " " * len(run[0]), text)
     end = 0
     for match in NAME.finditer(text):
         if match.start() < end or match.end() in asked or re.fullmatch(frames, match[0]):

@@ -29,11 +29,12 @@ from groundup.documents import (
     Record,
     Sentence,
     is_label,
+    named_cells,
     rows_of_tables,
     split_sentences,
 )
 
-from .entries import entry_heads, named_cells, numbers_of_cells
+from .entries import entry_heads, numbers_of_cells
 from .language import FALLBACK, stem_words, stop_words, word_pattern
 from .question import Measure, Question, TextTerms, code_names, term_credit, text_terms
 
@@ -220,6 +221,13 @@ class PassageText:
             heads.append(head)
         return heads
 
+    def units_of(self, at: int) -> str:
+        """The numbers of a row before the words that head them: "310 kg weight" of weight_kg."""
+        head = self.heads[at] if self.units[at].kind == "row" else None
+        cells = named_cells(self.document.text[slice(*head)], self.texts[at]) if head else []
+        words = ((cell, re.findall(r"[^\W_]+", name)[::-1]) for name, cell in cells)
+        return "".join(f"\n{cell.strip()} {' '.join(name)}" for cell, name in words if name)
+
     @cached_property
     def tables(self) -> list[tuple[tuple[int, int], int]]:
         """The head of each table of the document that reaches into the passage, and its end."""
@@ -295,7 +303,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units, question = text.units, wanted.question
     credits = [wanted.credits_for(words) for words in text.terms]
-    has_quantity = [question.measure.is_in(line, text.language) for line in text.texts]
+    measured = [line + text.units_of(at) for at, line in enumerate(text.texts)]
+    has_quantity = [question.measure.is_in(line, text.language) for line in measured]
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing

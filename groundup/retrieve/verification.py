@@ -164,7 +164,7 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
-CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(")
+CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(|\s(?:and|but|while|und|aber|et|mais|y|pero|en|och)\s")
 NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?")
 
 
@@ -247,6 +247,8 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
 
     parts = CLAUSE.split(line) if text.units[at].kind != "row" else ()
     clauses = [part for part in parts if wanted.share(cover(part)) >= MIN_SUPPORT]
+    if not clauses and len(parts) > 1 and not _is_in_order(sentence, line, wanted):
+        return False  # perhaps "the treasurer is A and the secretary is B"
     for part in clauses or [line]:
         covered = cover(part)
         has_names = all(
@@ -263,6 +265,15 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
         if has_names and is_same and wanted.share(covered) >= MIN_SUPPORT:
             return True
     return False
+
+
+def _is_in_order(sentence: str, line: str, wanted: WeightedQuestion) -> bool:
+    """Whether the words that a line has of a sentence come in the same order."""
+    words = [term.text.lower() for term in wanted.question.terms]
+    both = [word for word in words if word in sentence.lower() and word in line.lower()]
+    asked, said = ([text.lower().find(word) for word in both] for text in (sentence, line))
+    order = [place for _, place in sorted(zip(asked, said, strict=True))]
+    return order == sorted(order)
 
 
 def _plain(text: str) -> str:

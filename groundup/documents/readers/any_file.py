@@ -11,6 +11,7 @@ numbers at the ends. They stay in the text and are listed in the record's metada
 is made of them. What is not read is returned with the reason, hidden files and folders too.
 """
 
+import csv
 import hashlib
 import os
 import re
@@ -91,6 +92,7 @@ PIPE_TABLE = re.compile(
 )
 """A table of Markdown, its head first."""
 PROSE_SUFFIXES = frozenset((".txt", ".text", ".md", ".markdown", ".rst", ".adoc", ".org"))
+EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]|unknown|unbekannt)\s*")
 MAX_NAMED = 8
 """Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
@@ -113,6 +115,27 @@ def is_inside_row(at: int, rows: Sequence[tuple[int, int]]) -> bool:
     """Whether a place is inside one of the rows, which are in order, not at its start or end."""
     index = bisect_left(rows, at, key=lambda row: row[0]) - 1
     return index >= 0 and at < rows[index][1]
+
+
+def named_cells(head: str, row: str) -> list[tuple[str, str]]:
+    """Each column's name and the row's cell in it, but for empty ones; [] if they do not fit."""
+    mark = next((mark for mark in "\t|" if mark in head), "\t")
+    mark = next((mark for mark in ";," if mark in head and mark in row), mark)
+    names, cells = _split_cells(head, mark), _split_cells(row, mark)
+    cells += [""] * (len(names) - len(cells))
+    if len(names) != len(cells) or "\n" in row:
+        return []
+    pairs = zip(names, cells, strict=True)
+    return [(name, cell) for name, cell in pairs if not EMPTY_CELL.fullmatch(cell)]
+
+
+def _split_cells(line: str, mark: str) -> list[str]:
+    if mark not in ";,":
+        return line.split(mark)
+    try:
+        return next(csv.reader([line], delimiter=mark))
+    except csv.Error:  # a line end outside quotes, or a cell too long for the parser
+        return line.split(mark)
 
 
 class ReadConfig(Config):

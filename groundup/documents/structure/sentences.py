@@ -14,7 +14,9 @@ from ..code.language import looks_like_code
 from ..patterns import read_patterns
 
 _LISTS = read_patterns(Path(__file__).with_name("sentences.toml"))
-ABBREVIATIONS, OPENERS = frozenset(_LISTS["abbreviations"]), frozenset(_LISTS["openers"])
+ABBREVIATIONS, OPENERS, MONTHS = map(
+    frozenset, (_LISTS["abbreviations"], _LISTS["openers"], _LISTS["months"])
+)
 SentenceKind = Literal["prose", "heading", "code", "row"]
 
 
@@ -229,8 +231,10 @@ def _ends_sentence(text: str, start: int, mark: re.Match[str]) -> bool:
     before = re.split(r"[^\w.]", text[max(start, mark.start() - 40) : mark.start()])[-1]
     if start + len(before) == mark.start() and len(before) < 4:
         return False  # the number of a list item
+    following = re.match(r"\s+(\w+)", text[mark.end() : mark.end() + 20])
+    if before.isdigit() and following and following[1].lower() in MONTHS:
+        return False
     if re.fullmatch(r"[A-Z]", before):  # an initial: "J. Berg", but not "type S. The", "9 °C. Ice"
-        following = re.match(r"\s+(\w+)", text[mark.end() : mark.end() + 20])
         is_unit = text[: mark.start() - 1].endswith("°")
         return is_unit or following is not None and following[1].lower() in OPENERS
     return before.lower() not in ABBREVIATIONS
