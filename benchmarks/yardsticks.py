@@ -16,6 +16,7 @@ import json
 import tarfile
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,14 @@ RELATIVE = 0.10
 """How far a demo's losses may lie from the kept ones: seeds are equal, roundings are not."""
 
 
-def corpora() -> dict[str, Any]:
+def corpora(names: Sequence[str] = PIPELINES) -> dict[str, Any]:
     """Prepare each corpus of the fixture and digest what it holds, in any order of documents."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         with tarfile.open(FIXTURES / "material.tar.xz") as archive:
             archive.extractall(home, filter="data")
         found = {}
-        for name in PIPELINES:
+        for name in names:
             pipeline = home / f"{name}.toml"
             pipeline.write_bytes((FIXTURES / f"{name}.toml").read_bytes())
             found[name] = corpus_digest(prepare(pipeline, home / name, workers=1))

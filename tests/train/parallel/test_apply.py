@@ -16,7 +16,9 @@ FOUR = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("world", "cases"), [(2, TWO), (4, FOUR)])
+@pytest.mark.parametrize(
+    ("world", "cases"), [(2, TWO), pytest.param(4, FOUR, marks=pytest.mark.slow)]
+)
 def test_steps_on_a_mesh_are_those_of_one_process(world: int, cases: list[Case]):
     (one,) = trained([alone(cases[0])])
     assert one.losses[-1] < 0.95 * one.losses[0]

@@ -108,6 +108,7 @@ def test_survivors_end_within_30_seconds_and_name_the_lost(fate: str, told: str)
         assert int(seconds) < 30 and error.startswith("ProcessLost: ") and told in error
 
 
+@pytest.mark.slow  # waits until patience ends, as a killed process makes others do above
 def test_survivors_that_hang_in_a_call_are_ended_too():
     started = time.monotonic()
     assert ended(2, "stopped", 60) == [1]
