@@ -235,20 +235,19 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             term = _make_term(match.group(), language, emphasised, is_called, is_start)
             if term is not None:
                 yield match.start(), term
+    yield from _numeral_terms(text, language)
+
+
+def _numeral_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
+    """Yield the numbers of a question, with the word whose number they are, and dates."""
     for match in NUMERAL.finditer(text):
-        stems, before = tuple(stem_words(match[0], language)), text[: match.start()]
-        if word := _numbered_word(before, match[0], text[match.end() :], language):
-            stems = (*stem_words(word, language), *stems)
-            yield (
-                match.start(),
-                QuestionTerm(f"{word} {match[0]}", stems, is_name=True, is_numbered=True),
-            )
-            continue
-        is_name = len(match[0]) > 1 or before.endswith("=")
-        yield (
-            match.start(),
-            QuestionTerm(match[0], stems, is_name=is_name, is_numbered=len(stems) > 1),
-        )
+        before = text[max(0, match.start() - MAX_WORD_CHARACTERS) : match.start()]
+        word = _numbered_word(before, match[0], text[match.end() :], language)
+        number = stem_words(match[0], language)
+        is_name = bool(word) or len(match[0]) > 1 or before.endswith("=")
+        stems, is_numbered = (*stem_words(word, language), *number), bool(word) or len(number) > 1
+        shown = f"{word} {match[0]}".strip()
+        yield match.start(), QuestionTerm(shown, stems, is_name=is_name, is_numbered=is_numbered)
 
 
 def _numbered_word(before: str, number: str, after: str, language: str) -> str:

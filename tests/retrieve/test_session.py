@@ -381,13 +381,16 @@ def harbour(tmp_path_factory) -> Path:
         ("The default of listen.port is 7411.", "supported"),
         ("The default of listen.port is 7412.", "nowhere"),
         ("The outer skin reaches 75 °C. The society has 164 plots.", "quoted"),
+        ("At the water the red house Fyrhuset has 8 beds.", "supported"),
+        ("The red house Fyrhuset at the water has 6 beds.", "nowhere"),
     ],
 )
 def test_a_sentence_is_supported_by_one_sentence_a_clause_or_a_row(tmp_path, sentence, support):
     (tmp_path / "a.md").write_text(
         "Hinges are greased with graphite powder, never with oil. Hoses are allowed until nine. "
         "Sprinklers are forbidden. The door seal, a rope, is replaced every two years. The outer "
-        "skin reaches 75 °C. The society has 164 plots.\n\n| Option | Default |\n|---|---|\n"
+        "skin reaches 75 °C. The society has 164 plots. The red house Fyrhuset at the water has 8 "
+        "beds. The old one has 6 beds.\n\n| Option | Default |\n|---|---|\n"
         "| listen.port | 7411 |\n| admin.port | 7412 |\n"
     )
     assert {each.support for each in check_text(sentence, tmp_path).sentences} == {support}
