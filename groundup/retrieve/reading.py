@@ -28,7 +28,6 @@ from .titles import with_titles
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from multiprocessing.queues import SimpleQueue
 
 CHANGED = "changed while it was being indexed"
 BATCH_BYTES = 2**21
@@ -144,14 +143,13 @@ def read_files(
     import multiprocessing
 
     context = multiprocessing.get_context("fork")  # spawned ones import from the current folder
-    pids = context.SimpleQueue()
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker, (pids,)) as pool:
+    others = set(multiprocessing.active_children())
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         try:
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
         except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
-            while not pids.empty():
-                with suppress(ProcessLookupError):
-                    os.kill(pids.get(), signal.SIGKILL)
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()  # the pool's SIGTERM may meet a handler that they inherited
             raise
 
 
@@ -168,11 +166,10 @@ def _in_order(
             yield from earlier.documents(path)
 
 
-def _begin_worker(pids: "SimpleQueue[int]") -> None:
+def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     with suppress(OSError, AttributeError):  # Linux: a killed parent leaves no orphans
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    pids.put(os.getpid())  # for the parent to end it
 
 
 def _batches(

@@ -9,6 +9,7 @@ import mailbox
 import multiprocessing
 import os
 import re
+import signal
 import zipfile
 from pathlib import Path
 
@@ -594,7 +595,7 @@ def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
-def test_ctrl_c_ends_the_processes_that_read(tmp_path):
+def test_ctrl_c_ends_the_processes_that_read(tmp_path, request):
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
@@ -607,6 +608,8 @@ def test_ctrl_c_ends_the_processes_that_read(tmp_path):
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
     }
     before = multiprocessing.active_children()
+    handler = signal.signal(signal.SIGTERM, lambda number, frame: None)  # which workers inherit
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, handler))
     files = dict(sorted(files.items()))
     with pytest.raises(KeyboardInterrupt), read_files(tmp_path, files, IndexConfig()) as made:
         assert next(made) == Rejected("a.txt", "empty", f"{2**21} bytes")
