@@ -111,7 +111,7 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         "terms": [term.text for term in parsed.terms],
         "index": index.artifact.id, "root": index.root,
     }  # fmt: skip
-    details |= {"cut": parsed.truncation_note} if parsed.truncation_note else {}
+    details |= {"note": parsed.truncation_note} if parsed.truncation_note else {}
     if best < threshold:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
@@ -254,7 +254,7 @@ def _quote_to_json(quote: Quote) -> dict[str, Any]:
 
 DETAILS = (
     "score", "threshold", "terms", "missing", "unanswered", "found", "nearest", "no_quantity",
-    "did_you_mean", "left_out",
+    "did_you_mean", "left_out", "note",
 )  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def answer_to_text(answer: Answer) -> str:
     last line lists quoted files that changed since they were indexed.
     """
     details = answer.details
-    cut, meant = details.get("cut", ""), details.get("did_you_mean") or {}
+    note, meant = details.get("note", ""), details.get("did_you_mean") or {}
     words = ", ".join(f"{word}, not {typed}" for typed, word in meant.items())
     if answer.refused or not answer.claims:
         missing, found = details.get("missing") or (), details.get("found") or ()
@@ -299,10 +299,10 @@ def answer_to_text(answer: Answer) -> str:
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
             f"files that were not read: {details['left_out']}" if details.get("left_out") else "",
-            cut,
+            note,
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])
-    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", cut)))
+    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", note)))
     quoted = []
     for claim in answer.claims:
         places = (

@@ -187,7 +187,9 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
             f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
             + (f"; {skipped:,} characters of menus or contents are in none" if skipped else "")
         )
-    return "\n".join(lines) or f"{name} has no {member}"
+    if not lines:
+        raise DataError(f"{name} has no {member}; `--why {name}` lists what is in it.")
+    return "\n".join(lines)
 
 
 def _remove_unfinished(snapshot: Path) -> None:

@@ -183,10 +183,9 @@ class PassageText:
         found = [text_terms(text, self.language) for text in self.texts]
         for at, (unit, head) in enumerate(zip(self.units, self.heads, strict=True)):
             if unit.kind == "row" and head is not None:
-                numbers = numbers_of_cells(
-                    self.document.text[slice(*head)], self.texts[at], self.language
-                )
-                found[at] = found[at]._replace(numbered=found[at].numbered | numbers)
+                row = (self.document.text[slice(*head)], self.texts[at])
+                numbers = found[at].numbered | numbers_of_cells(*row, self.language)
+                found[at] = found[at]._replace(numbered=numbers)
         return found
 
     def quote(self, unit: Sentence) -> Quote:
@@ -303,8 +302,9 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units, question = text.units, wanted.question
     credits = [wanted.credits_for(words) for words in text.terms]
-    measured = [line + text.units_of(at) for at, line in enumerate(text.texts)]
-    has_quantity = [question.measure.is_in(line, text.language) for line in measured]
+    lines = enumerate(text.texts) if question.measure.name else ()
+    is_in = question.measure.is_in
+    quantity = {at for at, line in lines if is_in(line + text.units_of(at), text.language)}
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
@@ -329,7 +329,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             is_next = _same_paragraph(text, last - 1) and depends[last]
             is_about = is_titled or max(own) > 0 or is_about and is_next
             # What is said after the quantity is of something else: "A bed costs 9. The boat …"
-            is_measured = is_about and has_quantity[last] or not question.measure.name
+            is_measured = is_about and last in quantity or not question.measure.name
             measured = covered if is_measured else measured
             score = max(_score(wanted, covered, False), _score(wanted, measured, True))
             rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))

@@ -76,7 +76,7 @@ class Session:
         answer = answers[asked]
         if follows:
             none = "no question came before it: it was asked of all documents"
-            answer.details["cut"] = none if is_first else f"asked as: {asked}"
+            answer.details["note"] = none if is_first else f"asked as: {asked}"
         if not follows or not is_of_names or is_first:
             self.subject = self._subject(asked, answer.details.get("did_you_mean") or {})
         self.last = asked if is_first or not answer.refused else self.last

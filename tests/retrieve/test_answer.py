@@ -116,6 +116,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
         "terms", "unanswered", "found", "nearest", "no_quantity", "did_you_mean", "left_out",
+        "note",
     }  # fmt: skip
     assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
@@ -128,6 +129,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],
         "found": None, "nearest": None, "did_you_mean": None, "left_out": refusal["left_out"],
+        "note": None,
         "unanswered": None, "no_quantity": None,
     }  # fmt: skip
 
@@ -211,7 +213,7 @@ def test_no_character_of_a_question_is_syntax(mark, built):
 
 def test_a_huge_question_is_answered_and_says_what_was_cut(built):
     found = ask("What is tea made of? " + "tea leaves drink " * 6_000, built)
-    assert not found.refused and "102,020" in found.details["cut"]
+    assert not found.refused and "102,020" in found.details["note"]
 
 
 def test_the_threshold_is_the_documented_one(root):
