@@ -59,10 +59,12 @@ from .structure.sentences import (
     Sentence,
     is_label,
     label_lines,
+    split_long,
     split_sentences,
     split_text_lines,
     text_blocks,
 )
+from .structure.titles import with_titles
 
 __all__ = [
     "DERIVERS",
@@ -136,9 +138,11 @@ __all__ = [
     "rows_of_tables",
     "rst_headings",
     "run_steps",
+    "split_long",
     "split_sentences",
     "split_text_lines",
     "step_target",
     "text_blocks",
     "to_batch",
+    "with_titles",
 ]

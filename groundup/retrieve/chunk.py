@@ -27,9 +27,8 @@ from groundup.documents import (
     split_sentences,
     split_text_lines,
     text_blocks,
+    with_titles,
 )
-
-from .titles import with_titles
 
 VISIBLE = re.compile(r"\S")
 OFFICE_KINDS = ("pdf", "docx", "odt", "rtf")

@@ -13,7 +13,7 @@ parts, and each of them asks of X.
 import bisect
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -80,10 +80,22 @@ class Measure(NamedTuple):
     axis: str = ""
     """Along which it is asked: "how high" is not answered by "3 metres deep"."""
 
+    def is_asked_by(self, word: str) -> bool:
+        """Whether a word asks for it, which a quantity of its kind answers without it: "weigh"."""
+        pattern = _measures().get(self.name, {}).get("verbs", "(?!)")
+        return re.fullmatch(pattern, word, re.IGNORECASE) is not None
+
+    def is_of(self, name: str) -> bool:
+        """Whether the name of a column says that its numbers are such quantities."""
+        pattern = _measures().get(self.name, {}).get("columns", "(?!)")
+        return re.search(pattern, name, re.IGNORECASE) is not None
+
     def is_in(self, text: str, language: str) -> bool:
         """Whether a text has such a quantity; numerals count in their languages."""
         if not self.name:
             return True
+        if unless := _measures()[self.name].get("unless"):
+            text = re.sub(unless, " ", text, flags=re.IGNORECASE | re.DOTALL)
         found = _quantity_pattern(self.name, (*self.languages, language)).finditer(text)
         words = (AXIS_WORD.match(text, match.end()) if self.axis else None for match in found)
         return any(
@@ -390,3 +402,24 @@ def _numbered_credit(term: QuestionTerm, words: TextTerms, share: float) -> floa
         if any(head == each for each, _ in words.numbered):
             return 0.0
     return SPLIT_PAIR_CREDIT * share
+
+
+class WeightedQuestion(NamedTuple):
+    """A question with the weight of each term, nats."""
+
+    question: Question
+    weights: Sequence[float]
+
+    def share(self, credits: Sequence[float]) -> float:
+        """The weighted share of covered terms, in [0, 1]."""
+        pairs = zip(self.weights, credits, strict=True)
+        return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
+
+    def credits_for(self, words: TextTerms) -> list[float]:
+        """The credit of each term for some words."""
+        return [term_credit(term, words) for term in self.question.terms]
+
+    def part(self, indices: Sequence[int], measure: Measure) -> "WeightedQuestion":
+        """The question of some of its terms alone, for a quantity of its own."""
+        question = Question(tuple(self.question.terms[i] for i in indices), measure=measure)
+        return WeightedQuestion(question, [self.weights[i] for i in indices])

@@ -31,12 +31,13 @@ from groundup.documents import (
     is_label,
     named_cells,
     rows_of_tables,
+    split_long,
     split_sentences,
 )
 
 from .entries import entry_heads, numbers_of_cells
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Measure, Question, TextTerms, code_names, term_credit, text_terms
+from .question import Question, TextTerms, WeightedQuestion, code_names, text_terms
 
 TITLE_CREDIT = 0.8
 PASSAGE_CREDIT = 0.5
@@ -44,6 +45,8 @@ MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
 AROUND_QUANTITY = 0.6
 """What is left of the passage's credit if a quantity is asked for, which is of its own sentence."""
+NEW_SUBJECT = 0.5
+"""What is left of the credit of a further sentence that begins with another thing: "The barn …"."""
 RUN_UNITS = 8
 
 LINE_KINDS = frozenset(("html", "code", "notebook"))
@@ -68,27 +71,6 @@ ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
-
-
-class WeightedQuestion(NamedTuple):
-    """A question with the weight of each term, nats."""
-
-    question: Question
-    weights: Sequence[float]
-
-    def share(self, credits: Sequence[float]) -> float:
-        """The weighted share of covered terms, in [0, 1]."""
-        pairs = zip(self.weights, credits, strict=True)
-        return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
-
-    def credits_for(self, words: TextTerms) -> list[float]:
-        """The credit of each term for some words."""
-        return [term_credit(term, words) for term in self.question.terms]
-
-    def part(self, indices: Sequence[int], measure: Measure) -> "WeightedQuestion":
-        """The question of some of its terms alone, for a quantity of its own."""
-        question = Question(tuple(self.question.terms[i] for i in indices), measure=measure)
-        return WeightedQuestion(question, [self.weights[i] for i in indices])
 
 
 class QuoteSpan(NamedTuple):
@@ -220,12 +202,22 @@ class PassageText:
             heads.append(head)
         return heads
 
-    def units_of(self, at: int) -> str:
-        """The numbers of a row before the words that head them: "310 kg weight" of weight_kg."""
+    def has_quantity(self, at: int, question: Question) -> bool:
+        """Whether a unit has what is asked for, such as a length; a number has its column's name.
+
+        "310 kg weight" of weight_kg; a bare number counts in a column that the question names.
+        """
+        measure, language = question.measure, self.language
         head = self.heads[at] if self.units[at].kind == "row" else None
         cells = named_cells(self.document.text[slice(*head)], self.texts[at]) if head else []
-        words = ((cell, re.findall(r"[^\W_]+", name)[::-1]) for name, cell in cells)
-        return "".join(f"\n{cell.strip()} {' '.join(name)}" for cell, name in words if name)
+        asked = {stem for term in question.terms for stem in term.stems}
+        for name, cell in cells:
+            words = re.findall(r"[^\W_]+", name)[::-1]
+            named = asked & set(stem_words(name, language))
+            texts = [f"{cell.strip()} {' '.join(words)}", cell if named else ""]
+            if cell and (measure.is_of(name) or any(measure.is_in(t, language) for t in texts)):
+                return True
+        return not cells and measure.is_in(self.texts[at], language)
 
     @cached_property
     def tables(self) -> list[tuple[tuple[int, int], int]]:
@@ -246,6 +238,13 @@ class PassageText:
         """Whether each unit only names what follows it."""
         pairs = zip(self.units, self.texts, strict=True)
         return [unit.kind != "row" and is_label(text) for unit, text in pairs]
+
+    def begins_anew(self, at: int, question: Question) -> bool:
+        """Whether a sentence begins with an article and a thing that the question does not name."""
+        line, asked = self.texts[at], {stem for term in question.terms for stem in term.stems}
+        if self.units[at].kind != "prose" or not word_pattern("article").match(line):
+            return False
+        return asked.isdisjoint(stem_words(" ".join(line.split()[:3]), self.language))
 
     @cached_property
     def _entries(self) -> list[tuple[str, ...]]:
@@ -284,33 +283,17 @@ def _overlaps(place: tuple[int, int], others: Iterable[Sequence[Any]]) -> bool:
     return any(other[0] < place[1] and place[0] < other[1] for other in others)
 
 
-def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
-    """Units of at most so many characters: longer ones end with their lines or words."""
-    result: list[Sentence] = []
-    for unit in units:
-        start = unit.start
-        while unit.end - start > limit:
-            cuts = (text.rfind(mark, start + 1, start + limit) for mark in "\n ")
-            cut = next((cut for cut in cuts if cut > start), start + limit)
-            result.append(Sentence(start, cut, unit.kind))
-            start = cut + len(text[cut:]) - len(text[cut:].lstrip())
-        result.append(Sentence(start, unit.end, unit.kind))
-    return result
-
-
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units, question = text.units, wanted.question
-    credits = [wanted.credits_for(words) for words in text.terms]
-    lines = enumerate(text.texts) if question.measure.name else ()
-    is_in = question.measure.is_in
-    quantity = {at for at, line in lines if is_in(line + text.units_of(at), text.language)}
+    credits, quantity = _own_credits(text, wanted)
     others = text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
     dependent, best = word_pattern("dependent"), None
     depends = [dependent.match(line) is not None for line in text.texts]
+    anew = {at for at in range(len(units)) if text.begins_anew(at, question)}
     title = 0.0
     for first, line in enumerate(text.texts):
         if units[first].start in table_heads or not any(map(str.isalnum, line)):
@@ -321,7 +304,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         title = labels[first] if units[first].kind == "heading" else title
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
         for last in range(first, _run_end(text, others, first)):
-            own = credits[last]
+            is_other = last > first and last in anew
+            own = [NEW_SUBJECT * each for each in credits[last]] if is_other else credits[last]
             direct = [max(pair) for pair in zip(direct, own, strict=True)]
             share = max(TITLE_CREDIT, labels[last]) if units[last].kind == "heading" else 1.0
             covered = [max(c, share * new) for c, new in zip(covered, own, strict=True)]
@@ -336,6 +320,17 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)
+
+
+def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list[float]], set[int]]:
+    """The credit of each term for each unit, and the units with a quantity that is asked for."""
+    measure, lines = wanted.question.measure, range(len(text.units))
+    credits = [wanted.credits_for(words) for words in text.terms]
+    quantity = {at for at in lines if measure.name and text.has_quantity(at, wanted.question)}
+    verbs = [float(measure.is_asked_by(term.text)) for term in wanted.question.terms]
+    for at in quantity:  # "9 kg" says what something weighs
+        credits[at] = [max(pair) for pair in zip(credits[at], verbs, strict=True)]
+    return credits, quantity
 
 
 def _run_end(text: PassageText, others: list[tuple[str, ...]], first: int) -> int:

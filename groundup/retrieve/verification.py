@@ -24,8 +24,8 @@ from groundup.documents import ReadConfig, Record, read_data, split_sentences
 
 from .index import index as make_index
 from .language import word_pattern
-from .question import SUFFIX_CREDIT, Question, numerals_of, text_terms
-from .quote import PassageText, WeightedQuestion
+from .question import SUFFIX_CREDIT, Question, WeightedQuestion, numerals_of, text_terms
+from .quote import PassageText
 from .search import OpenIndex, current_name, file_of, find_quote, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]

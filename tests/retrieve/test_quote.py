@@ -5,10 +5,9 @@ import pytest
 from groundup.core import Hit
 from groundup.documents import ReadConfig, read_bytes, read_data, split_sentences
 from groundup.retrieve import chunk_document
-from groundup.retrieve.question import _asks, parse_question
+from groundup.retrieve.question import WeightedQuestion, _asks, parse_question
 from groundup.retrieve.quote import (
     PassageText,
-    WeightedQuestion,
     _extend_quote,
     _label_score,
     _same_paragraph,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Answer
-from groundup.documents import Record
+from groundup.documents import Record, with_titles
 from groundup.documents.readers.files import make_record
 from groundup.retrieve import (
     answer_question,
@@ -20,7 +20,6 @@ from groundup.retrieve.answer import _claims_of
 from groundup.retrieve.question import _asks, _measures, parse_question
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
-from groundup.retrieve.titles import with_titles
 from groundup.retrieve.verification import check_text
 
 STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))
@@ -963,6 +962,25 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
          "| 3 | Baking | 2 min |\n", "What is the hold of program 2?", "Curing"),
         ("| Program | Purpose | Hold |\n|---|---|---|\n| 2 | Curing | 30 min |\n"
          "| 3 | Baking | 2 min |\n", "What is the hold of program 30?", ""),
+        ("The card holds up to 30 recipes.", "How many recipes fit on the card?", "30"),
+        ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
+        ("The stable dates from 1764. The great barn burnt down in 1967.",
+         "When did the stable burn down?", ""),
+        ("The stable dates from 1764. The stable burnt down in 1967.",
+         "When did the stable burn down?", "1967"),
+        ("The clock was insured for 38,000 pounds.", "How heavy is the clock?", ""),
+        ("The clock, a gift, weighs 38 pounds.", "How heavy is the clock?", "38 pounds"),
+        ("The wheel measures 5 metres across. The mill has a wheel.", "How high is the wheel?", ""),
+        ("Olga won a prize in 2016.", "How old is Olga?", ""),
+        ("Olga was born in 1961.", "How old is Olga?", "1961"),
+        ("Ventilate above a wind speed of 3. Close the dome when the wind reaches 58 km/h.",
+         "At what wind speed do we close the dome?", "58 km/h"),
+        ("| Name | Default | Unit |\n|---|---|---|\n| press | 25 | min |\n"
+         "| drum | 40 | min |\n", "How loud is the press?", ""),
+        ("| Name | Noise | Price |\n|---|---|---|\n| press | 25 | 90 |\n"
+         "| drum | 40 | 80 |\n", "How loud is the press?", "25"),
+        ("| Flour | Price per kg |\n|---|---|\n| rye | 1.60 |\n| spelt | 2.10 |\n",
+         "What does rye cost?", "1.60"),
     ],
 )  # fmt: skip
 def test_forms_numbers_and_quantities_are_those_that_are_asked_for(

@@ -74,6 +74,20 @@ def split_sentences(text: str, lines_end: bool = False, hash_titles: bool = True
     return result
 
 
+def split_long(text: str, units: list[Sentence], limit: int) -> list[Sentence]:
+    """Units of at most so many characters: longer ones end with their lines or words."""
+    result: list[Sentence] = []
+    for unit in units:
+        start = unit.start
+        while unit.end - start > limit:
+            cuts = (text.rfind(mark, start + 1, start + limit) for mark in "\n ")
+            cut = next((cut for cut in cuts if cut > start), start + limit)
+            result.append(Sentence(start, cut, unit.kind))
+            start = cut + len(text[cut:]) - len(text[cut:].lstrip())
+        result.append(Sentence(start, unit.end, unit.kind))
+    return result
+
+
 class TextLine(NamedTuple):
     """A line of a text without its line end."""
 

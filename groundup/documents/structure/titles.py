@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from groundup.documents import Record, TextSpan, rst_headings
+from ..document import Record, TextSpan
+from .outline import rst_headings
 
 LISTED = re.compile(r"(?s)(?:\A|.*\n[ \t]*\n)\s*\d{1,3}[.)]\s")  # the last paragraph is an item
 
