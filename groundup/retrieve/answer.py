@@ -97,10 +97,9 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     spans = _find_spans(index, wanted, texts)
     parts = list[list[QuoteSpan]]()
     for terms, own, measure in parsed.parts:
-        found = _find_spans(index, wanted.part(terms, measure), texts)
-        if own and max((each.score for each in found), default=0.0) < THRESHOLD:
-            found = _find_spans(index, wanted.part(own, measure), texts)
-        parts.append(found)
+        ways = [wanted.part(each, measure) for each in (terms, own) if each]
+        found = [_find_spans(index, way, texts) for way in ways]
+        parts.append(max(found, key=lambda spans: max((s.score for s in spans), default=0.0)))
     firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     missing = [term.text for term in parsed.terms if not index.has(term)]

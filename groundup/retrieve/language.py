@@ -73,6 +73,11 @@ def _is_listed(word: str) -> bool:
 
 
 @cache
+def _word_lists() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     """A pattern of the words of a kind in words.toml, in all languages.
 
@@ -81,8 +86,7 @@ def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     >>> word_pattern("negation").findall("Not a cat: keine Katze")
     ['Not', 'keine']
     """
-    table = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
-    words = {word for listed in table[kind].values() for word in listed}
+    words = {word for listed in _word_lists()[kind].values() for word in listed}
     choices = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in sorted(words))
     return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
 

@@ -44,6 +44,7 @@ NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
+ADDRESS = re.compile(r"\w+://\S+|\]\([^)\s]*\)")
 INVERSION = re.compile(r"-(?:t-)?(?:je|tu|il|elle|on|nous|vous|ils|elles|ce)\b", re.IGNORECASE)
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
@@ -94,6 +95,7 @@ class Measure(NamedTuple):
         """Whether a text has such a quantity; numerals count in their languages."""
         if not self.name:
             return True
+        text = ADDRESS.sub(" ", text)  # digits of a link are no number
         if unless := _measures()[self.name].get("unless"):
             text = re.sub(unless, " ", text, flags=re.IGNORECASE | re.DOTALL)
         found = _quantity_pattern(self.name, (*self.languages, language)).finditer(text)
@@ -165,7 +167,8 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
 def _measures() -> dict[str, dict[str, Any]]:
     """The kinds of quantities of measures.toml, in its order, below numerals and units."""
     text = Path(__file__).with_name("measures.toml").read_text(encoding="utf-8")
-    for name, units in tomllib.loads(text)["units"].items():
+    listed = text[text.index("[units]") : text.index("[numerals]")]
+    for name, units in tomllib.loads(listed)["units"].items():
         text = text.replace(f"<{name}>", units.replace("\n", ""))
     return tomllib.loads(text)
 

@@ -328,7 +328,9 @@ def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list
     credits = [wanted.credits_for(words) for words in text.terms]
     quantity = {at for at in lines if measure.name and text.has_quantity(at, wanted.question)}
     verbs = [float(measure.is_asked_by(term.text)) for term in wanted.question.terms]
-    for at in quantity:  # "9 kg" says what something weighs
+    for at in quantity:  # "9 kg" says what something weighs; $0 of a script costs nothing
+        if text.units[at].kind == "code":
+            continue
         credits[at] = [max(pair) for pair in zip(credits[at], verbs, strict=True)]
     return credits, quantity
 
