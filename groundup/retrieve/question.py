@@ -123,6 +123,8 @@ class Question(NamedTuple):
     parts: tuple[QuestionPart, ...] = ()
     """Its parts, if it asks for several facts."""
     measure: Measure = Measure()
+    is_definition: bool = False
+    """Whether it asks what or who something is."""
 
 
 class TextTerms(NamedTuple):
@@ -152,15 +154,16 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
     joints = [match.start() for match in JOINT.finditer(read)]
     texts = [read[part] for part in map(slice, [0, *joints], [*joints, len(read)])]
     terms: dict[tuple[str, ...], QuestionTerm] = {}
-    parts: dict[tuple[str, ...], set[int]] = {}
+    owned: dict[tuple[str, ...], set[int]] = {}
     for start, term in _iter_terms(read, language):
         key = term.stems or (term.text,)
         if key not in terms or (terms[key].name is None and term.name is not None):
             terms[key] = term
-        parts.setdefault(key, set()).add(bisect.bisect_right(joints, start))
-    listed, owners = tuple(terms.values())[:MAX_TERMS], list(parts.values())[:MAX_TERMS]
+        owned.setdefault(key, set()).add(bisect.bisect_right(joints, start))
+    listed, owners = tuple(terms.values())[:MAX_TERMS], list(owned.values())[:MAX_TERMS]
     note = _truncation_note(text, len(terms))
-    return Question(listed, note, _split_parts(listed, owners, texts), _measure_of(read))
+    parts, defines = _split_parts(listed, owners, texts), word_pattern("definition").match(read)
+    return Question(listed, note, parts, _measure_of(read), defines is not None)
 
 
 @cache
@@ -424,5 +427,6 @@ class WeightedQuestion(NamedTuple):
 
     def part(self, indices: Sequence[int], measure: Measure) -> "WeightedQuestion":
         """The question of some of its terms alone, for a quantity of its own."""
-        question = Question(tuple(self.question.terms[i] for i in indices), measure=measure)
+        terms = tuple(self.question.terms[i] for i in indices)
+        question = self.question._replace(terms=terms, parts=(), measure=measure)
         return WeightedQuestion(question, [self.weights[i] for i in indices])

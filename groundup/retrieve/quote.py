@@ -60,6 +60,8 @@ PARAGRAPH_CHARACTERS = 240
 
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
+DEFINITION_BONUS = 0.2
+"""For "The guild is …" to "What is the guild?"."""
 DIRECT_BONUS = 0.2
 """For terms in the sentences themselves rather than in a title."""
 UNIT_COST, LENGTH_COST = 0.03, 0.05
@@ -68,6 +70,10 @@ DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
+DEFINES = re.compile(
+    r"\W*(?:(?:the|an?|der|die|das|eine?|le|la|une?|el|una|il|lo|de|een)\s+)?([^.;:?!]{2,60}?)\W*\s"
+    r"(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s", re.IGNORECASE
+)
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -267,6 +273,11 @@ class PassageText:
             return [()] * len(self.units)
         return [() if entry in asked else entry for entry in self._entries]
 
+    def definition_merit(self, at: int, wanted: WeightedQuestion) -> float:
+        """What a sentence "X is …" is worth more to "What is X?"."""
+        said = wanted.question.is_definition and DEFINES.match(self.texts[at])
+        return DEFINITION_BONUS * self.naming_score(said[1], wanted) if said else 0.0
+
     def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
         """The share of the question in a line times the share of the line in the question."""
         asked = {stem for term in wanted.question.terms for stem in term.stems}
@@ -291,6 +302,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
+    defined = [text.definition_merit(at, wanted) for at in range(len(units))]
     dependent, best = word_pattern("dependent"), None
     depends = [dependent.match(line) is not None for line in text.texts]
     anew = {at for at in range(len(units)) if text.begins_anew(at, question)}
@@ -316,7 +328,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             is_measured = is_about and last in quantity or not question.measure.name
             measured = covered if is_measured else measured
             score = max(_score(wanted, covered, False), _score(wanted, measured, True))
-            rank = score + bonus + _run_merit(text, first, last, wanted.share(direct))
+            rank = score + bonus + defined[first] + _run_merit(text, first, last, wanted.share(direct))
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)
