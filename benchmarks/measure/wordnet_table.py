@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from groundup.core import DataError
+from groundup.documents.structure.dictionary import DICTIONARY_FILE
 from groundup.measure.text.wordnet import PARTS_OF_SPEECH, TABLE_FILE, _load_wordnet
-from groundup.retrieve.language import DICTIONARY_FILE
 
 NUMBERED = re.compile(r" +\d+ (.*)")
 NOTICE = """\
 wordnet.xz is derived from WordNet 3.0: the single words of its sets of synonyms and its lists of
 irregular forms, made by benchmarks/measure/wordnet_table.py, as is the list of these words in
-groundup/retrieve/english.txt. WordNet's licence follows.
+groundup/documents/structure/english.txt. WordNet's licence follows.
 
 """
 

@@ -73,6 +73,7 @@ from .errors import (
     ShapeError,
     disk_error,
     disk_remedy,
+    import_extra,
 )
 from .ledger import Ledger, LedgerEntry, Pointer, user_name
 from .lineage import (
@@ -156,6 +157,7 @@ __all__ = [
     "format_toml",
     "fsync_path",
     "hash_file",
+    "import_extra",
     "is_busy",
     "is_within",
     "load_config",

@@ -18,9 +18,10 @@ Kinds of artifacts and the commands that produce them are here for the messages 
 """
 
 import errno
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 class GroundupError(Exception):
@@ -65,6 +66,14 @@ class MissingExtra(GroundupError):
             f"This needs the package {package}, which is not installed; "
             f"run: pip install 'groundup[{extra}]'"
         )
+
+
+def import_extra(module: str, extra: str, package: str = "") -> Any:
+    """Import an optional module; MissingExtra if its package is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtra(package or module, extra) from None
 
 
 class GateFailed(GroundupError):

@@ -13,8 +13,10 @@ from .readers.any_file import (
     TABLES,
     ReadConfig,
     file_bytes,
+    file_of,
     fingerprint_folder,
     is_inside_row,
+    left_out_lines,
     named_cells,
     plan_folder,
     read_data,
@@ -53,6 +55,7 @@ from .record import (
     to_batch,
 )
 from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
+from .structure.dictionary import is_compound, is_dictionary_word
 from .structure.outline import module_name, parse_python, python_sections, rst_headings
 from .structure.sentences import (
     LIST_ITEM,
@@ -107,16 +110,20 @@ __all__ = [
     "decode",
     "detect_code_language",
     "file_bytes",
+    "file_of",
     "find_licences",
     "fingerprint_folder",
     "from_batch",
     "import_object",
+    "is_compound",
+    "is_dictionary_word",
     "is_inside_row",
     "is_label",
     "is_licence_allowed",
     "join_expressions",
     "join_lines",
     "label_lines",
+    "left_out_lines",
     "licence_of",
     "looks_like_code",
     "module_name",

@@ -333,6 +333,17 @@ class Record:
         page = bisect_right(self.metadata.get(PAGES, ()), start)
         return Quote(self.path, byte_start, byte_end, text, line, page)
 
+    def find(self, quote: Quote) -> int:
+        """Where the text has a quote, at the quote's bytes and on its page; -1 if nowhere."""
+        at = self.text.find(quote.text)
+        while at >= 0:
+            place = self.map.byte_range(at, at + len(quote.text))
+            page = bisect_right(self.metadata.get(PAGES, ()), at)
+            if place == (quote.start, quote.end) and quote.page in (0, page):
+                return at
+            at = self.text.find(quote.text, at + 1)
+        return -1
+
     def to_json(self) -> str:
         """A file's record as one line of JSON: text, map, headings and metadata."""
         row = {

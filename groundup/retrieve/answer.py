@@ -15,7 +15,7 @@ from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
-from groundup.documents import Sentence, split_long, split_sentences
+from groundup.documents import Sentence, file_of, split_long, split_sentences
 
 from .language import UNSPACED, word_pattern
 from .question import Question, QuestionTerm, WeightedQuestion, term_credit, text_terms
@@ -27,7 +27,7 @@ from .quote import (
     best_span,
     highest_score,
 )
-from .search import OpenIndex, changed_files, file_of, open_index
+from .search import OpenIndex, changed_files, open_index
 
 THRESHOLD, MISSING_THRESHOLD = 0.6, 0.7
 """Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""

@@ -10,7 +10,7 @@ below. A deeper line that looks so is part of the entry, unless it stands below 
 import re
 from collections.abc import Sequence
 
-from groundup.documents import Sentence, is_label, named_cells
+from groundup.documents import LIST_ITEM, Sentence, is_label, named_cells
 
 from .language import FALLBACK, stem_words, stop_words
 from .question import code_names
@@ -24,6 +24,7 @@ CODE_NAME = re.compile(
 TERM = re.compile(r"\W*[^\W\d][\w-]*\W*|[^\W\d_a-z][\w'’-]*(?: [\w'’-]+){1,3}")
 """How an option begins, a named item, a name of code and what it is; a word, or a short title."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
+BLANK_LINE = re.compile(r"\n[ \t]*\n")
 CELL = re.compile(r"[|,;\t\n]")
 
 
@@ -73,6 +74,25 @@ def _has_body(text: str, column: int) -> bool:
     """Whether what an entry says stands in a second column, or indented below its head."""
     rest = text.partition("\n")[2]
     return len(rest) - len(rest.lstrip(" \t")) > column or BODY.match(text) is not None
+
+
+def leads_of_items(
+    text: str, units: Sequence[Sentence], entries: Sequence[tuple[str, ...]]
+) -> list[Sentence | None]:
+    """For each unit, what stands before the list that it is in.
+
+    That is the sentence above, if it ends with a colon or the items have names, or the title.
+    """
+    leads, lead = list[Sentence | None](), None
+    for number, unit in enumerate(units):
+        before = units[number - 1] if number else None
+        if before and before.kind == "heading":
+            lead = before if LIST_ITEM.match(text, unit.start) else None
+        elif before and BLANK_LINE.search(text, before.end, unit.start):
+            is_lead = text[before.end - 1] == ":" or entries[number] and not entries[number - 1]
+            lead = before if before.kind == "prose" and is_lead else None
+        leads.append(lead)
+    return leads
 
 
 def numbers_of_cells(head: str, row: str, language: str) -> set[tuple[str, str]]:

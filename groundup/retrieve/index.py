@@ -16,7 +16,6 @@ is complete, so a question never reads an incomplete index.
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
+    ConfigError,
     DataError,
     Draft,
     digest,
@@ -33,7 +33,6 @@ from groundup.core import (
     lock_folder,
     produce,
     record,
-    shown_path,
     write_json,
 )
 from groundup.documents import (
@@ -41,6 +40,8 @@ from groundup.documents import (
     Rejected,
     artifact_kind,
     file_bytes,
+    file_of,
+    left_out_lines,
     plan_folder,
     read_data,
 )
@@ -62,13 +63,13 @@ from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
     current_name,
-    file_of,
     read_entries,
+    read_root,
     set_current,
     write_root,
 )
 
-VERSION = 10
+VERSION = 11
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
@@ -102,6 +103,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
             snapshot = Artifact.open(snapshot_path, kind="index")
     changes = _describe_changes(out, before, snapshot_path)
     with _report_full_disk(out):
+        if before and (other := read_root(out)) not in (None, str(source.resolve())):
+            record.log(f"{out} was an index of {other}; it is one of {source} now.")
         write_root(out, None if "corpus" in parents else source)
         set_current(out, before, snapshot_id, changes)
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
@@ -143,7 +146,7 @@ def _make_snapshot(
 
 
 def index_or_explain(
-    source: Path, out: Path, config: IndexConfig | None = None, *, why: str = ""
+    source: Path, out: Path, config: IndexConfig | None = None, *, why: str | None = None
 ) -> Artifact | str:
     """Index every file of a folder that has text; again: only what changed is new.
 
@@ -155,7 +158,9 @@ def index_or_explain(
     out     directory of the index
     why     a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
     """
-    if why:
+    if why == "":
+        raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
+    if why is not None:
         return explain_reading(Path(source), why, config)
     return index(source, out, config)
 
@@ -280,21 +285,6 @@ def _no_documents(source: Path, rejected: list[Rejected]) -> DataError:
     return DataError(
         f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
     )
-
-
-def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
-    """What was left out, a line for each reason: number, endings and an example."""
-    by_reason: dict[str, list[Rejected]] = {}
-    for item in rejected:
-        by_reason.setdefault(item.reason, []).append(item)
-    lines = []
-    for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
-        suffixes = (PurePosixPath(item.path).suffix.partition("#")[0] for item in items)
-        endings = Counter(suffix or "no ending" for suffix in suffixes)
-        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
-        example = shown_path(items[0].path)
-        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {example}")
-    return lines
 
 
 def _describe_changes(out: Path, before: str | None, now: Path) -> str:

@@ -8,7 +8,6 @@ spaces between words: there two neighbouring characters are a word, as in Lucene
 
 import re
 import tomllib
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
@@ -16,30 +15,26 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from groundup.core import MissingExtra
+from groundup.core import import_extra
 
 MAX_WORD_CHARACTERS = 60
 FALLBACK = "english"
 SAMPLE_CHARACTERS = 20_000
 MIN_STOP_SHARE = 0.1
 """Smallest share of function words in prose, of which English has 40 %. Own choice."""
-UNSTEMMED = {"polish"}
+UNSTEMMED = {"polish", "ukrainian", "czech", "hebrew", "hindi", "bengali", "vietnamese"}
 """Languages with stop words for which Snowball has no stemmer."""
 UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+)")
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
+INDIC = r"\u0900-\u0963\u0966-\u0df3"
+"""Letters and vowel signs of India; Python takes the signs for no part of a word."""
+INDIC_WORD = re.compile(rf"[{INDIC}]{{2,}}")
 PARTICIPLE = re.compile(r"\b(a[bn]|au[fs]|ein|vor|zu|um|mit|nach|her|hin|los|weg|)ge(\w{3,}t)\b")
 PAST = re.compile(r"(?:tet|(?<=[dt])et|t)$")
 BEGINNING = re.compile(r"Ge\w{3,}t\b")
 """Of German, in small letters; nouns such as "Geschäft" have a large one, as has a first word."""
-DICTIONARY_FILE = Path(__file__).with_name("english.txt")
-_dictionary = cache(DICTIONARY_FILE.read_bytes)
-ENDINGS = (
-    ("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("men", "man"), ("ed", ""), ("ed", "e"),
-    ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"), ("est", ""), ("est", "e"),
-)  # fmt: skip
-"""Of nouns, verbs and adjectives, and what stands instead of them in the base."""
 
 
 @cache
@@ -49,27 +44,11 @@ def stop_words() -> dict[str, frozenset[str]]:
     return {language: frozenset(words.split()) for language, words in table.items()}
 
 
-def is_dictionary_word(word: str) -> bool:
-    """Whether a word is in WordNet (benchmarks/measure/wordnet_table.py), perhaps with an ending.
-
-    >>> [is_dictionary_word(word) for word in ("mice", "Cars", "hoping", "xyzzy", "")]
-    [True, True, True, False, False]
-    """
-    word = word.lower()
-    bases = (word.removesuffix(old) + new for old, new in ENDINGS if word.endswith(old))
-    return any(map(_is_listed, (word, *bases)))
-
-
-def _is_listed(word: str) -> bool:
-    """Whether a line of the file is a word: by bisection, as a set takes longer than a question."""
-    lines, sought = _dictionary(), word.encode("utf-8", "surrogatepass")
-
-    def line_at(place: int) -> bytes:
-        start = lines.rfind(b"\n", 0, place) + 1
-        return lines[start : lines.index(b"\n", start)]
-
-    place = bisect_left(range(len(lines)), sought, key=line_at)
-    return place < len(lines) and line_at(place) == sought
+@cache
+def _languages_by_word() -> dict[str, list[str]]:
+    spaced = [(name, words) for name, words in stop_words().items() if name != "unspaced"]
+    every = frozenset().union(*(words for _, words in spaced))
+    return {word: [name for name, words in spaced if word in words] for word in every}
 
 
 @cache
@@ -97,12 +76,11 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     >>> [language_of(text) for text in ("Wie groß ist der Rand?", "Where is it?", "x86")]
     ['german', 'english', 'english']
     """
-    counts = Counter(WORD.findall(text[:SAMPLE_CHARACTERS].lower()))
-    scores = {
-        language: sum(counts[word] for word in counts.keys() & words)
-        for language, words in stop_words().items()
-        if language != "unspaced"
-    }
+    text = text[:SAMPLE_CHARACTERS].lower()
+    counts = Counter(WORD.findall(text) + ([] if text.isascii() else INDIC_WORD.findall(text)))
+    scores = Counter[str]()
+    for word in counts.keys() & _languages_by_word().keys():
+        scores.update(dict.fromkeys(_languages_by_word()[word], counts[word]))
     best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
     return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
 
@@ -125,13 +103,13 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
 def _stems_of(part: str, language: str) -> Iterable[str]:
     if not UNSPACED.match(part):
         return chain.from_iterable(map(_cached_stems(language), part.split()))
-    return [part[i : i + 2] for i in range(max(1, len(part) - 1))]
+    return [*(part[i : i + 2] for i in range(len(part) - 1)), *part]
 
 
 @cache
 def _analyser(language: str) -> Any:
     """Words, lower case, no accents, stems; stemmed before accents go, as Snowball needs them."""
-    engine = import_tantivy()
+    engine = import_extra("tantivy", "retrieve")
     builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
     steps = [engine.Filter.remove_long(MAX_WORD_CHARACTERS), engine.Filter.lowercase()]
     if language == FALLBACK:
@@ -169,12 +147,3 @@ def _cached_stems(language: str) -> Callable[[str], list[str]]:
         return [PAST.sub("", stem) if len(stem) > 3 else stem for stem in found]
 
     return stems
-
-
-def import_tantivy() -> Any:
-    """Import tantivy; MissingExtra if it is not installed."""
-    try:
-        import tantivy as engine
-    except ImportError:
-        raise MissingExtra("tantivy", "retrieve") from None
-    return engine

@@ -27,11 +27,12 @@ from groundup.core import (
     disk_error,
     disk_remedy,
     hash_file,
+    import_extra,
     write_text,
 )
 from groundup.documents import label_lines
 
-from .language import FALLBACK, import_tantivy, stem_words
+from .language import FALLBACK, stem_words
 from .question import Question, code_names, parse_question
 
 HEADING_BOOST = 2.0
@@ -78,8 +79,8 @@ class LexicalIndex:
 
         Raises MissingExtra without tantivy, and ArtifactError for a damaged index.
         """
-        engine = import_tantivy()
-        self.directory = Path(directory)
+        engine = import_extra("tantivy", "retrieve")
+        self.engine, self.directory = engine, Path(directory)
         self.writer: Any = None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -131,7 +132,7 @@ class LexicalIndex:
 
     def add_prepared(self, passages: Iterable["PreparedPassage"]) -> None:
         """Add passages whose words are known; one with the id of an existing one replaces it."""
-        writer, engine = self._open_writer(), import_tantivy()
+        writer, engine = self._open_writer(), self.engine
         for passage in passages:
             try:  # tantivy writes in other threads: a failure is raised at a later call
                 writer.delete_documents_by_term("id", passage.id)
@@ -164,7 +165,7 @@ class LexicalIndex:
 
     def _build_query(self, question: Question) -> Any:
         """The question as a tantivy query: any term may match; titles and names are boosted."""
-        query, fields = import_tantivy().Query, self.index.schema
+        query, fields = self.engine.Query, self.index.schema
         parts = []
         for term in question.terms:
             for stem in term.stems:
@@ -174,7 +175,7 @@ class LexicalIndex:
             if term.name is not None:
                 name = query.term_query(fields, "names", term.name)
                 parts.append(query.boost_query(name, NAME_BOOST))
-        should = import_tantivy().Occur.Should
+        should = self.engine.Occur.Should
         return query.boolean_query([(should, part) for part in parts]) if parts else None
 
     def _read_passage(self, address: Any) -> Passage:
@@ -187,7 +188,7 @@ class LexicalIndex:
 
     def prepared(self, document: str) -> list[PreparedPassage]:
         """The passages of a document with their words, in order."""
-        query = import_tantivy().Query.term_query(self.index.schema, "document", document)
+        query = self.engine.Query.term_query(self.index.schema, "document", document)
         found = self.searcher.search(query, limit=max(1, len(self)), count=False).hits
         stored = [self.searcher.doc(address) for _, address in found]
         fields = PreparedPassage._fields
@@ -222,7 +223,7 @@ class LexicalIndex:
 
     def passages(self) -> list[Passage]:
         """Every passage of the last snapshot, in no particular order."""
-        everything = import_tantivy().Query.all_query()
+        everything = self.engine.Query.all_query()
         found = self.searcher.search(everything, limit=max(1, len(self)), count=False)
         return [self._read_passage(address) for _, address in found.hits]
 

@@ -19,11 +19,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from groundup.documents import is_dictionary_word
+
 from .language import (
     FALLBACK,
+    INDIC,
     MAX_WORD_CHARACTERS,
     UNSPACED,
-    is_dictionary_word,
     language_of,
     stem_words,
     stop_words,
@@ -39,8 +41,13 @@ SPLIT_NAME_CREDIT = 0.55
 """Credit for only the parts of an exact name, such as `path` and `join`."""
 SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
+PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
+"""Credit for what stands elsewhere in the passage, and its share if a quantity is asked for."""
+MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
+"""What is left of the score without the thing that is named, what is asked of it, or how much."""
 
-NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-/][^\W\d]\w*|-\d\w*)*")
+LETTER = rf"[\w{INDIC}]"
+NAME = re.compile(rf"-{{0,2}}[^\W\d]{LETTER}*(?:[.\-/][^\W\d]{LETTER}*|-\d{LETTER}*)*")
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
@@ -81,15 +88,10 @@ class Measure(NamedTuple):
     axis: str = ""
     """Along which it is asked: "how high" is not answered by "3 metres deep"."""
 
-    def is_asked_by(self, word: str) -> bool:
-        """Whether a word asks for it, which a quantity of its kind answers without it: "weigh"."""
-        pattern = _measures().get(self.name, {}).get("verbs", "(?!)")
-        return re.fullmatch(pattern, word, re.IGNORECASE) is not None
-
-    def is_of(self, name: str) -> bool:
-        """Whether the name of a column says that its numbers are such quantities."""
-        pattern = _measures().get(self.name, {}).get("columns", "(?!)")
-        return re.search(pattern, name, re.IGNORECASE) is not None
+    def lists(self, kind: str, words: str) -> bool:
+        """Whether words are its `verbs`, "weigh", or name one of its `columns` (measures.toml)."""
+        pattern = _measures().get(self.name, {}).get(kind, "(?!)")
+        return re.search(pattern, words, re.IGNORECASE) is not None
 
     def is_in(self, text: str, language: str) -> bool:
         """Whether a text has such a quantity; numerals count in their languages."""
@@ -285,7 +287,9 @@ def _unspaced_terms(run: re.Match[str]) -> Iterator[tuple[int, QuestionTerm]]:
     """Yield what lies between the question words of a run of Chinese, Japanese or Thai."""
     words = sorted(stop_words()["unspaced"], key=len, reverse=True)
     for part in re.finditer(r"[^\0]+", re.sub("|".join(words), lambda m: "\0" * len(m[0]), run[0])):
-        yield run.start() + part.start(), QuestionTerm(part[0], tuple(stem_words(part[0])))
+        stems = stem_words(part[0])  # pairs, then the characters alone
+        pairs = tuple(stems[: len(part[0]) - 1]) or tuple(stems)
+        yield run.start() + part.start(), QuestionTerm(part[0], pairs)
 
 
 def _make_term(
@@ -424,6 +428,22 @@ class WeightedQuestion(NamedTuple):
     def credits_for(self, words: TextTerms) -> list[float]:
         """The credit of each term for some words."""
         return [term_credit(term, words) for term in self.question.terms]
+
+    def score(self, covered: Sequence[float], is_measured: bool) -> float:
+        """How well what covers the terms so answers the question, in [0, 1] (quote.py)."""
+        near = AROUND_QUANTITY if self.question.measure.name else 1.0
+        rows = [
+            (term.is_name, c if term.is_name or c > PASSAGE_CREDIT else near * c, weight)
+            for term, c, weight in zip(self.question.terms, covered, self.weights, strict=True)
+        ]
+        named = min((credit for is_name, credit, _ in rows if is_name), default=1.0)
+        rest = [(credit, weight) for is_name, credit, weight in rows if not is_name]
+        asked = sum(weight * credit for credit, weight in rest if credit > PASSAGE_CREDIT)
+        asked = asked / sum(weight for _, weight in rest) if rest else 1.0
+        score = self.share([credit for _, credit, _ in rows])
+        score *= MISSING_NAME + (1.0 - MISSING_NAME) * named
+        score *= MISSING_PROPERTY + (1.0 - MISSING_PROPERTY) * asked
+        return score if is_measured else MISSING_QUANTITY * score
 
     def part(self, indices: Sequence[int], measure: Measure) -> "WeightedQuestion":
         """The question of some of its terms alone, for a quantity of its own."""

@@ -21,7 +21,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from groundup.core import Hit, Passage, Quote
+from groundup.core import Hit, Passage
 from groundup.documents import (
     LIST_ITEM,
     ROWS,
@@ -35,16 +35,18 @@ from groundup.documents import (
     split_sentences,
 )
 
-from .entries import entry_heads, numbers_of_cells
+from .entries import BLANK_LINE, entry_heads, leads_of_items, numbers_of_cells
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import Question, TextTerms, WeightedQuestion, code_names, text_terms
+from .question import (
+    PASSAGE_CREDIT,
+    Question,
+    TextTerms,
+    WeightedQuestion,
+    code_names,
+    text_terms,
+)
 
 TITLE_CREDIT = 0.8
-PASSAGE_CREDIT = 0.5
-MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
-"""What is left of the score without the thing that is named, what is asked of it, or how much."""
-AROUND_QUANTITY = 0.6
-"""What is left of the passage's credit if a quantity is asked for, which is of its own sentence."""
 NEW_SUBJECT = 0.5
 """What is left of the credit of a further sentence that begins with another thing: "The barn …"."""
 RUN_UNITS = 8
@@ -52,7 +54,6 @@ RUN_UNITS = 8
 LINE_KINDS = frozenset(("html", "code", "notebook"))
 """Kinds of files whose lines end sentences."""
 QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
-BLANK_LINE = re.compile(r"\n[ \t]*\n")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
 PARAGRAPH_CHARACTERS = 240
@@ -70,10 +71,7 @@ DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
-DEFINES = re.compile(
-    r"\W*(?:(?:the|an?|der|die|das|eine?|le|la|une?|el|una|il|lo|de|een)\s+)?([^.;:?!]{2,60}?)\W*\s"
-    r"(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s", re.IGNORECASE
-)
+DEFINES = re.compile(r"(?i)(.{2,60}?)\s(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -176,10 +174,6 @@ class PassageText:
                 found[at] = found[at]._replace(numbered=numbers)
         return found
 
-    def quote(self, unit: Sentence) -> Quote:
-        """A unit as a quote of its file."""
-        return self.document.quote(self.passage.start + unit.start, self.passage.start + unit.end)
-
     @cached_property
     def outer(self) -> TextTerms:
         """Stems and names of the titles and the path."""
@@ -188,25 +182,15 @@ class PassageText:
 
     @cached_property
     def heads(self) -> list[tuple[int, int] | None]:
-        """For each row of a table or item of a list, the range of the document that heads it.
-
-        That is the first row of the table, or the sentence before the list, if it ends with a colon
-        or the items have names.
-        """
-        start, text, entries = self.passage.start, self.passage.text, self._entries
-        heads: list[tuple[int, int] | None] = []
-        lead: Sentence | None = None
-        for number, unit in enumerate(self.units):
-            if number and BLANK_LINE.search(text, self.units[number - 1].end, unit.start):
-                before = self.units[number - 1]
-                is_lead = text[before.end - 1] == ":" or entries[number] and not entries[number - 1]
-                lead = before if before.kind == "prose" and is_lead else None
-            at = start + unit.start
-            head = next((head for head, end in self.tables if head[1] <= at < end), None)
-            if head is None and lead is not None:
-                head = (start + lead.start, start + lead.end)
-            heads.append(head)
-        return heads
+        """For each row of a table or item of a list, the range of the document that heads it."""
+        start, text = self.passage.start, self.passage.text
+        leads = leads_of_items(text, self.units, self._entries)
+        places = (start + unit.start for unit in self.units)
+        rows = (next((h for h, end in self.tables if h[1] <= at < end), None) for at in places)
+        return [
+            row or lead and (start + lead.start, start + lead.end)
+            for row, lead in zip(rows, leads, strict=True)
+        ]
 
     def has_quantity(self, at: int, question: Question) -> bool:
         """Whether a unit has what is asked for, such as a length; a number has its column's name.
@@ -216,12 +200,19 @@ class PassageText:
         measure, language = question.measure, self.language
         head = self.heads[at] if self.units[at].kind == "row" else None
         cells = named_cells(self.document.text[slice(*head)], self.texts[at]) if head else []
-        asked = {stem for term in question.terms for stem in term.stems}
+        asked = {
+            stem
+            for term in question.terms
+            if not term.is_name or term.text.isdigit()
+            for stem in term.stems
+        }
         for name, cell in cells:
             words = re.findall(r"[^\W_]+", name)[::-1]
             named = asked & set(stem_words(name, language))
             texts = [f"{cell.strip()} {' '.join(words)}", cell if named else ""]
-            if cell and (measure.is_of(name) or any(measure.is_in(t, language) for t in texts)):
+            if cell and (
+                measure.lists("columns", name) or any(measure.is_in(t, language) for t in texts)
+            ):
                 return True
         return not cells and measure.is_in(self.texts[at], language)
 
@@ -327,8 +318,10 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             # What is said after the quantity is of something else: "A bed costs 9. The boat …"
             is_measured = is_about and last in quantity or not question.measure.name
             measured = covered if is_measured else measured
-            score = max(_score(wanted, covered, False), _score(wanted, measured, True))
-            rank = score + bonus + defined[first] + _run_merit(text, first, last, wanted.share(direct))
+            score = max(wanted.score(covered, False), wanted.score(measured, True))
+            rank = (
+                score + bonus + defined[first] + _run_merit(text, first, last, wanted.share(direct))
+            )
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)
@@ -339,7 +332,7 @@ def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list
     measure, lines = wanted.question.measure, range(len(text.units))
     credits = [wanted.credits_for(words) for words in text.terms]
     quantity = {at for at in lines if measure.name and text.has_quantity(at, wanted.question)}
-    verbs = [float(measure.is_asked_by(term.text)) for term in wanted.question.terms]
+    verbs = [float(measure.lists("verbs", term.text)) for term in wanted.question.terms]
     for at in quantity:  # "9 kg" says what something weighs; $0 of a script costs nothing
         if text.units[at].kind == "code":
             continue
@@ -383,26 +376,7 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
         return 1.0  # a table's head may be in another passage; another number may be in this one
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
     outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
-    return _score(wanted, [max(pair) for pair in zip(inside, outside, strict=True)], True)
-
-
-def _score(wanted: WeightedQuestion, covered: list[float], is_measured: bool) -> float:
-    near = AROUND_QUANTITY if wanted.question.measure.name else 1.0
-    covered = [
-        credit if term.is_name or credit > PASSAGE_CREDIT else near * credit
-        for term, credit in zip(wanted.question.terms, covered, strict=True)
-    ]
-    pairs = list(zip(wanted.question.terms, covered, wanted.weights, strict=True))
-    named = min((credit for term, credit, _ in pairs if term.is_name), default=1.0)
-    rest = [
-        (weight * (credit > PASSAGE_CREDIT) * credit, weight)
-        for term, credit, weight in pairs
-        if not term.is_name
-    ]
-    asked = sum(each for each, _ in rest) / sum(weight for _, weight in rest) if rest else 1.0
-    score = wanted.share(covered) * (MISSING_NAME + (1.0 - MISSING_NAME) * named)
-    score *= MISSING_PROPERTY + (1.0 - MISSING_PROPERTY) * asked
-    return score if is_measured else MISSING_QUANTITY * score
+    return wanted.score([max(pair) for pair in zip(inside, outside, strict=True)], True)
 
 
 def _entry_end(others: list[tuple[str, ...]], first: int) -> int:

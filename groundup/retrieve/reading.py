@@ -19,12 +19,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field, model_validator
 
 from groundup.core import Artifact, ArtifactError, Config, ConfigError
-from groundup.documents import ReadConfig, Record, Rejected, file_bytes, read_data, with_titles
+from groundup.documents import (
+    ReadConfig,
+    Record,
+    Rejected,
+    file_bytes,
+    file_of,
+    read_data,
+    with_titles,
+)
 
 from .chunk import ChunkConfig, chunk_document
 from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
-from .search import DocumentEntry, file_of, read_entries
+from .search import DocumentEntry, read_entries
 
 if TYPE_CHECKING:
     import concurrent.futures

@@ -10,14 +10,13 @@ is indexed again. Snapshots are complete in themselves, so a damaged ledger lose
 the next `groundup index` renames it and starts another.
 """
 
-import bisect
 import contextlib
 import json
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,16 +28,15 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     Pointer,
-    Quote,
     hash_file,
     lock_folder,
     record,
     user_name,
     write_json,
 )
-from groundup.documents import PAGES, Record
+from groundup.documents import Record, is_compound, is_dictionary_word
 
-from .language import FALLBACK, base_stems, is_dictionary_word, stem_words
+from .language import FALLBACK, base_stems, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
 from .question import Question, QuestionTerm, parse_question
 
@@ -78,10 +76,9 @@ def current_snapshot(out: Path) -> Path:
         return out / "snapshots" / name
     if not (out / POINTER_LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
         raise ArtifactError(f"{out} holds no index; make one with: {again}")
-    found = f"{torn} bytes without a complete line" if torn else "none"
     raise ArtifactError(
-        f"The ledger of the index is damaged: {out / POINTER_LEDGER} should name the current "
-        f"snapshot, it has {found}; run again, nothing is lost: {again}"
+        f"The ledger of the index is damaged: {out / POINTER_LEDGER} names no current snapshot; "
+        f"run again, nothing is lost: {again}"
     )
 
 
@@ -144,11 +141,10 @@ def _prune_snapshots(out: Path) -> None:
 
 def write_root(out: Path, source: Path | None) -> None:
     """Record the folder that was indexed; None for a corpus, whose files may be anywhere."""
-    root = None if source is None else str(source.resolve())
-    if root is None:
+    if source is None:
         (out / "source.json").unlink(missing_ok=True)
-    elif read_root(out) != root:
-        write_json(out / "source.json", {"root": root})
+    elif read_root(out) != str(source.resolve()):
+        write_json(out / "source.json", {"root": str(source.resolve())})
 
 
 def read_root(out: Path) -> str | None:
@@ -220,9 +216,8 @@ class OpenIndex:
         """Whether a term is anywhere in the documents: its exact name, or all of its stems."""
         if term.name is not None and self.lexical.document_frequency("names", term.name):
             return True
-        if not term.stems or term.text[0] == "-":
-            return False
-        return all(map(self.stem_frequency, term.stems))
+        has_stems = bool(term.stems) and term.text[0] != "-"
+        return has_stems and all(map(self.stem_frequency, term.stems))
 
     def meant_word(self, term: QuestionTerm) -> str | None:
         """The indexed word that a mistyped one most likely means; None if none is close.
@@ -237,7 +232,8 @@ class OpenIndex:
             right = [part.text if self.has(part) else self.meant_word(part) for part in parts]
             return "-".join(filter(None, right)) if all(right) else None
         typed = term.name or "".join(term.stems[:1])
-        is_known = self.languages[:1] == (FALLBACK,) and is_dictionary_word(term.text)
+        is_known = is_dictionary_word(term.text) or is_compound(term.text)
+        is_known = is_known and self.languages[:1] == (FALLBACK,)
         if len(typed) < 4 or re.search(r"\d", typed):
             return None
         if not term.name and (len(term.stems) > 1 or not term.text.isalpha() or is_known):
@@ -257,14 +253,13 @@ class OpenIndex:
         distance, _, found = min(close, default=(limit + 1, 0, ""))
         if distance > limit:
             return None
-        return found if term.name else self._word_of(forms.get(found, found))
+        return found if term.name else self.word_of(forms.get(found, found))
 
-    def _word_of(self, stem: str) -> str | None:
-        term = QuestionTerm(stem, (stem,))
-        for hit in self.lexical.search_terms(Question((term,)), 1):
+    def word_of(self, stem: str) -> str | None:
+        """A stem as the documents spell it."""
+        for hit in self.lexical.search_terms(Question((QuestionTerm(stem, (stem,)),)), 1):
             language = self.entries[hit.passage.document].language
-            text = " ".join((*hit.passage.headings, hit.passage.text))
-            for word in re.findall(r"[^\W\d_]+", text):
+            for word in re.findall(r"[^\W\d_]+", f"{hit.passage.headings} {hit.passage.text}"):
                 if stem_words(word, language) == [stem]:
                     return word
         return None
@@ -290,28 +285,6 @@ class OpenIndex:
     def sha256_by_path(self) -> dict[str, str]:
         """Hash of every indexed file, by path."""
         return {place.file or place.path: place.sha256 for place in self.entries.values()}
-
-
-def file_of(path: str, is_file: Callable[[str], bool]) -> str:
-    """The file that a document's path names: all of it, else what stands before one of its `#`.
-
-    >>> [file_of(path, {"in.mbox", "C", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
-    ['in.mbox', 'C#.md']
-    """
-    ends = [len(path), *(match.start() for match in re.finditer("#", path))]
-    return next((path[:end] for end in ends if is_file(path[:end])), path)
-
-
-def find_quote(document: Record, quote: Quote) -> int:
-    """Where a document's text has a quote, at the quote's bytes and on its page; -1 if nowhere."""
-    at = document.text.find(quote.text)
-    while at >= 0:
-        page = bisect.bisect_right(document.metadata.get(PAGES, ()), at)
-        found = document.map.byte_range(at, at + len(quote.text))
-        if found == (quote.start, quote.end) and quote.page in (0, page):
-            return at
-        at = document.text.find(quote.text, at + 1)
-    return -1
 
 
 def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
 from groundup.core import Answer, ConfigError, Quote, record
+from groundup.documents import file_of
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
 from .language import word_pattern
-from .search import OpenIndex, file_of, find_quote, open_index
+from .search import OpenIndex, open_index
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
@@ -65,8 +66,9 @@ class Session:
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" or "and the …?" is completed first."""
         follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
-        follows = follow_up.match(question.strip()) or pronoun.search(question)
-        follows = follows and len(self.index.parse(question).terms) <= MAX_FOLLOW_UP_TERMS
+        signs = [bool(follow_up.match(question.strip())), bool(pronoun.search(question))]
+        most = MAX_FOLLOW_UP_TERMS + 2 * (sum(signs) - 1)
+        follows = any(signs) and len(self.index.parse(question).terms) <= most
         is_of_names, is_first = pronoun.search(question) is not None, not self.questions
         full = self._completions(question, is_of_names) if follows and not is_first else [question]
         answers = {each: answer_question(self.index, each, self.limit) for each in full}
@@ -109,7 +111,8 @@ class Session:
         begin = word_pattern("follow_up").sub("", question[: new[0].start])
         asks = word_pattern("question").search(begin)
         whole = [question] if asks else []  # "and who runs the shop?"
-        return whole + [last[:start] + phrase + last[end:] for start, end in cuts]
+        full = (last[:start] + phrase + last[end:] for start, end in cuts)
+        return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in full]
 
     def _runs(self, question: str) -> list[_Run]:
         terms = self.index.parse(question).terms
@@ -144,7 +147,7 @@ class Session:
         quote = self.quotes[number - 1]
         entry = next(e for e in self.index.entries.values() if e.path == quote.path)
         document = self.index.read_document(entry.id)
-        text, at = document.text, find_quote(document, quote)
+        text, at = document.text, document.find(quote)
         half = max(0, SHOWN_CHARACTERS - len(quote.text)) // 2
         start, end = max(0, at - half), at + len(quote.text) + half
         if quote.path.lower().endswith((".html", ".htm", ".xhtml")):
@@ -164,7 +167,8 @@ class Session:
         """Names and words of the documents that begin so, the most frequent first."""
         names = self.index.lexical.words_with_prefix(prefix, "names") if prefix else []
         words = self.index.lexical.words_with_prefix(prefix.lower()) if len(prefix) > 2 else []
-        return [word for word, _ in [*names, *words]][:50]
+        spelled = [self.index.word_of(stem) or stem for stem, _ in words[:20]]
+        return list(dict.fromkeys([*(name for name, _ in names[:20]), *spelled]))
 
     def reply(self, line: str) -> Reply:
         """What a typed line gives: an answer, a passage, the list of questions, or an error."""

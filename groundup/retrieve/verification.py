@@ -15,18 +15,27 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import ReadConfig, Record, read_data, split_sentences
+from groundup.documents import ReadConfig, Record, file_of, named_cells, read_data, split_sentences
 
 from .index import index as make_index
-from .language import word_pattern
-from .question import SUFFIX_CREDIT, Question, WeightedQuestion, numerals_of, text_terms
+from .language import stem_words, word_pattern
+from .question import (
+    SUFFIX_CREDIT,
+    Question,
+    QuestionTerm,
+    WeightedQuestion,
+    numerals_of,
+    term_credit,
+    text_terms,
+)
 from .quote import PassageText
-from .search import OpenIndex, current_name, file_of, find_quote, open_index
+from .search import OpenIndex, current_name, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
@@ -155,7 +164,7 @@ def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
         return False
     documents = read_data(file, data, ReadConfig(archives=True))
     return any(
-        isinstance(each, Record) and each.path == quote.path and find_quote(each, quote) >= 0
+        isinstance(each, Record) and each.path == quote.path and each.find(quote) >= 0
         for each in documents
     )
 
@@ -165,6 +174,8 @@ MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
 CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(|\s(?:and|but|while|und|aber|et|mais|y|pero|en|och)\s")
+Cells = Sequence[tuple[str, str]]
+Terms = Sequence[QuestionTerm]
 NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?")
 
 
@@ -188,14 +199,12 @@ class TextCheck(NamedTuple):
         return int(any(sentence.support == "nowhere" for sentence in self.sentences))
 
     def __str__(self) -> str:
-        lines = []
-        for text, support, source in self.sentences:
-            place = f"  [{source}]" if source else ""
-            lines.append(f"{support:9s}  {' '.join(text.split())}{place}")
-        counts = {
-            kind: sum(s.support == kind for s in self.sentences) for kind in get_args(Support)
-        }
-        return "\n".join([*lines, ", ".join(f"{n} {kind}" for kind, n in counts.items())])
+        lines = [
+            f"{support:9s}  {' '.join(text.split())}" + (f"  [{source}]" if source else "")
+            for text, support, source in self.sentences
+        ]
+        counts = Counter(sentence.support for sentence in self.sentences)
+        return "\n".join([*lines, ", ".join(f"{counts[k]} {k}" for k in get_args(Support))])
 
 
 def check_text(text: str, against: Path) -> TextCheck:
@@ -225,14 +234,17 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
         document = index.read_document(hit.passage.document)
         language = index.entries[hit.passage.document].language
         text = PassageText(hit, document, language)
+        start = text.passage.start
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
+            place = document.quote(start + unit.start, start + unit.end)
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
             cells = unit.kind == "row"
             runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if cells else []
             if any(_plain(run) == plain for run in runs):
-                return CheckedSentence(sentence, "quoted", text.quote(unit).location)
-            if not supported and _supports(text, at, sentence, wanted):
-                supported = text.quote(unit).location
+                return CheckedSentence(sentence, "quoted", place.location)
+            is_title = unit.kind == "heading"
+            if not supported and not is_title and _supports(text, at, sentence, wanted):
+                supported = place.location
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 
 
@@ -240,40 +252,63 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
     """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
     above, line, head = wanted.credits_for(text.outer), text.texts[at], text.heads[at]
     names = text_terms(text.document.text[slice(*head)] if head else "", text.language)
+    is_row = text.units[at].kind == "row"
+    cells = named_cells(text.document.text[slice(*head)], line) if head and is_row else []
+    line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
 
     def cover(part: str) -> list[float]:
         own = wanted.credits_for(text_terms(part, text.language))
         return [max(each) for each in zip(own, above, wanted.credits_for(names), strict=True)]
 
-    parts = CLAUSE.split(line) if text.units[at].kind != "row" else ()
+    def lacks(part: str) -> list[QuestionTerm]:
+        pairs = zip(wanted.question.terms, cover(part), strict=True)
+        return [term for term, credit in pairs if credit < SUFFIX_CREDIT]
+
+    parts = CLAUSE.split(line) if not is_row else ()
     clauses = [part for part in parts if wanted.share(cover(part)) >= MIN_SUPPORT]
-    if not clauses and len(parts) > 1 and not _is_in_order(sentence, line, wanted):
+    if not clauses and len(parts) > 1 and not _is_in_order(sentence, line, wanted, text.language):
         return False  # perhaps "the treasurer is A and the secretary is B"
+    if is_row and not _is_row_of(text, cells, sentence, lacks(line)):
+        return False
     for part in clauses or [line]:
-        covered = cover(part)
-        has_names = all(
-            credit >= SUFFIX_CREDIT
-            for term, credit in zip(wanted.question.terms, covered, strict=True)
-            if term.is_name
-        )
         is_same = all(
             set(pattern.findall(sentence.lower())) <= set(pattern.findall(part.lower()))
-            for pattern in (NUMBER, numerals_of(text.language))
+            for pattern in (NUMBER, numerals_of(text.language), word_pattern("exact"))
         )
-        negations = [bool(word_pattern("negation").search(each)) for each in (sentence, part)]
-        is_same = is_same and negations[0] == negations[1]
-        if has_names and is_same and wanted.share(covered) >= MIN_SUPPORT:
+        denies, denied = (bool(word_pattern("negation").search(p)) for p in (sentence, part))
+        has_names = not any(term.is_name for term in lacks(part))
+        is_same = is_same and has_names and (denies == denied or is_row and denied)
+        if is_same and wanted.share(cover(part)) >= MIN_SUPPORT:
             return True
     return False
 
 
-def _is_in_order(sentence: str, line: str, wanted: WeightedQuestion) -> bool:
-    """Whether the words that a line has of a sentence come in the same order."""
+def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:
+    """Whether a sentence is of this row of a table, and its numbers of the columns that it names.
+
+    A word that the row lacks and another row has is of that one.
+    """
+    rows = (terms for unit, terms in zip(text.units, text.terms, strict=True) if unit.kind == "row")
+    if any(term_credit(term, row) >= SUFFIX_CREDIT for row in rows for term in lacking):
+        return False
+    said = set(stem_words(sentence, text.language))
+    named = [(bool(said & set(stem_words(name, text.language))), cell) for name, cell in cells]
+    for number in NUMBER.findall(sentence) if any(is_named for is_named, _ in named) else ():
+        columns = [is_named for is_named, cell in named if number in NUMBER.findall(cell)]
+        if columns and not any(columns):
+            return False
+    return True
+
+
+def _is_in_order(sentence: str, line: str, wanted: WeightedQuestion, language: str) -> bool:
+    """Whether a line has its words of a sentence in the same order, with no other name between."""
     words = [term.text.lower() for term in wanted.question.terms]
     both = [word for word in words if word in sentence.lower() and word in line.lower()]
     asked, said = ([text.lower().find(word) for word in both] for text in (sentence, line))
     order = [place for _, place in sorted(zip(asked, said, strict=True))]
-    return order == sorted(order)
+    between = line[min(said, default=0) + 1 : max(said, default=0)]
+    names = re.findall(r"(?<=[\w,;)] )[A-Z]\w+", between) if language != "german" else []
+    return order == sorted(order) and all(name.lower() in sentence.lower() for name in names)
 
 
 def _plain(text: str) -> str:

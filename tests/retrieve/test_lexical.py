@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, MissingExtra, Passage, Retriever
 from groundup.retrieve import LexicalIndex
-from groundup.retrieve.language import MAX_WORD_CHARACTERS, import_tantivy, stop_words
+from groundup.retrieve.language import MAX_WORD_CHARACTERS, stop_words
 from groundup.retrieve.lexical import inverse_document_frequency, name_segments_by_content
 from groundup.retrieve.question import (
     MAX_QUESTION_CHARACTERS,
@@ -224,10 +224,10 @@ def test_a_long_question_is_not_cut_inside_a_word():
     assert parse_question(blank).terms == ()
 
 
-def test_without_the_engine_the_error_tells_the_command(monkeypatch):
+def test_without_the_engine_the_error_tells_the_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tantivy", None)
     with pytest.raises(MissingExtra, match=r"groundup\[retrieve\]"):
-        import_tantivy()
+        LexicalIndex(tmp_path)
 
 
 def test_a_name_longer_than_any_word_is_none():

@@ -16,7 +16,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from groundup.core import Answer, Claim, DataError, Quote
+from groundup.core import Answer, Claim, ConfigError, DataError, Quote
 from groundup.corpus import CorpusConfig, corpus
 from groundup.documents import (
     NAVIGATION,
@@ -24,6 +24,7 @@ from groundup.documents import (
     ReadConfig,
     Record,
     Rejected,
+    left_out_lines,
     plan_folder,
     read_data,
 )
@@ -38,7 +39,7 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.chunk import chunk_document
-from groundup.retrieve.index import IndexConfig, left_out_lines, read_rejected
+from groundup.retrieve.index import IndexConfig, read_rejected
 from groundup.retrieve.reading import read_files
 from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
@@ -590,6 +591,8 @@ def test_a_file_with_a_hash_in_its_name_is_a_file(tmp_path):
 def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
     assert str(index_or_explain(folder, tmp_path / "i", why=path)).startswith(said)
     assert not (tmp_path / "i").exists()
+    with pytest.raises(ConfigError, match="--why names no file"):
+        index_or_explain(folder, tmp_path / "i", why="")
     with pytest.raises(DataError, match="has no file gone.md"):
         explain_reading(folder, "gone.md")
 

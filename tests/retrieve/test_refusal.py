@@ -963,6 +963,12 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
         ("| Program | Purpose | Hold |\n|---|---|---|\n| 2 | Curing | 30 min |\n"
          "| 3 | Baking | 2 min |\n", "What is the hold of program 30?", ""),
         ("The card holds up to 30 recipes.", "How many recipes fit on the card?", "30"),
+        ("# Sales\n\nThe process is [here](https://a.example/e/85d-4d7b).",
+         "How long does the sales process take?", ""),
+        ("## Roger\n\nIf needed, the Roger begins the song.\n\nThe Roger is the first singer.",
+         "What is a Roger?", "The Roger is"),
+        ("## Tech Lead\n\n- Fills out the form\n- Draws the plan\n\n## Writer\n\n- Writes it",
+         "Who draws the plan?", "Tech Lead"),
         ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
         ("The stable dates from 1764. The great barn burnt down in 1967.",
          "When did the stable burn down?", ""),

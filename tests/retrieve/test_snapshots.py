@@ -40,10 +40,10 @@ def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(fold
     out = tmp_path / "i"
     made = grow(folder, "leaves", out)
     (out / POINTER_LEDGER).unlink() if left is None else os.truncate(out / POINTER_LEDGER, left)
-    with pytest.raises(ArtifactError, match=r"ledger of the index is damaged.*it has") as error:
+    with pytest.raises(ArtifactError, match="ledger of the index is damaged") as error:
         ask(ASKED, out)
     assert f"groundup index {folder.resolve()} --out {out}" in str(error.value)
-    assert ("30 bytes" in str(error.value)) == (left == 30) and "\n" not in str(error.value)
+    assert "\n" not in str(error.value)
     assert index(folder, out) == made
     assert "leaves" in ask(ASKED, out).text
 

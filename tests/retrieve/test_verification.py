@@ -197,6 +197,38 @@ def test_what_is_no_answer_is_an_error(text, folder):
         verify(folder / "none.json", root=folder)
 
 
+BOATS = (
+    "| Boat | Half day | Deposit |\n|---|---|---|\n| Kayak | 22 euros | 30 euros |\n"
+    "| Punt | 52 euros | 80 euros |\n\nPresent: Agnes Holm (chair), Ruben Faller (treasurer).\n\n"
+    "## Payment\n\nThe stipend is paid quarterly.\n"
+)
+KEYS = "key,holder,built,deposit\nworkshop,Marek,1971,20\nloft,Tilda,2024,15\n"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("The deposit for a punt is 80 euros.", "supported"),
+        ("The deposit for a punt is 52 euros.", "nowhere"),
+        ("The half day for a punt is 80 euros.", "nowhere"),
+        ("The deposit for a punt is 30 euros.", "nowhere"),
+        ("Ruben Faller is the treasurer.", "supported"),
+        ("Agnes Holm is the treasurer.", "nowhere"),
+        ("The stipend is paid quarterly.", "quoted"),
+        ("The stipend is paid monthly.", "nowhere"),
+        ("Marek holds the workshop key.", "supported"),
+        ("Tilda holds the workshop key.", "nowhere"),
+        ("The workshop key of Marek was built in 1971.", "supported"),
+    ],
+)
+def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(BOATS)
+    (tmp_path / "docs" / "k.csv").write_text(KEYS)
+    checked = verification.check_text(sentence, tmp_path / "docs")
+    assert checked.sentences[0].support == support
+
+
 def test_the_rest_of_a_denied_sentence_is_no_quote(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text(

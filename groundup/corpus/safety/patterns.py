@@ -14,13 +14,12 @@ import ipaddress
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import regex
 
-from groundup.core import MissingExtra
+from groundup.core import import_extra
 from groundup.documents import join_lines, read_patterns
 
 PERSONAL = read_patterns(Path(__file__).with_name("personal.toml"))
@@ -117,17 +116,9 @@ def _check_mac(text: str, match: "regex.Match[str]") -> TextRange | None:
     return None if hex_digits.startswith(EXAMPLE_MACS) else match.span()
 
 
-def import_extra(module: str, package: str) -> Any:
-    """Import a library of the extra `corpus`; MissingExtra with the command that installs it."""
-    try:
-        return import_module(module)
-    except ImportError:
-        raise MissingExtra(package, "corpus") from None
-
-
 @cache
 def _is_valid(module: str) -> Callable[[str], bool]:
-    return import_extra(f"stdnum.{module}", "python-stdnum").is_valid
+    return import_extra(f"stdnum.{module}", "corpus", "python-stdnum").is_valid
 
 
 CARD_ISSUERS = regex.compile(join_lines(PERSONAL["card"]["issuers"]))
@@ -264,7 +255,7 @@ def _is_arithmetic_sequence(number: str) -> bool:
 
 def _is_valid_in_plan(number: str) -> bool:
     """Whether a number with a `+` is valid in its country's numbering plan."""
-    phonenumbers = import_extra("phonenumbers", "phonenumbers")
+    phonenumbers = import_extra("phonenumbers", "corpus")
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(number))
     except phonenumbers.NumberParseException:

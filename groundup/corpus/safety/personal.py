@@ -23,10 +23,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, InputPath
+from groundup.core import Config, ConfigError, InputPath, import_extra
 from groundup.documents import Record, StepResult, TextEdit
 
-from .patterns import PATTERNS, import_extra
+from .patterns import PATTERNS
 
 PlaceholderStyle = Literal["numbered", "keyed", "shaped"]
 MIN_KEY_BYTES = 16
@@ -73,9 +73,9 @@ class ReplacePersonal:
                 f"{', '.join((*VALIDATED_KINDS, *CONTEXT_KINDS))}."
             )
         if "phone" in config.kinds:
-            import_extra("phonenumbers", "phonenumbers")
+            import_extra("phonenumbers", "corpus")
         if {"card", "iban", "national_id"} & {*config.kinds}:
-            import_extra("stdnum", "python-stdnum")
+            import_extra("stdnum", "corpus", "python-stdnum")
         self.config = config
         self.key = _read_key(config.key_file, config.placeholders)
 

@@ -17,12 +17,13 @@ import os
 import re
 import tempfile
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from groundup.core import Config, DataError, MissingExtra
+from groundup.core import Config, DataError, MissingExtra, shown_path
 
 from ..document import PAGES, WITHOUT_TEXT, Record, heading_spans
 from ..markup import read_html
@@ -450,3 +451,28 @@ def _lists_pages(entries: Sequence[re.Match[str]], text: str, end: int) -> bool:
     if pages != sorted(pages) or len({*pages}) < 2:
         return False
     return 2 * sum(text.find(name, end) >= 0 for name in names) >= len(entries)
+
+
+def file_of(path: str, is_file: Callable[[str], bool]) -> str:
+    """The file that a document's path names: all of it, else what stands before one of its `#`.
+
+    >>> [file_of(path, {"in.mbox", "C", "C#.md"}.__contains__) for path in ("in.mbox#3", "C#.md")]
+    ['in.mbox', 'C#.md']
+    """
+    ends = [len(path), *(match.start() for match in re.finditer("#", path))]
+    return next((path[:end] for end in ends if is_file(path[:end])), path)
+
+
+def left_out_lines(rejected: Iterable[Rejected]) -> list[str]:
+    """What was left out, a line for each reason: number, endings and an example."""
+    by_reason: dict[str, list[Rejected]] = {}
+    for item in rejected:
+        by_reason.setdefault(item.reason, []).append(item)
+    lines = []
+    for reason, items in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
+        suffixes = (PurePosixPath(item.path).suffix.partition("#")[0] for item in items)
+        endings = Counter(suffix or "no ending" for suffix in suffixes)
+        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+        example = shown_path(items[0].path)
+        lines.append(f"Left out, {reason}: {len(items)} ({shown}), such as {example}")
+    return lines

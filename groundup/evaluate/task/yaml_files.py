@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from groundup.core import (
     ConfigError,
     DataError,
-    MissingExtra,
+    import_extra,
     is_within,
     record,
     require_regular_file,
@@ -195,7 +195,7 @@ def read_yaml(file: Path, roots: tuple[Path, ...] = (), seen: tuple[Path, ...] =
 
 def _parse_yaml(file: Path) -> Any:
     """Parse a file; `!function` is the only tag that is allowed."""
-    yaml = _import_yaml()
+    yaml = import_extra("yaml", "evaluate", "pyyaml")
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         """Bound to one file, which each FunctionReference records."""
@@ -232,14 +232,6 @@ def _check_expanded_size(root: Any, file: Path) -> None:
         elif id(node) not in sizes:
             sizes[id(node)] = 0
             stack += [(node, True), *((each, False) for each in inner)]
-
-
-def _import_yaml() -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise MissingExtra("pyyaml", "evaluate") from None
-    return yaml
 
 
 def read_task_index(folder: Path) -> TaskIndex:

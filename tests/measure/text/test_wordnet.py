@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.measure.wordnet_table import build_table, build_word_list
 from groundup.core import DataError
+from groundup.documents.structure.dictionary import DICTIONARY_FILE, is_dictionary_word
 from groundup.measure.text import wordnet
 from groundup.measure.text.wordnet import _base_forms, synonyms, synset_ids
-from groundup.retrieve.language import DICTIONARY_FILE, is_dictionary_word
 
 
 def test_inflected_forms_lead_to_their_bases():

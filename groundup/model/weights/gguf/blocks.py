@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from groundup.core import DataError, MissingExtra
+from groundup.core import DataError, import_extra
 
 CHUNK_VALUES = 1 << 16
 """Values dequantized at once, so that what is in between stays small."""
@@ -48,11 +48,8 @@ class BlockType(NamedTuple):
 
 @cache
 def _library() -> ModuleType:
-    try:
-        import gguf
-    except ImportError:
-        raise MissingExtra("gguf", "gguf") from None
-    return gguf
+    library: ModuleType = import_extra("gguf", "gguf")
+    return library
 
 
 def _library_type(type: BlockType) -> int:
