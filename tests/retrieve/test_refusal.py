@@ -965,8 +965,9 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
         ("The card holds up to 30 recipes.", "How many recipes fit on the card?", "30"),
         ("# Sales\n\nThe process is [here](https://a.example/e/85d-4d7b).",
          "How long does the sales process take?", ""),
-        ("## Roger\n\nIf needed, the Roger begins the song.\n\nThe Roger is the first singer.",
-         "What is a Roger?", "The Roger is"),
+        ("## First Responder\n\nThe First Responder is the first team member who becomes aware of "
+         "the incident.\n\n- For 15 minutes the First Responder may work alone. If needed, the First "
+         "Responder begins forming the team.\n", "What is a First Responder?", "is the first team"),
         ("## Tech Lead\n\n- Fills out the form\n- Draws the plan\n\n## Writer\n\n- Writes it",
          "Who draws the plan?", "Tech Lead"),
         ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
