@@ -967,7 +967,8 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
          "How long does the sales process take?", ""),
         ("## First Responder\n\nThe First Responder is the first team member who becomes aware of "
          "the incident.\n\n- For 15 minutes the First Responder may work alone. If needed, the "
-         "First Responder begins forming the team.\n", "What is a First Responder?", "is the first team"),
+         "First Responder begins forming the team.\n",
+         "What is a First Responder?", "is the first team"),
         ("## Tech Lead\n\n- Fills out the form\n- Draws the plan\n\n## Writer\n\n- Writes it",
          "Who draws the plan?", "Tech Lead"),
         ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
