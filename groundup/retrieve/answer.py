@@ -17,8 +17,8 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
-from .language import UNSPACED, word_pattern
-from .question import Question, QuestionTerm, WeightedQuestion, term_credit, text_terms
+from .language import UNSPACED
+from .question import Question, WeightedQuestion, term_credit, text_terms
 from .quote import (
     QUOTE_CHARACTERS,
     TITLE_CREDIT,
@@ -36,8 +36,6 @@ NOT_FOUND = "not in these documents"
 MAX_CANDIDATES = 40
 MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
-GENERIC_WEIGHT = 0.1
-"""Share of its weight for a verb that says little: of what "fits" a text says what it "holds"."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 NEAREST_CHARACTERS = 200
@@ -92,7 +90,8 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
 
 def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     parsed = index.parse(question)
-    wanted = WeightedQuestion(parsed, [_weight_of(index, term) for term in parsed.terms])
+    weights = [t.share * max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms]
+    wanted = WeightedQuestion(parsed, weights)
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
     parts = list[list[QuoteSpan]]()
@@ -126,11 +125,6 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     details["files"] = {file: index.sha256_by_path[file] for file in files}
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
-
-
-def _weight_of(index: OpenIndex, term: QuestionTerm) -> float:
-    is_generic = not term.is_name and word_pattern("generic", r"\Z").fullmatch(term.text)
-    return max(MIN_WEIGHT, index.term_weight(term)) * (GENERIC_WEIGHT if is_generic else 1.0)
 
 
 def _unanswered(

@@ -1,10 +1,9 @@
 """Entries of lists of options or definitions, and cells of rows, with what heads each.
 
-What stands under one name says nothing of another.
-
-The layouts are those of manual pages, `--help`, Markdown, reStructuredText and HTML: an option, a
-marked name, a name of code with a colon or a second column, a short line with its text indented
-below. A deeper line that looks so is part of the entry, unless it stands below a title of entries.
+What stands under one name says nothing of another. The layouts are those of manual pages, --help,
+Markdown, reStructuredText and HTML: an option, a marked name, a name of code with a colon or a
+second column, a short line with its text indented below. A deeper line that looks so is part of the
+entry, unless it stands below a title of entries.
 """
 
 import re

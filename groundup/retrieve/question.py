@@ -41,13 +41,14 @@ SPLIT_NAME_CREDIT = 0.55
 """Credit for only the parts of an exact name, such as `path` and `join`."""
 SPLIT_PAIR_CREDIT = 0.5
 """Credit for the two words of a pair that are not adjacent."""
+GENERIC_SHARE = 0.1
+"""Share of its weight for a verb that says little: of what "fits" a text says what it "holds"."""
 PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
 """Credit for what stands elsewhere in the passage, and its share if a quantity is asked for."""
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
 
-LETTER = rf"[\w{INDIC}]"
-NAME = re.compile(rf"-{{0,2}}[^\W\d]{LETTER}*(?:[.\-/][^\W\d]{LETTER}*|-\d{LETTER}*)*")
+NAME = re.compile(r"-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
@@ -76,6 +77,8 @@ class QuestionTerm(NamedTuple):
     """Whether it names one thing, so that a text without it is hardly about that thing."""
     is_numbered: bool = False
     """Whether its last stems are the number of the first: "room 40", or a date alone."""
+    share: float = 1.0
+    """What is left of its weight."""
 
 
 class Measure(NamedTuple):
@@ -251,10 +254,14 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             end = pair.end()
         else:
             is_called = text[match.end() : match.end() + 1] == "("
-            is_start = text[: match.start()].rstrip()[-1:] in ("", ".", "?", "!", ":")
+            before = text[: match.start()].rstrip()
+            is_start = before[-1:] in ("", ".", "?", "!", ":")
             term = _make_term(match.group(), language, emphasised, is_called, is_start)
             if term is not None:
-                yield match.start(), term
+                is_noun = word_pattern("article", r"\Z").search(before)  # "the start of the race"
+                is_generic = word_pattern("generic", r"\Z").fullmatch(term.text) and not is_noun
+                share = GENERIC_SHARE if is_generic and not term.is_name else 1.0
+                yield match.start(), term._replace(share=share)
     yield from _numeral_terms(text, language)
 
 
