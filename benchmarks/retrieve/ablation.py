@@ -29,9 +29,17 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "exact names in the search": [(lexical, "NAME_BOOST", 0.0)],
     "the passage's rank in the order of quotes": [(answer, "BM25_WEIGHT", 0.0)],
     "credit for titles": [(quote, "TITLE_CREDIT", 0.0)],
-    "credit for the passage around": [(quote, "PASSAGE_CREDIT", 0.0)],
-    "names must be near": [(quote, "MISSING_NAME", 1.0)],
-    "a property must be near": [(quote, "MISSING_PROPERTY", 1.0)],
+    "credit for the passage around": [
+        (quote, "PASSAGE_CREDIT", 0.0), (question, "PASSAGE_CREDIT", 0.0)],
+    "names must be near": [(question, "MISSING_NAME", 1.0)],
+    "a property must be near": [(question, "MISSING_PROPERTY", 1.0)],
+    "sentences of another thing": [(quote, "NEW_SUBJECT", 1.0)],
+    "verbs that say little": [(question, "GENERIC_SHARE", 1.0)],
+    "what something is": [(quote, "DEFINITION_BONUS", 0.0)],
+    "numbers are what their column says": [(quote.PassageText, "has_quantity", lambda self, at, q: (
+        q.measure.is_in(self.texts[at], self.language)))],
+    "verbs that a quantity answers": [(question.Measure, "lists", lambda self, kind, words: (
+        False))],
     "quantities that are asked for": [(question, "_measure_of", lambda text: question.Measure())],
     "runs of sentences": [(quote, "RUN_UNITS", 1)],
     "on to the last mention": [(quote, "_last_mention", lambda units, credits, first, last: last)],
@@ -51,7 +59,8 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "sentences that stand alone": [(quote, "DEPENDENT_COST", 0.0)],
     "short quotes": [(quote, "UNIT_COST", 0.0), (quote, "LENGTH_COST", 0.0)],
     "did you mean": [(search.OpenIndex, "meant_word", lambda self, term: None)],
-    "refusing": [(answer, "THRESHOLD", 0.0)],
+    "a higher threshold without a word": [(answer, "MISSING_THRESHOLD", answer.THRESHOLD)],
+    "refusing": [(answer, "THRESHOLD", 0.0), (answer, "MISSING_THRESHOLD", 0.0)],
 }  # fmt: skip
 """What is changed to turn a part off."""
 DRAWS, SEED = 10_000, 20261129

@@ -1,6 +1,6 @@
 """Does `ask` quote the right place first? Questions by authors who had not seen the tool.
 
-Each folder in benchmarks/data/ask has build.sh, which makes the documents from packages, and 40
+Each folder in benchmarks/data/ask has documents, or build.sh, which makes them from packages, and
 questions in four classes: in the text's own words, in other words, for two facts, and near misses
 that the documents do not answer. A quote is right if it is of a listed file and has the decisive
 words; of two facts both must be among the quotes. Beside it stands BM25 over windows of 1,200
@@ -8,6 +8,7 @@ characters of the same texts, which never refuses, and may show twice what we qu
 `groundup ask` as a command of its own, from start to end, is measured in processor time.
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
+    python -m benchmarks.retrieve.strangers museum                   of documents that are here
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
     ... --all manual_a.jsonl                                     keeps the answers, for prove.py
 
@@ -58,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.index or Path(folder) / "index"
         begin = time.perf_counter()
-        index(arguments.folder, out)
+        index(arguments.folder or DATA / arguments.name / "documents", out)
         opened = open_index(out)
         seconds = time.perf_counter() - begin
         print(f"indexed in {seconds:.1f} s, {len(opened.lexical):,} passages")
@@ -161,7 +162,8 @@ def is_right(question: dict[str, Any], shown: Sequence[Shown]) -> bool:
 def _holds(shown: Shown, answers: Iterable[dict[str, Any]]) -> bool:
     text = _fold(shown.text)
     return any(
-        shown.path.split("#")[0] == answer["path"] and all(_fold(m) in text for m in answer["must"])
+        answer.get("path") in (None, shown.path.split("#")[0])
+        and all(_fold(words) in text for words in answer["must"])
         for answer in answers
     )
 
@@ -212,9 +214,9 @@ def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=head, epilog=usage, formatter_class=layout)
     parser.add_argument(
-        "name", choices=sorted(path.parent.name for path in DATA.glob("*/build.sh"))
+        "name", choices=sorted(p.parent.name for p in DATA.glob("*/questions.jsonl"))
     )
-    parser.add_argument("folder", type=Path, help="what its build.sh made")
+    parser.add_argument("folder", type=Path, nargs="?", help="what its build.sh made")
     parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")
     parser.add_argument("--all", type=Path, help="write every answer as a line of JSON")
     parser.add_argument("--show", action="store_true", help="print wrong answers")
