@@ -48,7 +48,7 @@ PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
 
-NAME = re.compile(r"-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
+NAME = re.compile(r"(?<!\d)-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
@@ -311,8 +311,9 @@ def _make_term(
         return None
     name = word if is_called or _is_code_name(word) else None
     is_name = name is not None or bare.lower() in emphasised
-    if language == FALLBACK and not is_name:
-        is_word = len(bare) < 3 or any(map(is_dictionary_word, bare.split("-")))
+    if language != "german" and not is_name:  # where all nouns have a large letter
+        is_word = len(bare) < 3 or language != FALLBACK
+        is_word = is_word or any(map(is_dictionary_word, bare.split("-")))
         is_name = len(bare) > 2 and not is_start if bare[0].isupper() else not is_word
     is_pair = name is None and "-" in word and len(stems) == 2  # "max-depth" is not "max-width"
     return QuestionTerm(word, stems, name, is_pair, is_name)
