@@ -13,6 +13,7 @@ import signal
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,7 +89,8 @@ class EarlierSnapshot:
     """What a snapshot made of the files that it knew."""
 
     def __init__(self, snapshot: Artifact) -> None:
-        self.lexical = LexicalIndex(snapshot.path / "lexical")
+        # Opened after the workers are forked: they would keep a lock that is held then.
+        self.lexical = cache(lambda: LexicalIndex(snapshot.path / "lexical"))
         self.hashes: dict[str, str] = json.loads((snapshot.path / "files.json").read_bytes())
         self.entries: dict[str, list[DocumentEntry]] = defaultdict(list)
         self.rejected: dict[str, list[Rejected]] = defaultdict(list)
@@ -107,7 +109,7 @@ class EarlierSnapshot:
         for entry in self.entries[path]:
             self.file.seek(entry.start)
             line = self.file.read(entry.length)
-            yield PreparedDocument(line, entry, self.lexical.prepared(entry.id))
+            yield PreparedDocument(line, entry, self.lexical().prepared(entry.id))
         yield from self.rejected[path]
 
 
@@ -154,6 +156,7 @@ def read_files(
     others = set(multiprocessing.active_children())
     with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         try:
+            pool.submit(os.getpid).result()  # forks all, before the caller opens the new index
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
         except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
             for worker in set(multiprocessing.active_children()) - others:

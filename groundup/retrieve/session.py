@@ -30,7 +30,7 @@ HELP = (
     "history lists the questions, Ctrl-D or quit leaves."
 )
 MAX_FOLLOW_UP_TERMS = 2
-"""A question with more words of its own is one of its own, whatever pronouns it has."""
+"""Words of a question that follows for each sign that it does: it begins so, it has a pronoun."""
 SHOWN_CHARACTERS = 1_500
 
 
@@ -66,16 +66,12 @@ class Session:
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" or "and the …?" is completed first."""
         follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
-        signs = [bool(follow_up.match(question.strip())), bool(pronoun.search(question))]
-        most = MAX_FOLLOW_UP_TERMS + 2 * (sum(signs) - 1)
-        follows = any(signs) and len(self.index.parse(question).terms) <= most
         is_of_names, is_first = pronoun.search(question) is not None, not self.questions
+        signs = bool(follow_up.match(question.strip())) + is_of_names
+        follows = 0 < signs and len(self.index.parse(question).terms) <= MAX_FOLLOW_UP_TERMS * signs
         full = self._completions(question, is_of_names) if follows and not is_first else [question]
-        answers = {each: answer_question(self.index, each, self.limit) for each in full}
-        asked = next((each for each in full if not answers[each].refused), full[0])
-        if is_of_names:
-            asked = max(full, key=lambda each: answers[each].details["score"])
-        answer = answers[asked]
+        answers = [(each, answer_question(self.index, each, self.limit)) for each in full]
+        asked, answer = max(answers, key=lambda pair: pair[1].details["score"])
         if follows:
             none = "no question came before it: it was asked of all documents"
             answer.details["note"] = none if is_first else f"asked as: {asked}"

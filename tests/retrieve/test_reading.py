@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import hashlib
+import importlib
 import io
 import json
 import mailbox
@@ -30,6 +31,7 @@ from groundup.documents import (
 )
 from groundup.documents.readers.files import ReadMarkup, ReadMarkupConfig, kind_of_file
 from groundup.retrieve import (
+    LexicalIndex,
     answer_to_text,
     ask,
     explain_reading,
@@ -595,6 +597,30 @@ def test_why_says_how_a_file_is_read_or_why_not(folder, path, said, tmp_path):
         index_or_explain(folder, tmp_path / "i", why="")
     with pytest.raises(DataError, match="has no file gone.md"):
         explain_reading(folder, "gone.md")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
+def test_the_processes_that_read_begin_before_any_index_is_open(tmp_path, monkeypatch):
+    """They would keep a lock of tantivy's that a thread holds when they are forked."""
+    (tmp_path / "docs").mkdir()
+    for name in "ab":
+        (tmp_path / "docs" / f"{name}.txt").write_text("The kettle boils. " * 2**17)
+    index(tmp_path / "docs", tmp_path / "i")
+    for name in "ab":
+        (tmp_path / "docs" / f"{name}.txt").write_text("The kettle is cold. " * 2**17)
+    (tmp_path / "docs" / "c.txt").write_text("The lamp glows.")
+    workers = []
+
+    class Watched(LexicalIndex):
+        def __init__(self, directory):
+            workers.append(len(multiprocessing.active_children()))
+            super().__init__(directory)
+
+    for name in ("index", "reading"):
+        module = importlib.import_module(f"groundup.retrieve.{name}")
+        monkeypatch.setattr(module, "LexicalIndex", Watched)
+    index(tmp_path / "docs", tmp_path / "i")
+    assert workers and min(workers) >= 2
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")

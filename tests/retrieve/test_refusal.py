@@ -971,6 +971,8 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
          "What is a First Responder?", "is the first team"),
         ("## Tech Lead\n\n- Fills out the form\n- Draws the plan\n\n## Writer\n\n- Writes it",
          "Who draws the plan?", "Tech Lead"),
+        ("class 6B would like to visit you with 24 pupils.",
+         "How many pupils come with class 6B?", "24 pupils"),
         ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
         ("The stable dates from 1764. The great barn burnt down in 1967.",
          "When did the stable burn down?", ""),
