@@ -112,7 +112,7 @@ def beam_search(
     for batch in batch_prompts(engine.cached, prompts, config.max_tokens):
         size = max(1, len(batch) // config.width)
         for chosen in (batch[first : first + size] for first in range(0, len(batch), size)):
-            with eval_mode(engine.model):
+            with engine.cached.native.lock, eval_mode(engine.model):
                 found = search_ids(
                     engine.cached, [prompts[i] for i in chosen], config, end_ids=engine.end_ids,
                     vocab_size=engine.tokenizer.vocab_size, limit=limits[chosen[0]],

@@ -17,7 +17,7 @@ from torch import Tensor
 from groundup.core import Reason, Sampling
 
 from .batching.answers import NOT_FINITE, DecodedSequence, PartialAnswer, is_finite
-from .batching.engine import BatchEngine, DecodeRequest, Observer
+from .batching.engine import BatchEngine, DecodeRequest, Observer, TokenEvent
 from .batching.native import MAX_CACHE_POSITIONS
 from .cached import (
     NO_PREFIX,
@@ -69,9 +69,8 @@ def decode_prompts(
     observe  called with logits and samplers before tokens are chosen
     """
     seeds = seeds or [options.sampling.seed] * len(prompts)
-    engine = native_engine(model, prompts, options)
-    if engine is not None:
-        yield from _decode_natively(engine, prompts, options, seeds, observe)
+    if running := begin_natively(model, prompts, options, seeds, observe):
+        yield from running.answers()
         return
     prefix = [] if options.invariant or not model.is_causal else find_shared_prefix(prompts)
     by_prefix: list[list[int]] = [[], []]
@@ -93,40 +92,46 @@ def decode_prompts(
                     yield chosen[row], answer
 
 
-def native_engine(
-    model: CachedModel, prompts: Sequence[Sequence[int]], options: DecodingOptions
-) -> BatchEngine | None:
-    """The engine on the native stack with room for these prompts; None where it cannot run."""
+class NativeRun(NamedTuple):
+    """Prompts that run in the engine on the native stack."""
+
+    engine: BatchEngine
+    indices: dict[int, int]
+    """Of the prompts, by the number of their request."""
+    events: Iterator[TokenEvent]
+
+    def answers(self) -> Iterator[tuple[int, DecodedSequence | Reason]]:
+        """Yield each index and answer as it finishes."""
+        try:
+            for event in self.events:
+                if event.ended is not None:
+                    yield self.indices[event.request], event.ended
+        finally:
+            self.engine.observe = None
+
+
+def begin_natively(
+    model: CachedModel, prompts: Sequence[list[int]], options: DecodingOptions,
+    seeds: Sequence[int], observe: Observer | None = None,
+) -> NativeRun | None:  # fmt: skip
+    """Give prompts to the engine on the native stack; None where it cannot run."""
     if not isinstance(model, CachedTransformer) or not prompts:
         return None
     new, context = options.sampling.max_tokens, model.context_length
     lengths = [min(len(ids) + new, context) for ids in prompts]
-    return model.native.with_room(lengths, options.vocab_size)
-
-
-def decode_request(ids: list[int], options: DecodingOptions, seed: int) -> DecodeRequest:
-    """A prompt as the engine takes it."""
-    sampling, ends = options.sampling, options.end_ids
-    return DecodeRequest(
-        ids, sampling, seed, end_ids=ends, grammar=options.grammar, decode=options.decode
-    )
-
-
-def _decode_natively(
-    engine: BatchEngine, prompts: Sequence[list[int]], options: DecodingOptions,
-    seeds: Sequence[int], observe: Observer | None,
-) -> Iterator[tuple[int, DecodedSequence | Reason]]:  # fmt: skip
-    engine.observe = observe
-    numbers = {
-        engine.add(decode_request(ids, options, seed)): index
-        for index, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
-    }
-    try:
-        for event in engine.stream(numbers):
-            if event.ended is not None:
-                yield numbers[event.request], event.ended
-    finally:
-        engine.observe = None
+    with model.native.lock:  # neither another engine nor a step comes between
+        engine = model.native.with_room(lengths, options.vocab_size)
+        if engine is None:
+            return None
+        engine.observe = observe
+        indices: dict[int, int] = {}
+        for index, (ids, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            request = DecodeRequest(
+                ids, options.sampling, seed, end_ids=options.end_ids, grammar=options.grammar,
+                decode=options.decode,
+            )  # fmt: skip
+            indices[engine.add(request)] = index
+        return NativeRun(engine, indices, engine.stream(indices))
 
 
 def has_sources(model: CachedModel) -> TypeGuard[CachedTransformer]:

@@ -51,9 +51,8 @@ from .cached import (
 from .decoding import (
     DecodingOptions,
     DecodingRun,
+    begin_natively,
     decode_prompts,
-    decode_request,
-    native_engine,
 )
 from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
 from .grammar.compiling import compile_grammar
@@ -173,16 +172,15 @@ class Engine:
     def _stream_ids(self, prompt: list[int], sampling: Sampling) -> Iterator[tuple[int, bool]]:
         """A continuation's tokens as they come, and whether each is the last."""
         options = self._options(sampling)
-        engine = native_engine(self.cached, [prompt], options)
-        if engine is None:
+        running = begin_natively(self.cached, [prompt], options, [sampling.seed])
+        if running is None:
             run = DecodingRun(self.cached, [prompt], options, [sampling.seed])
             for finished in run.steps():
                 for _, answer in finished:
                     self.build_generation(_unwrap(answer), sampling)  # checks a constrained one
                 yield run.answers[0].ids[-1], bool(finished)
             return
-        number = engine.add(decode_request(prompt, options, sampling.seed))
-        for event in engine.stream([number]):
+        for event in running.events:
             if event.ended is not None:
                 self.build_generation(_unwrap(event.ended), sampling)
             yield event.id, event.ended is not None

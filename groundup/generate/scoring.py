@@ -11,6 +11,7 @@ where something is scored, for a chunk at a time, in float32 or better. Only ids
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -75,11 +76,12 @@ def score_pairs(
                   none    every pair is computed alone: bitwise independent of the others
     vocab_size    ids from this one on have no probability; None is the model's
     """
-    engine = _native_engine(model, pairs, vocab_size)
-    if engine is not None:
-        for index, nats, is_greedy in score_continuations(engine, pairs):
-            yield PairScore(index, sum(nats), is_greedy, nats)
-        return
+    with ExitStack() as stack:
+        engine = _native_engine(model, pairs, vocab_size, stack)
+        if engine is not None:
+            for index, nats, is_greedy in score_continuations(engine, pairs):
+                yield PairScore(index, sum(nats), is_greedy, nats)
+            return
     project = model.projection(vocab_size, exact=True)
     # A prefix LM reads a context bidirectionally, so apart from what follows.
     is_apart = not model.is_causal and sharing != "batch"
@@ -96,13 +98,21 @@ def score_pairs(
 
 
 def _native_engine(
-    model: CachedModel, pairs: Sequence[TokenPair], vocab_size: int | None
+    model: CachedModel, pairs: Sequence[TokenPair], vocab_size: int | None, stack: ExitStack
 ) -> BatchEngine | None:
-    """The engine on the native stack with room for these pairs; None where it cannot run."""
+    """The engine on the native stack with room for these pairs; None where it cannot run.
+
+    It stays as it is until the stack ends.
+    """
     if not isinstance(model, CachedTransformer) or not pairs:
         return None
     longest = max(sum(map(len, pair)) for pair in pairs)
-    return model.native.with_room([longest + 2 * BATCH_TOKENS], vocab_size or len(model.head))
+    with model.native.lock:
+        room = [longest + 2 * BATCH_TOKENS]
+        engine = model.native.with_room(room, vocab_size or len(model.head))
+        if engine is not None:
+            stack.enter_context(engine.reading())
+    return engine
 
 
 class ContextGroup(NamedTuple):

@@ -1,5 +1,6 @@
 """Answers do not depend on their company, and end where the model's directory says."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 
 import numpy as np
@@ -21,6 +22,7 @@ from groundup.core import (
 )
 from groundup.evaluate.harness.local import open_native
 from groundup.generate import Engine, SourceFrame, TokenPair, score_pairs
+from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.directory import read_source_frame
 from groundup.generate.engine import IncrementalDetokenizer, decode_text
 from groundup.tokenizer import ChatTemplate, FastTokenizer, render
@@ -340,6 +342,28 @@ def test_an_open_stream_is_disturbed_by_nothing():
             weight.mul_(1.0)  # counts as a change
     engine.continue_ids([[9] * 60], sampling)
     assert ids + [each.id for each in stream] == wanted
+
+
+@pytest.mark.parametrize("stacks", [True, False])
+def test_threads_that_share_an_engine_get_the_answers_of_one(stacks, monkeypatch):
+    if not stacks:
+        monkeypatch.setattr("groundup.generate.batching.native.supports", lambda model: False)
+    engine, sampling = tiny_engine(dtype=torch.float32), Sampling(max_tokens=24)
+    prompts = [[number, number + 1, 7] * (1 + number % 5) for number in range(3, 15)]
+    pairs = [TokenPair(prompt, [5, 6, 7]) for prompt in prompts]
+
+    def work(number: int) -> list[object]:
+        prompt = prompts[number]
+        scores = score_pairs(engine.cached, pairs[number:], batch_tokens=64)
+        streamed = [each.id for each in engine.stream_tokens(prompt, sampling)]
+        answers = engine.continue_ids(prompts[number : number + 3], sampling)
+        beams = beam_search(engine, [prompt], BeamConfig(width=2, max_tokens=6))
+        return [streamed, [each.ids for each in answers], beams[0][0].score,
+                sorted((each.index, each.nats) for each in scores)]  # fmt: skip
+
+    alone = [work(number) for number in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(work, range(8))) == alone
 
 
 def test_weights_that_change_behind_torch_are_seen():

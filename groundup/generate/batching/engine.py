@@ -9,9 +9,11 @@ is chunked, and whether it was pre-empted, found a prefix, or drafted (speculati
 changes a byte. Only ids here; text is seen through a request's `decode`, for stop strings.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -87,15 +89,18 @@ class BatchEngine:
         self, decoder: PagedDecoder, *, vocab_size: int | None = None,
         limits: SchedulerLimits = DEFAULT_LIMITS,
         drafter: Callable[[Sequence[int], TokenSampler], Drafter] | None = None,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:  # fmt: skip
         """Begin without requests.
 
         vocab_size  ids from this one on are never chosen; default: the model's
         drafter     makes what proposes the tokens after a prompt; None: one token a step
+        lock        held while something is computed; a reentrant one of its own if None
 
         Raises ConfigError for a draft model of another vocabulary.
         """
         self.decoder, self.new_drafter = decoder, drafter
+        self.lock = lock or threading.RLock()
         self.vocab_size = vocab_size or decoder.config.vocab_size
         if isinstance(drafter, DraftModel) and drafter.vocab_size != self.vocab_size:
             raise ConfigError(
@@ -116,11 +121,24 @@ class BatchEngine:
         self._inboxes: dict[int, deque[TokenEvent]] = {}
         """Events of requests that somebody follows."""
         self._next_number = 0
+        self.readers = 0
+        """Of those that compute in the cache without requests; see `reading`."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request waits or runs."""
-        return not self._sequences
+        """Whether no request waits or runs, and nobody else uses the cache."""
+        return not self._sequences and not self.readers
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Context of one who computes in the cache without requests, and keeps blocks in it."""
+        with self.lock:
+            self.readers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.readers -= 1
 
     def add(self, request: DecodeRequest) -> int:
         """Let a request wait; its number, by which steps name it.
@@ -140,25 +158,27 @@ class BatchEngine:
                 f"The prompt has an id outside 0 to {self.decoder.config.vocab_size - 1}; use the "
                 "model's tokenizer."
             )
-        number, self._next_number = self._next_number, self._next_number + 1
-        sampler = TokenSampler(
-            request.sampling, request.ids, request.end_ids, request.seed, limit,
-            request.grammar and request.grammar.matcher(),
-        )  # fmt: skip
-        sequence = DecodingSequence(
-            number, list(request.ids), sampler, request.priority, request.salt, request.source
-        )
-        self.scheduler.add(sequence, size + limit - 1)
-        if self.new_drafter is not None:
-            sequence.drafter = self.new_drafter(request.ids, sampler)
-        self._sequences[number] = sequence
-        self._answers[number] = PartialAnswer(sampler, limit, request.decode)
-        return number
+        with self.lock:
+            number, self._next_number = self._next_number, self._next_number + 1
+            sampler = TokenSampler(
+                request.sampling, request.ids, request.end_ids, request.seed, limit,
+                request.grammar and request.grammar.matcher(),
+            )  # fmt: skip
+            sequence = DecodingSequence(
+                number, list(request.ids), sampler, request.priority, request.salt, request.source
+            )
+            self.scheduler.add(sequence, size + limit - 1)
+            if self.new_drafter is not None:
+                sequence.drafter = self.new_drafter(request.ids, sampler)
+            self._sequences[number] = sequence
+            self._answers[number] = PartialAnswer(sampler, limit, request.decode)
+            return number
 
     def abort(self, number: int) -> bool:
         """Drop a request and free its blocks at once; False if it has ended already."""
-        self._inboxes.pop(number, None)
-        return self._drop(number)
+        with self.lock:
+            self._inboxes.pop(number, None)
+            return self._drop(number)
 
     def _drop(self, number: int) -> bool:
         sequence = self._sequences.pop(number, None)
@@ -172,23 +192,25 @@ class BatchEngine:
     @torch.inference_mode()
     def step(self) -> list[TokenEvent]:
         """Compute one batch and choose the next tokens; none if the engine is idle."""
-        started = time.perf_counter()
-        plan = self.scheduler.schedule()
-        if not plan:
-            return []
-        drafts, accepted = sum(bool(each.sequence.draft) for each in plan), self.metrics.accepted
-        decodes = all(chunk.sequence.is_decoding for chunk in plan)
-        logits = self.decoder.run(self._batch(plan))[:, : self.vocab_size]
-        events = self._postprocess(plan, logits)
-        seconds = time.perf_counter() - started
-        if decodes and drafts:  # a step that computes a prompt too says nothing about drafts
-            self.drafting.record_drafted(seconds, drafts, self.metrics.accepted - accepted)
-        elif decodes:
-            self.drafting.record_plain(seconds)
-        for event in events:
-            if (inbox := self._inboxes.get(event.request)) is not None:
-                inbox.append(event)
-        return events
+        with self.lock:
+            started = time.perf_counter()
+            plan = self.scheduler.schedule()
+            if not plan:
+                return []
+            drafts = sum(bool(each.sequence.draft) for each in plan)
+            accepted = self.metrics.accepted
+            decodes = all(chunk.sequence.is_decoding for chunk in plan)
+            logits = self.decoder.run(self._batch(plan))[:, : self.vocab_size]
+            events = self._postprocess(plan, logits)
+            seconds = time.perf_counter() - started
+            if decodes and drafts:  # a step that computes a prompt too says nothing about drafts
+                self.drafting.record_drafted(seconds, drafts, self.metrics.accepted - accepted)
+            elif decodes:
+                self.drafting.record_plain(seconds)
+            for event in events:
+                if (inbox := self._inboxes.get(event.request)) is not None:
+                    inbox.append(event)
+            return events
 
     def stream(self, requests: Iterable[int]) -> Iterator[TokenEvent]:
         """The events of these requests, which run until all have ended.
@@ -197,20 +219,22 @@ class BatchEngine:
         stops, what has not ended is aborted. Raises ConfigError for a request that has ended.
         """
         inbox, left = deque[TokenEvent](), set(requests)
-        if unknown := left - self._sequences.keys():
-            raise ConfigError(f"The requests {sorted(unknown)} have ended or never began.")
-        self._inboxes |= dict.fromkeys(left, inbox)
+        with self.lock:
+            if unknown := left - self._sequences.keys():
+                raise ConfigError(f"The requests {sorted(unknown)} have ended or never began.")
+            self._inboxes |= dict.fromkeys(left, inbox)
 
         def events() -> Iterator[Any]:
             try:
                 yield None
                 while left:
-                    while not inbox:
-                        self.step()
-                    event = inbox.popleft()
-                    if event.ended is not None:
-                        left.discard(event.request)
-                        del self._inboxes[event.request]
+                    with self.lock:  # a step of another thread may have filled it meanwhile
+                        while not inbox:
+                            self.step()
+                        event = inbox.popleft()
+                        if event.ended is not None:
+                            left.discard(event.request)
+                            del self._inboxes[event.request]
                     yield event
             finally:
                 for number in left:

@@ -89,24 +89,27 @@ def _score_groups(
         nats[request.index] += (-own.double()).tolist()
         greedy[request.index] &= bool((own >= logprobs.amax(-1)).all())
 
-    try:
-        for number, logprobs in _run_parts(engine, list(_contexts(engine, groups, tables))):
-            if len(members := groups[number]) == 1:
-                done = len(nats[members[0].index])
-                targets = members[0].continuation[done : done + len(logprobs)]
-                note(members[0], logprobs, targets)
-                continue
-            for request in members:
-                note(request, logprobs, request.continuation[:1])
-        for members, table in zip(groups, tables, strict=True):
-            engine.pool.publish(table, members[0].context)
-        forked = {each.index: each for group in groups if len(group) > 1 for each in group}
-        for index, logprobs in _run_parts(engine, list(_forks(engine, groups, tables))):
-            done = len(nats[index])
-            note(forked[index], logprobs, forked[index].continuation[done : done + len(logprobs)])
-    finally:
-        for table in tables:
-            engine.pool.release(table)
+    with engine.lock:
+        try:
+            for number, logprobs in _run_parts(engine, list(_contexts(engine, groups, tables))):
+                if len(members := groups[number]) == 1:
+                    done = len(nats[members[0].index])
+                    targets = members[0].continuation[done : done + len(logprobs)]
+                    note(members[0], logprobs, targets)
+                    continue
+                for request in members:
+                    note(request, logprobs, request.continuation[:1])
+            for members, table in zip(groups, tables, strict=True):
+                engine.pool.publish(table, members[0].context)
+            forked = {each.index: each for group in groups if len(group) > 1 for each in group}
+            for index, logprobs in _run_parts(engine, list(_forks(engine, groups, tables))):
+                done = len(nats[index])
+                note(
+                    forked[index], logprobs, forked[index].continuation[done : done + len(logprobs)]
+                )
+        finally:
+            for table in tables:
+                engine.pool.release(table)
     for index, values in nats.items():
         yield ContinuationScore(index, values, greedy[index])
 
