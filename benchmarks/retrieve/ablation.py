@@ -60,7 +60,7 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "short quotes": [(quote, "UNIT_COST", 0.0), (quote, "LENGTH_COST", 0.0)],
     "did you mean": [(search.OpenIndex, "meant_word", lambda self, term: None)],
     "a higher threshold without a word": [(answer, "MISSING_THRESHOLD", answer.THRESHOLD)],
-    "refusing": [(answer, "THRESHOLD", 0.0), (answer, "MISSING_THRESHOLD", 0.0)],
+    "refusing": [(answer, "THRESHOLD", 1e-9), (answer, "MISSING_THRESHOLD", 1e-9)],
 }  # fmt: skip
 """What is changed to turn a part off."""
 DRAWS, SEED = 10_000, 20261129

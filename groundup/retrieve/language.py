@@ -89,7 +89,7 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     """Stems of a text, in order, as in the index.
 
     >>> stem_words("Opening the files' café"), stem_words("東京都")
-    (['open', 'the', 'file', 'cafe'], ['東京', '京都'])
+    (['open', 'the', 'file', 'cafe'], ['東京', '京都', '東', '京', '都'])
     >>> stem_words("the stop-\\nping distance")
     ['the', 'stop', 'ping', 'stop', 'distanc']
     """
