@@ -2,13 +2,13 @@
 
 The cached file's name is a hash of source, flags, compiler and processor, so no stale library is
 loaded; it is renamed into place, so processes that start together do not conflict. Without a
-compiler there is no library, and callers fall back to numpy or torch.
+compiler a library that the wheel brings is taken (prebuilt.py), and without one callers fall back
+to numpy or torch.
 """
 
 import atexit
 import ctypes
 import os
-import platform
 import shutil
 import stat
 import subprocess
@@ -17,41 +17,43 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import device, record
+from . import device, prebuilt, record
 from .artifact import digest
 from .errors import CapacityError
 
 if TYPE_CHECKING:
     import numpy
 
-COMPILER_FLAGS = (
-    "-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math",
-)  # fmt: skip
 ALIGNMENT = 64
 SIMD_LANES = 16
 COMPILE_TIMEOUT_SECONDS = 120
 
 
-def load_library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
+def load_library(source: Path, instead: str) -> ctypes.CDLL | None:
     """Load the compiled source; None if there is no compiler or it fails, which is logged once.
 
+    A line `// flags: …` of the source has flags of its own.
+
     instead  the caller's fallback for the log: `numpy, hundreds of times slower`; empty: no log
-    flags    compiler flags in addition to FLAGS
     """
-    return _load_cached(source, device.compiler(), instead, flags)
+    return _load_cached(source, device.compiler(), instead)
 
 
 @cache
-def _load_cached(
-    source: Path, compiler: str, instead: str, flags: tuple[str, ...] = ()
-) -> ctypes.CDLL | None:
+def _load_cached(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
     """`load_library` with the compiler as part of the cache key."""
     if not compiler:
+        facts = device.cpu_info()
+        has = set((facts.get("flags") or facts.get("Features") or "").split())
+        for level, needs in prebuilt.LEVELS.items():
+            path = prebuilt.library_path(source, level)
+            if set(needs.split()) <= has and path.is_file():
+                return ctypes.CDLL(str(path))
         _log_fallback(f"Not compiled ({device.missing_compiler()}): {source.stem}", instead)
         return None
     for folder in (lambda: device.private_cache_folder("native"), private_folder):
         try:
-            return ctypes.CDLL(str(_compile_library(source, compiler, folder(), flags)))
+            return ctypes.CDLL(str(_compile_library(source, compiler, folder())))
         except OSError:
             continue  # the cache is not writable, or its file system is mounted noexec
         except subprocess.SubprocessError as error:
@@ -76,10 +78,8 @@ def _log_fallback(what: str, instead: str) -> None:
         record.log(f"{what} runs in {instead}.")
 
 
-def _compile_library(
-    source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()
-) -> Path:
-    flags = (*COMPILER_FLAGS, _native_flag(), *flags)
+def _compile_library(source: Path, compiler: str, folder: Path) -> Path:
+    flags = prebuilt.compiler_flags(source)
     headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
     facts = device.cpu_info()
     processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
@@ -107,11 +107,6 @@ def _is_private_file(file: Path) -> bool:
     return (
         stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
     )
-
-
-def _native_flag() -> str:
-    is_arm = platform.machine().lower() in ("arm64", "aarch64")
-    return "-mcpu=native" if is_arm else "-march=native"
 
 
 def _pad_width(width: int) -> int:

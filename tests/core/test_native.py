@@ -2,15 +2,19 @@
 
 import ctypes
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import tempfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from groundup.core import CapacityError, device, record
+from groundup.core import CapacityError, device, prebuilt, record
 from groundup.core.native import (
     _compile_library,
     _load_cached,
@@ -46,7 +50,9 @@ def test_what_is_compiled_is_kept(source, tmp_path):
 @needs_compiler
 def test_all_that_makes_other_code_makes_another_file(source, tmp_path):
     known = _compile_library(source, device.compiler(), tmp_path / "cache")
-    assert _compile_library(source, device.compiler(), tmp_path / "cache", ("-DODD",)) != known
+    source.write_text("// flags: -DODD=1\n" + SOURCE.replace("42", "ODD"))
+    odd = _compile_library(source, device.compiler(), tmp_path / "cache")
+    assert odd != known and ctypes.CDLL(str(odd)).answer() == 1
     (tmp_path / "near.h").write_text("// included by nobody yet\n")
     beside = _compile_library(source, device.compiler(), tmp_path / "cache")
     (tmp_path / "near.h").write_text("// other words\n")
@@ -182,3 +188,41 @@ def test_rows_are_whole_vectors_at_even_places():
 def test_more_than_the_memory_is_refused():
     with pytest.raises(CapacityError, match="raise min_count or lower width"):
         aligned_zeros(10**9, 4096)
+
+
+@needs_compiler
+def test_without_a_compiler_a_wheel_s_library_is_loaded_if_the_processor_has_its_level(
+    source, tmp_path, monkeypatch
+):
+    level = next(iter(prebuilt.LEVELS))
+    path = prebuilt.library_path(source, level)
+    path.parent.mkdir()
+    flags = [flag for flag in prebuilt.compiler_flags(source, level) if "march" not in flag]
+    subprocess.run([device.compiler(), *flags, "-o", path, source], check=True)
+    for has, loads in ((prebuilt.LEVELS[level], True), ("fpu sse2", False)):
+        monkeypatch.setattr(device, "cpu_info", lambda has=has: {"flags": has})
+        _load_cached.cache_clear()
+        library = _load_cached(source, "", "")
+        assert (library is not None) == loads and (not loads or library.answer() == 42)
+    source.write_text(SOURCE + "// changed since\n")
+    monkeypatch.setattr(device, "cpu_info", lambda: {"flags": prebuilt.LEVELS[level]})
+    _load_cached.cache_clear()
+    assert _load_cached(source, "", "") is None
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_wheel_has_a_library_of_every_source_for_every_level(tmp_path):
+    root = Path(prebuilt.__file__).parents[2]
+    copy = tmp_path / "source"
+    shutil.copytree(root / "groundup", copy / "groundup")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(root / name, copy / name)
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "-q", "-w", str(tmp_path)]
+    subprocess.run(command, cwd=copy, check=True, timeout=600)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for source in root.glob("groundup/**/*.cpp"):
+        for level in prebuilt.LEVELS:
+            path = prebuilt.library_path(source, level).relative_to(root)
+            assert path.as_posix() in names, path

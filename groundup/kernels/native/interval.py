@@ -152,7 +152,6 @@ def _as_float32(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-FLAGS = ("-fopenmp",)
 DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -176,7 +175,7 @@ class _Loss(ctypes.Structure):
 
 
 def _softmax_library() -> ctypes.CDLL | None:
-    return native.load_library(Path(__file__).with_name("softmax.cpp"), "", FLAGS)
+    return native.load_library(Path(__file__).with_name("softmax.cpp"), "")
 
 
 def has_native_softmax(device_type: str, dtype: torch.dtype) -> bool:

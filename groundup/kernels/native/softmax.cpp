@@ -1,6 +1,7 @@
 // Softmax of rows and its gradient, and cross-entropy of rows; see interval.py. A row is read as
 // float32 into a buffer in cache, so its exponentials are computed once, and numbers outside the key
 // interval are neither read nor computed.
+// flags: -fopenmp
 
 #include "lanes.h"
 

@@ -1,6 +1,7 @@
 // 8-bit and bfloat16 optimizer states: decoded, encoded, and updated by AdamW in one pass; see
 // states.py. A block of a row is decoded into a float32 buffer in cache, updated and encoded. Results
 // are bit-identical to torch's, so multiply-adds are fused exactly where torch's kernel fuses them.
+// flags: -fopenmp -ffp-contract=off
 
 #include <algorithm>
 #include <cfloat>

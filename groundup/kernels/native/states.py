@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from groundup.core import ShapeError, device, native
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-FLAGS = ("-fopenmp", "-ffp-contract=off")
 BFLOAT16_BLOCK = 256
 """bfloat16 numbers per block."""
 
@@ -74,7 +73,7 @@ class _Move(ctypes.Structure):
 
 
 def _states_library() -> ctypes.CDLL | None:
-    return native.load_library(SOURCE, "", FLAGS)
+    return native.load_library(SOURCE, "")
 
 
 def has_native_states() -> bool:
