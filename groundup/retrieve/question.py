@@ -48,7 +48,7 @@ PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
 
-NAME = re.compile(r"(?<!\d)-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
+NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")

@@ -971,6 +971,8 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
          "What is a First Responder?", "is the first team"),
         ("## Tech Lead\n\n- Fills out the form\n- Draws the plan\n\n## Writer\n\n- Writes it",
          "Who draws the plan?", "Tech Lead"),
+        ("The 37signals team has 18 days of vacation.",
+         "How many vacation days does 37signals offer?", "18 days"),
         ("class 6B would like to visit you with 24 pupils.",
          "How many pupils come with class 6B?", "24 pupils"),
         ("The card is blue, and the recipes are French.", "How many recipes fit on the card?", ""),
