@@ -29,7 +29,7 @@ from .quote import (
 )
 from .search import OpenIndex, changed_files, open_index
 
-THRESHOLD, MISSING_THRESHOLD = 0.6, 0.7
+THRESHOLD, MISSING_THRESHOLD = 0.6, 0.8
 """Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""
 NOT_FOUND = "not in these documents"
 
