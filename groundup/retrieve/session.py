@@ -143,12 +143,12 @@ class Session:
         quote = self.quotes[number - 1]
         entry = next(e for e in self.index.entries.values() if e.path == quote.path)
         document = self.index.read_document(entry.id)
-        text, at = document.text, document.find(quote)
-        half = max(0, SHOWN_CHARACTERS - len(quote.text)) // 2
-        start, end = max(0, at - half), at + len(quote.text) + half
+        text, at, half = document.text, document.find(quote), SHOWN_CHARACTERS // 2
+        start, end = max(0, at - half), at + len(quote.text)
         if quote.path.lower().endswith((".html", ".htm", ".xhtml")):
             self._open_browser(quote)
-        before, after = text[start:at], text[at + len(quote.text) : end]
+        before = re.sub(r"\A\S*\s", "", text[start:at]) if start else text[:at]  # whole words
+        after = text[end : end + half]
         return f"{quote.location}\n\n{before}»{quote.text}«{after}".rstrip()
 
     def _open_browser(self, quote: Quote) -> None:

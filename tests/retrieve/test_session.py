@@ -356,6 +356,16 @@ def test_a_possessive_is_of_the_thing_before_however_long_its_question(tmp_path)
     assert "Marek" in answer.text and answer.details["note"].endswith("holds the workshop key?")
 
 
+def test_what_stands_around_an_opened_quote_begins_with_a_whole_word(tmp_path):
+    (tmp_path / "docs").mkdir()
+    text = "Wonderful weather reports. " * 60 + "The kettle holds two litres. " + "Rest. " * 300
+    (tmp_path / "docs/a.txt").write_text(text)
+    talk = Session(open_index(index(tmp_path / "docs", tmp_path / "i").path))
+    talk.ask("How many litres does the kettle hold?")
+    before = talk.show(1).partition("\n\n")[2].partition("»")[0]
+    assert 700 < len(before) <= 750 and before.split()[0] in ("Wonderful", "weather", "reports.")
+
+
 def test_an_unknown_word_about_the_thing_before_is_refused(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/f.csv").write_text("Ferry,Captain\nElvira,Jonas Pratt\nGudrun,Mona Ek\n")
