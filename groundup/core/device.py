@@ -94,9 +94,15 @@ def processor_name() -> str:
     return cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
+def cpu_flags() -> list[str]:
+    """What the processor can do, by the kernel's names; none where it does not tell."""
+    facts = cpu_info()
+    return (facts.get("flags") or facts.get("Features") or "").split()
+
+
 def instruction_sets() -> tuple[str, ...]:
     """Those of INSTRUCTION_SETS that the processor supports."""
-    flags = set((cpu_info().get("flags") or cpu_info().get("Features") or "").split())
+    flags = set(cpu_flags())
     return tuple(name for name in INSTRUCTION_SETS if name in flags)
 
 

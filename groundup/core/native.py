@@ -43,8 +43,7 @@ def load_library(source: Path, instead: str) -> ctypes.CDLL | None:
 def _load_cached(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
     """`load_library` with the compiler as part of the cache key."""
     if not compiler:
-        facts = device.cpu_info()
-        has = set((facts.get("flags") or facts.get("Features") or "").split())
+        has = set(device.cpu_flags())
         for level, needs in prebuilt.LEVELS.items():
             path = prebuilt.library_path(source, level)
             if set(needs.split()) <= has and path.is_file():
@@ -81,8 +80,7 @@ def _log_fallback(what: str, instead: str) -> None:
 def _compile_library(source: Path, compiler: str, folder: Path) -> Path:
     flags = prebuilt.compiler_flags(source)
     headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
-    facts = device.cpu_info()
-    processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
+    processor = [device.processor_name(), *device.cpu_flags()]
     key = digest([source.read_text(encoding="utf-8"), headers, flags, compiler, processor])
     target = folder / f"{source.stem}-{key[:16]}.so"
     if target.is_file() and _is_private_file(target):
