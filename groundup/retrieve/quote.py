@@ -440,15 +440,15 @@ def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float
     if not shown:
         return value - 0.4
     opening = texts[shown[0]]
-    value -= 0.1 * all(text.labels[at] for at in shown) + 0.1 * (units[shown[0]].kind == "code")
+    is_code = any(units[at].kind == "code" for at in shown)
+    value -= 0.1 * all(text.labels[at] for at in shown) + 0.1 * is_code
     value -= 0.1 * (len(opening.split()) < 4) + 0.1 * opening.endswith("?")
     return value - DEPENDENT_COST * (word_pattern("dependent").match(opening) is not None)
 
 
 def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:
     for at in range(last + 1, len(units)):
-        is_far = units[at].end - units[first].start > QUOTE_CHARACTERS
-        if is_far or units[at].kind == "heading":
+        if units[at].kind == "heading" or units[at].end - units[first].start > QUOTE_CHARACTERS:
             break
         if max(credits[at], default=0.0) >= 1.0:
             last = at

@@ -234,7 +234,7 @@ def reply_to_text(reply: Reply) -> str:
     if isinstance(reply, Answer):
         return answer_to_text(reply)
     if isinstance(reply, list):
-        return "\n".join(f"{number} {text}" for number, text in enumerate(reply, 1))
+        return "\n".join(f"{n} {text}" for n, text in enumerate(reply, 1)) or "no question yet"
     return str(reply)
 
 

@@ -155,6 +155,7 @@ def test_a_session_follows_up_and_opens_what_it_quoted(handbook):
     def reply(line: str) -> str:
         return reply_to_text(session.reply(line)).strip()
 
+    assert reply("history") == "no question yet"
     assert "is 12 connections" in reply("What is the default of pool_size?").split("\n")[0]
     assert reply("and its maximum?").startswith("The maximum of pool_size is 99")
     assert reply("Is the kettle cleaned and is it old?") == reply(
