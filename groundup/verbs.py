@@ -136,7 +136,7 @@ GROUPS = (
              "--model base --examples examples --out tuned", computes=True),
     )),
     Group("Smaller copies", "compress", (
-        Verb("quantize", "groundup.compress:quantize", "an 8-bit copy of a model",
+        Verb("quantize", "groundup.compress:quantize", "an 8- or 4-bit copy of a model",
              "--model tuned --out small"),
         Verb("export", "groundup.model:export_gguf", "a model as one GGUF file for llama.cpp",
              "tuned tuned.gguf --type Q4_0", "model/gguf"),

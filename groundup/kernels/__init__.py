@@ -26,7 +26,7 @@ from .experts import (
     run_experts,
     sort_pairs_by_expert,
 )
-from .linear import Int8Linear, quantize_groups
+from .linear import WEIGHT_GROUPS, QuantizedLinear, WeightBits, quantize_groups
 from .loss import (
     ChunkedCrossEntropy,
     LossPlan,
@@ -46,6 +46,7 @@ from .mask import (
 from .native.interval import KeyIntervals, has_native_softmax, interval_attention, key_intervals
 from .native.stack import (
     BLOCK_TOKENS,
+    INPUT_GROUP,
     BlockCache,
     LayerProducts,
     LayerWeights,
@@ -74,7 +75,9 @@ from .ring import Ring, ring_attention, shard_positions
 
 __all__ = [
     "BLOCK_TOKENS",
+    "INPUT_GROUP",
     "PATTERN_SIZES",
+    "WEIGHT_GROUPS",
     "AdamWFactors",
     "AttentionBackend",
     "AttentionPattern",
@@ -83,7 +86,6 @@ __all__ = [
     "ChunkedCrossEntropy",
     "ExpertRouting",
     "ExpertWeights",
-    "Int8Linear",
     "KeyIntervals",
     "LayerProducts",
     "LayerWeights",
@@ -94,6 +96,7 @@ __all__ = [
     "NativeStack",
     "NormWeights",
     "PackedMatrix",
+    "QuantizedLinear",
     "Recompute",
     "ReplayedProducts",
     "Ring",
@@ -103,6 +106,7 @@ __all__ = [
     "StackWeights",
     "StoredState",
     "TokenExpertPairs",
+    "WeightBits",
     "adamw_update",
     "attention",
     "attention_shape",

@@ -1,17 +1,23 @@
-"""Linear layers with int8 weights: a quarter of the memory of float32, half of bfloat16.
+"""Linear layers with integer weights: 8 bits a quarter, 4 bits an eighth of float32's memory.
 
-Each output channel (row of the weight) has one scale and no zero point, so its output is
-scale * (x @ row): the scale is applied after the product of the integers. Only weights are
-quantised; activations keep their dtype. Knows nothing of models or files.
-Source: Jacob et al. 2018, arXiv:1712.05877, with zero point 0 and one scale a channel.
+Inputs in groups, or all of an output channel (row of the weight), share one scale and no zero
+point. Only weights are quantised; activations keep their dtype. `dequantize` is the reference of
+what a layer means; the native stack multiplies the same integers. Knows nothing of models or files.
+Source: Jacob et al. 2018, arXiv:1712.05877, with zero point 0.
 """
 
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from groundup.core import ShapeError
+
+WeightBits = Literal[8, 4]
+WEIGHT_GROUPS: dict[int, tuple[int, ...]] = {8: (128, 64, 32), 4: (64, 32)}
+"""Inputs that share a scale by default: the first that divides the inputs."""
 
 MAX_FUSED_ROWS = 16
 """Maximum rows for which the fused product is faster than converting the weight to bfloat16.
@@ -24,7 +30,7 @@ FUSED_MULTIPLE = 16
 
 
 def quantize_groups(
-    weight: Float[Tensor, "O I"], *, bits: Literal[8, 4], group: int
+    weight: Float[Tensor, "O I"], *, bits: WeightBits, group: int
 ) -> tuple[Int8[Tensor, "O I"], Float[Tensor, "O groups"]]:
     """Nearest integers of each group of inputs, and the groups' scales: |W - scale q| <= scale / 2.
 
@@ -39,32 +45,55 @@ def quantize_groups(
     return numbers.to(torch.int8).flatten(1), safe
 
 
-class Int8Linear(nn.Module):
-    """A linear layer with int8 weight and one scale per output channel; the bias is unchanged."""
+class QuantizedLinear(nn.Module):
+    """A linear layer with integers of 8 or 4 bits and a scale per group; the bias is unchanged."""
 
     weight: Tensor
+    """int8 (O, I); of 4 bits uint8 (O, I / 2), each plus 8, the lower half of a byte first."""
     scale: Tensor
+    """float32 (O, groups)."""
     bias: nn.Parameter | None
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, *, bits: WeightBits = 8, group: int | None = None
+    ) -> None:
+        """Zeros.
+
+        group  inputs that share a scale; default: all
+
+        Raises ShapeError if groups do not divide the inputs, or 4 bits do not fill bytes.
+        """
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.register_buffer("weight", torch.zeros(out_features, in_features, dtype=torch.int8))
-        self.register_buffer("scale", torch.ones(out_features))
+        self.bits: WeightBits = bits
+        self.group = group or in_features
+        if in_features % self.group or in_features % (8 // bits):
+            what = f"{in_features} inputs in groups of {self.group} of {bits} bits"
+            raise ShapeError(f"{what}: groups must divide the inputs, and 4 bits fill bytes.")
+        zeros = torch.zeros(out_features, in_features, dtype=torch.int8)
+        self.register_buffer("weight", zeros if bits == 8 else _pack_halves(zeros))
+        self.register_buffer("scale", torch.ones(out_features, in_features // self.group))
         self.register_parameter("bias", None)
 
     @classmethod
-    def from_linear(cls, linear: nn.Linear) -> "Int8Linear":
-        """Quantise a linear layer."""
-        layer = cls(linear.in_features, linear.out_features)
+    def from_linear(
+        cls, linear: nn.Linear, *, bits: WeightBits = 8, group: int | None = None
+    ) -> "QuantizedLinear":
+        """Round a linear layer's weights to the nearest integers."""
+        layer = cls(linear.in_features, linear.out_features, bits=bits, group=group)
         layer.bias = linear.bias
-        layer.weight, scales = quantize_groups(linear.weight, bits=8, group=linear.in_features)
-        layer.scale = scales[:, 0]
+        integers, layer.scale = quantize_groups(linear.weight, bits=bits, group=layer.group)
+        layer.weight = integers if bits == 8 else _pack_halves(integers)
         return layer
+
+    def integers(self) -> Int8[Tensor, "O I"]:
+        """The integers of the weight."""
+        return self.weight if self.bits == 8 else _unpack_halves(self.weight)
 
     def dequantize(self) -> Float[Tensor, "O I"]:
         """The dequantised weight, float32."""
-        return self.weight.to(self.scale.dtype) * self.scale[:, None]
+        groups = self.integers().to(self.scale.dtype).unflatten(1, (-1, self.group))
+        return (groups * self.scale[..., None]).flatten(1)
 
     def to_linear(self) -> nn.Linear:
         """A trainable linear layer with the dequantised weight."""
@@ -77,12 +106,29 @@ class Int8Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """x @ dequantised weightᵀ + bias; one fused product for few bfloat16 rows on CPUs."""
         rows = x.numel() // self.in_features
+        is_channel = self.bits == 8 and self.scale.shape[1] == 1  # the scale follows the product
         is_supported = self.in_features % FUSED_MULTIPLE == 0 and rows <= MAX_FUSED_ROWS
         may_fuse = is_supported and x.dtype == torch.bfloat16 and x.device.type == "cpu"
-        if may_fuse and not torch.is_grad_enabled():
+        if is_channel and may_fuse and not torch.is_grad_enabled():
             flat = x.reshape(-1, self.in_features)  # (N, I)
-            out = torch._weight_int8pack_mm(flat, self.weight, self.scale.to(x.dtype))
+            out = torch._weight_int8pack_mm(flat, self.weight, self.scale[:, 0].to(x.dtype))
             out = out.reshape(*x.shape[:-1], self.out_features)
+        elif is_channel:
+            out = F.linear(x, self.weight.to(x.dtype)) * self.scale[:, 0].to(x.dtype)
         else:
-            out = F.linear(x, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
+            out = F.linear(x, self.dequantize().to(x.dtype))
         return out if self.bias is None else out + self.bias
+
+
+def _pack_halves(integers: Int8[Tensor, "O I"]) -> UInt8[Tensor, "O half"]:
+    """Two integers from -8 to 7 in a byte, each plus 8.
+
+    >>> _pack_halves(torch.tensor([[-8, 7]], dtype=torch.int8)).tolist() == [[0xF0]]
+    True
+    """
+    low, high = ((integers + 8).to(torch.uint8)[:, at::2] for at in (0, 1))
+    return low | high << 4
+
+
+def _unpack_halves(halves: UInt8[Tensor, "O half"]) -> Int8[Tensor, "O I"]:
+    return (torch.stack((halves & 15, halves >> 4), -1).flatten(1).to(torch.int8)) - 8

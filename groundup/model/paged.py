@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from groundup.core import CapacityError, ConfigError, device
 from groundup.kernels import (
     BLOCK_TOKENS,
+    INPUT_GROUP,
+    WEIGHT_GROUPS,
     BlockCache,
-    Int8Linear,
     LayerWeights,
     NativeStack,
     NormWeights,
     PackedMatrix,
+    QuantizedLinear,
     StackBatch,
     StackShape,
     StackWeights,
@@ -42,8 +44,6 @@ from .positions import _alibi_slopes, attention_factor, cached_frequencies, sinu
 from .transformer import Transformer, TransformerBlock
 
 Bits = Literal[32, 16, 8, 4]
-WEIGHT_GROUPS = {8: (128, 64, 32), 4: (64, 32)}
-"""Inputs that share a scale, the first that divides the inputs."""
 NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
 NATIVE_PATTERNS = ("full", "window")
 
@@ -155,7 +155,7 @@ class NativeDecoder:
         """Pack a model's weights and allocate its cache.
 
         num_blocks   of 32 tokens
-        bits         of the weights; default: the model's dtype
+        bits         of the weights; default: as they are, integers or the model's dtype
         cache_dtype  float32, bfloat16 or int8; default: the model's dtype
         weights      packed before, by `stack_weights`
 
@@ -169,7 +169,7 @@ class NativeDecoder:
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.cache_dtype = cache_dtype or model.head.dtype
-        self.bits: Bits = bits or (32 if model.head.dtype == torch.float32 else 16)
+        self.bits: Bits | None = bits
         if weights is None:
             weights = stack_weights(model, self.bits)
         tokens = min(num_blocks * BLOCK_TOKENS, model.config.context_length)
@@ -218,11 +218,14 @@ class NativeDecoder:
         return model.embed_norm(hidden)[0].contiguous()
 
 
-def stack_weights(model: Transformer, bits: Bits, into: StackWeights | None = None) -> StackWeights:
+def stack_weights(
+    model: Transformer, bits: Bits | None = None, into: StackWeights | None = None
+) -> StackWeights:
     """A model's weights in panels; the head of 4-bit weights has 8 bits, as rounding it costs most.
 
     Without rotations, which depend on the cache's size.
 
+    bits  default: as the model has them, integers or its dtype
     into  weights of this model in as many bits, whose memory is used again
     """
     config = model.config
@@ -240,14 +243,16 @@ def stack_weights(model: Transformer, bits: Bits, into: StackWeights | None = No
     return StackWeights(
         shape,
         [_layer_weights(config, i, block, bits, memory) for i, block in enumerate(model.layers)],
-        _norm_weights(model.norm), _pack([model.head], [model.lm_bias], max(bits, 8), memory),
+        _norm_weights(model.norm),
+        _pack([model.head], [model.lm_bias], bits and max(bits, 8), memory),
         slopes=slopes,
     )  # fmt: skip
 
 
 def _layer_weights(
-    config: ModelConfig, number: int, block: nn.Module, bits: int, memory: Iterator[PackedMatrix]
-) -> LayerWeights:
+    config: ModelConfig, number: int, block: nn.Module, bits: int | None,
+    memory: Iterator[PackedMatrix],
+) -> LayerWeights:  # fmt: skip
     assert isinstance(block, TransformerBlock)
     attention, feed = block.attention, block.feedforward
     assert isinstance(attention, Attention) and isinstance(feed, FeedForward)
@@ -265,25 +270,36 @@ def _layer_weights(
 
 
 def _pack_layers(
-    layers: Sequence[nn.Linear | Int8Linear], bits: int, memory: Iterator[PackedMatrix]
+    layers: Sequence[nn.Linear | QuantizedLinear], bits: int | None, memory: Iterator[PackedMatrix]
 ) -> PackedMatrix:
+    biases = [each.bias for each in layers]
+    own = [each for each in layers if isinstance(each, QuantizedLinear)]
+    if len(own) == len(layers) and _share_integers(own, bits):
+        pairs = ((layer.integers(), layer.scale) for layer in own)
+        integers, scales = (torch.cat(each) for each in zip(*pairs, strict=True))
+        bias, into = _stack_biases(biases, [m.out_features for m in own]), next(memory, None)
+        return pack_matrix(integers, bits=own[0].bits, scales=scales, bias=bias, into=into)
     weights = [
-        each.dequantize() if isinstance(each, Int8Linear) else each.weight for each in layers
+        each.dequantize() if isinstance(each, QuantizedLinear) else each.weight for each in layers
     ]
-    return _pack(weights, [each.bias for each in layers], bits, memory)
+    return _pack(weights, biases, bits, memory)
+
+
+def _share_integers(layers: Sequence[QuantizedLinear], bits: int | None) -> bool:
+    """Whether layers have the same bits and groups, and those that are asked for here."""
+    first = layers[0]
+    is_same = all((m.bits, m.group) == (first.bits, first.group) for m in layers)
+    return is_same and first.group % INPUT_GROUP == 0 and bits in (None, first.bits)
 
 
 def _pack(
-    weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int,
+    weights: Sequence[Tensor], biases: Sequence[Tensor | None], bits: int | None,
     memory: Iterator[PackedMatrix],
 ) -> PackedMatrix:  # fmt: skip
     """Pack weights one below the other, into the next matrix of `memory` if there is one."""
     weight = weights[0] if len(weights) == 1 else torch.cat([each.detach() for each in weights])
-    bias = None
-    if any(each is not None for each in biases):
-        zeros = [torch.zeros(len(each)) for each in weights]
-        parts = [z if b is None else b.detach() for z, b in zip(zeros, biases, strict=True)]
-        bias = torch.cat([each.float() for each in parts])
+    bits = bits or (16 if weight.dtype == torch.bfloat16 else 32)
+    bias = _stack_biases(biases, [len(each) for each in weights])
     groups, into = WEIGHT_GROUPS.get(bits, ()), next(memory, None)
     group = next((each for each in groups if weight.shape[1] % each == 0), None)
     if bits > 8 or group is None:  # inputs that are no multiple of 32 stay as they are
@@ -291,6 +307,14 @@ def _pack(
         return pack_matrix(weight, bits=32 if kept == 32 else 16, bias=bias, into=into)
     numbers, scales = quantize_groups(weight, bits=8 if bits == 8 else 4, group=group)
     return pack_matrix(numbers, bits=8 if bits == 8 else 4, scales=scales, bias=bias, into=into)
+
+
+def _stack_biases(biases: Sequence[Tensor | None], sizes: Sequence[int]) -> Tensor | None:
+    """Biases one below the other, zeros for those that are missing; None without any."""
+    if all(each is None for each in biases):
+        return None
+    pairs = zip(biases, sizes, strict=True)
+    return torch.cat([torch.zeros(n) if b is None else b.detach().float() for b, n in pairs])
 
 
 def _norm_weights(norm: nn.Module) -> NormWeights:

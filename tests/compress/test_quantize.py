@@ -1,4 +1,4 @@
-"""8-bit models: close to the original, smaller, and opened like any other."""
+"""8- and 4-bit models: close to the original, smaller, and opened like any other."""
 
 import json
 
@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from groundup.compress import QuantizeConfig, quantize, quantize_to_int8
+from groundup.compress import QuantizeConfig, quantize, quantize_weights
 from groundup.core import ArtifactError, Config, ConfigError, produce
-from groundup.kernels import Int8Linear
+from groundup.kernels import QuantizedLinear
 from groundup.model import (
     AttentionConfig,
     ExpertsConfig,
@@ -17,6 +17,7 @@ from groundup.model import (
     ModelConfig,
     Transformer,
     load,
+    load_to_train,
     save,
 )
 from groundup.tokenizer import FastTokenizer, save_tokenizer
@@ -48,8 +49,8 @@ def original(tmp_path):
 def test_every_weight_stays_within_half_a_step():
     model = random_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    worst = quantize_to_int8(model)
-    rounded = {n: m for n, m in model.named_modules() if isinstance(m, Int8Linear)}
+    worst = quantize_weights(model)
+    rounded = {n: m for n, m in model.named_modules() if isinstance(m, QuantizedLinear)}
     assert len(rounded) == 7 * CONFIG.layers
     errors = [
         float((m.dequantize() - before[f"{n}.weight"]).norm() / before[f"{n}.weight"].norm())
@@ -58,7 +59,7 @@ def test_every_weight_stays_within_half_a_step():
     assert 0 < min(errors) < max(errors) < 0.02 and worst == pytest.approx(max(errors))
     for name, module in rounded.items():
         error = (module.dequantize() - before[f"{name}.weight"]).abs()
-        assert (error <= module.scale[:, None] * 0.5001).all(), name
+        assert (error <= module.scale * 0.5001).all(), name
     assert not any(isinstance(m, nn.Linear) for m in model.layers.modules())
     for name in before.keys() & model.state_dict().keys():
         if "_proj" not in name:
@@ -70,7 +71,7 @@ def test_the_artifact_opens_here_with_the_same_logits_and_its_tokenizer(original
     made = quantize(QuantizeConfig(), original, tmp_path / "int8")
     model, ids = load(original.path), torch.randint(300, (2, 20))
     exact = model.logits(ids)
-    quantize_to_int8(model)
+    quantize_weights(model)
     found = load(made.path).logits(ids)
     assert torch.equal(found, model.logits(ids))
     assert_close(found.softmax(-1), exact.softmax(-1), atol=0.02, rtol=0.1)
@@ -89,8 +90,8 @@ def test_the_other_weights_may_take_half_the_bytes(original, tmp_path):
     assert small.bytes < 0.75 * plain.bytes
     model, ids = load(small.path), torch.randint(300, (2, 20))
     assert model.head.dtype == torch.bfloat16
-    rounded = [m for m in model.modules() if isinstance(m, Int8Linear)]
-    exact = [m for m in load(plain.path).modules() if isinstance(m, Int8Linear)]
+    rounded = [m for m in model.modules() if isinstance(m, QuantizedLinear)]
+    exact = [m for m in load(plain.path).modules() if isinstance(m, QuantizedLinear)]
     assert all(torch.equal(a.weight, b.weight) for a, b in zip(rounded, exact, strict=True))
     found, wanted = model.logits(ids).float(), load(plain.path).logits(ids)
     assert_close(found.softmax(-1), wanted.softmax(-1), atol=0.05, rtol=0.2)
@@ -145,9 +146,63 @@ def test_routers_stay_exact_so_that_every_token_keeps_its_experts(tmp_path):
         weight += 0.1 * torch.randn_like(weight)
     ids, before, after = torch.arange(40)[None], [], []
     model(ids, routing=before)
-    quantize_to_int8(model)
-    assert isinstance(model.layers[0].attention.q_proj, Int8Linear)
+    quantize_weights(model)
+    assert isinstance(model.layers[0].attention.q_proj, QuantizedLinear)
     hidden = model(ids, routing=after)
     assert_close(after[0], before[0], atol=0.1, rtol=0.1)
     save(model, tmp_path)
     assert torch.equal(load(tmp_path)(ids), hidden)
+
+
+@pytest.fixture
+def wide(tmp_path):
+    parts = {"width": 64, "feedforward": FeedForwardConfig(width=128)}
+    attention = AttentionConfig(heads=4, kv_heads=2, head_dim=16)
+    config = CONFIG.model_copy(update={**parts, "attention": attention, "tied_embeddings": False})
+    model = Transformer(config, seed=1).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    save_tokenizer(FastTokenizer([]), tmp_path / "tokenizer")
+    return produce(
+        tmp_path / "wide", kind="model", stage="t", version=1, config=Config(), parents={},
+        write=lambda draft: save(model, draft.path, tmp_path / "tokenizer"),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def test_4_bits_take_half_of_8_and_the_file_means_what_was_rounded(wide, tmp_path):
+    eight = quantize(QuantizeConfig(), wide, tmp_path / "eight")
+    four = quantize(QuantizeConfig(bits=4), wide, tmp_path / "four")
+    model, ids = load(wide.path), torch.randint(300, (2, 20))
+    projections = sum(m.weight.numel() for m in model.layers.modules() if hasattr(m, "in_features"))
+    kept = wide.numbers.get("weight_bytes") or sum(p.numel() * 4 for p in model.parameters())
+    kept -= 4 * projections
+    scales = projections // 64 * 4
+    assert four.numbers["weight_bytes"] == kept + projections // 2 + scales
+    assert eight.numbers["weight_bytes"] > kept + projections
+    worst = quantize_weights(model, 4)
+    assert worst == pytest.approx(four.numbers["error"]) and 0.05 < worst < 0.15
+    assert torch.equal(load(four.path).logits(ids), model.logits(ids))
+    trained = load_to_train(four.path)
+    assert_close(trained.logits(ids), model.logits(ids))
+
+
+def test_a_head_in_8_bits_stands_beside_layers_of_4(wide, tmp_path):
+    made = quantize(QuantizeConfig(bits=4, head="8bit"), wide, tmp_path / "small")
+    found, head = load(made.path).head, load(wide.path).head
+    scale = head.abs().amax(-1, keepdim=True) / 127
+    assert ((found - head).abs() <= 0.5001 * scale).all()
+
+
+def test_groups_that_divide_no_inputs_are_refused_and_nothing_is_left(original, tmp_path):
+    out = tmp_path / "four"
+    with pytest.raises(ConfigError, match="No group of 64 or 32 divides inputs of 32, 40, 48"):
+        quantize(QuantizeConfig(bits=4), original, out)
+    with pytest.raises(ConfigError, match=r"group=16 does not divide the 40 inputs of layers\.0"):
+        quantize(QuantizeConfig(bits=4, group=16), original, out)
+    assert not out.exists()
+    made = quantize(QuantizeConfig(bits=4, group=8), original, out)
+    assert made.numbers["error"] < 0.12
+    with pytest.raises(ConfigError, match="greater than or equal to 2"):
+        QuantizeConfig(group=0)

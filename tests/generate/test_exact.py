@@ -12,7 +12,7 @@ from groundup.generate import (
     NgramDrafter,
     SchedulerLimits,
 )
-from groundup.kernels import Int8Linear
+from groundup.kernels import QuantizedLinear
 from groundup.model import NativeDecoder
 from groundup.train import MicroBatch, causal_loss
 from tests.model.shapes import DECODERS, VOCAB, tiny_model
@@ -157,6 +157,6 @@ def test_what_has_no_exact_values_is_refused():
     with pytest.raises(CapacityError, match="context of 64"):
         exact.log_probs(IDS.repeat(1, 2), TARGETS.repeat(1, 2))
     q = model.layers[0].attention.q_proj
-    model.layers[0].attention.q_proj = Int8Linear.from_linear(q)
+    model.layers[0].attention.q_proj = QuantizedLinear.from_linear(q)
     with pytest.raises(ConfigError, match="own linear layers"):
         exact.log_probs(IDS, TARGETS)

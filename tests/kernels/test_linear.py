@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from torch import nn
 from torch.testing import assert_close
 
-from groundup.kernels import Int8Linear, quantize_groups
+from groundup.kernels import QuantizedLinear, quantize_groups
 from groundup.kernels.linear import MAX_FUSED_ROWS
 
 
@@ -35,7 +35,7 @@ def test_a_group_of_zeros_stays_zeros():
 )
 def test_the_product_is_that_of_the_dequantized_weight(rows, dtype, tolerance, has_bias):
     linear = nn.Linear(32, 20, bias=has_bias).to(dtype)
-    rounded = Int8Linear.from_linear(linear)
+    rounded = QuantizedLinear.from_linear(linear)
     x = torch.randn(rows, 32, dtype=dtype)
     with torch.no_grad():
         found = rounded(x)
@@ -48,7 +48,7 @@ def test_the_product_is_that_of_the_dequantized_weight(rows, dtype, tolerance, h
 
 @pytest.mark.parametrize("width", [1, 6, 8, 12, 24, 30, 48])
 def test_rows_that_do_not_fill_a_vector_are_multiplied_whole(width):
-    rounded = Int8Linear.from_linear(nn.Linear(width, 5, bias=False))
+    rounded = QuantizedLinear.from_linear(nn.Linear(width, 5, bias=False))
     x = torch.randn(3, width, dtype=torch.bfloat16)
     with torch.no_grad():
         found = rounded(x).double()
@@ -57,7 +57,7 @@ def test_rows_that_do_not_fill_a_vector_are_multiplied_whole(width):
 
 
 def test_gradients_flow_through_to_the_input():
-    rounded = Int8Linear.from_linear(nn.Linear(8, 6, bias=False))
+    rounded = QuantizedLinear.from_linear(nn.Linear(8, 6, bias=False))
     x = torch.randn(2, 3, 8, requires_grad=True)
     rounded(x).sum().backward()
     assert_close(x.grad, rounded.dequantize().sum(0).expand(2, 3, 8))

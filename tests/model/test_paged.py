@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from groundup.compress import quantize_weights
 from groundup.core import CapacityError, ConfigError, device
 from groundup.model import (
     EncodedSource,
@@ -86,6 +87,40 @@ def test_fewer_bits_are_near(bits, share):
     wanted = logits_of(model, IDS[0])
     got = NativeDecoder(model, 4, bits=bits).run(batch_of((IDS[0], 0)))
     assert (got - wanted).norm() < share * wanted.norm()
+
+
+@needs_compiler
+@torch.inference_mode()
+@pytest.mark.parametrize(("bits", "group"), [(8, None), (8, 32), (4, 64), (4, 32)])
+def test_stored_integers_are_multiplied_as_they_are(bits, group):
+    torch.manual_seed(0)
+    gpt2 = DECODERS["gpt2"]
+    attention = gpt2.attention.model_copy(update={"head_dim": 16})
+    feed = gpt2.feedforward.model_copy(update={"width": 128})
+    sizes = {"width": 64, "attention": attention, "feedforward": feed}
+    model = tiny_model(gpt2.model_copy(update=sizes), torch.float32)
+    quantize_weights(model, bits, group)
+    decoder = NativeDecoder(model, 4)
+    assert decoder.weights.layers[0].qkv.format == {8: 2, 4: 3}[bits]
+    assert decoder.weights.head.format == 0, "what is kept as floats stays so"
+    got, wanted = decoder.run(batch_of((IDS[0], 0))), logits_of(model, IDS[0])
+    assert (got - wanted).norm() < 0.05 * wanted.norm(), "activations alone are rounded"
+    floats = NativeDecoder(model, 4, bits=32).run(batch_of((IDS[0], 0)))
+    assert_close(floats, wanted, rtol=1e-4, atol=1e-4)
+    decoder.refresh()
+    assert torch.equal(decoder.run(batch_of((IDS[0], 0))), got)
+
+
+@needs_compiler
+@torch.inference_mode()
+def test_integers_that_the_stack_has_no_product_for_are_floats_there():
+    model = tiny_model(DECODERS["gpt2"], torch.float32)
+    assert model.config.width % 32, "no group fills a register"
+    quantize_weights(model, 8)
+    decoder = NativeDecoder(model, 4)
+    assert decoder.weights.layers[0].qkv.format == 0
+    wanted = logits_of(model, IDS[0])
+    assert_close(decoder.run(batch_of((IDS[0], 0))), wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", DECODERS)

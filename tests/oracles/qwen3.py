@@ -6,12 +6,13 @@ Run by `make oracles`. Writes tests/fixtures/qwen3/<name>/ with a model director
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from groundup.compress import quantize_to_int8
+from groundup.compress import quantize_weights
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
 
 ROOT = Path(__file__).resolve().parents[1] / "fixtures" / "qwen3"
@@ -40,7 +41,7 @@ def peer(shape: tuple) -> Qwen3ForCausalLM:
     return model
 
 
-def ours(is_int8: bool) -> Transformer:
+def ours(bits: Literal[8, 4] | None) -> Transformer:
     """A random model of this repository; 18 features leave the last word of a row half empty."""
     config = ModelConfig(
         vocab_size=83, width=18, layers=2, context_length=64,
@@ -50,8 +51,8 @@ def ours(is_int8: bool) -> Transformer:
     model = Transformer(config, seed=3).eval()
     for parameter in model.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
-    if is_int8:
-        quantize_to_int8(model)
+    if bits is not None:
+        quantize_weights(model, bits, group=6 if bits == 4 else None)
     return model
 
 
@@ -76,8 +77,8 @@ def main() -> None:
         shard = "20KB" if name == "wide_heads_untied" else "1GB"
         peer(shape).save_pretrained(ROOT / name, max_shard_size=shard)
         expect(ROOT / name)
-    for name in ("ours", "ours_int8"):
-        save(ours(name == "ours_int8"), ROOT / name)
+    for name, bits in (("ours", None), ("ours_int8", 8), ("ours_int4", 4)):
+        save(ours(bits), ROOT / name)
         expect(ROOT / name)
 
 

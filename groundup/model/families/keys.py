@@ -175,7 +175,7 @@ class Family(NamedTuple):
     """Hugging Face tensors to groundup's names and layout."""
     to_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
     """The inverse."""
-    supports_int8: bool = True
+    supports_packed: bool = True
     """Whether its files can hold packed int8 weights; fused, transposed or stacked ones cannot."""
 
     def to_hf_config(self, config: ModelConfig) -> dict[str, Any]:
@@ -218,4 +218,4 @@ def renaming_family(
         return rename_tensors(state, tuple((prefix + a, b) for a, b in names), to_hf=True)
 
     plain = not transposed and not fused
-    return Family(name, keys, from_hf_config, write_config, read, write, supports_int8=plain)
+    return Family(name, keys, from_hf_config, write_config, read, write, supports_packed=plain)

@@ -119,5 +119,5 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
 MIXTRAL = Family(
     FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
-    supports_int8=False,
+    supports_packed=False,
 )  # fmt: skip

@@ -98,7 +98,7 @@ def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:
     """
     for family in FAMILIES.values():
         try:
-            if (family.supports_int8 or not packed) and family.from_hf_config(
+            if (family.supports_packed or not packed) and family.from_hf_config(
                 family.to_hf_config(config)
             ) == config:
                 return family

@@ -31,7 +31,7 @@ from groundup.core import (
     require_regular_file,
     write_json,
 )
-from groundup.kernels import Int8Linear
+from groundup.kernels import QuantizedLinear
 
 from ..config import ModelConfig
 from ..families.classifiers import has_head
@@ -83,9 +83,9 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
 
 
 def load_to_train(path: Path | str) -> Transformer:
-    """Open a model directory with float32 weights; int8 weights are dequantized."""
+    """Open a model directory with float32 weights; integers are dequantized."""
     model = load(path, dtype=torch.float32)
-    quantized = [name for name, part in model.named_modules() if isinstance(part, Int8Linear)]
+    quantized = [name for name, part in model.named_modules() if isinstance(part, QuantizedLinear)]
     for name in quantized:
         model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
     if quantized:
@@ -162,7 +162,7 @@ def save(
     A model that no Hugging Face family can express is written in groundup's own format
     (families/registry.py).
     """
-    family = choose_family(model.config, packed=has_int8(model))
+    family = choose_family(model.config, packed=is_quantized(model))
     tensors = family.to_hf_state_dict(packed_state_dict(model), model.config)
     values = family.to_hf_config(model.config) | weight_config(model)
     write_directory(Path(path), values, tensors, tokenizer, chat)
@@ -190,14 +190,14 @@ def write_directory(
 def weight_config(model: Transformer) -> dict[str, Any]:
     """The config.json keys of the weights: dtype and quantization."""
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    quantization = quantization_config(isinstance(model.lm_head, Int8Linear))
-    packing = {"quantization_config": quantization} if has_int8(model) else {}
+    quantization = quantization_config(model)
+    packing = {"quantization_config": quantization} if quantization else {}
     return {"dtype": dtype, "torch_dtype": dtype} | packing
 
 
-def has_int8(model: Transformer) -> bool:
-    """Whether any of the model's linear layers is int8."""
-    return any(isinstance(module, Int8Linear) for module in model.modules())
+def is_quantized(model: Transformer) -> bool:
+    """Whether any of the model's linear layers has integer weights."""
+    return any(isinstance(module, QuantizedLinear) for module in model.modules())
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -213,10 +213,10 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def packed_state_dict(model: Transformer) -> dict[str, Tensor]:
-    """The model's state, with int8 weights packed."""
+    """The model's state, with integer weights packed."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     for name, module in model.named_modules():
-        if isinstance(module, Int8Linear):
+        if isinstance(module, QuantizedLinear):
             del state[f"{name}.weight"], state[f"{name}.scale"]
             state |= to_packed_state(name, module)
     return state

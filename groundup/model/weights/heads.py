@@ -37,7 +37,7 @@ from ..transformer import Transformer
 from .directory import (
     CONFIG,
     build_from_tensors,
-    has_int8,
+    is_quantized,
     load,
     load_module_state,
     packed_state_dict,
@@ -215,7 +215,7 @@ def save_with_head(
 def _describe_head(base: Transformer, head: HeadConfig, pools_only: bool) -> HeadFiles:
     """The config.json of a model with a head, in a Hugging Face format if possible."""
     config = without_own_output_weights(base.config)
-    values: dict[str, Any] = choose_family(config, packed=has_int8(base)).to_hf_config(config)
+    values: dict[str, Any] = choose_family(config, packed=is_quantized(base)).to_hf_config(config)
     if pools_only:
         return HeadFiles(values, HeadLayout())
     fallback = HeadFiles(OWN.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)

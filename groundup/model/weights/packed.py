@@ -1,77 +1,95 @@
-"""Int8 weights in files: the `pack-quantized` format of compressed-tensors.
+"""Integer weights in files: the `pack-quantized` format of compressed-tensors.
 
-Four int8 values, each plus 128, are packed in one int32, lowest byte first, with a scale for each
-output channel and the shape. Transformers and vLLM open such directories.
+Integers of 8 or 4 bits, each plus 128 or 8, are packed in int32 words, the lowest bits first, with
+the scales of each output channel or group, and the shape. Transformers and vLLM open such
+directories.
 Source: compressed-tensors 0.20, compressors/pack_quantized.
 """
 
 from typing import Any
 
 import torch
-from jaxtyping import Int8, Int32
+from jaxtyping import Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ArtifactError
-from groundup.kernels import Int8Linear
+from groundup.kernels import QuantizedLinear, WeightBits
 
 SUFFIXES = ("weight_packed", "weight_scale", "weight_shape")
 PER_WORD = 4
-
-QUANTIZATION_CONFIG: dict[str, Any] = {
-    "quant_method": "compressed-tensors",
-    "format": "pack-quantized",
-    "quantization_status": "compressed",
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear"],
-            "weights": {
-                "num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True,
-                "dynamic": False,
-            },
-            "input_activations": None,
-            "output_activations": None,
-        }
-    },
-}  # fmt: skip
-"""The quantization_config of a model with int8 projections and float embeddings."""
 OUTPUT_HEAD = "lm_head"
 
 
-def quantization_config(has_packed_head: bool) -> dict[str, Any]:
-    """The quantization_config of a model; an unpacked head is listed as ignored."""
-    return QUANTIZATION_CONFIG | {"ignore": [] if has_packed_head else [OUTPUT_HEAD]}
+def quantization_config(model: nn.Module) -> dict[str, Any]:
+    """The quantization_config of a model whose layers share bits and group; {} without any.
+
+    A head of its own is listed as ignored, or has a group if its bits are others.
+    """
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, QuantizedLinear)}
+    if not layers:
+        return {}
+    head = layers.pop(OUTPUT_HEAD, None)
+    groups = {"group_0": _config_group("Linear", next(iter(layers.values())))}
+    if head is not None and (group := _config_group(OUTPUT_HEAD, head)) != {
+        **groups["group_0"], "targets": [OUTPUT_HEAD],
+    }:  # fmt: skip
+        groups = {"group_0": group, "group_1": groups["group_0"]}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": groups,
+        "ignore": [OUTPUT_HEAD] if head is None else [],
+    }
 
 
-def _pack_int8(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
-    """Pack four values per word; rows are padded with zeros to full words.
+def _config_group(target: str, layer: QuantizedLinear) -> dict[str, Any]:
+    is_channel = layer.scale.shape[1] == 1
+    weights = {
+        "num_bits": layer.bits, "type": "int", "symmetric": True, "dynamic": False,
+        "strategy": "channel" if is_channel else "group",
+    }  # fmt: skip
+    return {
+        "targets": [target],
+        "weights": weights if is_channel else weights | {"group_size": layer.group},
+        "input_activations": None,
+        "output_activations": None,
+    }
 
-    >>> values = torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)
-    >>> _pack_int8(values).item() == 0xFF80_0100 - 2**32
+
+def _pack_words(layer: QuantizedLinear) -> Int32[Tensor, "O words"]:
+    """The integers in words of 32 bits; rows are padded with zeros to full words.
+
+    >>> layer = QuantizedLinear(4, 1)
+    >>> layer.weight = torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)
+    >>> _pack_words(layer).item() == 0xFF80_0100 - 2**32
     True
     """
-    offset = (values.to(torch.int16) + 128).to(torch.uint8)
-    offset = F.pad(offset, (0, -values.shape[1] % PER_WORD))
-    return offset.contiguous().view(torch.int32)
+    values = layer.weight
+    if layer.bits == 8:
+        values = (values.to(torch.int16) + 128).to(torch.uint8)
+    return F.pad(values, (0, -values.shape[1] % PER_WORD)).contiguous().view(torch.int32)
 
 
-def _unpack_int8(words: Int32[Tensor, "O words"], width: int) -> Int8[Tensor, "O I"]:
-    """Unpack the first `width` values of each row; the inverse of `_pack_int8`."""
-    offset = words.contiguous().view(torch.uint8)[:, :width]
-    return (offset.to(torch.int16) - 128).to(torch.int8)
+def _unpack_words(words: Int32[Tensor, "O words"], layer: QuantizedLinear) -> Tensor:
+    """The weight of a layer; the inverse of `_pack_words`."""
+    values = words.contiguous().view(torch.uint8)[:, : layer.weight.shape[1]]
+    return (values.to(torch.int16) - 128).to(torch.int8) if layer.bits == 8 else values
 
 
-def to_packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
+def to_packed_state(name: str, layer: QuantizedLinear) -> dict[str, Tensor]:
     """The tensors of one packed linear layer."""
+    shape = (layer.out_features, layer.in_features)
     return {
-        f"{name}.weight_packed": _pack_int8(linear.weight),
-        f"{name}.weight_scale": linear.scale[:, None].contiguous(),
-        f"{name}.weight_shape": torch.tensor(linear.weight.shape, dtype=torch.int64),
+        f"{name}.weight_packed": _pack_words(layer),
+        f"{name}.weight_scale": layer.scale.contiguous(),
+        f"{name}.weight_shape": torch.tensor(shape, dtype=torch.int64),
     }
 
 
 def is_packed(config: dict[str, Any]) -> bool:
-    """Whether a config.json describes int8 weights of this format.
+    """Whether a config.json describes weights of this format.
 
     Raises ArtifactError for any other quantization.
     """
@@ -79,19 +97,24 @@ def is_packed(config: dict[str, Any]) -> bool:
     if not quantization:
         return False
     groups = _parse_config_groups(quantization)
-    weights = [group.get("weights") or {} for group in groups]
-    keys = QUANTIZATION_CONFIG["config_groups"]["group_0"]["weights"]
-    expected = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
-    fits = len(weights) == 1 and all(weights[0].get(key) == expected[key] for key in expected)
     is_packed_format = quantization.get("format") == "pack-quantized"
-    if not is_packed_format or not fits or groups[0].get("input_activations"):
+    if not is_packed_format or not groups or not all(map(_is_supported, groups)):
         raise ArtifactError(
             f"config.json has quantization {quantization.get('quant_method')} "
             f"{quantization.get('format')}; groundup supports compressed-tensors pack-quantized "
-            "with symmetric int8 weights and one scale per channel: quantize the original with "
-            "`groundup quantize`."
+            "with symmetric integers of 8 or 4 bits, a scale per channel or group in order: "
+            "quantize the original with `groundup quantize`."
         )
     return True
+
+
+def _is_supported(group: dict[str, Any]) -> bool:
+    weights = group.get("weights") or {}
+    return (
+        weights.get("num_bits") in (8, 4) and weights.get("type") == "int"
+        and weights.get("strategy") in ("channel", "group") and bool(weights.get("symmetric"))
+        and not weights.get("actorder") and not group.get("input_activations")
+    )  # fmt: skip
 
 
 def _parse_config_groups(quantization: Any) -> list[dict[str, Any]]:
@@ -107,10 +130,10 @@ def _parse_config_groups(quantization: Any) -> list[dict[str, Any]]:
 
 
 def install_packed_weights(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Replace the model's linear layers by int8 ones where `state` has packed weights.
+    """Replace the model's linear layers by quantised ones where `state` has packed weights.
 
-    Returns the state with those weights unpacked, under the names of `Int8Linear`. A packed head
-    becomes a float matrix, since losses multiply with the complete matrix.
+    Returns the state with those weights unpacked, under the names of `QuantizedLinear`. A packed
+    head becomes a float matrix, since losses multiply with the complete matrix.
 
     Raises ArtifactError if the model has no linear layer of that name, or the shape differs.
     """
@@ -124,15 +147,28 @@ def install_packed_weights(model: nn.Module, state: dict[str, Tensor]) -> dict[s
         if words.dtype != torch.int32 or not scale.is_floating_point():
             what = f"The packed weight {name} is of {words.dtype} with a scale of {scale.dtype}"
             raise ArtifactError(f"{what}; expected int32 and a float.")
-        size = (linear.out_features, linear.in_features)
-        if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
-            raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
-        values, scale = _unpack_int8(words, linear.in_features), scale.flatten().to(torch.float32)
+        layer = _layer_for(name, linear, words, scale, shape)
         if name == OUTPUT_HEAD:
-            state[f"{name}.weight"] = values.to(torch.float32) * scale[:, None]
+            layer.weight, layer.scale = _unpack_words(words, layer), scale.float()
+            state[f"{name}.weight"] = layer.dequantize()
             continue
-        rounded = Int8Linear(linear.in_features, linear.out_features)
-        rounded.bias = linear.bias
-        model.set_submodule(name, rounded)
-        state |= {f"{name}.weight": values, f"{name}.scale": scale}
+        layer.bias = linear.bias
+        model.set_submodule(name, layer)
+        state |= {f"{name}.weight": _unpack_words(words, layer), f"{name}.scale": scale.float()}
     return state
+
+
+def _layer_for(
+    name: str, linear: nn.Linear, words: Tensor, scale: Tensor, shape: Tensor | None
+) -> QuantizedLinear:
+    """An empty layer of the bits and groups that the packed tensors have."""
+    size, inputs = (linear.out_features, linear.in_features), linear.in_features
+    groups = scale.shape[1] if scale.dim() == 2 else 0
+    widths: dict[int, WeightBits] = {-(-inputs // (2 * PER_WORD)): 4, -(-inputs // PER_WORD): 8}
+    bits = widths.get(words.shape[-1])
+    if (
+        (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]
+        or bits is None or not groups or inputs % groups or len(scale) != size[0]
+    ):  # fmt: skip
+        raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
+    return QuantizedLinear(inputs, size[0], bits=bits, group=inputs // groups)

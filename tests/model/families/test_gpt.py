@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from groundup.compress import quantize_to_int8
+from groundup.compress import quantize_weights
 from groundup.core import ArtifactError
 from groundup.model import Cache, Transformer, load, save
 from groundup.model.families.gpt import GPT2
@@ -36,7 +36,7 @@ def test_matrices_lie_turned_and_joined():
 
 def test_eight_bits_do_not_fit_joined_matrices_and_are_saved_as_our_own(tmp_path):
     model = Transformer(decoder("pre"), seed=0).eval()
-    assert quantize_to_int8(model) is not None
+    assert quantize_weights(model) is not None
     save(model, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "groundup"
     ids = torch.arange(9)[None]

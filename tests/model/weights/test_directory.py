@@ -16,7 +16,7 @@ from groundup.model import Cache, PositionConfig, Transformer, load, save, save_
 from groundup.model.weights.gguf.configuration import describe_for_gguf
 from tests.model.shapes import tiny_config, tiny_model
 
-PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8"]
+PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8", "ours_int4"]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(peers, name):
     assert torch.equal(ids, expected["greedy"])
 
 
-@pytest.mark.parametrize("name", ["ours", "ours_int8"])
+@pytest.mark.parametrize("name", ["ours", "ours_int8", "ours_int4"])
 def test_we_still_write_what_transformers_opened(peers, name, tmp_path):
     save(load(peers / name), tmp_path)
     for file in ("config.json", "generation_config.json"):

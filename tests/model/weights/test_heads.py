@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from groundup.compress import quantize_to_int8
+from groundup.compress import quantize_weights
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import (
     Head,
@@ -104,7 +104,7 @@ def test_what_reads_tokens_is_left_out(tmp_path):
 
 def test_eight_bits_and_half_precision_are_kept(tmp_path):
     model = tiny_model(tiny_config(), torch.bfloat16)
-    quantize_to_int8(model)
+    quantize_weights(model)
     head = Head(HeadConfig(pooling="last", bias=False), 16).bfloat16()
     save_with_head(ModelWithHead(model, head).eval(), tmp_path)
     again = load_with_head(tmp_path)

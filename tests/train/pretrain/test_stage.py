@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from groundup.compress import quantize_to_int8
+from groundup.compress import quantize_weights
 from groundup.core import (
     MANIFEST,
     Artifact,
@@ -414,7 +414,7 @@ def test_what_cannot_be_longer_is_refused(tmp_path):
 
 def test_a_quantised_base_goes_on_from_what_its_integers_stand_for(tmp_path, capsys):
     model = tiny_model()
-    quantize_to_int8(model)
+    quantize_weights(model)
     save(model, tmp_path)
     ids = torch.arange(1, 13)[None]
     record.set_output_mode("plain")

@@ -31,7 +31,7 @@ from groundup.tokenizer import (
 )
 
 from ...transformer import Transformer
-from ..directory import GENERATION, has_int8, load, read_json_object
+from ..directory import GENERATION, is_quantized, load, read_json_object
 from ..licence import UNKNOWN
 from .blocks import BlockType, block_types
 from .configuration import EMBEDDING, HEAD, ROPE_FACTORS, describe_for_gguf, to_gguf_state_dict
@@ -95,7 +95,7 @@ def save_gguf(
 
     Raises ConfigError and DataError as `export_gguf` does.
     """
-    if has_int8(model):
+    if is_quantized(model):
         raise ConfigError(
             "The model has int8 weights; export the model that it was quantized from, with --type."
         )

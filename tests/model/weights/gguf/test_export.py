@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError, DataError, Message
-from groundup.kernels import Int8Linear
+from groundup.kernels import QuantizedLinear
 from groundup.model import FeedForwardConfig, ImportConfig, Transformer, import_model, save
 from groundup.model.weights.gguf.export import (
     FILE_TYPES,
@@ -151,7 +151,7 @@ def test_weights_of_eight_bits_are_refused(tmp_path):
     model = exact_model(decoder())
     linear = model.layers[0].attention.q_proj
     model.set_submodule(
-        "layers.0.attention.q_proj", Int8Linear(linear.in_features, linear.out_features)
+        "layers.0.attention.q_proj", QuantizedLinear(linear.in_features, linear.out_features)
     )
     with pytest.raises(ConfigError, match="has int8 weights; export the model that it was"):
         save_gguf(model, tmp_path / "a.gguf", "F32")
