@@ -11,8 +11,9 @@ stopping as in transformers 5.24, `_beam_search`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 import torch
@@ -25,8 +26,9 @@ from groundup.kernels import BLOCK_TOKENS
 
 from .batching.answers import DecodedSequence, is_finite
 from .batching.forks import ForkingSequences
+from .batching.native import MAX_CACHE_POSITIONS
 from .cached import CachedBatch, CachedTransformer, default_batch_tokens, eval_mode, prefill
-from .decoding import batch_prompts
+from .decoding import MAX_BATCH_SIZE
 from .engine import NOT_FINITE_MESSAGE, Engine
 
 
@@ -109,20 +111,32 @@ def beam_search(
     sampling = Sampling(max_tokens=config.max_tokens)
     limits = [engine.max_new_tokens(prompt, sampling) for prompt in prompts]  # a batch has one
     answers: dict[int, list[Beam]] = {}
-    for batch in batch_prompts(engine.cached, prompts, config.max_tokens):
-        size = max(1, len(batch) // config.width)
-        for chosen in (batch[first : first + size] for first in range(0, len(batch), size)):
-            with engine.cached.native.lock, eval_mode(engine.model):
-                found = search_ids(
-                    engine.cached, [prompts[i] for i in chosen], config, end_ids=engine.end_ids,
-                    vocab_size=engine.tokenizer.vocab_size, limit=limits[chosen[0]],
-                )  # fmt: skip
-            for index, finished in zip(chosen, found, strict=True):
-                answers[index] = [
-                    Beam(engine.build_generation(each.as_decoded(engine.end_ids)), each.score)
-                    for each in finished[: config.num_return_sequences]
-                ]
+    for chosen in _batches(prompts, limits, config.width):
+        with engine.cached.native.lock, eval_mode(engine.model):
+            found = search_ids(
+                engine.cached, [prompts[i] for i in chosen], config, end_ids=engine.end_ids,
+                vocab_size=engine.tokenizer.vocab_size, limit=limits[chosen[0]],
+            )  # fmt: skip
+        for index, finished in zip(chosen, found, strict=True):
+            answers[index] = [
+                Beam(engine.build_generation(each.as_decoded(engine.end_ids)), each.score)
+                for each in finished[: config.num_return_sequences]
+            ]
     return [answers[i] for i in range(len(prompts))]
+
+
+def _batches(
+    prompts: Sequence[Sequence[int]], limits: Sequence[int], width: int
+) -> Iterator[list[int]]:
+    """Indices of prompts whose answers may be equally long, the longest prompts first."""
+    order = sorted(range(len(prompts)), key=lambda i: (-limits[i], -len(prompts[i])))
+    for limit, group in groupby(order, key=limits.__getitem__):
+        waiting = list(group)
+        while waiting:
+            positions = width * (len(prompts[waiting[0]]) + limit)
+            size = max(1, min(MAX_CACHE_POSITIONS // positions, MAX_BATCH_SIZE // width))
+            yield waiting[:size]
+            waiting = waiting[size:]
 
 
 @torch.inference_mode()

@@ -20,7 +20,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from groundup.core import ConfigError
-from groundup.model import Bits, Cache, EncoderOutput, Transformer, apply_softcap, supports
+from groundup.model import (
+    Bits,
+    Cache,
+    EncoderOutput,
+    KeysValues,
+    Transformer,
+    apply_softcap,
+    supports,
+)
 
 from .batching.native import NativeEngine
 
@@ -50,6 +58,11 @@ class CachedModel(ABC):
     """Maximum positions of a sequence, padding included."""
     is_causal = True
     """Whether no token's hidden state depends on later ids, so that prefixes can be shared."""
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether prompts are sources, which use no context of the answers."""
+        return False
 
     @property
     @abstractmethod
@@ -119,6 +132,11 @@ class CachedTransformer(CachedModel):
         self.model, self.start, self.context_length = model, start, model.config.context_length
         self.native = NativeEngine(model, bits)
         self.is_causal = model.config.kind == "decoder" and not model.config.prefix
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether this is an encoder–decoder with a start id."""
+        return self.start is not None
 
     @property
     def head(self) -> Float[Tensor, "V D"]:
@@ -207,21 +225,47 @@ class CachedTransformer(CachedModel):
                     new[rows, :, columns] = source[own, :, first : first + size]
                 row += count
             start += row
+        joined.encoded = _join_sources(states, cache)
         joined.is_padded, joined.lengths = bool((documents < 0).any()), lengths
         cache.begin(longest, documents if joined.is_padded else None)
         cache.advance(longest)
         return joined
 
 
+def _join_sources(states: Sequence[CachedBatch], cache: Cache) -> EncoderOutput | None:
+    """The sources of some batches, padded on the right, whose keys and values `cache` is given."""
+    outputs = [state.encoded for state in states if state.encoded is not None]
+    if not outputs:
+        return None
+    longest = max(output.hidden.shape[1] for output in outputs)
+    documents = [
+        output.hidden.new_zeros(output.hidden.shape[:2], dtype=torch.long)
+        if output.documents is None else output.documents
+        for output in outputs
+    ]  # fmt: skip
+    for layer in states[0].cache.encoder_keys_values:
+        pairs = (state.cache.encoder_keys_values[layer] for state in states)
+        cache.encoder_keys_values[layer] = KeysValues(*(
+            torch.cat([F.pad(t, (0, 0, 0, longest - t.shape[2])) for t in tensors])
+            for tensors in zip(*pairs, strict=True)
+        ))  # fmt: skip
+    return EncoderOutput(
+        torch.cat([F.pad(o.hidden, (0, 0, 0, longest - o.hidden.shape[1])) for o in outputs]),
+        torch.cat([F.pad(d, (0, longest - d.shape[1]), value=-1) for d in documents]),
+    )
+
+
 @contextmanager
 def eval_mode(model: torch.nn.Module) -> Iterator[None]:
     """Switch to evaluation mode; restore the mode on exit."""
-    was_training = model.training
+    if not model.training:
+        yield
+        return
     model.train(False)
     try:
         yield
     finally:
-        model.train(was_training)
+        model.train(True)
 
 
 def default_batch_tokens(device: torch.device) -> int:
@@ -321,7 +365,7 @@ def prefill(
     batch_tokens  tokens computed at a time, padding included
     prefix        its ids are the first of every sequence, which is longer
     """
-    if isinstance(model, CachedTransformer) and model.start is not None:
+    if isinstance(model, CachedTransformer) and model.reads_sources:
         return model.prefill_sources(sequences, new_tokens)
     start, device, states, last = len(prefix.ids), model.head.device, [], []
     for batch in batch_similar_lengths(sequences, lambda ids: len(ids) - start, batch_tokens):

@@ -48,12 +48,7 @@ from .cached import (
     eval_mode,
     pad_right,
 )
-from .decoding import (
-    DecodingOptions,
-    DecodingRun,
-    begin_natively,
-    decode_prompts,
-)
+from .decoding import DecodingOptions, begin_decoding, decode_prompts
 from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
 from .grammar.compiling import compile_grammar
 from .scoring import TokenPair, score_pairs
@@ -172,14 +167,7 @@ class Engine:
     def _stream_ids(self, prompt: list[int], sampling: Sampling) -> Iterator[tuple[int, bool]]:
         """A continuation's tokens as they come, and whether each is the last."""
         options = self._options(sampling)
-        running = begin_natively(self.cached, [prompt], options, [sampling.seed])
-        if running is None:
-            run = DecodingRun(self.cached, [prompt], options, [sampling.seed])
-            for finished in run.steps():
-                for _, answer in finished:
-                    self.build_generation(_unwrap(answer), sampling)  # checks a constrained one
-                yield run.answers[0].ids[-1], bool(finished)
-            return
+        [running] = begin_decoding(self.cached, [prompt], options)
         for event in running.events:
             if event.ended is not None:
                 self.build_generation(_unwrap(event.ended), sampling)
@@ -291,7 +279,7 @@ class Engine:
         batch_tokens = default_batch_tokens(self.model.head.device)
         return DecodingOptions(
             sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens,
-            lambda ids: decode_text(ids, self.tokenizer), logprobs=True,
+            lambda ids: decode_text(ids, self.tokenizer),
             grammar=compile_grammar(sampling, self.tokenizer, self.end_ids),
         )  # fmt: skip
 

@@ -231,12 +231,6 @@ def sample_from_uniforms(
     return (index if ids is None else ids.gather(-1, index))[:, 0]
 
 
-def gather_logprobs(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Log-probability of each sequence's id, in float32 or better."""
-    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)
-
-
 def top_logprobs(logits: Float[Tensor, " V"], count: int) -> tuple[TokenLogprob, ...]:
     """The most likely tokens and their log-probabilities, best first."""
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)

@@ -1,6 +1,6 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
-from .attention import Cache, EncoderOutput
+from .attention import Cache, EncoderOutput, KeysValues
 from .config import (
     AttentionConfig,
     DerivedConfig,
@@ -36,7 +36,9 @@ from .paged import (
     PagedBatch,
     PagedDecoder,
     PagedPart,
+    PagedShape,
     PagedTransformer,
+    Source,
     supports,
 )
 from .presets import Preset, preset, presets
@@ -64,6 +66,7 @@ __all__ = [
     "Head",
     "HeadConfig",
     "ImportConfig",
+    "KeysValues",
     "ModelConfig",
     "ModelWithHead",
     "NativeDecoder",
@@ -72,11 +75,13 @@ __all__ = [
     "PagedBatch",
     "PagedDecoder",
     "PagedPart",
+    "PagedShape",
     "PagedTransformer",
     "ParameterCounts",
     "PositionConfig",
     "Preset",
     "RopeScaling",
+    "Source",
     "SpanBoundary",
     "TextEncoder",
     "Transformer",

@@ -48,6 +48,25 @@ NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
 NATIVE_PATTERNS = ("full", "window")
 
 
+class PagedShape(NamedTuple):
+    """What who fills a cache of blocks must know of a decoder."""
+
+    vocab_size: int
+    context_length: int
+    window: int = 0
+    """Tokens that every layer sees at most; 0: all."""
+    chunks: bool = True
+    """Whether a prompt may be computed in parts, which a prefix LM's may not."""
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> "PagedShape":
+        """The shape of a model of ours."""
+        patterns = config.attention.patterns
+        is_local = all(each.kind == "window" for each in patterns) and not config.prefix
+        window = max(each.window for each in patterns) if is_local else 0
+        return cls(config.vocab_size, config.context_length, window, not config.prefix)
+
+
 class PagedPart(NamedTuple):
     """Tokens to append to a sequence."""
 
@@ -58,7 +77,7 @@ class PagedPart(NamedTuple):
     """Position of the first."""
     wanted: int = 1
     """Number of last tokens whose logits are wanted."""
-    source: "EncodedSource | None" = None
+    source: "Source | None" = None
 
 
 class PagedBatch(NamedTuple):
@@ -70,8 +89,8 @@ class PagedBatch(NamedTuple):
     blocks: Int[Tensor, "sequences width"]
     selected: Int[Tensor, " count"]
     """Tokens whose logits are wanted, ascending."""
-    sources: Sequence["EncodedSource"] = ()
-    """The source of each sequence of an encoder–decoder."""
+    sources: Sequence["Source"] = ()
+    """The source of each sequence of an encoder–decoder, encoded or as ids."""
 
     @classmethod
     def of(cls, parts: Sequence[PagedPart]) -> "PagedBatch":
@@ -98,11 +117,14 @@ class EncodedSource:
         self.keys_values: dict[int, KeysValues] = {}
 
 
+Source = EncodedSource | Sequence[int]
+
+
 @runtime_checkable
 class PagedDecoder(Protocol):
     """A model with a cache of blocks."""
 
-    config: ModelConfig
+    shape: PagedShape
     num_blocks: int
 
     def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
@@ -111,11 +133,6 @@ class PagedDecoder(Protocol):
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy a block's keys and values in all layers."""
-        ...
-
-    @property
-    def cache_bytes(self) -> int:
-        """Memory of the cache."""
         ...
 
 
@@ -168,6 +185,7 @@ class NativeDecoder:
         if not supports(model):
             raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
+        self.shape = PagedShape.of(model.config)
         self.cache_dtype = cache_dtype or model.head.dtype
         self.bits: Bits | None = bits
         if weights is None:
@@ -360,15 +378,11 @@ class PagedTransformer:
         if num_blocks < 1:
             raise CapacityError(f"A cache of {num_blocks} blocks holds nothing; use 1 or more.")
         self.model, self.config, self.num_blocks = model, config, num_blocks
+        self.shape = PagedShape.of(config)
         shape = (num_blocks, config.attention.kv_heads, BLOCK_TOKENS, config.attention.head_dim)
         new = lambda: torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # noqa: E731
         self.keys = [new() for _ in range(config.layers)]
         self.values = [new() for _ in range(config.layers)]
-
-    @property
-    def cache_bytes(self) -> int:
-        """Memory of keys and values."""
-        return sum(each.numel() * each.element_size() for each in self.keys + self.values)
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy a block's keys and values in all layers."""
@@ -381,6 +395,7 @@ class PagedTransformer:
         states = []
         for i, (first, end) in enumerate(pairwise(starts)):
             source = batch.sources[i] if batch.sources else None
+            assert source is None or isinstance(source, EncodedSource), "sources are encoded once"
             ids, past = batch.ids[first:end].long().to(device), int(batch.positions[first])
             hidden = self._run_sequence(ids, past, batch.blocks[i].long().to(device), source)
             own = batch.selected[(batch.selected >= first) & (batch.selected < end)] - first

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling
 from groundup.generate import Engine, SourceFrame
 from groundup.generate import decoding as module
+from groundup.generate.batching import contiguous
 from groundup.generate.batching.answers import StopBuffer, find_stop
 from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
@@ -76,7 +77,7 @@ def test_sequences_that_end_leave_without_moving_the_others(kind, monkeypatch):
     engine.end_ids = tuple(range(0, 259, 5))  # common, so sequences leave at different steps
     prompts, found = [engine.encode_prompt(text) for text in SOURCES], []
     for share in (0.0, 1.0):
-        monkeypatch.setattr(module, "COMPACT_BELOW", share)
+        monkeypatch.setattr(contiguous, "COMPACT_BELOW", share)
         found.append([answer.ids for answer in engine.continue_ids(prompts, sampling)])
     kept, dropped = found
     assert kept == dropped and len({len(ids) for ids in kept}) > 2
@@ -212,12 +213,12 @@ def test_stops_end_rows_at_different_times_and_move_no_neighbour():
 
 def test_a_sampled_answer_is_its_seeds_whoever_runs_beside_it():
     asked, sampling = prompts(5), Sampling(temperature=1.0, top_k=20, max_tokens=8, seed=3)
-    together = complete(asked, sampling, logprobs=True)
+    together = complete(asked, sampling)
     for place, prompt in enumerate(asked):
-        alone = complete([prompt], sampling, logprobs=True)[0]
+        alone = complete([prompt], sampling)[0]
         assert alone.ids == together[place].ids
         assert_close(alone.logprobs, together[place].logprobs, rtol=0, atol=1e-12)
-    assert complete(asked, sampling.model_copy(update={"seed": 4}), logprobs=True) != together
+    assert complete(asked, sampling.model_copy(update={"seed": 4})) != together
 
 
 def test_what_prompts_begin_with_is_read_once(monkeypatch):
@@ -248,18 +249,61 @@ def test_the_first_stop_counts():
     assert find_stop("one", ("",)) is None and find_stop("one", ()) is None
 
 
-@given(st.lists(st.integers(1, 256), max_size=40), st.integers(0, 200))
-def test_every_request_runs_once_and_no_neighbour_cuts_an_answer(lengths, new_tokens):
-    found = list(batch_prompts(model(), [[0] * n for n in lengths], new_tokens))
-    assert sorted(i for chosen in found for i in chosen) == list(range(len(lengths)))
-    for chosen in found:
-        longest = max(lengths[i] for i in chosen)
-        for i in chosen:
-            assert min(new_tokens, 256 - longest) == min(new_tokens, 256 - lengths[i])
+def batches(lengths, max_tokens):
+    sampling = Sampling(max_tokens=max_tokens)
+    options = DecodingOptions(sampling, (), 64, 4000)
+    return list(batch_prompts(model(), [[0] * n for n in lengths], options))
+
+
+@given(st.lists(st.integers(1, 255), max_size=40), st.integers(1, 200))
+def test_every_request_runs_once_beside_some_of_its_length(lengths, max_tokens):
+    found = batches(lengths, max_tokens)
+    assert sorted(i for batch in found for i in batch.indices) == list(range(len(lengths)))
+    for batch in found:
+        sizes = [min(lengths[i] + max_tokens, 256) for i in batch.indices]
+        assert sizes[0] == max(sizes) <= 2 * min(sizes)
+        assert 32 * batch.num_blocks >= batch.size * sizes[0], "none is ever pre-empted"
 
 
 def test_a_batch_stays_in_its_bounds(monkeypatch):
     monkeypatch.setattr(module, "MAX_CACHE_POSITIONS", 100)
     monkeypatch.setattr(module, "MAX_BATCH_SIZE", 4)
-    found = list(batch_prompts(model(), [[0] * 10] * 10 + [[0] * 200], 15))
-    assert [len(chosen) for chosen in found] == [1, 4, 4, 2]
+    found = batches([10] * 10 + [200], 15)
+    assert [(len(batch.indices), batch.size) for batch in found] == [(1, 1), (10, 4)]
+    assert batches([], 15) == []
+
+
+def counting(monkeypatch):
+    """What is called of the model's state, in order."""
+    called = []
+    for name in ("branch", "join"):
+        original = getattr(CachedTransformer, name)
+        monkeypatch.setattr(
+            CachedTransformer, name,
+            lambda self, *given, name=name, original=original: (
+                called.append(name), original(self, *given)
+            )[1],
+        )  # fmt: skip
+    return called
+
+
+@pytest.mark.parametrize("growth", [1, 3, 256])
+@pytest.mark.parametrize("kind", ["decoder", "t5", "bart", "switch"])
+def test_waiting_prompts_join_what_runs_and_change_nothing(kind, growth, monkeypatch):
+    engine, sampling = ENGINES[kind](), Sampling(temperature=1.0, max_tokens=20, seed=2)
+    engine.end_ids = tuple(range(0, 259, 3))
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
+    alone = [engine.continue_ids([prompt], sampling)[0].ids for prompt in prompts]
+    monkeypatch.setattr(contiguous, "GROWTH", growth)
+    monkeypatch.setattr(module, "MAX_BATCH_SIZE", 2)
+    called = counting(monkeypatch)
+    together = engine.continue_ids(prompts, sampling)
+    assert [answer.ids for answer in together] == alone
+    assert "join" in called, "a waiting prompt begins where another has ended"
+
+
+def test_a_context_is_used_to_its_end_beside_shorter_ones():
+    asked = [ROOT * 6 + [1] * at for at in (70, 40, 5, 0)]  # of 250, 220, 185 and 180 tokens
+    found = complete(asked, Sampling(max_tokens=100))
+    for place, prompt in enumerate(asked):
+        assert found[place].ids == naive(prompt, min(100, 256 - len(prompt)))

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from groundup.core import CapacityError, ConfigError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
-from groundup.model import EncodedSource, PagedBatch, PagedDecoder, PagedPart
+from groundup.model import PagedBatch, PagedDecoder, PagedPart, Source
 
 from ..grammar.compiling import Grammar
 from ..sampling import TokenSampler, choose_tokens
@@ -45,7 +45,7 @@ class DecodeRequest:
     """Smaller is sooner."""
     salt: str = ""
     """Prefixes are shared among requests of one salt only, such as a tenant's."""
-    source: EncodedSource | None = None
+    source: Source | None = None
     end_ids: Sequence[int] = ()
     """Ids that end the answer."""
     grammar: Grammar | None = None
@@ -101,18 +101,14 @@ class BatchEngine:
         """
         self.decoder, self.new_drafter = decoder, drafter
         self.lock = lock or threading.RLock()
-        self.vocab_size = vocab_size or decoder.config.vocab_size
+        shape = decoder.shape
+        self.vocab_size = vocab_size or shape.vocab_size
         if isinstance(drafter, DraftModel) and drafter.vocab_size != self.vocab_size:
             raise ConfigError(
                 f"The draft model drafts {drafter.vocab_size} ids, not {self.vocab_size}."
             )
         self.pool = BlockPool(decoder.num_blocks, BLOCK_TOKENS, decoder.copy_block)
-        patterns = decoder.config.attention.patterns
-        is_local = all(each.kind == "window" for each in patterns) and not decoder.config.prefix
-        window = max(each.window for each in patterns) if is_local else 0
-        self.scheduler = Scheduler(
-            self.pool, limits, chunks=not decoder.config.prefix, window=window
-        )
+        self.scheduler = Scheduler(self.pool, limits, chunks=shape.chunks, window=shape.window)
         self.metrics, self.drafting = EngineMetrics(), DraftControl()
         self.observe: Observer | None = None
         """Called with logits and samplers before tokens are chosen."""
@@ -146,16 +142,16 @@ class BatchEngine:
         Raises CapacityError if the context or the cache leaves no token for the answer, or if too
         many wait.
         """
-        context, size = self.decoder.config.context_length, len(request.ids)
+        context, size = self.decoder.shape.context_length, len(request.ids)
         limit = min(request.sampling.max_tokens, context - size)
         if limit < 1 or not size:
             raise CapacityError(
                 f"The prompt has {size} tokens and the context {context}; it needs at least one "
                 "token and must leave one for the answer."
             )
-        if not 0 <= min(request.ids) <= max(request.ids) < self.decoder.config.vocab_size:
+        if not 0 <= min(request.ids) <= max(request.ids) < self.decoder.shape.vocab_size:
             raise ConfigError(
-                f"The prompt has an id outside 0 to {self.decoder.config.vocab_size - 1}; use the "
+                f"The prompt has an id outside 0 to {self.decoder.shape.vocab_size - 1}; use the "
                 "model's tokenizer."
             )
         with self.lock:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from groundup.core import CapacityError, ConfigError
-from groundup.model import EncodedSource
+from groundup.model import Source
 
 from ..sampling import TokenSampler
 from .blocks import BlockPool
@@ -51,7 +51,7 @@ class DecodingSequence:
     """Smaller is sooner."""
     salt: str = ""
     """Prefixes are shared among sequences of one salt only."""
-    source: EncodedSource | None = None
+    source: Source | None = None
     waits_since: int | None = None
     """Step since which it waits; None: it runs."""
     table: list[int] = field(default_factory=list)

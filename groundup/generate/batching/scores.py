@@ -50,7 +50,7 @@ def score_continuations(
     Raises CapacityError if one exceeds the context or the free blocks of the cache, DataError for
     an id that the vocabulary lacks.
     """
-    context, vocab = engine.decoder.config.context_length, engine.vocab_size
+    context, vocab = engine.decoder.shape.context_length, engine.vocab_size
     for ids, rest in pairs:
         if len(ids) + len(rest) - 1 > context:
             raise CapacityError(f"A text of {len(ids) + len(rest)} tokens exceeds {context}.")

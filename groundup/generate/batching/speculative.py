@@ -97,9 +97,9 @@ class DraftModel:
 
     def __init__(self, decoder: PagedDecoder, vocab_size: int) -> None:
         """Combine with the tokenizer's vocabulary; ConfigError if the model's is smaller."""
-        if decoder.config.vocab_size < vocab_size:
+        if decoder.shape.vocab_size < vocab_size:
             raise ConfigError(
-                f"The draft model has {decoder.config.vocab_size} ids and the vocabulary "
+                f"The draft model has {decoder.shape.vocab_size} ids and the vocabulary "
                 f"{vocab_size}; draft with a model of the same tokenizer."
             )
         self.decoder, self.vocab_size = decoder, vocab_size
@@ -130,7 +130,7 @@ class ModelDrafter:
     @torch.inference_mode()
     def draft(self, length: int) -> list[int]:
         """Up to `length` tokens; none if the model's context or cache is full."""
-        context = self.model.decoder.config.context_length
+        context = self.model.decoder.shape.context_length
         length = min(length, context - len(self.ids))
         if length < 1:
             return []
