@@ -1,4 +1,4 @@
-"""8-bit linear maps: near the original, and equal to what their integers stand for."""
+"""8- and 4-bit linear maps: near the original, and equal to what their integers stand for."""
 
 import hypothesis.strategies as st
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from torch import nn
 from torch.testing import assert_close
 
+from groundup.core import ShapeError
 from groundup.kernels import QuantizedLinear, quantize_groups
 from groundup.kernels.linear import MAX_FUSED_ROWS
 
@@ -26,6 +27,24 @@ def test_a_group_of_zeros_stays_zeros():
     integers, scales = quantize_groups(torch.zeros(2, 3), bits=8, group=3)
     assert not integers.any()
     assert scales.isfinite().all()
+
+
+@pytest.mark.parametrize(("bits", "group"), [(8, 4), (4, 4), (4, 2), (4, None)])
+def test_a_layer_holds_the_nearest_integers_and_multiplies_what_they_stand_for(bits, group):
+    linear, x = nn.Linear(12, 5), torch.randn(3, 12)
+    layer = QuantizedLinear.from_linear(linear, bits=bits, group=group)
+    integers, scales = quantize_groups(linear.weight, bits=bits, group=group or 12)
+    assert torch.equal(layer.integers(), integers) and torch.equal(layer.scale, scales)
+    assert layer.weight.numel() * 8 == integers.numel() * bits
+    weight = integers * scales.repeat_interleave(group or 12, 1)
+    assert_close(layer(x), nn.functional.linear(x, weight, linear.bias))
+    assert torch.equal(layer.to_linear().weight, weight)
+
+
+@pytest.mark.parametrize(("width", "bits", "group"), [(12, 8, 5), (12, 4, 24), (3, 4, None)])
+def test_groups_divide_the_inputs_and_4_bits_fill_bytes(width, bits, group):
+    with pytest.raises(ShapeError, match="groups must divide the inputs"):
+        QuantizedLinear(width, 2, bits=bits, group=group)
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
