@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if typed is not None:  # child processes import nothing from this folder; plugins are foreign
         gc.disable()  # until the verb runs: imports and flags leave no garbage
         os.environ |= {"PYTHONSAFEPATH": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            if getattr(sys, name) is None:  # closed: the next file would be given its number
+                setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode))
         for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no defect
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")

@@ -286,3 +286,11 @@ def test_a_defect_of_another_process_is_told_at_once(run, monkeypatch, capsys):
     assert cli._report_error(ZeroDivisionError("x"), set()) == 1
     assert waited == [] and "a defect" in capsys.readouterr().err
     assert cli._report_error(GateFailed("no"), set()) == 3 and len(waited) == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_an_empty_one(closed, documents, tmp_path):
+    command = f'"$0" -m groundup index "$1" --out "$2" {closed} && test -d "$2/snapshots"'
+    words = ["sh", "-c", command, sys.executable, documents, tmp_path / "i"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, "defect" in done.stderr) == (0, False)

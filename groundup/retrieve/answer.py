@@ -186,8 +186,7 @@ def _find_spans(
         passage = hit.passage
         if passage.id not in texts:
             language = index.entries[passage.document].language
-            document = index.read_document(passage.document)
-            texts[passage.id] = PassageText(hit, document, language)
+            texts[passage.id] = PassageText(hit, index.read_document(passage.document), language)
         if highest_score(texts[passage.id], wanted) < min(best, THRESHOLD):
             continue  # neither an answer nor the nearest to one
         if span := best_span(texts[passage.id], wanted):
@@ -207,7 +206,7 @@ def _claims_of(
     min_score = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
     claims: list[Claim] = []
     shown: list[tuple[str, range]] = []
-    said = set[str]()
+    said, quoted = set[str](), list[str]()
     for span in spans:
         if len(claims) == limit:
             break
@@ -223,9 +222,12 @@ def _claims_of(
         start, stop = place.stop - len(text.lstrip()), place.start + len(text.rstrip())
         parts = (text[part.start : part.end].lower() for part in split_sentences(text))
         sentences = ["".join(re.findall(r"\w+", part)) for part in parts]
-        if 2 * sum(len(each) for each in sentences if each in said) >= sum(map(len, sentences)):
+        plain = "".join(sentences)  # without the marks of its format: a page may be there in two
+        is_quoted = any(plain in each or each in plain for each in quoted)
+        if is_quoted or 2 * sum(map(len, said.intersection(sentences))) >= len(plain):
             continue
         said.update(sentences)
+        quoted.append(plain)
         ranges = [Sentence(*span.head, "row")] if span.head else []
         ranges.append(Sentence(start, stop, "row"))
         cut = split_long(document.text, ranges, QUOTE_CHARACTERS)  # a long row is several quotes
@@ -291,6 +293,7 @@ def answer_to_text(answer: Answer) -> str:
         nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
         text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
         lines = [
+            "no word to look for" if not details.get("terms") else "",
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
             f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",

@@ -82,13 +82,14 @@ def leads_of_items(
 
     That is the sentence above, if it ends with a colon or the items have names, or the title.
     """
-    leads, lead = list[Sentence | None](), None
+    leads, lead, is_list = list[Sentence | None](), None, len({*entries} - {()}) > 1
     for number, unit in enumerate(units):
         before = units[number - 1] if number else None
         if before and before.kind == "heading":
             lead = before if LIST_ITEM.match(text, unit.start) else None
         elif before and BLANK_LINE.search(text, before.end, unit.start):
-            is_lead = text[before.end - 1] == ":" or entries[number] and not entries[number - 1]
+            begins = is_list and entries[number] and not entries[number - 1]
+            is_lead = text[before.end - 1] == ":" or begins
             lead = before if before.kind == "prose" and is_lead else None
         leads.append(lead)
     return leads

@@ -146,8 +146,7 @@ def read_files(
     tasks = [_FileTask(source, batch, config) for batch in _batches(source, list(new.items()))]
     workers = min(len(os.sched_getaffinity(0)), len(tasks))
     if workers < 2:
-        read = (made for task in tasks for made in _run_task(task))
-        yield _in_order(files, new, read, earlier)
+        yield _in_order(files, new, (made for task in tasks for made in _run_task(task)), earlier)
         return
     import concurrent.futures
     import multiprocessing
@@ -159,6 +158,8 @@ def read_files(
             pool.submit(os.getpid).result()  # forks all, before the caller opens the new index
             yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
         except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
+            # The pool's thread waits for the rest of a result as long as a writer is open.
+            pool._result_queue._writer.close()  # pyright: ignore[reportAttributeAccessIssue]
             for worker in set(multiprocessing.active_children()) - others:
                 worker.kill()  # the pool's SIGTERM may meet a handler that they inherited
             raise

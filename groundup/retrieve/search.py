@@ -313,8 +313,7 @@ def open_index(path: Path) -> OpenIndex:
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None
     root = read_root(out) if out else None
-    shown = out if out and path == artifact.path else path
-    again = update_command_of(shown, root) if out else ""
+    again = update_command_of(out if out and path == artifact.path else path, root) if out else ""
     places = read_entries(artifact.file("documents.json"))
     lexical = LexicalIndex(artifact.path / "lexical")
     return OpenIndex(artifact, lexical, {place.id: place for place in places}, root, again)

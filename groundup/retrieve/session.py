@@ -105,8 +105,7 @@ class Session:
         ordered = same[::-1] if is_named else same
         cuts = [(run.start, end) for run in ordered for end in dict.fromkeys((run.middle, run.end))]
         begin = word_pattern("follow_up").sub("", question[: new[0].start])
-        asks = word_pattern("question").search(begin)
-        whole = [question] if asks else []  # "and who runs the shop?"
+        whole = [question] if word_pattern("question").search(begin) else []  # "and who runs it?"
         full = (last[:start] + phrase + last[end:] for start, end in cuts)
         return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in full]
 
@@ -148,8 +147,7 @@ class Session:
         if quote.path.lower().endswith((".html", ".htm", ".xhtml")):
             self._open_browser(quote)
         before = re.sub(r"\A\S*\s", "", text[start:at]) if start else text[:at]  # whole words
-        after = text[end : end + half]
-        return f"{quote.location}\n\n{before}»{quote.text}«{after}".rstrip()
+        return f"{quote.location}\n\n{before}»{quote.text}«{text[end : end + half]}".rstrip()
 
     def _open_browser(self, quote: Quote) -> None:
         path = Path(self.index.root or "") / file_of(quote.path, lambda name: True)

@@ -232,14 +232,12 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
     plain, supported = _plain(sentence), ""
     for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES):
         document = index.read_document(hit.passage.document)
-        language = index.entries[hit.passage.document].language
-        text = PassageText(hit, document, language)
+        text = PassageText(hit, document, index.entries[hit.passage.document].language)
         start = text.passage.start
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
             place = document.quote(start + unit.start, start + unit.end)
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
-            cells = unit.kind == "row"
-            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if cells else []
+            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
             if any(_plain(run) == plain for run in runs):
                 return CheckedSentence(sentence, "quoted", place.location)
             is_title = unit.kind == "heading"

@@ -264,3 +264,24 @@ def test_scripts_see_the_score_its_threshold_and_the_words_that_are_nowhere(buil
     assert found["threshold"] <= found["score"] <= 1 and found["missing"] == []
     refused = answer_to_json(ask("Who is the president?", built))
     assert refused["score"] < refused["threshold"] and refused["missing"] == ["president"]
+
+
+def test_a_page_in_two_formats_is_quoted_once(tmp_path):
+    lead, boats = "These boats lie at the east quay:", ("The barge Hild", "The tug Nora")
+    (tmp_path / "docs").mkdir()
+    marked = f"# Quays\n\n{lead}\n\n" + "".join(f"- {boat}\n" for boat in boats)
+    (tmp_path / "docs/a.md").write_text(marked)
+    items = "".join(f"<li>{boat}</li>" for boat in boats)
+    page = f"<html><body><h1>Quays</h1><p>{lead}</p><ul>{items}</ul></body></html>"
+    (tmp_path / "docs/b.html").write_text(page)
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+    answer = answer_question(opened, "Which boats lie at the east quay?")
+    assert len(answer.claims) == 1 and all(boat in answer.text for boat in boats)
+
+
+@pytest.mark.parametrize("question", ["?", "the", "what is it"])
+def test_a_question_without_a_word_says_so(question, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text("The kettle boils.")
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+    assert "no word to look for" in answer_to_text(answer_question(opened, question))

@@ -162,6 +162,7 @@ def test_measures_are_patterns_with_a_penalty():
         "year",
         "count",
         "number",
+        "date",
         "time",
         "place",
     ]

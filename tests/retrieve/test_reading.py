@@ -42,7 +42,7 @@ from groundup.retrieve import (
 )
 from groundup.retrieve.chunk import chunk_document
 from groundup.retrieve.index import IndexConfig, read_rejected
-from groundup.retrieve.reading import read_files
+from groundup.retrieve.reading import hash_source, read_files
 from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -621,6 +621,21 @@ def test_the_processes_that_read_begin_before_any_index_is_open(tmp_path, monkey
         monkeypatch.setattr(module, "LexicalIndex", Watched)
     index(tmp_path / "docs", tmp_path / "i")
     assert workers and min(workers) >= 2
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
+def test_a_result_that_is_half_written_delays_no_ctrl_c(tmp_path):
+    """A killed worker leaves half a result, for whose rest the pool's thread would wait."""
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text("The kettle boils. " * 2**16)
+    config = IndexConfig()
+    files = {path.name: hash_source(tmp_path, path.name, config.read)
+             for path in sorted(tmp_path.iterdir())}  # fmt: skip
+    for number in range(6):
+        with pytest.raises(KeyboardInterrupt), read_files(tmp_path, files, config) as made:
+            for _ in range(number):
+                next(made)
+            raise KeyboardInterrupt
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
