@@ -83,6 +83,11 @@ DOCBOOK_START = re.compile(
 """A type, a namespace, or an element that only DocBook has, in the first bytes of a file."""
 
 
+MINIFIED_SUFFIXES = frozenset((".js", ".mjs", ".css"))
+MINIFIED_LINE = 1000
+"""Mean bytes of a line from which such a file is made for machines, as search indexes are."""
+
+
 def kind_of_file(path: str, data: bytes, known: dict[str, str] = KIND_BY_SUFFIX) -> str:
     """Kind of a record by its file's suffix, then by its first bytes; empty if unknown.
 
@@ -114,6 +119,9 @@ def make_record(
         return Rejected(path, "empty", "0 bytes")
     if kind in BYTE_KINDS:
         return data_record(source, path, kind, data, metadata)
+    mean = len(data) // (1 + data.count(b"\n"))
+    if suffix_of(path) in MINIFIED_SUFFIXES and min(mean, len(data) // 5) > MINIFIED_LINE:
+        return Rejected(path, "minified", f"lines of {mean:,} bytes in the mean")
     try:
         page = _outlined(kind, decode(data, metadata.get("charset", ""), repair, kind))
     except Refused as refused:

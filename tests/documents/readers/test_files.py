@@ -236,3 +236,14 @@ def test_a_page_100000_deep_is_read():
     step = ReadMarkup(ReadMarkupConfig())
     deep = Record("1", "s", "p", "html", data=b"<div>" * 100_000 + b"x" + b"</div>" * 100_000)
     assert apply_result(deep, step(deep)).text == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "line", "reason"),
+    [("a.js", 3, 4000, "minified"), ("a.css", 40, 1200, "minified"), ("a.js", 9, 500, ""),
+     ("a.js", 1, 4000, ""), ("a.json", 3, 4000, ""), ("a.txt", 3, 4000, "")],
+)  # fmt: skip
+def test_code_made_for_machines_is_set_aside(name, lines, line, reason):
+    data = b"\n".join([b"a = 1;  " * (line // 8)] * lines)
+    made = make_record("s", name, kind_of_file(name, b"x"), data, {})
+    assert getattr(made, "reason", "") == reason
