@@ -19,12 +19,14 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
 
 constexpr int PANEL = 2 * LANES;
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__aarch64__)  // 32 registers
 constexpr int MOST_ROWS = 12;
 #else
 constexpr int MOST_ROWS = 6;
@@ -64,6 +66,11 @@ inline Lanes widen(const int8_t *from) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
 #elif defined(__AVX2__)
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from))));
+#elif defined(__aarch64__)
+    int32_t four;
+    std::memcpy(&four, from, sizeof four);
+    const int16x8_t halves = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return reinterpret_cast<Lanes>(vcvtq_f32_s32(vmovl_s16(vget_low_s16(halves))));
 #else
     Lanes wide;
     for (int i = 0; i < LANES; i++) wide[i] = from[i];
@@ -170,6 +177,14 @@ inline Whole add_nibbles(Whole w, Whole x, Whole sum) {
 inline Whole nibble_total(Whole sum) {
     return reinterpret_cast<Whole>(_mm256_madd_epi16(reinterpret_cast<__m256i>(sum), _mm256_set1_epi16(1)));
 }
+#elif defined(__ARM_FEATURE_DOTPROD)
+constexpr bool IS_OFFSET = false;
+inline Whole dot(Whole w, Whole x, Whole sum) {
+    return reinterpret_cast<Whole>(vdotq_s32(reinterpret_cast<int32x4_t>(sum), reinterpret_cast<int8x16_t>(w),
+                                             reinterpret_cast<int8x16_t>(x)));
+}
+inline Whole add_nibbles(Whole w, Whole x, Whole sum) { return dot(w, x, sum); }
+inline Whole nibble_total(Whole sum) { return sum; }
 #else
 constexpr bool IS_OFFSET = false;
 inline Whole dot(Whole w, Whole x, Whole sum) {
