@@ -2,15 +2,17 @@
 
     make bench-decode       # builds llama.cpp (MIT) beside transformers (Apache-2.0)
     python -m benchmarks.generate.decode [--sizes 125M] [--bits 32 16] [--rounds 2] --discard
+    python -m benchmarks.generate.decode --sizes --models models/house-14m gemma-270M
 
 Each side lives in a process of its own, which waits while the others compute (decode_sides.py).
-Weights are random, in the Llama shape; llama.cpp reads the GGUF file that we write: F32, BF16, Q8_0
-or Q4_0, with 8 bits for the output beside 4. Everyone takes the most likely token. Decoding is
-timed from a prompt's first token to its last, prefill from the prompt to its first token. The notes
-hold bits a weight with scales, the share of the read bandwidth that the weights of a step take, and
-for prefill the share of the float32 matrix peak, both measured in the same call. They count
-the tokens that a peer chose as we did: all at 32 bits, unless rounding decides between two. What
-drafts and shared prefixes bring is measured too (decode_levers.py).
+Weights are random, in the Llama shape, or those of model directories (--models); llama.cpp reads
+the GGUF file that we write: F32, BF16, Q8_0 or Q4_0, with 8 bits for the output beside 4. Everyone
+takes the most likely token. Decoding is timed from a prompt's first token to its last, prefill from
+the prompt to its first token. The notes hold bits a weight with scales, the share of the read
+bandwidth that the weights of a step take, and for prefill the share of the matrix peak, both
+measured in the same call. They count the tokens that a peer chose as we did: all at 32 bits, unless
+rounding decides between two. What drafts and shared prefixes bring is measured too
+(decode_levers.py).
 """
 
 import argparse
@@ -37,6 +39,7 @@ from groundup.model import (
     NormConfig,
     Transformer,
     count_parameters,
+    load_to_train,
     mean_flops_per_token,
     save,
     save_gguf,
@@ -81,6 +84,7 @@ LINES = {
     ),
     "300M": (Line("decoding", "decode", 1, 128, 65),),
 }
+"""Lines of a size; models have those of 125M."""
 
 
 class Measured(NamedTuple):
@@ -88,6 +92,7 @@ class Measured(NamedTuple):
 
     line: Line
     size: str
+    config: ModelConfig
     bits: int
     rates: dict[str, list[float]]
     """Tokens a second, by side."""
@@ -122,7 +127,7 @@ class Race(NamedTuple):
     answers: dict[str, list[list[list[int]]]]
 
 
-def race(line: Line, sides: list[Side], rounds: int) -> Race:
+def race(line: Line, sides: list[Side], rounds: int, vocab_size: int) -> Race:
     """Alternate the sides; all see the same prompts in a round, and new ones in the next."""
     answers: dict[str, list[list[list[int]]]] = {side.who: [] for side in sides}
 
@@ -130,7 +135,7 @@ def race(line: Line, sides: list[Side], rounds: int) -> Race:
         def measure() -> float:
             draw = Random(f"{line.name} {len(answers[side.who])}")
             prompts = [
-                draw.choices(range(VOCAB_SIZE), k=line.prompt) for _ in range(line.sequences)
+                draw.choices(range(vocab_size), k=line.prompt) for _ in range(line.sequences)
             ]
             done = side.ask(prompts, line.count)
             answers[side.who].append(done.ids)
@@ -154,9 +159,10 @@ def equal_tokens(answers: dict[str, list[list[list[int]]]]) -> dict[str, str]:
     }
 
 
-def measure_size(size: str, args: argparse.Namespace, folder: Path) -> Iterator[Measured]:
+def measure_size(
+    size: str, model: Transformer, args: argparse.Namespace, folder: Path
+) -> Iterator[Measured]:
     """Every line at all bits."""
-    model = Transformer(shape(size), seed=0).eval()
     save(model, folder)
     for bits in args.bits:
         gguf = folder / f"{bits}.gguf"
@@ -173,9 +179,10 @@ def measure_size(size: str, args: argparse.Namespace, folder: Path) -> Iterator[
         peers = [who for who in args.peers if bits in PEERS[who] and has_products(who, bits)]
         sides = [Side("groundup", sys.executable, work)]
         sides += [Side(who, args.peer, work) for who in peers]
-        for line in LINES[size]:
-            rates, answers = race(line, sides, args.rounds)
-            yield Measured(line, size, bits, rates, equal_tokens(answers), sizes)
+        for line in LINES.get(size, LINES["125M"]):
+            rates, answers = race(line, sides, args.rounds, model.config.vocab_size)
+            equal = equal_tokens(answers)
+            yield Measured(line, size, model.config, bits, rates, equal, sizes)
         for side in sides:
             side.close()
         gguf.unlink()
@@ -192,15 +199,16 @@ def has_products(who: str, bits: int) -> bool:
 def product_weights(config: ModelConfig) -> int:
     """Weights that a token is multiplied by: all but its embedding and the norms'."""
     count = count_parameters(config)
-    return count.total - count.embedding - count.norms
+    head = count.embedding if config.tied_embeddings else 0
+    return count.total - count.embedding - count.norms + head
 
 
 def gguf_bytes(path: Path) -> int:
     """Bytes of a file's matrices but the embedding."""
-    tensors = open_gguf(path).tensors.items()
-    return sum(
-        each.bytes for name, each in tensors if len(each.shape) > 1 and name != "token_embd.weight"
-    )
+    tensors = open_gguf(path).tensors
+    matrices = {name: each.bytes for name, each in tensors.items() if len(each.shape) > 1}
+    embedding = matrices.pop("token_embd.weight")
+    return sum(matrices.values()) + (0 if "output.weight" in matrices else embedding)
 
 
 def rows_of(measured: Measured, versions: dict[str, str]) -> list[table.Row]:
@@ -215,7 +223,7 @@ def rows_of(measured: Measured, versions: dict[str, str]) -> list[table.Row]:
 
 def shares(measured: Measured, speeds: device.Speeds) -> dict[str, str]:
     """Of the read bandwidth by the weights of a step, or of the float32 matrix peak."""
-    line, config = measured.line, shape(measured.size)
+    line, config = measured.line, measured.config
     if line.phase == "prefill":  # logits are computed for the last token alone
         head = 2 * config.vocab_size * config.width
         hidden = mean_flops_per_token(config, line.prompt).inference - head
@@ -246,7 +254,7 @@ def notes_of(results: list[Measured], speeds: device.Speeds, threads: int) -> di
 
 def weight_bits(measured: Measured) -> dict[str, float]:
     """Bits of a weight with its share of the scales, by side."""
-    count = product_weights(shape(measured.size))
+    count = product_weights(measured.config)
     return {who: round(8 * measured.weight_bytes[who] / count, 2) for who in measured.rates}
 
 
@@ -261,9 +269,11 @@ def fastest(*speeds: device.Speeds) -> device.Speeds:
 def measure_all(args: argparse.Namespace, versions: dict[str, str]) -> tuple[list[Any], Any]:
     """Rows and notes of all sizes."""
     speeds, results = device.measure_speeds(again=True), list[Measured]()
-    for size in args.sizes:
+    models = {size: lambda size=size: Transformer(shape(size), seed=0) for size in args.sizes}
+    models |= {path.name: lambda path=path: load_to_train(path) for path in args.models}
+    for size, make in models.items():
         with tempfile.TemporaryDirectory() as folder:
-            for measured in measure_size(size, args, Path(folder)):
+            for measured in measure_size(size, make().eval(), args, Path(folder)):
                 show_progress(measured)
                 results.append(measured)
                 speeds = fastest(speeds, device.measure_speeds(again=True))
@@ -314,6 +324,8 @@ def parse() -> argparse.Namespace:
                         help="a Python with llama-cpp-python and transformers")  # fmt: skip
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--models", nargs="*", type=Path, default=[],
+                        help="directories of decoders to measure as well")  # fmt: skip
     parser.add_argument("--bits", nargs="+", type=int, choices=STORED, default=list(STORED))
     parser.add_argument("--rounds", type=int, default=5, help="how often the sides alternate")
     parser.add_argument("--threads", type=int, default=device.available_cores())
@@ -329,12 +341,12 @@ def main() -> None:
     versions = versions_of(args.peer, args.peers)
     device.set_num_threads(args.threads)
     rows, notes = measure_all(args, versions)
-    lever_rows, lever_notes = prefix_sharing(shape("125M"), args.rounds)
+    lever_rows, lever_notes = prefix_sharing(shape("125M"), args.rounds) if args.sizes else ([], {})
     rows, notes = rows + lever_rows, notes | lever_notes
-    if (args.model / "model.safetensors").is_file():
+    if args.sizes and (args.model / "model.safetensors").is_file():
         lever_rows, lever_notes = speculation(shape("125M"), args.model, args.rounds)
         rows, notes = rows + lever_rows, notes | lever_notes
-    else:
+    elif args.sizes:
         print(f"decode.py: drafts are left out: no trained model at {args.model}")
     if args.discard:
         table.show("decode", rows, notes)
