@@ -336,16 +336,16 @@ def _split_parts(
     names = {i for i in every if terms[i].is_name}
     others = set(every) - names
     groups: dict[tuple[tuple[int, ...], Measure], tuple[int, ...]] = {}
-    measure, are_questions = Measure(), all(map(word_pattern("question").search, texts))
+    measure, asks = Measure(), [word_pattern("question").search(text) for text in texts]
     for number, text in enumerate(texts):
         own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
-        is_own = word_pattern("question").search(text) or word_pattern("of").search(text)
+        is_own = asks[number] or word_pattern("of").search(text)
         measure = asked if asked.name or is_own else measure
         if not own and not asked.name:
             continue
         group = own | (set() if own & names else set(sorted(names)[:1]))
-        group |= set() if group & others or (own and are_questions) else others
-        is_free = len(own) > 1 or word_pattern("person").search(text)
+        group |= set() if group & others or (own and all(asks[number : number + 2])) else others
+        is_free = len(own) > 2 - bool(asks[number]) or word_pattern("person").search(text)
         is_free = is_free and not word_pattern("bound").search(text)
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
     found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())

@@ -285,3 +285,15 @@ def test_a_question_without_a_word_says_so(question, tmp_path):
     (tmp_path / "docs/a.md").write_text("The kettle boils.")
     opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
     assert "no word to look for" in answer_to_text(answer_question(opened, question))
+
+
+def test_a_question_with_its_own_word_takes_nothing_from_the_next(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text(
+        "# Fees\n\n| vessel | per night | per week |\n|---|---|---|\n| dinghy | 4 euros | 20 euros |"
+        "\n| barge | 19 euros | 95 euros |\n\nFreeboard: the height of the deck above the waterline.\n"
+    )
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+    question = "What is freeboard, and what does a barge pay per night or per week?"
+    text = answer_question(opened, question).text
+    assert "height of the deck" in text and "| barge | 19 euros" in text and "dinghy" not in text
