@@ -290,8 +290,9 @@ def test_a_question_without_a_word_says_so(question, tmp_path):
 def test_a_question_with_its_own_word_takes_nothing_from_the_next(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/a.md").write_text(
-        "# Fees\n\n| vessel | per night | per week |\n|---|---|---|\n| dinghy | 4 euros | 20 euros |"
-        "\n| barge | 19 euros | 95 euros |\n\nFreeboard: the height of the deck above the waterline.\n"
+        "# Fees\n\n| vessel | per night | per week |\n|---|---|---|\n"
+        "| dinghy | 4 euros | 20 euros |\n| barge | 19 euros | 95 euros |\n\n"
+        "Freeboard: the height of the deck above the waterline.\n"
     )
     opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
     question = "What is freeboard, and what does a barge pay per night or per week?"
