@@ -293,7 +293,7 @@ def answer_to_text(answer: Answer) -> str:
         nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
         text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
         lines = [
-            "no word to look for" if not details.get("terms") else "",
+            "no word to look for" if details.get("terms") == [] else "",
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
             f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
