@@ -222,13 +222,15 @@ def rows_of(measured: Measured, versions: dict[str, str]) -> list[table.Row]:
 
 
 def shares(measured: Measured, speeds: device.Speeds) -> dict[str, str]:
-    """Of the read bandwidth by the weights of a step, or of the float32 matrix peak."""
+    """Of the read bandwidth by the weights of a step, or of the matrix peak: at 16 bits the higher."""
     line, config = measured.line, measured.config
     if line.phase == "prefill":  # logits are computed for the last token alone
         head = 2 * config.vocab_size * config.width
         hidden = mean_flops_per_token(config, line.prompt).inference - head
         needed = {who: hidden + head / line.prompt for who in measured.rates}
         limit = speeds.float32_flops
+        if measured.bits == 16:
+            limit = max(limit, speeds.bfloat16_flops)
     else:
         needed = {who: measured.weight_bytes[who] / line.sequences for who in measured.rates}
         limit = speeds.read_bytes_per_second

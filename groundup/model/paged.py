@@ -6,7 +6,6 @@ their like: `NativeDecoder`. For others `PagedTransformer` runs the model itself
 time. Token ids in, logits out; no text and no sampling.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -137,14 +136,13 @@ class PagedDecoder(Protocol):
 
 
 def supports(model: Transformer) -> bool:
-    """Whether the native stack computes this model here, and is not the slower way.
+    """Whether the native stack computes this model here.
 
-    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names; with
-    AMX torch's bfloat16 products are many times as fast. GROUNDUP_STACK=torch or native overrides.
+    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names.
+    GROUNDUP_STACK=torch turns it off.
     """
     config, weight = model.config, model.head
-    wanted = device.env_choice("GROUNDUP_STACK", "native", "torch")
-    if wanted == "torch" or (not wanted and weight.dtype == torch.bfloat16 and _has_amx()):
+    if device.env_choice("GROUNDUP_STACK", "native", "torch") == "torch":
         return False
     return (
         config.kind == "decoder" and not config.prefix
@@ -155,11 +153,6 @@ def supports(model: Transformer) -> bool:
         and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
         and stack_library() is not None
     )  # fmt: skip
-
-
-@functools.cache
-def _has_amx() -> bool:
-    return "amx_bf16" in (device.cpu_info().get("flags") or "")
 
 
 class NativeDecoder:

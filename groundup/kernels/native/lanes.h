@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace {
 
@@ -45,5 +46,18 @@ inline Lanes exponential(Lanes x) {
     std::memcpy(&series, &bits, sizeof bits);
     return x == x ? (x > -87.0f ? series : Lanes{}) : x;
 }
+
+// body(0), body(1), ... unrolled before the optimiser looks: only then do arrays of sums become registers.
+template <class F, int... I>
+[[gnu::always_inline]] inline void repeat_each(F body, std::integer_sequence<int, I...>) {
+    (body(std::integral_constant<int, I>()), ...);
+}
+
+template <int N, class F>
+[[gnu::always_inline]] inline void repeat(F body) {
+    repeat_each(body, std::make_integer_sequence<int, N>());
+}
+
+#define GROUNDUP_INLINE __attribute__((always_inline))
 
 }  // namespace

@@ -11,11 +11,11 @@
 
 #pragma once
 
+#include "halves.h"
 #include "lanes.h"
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -95,13 +95,14 @@ struct Halves {
         std::memcpy(&a, &low, sizeof a);
         std::memcpy(&b, &high, sizeof b);
     }
-    static void write(Unit *at, int lane, float value) {  // to the nearest, ties to even
+    static Unit rounded(float value) {  // to the nearest, ties to even
         uint32_t bits;
         std::memcpy(&bits, &value, sizeof bits);
         const bool is_nan = value != value;
         bits = is_nan ? 0x7FC00000u : bits + 0x7FFFu + (bits >> 16 & 1);
-        at[2 * (lane % LANES) + lane / LANES] = static_cast<Unit>(bits >> 16);
+        return static_cast<Unit>(bits >> 16);
     }
+    static void write(Unit *at, int lane, float value) { at[2 * (lane % LANES) + lane / LANES] = rounded(value); }
 };
 
 struct Eighths {
@@ -110,19 +111,6 @@ struct Eighths {
     static void read(const Unit *at, Lanes &a, Lanes &b) { a = widen(at), b = widen(at + LANES); }
     static void write(Unit *at, int lane, float value) { at[lane] = static_cast<Unit>(std::nearbyint(value)); }
 };
-
-// body(0), body(1), ... unrolled before the optimiser looks: only then do arrays of sums become registers.
-template <class F, int... I>
-[[gnu::always_inline]] inline void repeat_each(F body, std::integer_sequence<int, I...>) {
-    (body(std::integral_constant<int, I>()), ...);
-}
-
-template <int N, class F>
-[[gnu::always_inline]] inline void repeat(F body) {
-    repeat_each(body, std::make_integer_sequence<int, N>());
-}
-
-#define GROUNDUP_INLINE __attribute__((always_inline))
 
 // out[r][p] of R rows and P panels. Strides in elements: of a row and of a k of x, of a panel and of a
 // k of w, of a row of out.
@@ -251,17 +239,35 @@ struct Matrix {
 namespace {
 
 // Rows of a product in tiles of MOST_ROWS: floats [k][row], or bytes [k / 4][row][4] with a scale and a
-// sum for each group and row.
+// sum for each group and row; or halves, as halves.h has them.
 struct Inputs {
     float *floats, *scales, *sums;
     int8_t *bytes;
+    uint16_t *halves;
     int64_t rows, width;
-    bool is_integer;
+    bool is_integer, is_halved;
+
+    // Floats of memory for rows of a weight.
+    static int64_t size(int64_t rows, const Matrix &m) { return rows * (steps_of(m.inputs) * STEP + 2 * (m.inputs / GROUP + 1)); }
+
+    Inputs() = default;
+    Inputs(int64_t count, const Matrix &m, float *room) : rows(count), width(m.inputs), is_integer(m.format >= INT8) {
+        is_halved = m.format == BFLOAT16 && multiplies_halves();
+        floats = room, bytes = reinterpret_cast<int8_t *>(room), halves = reinterpret_cast<uint16_t *>(room);
+        scales = room + rows * width, sums = scales + rows * (width / GROUP + 1);
+    }
 
     int64_t rows_of(int64_t tile) const { return std::min<int64_t>(MOST_ROWS, rows - tile * MOST_ROWS); }
 
+    Block block_of(int64_t tile, const void *weights, float *out, int64_t out_row) const {
+        const int64_t steps = steps_of(width);
+        return {halves + tile * TILE * steps * STEP, static_cast<const uint16_t *>(weights), std::min(TILE, rows - tile * TILE),
+                steps, out + tile * TILE * out_row, out_row};
+    }
+
     // Writes the inputs first..end of a row, complete groups; `from` is the first of them.
     void put(int64_t r, const float *from, int64_t first, int64_t end) {
+        if (is_halved) return put_halves(r, from, first, end);
         const int64_t tile = r / MOST_ROWS, R = rows_of(tile), at = r % MOST_ROWS, base = tile * MOST_ROWS;
         if (!is_integer) {
             float *to = floats + base * width + at;
@@ -269,6 +275,20 @@ struct Inputs {
             return;
         }
         for (int64_t g = first / GROUP; g * GROUP < end; g++) put_group(g, R, base, at, from + g * GROUP - first);
+    }
+
+    void put_halves(int64_t r, const float *from, int64_t first, int64_t end) {
+#if GROUNDUP_HALVES
+        const Block to = block_of(r / TILE, nullptr, nullptr, 0);
+        auto *row = const_cast<uint16_t *>(to.x) + r % TILE * STEP;
+        for (int64_t step = first / STEP; step * STEP < end; step++) {
+            float last[STEP] = {};
+            const int64_t left = end - step * STEP;
+            const float *values = from + step * STEP - first;
+            if (left < STEP) std::copy(values, values + left, last), values = last;
+            round_step(values, row + step * to.rows * STEP);
+        }
+#endif
     }
 
     void put_group(int64_t g, int64_t R, int64_t base, int64_t at, const float *from) {
@@ -339,7 +359,10 @@ void tile_products_of(int64_t rows, const Matrix &m, const Inputs &in, int64_t t
 // out = x W^T + bias for the panels first..end; `block` panels stay in the cache for all tiles of rows.
 void multiply(const Matrix &m, const Inputs &in, int64_t first, int64_t end, float *out, int64_t out_row) {
     const int64_t tiles = (in.rows + MOST_ROWS - 1) / MOST_ROWS, block = tiles > 1 ? 1 : end - first;
-    for (int64_t panel = first; panel < end; panel += block)
+#if GROUNDUP_HALVES
+    if (in.is_halved) multiply_halves(in.rows, first, end, [&](int64_t tile) { return in.block_of(tile, m.weights, out, out_row); });
+#endif
+    for (int64_t panel = first; panel < end && !in.is_halved; panel += block)
         for (int64_t tile = 0; tile < tiles; tile++)
             tile_products_of<MOST_ROWS>(in.rows_of(tile), m, in, tile, panel, std::min(panel + block, end),
                                         out + tile * MOST_ROWS * out_row, out_row);

@@ -11,6 +11,10 @@
 
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace {
 
 constexpr int64_t BLOCK = 32, CHUNK = 64, TILE_ROWS = 4 * MOST_ROWS;
@@ -129,14 +133,7 @@ struct Run {
             used += padded(size, 16);
             return at;
         };
-        const auto inputs = [&](int64_t rows, const Matrix &m) {
-            Inputs in{};
-            in.rows = rows, in.width = m.inputs, in.is_integer = m.format >= INT8;
-            const int64_t groups = rows * (m.inputs / GROUP + 1);
-            in.floats = take(rows * m.inputs), in.bytes = reinterpret_cast<int8_t *>(in.floats);
-            in.scales = take(groups), in.sums = take(groups);
-            return in;
-        };
+        const auto inputs = [&](int64_t rows, const Matrix &m) { return Inputs(rows, m, take(Inputs::size(rows, m))); };
         const Layer &layer = s.layers[0];
         placed = take(b.tokens * qkv_width), attended = take(b.tokens * query_width);
         spare = take(b.tokens * padded(s.width, PANEL)), ups = b.products ? nullptr : take(b.tokens * wide);
@@ -439,12 +436,29 @@ struct Run {
 extern "C" int64_t panel_width() { return PANEL; }
 extern "C" int64_t block_tokens() { return BLOCK; }
 
+// Numbers of a packed output.
+extern "C" int64_t packed_inputs(int64_t inputs, int64_t format) {
+    return format == BFLOAT16 && multiplies_halves() ? steps_of(inputs) * STEP : inputs;
+}
+
+// Whether 16-bit weights are multiplied by tiles.
+extern "C" int64_t uses_tiles() { return has_tiles(); }
+
 // Floats of working memory for a batch.
 extern "C" int64_t room_size(const Stack *stack, const Batch *batch) {
     Batch empty = *batch;
     empty.room = nullptr;
     Run run(*stack, empty);
     return run.used;
+}
+
+// Asks for pages of 2 MB: what streams through memory would wait for small ones' addresses.
+extern "C" void use_large_pages(void *memory, int64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    constexpr uintptr_t PAGE = 1 << 21;
+    const auto at = reinterpret_cast<uintptr_t>(memory), first = (at + PAGE - 1) / PAGE * PAGE, end = (at + bytes) / PAGE * PAGE;
+    if (end > first) madvise(reinterpret_cast<void *>(first), end - first, MADV_HUGEPAGE);
+#endif
 }
 
 // Permutes (outputs, inputs) into panels; missing outputs of the last one are zero. Floats and halves
@@ -477,9 +491,24 @@ void each_weight(const T *rows, const Matrix &m, int64_t panel, Put put) {
         }
 }
 
+// As halves.h has them, a step of an output at a time.
+template <class T>
+void pack_halves(const T *rows, const Matrix &m, int64_t panel, uint16_t *to) {
+#if GROUNDUP_HALVES
+    const int64_t first = panel * PANEL, K = m.inputs;
+    for (int64_t step = 0; step < steps_of(K); step++)
+        for (int64_t lane = 0; lane < PANEL; lane++) {
+            float values[STEP] = {};
+            const int64_t count = first + lane < m.outputs ? std::min(STEP, K - step * STEP) : 0;
+            for (int64_t k = 0; k < count; k++) values[k] = number(rows[(first + lane) * K + step * STEP + k]);
+            put_step(values, lane % TILE, to + (step * 2 + lane / TILE) * HALVES_OF_TILE);
+        }
+#endif
+}
+
 template <class T>
 void pack_numbers(const T *rows, const Matrix &m, int64_t panel, void *to) {
-    const int64_t size = panel * m.inputs * PANEL;
+    const int64_t size = panel * packed_inputs(m.inputs, m.format) * PANEL;
     auto *floats = static_cast<float *>(to) + size;
     auto *halves = static_cast<uint16_t *>(to) + size;
     auto *bytes = static_cast<uint8_t *>(to) + (m.format == INT4 ? size / 2 : size);
@@ -487,6 +516,7 @@ void pack_numbers(const T *rows, const Matrix &m, int64_t panel, void *to) {
         case FLOAT32:
             return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) { Floats::write(floats + k * PANEL, lane, x); });
         case BFLOAT16:
+            if (multiplies_halves()) return pack_halves(rows, m, panel, halves);
             return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) { Halves::write(halves + k * PANEL, lane, x); });
         case INT8:
             return each_weight(rows, m, panel, [&](int64_t k, int lane, float x) {
@@ -525,11 +555,7 @@ extern "C" void pack_matrix(const Source *from, const Matrix *m, void *to, float
 
 // One product of rows (rows, inputs) as the stack computes it; `room` holds the packed rows.
 extern "C" void multiply_rows(const Matrix *m, const float *x, int64_t rows, float *room, float *out, int64_t threads) {
-    Inputs in{};
-    const int64_t groups = rows * (m->inputs / GROUP + 1);
-    in.rows = rows, in.width = m->inputs, in.is_integer = m->format >= INT8;
-    in.floats = room, in.bytes = reinterpret_cast<int8_t *>(room);
-    in.scales = room + rows * m->inputs, in.sums = in.scales + groups;
+    Inputs in(rows, *m, room);
     together(threads, [&](Member me) {
         for (int64_t r = me.first(rows); r < me.end(rows); r++) in.put(r, x + r * m->inputs, 0, m->inputs);
         me.meet();

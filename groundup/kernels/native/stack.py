@@ -94,7 +94,7 @@ def stack_library() -> ctypes.CDLL | None:
     """The compiled stack; None without a compiler."""
     code = native.load_library(Path(__file__).with_suffix(".cpp"), "torch, slower")
     if code is not None:
-        code.room_size.restype = ctypes.c_int64
+        code.room_size.restype = code.packed_inputs.restype = ctypes.c_int64
     return code
 
 
@@ -106,6 +106,14 @@ def _library() -> ctypes.CDLL:
 
 def _panel() -> int:
     return int(_library().panel_width())
+
+
+def _allocate(*size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Zeros, in large pages if there are many."""
+    memory = torch.zeros(size, dtype=dtype)
+    bytes = memory.numel() * memory.element_size()
+    _library().use_large_pages(ctypes.c_void_p(memory.data_ptr()), ctypes.c_int64(bytes))
+    return memory
 
 
 class PackedMatrix(NamedTuple):
@@ -156,12 +164,13 @@ def pack_matrix(
     source = weight.detach().contiguous()
     if source.dtype not in (torch.float32, torch.bfloat16, torch.int8):
         source = source.float()
-    size = padded * inputs // (2 if bits == 4 else 1)
-    packed = torch.empty(size, dtype=dtype) if into is None else into.weights
+    per_output = _library().packed_inputs(ctypes.c_int64(inputs), ctypes.c_int64(FORMATS[dtype]))
+    size = padded * per_output // (2 if bits == 4 else 1)
+    packed = _allocate(size, dtype=dtype) if into is None else into.weights
     own = None if scales is None else scales.detach().float().contiguous()
     packed_scales = None if into is None else into.scales
     if scales is not None and packed_scales is None:
-        packed_scales = torch.empty(padded * scales.shape[1])
+        packed_scales = _allocate(padded * scales.shape[1])
     full_bias = None
     if bias is not None:
         full_bias = torch.zeros(padded)
@@ -184,7 +193,8 @@ def multiply_rows(matrix: PackedMatrix, x: Float[Tensor, "N I"]) -> Float[Tensor
         raise ShapeError(f"The rows have {x.shape[1]} inputs and the weight {matrix.inputs}.")
     rows, padded = len(x), -(-matrix.outputs // _panel()) * _panel()
     out = torch.empty(rows, padded)
-    room = torch.empty(rows * matrix.inputs + 2 * rows * (matrix.inputs // INPUT_GROUP + 1))
+    steps = -(-matrix.inputs // INPUT_GROUP)
+    room = torch.empty(rows * (steps * INPUT_GROUP + 2 * (steps + 1)))
     _library().multiply_rows(
         ctypes.byref(matrix.struct()), ctypes.c_void_p(x.data_ptr()), ctypes.c_int64(rows),
         ctypes.c_void_p(room.data_ptr()), ctypes.c_void_p(out.data_ptr()),
@@ -294,7 +304,7 @@ class BlockCache:
         padded = -(-shape.head_dim // panel) * panel
         count = 1 if is_shared else len(weights.layers)
         repeats = len(weights.layers) // count
-        new = lambda *size: [torch.zeros(size, dtype=dtype) for _ in range(count)] * repeats  # noqa: E731
+        new = lambda *size: [_allocate(*size, dtype=dtype) for _ in range(count)] * repeats  # noqa: E731
         self.keys, self.values = new(tokens * shape.head_dim), new(tokens * padded)
         self.scales: list[Tensor | None] = [None] * len(weights.layers)
         if dtype == torch.int8:
@@ -422,7 +432,7 @@ class NativeStack:
         code, by_address = self._code, ctypes.byref(stack)
         size = code.room_size(by_address, ctypes.byref(work))
         if len(self._room) < size:
-            self._room = torch.empty(size)
+            self._room = _allocate(size)
         work.room = self._room.data_ptr()
         code.run_stack(by_address, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
         return logits[:, : head.outputs]

@@ -1,5 +1,5 @@
-// Packs random weights in every format, multiplies rows, and compares with sums in double: for
-// processors that are only emulated (test_arm.py).
+// Packs random weights in every format, multiplies rows, and compares with sums in double: for each
+// set of instructions (test_instructions.py).
 #include "stack.cpp"
 
 #include <cstdio>
@@ -22,6 +22,17 @@ std::vector<double> rounded(const float *x, int64_t inputs) {
     return all;
 }
 
+double half(float x) { return number(Halves::rounded(x)); }
+
+// The inputs as a format multiplies them.
+std::vector<double> read(const float *x, int64_t inputs, int64_t format) {
+    if (format >= INT8) return rounded(x, inputs);
+    std::vector<double> all(x, x + inputs);
+    if (format == BFLOAT16 && multiplies_halves())
+        for (int64_t k = 0; k < inputs; k++) all[k] = half(x[k]);
+    return all;
+}
+
 double check(int64_t format, int64_t inputs, int64_t outputs, int64_t group, int64_t rows) {
     const bool is_integer = format >= INT8;
     const int64_t padded = panels(outputs) * PANEL, most = format == INT4 ? 7 : 127;
@@ -41,18 +52,13 @@ double check(int64_t format, int64_t inputs, int64_t outputs, int64_t group, int
     double worst = 0;
     for (int64_t r = 0; r < rows; r++) {
         multiply_rows(&m, x.data() + r * inputs, 1, room.data(), alone.data(), 1);
-        const std::vector<double> row =
-            is_integer ? rounded(x.data() + r * inputs, inputs) : std::vector<double>(&x[r * inputs], &x[r * inputs] + inputs);
+        const std::vector<double> row = read(&x[r * inputs], inputs, format);
         for (int64_t n = 0; n < outputs; n++) {
             double sum = 0, size = 0;
             for (int64_t k = 0; k < inputs; k++) {
                 double w = is_integer ? integers[n * inputs + k] * static_cast<double>(scales[n * (inputs / group) + k / group])
                                       : weights[n * inputs + k];
-                if (format == BFLOAT16) {
-                    uint16_t half[2 * PANEL];
-                    Halves::write(half, 0, weights[n * inputs + k]);
-                    w = number(half[0]);
-                }
+                if (format == BFLOAT16) w = half(weights[n * inputs + k]);
                 sum += w * row[k], size += std::fabs(w * row[k]);
             }
             worst = std::max(worst, std::fabs(out[r * padded + n] - sum) / size);
@@ -64,7 +70,7 @@ double check(int64_t format, int64_t inputs, int64_t outputs, int64_t group, int
 
 int main() {
     for (int64_t format = FLOAT32; format <= INT4; format++)
-        for (int64_t rows : {1, 2, 5, 12, 13, 30})
+        for (int64_t rows : {1, 2, 5, 12, 13, 16, 30, 40})
             std::printf("%d %d %g\n", static_cast<int>(format), static_cast<int>(rows),
                         std::max(check(format, 96, 37, 32, rows), check(format, 128, 64, 128, rows)));
 }
