@@ -80,6 +80,37 @@ def test_chunks_and_company_change_no_bit(native_model, cache):
 
 @needs_compiler
 @torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["grouped", "gemma3", "alibi"])
+def test_a_long_prompt_has_the_same_bits_in_chunks(name, dtype):
+    torch.manual_seed(0)
+    config = DECODERS[name].model_copy(update={"context_length": 320})
+    model, ids = tiny_model(config, dtype), torch.randint(VOCAB, (320,)).tolist()
+    tables = torch.randperm(20).view(2, 10)
+    whole = NativeDecoder(model, 20).run(batch_of((ids, 0), tables=tables))
+    decoder, parts, at = NativeDecoder(model, 20), [], 0
+    for size in (100, 1, 30, 17, 64, 108):
+        batch = batch_of((ids[at : at + size], at), (ids[:5], 0), tables=tables)
+        parts.append(decoder.run(batch)[:size])
+        at += size
+    assert torch.equal(torch.cat(parts), whole)
+    wanted = logits_of(model, ids).float()
+    assert (whole - wanted).norm() < (1e-4 if dtype == torch.float32 else 0.03) * wanted.norm()
+
+
+@needs_compiler
+@torch.inference_mode()
+@pytest.mark.parametrize("cache", [torch.float32, torch.bfloat16])
+def test_what_a_block_held_before_changes_nothing(native_model, cache):
+    decoder = NativeDecoder(native_model, 4, cache_dtype=cache)
+    wanted = decoder.run(batch_of((IDS[0][:40], 0)))
+    for tensor in (*decoder.cache.keys, *decoder.cache.values):
+        tensor.fill_(torch.nan)
+    assert torch.equal(decoder.run(batch_of((IDS[0][:40], 0))), wanted)
+
+
+@needs_compiler
+@torch.inference_mode()
 @pytest.mark.parametrize(("bits", "share"), [(16, 0.05), (8, 0.1), (4, 0.9)])
 def test_fewer_bits_are_near(bits, share):
     torch.manual_seed(0)

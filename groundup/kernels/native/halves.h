@@ -70,10 +70,14 @@ inline void put_step(const float *from, int64_t column, uint16_t *tile) {
     for (int64_t pair = 0; pair < TILE; pair++) std::memcpy(tile + pair * STEP + 2 * column, values + 2 * pair, 4);
 }
 
-template <int R, int P>
+template <bool ADDS, int R, int P>
 [[gnu::noinline]] void pair_rows(const Block &b, int64_t row, int64_t panel) {
     __m512 sum[R][P][2];
-    repeat<R * P * 2>([&](auto i) GROUNDUP_INLINE { sum[i / 2 / P][i / 2 % P][i % 2] = _mm512_setzero_ps(); });
+    float *out = b.out + row * b.out_row + panel * 2 * TILE;
+    const auto place = [&](auto i) GROUNDUP_INLINE { return out + i / 2 / P * b.out_row + i / 2 % P * 2 * TILE + i % 2 * TILE; };
+    repeat<R * P * 2>([&](auto i) GROUNDUP_INLINE {
+        sum[i / 2 / P][i / 2 % P][i % 2] = ADDS ? _mm512_loadu_ps(place(i)) : _mm512_setzero_ps();
+    });
     for (int64_t step = 0; step < b.steps; step++) {
         const uint16_t *x = b.x + (step * b.rows + row) * STEP;
         for (int64_t pair = 0; pair < TILE; pair++)
@@ -88,28 +92,26 @@ template <int R, int P>
                 });
             });
     }
-    repeat<R * P * 2>([&](auto i) GROUNDUP_INLINE {
-        _mm512_storeu_ps(b.out + (row + i / 2 / P) * b.out_row + (panel + i / 2 % P) * 2 * TILE + i % 2 * TILE,
-                         sum[i / 2 / P][i / 2 % P][i % 2]);
-    });
+    repeat<R * P * 2>([&](auto i) GROUNDUP_INLINE { _mm512_storeu_ps(place(i), sum[i / 2 / P][i / 2 % P][i % 2]); });
 }
 
-template <int R>
+template <bool ADDS, int R>
 void pair_rows_of(const Block &b, int64_t row, int64_t count, int64_t first, int64_t end) {
     if (count < R) {
-        if constexpr (R > 1) pair_rows_of<R - 1>(b, row, count, first, end);
+        if constexpr (R > 1) pair_rows_of<ADDS, R - 1>(b, row, count, first, end);
         return;
     }
     constexpr int P = R == 1 ? 4 : R < 4 ? 2 : 1;
-    for (; first + P <= end; first += P) pair_rows<R, P>(b, row, first);
-    for (; first < end; first++) pair_rows<R, 1>(b, row, first);
+    for (; first + P <= end; first += P) pair_rows<ADDS, R, P>(b, row, first);
+    for (; first < end; first++) pair_rows<ADDS, R, 1>(b, row, first);
 }
 
 // The panels first..end of a tile's rows, in two parts that fit the registers.
-inline void multiply_pairs(const Block &b, int64_t first, int64_t end) {
+template <bool ADDS>
+void multiply_pairs(const Block &b, int64_t first, int64_t end) {
     const int64_t upper = b.rows > 8 ? b.rows / 2 : b.rows;
-    pair_rows_of<8>(b, 0, upper, first, end);
-    if (upper < b.rows) pair_rows_of<8>(b, upper, b.rows - upper, first, end);
+    pair_rows_of<ADDS, 8>(b, 0, upper, first, end);
+    if (upper < b.rows) pair_rows_of<ADDS, 8>(b, upper, b.rows - upper, first, end);
 }
 
 #endif
@@ -124,10 +126,22 @@ inline bool has_tiles() {
 }
 
 // GCC's own are macros that do not say what memory they touch.
-template <int T> inline void clear() { asm volatile("tilezero %%tmm%c0" ::"i"(T)); }
-template <int T> inline void load(const void *from) { asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(64L), "i"(T) : "memory"); }
-template <int T> inline void store(float *to, int64_t row) { asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(4 * row), "i"(T) : "memory"); }
-template <int SUM, int X, int W> inline void add() { asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(SUM), "i"(X), "i"(W)); }
+template <int T>
+inline void clear() {
+    asm volatile("tilezero %%tmm%c0" ::"i"(T));
+}
+template <int T>
+inline void load(const void *from, int64_t stride = 64) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(T) : "memory");
+}
+template <int T>
+inline void store(float *to, int64_t row) {
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(4 * row), "i"(T) : "memory");
+}
+template <int SUM, int X, int W>
+inline void add() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(SUM), "i"(X), "i"(W));
+}
 
 struct alignas(64) TileShapes {
     uint8_t palette = 1, start = 0, unused[14] = {};
@@ -135,35 +149,54 @@ struct alignas(64) TileShapes {
     uint8_t rows[16] = {};
 };
 
-// Shapes of the tiles while this lives: 0 to 3 sums, 4 and 5 rows, 6 and 7 weights.
+// All tiles are 16 rows of 64 bytes while this lives: 0 to 3 sums, 4 and 5 rows, 6 and 7 weights.
 class Tiles {
     TileShapes before;
 
   public:
-    explicit Tiles(int64_t rows) {
+    Tiles() {
+        if (!has_tiles()) return;
         asm volatile("sttilecfg %0" : "=m"(before));
         TileShapes own;
-        for (int tile = 0; tile < 8; tile++) own.bytes[tile] = 64, own.rows[tile] = static_cast<uint8_t>(tile < 6 ? rows : TILE);
+        for (int tile = 0; tile < 8; tile++) own.bytes[tile] = 64, own.rows[tile] = TILE;
         asm volatile("ldtilecfg %0" ::"m"(own));
     }
     ~Tiles() {  // torch's products may rely on theirs
+        if (!has_tiles()) return;
         if (before.palette) asm volatile("ldtilecfg %0" ::"m"(before));
         else asm volatile("tilerelease");
     }
     Tiles(const Tiles &) = delete;
 };
 
-// Tiles are read too fast for what the processor fetches by itself.
-constexpr int64_t AHEAD = 4 * HALVES_OF_TILE;
+// Tiles are read faster than the processor fetches by itself: without this, .8 of the bandwidth.
 inline void fetch_tile(const uint16_t *w) {
-    for (int64_t line = 0; line < TILE; line++) __builtin_prefetch(w + AHEAD + line * STEP);
+    for (int64_t line = 0; line < TILE; line++) __builtin_prefetch(w + 4 * HALVES_OF_TILE + line * STEP);
+}
+
+// Two sums beside each other at the beginning and the end.
+template <int FIRST, bool ADDS>
+inline void open_sums(const float *from, int64_t row) {
+    if constexpr (ADDS) load<FIRST>(from, 4 * row), load<FIRST + 1>(from + TILE, 4 * row);
+    else clear<FIRST>(), clear<FIRST + 1>();
+}
+
+// The sums of a last tile go through memory of their own, since it has 16 rows too.
+template <int FIRST>
+inline void close_sums(int64_t rows, float *out, int64_t row) {
+    if (rows == TILE) return store<FIRST>(out, row), store<FIRST + 1>(out + TILE, row);
+    alignas(64) float spare[TILE * 2 * TILE];
+    store<FIRST>(spare, 2 * TILE), store<FIRST + 1>(spare + TILE, 2 * TILE);
+    for (int64_t r = 0; r < rows; r++) std::memcpy(out + r * row, spare + r * 2 * TILE, 2 * TILE * sizeof *out);
 }
 
 // One tile of rows, one panel or two.
-template <bool TWO>
-inline void tile_by_panels(const Block &b, int64_t panel, float *out, int64_t out_row) {
+template <bool ADDS, bool TWO>
+inline void tile_by_panels(const Block &b, int64_t panel) {
     const uint16_t *w = b.panel(panel), *next = b.panel(panel + TWO), *x = b.x;
-    clear<0>(), clear<1>(), clear<2>(), clear<3>();
+    float *out = b.out + panel * 2 * TILE;
+    open_sums<0, ADDS>(out, b.out_row);
+    if constexpr (TWO) open_sums<2, ADDS>(out + 2 * TILE, b.out_row);
     for (int64_t step = 0; step < b.steps; step++, x += b.rows * STEP) {
         load<4>(x);
         fetch_tile(w);
@@ -182,14 +215,16 @@ inline void tile_by_panels(const Block &b, int64_t panel, float *out, int64_t ou
         add<3, 4, 7>();
         next += 2 * HALVES_OF_TILE;
     }
-    store<0>(out, out_row), store<1>(out + TILE, out_row);
-    if constexpr (TWO) store<2>(out + 2 * TILE, out_row), store<3>(out + 3 * TILE, out_row);
+    close_sums<0>(b.rows, out, b.out_row);
+    if constexpr (TWO) close_sums<2>(b.rows, out + 2 * TILE, b.out_row);
 }
 
 // Two tiles of rows, one panel.
-inline void tiles_by_panel(const Block &b, const Block &below, int64_t panel, float *lower_out, int64_t lower_row) {
+template <bool ADDS>
+inline void tiles_by_panel(const Block &b, const Block &below, int64_t panel) {
     const uint16_t *w = b.panel(panel), *x = b.x, *lower = below.x;
-    clear<0>(), clear<1>(), clear<2>(), clear<3>();
+    float *out = b.out + panel * 2 * TILE, *lower_out = below.out + panel * 2 * TILE;
+    open_sums<0, ADDS>(out, b.out_row), open_sums<2, ADDS>(lower_out, b.out_row);
     for (int64_t step = 0; step < b.steps; step++, w += 2 * HALVES_OF_TILE, x += HALVES_OF_TILE, lower += below.rows * STEP) {
         load<6>(w);
         load<4>(x);
@@ -200,60 +235,56 @@ inline void tiles_by_panel(const Block &b, const Block &below, int64_t panel, fl
         add<2, 5, 6>();
         add<3, 5, 7>();
     }
-    float *out = b.out + panel * 2 * TILE;
-    store<0>(out, b.out_row), store<1>(out + TILE, b.out_row);
-    store<2>(lower_out, lower_row), store<3>(lower_out + TILE, lower_row);
+    close_sums<0>(TILE, out, b.out_row), close_sums<2>(below.rows, lower_out, b.out_row);
 }
 
-// Tiles of rows by panels; `at` gives a tile. What a last tile reads beyond its rows is not kept.
-template <class At>
+// Tiles of rows by panels; `at` gives a tile, of which more than its rows is read. Panels that fit the
+// second cache meet all rows.
+template <bool ADDS, class At>
 void multiply_tiles(int64_t rows, int64_t first, int64_t end, At at) {
-    constexpr int64_t WIDE = 2 * TILE;
-    const Tiles shapes(std::min(rows, TILE));
-    const int64_t tiles = (rows + TILE - 1) / TILE, block = std::max<int64_t>(1, CACHED_TILES / 2 / at(0).steps);
-    if (tiles == 1) {
-        const Block b = at(0);
-        int64_t panel = first;
-        for (; panel + 2 <= end; panel += 2) tile_by_panels<true>(b, panel, b.out + panel * WIDE, b.out_row);
-        if (panel < end) tile_by_panels<false>(b, panel, b.out + panel * WIDE, b.out_row);
-        return;
+    const int64_t tiles = (rows + TILE - 1) / TILE;
+    const int64_t block = tiles == 1 ? end - first : std::max<int64_t>(1, CACHED_TILES / 2 / at(0).steps);
+    for (int64_t start = first; start < end; start += block) {
+        const int64_t stop = std::min(start + block, end);
+        int64_t tile = 0;
+        for (; tile + 2 <= tiles; tile += 2)
+            for (int64_t panel = start; panel < stop; panel++) tiles_by_panel<ADDS>(at(tile), at(tile + 1), panel);
+        if (tile == tiles) continue;
+        const Block last = at(tile);
+        int64_t panel = start;
+        for (; panel + 2 <= stop; panel += 2) tile_by_panels<ADDS, true>(last, panel);
+        if (panel < stop) tile_by_panels<ADDS, false>(last, panel);
     }
-    alignas(64) float spare[TILE * WIDE];
-    for (int64_t start = first; start < end; start += block)
-        for (int64_t tile = 0; tile < tiles; tile += 2)
-            for (int64_t panel = start; panel < std::min(start + block, end); panel++) {
-                const bool is_pair = tile + 1 < tiles;
-                const Block b = at(tile), last = at(tile + is_pair);
-                float *out = last.out + panel * WIDE;
-                const bool is_short = last.rows < TILE;
-                float *to = is_short ? spare : out;
-                const int64_t to_row = is_short ? WIDE : last.out_row;
-                if (is_pair) tiles_by_panel(b, last, panel, to, to_row);
-                else tile_by_panels<false>(last, panel, to, to_row);
-                for (int64_t r = 0; is_short && r < last.rows; r++)
-                    std::memcpy(out + r * last.out_row, spare + r * WIDE, WIDE * sizeof *out);
-            }
 }
 
 #else
 
 inline bool has_tiles() { return false; }
-
-template <class At>
+struct Tiles {
+    Tiles() {}
+};
+template <bool ADDS, class At>
 void multiply_tiles(int64_t, int64_t, int64_t, At) {}
 
 #endif
 
 #if GROUNDUP_HALVES
 
-// out[r][n] of the panels first..end for all rows.
-template <class At>
+// out[r][n] of the panels first..end for all rows, or what is to be added to it.
+template <bool ADDS, class At>
 void multiply_halves(int64_t rows, int64_t first, int64_t end, At at) {
-    if (has_tiles()) return multiply_tiles(rows, first, end, at);
+    if (has_tiles()) return multiply_tiles<ADDS>(rows, first, end, at);
     const int64_t tiles = (rows + TILE - 1) / TILE, block = tiles > 1 ? 1 : end - first;
     for (int64_t panel = first; panel < end; panel += block)
-        for (int64_t tile = 0; tile < tiles; tile++) multiply_pairs(at(tile), panel, std::min(panel + block, end));
+        for (int64_t tile = 0; tile < tiles; tile++) multiply_pairs<ADDS>(at(tile), panel, std::min(panel + block, end));
 }
+
+#else
+
+template <bool ADDS, class At>
+void multiply_halves(int64_t, int64_t, int64_t, At) {}
+inline void round_step(const float *, uint16_t *) {}
+inline void put_step(const float *, int64_t, uint16_t *) {}
 
 #endif
 

@@ -247,8 +247,10 @@ struct Inputs {
     int64_t rows, width;
     bool is_integer, is_halved;
 
-    // Floats of memory for rows of a weight.
-    static int64_t size(int64_t rows, const Matrix &m) { return rows * (steps_of(m.inputs) * STEP + 2 * (m.inputs / GROUP + 1)); }
+    // Floats of memory for rows of a weight. Up to 16 rows are read where fewer are halved.
+    static int64_t size(int64_t rows, const Matrix &m) {
+        return rows * (steps_of(m.inputs) * STEP + 2 * (m.inputs / GROUP + 1)) + HALVES_OF_TILE / 2;
+    }
 
     Inputs() = default;
     Inputs(int64_t count, const Matrix &m, float *room) : rows(count), width(m.inputs), is_integer(m.format >= INT8) {
@@ -277,8 +279,10 @@ struct Inputs {
         for (int64_t g = first / GROUP; g * GROUP < end; g++) put_group(g, R, base, at, from + g * GROUP - first);
     }
 
+    // A step is a row.
+    void put_step(int64_t r, const float *from) { round_step(from, halves + r * STEP); }
+
     void put_halves(int64_t r, const float *from, int64_t first, int64_t end) {
-#if GROUNDUP_HALVES
         const Block to = block_of(r / TILE, nullptr, nullptr, 0);
         auto *row = const_cast<uint16_t *>(to.x) + r % TILE * STEP;
         for (int64_t step = first / STEP; step * STEP < end; step++) {
@@ -288,7 +292,6 @@ struct Inputs {
             if (left < STEP) std::copy(values, values + left, last), values = last;
             round_step(values, row + step * to.rows * STEP);
         }
-#endif
     }
 
     void put_group(int64_t g, int64_t R, int64_t base, int64_t at, const float *from) {
@@ -359,9 +362,7 @@ void tile_products_of(int64_t rows, const Matrix &m, const Inputs &in, int64_t t
 // out = x W^T + bias for the panels first..end; `block` panels stay in the cache for all tiles of rows.
 void multiply(const Matrix &m, const Inputs &in, int64_t first, int64_t end, float *out, int64_t out_row) {
     const int64_t tiles = (in.rows + MOST_ROWS - 1) / MOST_ROWS, block = tiles > 1 ? 1 : end - first;
-#if GROUNDUP_HALVES
-    if (in.is_halved) multiply_halves(in.rows, first, end, [&](int64_t tile) { return in.block_of(tile, m.weights, out, out_row); });
-#endif
+    if (in.is_halved) multiply_halves<false>(in.rows, first, end, [&](int64_t tile) { return in.block_of(tile, m.weights, out, out_row); });
     for (int64_t panel = first; panel < end && !in.is_halved; panel += block)
         for (int64_t tile = 0; tile < tiles; tile++)
             tile_products_of<MOST_ROWS>(in.rows_of(tile), m, in, tile, panel, std::min(panel + block, end),

@@ -9,6 +9,7 @@
 #include "product.h"
 #include "team.h"
 
+#include <type_traits>
 #include <vector>
 
 #if defined(__linux__)
@@ -17,7 +18,7 @@
 
 namespace {
 
-constexpr int64_t BLOCK = 32, CHUNK = 64, TILE_ROWS = 4 * MOST_ROWS;
+constexpr int64_t BLOCK = 32, CHUNK = 128, TILE_ROWS = 4 * MOST_ROWS;
 constexpr float NOTHING = -1e30f;
 
 }  // namespace
@@ -69,14 +70,29 @@ namespace {
 int64_t padded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 int64_t panels(int64_t outputs) { return padded(outputs, PANEL) / PANEL; }
 
+// A vector's lanes, folded in halves: one order.
+template <class F>
+inline float fold(Lanes x, F two) {
+    alignas(64) float lanes[LANES];
+    store(lanes, x);
+    repeat<LANES == 16 ? 4 : LANES == 8 ? 3 : 2>([&](auto i) GROUNDUP_INLINE {
+        constexpr int half = LANES >> (i + 1);
+        for (int lane = 0; lane < half; lane++) lanes[lane] = two(lanes[lane], lanes[lane + half]);
+    });
+    return lanes[0];
+}
+
+inline float total_of(Lanes x) {
+    return fold(x, [](float a, float b) { return a + b; });
+}
+
 // Sum of a row's function in one order, whatever its length.
 template <class F>
 float row_sum(int64_t n, F value) {
     Lanes sum{};
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) sum += value(i);
-    float total = 0;
-    for (int lane = 0; lane < LANES; lane++) total += sum[lane];
+    float total = total_of(sum);
     for (; i < n; i++) total += value(i)[0];
     return total;
 }
@@ -203,10 +219,41 @@ struct Run {
         return check == 0 ? most / 127.0f : check;
     }
 
+    // Whether keys and values are multiplied as halves are: panels of a block's tokens by features, and
+    // of features by tokens.
+    template <class W>
+    static bool is_halved() {
+        return std::is_same_v<W, Halves> && multiplies_halves();
+    }
+
+    void keep_halves(const Layer &layer, int64_t slot, int64_t place, const float *k, const float *v) const {
+        const int64_t K = stack.head_dim, steps = steps_of(K);
+        auto *keys = static_cast<uint16_t *>(layer.key_cache) + slot * BLOCK * steps * STEP;
+        auto *values = static_cast<uint16_t *>(layer.value_cache) + slot * BLOCK * padded(K, PANEL);
+        for (int64_t step = 0; step < steps; step++) {
+            float features[STEP] = {};
+            std::copy(k + step * STEP, k + std::min(K, (step + 1) * STEP), features);
+            put_step(features, place % TILE, keys + (step * 2 + place / TILE) * HALVES_OF_TILE);
+        }
+        for (int64_t i = 0; i < K; i++) values[i / TILE * HALVES_OF_TILE + place / 2 * STEP + i % TILE * 2 + place % 2] = Halves::rounded(v[i]);
+    }
+
+    // Values of tokens that are to come weigh zero, so they must be numbers.
+    void clear_blocks(const Layer &layer, const Member &me) const {
+        const int64_t size = BLOCK * padded(stack.head_dim, PANEL) * stack.key_heads;
+        for (int64_t sequence = 0; sequence < batch.sequences; sequence++)
+            for (int64_t t = batch.starts[sequence]; t < batch.starts[sequence + 1]; t++) {
+                const int64_t position = batch.positions[t], block = batch.blocks[sequence * batch.table_width + position / BLOCK];
+                if (position % BLOCK == 0 && t % me.size == me.id)
+                    std::memset(static_cast<uint16_t *>(layer.value_cache) + block * size, 0, size * sizeof(uint16_t));
+            }
+    }
+
     // Keys are stored by feature with the block's tokens in the lanes, values by token.
     template <class W>
     void keep(const Layer &layer, int64_t slot, int64_t place, const float *k, const float *v) const {
         const int64_t K = stack.head_dim, row = padded(K, PANEL);
+        if (is_halved<W>()) return keep_halves(layer, slot, place, k, v);
         auto *keys = static_cast<typename W::Unit *>(layer.key_cache) + slot * BLOCK * K + place / PANEL * K * PANEL;
         auto *values = static_cast<typename W::Unit *>(layer.value_cache) + (slot * BLOCK + place) * row;
         const float k_scale = scale_for<W>(k), v_scale = scale_for<W>(v);
@@ -218,16 +265,49 @@ struct Run {
         if (layer.key_scales) layer.key_scales[slot * BLOCK + place] = k_scale, layer.value_scales[slot * BLOCK + place] = v_scale;
     }
 
+    // Scores of a tile's queries with PANEL keys of a block, the place of the first `at`.
+    template <class W>
+    void score(const Layer &layer, const Inputs &queries, int64_t slot, int64_t at, float *out) const {
+        const int64_t K = queries.width;
+        if (is_halved<W>()) {
+            const auto *keys = static_cast<const uint16_t *>(layer.key_cache) + slot * BLOCK * steps_of(K) * STEP;
+            return multiply_halves<false>(queries.rows, 0, 1, [&](int64_t tile) { return queries.block_of(tile, keys, out, CHUNK); });
+        }
+        const auto *keys = static_cast<const typename W::Unit *>(layer.key_cache) + slot * BLOCK * K + at * K;
+        each_tile(queries.rows, [&](int64_t r, auto R) {
+            product<W, R, 1>(queries.floats + r * K, 1, R, keys, 0, PANEL, K, out + r * CHUNK, CHUNK, false);
+        });
+    }
+
+    // Adds a block's values, the first at place `at`, by their weights.
+    template <class W>
+    void add_values(const Layer &layer, Inputs &weights, int64_t slot, int64_t at, int64_t count, const float *by, float *out) const {
+        const int64_t row = padded(stack.head_dim, PANEL);
+        const auto *values = static_cast<const typename W::Unit *>(layer.value_cache) + (slot * BLOCK + at) * row;
+        if (is_halved<W>()) {
+            for (int64_t r = 0; r < weights.rows; r++) weights.put_step(r, by + r * CHUNK);
+            return multiply_halves<true>(weights.rows, 0, row / PANEL, [&](int64_t tile) {
+                return weights.block_of(tile, reinterpret_cast<const uint16_t *>(values), out, row);
+            });
+        }
+        each_tile(weights.rows, [&](int64_t r, auto R) {
+            for (int64_t i = 0; i < row; i += PANEL)
+                product<W, R, 1>(by + r * CHUNK, CHUNK, 1, values + i, 0, row, count, out + r * row + i, row, true);
+        });
+    }
+
     // Attention of a tile: some consecutive tokens of a sequence, all heads of one key head.
     template <class W>
     void attend(const Layer &layer, int64_t sequence, int64_t first, int64_t count, int64_t g) const {
         const int64_t per = stack.heads / stack.key_heads, K = stack.head_dim, row = padded(K, PANEL), rows = count * per;
         alignas(64) float scores[TILE_ROWS][CHUNK], most[TILE_ROWS], total[TILE_ROWS];
+        const Matrix keys{nullptr, nullptr, nullptr, K, BLOCK, is_halved<W>() ? BFLOAT16 : FLOAT32, K};
+        const Matrix values{nullptr, nullptr, nullptr, BLOCK, K, keys.format, BLOCK};
         thread_local std::vector<float> storage;
-        storage.assign(rows * (K + row), 0.0f);
-        float *packed = storage.data(), *out = packed + rows * K;
-        Inputs queries{};
-        queries.floats = packed, queries.rows = rows, queries.width = K;
+        storage.resize((rows + TILE) * row + Inputs::size(rows, keys) + Inputs::size(rows, values));
+        std::fill(storage.begin(), storage.begin() + rows * row, 0.0f);
+        float *out = storage.data(), *packed = out + (rows + TILE) * row;
+        Inputs queries(rows, keys, packed), weights(rows, values, packed + Inputs::size(rows, keys));
         for (int64_t r = 0; r < rows; r++) {
             queries.put(r, placed + (first + r / per) * qkv_width + (g * per + r % per) * K, 0, K);
             most[r] = NOTHING, total[r] = 0;
@@ -237,24 +317,14 @@ struct Run {
         const int32_t *table = batch.blocks + sequence * batch.table_width;
         for (int64_t start = oldest / CHUNK * CHUNK; start <= newest; start += CHUNK) {
             const int64_t from = std::max(start, oldest / BLOCK * BLOCK), end = std::min(start + CHUNK, newest + 1);
-            for (int64_t at = from; at < end; at += PANEL) {
-                const int64_t slot = table[at / BLOCK] * stack.key_heads + g;
-                const auto *keys = static_cast<const typename W::Unit *>(layer.key_cache) + slot * BLOCK * K + at % BLOCK * K;
-                each_tile(rows, [&](int64_t r, auto R) {
-                    product<W, R, 1>(packed + r * K, 1, R, keys, 0, PANEL, K, &scores[r][at - start], CHUNK, false);
-                });
-            }
+            for (int64_t at = from; at < end; at += PANEL)
+                score<W>(layer, queries, table[at / BLOCK] * stack.key_heads + g, at % BLOCK, &scores[0][at - start]);
             for (int64_t r = 0; r < rows; r++)
                 soften(layer, g, table, start, from, end, batch.positions[first + r / per], g * per + r % per, scores[r], most[r],
                        total[r], out + r * row);
-            for (int64_t at = from; at < end; at = (at / BLOCK + 1) * BLOCK) {
-                const int64_t slot = table[at / BLOCK] * stack.key_heads + g, length = std::min(end, (at / BLOCK + 1) * BLOCK) - at;
-                const auto *values = static_cast<const typename W::Unit *>(layer.value_cache) + (slot * BLOCK + at % BLOCK) * row;
-                each_tile(rows, [&](int64_t r, auto R) {
-                    for (int64_t i = 0; i < row; i += PANEL)
-                        product<W, R, 1>(&scores[r][at - start], CHUNK, 1, values + i, 0, row, length, out + r * row + i, row, true);
-                });
-            }
+            for (int64_t at = from; at < end; at = (at / BLOCK + 1) * BLOCK)
+                add_values<W>(layer, weights, table[at / BLOCK] * stack.key_heads + g, at % BLOCK,
+                              std::min(end, (at / BLOCK + 1) * BLOCK) - at, &scores[0][at - start], out);
         }
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = 0; i < K; i++)
@@ -296,8 +366,7 @@ struct Run {
             store(scores + i, score);
             highest = score > highest || score != score ? score : highest;
         }
-        float top = highest[0];
-        for (int lane = 1; lane < LANES; lane++) top = highest[lane] > top || highest[lane] != highest[lane] ? highest[lane] : top;
+        const float top = fold(highest, [](float a, float b) { return a > b || a != a ? a : b; });
         const float kept = exponential(all(most - top))[0];
         Lanes sum{};
         for (int64_t i = 0; i < CHUNK; i += LANES) {
@@ -309,10 +378,7 @@ struct Run {
             }
             store(scores + i, weight);
         }
-        total *= kept;
-        float chunk = 0;
-        for (int lane = 0; lane < LANES; lane++) chunk += sum[lane];
-        total += chunk;
+        total = total * kept + total_of(sum);
         most = top;
         if (kept != 1.0f)
             for (int64_t i = 0; i < padded(stack.head_dim, PANEL); i++) out[i] *= kept;
@@ -380,6 +446,7 @@ struct Run {
     void layer_rows(const Layer &layer, int64_t number, Member &me) {
         const int64_t row = padded(stack.width, PANEL);
         if (batch.products) keep_products(batch.products[number], me);
+        if (is_halved<W>()) clear_blocks(layer, me);
         norm_rows(layer.attention, normed, me), me.meet();
         product_rows(layer.qkv, normed, qkv, qkv_width, me), me.meet();
         place_rows<W>(layer, me);
@@ -494,7 +561,6 @@ void each_weight(const T *rows, const Matrix &m, int64_t panel, Put put) {
 // As halves.h has them, a step of an output at a time.
 template <class T>
 void pack_halves(const T *rows, const Matrix &m, int64_t panel, uint16_t *to) {
-#if GROUNDUP_HALVES
     const int64_t first = panel * PANEL, K = m.inputs;
     for (int64_t step = 0; step < steps_of(K); step++)
         for (int64_t lane = 0; lane < PANEL; lane++) {
@@ -503,7 +569,6 @@ void pack_halves(const T *rows, const Matrix &m, int64_t panel, uint16_t *to) {
             for (int64_t k = 0; k < count; k++) values[k] = number(rows[(first + lane) * K + step * STEP + k]);
             put_step(values, lane % TILE, to + (step * 2 + lane / TILE) * HALVES_OF_TILE);
         }
-#endif
 }
 
 template <class T>
@@ -553,10 +618,14 @@ extern "C" void pack_matrix(const Source *from, const Matrix *m, void *to, float
     });
 }
 
+// Floats of working memory for `multiply_rows`.
+extern "C" int64_t rows_size(int64_t rows, const Matrix *m) { return Inputs::size(rows, *m); }
+
 // One product of rows (rows, inputs) as the stack computes it; `room` holds the packed rows.
 extern "C" void multiply_rows(const Matrix *m, const float *x, int64_t rows, float *room, float *out, int64_t threads) {
     Inputs in(rows, *m, room);
     together(threads, [&](Member me) {
+        const Tiles tiles;
         for (int64_t r = me.first(rows); r < me.end(rows); r++) in.put(r, x + r * m->inputs, 0, m->inputs);
         me.meet();
         multiply(*m, in, me.first(panels(m->outputs)), me.end(panels(m->outputs)), out, panels(m->outputs) * PANEL);
@@ -565,5 +634,8 @@ extern "C" void multiply_rows(const Matrix *m, const float *x, int64_t rows, flo
 
 extern "C" void run_stack(const Stack *stack, const Batch *batch, int64_t threads) {
     Run run(*stack, *batch);
-    together(threads, [&](Member me) { run(me); });
+    together(threads, [&](Member me) {
+        const Tiles tiles;
+        run(me);
+    });
 }

@@ -94,7 +94,8 @@ def stack_library() -> ctypes.CDLL | None:
     """The compiled stack; None without a compiler."""
     code = native.load_library(Path(__file__).with_suffix(".cpp"), "torch, slower")
     if code is not None:
-        code.room_size.restype = code.packed_inputs.restype = ctypes.c_int64
+        for function in (code.room_size, code.rows_size, code.packed_inputs):
+            function.restype = ctypes.c_int64
     return code
 
 
@@ -106,6 +107,11 @@ def _library() -> ctypes.CDLL:
 
 def _panel() -> int:
     return int(_library().panel_width())
+
+
+def _packed_inputs(inputs: int, dtype: torch.dtype) -> int:
+    """Numbers of an output when packed."""
+    return _library().packed_inputs(ctypes.c_int64(inputs), ctypes.c_int64(FORMATS[dtype]))
 
 
 def _allocate(*size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -164,8 +170,7 @@ def pack_matrix(
     source = weight.detach().contiguous()
     if source.dtype not in (torch.float32, torch.bfloat16, torch.int8):
         source = source.float()
-    per_output = _library().packed_inputs(ctypes.c_int64(inputs), ctypes.c_int64(FORMATS[dtype]))
-    size = padded * per_output // (2 if bits == 4 else 1)
+    size = padded * _packed_inputs(inputs, dtype) // (2 if bits == 4 else 1)
     packed = _allocate(size, dtype=dtype) if into is None else into.weights
     own = None if scales is None else scales.detach().float().contiguous()
     packed_scales = None if into is None else into.scales
@@ -192,10 +197,9 @@ def multiply_rows(matrix: PackedMatrix, x: Float[Tensor, "N I"]) -> Float[Tensor
     if x.shape[1] != matrix.inputs:
         raise ShapeError(f"The rows have {x.shape[1]} inputs and the weight {matrix.inputs}.")
     rows, padded = len(x), -(-matrix.outputs // _panel()) * _panel()
-    out = torch.empty(rows, padded)
-    steps = -(-matrix.inputs // INPUT_GROUP)
-    room = torch.empty(rows * (steps * INPUT_GROUP + 2 * (steps + 1)))
-    _library().multiply_rows(
+    out, code = torch.empty(rows, padded), _library()
+    room = torch.empty(code.rows_size(ctypes.c_int64(rows), ctypes.byref(matrix.struct())))
+    code.multiply_rows(
         ctypes.byref(matrix.struct()), ctypes.c_void_p(x.data_ptr()), ctypes.c_int64(rows),
         ctypes.c_void_p(room.data_ptr()), ctypes.c_void_p(out.data_ptr()),
         ctypes.c_int64(torch.get_num_threads()),
@@ -305,7 +309,8 @@ class BlockCache:
         count = 1 if is_shared else len(weights.layers)
         repeats = len(weights.layers) // count
         new = lambda *size: [_allocate(*size, dtype=dtype) for _ in range(count)] * repeats  # noqa: E731
-        self.keys, self.values = new(tokens * shape.head_dim), new(tokens * padded)
+        features = _packed_inputs(shape.head_dim, dtype)
+        self.keys, self.values = new(tokens * features), new(tokens * padded)
         self.scales: list[Tensor | None] = [None] * len(weights.layers)
         if dtype == torch.int8:
             self.scales = [torch.zeros(2, tokens) for _ in range(count)] * repeats

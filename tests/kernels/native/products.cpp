@@ -43,8 +43,9 @@ double check(int64_t format, int64_t inputs, int64_t outputs, int64_t group, int
     for (float &each : x) each = uniform();
     for (int8_t &each : integers) each = static_cast<int8_t>(std::nearbyint(uniform() * most));
     std::vector<float> packed(padded * inputs), packed_scales(padded * (inputs / group)), out(rows * padded);
-    std::vector<float> room(4 * rows * (inputs + 2)), alone(padded);
+    std::vector<float> room, alone(padded);
     Matrix m{packed.data(), packed_scales.data(), nullptr, inputs, outputs, format, group};
+    room.resize(rows_size(rows, &m));
     Source from{is_integer ? static_cast<const void *>(integers.data()) : weights.data(),
                 is_integer ? scales.data() : nullptr, is_integer ? INT8 : FLOAT32};
     pack_matrix(&from, &m, packed.data(), packed_scales.data(), 2);
