@@ -222,7 +222,7 @@ def rows_of(measured: Measured, versions: dict[str, str]) -> list[table.Row]:
 
 
 def shares(measured: Measured, speeds: device.Speeds) -> dict[str, str]:
-    """Of the read bandwidth by the weights of a step, or of the matrix peak: at 16 bits the higher."""
+    """Of the read bandwidth by a step's weights, or of the matrix peak: at 16 bits the higher."""
     line, config = measured.line, measured.config
     if line.phase == "prefill":  # logits are computed for the last token alone
         head = 2 * config.vocab_size * config.width

@@ -45,6 +45,11 @@ inline bool multiplies_halves() {
 #endif
 }
 
+// A step of an output to its column of a tile.
+inline void put_step(const uint16_t *values, int64_t column, uint16_t *tile) {
+    for (int64_t pair = 0; pair < TILE; pair++) std::memcpy(tile + pair * STEP + 2 * column, values + 2 * pair, 4);
+}
+
 // A tile of rows and the panels of a weight, with the place of its sums.
 struct Block {
     const uint16_t *x, *w;
@@ -61,13 +66,6 @@ struct Block {
 inline void round_step(const float *from, uint16_t *to) {
     const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
     std::memcpy(to, &both, sizeof both);
-}
-
-// A step of an output to its column of a tile.
-inline void put_step(const float *from, int64_t column, uint16_t *tile) {
-    uint16_t values[STEP];
-    round_step(from, values);
-    for (int64_t pair = 0; pair < TILE; pair++) std::memcpy(tile + pair * STEP + 2 * column, values + 2 * pair, 4);
 }
 
 template <bool ADDS, int R, int P>
@@ -220,12 +218,13 @@ inline void tile_by_panels(const Block &b, int64_t panel) {
 }
 
 // Two tiles of rows, one panel.
-template <bool ADDS>
+template <bool ADDS, bool FETCHES>
 inline void tiles_by_panel(const Block &b, const Block &below, int64_t panel) {
     const uint16_t *w = b.panel(panel), *x = b.x, *lower = below.x;
     float *out = b.out + panel * 2 * TILE, *lower_out = below.out + panel * 2 * TILE;
     open_sums<0, ADDS>(out, b.out_row), open_sums<2, ADDS>(lower_out, b.out_row);
     for (int64_t step = 0; step < b.steps; step++, w += 2 * HALVES_OF_TILE, x += HALVES_OF_TILE, lower += below.rows * STEP) {
+        if constexpr (FETCHES) fetch_tile(w), fetch_tile(w + HALVES_OF_TILE);
         load<6>(w);
         load<4>(x);
         add<0, 4, 6>();
@@ -248,7 +247,10 @@ void multiply_tiles(int64_t rows, int64_t first, int64_t end, At at) {
         const int64_t stop = std::min(start + block, end);
         int64_t tile = 0;
         for (; tile + 2 <= tiles; tile += 2)
-            for (int64_t panel = start; panel < stop; panel++) tiles_by_panel<ADDS>(at(tile), at(tile + 1), panel);
+            for (int64_t panel = start; panel < stop; panel++) {
+                if (tile == 0) tiles_by_panel<ADDS, true>(at(0), at(1), panel);
+                else tiles_by_panel<ADDS, false>(at(tile), at(tile + 1), panel);
+            }
         if (tile == tiles) continue;
         const Block last = at(tile);
         int64_t panel = start;
@@ -284,7 +286,6 @@ void multiply_halves(int64_t rows, int64_t first, int64_t end, At at) {
 template <bool ADDS, class At>
 void multiply_halves(int64_t, int64_t, int64_t, At) {}
 inline void round_step(const float *, uint16_t *) {}
-inline void put_step(const float *, int64_t, uint16_t *) {}
 
 #endif
 

@@ -238,6 +238,14 @@ struct Matrix {
 
 namespace {
 
+// Up to 32 inputs, filled up with zeros.
+inline void halve(const float *from, int64_t count, uint16_t *to) {
+    if (count == STEP) return round_step(from, to);
+    float all[STEP] = {};
+    std::copy(from, from + count, all);
+    round_step(all, to);
+}
+
 // Rows of a product in tiles of MOST_ROWS: floats [k][row], or bytes [k / 4][row][4] with a scale and a
 // sum for each group and row; or halves, as halves.h has them.
 struct Inputs {
@@ -285,13 +293,8 @@ struct Inputs {
     void put_halves(int64_t r, const float *from, int64_t first, int64_t end) {
         const Block to = block_of(r / TILE, nullptr, nullptr, 0);
         auto *row = const_cast<uint16_t *>(to.x) + r % TILE * STEP;
-        for (int64_t step = first / STEP; step * STEP < end; step++) {
-            float last[STEP] = {};
-            const int64_t left = end - step * STEP;
-            const float *values = from + step * STEP - first;
-            if (left < STEP) std::copy(values, values + left, last), values = last;
-            round_step(values, row + step * to.rows * STEP);
-        }
+        for (int64_t step = first / STEP; step * STEP < end; step++)
+            halve(from + step * STEP - first, std::min(STEP, end - step * STEP), row + step * to.rows * STEP);
     }
 
     void put_group(int64_t g, int64_t R, int64_t base, int64_t at, const float *from) {

@@ -231,8 +231,8 @@ struct Run {
         auto *keys = static_cast<uint16_t *>(layer.key_cache) + slot * BLOCK * steps * STEP;
         auto *values = static_cast<uint16_t *>(layer.value_cache) + slot * BLOCK * padded(K, PANEL);
         for (int64_t step = 0; step < steps; step++) {
-            float features[STEP] = {};
-            std::copy(k + step * STEP, k + std::min(K, (step + 1) * STEP), features);
+            uint16_t features[STEP];
+            halve(k + step * STEP, std::min(STEP, K - step * STEP), features);
             put_step(features, place % TILE, keys + (step * 2 + place / TILE) * HALVES_OF_TILE);
         }
         for (int64_t i = 0; i < K; i++) values[i / TILE * HALVES_OF_TILE + place / 2 * STEP + i % TILE * 2 + place % 2] = Halves::rounded(v[i]);
@@ -558,15 +558,22 @@ void each_weight(const T *rows, const Matrix &m, int64_t panel, Put put) {
         }
 }
 
+inline void read_step(const uint16_t *from, int64_t count, uint16_t *to) { std::memcpy(to, from, count * sizeof *to); }
+template <class T>
+void read_step(const T *from, int64_t count, uint16_t *to) {
+    float values[STEP];
+    for (int64_t k = 0; k < count; k++) values[k] = number(from[k]);
+    halve(values, count, to);
+}
+
 // As halves.h has them, a step of an output at a time.
 template <class T>
 void pack_halves(const T *rows, const Matrix &m, int64_t panel, uint16_t *to) {
-    const int64_t first = panel * PANEL, K = m.inputs;
+    const int64_t first = panel * PANEL, count = std::min<int64_t>(PANEL, m.outputs - first), K = m.inputs;
     for (int64_t step = 0; step < steps_of(K); step++)
         for (int64_t lane = 0; lane < PANEL; lane++) {
-            float values[STEP] = {};
-            const int64_t count = first + lane < m.outputs ? std::min(STEP, K - step * STEP) : 0;
-            for (int64_t k = 0; k < count; k++) values[k] = number(rows[(first + lane) * K + step * STEP + k]);
+            uint16_t values[STEP] = {};
+            if (lane < count) read_step(rows + (first + lane) * K + step * STEP, std::min(STEP, K - step * STEP), values);
             put_step(values, lane % TILE, to + (step * 2 + lane / TILE) * HALVES_OF_TILE);
         }
 }

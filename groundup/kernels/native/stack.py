@@ -11,6 +11,7 @@ past. 8 and 4 bits round the activations to bytes too, 32 at a time. The referen
 """
 
 import ctypes
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -99,6 +100,7 @@ def stack_library() -> ctypes.CDLL | None:
     return code
 
 
+@functools.cache
 def _library() -> ctypes.CDLL:
     code = stack_library()
     assert code is not None, "called without a compiler"
