@@ -24,9 +24,11 @@ from groundup.model import (
     Bits,
     Cache,
     EncoderOutput,
+    GraphStep,
     KeysValues,
     Transformer,
     apply_softcap,
+    fits_graph,
     supports,
 )
 
@@ -42,6 +44,8 @@ MAX_SHARE_WITHOUT_PREFIX = 0.1
 """Share of sequences at either end of the sort order that may lack the shared prefix."""
 MIN_LENGTH_RATIO = 0.8
 """Minimum length of a sequence relative to its batch's longest, which bounds padding."""
+GRAPH_DEVICES, STEPS_BEFORE_GRAPH = ("cuda",), 16
+"""Where a batch's steps become a graph, and after how many."""
 SMALL_BATCH_SHARE = 0.25
 """Below this share of `batch_tokens` any sequence joins: small batches cost more than padding."""
 
@@ -110,6 +114,9 @@ class CachedBatch:
     is_padded: bool = False
     encoded: EncoderOutput | None = None
     """The sources of an encoder–decoder."""
+    steps: int = 0
+    """Tokens appended one at a time."""
+    graph: GraphStep | None = None
 
 
 class CachedTransformer(CachedModel):
@@ -181,6 +188,11 @@ class CachedTransformer(CachedModel):
         self, state: CachedBatch, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, "B T D"]:
         """Append ids; those beyond a sequence's length are padding, which is never attended."""
+        state.steps = state.steps + 1 if ids.shape[1] == 1 else 0
+        is_steady = state.steps >= STEPS_BEFORE_GRAPH and ids.device.type in GRAPH_DEVICES
+        if is_steady and fits_graph(self.model):
+            return self._replay(state, ids)
+        state.graph = None
         columns = torch.arange(ids.shape[1], device=ids.device)
         documents = None if ids.shape[1] == 1 else _padding_documents(ids, lengths)
         # A prefix LM attends to the first ids bidirectionally.
@@ -193,6 +205,13 @@ class CachedTransformer(CachedModel):
         state.lengths = state.lengths + lengths
         state.is_padded = state.is_padded or documents is not None
         return hidden
+
+    def _replay(self, state: CachedBatch, ids: Int[Tensor, "B 1"]) -> Float[Tensor, "B 1 D"]:
+        """A step as a graph; capturing one costs some steps."""
+        if state.graph is None or not state.graph.is_current:
+            state.graph = GraphStep(self.model, state.cache, state.lengths)
+        state.lengths = state.lengths + 1
+        return state.graph.run(ids)
 
     def branch(self, state: CachedBatch, indices: Int[Tensor, " b"]) -> CachedBatch:
         """Copy the cache, and the sources of an encoder–decoder."""

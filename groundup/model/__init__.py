@@ -14,6 +14,16 @@ from .config import (
     RopeScaling,
     from_depth,
 )
+from .decoders.graphs import GraphStep, fits_graph
+from .decoders.paged import (
+    Bits,
+    NativeDecoder,
+    PagedBatch,
+    PagedDecoder,
+    PagedPart,
+    PagedShape,
+    supports,
+)
 from .describe.costs import (
     Description,
     Flops,
@@ -29,18 +39,6 @@ from .describe.costs import (
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
-from .paged import (
-    Bits,
-    EncodedSource,
-    NativeDecoder,
-    PagedBatch,
-    PagedDecoder,
-    PagedPart,
-    PagedShape,
-    PagedTransformer,
-    Source,
-    supports,
-)
 from .presets import Preset, preset, presets
 from .transformer import Transformer, compiled_block
 from .weights.directory import load, load_to_train, open_config, save, save_tensors
@@ -57,12 +55,12 @@ __all__ = [
     "DerivedConfig",
     "Description",
     "EmbeddingConfig",
-    "EncodedSource",
     "EncoderOutput",
     "ExpertsConfig",
     "FeedForwardConfig",
     "Flops",
     "GgufExport",
+    "GraphStep",
     "Head",
     "HeadConfig",
     "ImportConfig",
@@ -76,12 +74,10 @@ __all__ = [
     "PagedDecoder",
     "PagedPart",
     "PagedShape",
-    "PagedTransformer",
     "ParameterCounts",
     "PositionConfig",
     "Preset",
     "RopeScaling",
-    "Source",
     "SpanBoundary",
     "TextEncoder",
     "Transformer",
@@ -94,6 +90,7 @@ __all__ = [
     "describe",
     "describe_config",
     "export_gguf",
+    "fits_graph",
     "flops_per_token",
     "from_depth",
     "import_model",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling
-from groundup.generate import Engine, SourceFrame
+from groundup.generate import Engine, SourceFrame, cached
 from groundup.generate import decoding as module
 from groundup.generate.batching import contiguous
 from groundup.generate.batching.answers import StopBuffer, find_stop
@@ -18,6 +18,7 @@ from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
 from groundup.generate.decoding import DecodingOptions, batch_prompts, decode_prompts
 from groundup.generate.directory import read_source_frame
+from groundup.model import GraphStep
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.evaluate.test_likelihood import tiny
@@ -84,6 +85,21 @@ def test_sequences_that_end_leave_without_moving_the_others(kind, monkeypatch):
     for ids in kept:
         assert ids[-1] in engine.end_ids or len(ids) == 30
         assert not set(ids[:-1]) & set(engine.end_ids)
+
+
+def test_steps_of_fixed_shape_change_no_answer(monkeypatch):
+    engine, sampling = tiny_engine(), Sampling(temperature=1.0, max_tokens=30, seed=1)
+    engine.end_ids = tuple(range(0, 259, 5))  # sequences leave, so steps begin anew
+    prompts = [engine.encode_prompt(text) for text in SOURCES]
+    plain = engine.continue_ids(prompts, sampling)
+    steps, run = [], GraphStep.run
+    monkeypatch.setattr(GraphStep, "run", lambda step, ids: (steps.append(step), run(step, ids))[1])
+    monkeypatch.setattr(cached, "GRAPH_DEVICES", ("cpu",))
+    monkeypatch.setattr(cached, "STEPS_BEFORE_GRAPH", 2)
+    for wanted, found in zip(plain, engine.continue_ids(prompts, sampling), strict=True):
+        assert found.ids == wanted.ids
+        assert_close(found.logprobs, wanted.logprobs, rtol=0, atol=1e-12)
+    assert len(steps) > 2 * len(set(map(id, steps))) > 2
 
 
 def test_keys_of_the_source_are_made_once(monkeypatch):

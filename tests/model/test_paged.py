@@ -5,16 +5,15 @@ import torch
 from torch.testing import assert_close
 
 from groundup.compress import quantize_weights
-from groundup.core import CapacityError, ConfigError, device
+from groundup.core import ConfigError, device
 from groundup.model import (
-    EncodedSource,
     NativeDecoder,
     PagedBatch,
-    PagedTransformer,
     Transformer,
     supports,
 )
-from tests.model.shapes import DECODERS, ENCODER_DECODERS, ENCODERS, VOCAB, tiny_model
+from tests.model.paged import PagedTransformer
+from tests.model.shapes import DECODERS, ENCODERS, VOCAB, tiny_model
 
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
 NATIVE = sorted(set(DECODERS) - {"gopher", "buckets", "mixtral", "glam", "sparse"})
@@ -22,14 +21,13 @@ TABLES = torch.tensor([[3, 1], [0, 2]])
 """Blocks of two sequences of up to 64 tokens, in no order."""
 
 
-def batch_of(*parts, tables=TABLES, sources=()):
+def batch_of(*parts, tables=TABLES):
     """A batch of (ids, first position); all logits are wanted."""
     lengths = torch.tensor([0, *(len(ids) for ids, _ in parts)])
     positions = [torch.arange(first, first + len(ids)) for ids, first in parts]
     ids = torch.cat([torch.tensor(ids) for ids, _ in parts])
     return PagedBatch(
         ids, torch.cat(positions), lengths.cumsum(0), tables[: len(parts)], torch.arange(len(ids)),
-        sources,
     )  # fmt: skip
 
 
@@ -167,22 +165,6 @@ def test_a_paged_forward_pass_is_the_plain_one(name, cut):
     assert_close(torch.cat([first, both]), wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ENCODER_DECODERS)
-@torch.inference_mode()
-def test_sources_are_read_once(name):
-    torch.manual_seed(0)
-    model = tiny_model(ENCODER_DECODERS[name])
-    outputs = [model.encode(torch.tensor([ids[:9]])) for ids in IDS]
-    sources = [EncodedSource(output) for output in outputs]
-    decoder, parts = PagedTransformer(model, 4), []
-    for at in range(0, 12, 4):
-        batch = batch_of(*((ids[at : at + 4], at) for ids in IDS), sources=sources)
-        parts.append(decoder.run(batch).unflatten(0, (2, 4)))
-    for row, (ids, output) in enumerate(zip(IDS, outputs, strict=True)):
-        wanted = model.logits(torch.tensor([ids[:12]]), encoded=output)[0]
-        assert_close(torch.cat([part[row] for part in parts]), wanted, rtol=0, atol=1e-12)
-
-
 @needs_compiler
 def test_a_copied_block_is_equal_in_all_layers(native_model):
     for decoder in (NativeDecoder(native_model, 4), PagedTransformer(native_model, 4)):
@@ -199,10 +181,6 @@ def test_what_cannot_be_paged_is_refused():
     encoder = Transformer(ENCODERS["bert"])
     with pytest.raises(ConfigError, match="cannot run this model"):
         NativeDecoder(encoder, 4)
-    with pytest.raises(ConfigError, match="encoder cannot generate"):
-        PagedTransformer(encoder, 4)
-    with pytest.raises(CapacityError, match="0 blocks"):
-        PagedTransformer(tiny_model(), 0)
 
 
 @needs_compiler

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from groundup.core import CapacityError, ConfigError, Reason, Sampling
 from groundup.kernels import BLOCK_TOKENS
-from groundup.model import PagedBatch, PagedDecoder, PagedPart, Source
+from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
 from ..grammar.compiling import Grammar
 from ..sampling import TokenSampler, choose_tokens
@@ -45,7 +45,7 @@ class DecodeRequest:
     """Smaller is sooner."""
     salt: str = ""
     """Prefixes are shared among requests of one salt only, such as a tenant's."""
-    source: Source | None = None
+    source: Sequence[int] | None = None
     end_ids: Sequence[int] = ()
     """Ids that end the answer."""
     grammar: Grammar | None = None

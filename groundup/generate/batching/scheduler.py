@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from groundup.core import CapacityError, ConfigError
-from groundup.model import Source
 
 from ..sampling import TokenSampler
 from .blocks import BlockPool
@@ -51,7 +50,7 @@ class DecodingSequence:
     """Smaller is sooner."""
     salt: str = ""
     """Prefixes are shared among sequences of one salt only."""
-    source: Source | None = None
+    source: Sequence[int] | None = None
     waits_since: int | None = None
     """Step since which it waits; None: it runs."""
     table: list[int] = field(default_factory=list)

@@ -21,14 +21,12 @@ from groundup.generate.cached import CachedTransformer
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
-    EncodedSource,
     FeedForwardConfig,
     ModelConfig,
     NativeDecoder,
-    PagedTransformer,
 )
 from tests.generate.tiny import tiny_model
-from tests.model.shapes import ENCODER_DECODERS
+from tests.model.paged import PagedTransformer
 from tests.model.shapes import tiny_model as tiny_shape
 
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
@@ -141,28 +139,6 @@ def test_the_models_own_pass_gives_the_same_answers_in_float64():
     for got, want in zip(answers_of(engine, requests), wanted, strict=True):
         assert got.ids == want.ids and got.finish_reason == want.finish_reason
         assert_close(got.logprobs, want.logprobs, rtol=0, atol=1e-12)
-
-
-def test_encoder_decoders_are_served_too():
-    torch.manual_seed(0)
-    model = tiny_shape(ENCODER_DECODERS["t5"])
-    outputs = [model.encode(torch.tensor([[n, n + 1, n + 2]])) for n in range(4)]
-
-    def run(chosen):
-        engine = BatchEngine(PagedTransformer(model, 12))
-        return answers_of(
-            engine,
-            [
-                DecodeRequest(
-                    [1], Sampling(max_tokens=9), source=EncodedSource(outputs[n]), salt=str(n)
-                )
-                for n in chosen
-            ],
-        )
-
-    together = run(range(4))
-    for n in range(4):
-        assert run([n])[0].ids == together[n].ids
 
 
 @needs_compiler

@@ -1,22 +1,21 @@
-"""A model with a cache of blocks: on the native stack, or by its own forward pass.
+"""A model with a cache of blocks, on the native stack.
 
 `supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
 no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
-their like: `NativeDecoder`. For others `PagedTransformer` runs the model itself, one sequence at a
-time. Token ids in, logits out; no text and no sampling.
+their like. Token ids in, logits out; no text and no sampling.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from groundup.core import CapacityError, ConfigError, device
+from groundup.core import ConfigError, device
 from groundup.kernels import (
     BLOCK_TOKENS,
     INPUT_GROUP,
@@ -35,12 +34,12 @@ from groundup.kernels import (
     stack_library,
 )
 
-from .attention import Attention, Cache, EncoderOutput, KeysValues
-from .config import ModelConfig, RopeScaling
-from .feedforward import FeedForward
-from .norm import LayerNorm, RMSNorm
-from .positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
-from .transformer import Transformer, TransformerBlock
+from ..attention import Attention
+from ..config import ModelConfig, RopeScaling
+from ..feedforward import FeedForward
+from ..norm import LayerNorm, RMSNorm
+from ..positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
+from ..transformer import Transformer, TransformerBlock
 
 Bits = Literal[32, 16, 8, 4]
 NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
@@ -76,7 +75,7 @@ class PagedPart(NamedTuple):
     """Position of the first."""
     wanted: int = 1
     """Number of last tokens whose logits are wanted."""
-    source: "Source | None" = None
+    source: Sequence[int] | None = None
 
 
 class PagedBatch(NamedTuple):
@@ -88,8 +87,8 @@ class PagedBatch(NamedTuple):
     blocks: Int[Tensor, "sequences width"]
     selected: Int[Tensor, " count"]
     """Tokens whose logits are wanted, ascending."""
-    sources: Sequence["Source"] = ()
-    """The source of each sequence of an encoder–decoder, encoded or as ids."""
+    sources: Sequence[Sequence[int]] = ()
+    """The source of each sequence of an encoder–decoder."""
 
     @classmethod
     def of(cls, parts: Sequence[PagedPart]) -> "PagedBatch":
@@ -106,17 +105,6 @@ class PagedBatch(NamedTuple):
             new([place for end, part in ends for place in range(end - part.wanted, end)]),
             [part.source for part in parts if part.source is not None],
         )
-
-
-class EncodedSource:
-    """An encoder's output, and the keys and values that a decoder's layers make of it once."""
-
-    def __init__(self, output: EncoderOutput) -> None:
-        self.output = output
-        self.keys_values: dict[int, KeysValues] = {}
-
-
-Source = EncodedSource | Sequence[int]
 
 
 @runtime_checkable
@@ -176,7 +164,7 @@ class NativeDecoder:
         if num_blocks < 1:
             raise ConfigError(f"num_blocks={num_blocks} must be at least 1.")
         if not supports(model):
-            raise ConfigError("The native stack cannot run this model; use PagedTransformer.")
+            raise ConfigError("The native stack cannot run this model: see `supports`.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.shape = PagedShape.of(model.config)
         self.cache_dtype = cache_dtype or model.head.dtype
@@ -354,67 +342,3 @@ def _rotations(config: ModelConfig, positions: int) -> list[tuple[Tensor, Tensor
         factor = attention_factor(scaling)
         tables.append(((angles.cos() * factor).float(), (angles.sin() * factor).float()))
     return tables
-
-
-class PagedTransformer:
-    """A model that runs its own forward pass on a copy of each sequence's blocks.
-
-    Sequences run alone, so one does not depend on others; rounding depends on how a prompt is
-    chunked, except in float64 within 1e-12.
-    """
-
-    def __init__(self, model: Transformer, num_blocks: int) -> None:
-        """Allocate; CapacityError if there is no block, ConfigError for an encoder."""
-        config, weight = model.config, model.head
-        if config.kind == "encoder":
-            raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
-        if num_blocks < 1:
-            raise CapacityError(f"A cache of {num_blocks} blocks holds nothing; use 1 or more.")
-        self.model, self.config, self.num_blocks = model, config, num_blocks
-        self.shape = PagedShape.of(config)
-        shape = (num_blocks, config.attention.kv_heads, BLOCK_TOKENS, config.attention.head_dim)
-        new = lambda: torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # noqa: E731
-        self.keys = [new() for _ in range(config.layers)]
-        self.values = [new() for _ in range(config.layers)]
-
-    def copy_block(self, source: int, target: int) -> None:
-        """Copy a block's keys and values in all layers."""
-        for tensor in self.keys + self.values:
-            tensor[target] = tensor[source]
-
-    def run(self, batch: PagedBatch) -> Float[Tensor, "count V"]:
-        """Append the tokens to their sequences; logits of the selected ones."""
-        starts, device = batch.starts.tolist(), self.model.head.device
-        states = []
-        for i, (first, end) in enumerate(pairwise(starts)):
-            source = batch.sources[i] if batch.sources else None
-            assert source is None or isinstance(source, EncodedSource), "sources are encoded once"
-            ids, past = batch.ids[first:end].long().to(device), int(batch.positions[first])
-            hidden = self._run_sequence(ids, past, batch.blocks[i].long().to(device), source)
-            own = batch.selected[(batch.selected >= first) & (batch.selected < end)] - first
-            states.append(hidden[own.long().to(device)])
-        return self.model.project(torch.cat(states))
-
-    def _run_sequence(
-        self, ids: Int[Tensor, " T"], past: int, blocks: Int[Tensor, " width"],
-        source: EncodedSource | None,
-    ) -> Float[Tensor, "T D"]:  # fmt: skip
-        config, weight, end = self.config, self.model.head, past + len(ids)
-        cache = Cache(config, 1, end, weight.dtype, weight.device)
-        blocks = blocks[: -(-end // BLOCK_TOKENS)]
-        pairs = list(zip(self.keys + self.values, cache.keys + cache.values, strict=True))
-        for kept, own in pairs:
-            own[0, :, :past] = kept[blocks].transpose(0, 1).flatten(1, 2)[:, :past]
-        cache.length = past
-        if source is not None:
-            cache.encoder_keys_values = source.keys_values
-        is_prefix = config.prefix and past == 0
-        hidden = self.model(
-            ids[None], cache=cache, encoded=None if source is None else source.output,
-            prefix=torch.ones_like(ids[None], dtype=torch.bool) if is_prefix else None,
-        )  # fmt: skip
-        places = torch.arange(past, end, device=weight.device)
-        slots, rows = blocks[places // BLOCK_TOKENS], places % BLOCK_TOKENS
-        for kept, own in pairs:
-            kept[slots, :, rows] = own[0, :, past:].transpose(0, 1)
-        return hidden[0]

@@ -1,0 +1,1 @@
+"""How does a model decode over blocks of keys, and in steps of fixed shape?"""
