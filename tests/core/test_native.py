@@ -197,7 +197,7 @@ def test_without_a_compiler_a_wheel_s_library_is_loaded_if_the_processor_has_its
     level = next(iter(prebuilt.LEVELS))
     path = prebuilt.library_path(source, level)
     path.parent.mkdir()
-    flags = [flag for flag in prebuilt.compiler_flags(source, level) if "march" not in flag]
+    flags = [f for f in prebuilt.compiler_flags(source, level) if not f.startswith("-m")]
     subprocess.run([device.compiler(), *flags, "-o", path, source], check=True)
     for has, loads in ((prebuilt.LEVELS[level], True), ("fpu sse2", False)):
         monkeypatch.setattr(device, "cpu_info", lambda has=has: {"flags": has})
