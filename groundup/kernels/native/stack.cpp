@@ -519,6 +519,19 @@ extern "C" int64_t room_size(const Stack *stack, const Batch *batch) {
     return run.used;
 }
 
+// Whether nothing outside the tables would be read: positions below `bound`, blocks of the cache.
+extern "C" int64_t fits_tables(const Batch *batch, int64_t bound, int64_t num_blocks) {
+    const auto are_within = [](const int32_t *at, int64_t count, int64_t end) {
+        return std::all_of(at, at + count, [=](int32_t x) { return x >= 0 && x < end; });
+    };
+    const int32_t *starts = batch->starts;
+    bool fits = starts[0] == 0 && starts[batch->sequences] == batch->tokens;
+    for (int64_t i = 0; i < batch->sequences; i++) fits = fits && starts[i] < starts[i + 1];
+    return fits && are_within(batch->positions, batch->tokens, bound) &&
+           are_within(batch->blocks, batch->sequences * batch->table_width, num_blocks) &&
+           are_within(batch->selected, batch->count, batch->tokens);
+}
+
 // Asks for pages of 2 MB: what streams through memory would wait for small ones' addresses.
 extern "C" void use_large_pages(void *memory, int64_t bytes) {
 #if defined(MADV_HUGEPAGE)

@@ -95,7 +95,7 @@ def stack_library() -> ctypes.CDLL | None:
     """The compiled stack; None without a compiler."""
     code = native.load_library(Path(__file__).with_suffix(".cpp"), "torch, slower")
     if code is not None:
-        for function in (code.room_size, code.rows_size, code.packed_inputs):
+        for function in (code.room_size, code.rows_size, code.packed_inputs, code.fits_tables):
             function.restype = ctypes.c_int64
     return code
 
@@ -426,8 +426,8 @@ class NativeStack:
         self, stack: _Stack, hidden: Tensor, batch: StackBatch,
         products: "ctypes.Array[_Products] | None",
     ) -> Tensor:  # fmt: skip
-        starts, positions, blocks, selected = (each.int().contiguous() for each in batch)
-        self._check(hidden, starts, positions, blocks, selected)
+        batch = StackBatch(*(each.int().contiguous() for each in batch))
+        starts, positions, blocks, selected = batch
         count, head = len(selected), self.weights.head
         logits = torch.empty(count, self._padded)
         work = _Batch(
@@ -436,6 +436,7 @@ class NativeStack:
             None if products is None else ctypes.addressof(products),
             len(hidden), len(blocks), blocks.shape[1], count,
         )  # fmt: skip
+        self._check(hidden, batch, work)
         code, by_address = self._code, ctypes.byref(stack)
         size = code.room_size(by_address, ctypes.byref(work))
         if len(self._room) < size:
@@ -444,19 +445,15 @@ class NativeStack:
         code.run_stack(by_address, ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
         return logits[:, : head.outputs]
 
-    def _check(
-        self, hidden: Tensor, starts: Tensor, positions: Tensor, blocks: Tensor, selected: Tensor
-    ) -> None:
-        tokens, width = len(hidden), self.weights.shape.width
-        lengths = starts.diff()
+    def _check(self, hidden: Tensor, batch: StackBatch, work: _Batch) -> None:
         table = [self.weights.rotations[0][0].shape[0]] if self.weights.rotations else []
-        bound = min([blocks.shape[1] * BLOCK_TOKENS, *table])
+        bound = min([work.table_width * BLOCK_TOKENS, *table])
         if (
             hidden.dtype != torch.float32 or not hidden.is_contiguous()
-            or hidden.shape != (len(positions), width) or len(starts) != len(blocks) + 1
-            or int(starts[0]) != 0 or int(starts[-1]) != tokens or int(lengths.min()) < 1
-            or int(positions.min()) < 0 or int(positions.max()) >= bound
-            or int(blocks.min()) < 0 or int(blocks.max()) >= self.cache.num_blocks
-            or (len(selected) and not 0 <= int(selected.min()) <= int(selected.max()) < tokens)
+            or hidden.shape != (len(batch.positions), self.weights.shape.width)
+            or len(batch.starts) != work.sequences + 1
+            or not self._code.fits_tables(
+                ctypes.byref(work), ctypes.c_int64(bound), ctypes.c_int64(self.cache.num_blocks)
+            )
         ):  # fmt: skip
             raise ShapeError("A batch of the native stack does not fit its tables.")
