@@ -19,8 +19,8 @@ LEVELS = {"armv8.2-a+dotprod": "asimddp"} if IS_ARM else {
     "x86-64-v4": AVX512,
     "x86-64-v3": "avx2 bmi2 f16c fma",
 }  # fmt: skip
-"""Instruction sets to compile for, the best first, and what of /proc/cpuinfo each needs; tiles (AMX)
-are used only where the system gives them."""
+"""Instruction sets to compile for, the best first, and what of /proc/cpuinfo each needs.
+Tiles (AMX) are used only where the system gives them."""
 
 
 def compiler_flags(source: Path, level: str = "native") -> list[str]:
