@@ -641,8 +641,10 @@ def begin_a_result(task):
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core reads in one process")
-def test_a_result_that_is_half_written_delays_no_ctrl_c(tmp_path, monkeypatch):
+def test_a_result_that_is_half_written_delays_no_ctrl_c(tmp_path, monkeypatch, request):
     """For the rest of a result whose writer was killed the pool's thread would wait for ever."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     monkeypatch.setattr(reading, "_run_task", begin_a_result)
     monkeypatch.setattr(reading, "BATCH_BYTES", 0)
     with pytest.raises(KeyboardInterrupt):
