@@ -184,7 +184,7 @@ class Matcher:
         """Which of the first `size` ids may be next; none where no token fits."""
         allowed, parser = torch.zeros(size, dtype=torch.bool), self._parser
         packed = np.frombuffer(parser.compute_bitmask(), np.uint8)
-        if parser.is_error() or (parser.is_stopped() and not parser.is_accepting()):
+        if parser.is_stopped() and not parser.is_accepting():  # errors included
             return allowed
         bits = np.unpackbits(packed, bitorder="little", count=len(self.grammar.vocabulary.tokens))
         allowed[: len(bits)] = torch.from_numpy(bits[:size].view(bool))
