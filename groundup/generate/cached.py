@@ -135,7 +135,9 @@ class CachedTransformer(CachedModel):
         if model.config.kind == "encoder":
             raise ConfigError("An encoder cannot generate: use a decoder or an encoder_decoder.")
         if bits is not None and not supports(model):
-            raise ConfigError(f"This model does not run on the native stack, for bits={bits}.")
+            raise ConfigError(
+                f"bits={bits} needs the native stack, which does not run this model here."
+            )
         self.model, self.start, self.context_length = model, start, model.config.context_length
         self.native = NativeEngine(model, bits)
         self.is_causal = model.config.kind == "decoder" and not model.config.prefix

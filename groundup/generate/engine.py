@@ -6,8 +6,10 @@ for the batches, beam.py for beam search.
 """
 
 import codecs
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -220,6 +222,8 @@ class Engine:
         self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
     ) -> list[Generation]:
         """Continue tokenized prompts; `seeds`, one per prompt, replace `sampling.seed`."""
+        if seeds and len(seeds) != len(prompts):
+            raise DataError(f"{len(prompts)} prompts need as many seeds; got {len(seeds)}.")
         for prompt in prompts:
             self.max_new_tokens(prompt, sampling)
         answers: dict[int, Generation] = {}
@@ -240,7 +244,7 @@ class Engine:
         """
         if count < 1 or (count > 1 and sampling.temperature == 0):
             what = f"best_of={count} at temperature={sampling.temperature:g}"
-            raise ConfigError(f"{what} gives nothing to choose from; raise the temperature.")
+            raise ConfigError(f"{what} gives nothing to choose from; raise the lower of both.")
         seeds = [sampling.seed + number for number in range(count)]
         answers = self.continue_ids([prompt] * count, sampling, seeds)
         return sorted(answers, key=lambda each: -sum(each.logprobs) / len(each.logprobs))
@@ -345,6 +349,8 @@ class Engine:
             self.cached, pairs, batch_tokens=batch_tokens, vocab_size=self.tokenizer.vocab_size
         )
         values = {score.index: score.token_nats for score in scores}
+        if not all(map(math.isfinite, chain.from_iterable(values.values()))):
+            raise ArtifactError(NOT_FINITE_MESSAGE)
         return [
             [-nats for nats, is_own in zip(values[i], mask, strict=True) if is_own]
             for i, mask in enumerate(masks)

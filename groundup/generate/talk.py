@@ -4,6 +4,7 @@ The answer is streamed to stdout and everything else goes to stderr, so a script
 """
 
 import json
+import re
 import shlex
 import signal
 import sys
@@ -256,6 +257,8 @@ class _Session:
                 self.save(Path(text))
             case "/set", text:
                 self.set_sampling(text)
+            case "/edit" | "/save", _:
+                record.log(f"{line} needs a text behind it. {HELP}")
             case _ if line.startswith("/"):
                 record.log(f"There is no command {line}. {HELP}")
             case _:
@@ -280,11 +283,10 @@ class _Session:
     def set_sampling(self, text: str) -> None:
         """Change settings, as in `temperature=0.7 top_p=0.9`; say which differ from the default."""
         known = self.sampling.to_dict()
-        try:
-            words = shlex.split(text)
-        except ValueError as error:  # an open quotation mark
-            raise ConfigError(f"/set {text}: {error}.") from None
-        new = load_config(Sampling, settings=words)
+        words = re.split(
+            r"\s+(?=\w+=)", text.strip()
+        )  # values in JSON keep their blanks and quotes
+        new = load_config(Sampling, settings=list(filter(None, words)))
         self.sampling = Sampling(
             **(known | {name: getattr(new, name) for name in new.model_fields_set})
         )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling
+from groundup.core import ArtifactError, CapacityError, ConfigError, DataError, Sampling
 from groundup.generate import Engine, SourceFrame, cached
 from groundup.generate import decoding as module
 from groundup.generate.batching import contiguous
@@ -124,6 +124,8 @@ def test_each_side_has_a_whole_context():
         engine.continue_ids([[5] * (whole + 1)], Sampling())
     with pytest.raises(ConfigError, match="prompt is empty"):
         engine.continue_text("", Sampling())
+    with pytest.raises(DataError, match="2 prompts need as many seeds; got 1"):
+        engine.continue_ids([[5], [6]], Sampling(), seeds=[1])
 
 
 def test_what_cannot_generate_says_so_in_a_line():
@@ -170,6 +172,8 @@ def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature)
         engine.continue_ids(prompts, sampling)
     with pytest.raises(ArtifactError, match="logits are not finite"):
         beam_search(engine, prompts, BeamConfig(max_tokens=3))
+    with pytest.raises(ArtifactError, match="logits are not finite"):
+        engine.logprobs([user("a")], ["b"])
 
 
 @cache

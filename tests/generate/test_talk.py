@@ -200,9 +200,18 @@ def test_commands_change_the_conversation(model, monkeypatch, capsys, tmp_path):
 
 
 def test_a_wrong_command_ends_no_conversation(model, monkeypatch, capsys, tmp_path):
-    words = f"a\n/set 'broken\n/save {tmp_path}/missing/x.jsonl\n/save {tmp_path}\na\n"
+    words = f"a\n/set broken\n/save {tmp_path}/missing/x.jsonl\n/save {tmp_path}\n/edit\na\n"
     out, err = talk(model, words, monkeypatch, capsys)
-    assert out.count("\n") >= 2 and "No closing quotation" in err and "Cannot write" in err
+    assert out.count("\n") >= 2
+    for said in ("expects key=value", "Cannot write", "/edit needs a text behind it"):
+        assert said in err
+
+
+def test_settings_are_json_as_it_is_typed(model, monkeypatch, capsys):
+    words = '/set stop=["x y", "z"] temperature=0.5 logit_bias={"5": -2.0}\n'
+    assert "temperature=0.5" in talk(model, words, monkeypatch, capsys)[1]
+    shown = talk(model, words, monkeypatch, capsys)[1]
+    assert "stop=('x y', 'z')" in shown and "logit_bias={5: -2.0}" in shown
 
 
 def test_there_is_nothing_to_edit_at_first(model, monkeypatch, capsys):

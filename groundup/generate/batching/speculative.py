@@ -27,6 +27,7 @@ from groundup.kernels import BLOCK_TOKENS
 from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
 from ..sampling import TokenSampler, choose_tokens
+from .answers import is_finite
 from .blocks import BlockPool
 
 
@@ -142,6 +143,8 @@ class ModelDrafter:
         known, sampler = list(self.ids), self.sampler.copy()
         for _ in range(length):
             logits = self._run(known[self.computed :])
+            if not is_finite(logits):
+                break
             [token] = choose_tokens(logits, [sampler])
             if isinstance(token, Reason):
                 break

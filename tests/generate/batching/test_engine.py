@@ -436,8 +436,17 @@ def test_a_cache_of_no_block_and_bits_that_no_stack_packs_are_refused():
     for blocks in (0, -1):
         with pytest.raises(ConfigError, match="num_blocks=.* must be at least 1"):
             NativeDecoder(small_model(), blocks)
-    with pytest.raises(ConfigError, match="does not run on the native stack, for bits=8"):
+    with pytest.raises(ConfigError, match="bits=8 needs the native stack"):
         CachedTransformer(small_model(torch.float64), bits=8)
+
+
+@needs_compiler
+def test_a_draft_model_whose_weights_are_damaged_drafts_nothing():
+    broken = small_model()
+    broken.head.data.fill_(torch.nan)
+    engine = engine_of(160, drafter=DraftModel(NativeDecoder(broken, 40), 260))
+    requests = list(requests_of(4))
+    assert answers_of(engine, requests) == alone()[:4] and engine.metrics.drafted == 0
 
 
 @needs_compiler
