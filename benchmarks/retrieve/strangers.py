@@ -202,7 +202,7 @@ def _show(questions: Sequence[dict[str, Any]], shown: Sequence[Sequence[Shown]],
         if is_right(question, answer):
             continue
         print(f"\n[{question['class']}] {question['question']}")
-        print("  expected:", json.dumps(question.get("facts") or question["answers"])[:400])
+        print("  expected:", json.dumps(question.get("facts") or question.get("answers"))[:400])
         details = answer_question(opened, question["question"]).details
         print(f"  score {details['score']}, missing {details['missing']}")
         for one in answer:

@@ -48,8 +48,8 @@ PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 """What is left of the score without the thing that is named, what is asked of it, or how much."""
 
-NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/][^\W\d]L*|-\dL*)*".replace("L", rf"[\w{INDIC}]"))
-NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)(?:\d{4}-\d\d(?:-\d\d)?\b|\d(?:[\w.]*\w)?\b)")
+NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/]L+)*".replace("L", rf"[\w{INDIC}]"))
+NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?(?:[-/]\d(?:[\w.]*\w)?)*\b")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
 ADDRESS = re.compile(r"\w+://\S+|\]\([^)\s]*\)")
@@ -372,7 +372,7 @@ def _names_between_spaces(text: str) -> tuple[str, ...]:
 
 
 def _suffixes(name: str) -> list[str]:  # of pathlib.Path.open: Path.open, open
-    return [name[match.end() :] for match in re.finditer(r"[./]", name)]
+    return [name[match.end() :] for match in re.finditer(r"[./](?=[^\W\d])", name)]
 
 
 def text_terms(text: str, language: str = FALLBACK, context: str = "") -> TextTerms:
@@ -402,6 +402,8 @@ def term_credit(term: QuestionTerm, words: TextTerms) -> float:
     share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
     if term.is_numbered:
         return _numbered_credit(term, words, share)
+    if term.name is not None and re.search(r"\W\d", term.name):  # AB-12/9, not "AB-12/8 costs 9"
+        share *= all(pair in words.pairs for pair in zip(term.stems, term.stems[1:], strict=False))
     if term.is_pair:
         return 1.0 if term.stems in words.pairs else SPLIT_PAIR_CREDIT * share
     return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)

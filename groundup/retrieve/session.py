@@ -32,8 +32,6 @@ HELP = (
 MAX_FOLLOW_UP_TERMS = 2
 """Words of a question that follows for each sign that it does: it begins so, it has a pronoun."""
 SHOWN_CHARACTERS = 1_500
-
-
 Reply = Answer | str | list[str] | ConfigError
 
 
@@ -65,7 +63,8 @@ class Session:
 
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" or "and the …?" is completed first."""
-        follow_up, pronoun = word_pattern("follow_up", end=r"\s"), word_pattern("pronoun")
+        follow_up = word_pattern("follow_up", end=r"\s")
+        pronoun = word_pattern("pronoun", r"\b(?!(?<=\bsein)\W*$|(?<=\bzijn) (?:de|het|een)\b)")
         is_of_names, is_first = pronoun.search(question) is not None, not self.questions
         signs = bool(follow_up.match(question.strip())) + is_of_names
         follows = 0 < signs and len(self.index.parse(question).terms) <= MAX_FOLLOW_UP_TERMS * signs
@@ -173,9 +172,8 @@ class Session:
                 return error
         if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
             return ConfigError(f"{line!r} names no quote; to open the second: open 2")
-        if line == "history":
-            return list(self.questions)
-        return HELP if line in ("help", "?") else self.ask(line)
+        known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
+        return known[line] if line in known else self.ask(line)
 
 
 def ask_questions(

@@ -298,3 +298,27 @@ def test_a_question_with_its_own_word_takes_nothing_from_the_next(tmp_path):
     question = "What is freeboard, and what does a barge pay per night or per week?"
     text = answer_question(opened, question).text
     assert "height of the deck" in text and "| barge | 19 euros" in text and "dinghy" not in text
+
+
+@pytest.mark.parametrize(
+    ("fact", "question", "other"),
+    [
+        (
+            "The release v2.0.1 adds maps.",
+            "What does the release v2.0.1 add?",
+            ("v2.0.1", "v2.0.2"),
+        ),
+        ("Invoice 2024-118 is unpaid.", "Is invoice 2024-118 unpaid?", ("-118", "-119")),
+        ("Order 55-1234 was shipped by Kest.", "Who shipped order 55-1234?", ("1234", "1235")),
+        ("Model T-1000.5 has a tin lid.", "Which lid has model T-1000.5?", (".5", ".6")),
+        ("The part AB-12/8 costs 9 pounds.", "What does the part AB-12/8 cost?", ("/8", "/9")),
+        ("The valve 3/4 is brass.", "Is the valve 3/4 brass?", ("3/4", "3/8")),
+    ],
+)
+def test_a_number_with_points_and_hyphens_is_one(fact, question, other, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text(fact)
+    index(tmp_path / "docs", tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    assert answer_question(opened, question).text == fact
+    assert answer_question(opened, question.replace(*other)).refused

@@ -443,3 +443,25 @@ def test_a_sentence_is_supported_by_one_sentence_a_clause_or_a_row(tmp_path, sen
         "| listen.port | 7411 |\n| admin.port | 7412 |\n"
     )
     assert {each.support for each in check_text(sentence, tmp_path).sentences} == {support}
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        (
+            "Das Seil muss zehn Meter lang sein. Die Leiter ist sechs Meter hoch.",
+            ("Wie hoch ist die Leiter?", "Wie lang muss das Seil sein?"),
+        ),
+        (
+            "De wieken zijn tien meter lang. De molen is zes meter hoog.",
+            ("Hoe hoog is de molen?", "Hoe lang zijn de wieken?"),
+        ),
+    ],
+)
+def test_a_verb_that_looks_like_a_pronoun_follows_on_nothing(text, questions, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text(text)
+    index(tmp_path / "docs", tmp_path / "i")
+    session = Session(open_index(tmp_path / "i"))
+    answers = [session.ask(question) for question in questions]
+    assert not any(answer.refused or answer.details.get("note") for answer in answers)
