@@ -152,7 +152,7 @@ def choose_tokens(
     logits: Float[Tensor, "B V"], samplers: Sequence[TokenSampler]
 ) -> list[int | Reason]:
     """The next token of each sequence, or NO_TOKEN; `TokenSampler.add` is left to the caller."""
-    adjusted: dict[int, Float[Tensor, " V"]] = {}  # as a call it would be made at every step
+    adjusted: dict[int, Float[Tensor, " V"]] = {}
     for row, sampler in enumerate(samplers):
         if sampler.adjusts:
             *_, (_, adjusted[row]) = sampler.adjustments(logits[row])

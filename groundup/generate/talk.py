@@ -283,9 +283,7 @@ class _Session:
     def set_sampling(self, text: str) -> None:
         """Change settings, as in `temperature=0.7 top_p=0.9`; say which differ from the default."""
         known = self.sampling.to_dict()
-        words = re.split(
-            r"\s+(?=\w+=)", text.strip()
-        )  # values in JSON keep their blanks and quotes
+        words = re.split(r"\s+(?=\w+=)", text.strip())  # JSON keeps its blanks and quotes
         new = load_config(Sampling, settings=list(filter(None, words)))
         self.sampling = Sampling(
             **(known | {name: getattr(new, name) for name in new.model_fields_set})

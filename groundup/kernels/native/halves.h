@@ -32,7 +32,7 @@ constexpr int64_t CACHED_TILES = 1024;  // of weights, 1 KB each, that stay in t
 
 inline int64_t steps_of(int64_t inputs) { return (inputs + STEP - 1) / STEP; }
 
-// Whether 16-bit weights multiply rows of 16 bits. Intel's pairs are no faster than its float32.
+// Whether 16-bit weights multiply rows of 16 bits. Intel's pairs read prompts at .65 of its float32's speed.
 inline bool has_tiles();
 inline bool multiplies_halves() {
 #if defined(GROUNDUP_PAIRS)  // for a test
@@ -167,9 +167,14 @@ class Tiles {
     Tiles(const Tiles &) = delete;
 };
 
-// Tiles are read faster than the processor fetches by itself: without this, .8 of the bandwidth.
-inline void fetch_tile(const uint16_t *w) {
-    for (int64_t line = 0; line < TILE; line++) __builtin_prefetch(w + 4 * HALVES_OF_TILE + line * STEP);
+// Adds the products of the rows in tile X with a tile of weights. Tiles that are read once are read faster
+// than the processor fetches by itself: without asking ahead, .8 of the bandwidth.
+template <int SUM, int X, int W, bool FETCHES>
+inline void add_tile(const uint16_t *w) {
+    if constexpr (FETCHES)
+        for (int64_t line = 0; line < TILE; line++) __builtin_prefetch(w + 4 * HALVES_OF_TILE + line * STEP);
+    load<W>(w);
+    add<SUM, X, W>();
 }
 
 // Two sums beside each other at the beginning and the end.
@@ -197,20 +202,10 @@ inline void tile_by_panels(const Block &b, int64_t panel) {
     if constexpr (TWO) open_sums<2, ADDS>(out + 2 * TILE, b.out_row);
     for (int64_t step = 0; step < b.steps; step++, x += b.rows * STEP) {
         load<4>(x);
-        fetch_tile(w);
-        load<6>(w);
-        add<0, 4, 6>();
-        fetch_tile(w + HALVES_OF_TILE);
-        load<7>(w + HALVES_OF_TILE);
-        add<1, 4, 7>();
+        add_tile<0, 4, 6, true>(w), add_tile<1, 4, 7, true>(w + HALVES_OF_TILE);
         w += 2 * HALVES_OF_TILE;
         if constexpr (!TWO) continue;
-        fetch_tile(next);
-        load<6>(next);
-        add<2, 4, 6>();
-        fetch_tile(next + HALVES_OF_TILE);
-        load<7>(next + HALVES_OF_TILE);
-        add<3, 4, 7>();
+        add_tile<2, 4, 6, true>(next), add_tile<3, 4, 7, true>(next + HALVES_OF_TILE);
         next += 2 * HALVES_OF_TILE;
     }
     close_sums<0>(b.rows, out, b.out_row);
@@ -224,15 +219,9 @@ inline void tiles_by_panel(const Block &b, const Block &below, int64_t panel) {
     float *out = b.out + panel * 2 * TILE, *lower_out = below.out + panel * 2 * TILE;
     open_sums<0, ADDS>(out, b.out_row), open_sums<2, ADDS>(lower_out, b.out_row);
     for (int64_t step = 0; step < b.steps; step++, w += 2 * HALVES_OF_TILE, x += HALVES_OF_TILE, lower += below.rows * STEP) {
-        if constexpr (FETCHES) fetch_tile(w), fetch_tile(w + HALVES_OF_TILE);
-        load<6>(w);
-        load<4>(x);
-        add<0, 4, 6>();
-        load<7>(w + HALVES_OF_TILE);
-        add<1, 4, 7>();
-        load<5>(lower);
-        add<2, 5, 6>();
-        add<3, 5, 7>();
+        load<4>(x), load<5>(lower);
+        add_tile<0, 4, 6, FETCHES>(w), add_tile<1, 4, 7, FETCHES>(w + HALVES_OF_TILE);
+        add<2, 5, 6>(), add<3, 5, 7>();
     }
     close_sums<0>(TILE, out, b.out_row), close_sums<2>(below.rows, lower_out, b.out_row);
 }

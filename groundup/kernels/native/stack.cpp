@@ -508,9 +508,6 @@ extern "C" int64_t packed_inputs(int64_t inputs, int64_t format) {
     return format == BFLOAT16 && multiplies_halves() ? steps_of(inputs) * STEP : inputs;
 }
 
-// Whether 16-bit weights are multiplied by tiles.
-extern "C" int64_t uses_tiles() { return has_tiles(); }
-
 // Floats of working memory for a batch.
 extern "C" int64_t room_size(const Stack *stack, const Batch *batch) {
     Batch empty = *batch;
