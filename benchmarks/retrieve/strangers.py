@@ -9,6 +9,7 @@ characters of the same texts, which never refuses, and may show twice what we qu
 
     python -m benchmarks.retrieve.strangers manual_a FOLDER          one folder's table
     python -m benchmarks.retrieve.strangers museum                   of documents that are here
+    python -m benchmarks.retrieve.strangers relations_c              of "made of", "where is"
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
     ... --all manual_a.jsonl                                     keeps the answers, for prove.py
 

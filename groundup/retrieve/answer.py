@@ -19,14 +19,7 @@ from groundup.documents import Sentence, file_of, split_long, split_sentences
 
 from .language import UNSPACED
 from .question import Question, WeightedQuestion, term_credit, text_terms
-from .quote import (
-    QUOTE_CHARACTERS,
-    TITLE_CREDIT,
-    PassageText,
-    QuoteSpan,
-    best_span,
-    highest_score,
-)
+from .quote import QUOTE_CHARACTERS, TITLE_CREDIT, PassageText, QuoteSpan, best_span, highest_score
 from .search import OpenIndex, changed_files, open_index
 
 THRESHOLD, MISSING_THRESHOLD = 0.6, 0.8

@@ -69,7 +69,7 @@ from .search import (
     write_root,
 )
 
-VERSION = 12
+VERSION = 13
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 

@@ -28,6 +28,8 @@ UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u
 HYPHENATED = re.compile(r"([^\W\d_]{2,})-\r?\n[ \t]*([^\W\d_]{2,})")
 """A word over two lines, as in books; perhaps of two parts, such as "well-known"."""
 WORD = re.compile(r"[^\W\d_]{2,}")
+COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
+"""What terminals take for a colour, as in logs: `\\x1b[31m`."""
 INDIC = r"\u0900-\u0963\u0966-\u0df3"
 """Letters and vowel signs of India; Python takes the signs for no part of a word."""
 INDIC_WORD = re.compile(rf"[{INDIC}]{{2,}}")
@@ -93,6 +95,7 @@ def stem_words(text: str, language: str = FALLBACK) -> list[str]:
     >>> stem_words("the stop-\\nping distance")
     ['the', 'stop', 'ping', 'stop', 'distanc']
     """
+    text = COLOUR.sub(" ", text)
     if "-\n" in text or "-\r\n" in text:
         text = HYPHENATED.sub(r"\g<0> \1\2", text)  # "stop-", "ping" and "stopping"
     if text.isascii() or not UNSPACED.search(text):

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from groundup.documents import is_dictionary_word
 
 from .language import (
+    COLOUR,
     FALLBACK,
     INDIC,
     MAX_WORD_CHARACTERS,
@@ -193,9 +194,10 @@ def _asks() -> dict[tuple[str, str], re.Pattern[str]]:
 
 @cache
 def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[str]:
-    numerals = _measures()["numerals"]
-    known = "|".join(numerals[each] for each in languages if each in numerals)
-    answers = _measures()[measure]["answers"].replace("NUMERAL", known or "(?!)")
+    answers = _measures()[measure]["answers"]
+    for kind in ("propers", "locatives", "numerals"):
+        known = [words for each, words in _measures()[kind].items() if each in languages]
+        answers = answers.replace(kind[:-1].upper(), "|".join(known) or "(?!)")
     return re.compile(answers.replace("\n", ""), re.IGNORECASE)
 
 
@@ -358,7 +360,7 @@ def code_names(text: str) -> Iterator[str]:
     >>> list(code_names("see os.path.join() or open(file)"))
     ['os.path.join', 'path.join', 'join', 'open']
     """
-    return chain.from_iterable(map(_names_between_spaces, text.split()))
+    return chain.from_iterable(map(_names_between_spaces, COLOUR.sub(" ", text).split()))
 
 
 @lru_cache(2**16)  # most words of a text have occurred before

@@ -37,14 +37,7 @@ from groundup.documents import (
 
 from .entries import BLANK_LINE, entry_heads, leads_of_items, numbers_of_cells
 from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import (
-    PASSAGE_CREDIT,
-    Question,
-    TextTerms,
-    WeightedQuestion,
-    code_names,
-    text_terms,
-)
+from .question import PASSAGE_CREDIT, Question, TextTerms, WeightedQuestion, code_names, text_terms
 
 TITLE_CREDIT = 0.8
 NEW_SUBJECT = 0.5
@@ -401,7 +394,9 @@ def _context_credits(
         ]  # fmt: skip
         columns = zip(none, *same, strict=True)
         near[other, titles] = [PASSAGE_CREDIT * max(column) for column in columns]
-    context, heads = [], {}
+    context, heads, terms = [], {}, wanted.question.terms
+    bodies = (u.kind == "row" and u.start not in table_heads for u in text.units)
+    rows_of = {other for other, is_body in zip(others, bodies, strict=True) if is_body}
     for unit, line, head, scope in zip(text.units, text.texts, text.heads, scopes, strict=True):
         inner = [credits[number] for _, number in scope[1]]
         above = none
@@ -414,6 +409,8 @@ def _context_credits(
             above = heads[row]
         rows = zip(zip(outer, *inner, strict=True), above, near[scope], strict=True)
         context.append([max(TITLE_CREDIT * max(t), h, w) for t, h, w in rows])
+        if unit.kind == "row" and scope[0] and () in rows_of:  # another row is of what is named
+            context[-1] = [c * (not t.is_name) for c, t in zip(context[-1], terms, strict=True)]
     return context
 
 
@@ -469,7 +466,8 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start
         names_next = text.labels[last] and not LIST_ITEM.match(texts[last])
-        if names_next or texts[last].endswith(":"):
+        is_led = LIST_ITEM.match(texts[last + 1]) and any(t[-1:] == ":" for t in texts[first:last])
+        if names_next or is_led or texts[last].endswith(":"):
             fits = size <= QUOTE_CHARACTERS
         else:
             fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)

@@ -11,9 +11,10 @@ import json
 import os
 import signal
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,13 +126,8 @@ def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> Earli
         return None
 
 
-class _FileTask(NamedTuple):
-    """Some files to read and split in one process."""
-
-    source: Path
-    files: tuple[tuple[str, Rejected | str], ...]
-    """Path, and why it is left out or the hash of its content."""
-    config: IndexConfig
+Batch = tuple[tuple[str, Rejected | str], ...]
+"""Files that one process reads: path, and why it is left out or the hash of its content."""
 
 
 @contextmanager
@@ -143,10 +139,10 @@ def read_files(
 ) -> Iterator[Iterator[Prepared]]:
     """Context with the documents of files in order; `files` has each one's hash or refusal."""
     new = {path: each for path, each in files.items() if not earlier or not earlier.has(path, each)}
-    tasks = [_FileTask(source, batch, config) for batch in _batches(source, list(new.items()))]
-    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    batches, read = list(_batches(source, list(new.items()))), partial(_read_batch, source, config)
+    workers = min(len(os.sched_getaffinity(0)), len(batches))
     if workers < 2:
-        yield _in_order(files, new, (made for task in tasks for made in _run_task(task)), earlier)
+        yield _in_order(files, new, chain.from_iterable(map(read, batches)), earlier)
         return
     import concurrent.futures
     import multiprocessing
@@ -156,7 +152,7 @@ def read_files(
     with concurrent.futures.ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         try:
             pool.submit(os.getpid).result()  # forks all, before the caller opens the new index
-            yield _in_order(files, new, _run_tasks(pool, tasks, 2 * workers), earlier)
+            yield _in_order(files, new, _read_batches(pool, read, batches, 2 * workers), earlier)
         except BaseException:  # also Ctrl-C: nothing that the workers hold is needed
             # The pool's thread waits for the rest of a result as long as a writer is open.
             pool._result_queue._writer.close()  # pyright: ignore[reportAttributeAccessIssue]
@@ -186,9 +182,7 @@ def _begin_worker() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
-def _batches(
-    source: Path, files: Sequence[tuple[str, Rejected | str]]
-) -> Iterator[tuple[tuple[str, Rejected | str], ...]]:
+def _batches(source: Path, files: Sequence[tuple[str, Rejected | str]]) -> Iterator[Batch]:
     """Yield files in groups of about BATCH_BYTES bytes."""
     batch: list[tuple[str, Rejected | str]] = []
     size = 0
@@ -203,37 +197,41 @@ def _batches(
         yield tuple(batch)
 
 
-def _run_tasks(
-    pool: "concurrent.futures.ProcessPoolExecutor", tasks: Sequence[_FileTask], window: int
+def _read_batches(
+    pool: "concurrent.futures.ProcessPoolExecutor",
+    read: Callable[[Batch], list[list[Prepared]]],
+    batches: Sequence[Batch],
+    window: int,
 ) -> Iterator[list[Prepared]]:
-    """Yield what is made of each file, in order; at most `window` tasks wait, to bound memory."""
+    """Yield what is made of each file, in order; at most `window` batches wait for their reader."""
     waiting: deque[concurrent.futures.Future[list[list[Prepared]]]] = deque()
-    rest = iter(tasks)
-    while True:
-        while len(waiting) < window and (task := next(rest, None)):
-            waiting.append(pool.submit(_run_task, task))
-        if not waiting:
-            return
+    for batch in batches:
+        if len(waiting) == window:
+            yield from waiting.popleft().result()
+        waiting.append(pool.submit(read, batch))
+    while waiting:
         yield from waiting.popleft().result()
 
 
-def _run_task(task: _FileTask) -> list[list[Prepared]]:
-    return [list(_read_file(task, path, expected)) for path, expected in task.files]
+def _read_batch(source: Path, config: IndexConfig, files: Batch) -> list[list[Prepared]]:
+    return [list(_read_file(source, config, *file)) for file in files]
 
 
-def _read_file(task: _FileTask, path: str, expected: Rejected | str) -> Iterator[Prepared]:
+def _read_file(
+    source: Path, config: IndexConfig, path: str, expected: Rejected | str
+) -> Iterator[Prepared]:
     if isinstance(expected, Rejected):
         yield expected
         return
-    data = file_bytes(task.source, path, task.config.read.max_bytes)
+    data = file_bytes(source, path, config.read.max_bytes)
     if isinstance(data, Rejected):
         yield data
         return
     if hashlib.sha256(data).hexdigest() != expected:
         yield Rejected(path, CHANGED, "run the command again to read it")
         return
-    for item in read_data(path, data, task.config.read):
-        yield item if isinstance(item, Rejected) else prepare_document(item, task.config)
+    for item in read_data(path, data, config.read):
+        yield item if isinstance(item, Rejected) else prepare_document(item, config)
 
 
 def hash_source(source: Path, path: str, config: ReadConfig) -> str:

@@ -161,6 +161,11 @@ def test_measures_are_patterns_with_a_penalty():
         "day",
         "year",
         "count",
+        "material",
+        "purpose",
+        "name",
+        "content",
+        "person",
         "number",
         "date",
         "time",
@@ -195,3 +200,13 @@ def test_an_option_without_a_text_beside_it_begins_an_entry():
     entries = dict(zip(passage.texts, passage._entries, strict=True))
     assert entries["Prints less."] == ("-q, --quiet",)
     assert entries["Sets the number."] == ("-n ",)
+
+
+def test_a_list_below_its_lead_is_quoted_to_its_end():
+    items = ["a torch with two spare batteries in a bag", "a rope of thirty metres",
+             "a whistle, a mirror and a candle"]  # fmt: skip
+    lead = "The rescue kit hangs behind the door of the kitchen, and besides the first aid box of "
+    text = f"{lead}the hut it has these three things in it, all of them new:\n\n"
+    text += "".join(f"- {item}\n" for item in items)
+    found, _ = quoted(text, "What is in the rescue kit?")
+    assert len(found) > 240 and all(item in found for item in items)

@@ -627,7 +627,7 @@ def test_the_processes_that_read_begin_before_any_index_is_open(tmp_path, monkey
     assert workers and min(workers) >= 2
 
 
-def begin_a_result(task):
+def begin_a_result(source, config, files):
     """A worker's task that leaves half a result; the first one presses Ctrl-C."""
     frame = sys._getframe()
     while "result_queue" not in frame.f_locals:
@@ -635,7 +635,7 @@ def begin_a_result(task):
     writer = frame.f_locals["result_queue"]._writer
     os.write(writer.fileno(), struct.pack("!i", 2**20))  # as many bytes are to follow
     with contextlib.suppress(FileExistsError):
-        (task.source / "begun").touch(exist_ok=False)
+        (source / "begun").touch(exist_ok=False)
         os.kill(os.getppid(), signal.SIGINT)
     signal.pause()
 
@@ -645,7 +645,7 @@ def test_a_result_that_is_half_written_delays_no_ctrl_c(tmp_path, monkeypatch, r
     """For the rest of a result whose writer was killed the pool's thread would wait for ever."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
-    monkeypatch.setattr(reading, "_run_task", begin_a_result)
+    monkeypatch.setattr(reading, "_read_batch", begin_a_result)
     monkeypatch.setattr(reading, "BATCH_BYTES", 0)
     with pytest.raises(KeyboardInterrupt):
         with read_files(tmp_path, {"a.txt": "", "b.txt": ""}, IndexConfig()) as made:

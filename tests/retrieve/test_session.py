@@ -465,3 +465,17 @@ def test_a_verb_that_looks_like_a_pronoun_follows_on_nothing(text, questions, tm
     session = Session(open_index(tmp_path / "i"))
     answers = [session.ask(question) for question in questions]
     assert not any(answer.refused or answer.details.get("note") for answer in answers)
+
+
+def test_a_follow_up_is_not_answered_by_another_row_below_the_title_of_its_name(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "domes.md").write_text(
+        "## Aldous dome\n\nThe Aldous dome is open.\n\n"
+        "## Tern dome\n\nThe Tern dome is out of use.\n\n| Dome | Diameter | Motor |\n"
+        "|---|---|---|\n| Aldous | 9.2 m | none |\n| Tern | 4.4 m | |\n"
+    )
+    index(tmp_path / "docs", tmp_path / "i")
+    session = Session(open_index(tmp_path / "i"))
+    assert "9.2 m" in session.ask("How large is the Aldous dome?").text
+    assert "none" in session.ask("and its motor?").text
+    assert session.ask("what about the Tern dome?").refused
