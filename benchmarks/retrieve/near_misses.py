@@ -25,8 +25,8 @@ from groundup.documents import split_sentences
 from groundup.measure import synset_ids, wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, open_index
 from groundup.retrieve.answer import THRESHOLD
-from groundup.retrieve.language import stem_words, stop_words
-from groundup.retrieve.question import NAME, _is_code_name
+from groundup.retrieve.wording.language import stem_words, stop_words
+from groundup.retrieve.wording.question import NAME, _is_code_name
 
 NAMES, MAX_PASSAGES, MIN_NAMES = 100, 20, 5
 SEED = 20261129

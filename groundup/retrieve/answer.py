@@ -17,10 +17,10 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
-from .language import UNSPACED
-from .question import Question, WeightedQuestion, term_credit, text_terms
 from .quote import QUOTE_CHARACTERS, TITLE_CREDIT, PassageText, QuoteSpan, best_span, highest_score
 from .search import OpenIndex, changed_files, open_index
+from .wording.language import UNSPACED
+from .wording.question import Question, WeightedQuestion, term_credit, text_terms
 
 THRESHOLD, MISSING_THRESHOLD = 0.6, 0.8
 """Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""

@@ -47,7 +47,6 @@ from groundup.documents import (
 )
 
 from .chunk import chunk_document
-from .language import language_of
 from .lexical import LexicalIndex, name_segments_by_content
 from .reading import (
     CHANGED,
@@ -68,6 +67,7 @@ from .search import (
     set_current,
     write_root,
 )
+from .wording.language import language_of
 
 VERSION = 13
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
@@ -266,11 +266,8 @@ def _write_index(
     if not entries:
         raise _no_documents(source, rejected)
     lexical.commit()
-    draft.numbers |= {
-        "documents": len(entries),
-        "left_out": len(rejected),
-        "passages": len(lexical),
-    }
+    draft.numbers |= {"documents": len(entries), "left_out": len(rejected)}
+    draft.numbers["passages"] = len(lexical)
     del lexical
     name_segments_by_content(draft.file("lexical"))
     write_json(draft.file("documents.json"), [list(place) for place in entries])

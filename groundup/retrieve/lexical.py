@@ -32,8 +32,8 @@ from groundup.core import (
 )
 from groundup.documents import label_lines
 
-from .language import FALLBACK, stem_words
-from .question import Question, code_names, parse_question
+from .wording.language import FALLBACK, stem_words
+from .wording.question import Question, code_names, parse_question
 
 HEADING_BOOST = 2.0
 NAME_BOOST = 3.0

@@ -35,9 +35,16 @@ from groundup.documents import (
     split_sentences,
 )
 
-from .entries import BLANK_LINE, entry_heads, leads_of_items, numbers_of_cells
-from .language import FALLBACK, stem_words, stop_words, word_pattern
-from .question import PASSAGE_CREDIT, Question, TextTerms, WeightedQuestion, code_names, text_terms
+from .wording.entries import BLANK_LINE, entry_heads, leads_of_items, numbers_of_cells
+from .wording.language import FALLBACK, stem_words, stop_words, word_pattern
+from .wording.question import (
+    PASSAGE_CREDIT,
+    Question,
+    TextTerms,
+    WeightedQuestion,
+    code_names,
+    text_terms,
+)
 
 TITLE_CREDIT = 0.8
 NEW_SUBJECT = 0.5

@@ -32,9 +32,9 @@ from groundup.documents import (
 )
 
 from .chunk import ChunkConfig, chunk_document
-from .language import language_of
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
+from .wording.language import language_of
 
 if TYPE_CHECKING:
     import concurrent.futures

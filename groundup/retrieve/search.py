@@ -36,9 +36,9 @@ from groundup.core import (
 )
 from groundup.documents import Record, is_compound, is_dictionary_word
 
-from .language import FALLBACK, base_stems, stem_words
 from .lexical import LexicalIndex, inverse_document_frequency
-from .question import Question, QuestionTerm, parse_question
+from .wording.language import FALLBACK, base_stems, stem_words
+from .wording.question import Question, QuestionTerm, parse_question
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2

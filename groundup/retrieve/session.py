@@ -22,8 +22,8 @@ from groundup.core import Answer, ConfigError, Quote, record
 from groundup.documents import file_of
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
-from .language import word_pattern
 from .search import OpenIndex, open_index
+from .wording.language import word_pattern
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "

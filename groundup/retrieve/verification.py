@@ -24,8 +24,10 @@ from groundup.core import Answer, Claim, ConfigError, DataError, Quote
 from groundup.documents import ReadConfig, Record, file_of, named_cells, read_data, split_sentences
 
 from .index import index as make_index
-from .language import stem_words, word_pattern
-from .question import (
+from .quote import PassageText
+from .search import OpenIndex, current_name, open_index
+from .wording.language import stem_words, word_pattern
+from .wording.question import (
     SUFFIX_CREDIT,
     Question,
     QuestionTerm,
@@ -34,8 +36,6 @@ from .question import (
     term_credit,
     text_terms,
 )
-from .quote import PassageText
-from .search import OpenIndex, current_name, open_index
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 

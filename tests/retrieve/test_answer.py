@@ -25,7 +25,7 @@ from groundup.retrieve.answer import (
     THRESHOLD,
     _find_spans,
 )
-from groundup.retrieve.question import WeightedQuestion
+from groundup.retrieve.wording.question import WeightedQuestion
 
 FILES = {
     "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"

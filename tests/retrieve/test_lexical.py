@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, MissingExtra, Passage, Retriever
 from groundup.retrieve import LexicalIndex
-from groundup.retrieve.language import MAX_WORD_CHARACTERS, stop_words
 from groundup.retrieve.lexical import inverse_document_frequency, name_segments_by_content
-from groundup.retrieve.question import (
+from groundup.retrieve.wording.language import MAX_WORD_CHARACTERS, stop_words
+from groundup.retrieve.wording.question import (
     MAX_QUESTION_CHARACTERS,
     MAX_TERMS,
     code_names,

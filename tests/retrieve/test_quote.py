@@ -5,7 +5,6 @@ import pytest
 from groundup.core import Hit
 from groundup.documents import ReadConfig, read_bytes, read_data, split_sentences
 from groundup.retrieve import chunk_document
-from groundup.retrieve.question import WeightedQuestion, _asks, parse_question
 from groundup.retrieve.quote import (
     PassageText,
     _extend_quote,
@@ -13,6 +12,7 @@ from groundup.retrieve.quote import (
     _same_paragraph,
     best_span,
 )
+from groundup.retrieve.wording.question import WeightedQuestion, _asks, parse_question
 
 
 def wanted(question: str) -> WeightedQuestion:

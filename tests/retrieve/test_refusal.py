@@ -17,10 +17,10 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.answer import _claims_of
-from groundup.retrieve.question import _asks, _measures, parse_question
 from groundup.retrieve.quote import QuoteSpan
 from groundup.retrieve.session import Session
 from groundup.retrieve.verification import check_text
+from groundup.retrieve.wording.question import _asks, _measures, parse_question
 
 STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))
 

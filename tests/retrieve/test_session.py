@@ -17,13 +17,13 @@ from groundup.retrieve import (
     answer_to_text,
     check_text,
     index,
-    language,
     open_index,
     verify,
 )
-from groundup.retrieve.language import language_of, stem_words, stop_words, word_pattern
-from groundup.retrieve.question import parse_question
 from groundup.retrieve.session import reply_to_text
+from groundup.retrieve.wording import language
+from groundup.retrieve.wording.language import language_of, stem_words, stop_words, word_pattern
+from groundup.retrieve.wording.question import parse_question
 
 TEXTS = {
     "english": ("The pumps were started by the cook in the morning.", "Who starts pumps?"),
