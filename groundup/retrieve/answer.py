@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import indent, shorten
 from typing import Any
@@ -78,13 +79,34 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
             missing = answer.details["missing"]
             other.details.update(did_you_mean=meant, missing=missing, unanswered=rest)
             return other
-    return answer
+    return _answer_by_meaning(index, question, answer) if index.vectors else answer
+
+
+def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answer:
+    """The answer in other words to what words alone do not answer, or the refusal."""
+    from .encoders.meaning import decision, nearest_by_meaning  # imports numpy
+
+    wanted, details = _weighted(index, question), refused.details
+    meant = nearest_by_meaning(index, question, wanted, details["score"])
+    if meant is None:
+        return refused
+    span, passage = meant.span, meant.span.hit.passage
+    document = index.read_document(passage.document)
+    details["meaning"] = math.floor(span.score * 10_000) / 10_000
+    if span.score < decision().threshold:
+        quote = document.quote(passage.start + span.start, passage.start + span.end)
+        details["related"] = _quote_to_json(quote) | {"line": quote.line}
+        return refused
+    details.pop("did_you_mean", None)  # the word is not taken for another
+    claims = tuple(_claims_of(index, [span], 1, [span]))
+    details |= {"files": _files_of(index, claims), "unanswered": []}
+    details |= _changes_since_indexing(index, details["files"])
+    return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
 
 
 def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
-    parsed = index.parse(question)
-    weights = [t.share * max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms]
-    wanted = WeightedQuestion(parsed, weights)
+    wanted = _weighted(index, question)
+    parsed = wanted.question
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
     parts = list[list[QuoteSpan]]()
@@ -113,11 +135,22 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    paths = [quote.path for claim in claims for quote in claim.quotes]
-    files = [file_of(path, index.sha256_by_path.__contains__) for path in paths]
-    details["files"] = {file: index.sha256_by_path[file] for file in files}
+    details["files"] = _files_of(index, claims)
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
+
+
+def _weighted(index: OpenIndex, question: str) -> WeightedQuestion:
+    parsed = index.parse(question)
+    weights = [t.share * max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms]
+    return WeightedQuestion(parsed, weights)
+
+
+def _files_of(index: OpenIndex, claims: Iterable[Claim]) -> dict[str, str]:
+    """Hash of every quoted file."""
+    paths = [quote.path for claim in claims for quote in claim.quotes]
+    files = [file_of(path, index.sha256_by_path.__contains__) for path in paths]
+    return {file: index.sha256_by_path[file] for file in files}
 
 
 def _unanswered(
@@ -247,7 +280,7 @@ def _quote_to_json(quote: Quote) -> dict[str, Any]:
 
 DETAILS = (
     "score", "threshold", "terms", "missing", "unanswered", "found", "nearest", "no_quantity",
-    "did_you_mean", "left_out", "note",
+    "did_you_mean", "left_out", "meaning", "related", "note",
 )  # fmt: skip
 
 
@@ -255,8 +288,10 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON values; start and end of a quote are bytes of its file.
 
     missing has the words that are nowhere, unanswered those that the quotes do not answer; a
-    refusal the words `found` in the `nearest` quote, and the quantity that it lacks. root and
-    changed (files that differ since) are null if not compared.
+    refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
+    encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
+    do not; a refusal has that place as `related`. root and changed (files that differ since) are
+    null if not compared.
     """
     return {
         "answer": answer.text,
@@ -269,6 +304,13 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "changed": [] if answer.refused else answer.details.get("changed"),
         **{name: answer.details.get(name) for name in DETAILS},
     }
+
+
+def _related_line(details: Mapping[str, Any]) -> str:
+    if not (related := details.get("related")):
+        return ""
+    text = shorten(related["text"], NEAREST_CHARACTERS, placeholder=" …")
+    return f"nearest by meaning is {Quote(**related).location}\n    {text}"
 
 
 def answer_to_text(answer: Answer) -> str:
@@ -290,13 +332,16 @@ def answer_to_text(answer: Answer) -> str:
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
             f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
+            _related_line(details),
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
             f"files that were not read: {details['left_out']}" if details.get("left_out") else "",
             note,
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])
-    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", note)))
+    likely = details.get("meaning")
+    by = f"found by meaning, {likely:.0%} likely to answer" if likely is not None else ""
+    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", by, note)))
     quoted = []
     for claim in answer.claims:
         places = (

@@ -7,6 +7,7 @@
         files.json           hash of every file that was read or refused
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
+        vectors.*            if an encoder is given: encoders/vectors.py
       ledger/current.jsonl the current snapshot; see search.py
 
 Files are compared by content hash. A changed folder gets a new snapshot, a folder in an earlier
@@ -16,6 +17,7 @@ is complete, so a question never reads an incomplete index.
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -28,6 +30,8 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
+    Hit,
+    Passage,
     digest,
     disk_error,
     lock_folder,
@@ -37,6 +41,7 @@ from groundup.core import (
 )
 from groundup.documents import (
     NAVIGATION,
+    Record,
     Rejected,
     artifact_kind,
     file_bytes,
@@ -47,7 +52,9 @@ from groundup.documents import (
 )
 
 from .chunk import chunk_document
+from .encoders.config import EncoderConfig, with_digest
 from .lexical import LexicalIndex, name_segments_by_content
+from .quote import PassageText
 from .reading import (
     CHANGED,
     IndexConfig,
@@ -57,6 +64,7 @@ from .reading import (
     read_corpus,
     read_files,
     read_rejected,
+    vectors_or_none,
 )
 from .search import (
     REMOVED_PREFIX,
@@ -88,6 +96,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
         plan = (e for e in plan_folder(source, config.read) if not f"{e[0]}/".startswith(inner))
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
+    config = config.model_copy(update={"encoder": with_digest(config.encoder)})
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
     config = config.model_copy(update={"source_digest": digest(sorted(fingerprints))})
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
@@ -136,9 +145,15 @@ def _make_snapshot(
                 if earlier:
                     stack.enter_context(earlier.file)
                 made = stack.enter_context(read_files(source, files, config, earlier))
+
+            def write(draft: Draft) -> None:
+                _write_index(draft, made, files, source, total)
+                if config.encoder.path:
+                    _encode_runs(draft, config.encoder, before)
+
             return produce(
                 out, kind="index", stage="index", version=VERSION, config=config, parents=parents,
-                write=lambda draft: _write_index(draft, made, files, source, total),
+                write=write,
             )  # fmt: skip
     except Exception:
         _remove_unfinished(out)
@@ -146,22 +161,29 @@ def _make_snapshot(
 
 
 def index_or_explain(
-    source: Path, out: Path, config: IndexConfig | None = None, *, why: str | None = None
-) -> Artifact | str:
+    source: Path, out: Path, config: IndexConfig | None = None, *,
+    encoder: Path | None = None, why: str | None = None,
+) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new.
 
     HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
     CSV, YAML, logs, code of any language. What is left out is counted by reason and listed in the
     snapshot's rejected.json; `--why` says it of one file. Nothing is written if no file changed.
 
-    source  folder of documents, including its subfolders
-    out     directory of the index
-    why     a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
+    source   folder of documents, including its subfolders
+    out      directory of the index
+    encoder  directory of a text encoder, as Sentence Transformers or groundup wrote it: questions
+             in other words than the documents' are answered too, or shown the nearest place
+    why      a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
     """
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
         return explain_reading(Path(source), why, config)
+    if encoder is not None:
+        config = config or IndexConfig()
+        encoder_config = config.encoder.model_copy(update={"path": str(encoder)})
+        config = config.model_copy(update={"encoder": encoder_config})
     return index(source, out, config)
 
 
@@ -274,6 +296,29 @@ def _write_index(
     read = sorted(files.keys() - {each.path for each in rejected if each.reason == CHANGED})
     write_json(draft.file("files.json"), {p: files[p] for p in read if isinstance(files[p], str)})
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
+
+
+def _encode_runs(draft: Draft, config: EncoderConfig, before: str | None) -> None:
+    """Write the vectors of a snapshot's runs of sentences, document by document."""
+    from .encoders.vectors import runs_of, write_vectors  # imports numpy
+
+    by_document = defaultdict[str, list[Passage]](list)
+    passages = LexicalIndex(draft.file("lexical")).passages()
+    for passage in sorted(passages, key=lambda passage: passage.start):
+        by_document[passage.document].append(passage)
+    runs = []
+    with open(draft.file("documents.jsonl"), "rb") as file:
+        for entry in read_entries(draft.file("documents.json")):
+            file.seek(entry.start)
+            document = Record.from_json(file.read(entry.length))
+            texts = (
+                PassageText(Hit(passage, 1.0), document, entry.language)
+                for passage in by_document[entry.id]
+            )
+            runs += [run for text in texts for run in runs_of(text)]
+    earlier = vectors_or_none(draft.path.parent / before) if before else None
+    encoded = write_vectors(draft, runs, config, earlier)
+    draft.numbers |= {"runs": len(runs), "encoded": encoded}
 
 
 def _no_documents(source: Path, rejected: list[Rejected]) -> DataError:

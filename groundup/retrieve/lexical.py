@@ -182,6 +182,12 @@ class LexicalIndex:
         record = json.loads(self.searcher.doc(address).get_first("passage"))
         return Passage(**record | {"headings": tuple(record["headings"])})
 
+    def passage(self, id: str) -> Passage | None:
+        """The passage with an id; None if there is none."""
+        query = self.engine.Query.term_query(self.index.schema, "id", id)
+        found = self.searcher.search(query, limit=1, count=False).hits
+        return self._read_passage(found[0][1]) if found else None
+
     def document_frequency(self, field: str, term: str) -> int:
         """Number of passages with a stem in `body` or `headings`, or a name in `names`."""
         return self.searcher.doc_freq(field, term)

@@ -32,12 +32,15 @@ from groundup.documents import (
 )
 
 from .chunk import ChunkConfig, chunk_document
+from .encoders.config import EncoderConfig
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
 from .wording.language import language_of
 
 if TYPE_CHECKING:
     import concurrent.futures
+
+    from .encoders.vectors import RunVectors
 
 CHANGED = "changed while it was being indexed"
 BATCH_BYTES = 2**21
@@ -51,6 +54,8 @@ class IndexConfig(Config):
     """Sizes of passages."""
     read: ReadConfig = Field(default_factory=ReadConfig)
     """Which files are read."""
+    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
+    """By which passages are found in other words too."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
 
@@ -114,11 +119,20 @@ class EarlierSnapshot:
         yield from self.rejected[path]
 
 
+def vectors_or_none(snapshot: Path) -> "RunVectors | None":
+    """The vectors of a snapshot; None without any, or if they are damaged: then made anew."""
+    from .encoders.vectors import open_vectors  # imports numpy
+
+    with suppress(ArtifactError):
+        return open_vectors(snapshot)
+    return None
+
+
 def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> EarlierSnapshot | None:
     """What can be taken from a snapshot; None if it is damaged, or was made in another way."""
     try:
         artifact = Artifact.open(snapshot, kind="index")
-        alike = {"source_digest": config.source_digest}
+        alike = {"source_digest": config.source_digest, "encoder": config.encoder.to_dict()}
         if artifact.version != version or artifact.config | alike != config.to_dict():
             return None
         return EarlierSnapshot(artifact)

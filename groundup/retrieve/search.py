@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from groundup.core import (
     MANIFEST,
@@ -36,9 +36,15 @@ from groundup.core import (
 )
 from groundup.documents import Record, is_compound, is_dictionary_word
 
+from .encoders.config import VECTORS
 from .lexical import LexicalIndex, inverse_document_frequency
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
+
+if TYPE_CHECKING:
+    from groundup.model import TextEncoder
+
+    from .encoders.vectors import RunVectors
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
@@ -274,6 +280,24 @@ class OpenIndex:
     def stem_frequency(self, stem: str) -> int:
         """Number of passages with a stem in their text or in their titles, whichever is larger."""
         return max(self.lexical.document_frequency(field, stem) for field in ("body", "headings"))
+
+    @cached_property
+    def vectors(self) -> "RunVectors | None":
+        """Vectors of its runs of sentences; None if it was made without an encoder."""
+        if not (self.artifact.path / VECTORS[1]).is_file():
+            return None
+        from .encoders.vectors import open_vectors  # imports numpy, which most indexes need not
+
+        return open_vectors(self.artifact.path)
+
+    @cached_property
+    def encoder(self) -> "TextEncoder | None":
+        """The encoder of its vectors, which is read at the first question that needs it."""
+        if self.vectors is None:
+            return None
+        from .encoders.vectors import open_encoder
+
+        return open_encoder(self.vectors.config)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:

@@ -1,0 +1,39 @@
+"""Which encoder an index has; without numpy, which most questions need not."""
+
+from pathlib import Path
+
+from groundup.core import Config, ConfigError, digest, hash_file
+
+VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
+"""Files of a snapshot with vectors (vectors.py)."""
+ENCODER_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
+"""Endings of the files that say what an encoder does."""
+
+
+class EncoderConfig(Config):
+    """The model that turns passages and questions into vectors."""
+
+    path: str = ""
+    """Directory of a text encoder, as Sentence Transformers or groundup wrote it; empty: none."""
+    query_prefix: str = ""
+    """Before every question, such as "query: " for models of the E5 family."""
+    passage_prefix: str = ""
+    """Before every passage, such as "passage: "."""
+    digest: str = ""
+    """Hash of the encoder's files; set by the stage."""
+
+
+def encoder_digest(path: Path) -> str:
+    """Hash of the files of an encoder's directory; ConfigError if there is no such directory."""
+    if not path.is_dir():
+        raise ConfigError(f"{path} is no directory of a text encoder; give one with --encoder.")
+    files = sorted(file for file in path.rglob("*") if file.suffix in ENCODER_FILES)
+    return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
+
+
+def with_digest(config: EncoderConfig) -> EncoderConfig:
+    """The configuration with the hash of the encoder's files, if it names an encoder."""
+    if not config.path:
+        return EncoderConfig()
+    path = Path(config.path).resolve()
+    return config.model_copy(update={"path": str(path), "digest": encoder_digest(path)})

@@ -1,0 +1,216 @@
+"""Vectors of an index's runs of sentences, by which a question finds them in any words.
+
+    passage  ->  runs of three sentences, each from the last of the one before
+    run      ->  "titles. run"  ->  encoder  ->  a unit vector, float16
+
+    vectors.npy       one row per run, float16
+    vectors.json      the encoder, and of each row the passage and the run's place in it
+    vectors.keys      16 bytes per row: the hash of what was encoded
+
+Three sentences are what is quoted, and find the right place in other words more often than passages
+or paragraphs do (docs/log/2026-12.md). Search is exact: one product with all rows. What the same
+files of an encoder encoded before keeps its vector, so an update costs what changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from groundup.core import (
+    ArtifactError,
+    Draft,
+    atomic_replace,
+    record,
+    write_json,
+)
+
+from ..quote import QUOTE_CHARACTERS, PassageText
+from .config import VECTORS, EncoderConfig, encoder_digest
+
+if TYPE_CHECKING:
+    from groundup.model import TextEncoder
+
+KEY_BYTES = 16
+RUN_UNITS = 3
+"""Sentences of a run."""
+BLOCK = 512
+"""Runs encoded between two steps of the progress bar, in batches of similar lengths."""
+
+
+class Run(NamedTuple):
+    """Neighbouring sentences of a passage, below one title."""
+
+    passage: str
+    """Id of the passage."""
+    start: int
+    """First character in the passage's text."""
+    end: int
+    text: str = ""
+    """What is encoded: the titles and the sentences; empty in an open index."""
+
+
+class NearRuns(NamedTuple):
+    """The runs nearest to a vector, and how near all of them are."""
+
+    runs: list[Run]
+    """Nearest first."""
+    cosines: np.ndarray
+    """(k,) float32, of these runs."""
+    mean: float
+    """Mean cosine of all runs."""
+    deviation: float
+    """Standard deviation of the cosines of all runs."""
+
+
+@dataclass
+class RunVectors:
+    """The vectors of a snapshot."""
+
+    config: EncoderConfig
+    runs: list[Run]
+    """In the order of the rows."""
+    matrix: np.ndarray
+    """(runs, width) float16, unit vectors."""
+    rows: dict[bytes, int]
+    """Row by hash of what was encoded."""
+
+    def nearest(self, vector: np.ndarray, limit: int) -> NearRuns:
+        """The runs with the largest cosine to a unit vector (width,)."""
+        blocks = (self.matrix[at : at + 2**14] for at in range(0, len(self.runs), 2**14))
+        cosines = np.concatenate([block.astype(np.float32) @ vector for block in blocks])
+        order = np.lexsort((np.arange(len(cosines)), -cosines))[:limit]
+        found = [self.runs[row] for row in order]
+        return NearRuns(found, cosines[order], float(cosines.mean()), float(cosines.std()))
+
+
+def runs_of(text: PassageText) -> Iterator[Run]:
+    """Yield the runs of a passage: up to three sentences that no title parts, every other one.
+
+    >>> from groundup.core import Hit
+    >>> from groundup.retrieve import chunk_document
+    >>> from groundup.documents import read_bytes
+    >>> document = read_bytes(b"# A cat\\n\\nIt is grey. It is old. It sleeps. It eats.", "a.md")
+    >>> [passage] = chunk_document(document)
+    >>> [run.text for run in runs_of(PassageText(Hit(passage, 1.0), document))]
+    ['A cat. It is grey. It is old. It sleeps.', 'A cat. It sleeps. It eats.']
+    """
+    units, passage, done = text.units, text.passage, 0
+    for first, unit in enumerate(units):
+        if unit.kind == "heading" or first < done or unit.end - unit.start > QUOTE_CHARACTERS:
+            continue
+        last = first
+        while (
+            last + 1 < min(len(units), first + RUN_UNITS)
+            and units[last + 1].kind != "heading"
+            and units[last + 1].end - unit.start <= QUOTE_CHARACTERS
+        ):
+            last += 1
+        done = max(first + 1, last)
+        if last + 1 == len(units) or units[last + 1].kind == "heading":
+            done = last + 1
+        words = passage.text[unit.start : units[last].end]
+        titled = f"{' > '.join(passage.headings)}. {words}"
+        yield Run(passage.id, unit.start, units[last].end, titled)
+
+
+def open_encoder(config: EncoderConfig) -> "TextEncoder":
+    """The encoder that made the vectors.
+
+    Raises ConfigError if it is gone, and ArtifactError, with both digests, if its files changed.
+    """
+    found = encoder_digest(Path(config.path))
+    if found != config.digest:
+        raise ArtifactError(
+            f"The vectors are of the encoder {config.digest[:12]}, and {config.path} is "
+            f"{found[:12]} now; index again, or give back the encoder that made them."
+        )
+    from groundup.model import load_encoder  # imports torch, which most questions need not
+
+    return load_encoder(config.path)
+
+
+def write_vectors(
+    draft: Draft, runs: Sequence[Run], config: EncoderConfig, earlier: RunVectors | None
+) -> int:
+    """Encode runs into the files of a snapshot; return how many were new.
+
+    What an earlier snapshot has by the same encoder is taken from there, and what was encoded
+    before a kill from the draft's scratch folder.
+    """
+    texts = [config.passage_prefix + run.text for run in runs]
+    hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
+    known = dict[bytes, np.ndarray]()
+    if earlier is not None and earlier.config.digest == config.digest:
+        known = {key: earlier.matrix[row] for key, row in earlier.rows.items()}
+    unfinished = draft.scratch / f"encoded-{config.digest[:16]}"
+    for block in _read_encoded(unfinished):
+        known |= block
+    new = list({key: i for i, key in enumerate(hashes) if key not in known}.values())
+    for block in _encode(texts, hashes, new, config, unfinished) if new else ():
+        known |= block
+    np.save(draft.file(VECTORS[0]), np.stack([known[key] for key in hashes]), allow_pickle=False)
+    draft.file(VECTORS[2]).write_bytes(b"".join(hashes))
+    places = [run[:3] for run in runs]
+    write_json(draft.file(VECTORS[1]), {"encoder": config.to_dict(), "runs": places})
+    return len(new)
+
+
+def _encode(
+    texts: Sequence[str], hashes: Sequence[bytes], new: list[int], config: EncoderConfig, out: Path
+) -> Iterator[dict[bytes, np.ndarray]]:
+    """Yield the vectors of blocks of texts of similar lengths; each is kept in a file first."""
+    encoder, new = open_encoder(config), sorted(new, key=lambda i: len(texts[i]))
+    out.mkdir(exist_ok=True)
+    with record.progress("encode", total=len(new), unit="runs") as bar:
+        for start in range(0, len(new), BLOCK):
+            block = new[start : start + BLOCK]
+            vectors = unit_rows(encoder.embed([texts[i] for i in block])).astype(np.float16)
+            found = {hashes[i]: vector for i, vector in zip(block, vectors, strict=True)}
+            with atomic_replace(out / f"{hashes[block[0]].hex()}.npz") as path:
+                with open(path, "wb") as file:
+                    np.savez(file, keys=np.frombuffer(b"".join(found), np.uint8), vectors=vectors)
+            bar.advance(len(block))
+            yield found
+
+
+def _read_encoded(folder: Path) -> Iterator[dict[bytes, np.ndarray]]:
+    """Yield the blocks that a killed run encoded."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as block:
+            yield dict(zip(_cut(block["keys"].tobytes()), block["vectors"], strict=True))
+
+
+def _cut(keys: bytes) -> list[bytes]:
+    return [keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)]
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, width) of length one; ArtifactError if one is not finite."""
+    if not np.isfinite(vectors).all():
+        raise ArtifactError("The encoder gives vectors that are not finite: its files are damaged.")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def open_vectors(folder: Path) -> RunVectors | None:
+    """The vectors of a snapshot; None without any, ArtifactError if they are damaged."""
+    table = folder / VECTORS[1]
+    if not table.is_file():
+        return None
+    try:
+        values = json.loads(table.read_bytes())
+        matrix = np.load(folder / VECTORS[0], mmap_mode="r", allow_pickle=False)
+        keys, runs = (folder / VECTORS[2]).read_bytes(), [Run(*place) for place in values["runs"]]
+        if matrix.ndim != 2 or not len(runs) == len(matrix) == len(keys) / KEY_BYTES:
+            raise ValueError(f"{len(runs)} runs and vectors of shape {matrix.shape}")
+        config = EncoderConfig.model_validate(values["encoder"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"The vectors in {folder} are damaged ({error}); index again with a new --out."
+        ) from None
+    return RunVectors(config, runs, matrix, {key: row for row, key in enumerate(_cut(keys))})
