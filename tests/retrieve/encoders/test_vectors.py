@@ -12,6 +12,7 @@ from groundup.core import ArtifactError, ConfigError, Hit
 from groundup.documents import read_bytes
 from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, save_with_head
 from groundup.retrieve import (
+    ChunkConfig,
     IndexConfig,
     answer_question,
     answer_to_json,
@@ -81,7 +82,9 @@ def config_of(encoder, **settings):
 def test_runs_cover_every_sentence_and_cross_no_title():
     text = "# A\n\n" + " ".join(f"Sentence {n}." for n in range(7)) + "\n\n## B\n\nLast one.\n"
     document = read_bytes(text.encode(), "a.md")
-    for passage in chunk_document(document):
+    whole = ChunkConfig(min_characters=1_000)  # both sections are one passage
+    for passage in chunk_document(document, whole):
+        assert "## B" in passage.text
         found = PassageText(Hit(passage, 1.0), document)
         runs = list(runs_of(found))
         covered = {at for run in runs for at in range(run.start, run.end)}
