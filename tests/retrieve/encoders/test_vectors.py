@@ -80,7 +80,7 @@ def config_of(encoder, **settings):
 
 
 def test_runs_cover_every_sentence_and_cross_no_title():
-    text = "# A\n\n" + " ".join(f"Sentence {n}." for n in range(7)) + "\n\n## B\n\nLast one.\n"
+    text = "# A\n\n" + " ".join(f"Sentence {n}." for n in range(8)) + "\n\n## B\n\nLast one.\n"
     document = read_bytes(text.encode(), "a.md")
     whole = ChunkConfig(min_characters=1_000)  # both sections are one passage
     for passage in chunk_document(document, whole):
