@@ -31,7 +31,7 @@ from groundup.documents import (
     with_titles,
 )
 
-from .chunk import ChunkConfig, chunk_document
+from .chunks.chunk import ChunkConfig, chunk_document
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
 from .wording.language import language_of
