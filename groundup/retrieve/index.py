@@ -172,7 +172,7 @@ def index_or_explain(
     out     directory of the index
     why     a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
     tune    compare sizes of passages on questions made of the folder, and index with the best
-    strategies  ways to split that --tune compares, such as fixed; else that of the settings
+    strategies  a way to split that --tune compares, such as fixed; may be given again
     """
     if strategies and not tune:
         raise ConfigError("--strategies are what --tune compares; give that too.")

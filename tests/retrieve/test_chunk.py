@@ -1,6 +1,5 @@
 """Passages and sentences are exact slices: nothing is rewritten, nothing visible is lost."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from groundup.retrieve import (
     index,
     open_index,
 )
+from groundup.retrieve.chunks.chunk import parent_hits
 
 PIECES = st.lists(
     st.sampled_from(
@@ -269,7 +269,7 @@ def test_every_strategy_gives_bounded_slices_that_hold_all_that_is_visible(
         assert passage.text == document.text[passage.start : passage.end] == passage.text.strip()
         assert 0 < len(passage.text) <= 120
         assert not document.text[end : passage.start].strip()
-        assert passage.end > end and passage.start >= start
+        assert passage.end > end and passage.start > start - (not end)
         assert overlap or passage.start >= end  # exactly one passage has what is visible
         assert max(0, end - passage.start) <= min(overlap, (passage.end - passage.start) // 4)
         assert document.quote(passage.start, passage.end).text == passage.text
@@ -345,7 +345,9 @@ def test_semantic_passages_end_where_the_meaning_changes():
     config = ChunkConfig(strategy="semantic", min_characters=0, percentile=80)
     first, second = chunk_document(document, config, meaning)
     assert "tax" not in first.text.lower() and "cat" not in second.text
-    one = chunk_document(document, config, lambda texts: np.ones((len(texts), 3)))
+    windows: list[str] = []
+    one = chunk_document(document, config, lambda texts: windows.extend(texts) or np.ones((8, 3)))
+    assert windows[0] == windows[1].rpartition(" The")[0] and windows[3].count(".") == 3
     assert len(one) == 1  # no distance is above the others
     for wrong in (np.ones(8), np.ones((3, 2)), np.full((8, 2), np.nan)):
         with pytest.raises(ShapeError, match=r"shape \(8, width\), one for each"):
@@ -362,6 +364,18 @@ def test_overlap_begins_with_a_word_of_the_passage_before():
     document = read_bytes(("日本語" * 60).encode(), "a.txt")
     first, second, *_ = chunk_document(document, config)
     assert first.end - second.start == 20
+
+
+def test_no_overlap_swallows_the_passage_before():
+    text = "Look up. It boils. The kettle stands by the window of the kitchen all the year."
+    document = read_bytes(text.encode(), "a.txt")
+    config = ChunkConfig(strategy="semantic", min_characters=0, overlap=300, percentile=25)
+
+    def meaning(texts: list[str]) -> np.ndarray:
+        return np.array([[1, 0], [0.9, 0.1], [0, 1]])
+
+    first, second = chunk_document(document, config, meaning)
+    assert first.text == "Look up. It boils." and second.text.startswith("up. It boils. The")
 
 
 @pytest.mark.parametrize(
@@ -424,6 +438,18 @@ KILN = (
 )
 
 
+@pytest.mark.parametrize("strategy", ["fixed", "parent"])
+def test_an_updated_index_with_overlap_equals_a_new_one(strategy, tmp_path):
+    config = IndexConfig(chunk=ChunkConfig(max_characters=200, overlap=50, strategy=strategy))
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for path in (ASK / "kiln" / "documents").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+        updated = index(folder, tmp_path / "i", config)
+    new = index(folder, tmp_path / "j", config)
+    assert updated.id == new.id and updated.numbers == new.numbers
+
+
 @pytest.mark.parametrize("strategy", ["structure", "fixed", "sentence"])
 def test_nothing_is_quoted_twice_where_passages_overlap(strategy, tmp_path):
     chunk = ChunkConfig(max_characters=200, overlap=50, strategy=strategy)
@@ -458,17 +484,20 @@ def test_a_small_passage_is_found_and_the_one_around_it_is_shown(tmp_path):
     )
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "kettle.md").write_text(text)
-    chunk = ChunkConfig(max_characters=100, min_characters=0, strategy="parent")
-    made = index(tmp_path / "d", tmp_path / "i", IndexConfig(chunk=chunk))
+    sizes: dict[str, Any] = {"max_characters": 100, "min_characters": 0}
+    made = index(
+        tmp_path / "d", tmp_path / "i", IndexConfig(chunk=ChunkConfig(strategy="parent", **sizes))
+    )
     opened = open_index(made.path)
-    hit, *_ = opened.lexical.search("limescale vinegar")
-    assert len(hit.passage.text) <= 100 and hit.passage.parent == (0, len(text))
+    hits = opened.lexical.search("kettle limescale")
+    assert len(hits) > 2 and all(len(hit.passage.text) <= 100 for hit in hits)
+    assert {hit.passage.parent for hit in hits} == {(0, len(text))}
+    (shown,) = parent_hits(hits, opened.read_document)
+    assert shown.passage.text == text and shown.score == hits[0].score
+    assert shown.passage.headings == ("Kettle",)
     answer = answer_question(opened, "How many minutes does vinegar wait in the kettle?")
     assert "40 minutes" in answer.text
-    plain = index(tmp_path / "d", tmp_path / "j", IndexConfig(chunk=ChunkConfig(
-        max_characters=100, min_characters=0)))  # fmt: skip
-    assert answer_question(open_index(plain.path), "How many minutes does vinegar wait?").refused
-    assert opened.lexical.snapshot() != open_index(plain.path).lexical.snapshot()
-    again = index(tmp_path / "d", tmp_path / "i", IndexConfig(chunk=chunk))
-    assert again == made
-    assert re.search("parent", (made.path / "manifest.json").read_text())
+    plain = index(tmp_path / "d", tmp_path / "j", IndexConfig(chunk=ChunkConfig(**sizes)))
+    plain = open_index(plain.path).lexical
+    assert parent_hits(plain.search("kettle"), opened.read_document) == plain.search("kettle")
+    assert plain.snapshot() != opened.lexical.snapshot()

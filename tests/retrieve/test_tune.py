@@ -83,10 +83,10 @@ def test_what_is_asked_is_removed_and_the_text_around_it_is_found():
 def test_only_what_fits_the_characters_that_are_read_counts():
     words = " ".join(f"word{number}" for number in range(600))
     made = read_bytes(f"Kettle {words}. Kettle ends here.".encode(), "a.txt")
-    asked = [PlacedQuestion("kettle", made.id, 0, len(made.text))] * 2
+    asked = [PlacedQuestion("kettle", made.id, 100, 120)] * 2
     config = ChunkConfig(max_characters=10_000)
     result = measure_chunks([made], config, [asked[:1], asked[:1]])
-    assert result.found == [0.0, 0.0]
+    assert result.found == [0.0, 0.0] and result.scores[0].estimate == 1
 
 
 def result(size: int, found: list[float]) -> ChunkResult:

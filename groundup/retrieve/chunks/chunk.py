@@ -107,10 +107,10 @@ def chunk_document(
     if strategy not in ("fixed", "parent"):
         spans = _merge_short(layout, spans, min(config.min_characters, limit))
     if config.overlap:
+        pairs = zip(spans, [-1, *(each.start for each in spans)], strict=False)
         sizes = config.overlap, config.max_characters
-        spans = [
-            each._replace(start=strategies.earlier_start(layout, each, *sizes)) for each in spans
-        ]
+        starts = [strategies.earlier_start(layout, *pair, *sizes) for pair in pairs]
+        spans = [each._replace(start=at) for each, at in zip(spans, starts, strict=True)]
     passages = [_make_passage(document, span) for span in spans]
     if strategy == "parent":
         parents = (section_at(each.end - 1, titles) for each in passages)

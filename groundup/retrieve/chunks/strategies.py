@@ -155,15 +155,17 @@ def _pack_units(
         yield pending[0][0], pending[-1][1]
 
 
-def earlier_start(layout: Layout, span: TitledSection, overlap: int, limit: int) -> int:
+def earlier_start(
+    layout: Layout, span: TitledSection, before: int, overlap: int, limit: int
+) -> int:
     """Where a passage begins that repeats up to `overlap` characters of the one before, at a word.
 
-    It stays within its section and within `limit`, and at most a quarter of it is repeated, so that
-    all passages together have at most 4/3 of the text.
+    It stays within its section and within `limit`, begins after the one that begins at `before`,
+    and repeats at most a quarter of itself: all passages have at most 4/3 of the text.
     """
     text, size = layout.document.text, span.end - span.start
     skipped = bisect_right(layout.skipped, (span.start, len(text))) - 1
-    floor = section_at(span.start, layout.sections).start
+    floor = max(before + 1, section_at(span.start, layout.sections).start)
     floor = max(floor, layout.skipped[skipped][1]) if skipped >= 0 else floor
     start = max(floor, span.start - min(overlap, size // 3, limit - size))
     found = (match.start() for match in WORD_START.finditer(text, start, span.start))
