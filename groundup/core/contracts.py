@@ -366,6 +366,8 @@ class Passage:
     text: str
     headings: tuple[str, ...] = ()
     """Titles above the passage, outermost first."""
+    parent: tuple[int, int] | None = None
+    """Start and end of the larger passage that is shown for this one; None: itself."""
 
 
 class Hit(NamedTuple):

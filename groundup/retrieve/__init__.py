@@ -1,7 +1,7 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
 from .answer import answer_question, answer_to_json, answer_to_text, ask
-from .chunk import ChunkConfig, chunk_document
+from .chunks.chunk import ChunkConfig, chunk_document
 from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index

@@ -18,6 +18,7 @@ from typing import Any
 from groundup.core import Answer, Claim, ConfigError, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
+from .chunks.chunk import parent_hits
 from .quote import QUOTE_CHARACTERS, TITLE_CREDIT, PassageText, QuoteSpan, best_span, highest_score
 from .search import OpenIndex, changed_files, open_index
 from .wording.language import UNSPACED
@@ -206,7 +207,8 @@ def _find_spans(
     """The best run of sentences of each found passage, best first; `texts` keeps the passages."""
     if not sum(wanted.weights):
         return []
-    hits = index.lexical.search_terms(wanted.question, MAX_CANDIDATES)
+    found = index.lexical.search_terms(wanted.question, MAX_CANDIDATES)
+    hits = parent_hits(found, index.read_document)
     spans, best = list[QuoteSpan](), -1.0
     for hit in hits:
         passage = hit.passage

@@ -17,8 +17,8 @@ is complete, so a question never reads an incomplete index.
 
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -49,9 +49,10 @@ from groundup.documents import (
     left_out_lines,
     plan_folder,
     read_data,
+    read_folder,
 )
 
-from .chunk import chunk_document
+from .chunks.chunk import chunk_document, count_characters
 from .encoders.config import EncoderConfig, with_digest
 from .lexical import LexicalIndex, name_segments_by_content
 from .quote import PassageText
@@ -78,6 +79,8 @@ from .search import (
 from .wording.language import language_of
 
 VERSION = 13
+CURVE = "tune.html"
+"""Page of `--tune` in the folder of an index."""
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
@@ -118,11 +121,19 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         set_current(out, before, snapshot_id, changes)
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
+    _log_numbers(snapshot, changes)
+    return snapshot
+
+
+def _log_numbers(snapshot: Artifact, changes: str) -> None:
     numbers = snapshot.numbers
     record.log(f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}.")
+    indexed, text = (numbers.get(f"{name}_characters", 1) for name in ("indexed", "text"))
+    if indexed > text:
+        times = f"{indexed / text:.2f} times the {text:,} characters of the text"
+        record.log(f"Overlap: the passages have {indexed:,} characters, {times}.")
     for line in left_out_lines(read_rejected(snapshot.path)):
         record.log(line)
-    return snapshot
 
 
 def _make_snapshot(
@@ -161,8 +172,8 @@ def _make_snapshot(
 
 
 def index_or_explain(
-    source: Path, out: Path, config: IndexConfig | None = None, *,
-    encoder: Path | None = None, why: str | None = None,
+    source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
+    why: str | None = None, tune: bool = False, strategies: list[str] | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new.
 
@@ -175,7 +186,11 @@ def index_or_explain(
     encoder  directory of a text encoder, as Sentence Transformers or groundup wrote it: questions
              in other words than the documents' are answered too, or shown the nearest place
     why      a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
+    tune     compare sizes of passages on questions made of the folder, and index with the best
+    strategies  a way to split that --tune compares, such as fixed; may be given again
     """
+    if strategies and not tune:
+        raise ConfigError("--strategies are what --tune compares; give that too.")
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
@@ -184,7 +199,22 @@ def index_or_explain(
         config = config or IndexConfig()
         encoder_config = config.encoder.model_copy(update={"path": str(encoder)})
         config = config.model_copy(update={"encoder": encoder_config})
+    if tune:
+        config = _tune(Path(source), Path(out), config or IndexConfig(), strategies or ())
     return index(source, out, config)
+
+
+def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str]) -> IndexConfig:
+    from .chunks.tune import size_grid, tune
+
+    _check_out_folder(out)
+    corpus = _parent_artifacts(source).get("corpus")
+    if corpus:
+        documents = (Record.from_json(each.line) for each in read_corpus(corpus, config))
+    else:
+        documents = (e for e in read_folder(source, config.read) if isinstance(e, Record))
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE)
+    return config.model_copy(update={"chunk": best})
 
 
 def explain_reading(source: Path, path: str, config: IndexConfig | None = None) -> str:
@@ -238,7 +268,7 @@ def _report_full_disk(out: Path) -> Iterator[None]:
 
 
 def _check_out_folder(out: Path) -> None:
-    found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    found = sorted({path.name for path in out.iterdir()} - {CURVE}) if out.is_dir() else []
     if found and not {"ledger", "snapshots"} & set(found):
         raise ArtifactError(
             f"{out} is not empty and holds no index ({found[0]} is in it); choose another --out."
@@ -266,7 +296,7 @@ def _write_index(
     total: int,
 ) -> None:
     """Write documents and passages as they come; DataError without one."""
-    entries, rejected = list[DocumentEntry](), list[Rejected]()
+    entries, rejected, characters = list[DocumentEntry](), list[Rejected](), Counter[str]()
     lexical, start, last = LexicalIndex(draft.file("lexical")), 0, ""
     with (
         open(draft.file("documents.jsonl"), "wb") as file,
@@ -283,12 +313,13 @@ def _write_index(
                 continue
             file.write(item.line)
             lexical.add_prepared(item.passages)
+            characters.update(count_characters(each.span for each in item.passages))
             entries.append(item.entry._replace(start=start))
             start += len(item.line)
     if not entries:
         raise _no_documents(source, rejected)
     lexical.commit()
-    draft.numbers |= {"documents": len(entries), "left_out": len(rejected)}
+    draft.numbers |= {"documents": len(entries), "left_out": len(rejected), **characters}
     draft.numbers["passages"] = len(lexical)
     del lexical
     name_segments_by_content(draft.file("lexical"))

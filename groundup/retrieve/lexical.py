@@ -56,6 +56,17 @@ class PreparedPassage(NamedTuple):
     passage: bytes
     """The passage as JSON."""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Start and end in the document's text."""
+        start, _, end = self.id.rpartition(":")[2].partition("-")
+        return int(start), int(end)
+
+
+def _passage_record(passage: Passage) -> dict[str, Any]:
+    """A passage as JSON values, without a parent that it does not have."""
+    return {name: value for name, value in passage.__dict__.items() if value is not None}
+
 
 def prepare_passages(
     passages: Iterable[Passage], language: str = FALLBACK
@@ -66,7 +77,7 @@ def prepare_passages(
         titles = " ".join((*passage.headings, *label_lines(passage.text), passage.path))
         names = " ".join(code_names(f"{'.'.join(passage.headings)} {titles} {passage.text}"))
         body, head = (" ".join(stem_words(text, language)) for text in (passage.text, titles))
-        line = json.dumps(passage.__dict__, ensure_ascii=False).encode()
+        line = json.dumps(_passage_record(passage), ensure_ascii=False).encode()
         prepared.append(PreparedPassage(passage.id, passage.document, body, head, names, line))
     return prepared
 
@@ -180,7 +191,8 @@ class LexicalIndex:
 
     def _read_passage(self, address: Any) -> Passage:
         record = json.loads(self.searcher.doc(address).get_first("passage"))
-        return Passage(**record | {"headings": tuple(record["headings"])})
+        lists = {name: tuple(record[name]) for name in ("headings", "parent") if name in record}
+        return Passage(**record | lists)
 
     def passage(self, id: str) -> Passage | None:
         """The passage with an id; None if there is none."""
@@ -200,7 +212,7 @@ class LexicalIndex:
         fields = PreparedPassage._fields
         rows = ([each.get_first(name) or "" for name in fields] for each in stored)
         passages = (PreparedPassage._make(row)._replace(document=document) for row in rows)
-        return sorted(passages, key=lambda each: int(each.id.rpartition(":")[2].partition("-")[0]))
+        return sorted(passages, key=lambda each: each.span)
 
     def words_with_prefix(self, prefix: str, field: str = "body") -> list[tuple[str, int]]:
         """The stems (or `names`) that begin so, and in how many passages each is."""
@@ -213,7 +225,7 @@ class LexicalIndex:
         Raises CapacityError if the disk is full.
         """
         self.commit()
-        rows = ({**p.__dict__, "headings": list(p.headings)} for p in self.passages())
+        rows = ({**_passage_record(p), "headings": list(p.headings)} for p in self.passages())
         return digest(sorted(map(digest, rows)))
 
     def commit(self) -> None:

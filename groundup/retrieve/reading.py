@@ -31,7 +31,7 @@ from groundup.documents import (
     with_titles,
 )
 
-from .chunk import ChunkConfig, chunk_document
+from .chunks.chunk import ChunkConfig, chunk_document
 from .encoders.config import EncoderConfig
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
@@ -39,6 +39,8 @@ from .wording.language import language_of
 
 if TYPE_CHECKING:
     import concurrent.futures
+
+    from groundup.model import TextEncoder
 
     from .encoders.vectors import RunVectors
 
@@ -81,10 +83,20 @@ class PreparedDocument(NamedTuple):
 Prepared = PreparedDocument | Rejected
 
 
+@cache
+def _encoder(path: str, digest: str) -> "TextEncoder":  # one in each process that reads
+    from .encoders.vectors import open_encoder  # imports numpy
+
+    return open_encoder(EncoderConfig(path=path, digest=digest))
+
+
 def prepare_document(document: Record, config: IndexConfig) -> PreparedDocument:
     """Split a document into passages and stem their words."""
     document, language = with_titles(document), language_of(document.text)
-    passages = prepare_passages(chunk_document(document, config.chunk), language)
+    encoder, is_by_meaning = config.encoder, config.chunk.strategy == "semantic"
+    has_encoder = is_by_meaning and encoder.path
+    embed = _encoder(encoder.path, encoder.digest).embed if has_encoder else None
+    passages = prepare_passages(chunk_document(document, config.chunk, embed), language)
     line = document.to_json().encode("utf-8", "surrogatepass") + b"\n"
     file = document.metadata.get("file", "")
     place = (document.path, document.id, document.sha256, 0, len(line))

@@ -44,7 +44,7 @@ from groundup.retrieve import (
     reading,
     verify_quotes,
 )
-from groundup.retrieve.chunk import chunk_document
+from groundup.retrieve.chunks.chunk import chunk_document
 from groundup.retrieve.index import IndexConfig, read_rejected
 from groundup.retrieve.reading import read_files
 from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
@@ -674,3 +674,8 @@ def test_ctrl_c_ends_the_processes_that_read(tmp_path, request):
         assert next(made) == Rejected("a.txt", "empty", f"{2**21} bytes")
         raise KeyboardInterrupt
     assert multiprocessing.active_children() == before
+
+
+def test_lines_that_end_in_two_ways_above_a_title_are_read():
+    (record,) = read_data("a.md", b"\r\n\n\n# Title\n\nText.\n")
+    assert isinstance(record, Record) and record.text.endswith("Text.\n")

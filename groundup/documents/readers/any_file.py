@@ -415,7 +415,8 @@ def _contents_blocks(record: Record) -> list[tuple[int, int]]:
     text, blocks, is_below = record.text, [], False
     titles = {title[1].casefold() for title in HASH_TITLE.finditer(text)}
     for start, end in _blocks(text):
-        lines = [line for line in text[start:end].splitlines() if line.strip()]
+        if not (lines := [line for line in text[start:end].splitlines() if line.strip()]):
+            continue
         is_below = is_below or bool(CONTENTS_TITLE.fullmatch(lines[0]))
         links = sum(bool(CONTENTS_LINK.fullmatch(line)) for line in lines)
         items = filter(None, map(LISTED.fullmatch, lines))

@@ -204,6 +204,14 @@ def test_damaged_vectors_are_named_and_made_anew(folder, encoder, tmp_path):
     assert index(folder, tmp_path / "i", config_of(encoder)).numbers["encoded"] == 3
 
 
+def test_passages_are_split_where_the_meaning_changes(folder, encoder, tmp_path):
+    chunk = ChunkConfig(strategy="semantic", percentile=20, min_characters=0)
+    made = index(folder, tmp_path / "i", config_of(encoder).model_copy(update={"chunk": chunk}))
+    whole = index(folder, tmp_path / "j", config_of(encoder))
+    assert made.numbers["passages"] > whole.numbers["passages"]
+    assert made.numbers["indexed_characters"] == made.numbers["text_characters"]
+
+
 def test_an_encoder_without_finite_vectors_is_an_error(folder, tmp_path, monkeypatch):
     model = write_encoder(tmp_path / "model", seed=0)
     monkeypatch.setattr(

@@ -1,0 +1,164 @@
+"""--tune asks for sentences that were removed, and chooses the smallest size within noise."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError, DataError
+from groundup.documents import Record, read_bytes
+from groundup.measure import Interval
+from groundup.retrieve import ChunkConfig
+from groundup.retrieve.chunks.tune import (
+    FOLDS,
+    SIZES,
+    ChunkResult,
+    PlacedQuestion,
+    cloze_questions,
+    measure_chunks,
+    size_grid,
+    smallest_within_noise,
+    tune,
+)
+
+THINGS = ("kettle", "boiler", "ladder", "window", "garden", "engine", "bridge", "candle")
+VERBS = ("stands", "belongs", "returns", "measures", "weighs")
+
+
+def document(name: str = "a.md") -> Record:
+    """Sections of five sentences about one thing each."""
+    parts = [
+        f"## {thing}\n\n" + " ".join(
+            f"The old {thing} {verb} near the {thing} house of {name} number {at} since spring."
+            for at, verb in enumerate(VERBS)
+        )
+        for thing in THINGS
+    ]  # fmt: skip
+    return read_bytes("\n\n".join(parts).encode(), name)
+
+
+def test_questions_are_sentences_with_seven_tenths_of_their_words_in_order():
+    made = document()
+    folds = cloze_questions([made])
+    asked = [each for fold in folds for each in fold]
+    assert len(folds) == FOLDS and len(asked) == len({each.start for each in asked}) == 40
+    for each in asked:
+        words = made.text[each.start : each.end].split()
+        kept = each.text.split()
+        assert len(kept) == round(0.7 * len(words))
+        rest = iter(words)
+        assert all(word in rest for word in kept)
+    assert cloze_questions([made]) == folds
+    assert cloze_questions([made], seed=1) != folds
+
+
+def test_sentences_that_occur_twice_are_not_asked():
+    made = document()
+    twice = read_bytes(made.text.encode(), "b.md")
+    with pytest.raises(DataError, match="has 0 sentences of 8 words or more that occur once"):
+        cloze_questions([made, twice])
+
+
+def test_a_few_of_many_sentences_are_removed_at_once():
+    many = [document(f"{number}.md") for number in range(100)]
+    (fold,) = cloze_questions(many)
+    assert len(fold) == 300
+
+
+def test_what_is_asked_is_removed_and_the_text_around_it_is_found():
+    made = read_bytes(
+        b"# Tea\n\nThe kettle boils slowly. Limescale goes with vinegar. It shines.\n\n"
+        b"# Cocoa\n\nThe pan is small. Stir it well.\n", "a.md",
+    )  # fmt: skip
+    start = made.text.index("Limescale")
+    end = start + len("Limescale goes with vinegar.")
+    config = ChunkConfig(min_characters=0)
+    inside = PlacedQuestion("kettle", made.id, start, end)
+    removed = PlacedQuestion("limescale vinegar", made.id, start, end)
+    wrong = PlacedQuestion("stir the pan", made.id, start, end)
+    result = measure_chunks([made], config, [[inside, removed, wrong]])
+    assert result.passages == 2 and result.found == [1.0, 0.0, 0.0]
+    assert [round(score.estimate, 3) for score in result.scores] == [0.333] * 4
+
+
+def test_only_what_fits_the_characters_that_are_read_counts():
+    words = " ".join(f"word{number}" for number in range(600))
+    made = read_bytes(f"Kettle {words}. Kettle ends here.".encode(), "a.txt")
+    asked = [PlacedQuestion("kettle", made.id, 100, 120)] * 2
+    config = ChunkConfig(max_characters=10_000)
+    result = measure_chunks([made], config, [asked[:1], asked[:1]])
+    assert result.found == [0.0, 0.0] and result.scores[0].estimate == 1
+
+
+def result(size: int, found: list[float]) -> ChunkResult:
+    share = sum(found) / len(found)
+    scores = [Interval(share, share - 0.1, share + 0.1, 0.95, len(found), len(found))] * 4
+    return ChunkResult(ChunkConfig(max_characters=size), 10, scores, found)
+
+
+def test_the_smallest_size_within_noise_is_chosen():
+    poor, near, best = [0.0] * 50 + [1.0] * 50, [1.0] * 89 + [0.0] * 11, [1.0] * 90 + [0.0] * 10
+    results = [result(300, poor), result(600, near), result(1200, best), result(2400, near)]
+    assert smallest_within_noise(results).config.max_characters == 600
+    assert smallest_within_noise(results[:1]).config.max_characters == 300
+
+
+def test_the_grid_has_every_size_and_grows_overlap_and_parents_with_it():
+    grid = size_grid(ChunkConfig(overlap=120), ["sentence", "parent"])
+    assert [each.max_characters for each in grid] == [*SIZES, *SIZES[:3]]
+    assert [each.overlap for each in grid] == [30, 60, 120, 240, 30, 60, 120]
+    assert [each.parent_characters for each in grid[4:]] == [600, 1200, 2400]
+    assert {each.strategy for each in size_grid(ChunkConfig(strategy="fixed"))} == {"fixed"}
+    with pytest.raises(ConfigError, match="did you mean `sentence`"):
+        size_grid(ChunkConfig(), ["sentense"])
+
+
+def test_tune_writes_a_curve_for_each_strategy(tmp_path):
+    grid = [ChunkConfig(max_characters=300), ChunkConfig(), ChunkConfig(strategy="sentence")]
+    page = tmp_path / "new" / "tune.html"
+    best = tune([document()], grid, page)
+    assert best in grid
+    text = page.read_text()
+    assert f"Chosen: {best.strategy}, {best.max_characters} characters, by 40 questions" in text
+    assert 'class="line series-1' in text and 'class="dot series-2' in text and "recall@3" in text
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "d").mkdir()
+    for name in ("a.md", "b.md"):
+        (tmp_path / "d" / name).write_text(document(name).text)
+    return tmp_path / "d"
+
+
+def test_the_command_indexes_with_the_chosen_size_and_prints_a_table(folder, run, monkeypatch):
+    monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
+    out = folder.parent / "i"
+    code, said, table = run("index", folder, "--out", out, "--tune", "--strategies", "fixed")
+    assert code == 0 and (out / "tune.html").is_file()
+    assert "in 2,400 characters" in table and table.count("fixed  ") == 2
+    assert "Chosen: fixed, " in table and "80 questions about 2 documents" in table
+    manifest = (next((out / "snapshots").iterdir()) / "manifest.json").read_text()
+    assert '"strategy": "fixed"' in manifest
+    assert run("index", folder, "--out", out)[0] == 0  # with the defaults again
+
+
+def test_strategies_without_tune_and_folders_without_sentences_are_refused(folder, run):
+    out = folder.parent / "i"
+    assert "give that too" in run("index", folder, "--out", out, "--strategies", "fixed")[2]
+    for path in folder.iterdir():
+        path.write_text("Tea.")
+    code, _, said = run("index", folder, "--out", out, "--tune")
+    assert code == 1 and "has 0 sentences" in said and "index without it" in said
+    assert not out.exists()
+
+
+def test_a_page_of_an_earlier_run_does_not_stop_the_next(folder, run):
+    out = folder.parent / "i"
+    out.mkdir()
+    (out / "tune.html").write_text("x")
+    assert run("index", folder, "--out", out)[0] == 0
+    other = folder.parent / "j"
+    other.mkdir()
+    (other / "notes.txt").write_text("x")
+    code, _, said = run("index", folder, "--out", other, "--tune")
+    assert code == 1 and "is not empty and holds no index" in said
