@@ -1,0 +1,1 @@
+"""encoders: models that make vectors of texts, for search by meaning: how they are trained."""
