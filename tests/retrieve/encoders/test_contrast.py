@@ -99,6 +99,23 @@ def test_a_loss_by_hand():
     assert float(sharp) == pytest.approx(by_hand)
 
 
+def test_backwards_each_own_passage_is_compared_with_all_queries():
+    vectors = Embedded(torch.eye(2), torch.tensor([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]))
+    positives = Positives(torch.tensor([2, 1]), torch.ones(2, 3, dtype=torch.bool))
+    forwards = float(ContrastiveLoss(1.0, False).total(vectors, positives))
+    own = math.log(math.e + 1) - 1 + math.log(math.e**0.6 + math.e**0.8) - 0.8
+    both = float(ContrastiveLoss(1.0, True).total(vectors, positives))
+    assert both == pytest.approx((forwards + own) / 2)
+
+
+def test_passages_are_in_the_order_of_their_lengths_and_labels_say_where():
+    queries = [text(1, 5), text(2, 6), text(3, 7)]
+    batch = contrastive_batch(queries, [text(1, 8, 8, 8), text(2, 9), text(3, 10, 10)], 4)
+    assert batch.ids[:, 0].tolist() == [9, 10, 8]
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [2, 0, 1]
+
+
 def text(document: int, *ids: int) -> EncodedText:
     return EncodedText(ids, document)
 

@@ -93,6 +93,9 @@ def test_a_text_of_two_documents_is_of_the_first(made):
     twin = record("twin", made[0].text)
     pairs = make_pairs([made[0], twin])
     assert {pair.document for pair in pairs} == {made[0].id}
+    renamed = record("renamed", made[0].text.replace("# The", "# A second", 1))
+    assert "A second" in make_pairs([renamed])[0].query
+    assert {pair.document for pair in make_pairs([made[0], renamed])} == {made[0].id}
 
 
 @settings(max_examples=15)

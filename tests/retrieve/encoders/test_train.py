@@ -126,9 +126,14 @@ def test_training_lowers_the_loss_and_finds_more(folder, base, tmp_path):
     assert scores["trained"]["ndcg@10"] > scores["base"]["ndcg@10"]
 
 
-def test_a_second_round_takes_the_negatives_that_the_base_ranks_first(whole, folder, tmp_path):
+def test_a_second_round_takes_the_negatives_that_the_base_ranks_first(
+    whole, folder, tmp_path, monkeypatch
+):
     settings = SETTINGS | {"mining": "base", "epochs": 0.2, "query_prefix": None}
+    by_words, rank = [], stage.rank_by_words
+    monkeypatch.setattr(stage, "rank_by_words", lambda *texts: by_words.append(1) or rank(*texts))
     again = train_encoder(EncoderConfig(**settings), folder, whole.path, tmp_path / "out")
+    assert len(by_words) == 1  # for BM25's own row of the table
     assert [parent.name for parent in again.parents] == ["base"]
     assert again.numbers["held_out"]["base"] == whole.numbers["held_out"]["trained"]
     prompts = json.loads((again.path / "config_sentence_transformers.json").read_text())
