@@ -93,9 +93,9 @@ def split_pairs(
     train = [pair for pair in make_pairs(documents, config) if pair.passage not in texts]
     if len(train) < 2 or not measured:
         raise DataError(
-            f"{len(documents)} documents give {len(train)} pairs to train on, {len(held_out)} "
-            f"others {len(measured)} to measure on, and 2 and 1 are needed; give more documents "
-            f"with titles and sentences, or allow more of the kinds {', '.join(PAIR_KINDS)}."
+            f"Got {len(train)} pairs to train on, from {len(documents)} documents, and "
+            f"{len(measured)} to measure on, from {len(held_out)} others; at least 2 and 1 are "
+            f"needed. Give more documents, or more of the kinds {', '.join(PAIR_KINDS)}."
         )
     return PairSplit(train, measured)
 

@@ -125,9 +125,11 @@ def test_a_copy_of_a_held_out_passage_is_not_trained_on(made):
 
 
 def test_documents_without_pairs_are_an_error(made):
-    with pytest.raises(DataError, match="0 pairs to train on, 0 others 0 to measure on"):
+    with pytest.raises(DataError, match="Got 0 pairs to train on, from 0 documents, and 0 to"):
         split_pairs([], PairsConfig())
-    with pytest.raises(DataError, match="to measure on, and 2 and 1 are needed"):
+    with pytest.raises(
+        DataError, match="to measure on, from . others; at least 2 and 1 are needed"
+    ):
         split_pairs(made[:1], PairsConfig())
 
 

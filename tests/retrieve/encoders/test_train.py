@@ -158,7 +158,7 @@ def test_the_test_split_of_a_corpus_is_never_read(folder, base, tmp_path, monkey
 def test_what_cannot_be_trained_is_an_error(folder, base, tmp_path):
     config = EncoderConfig(**SETTINGS)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="0 documents give 0 pairs"):
+    with pytest.raises(DataError, match="Got 0 pairs to train on, from 0 documents"):
         train_encoder(config, tmp_path / "empty", base, tmp_path / "out")
     with pytest.raises(ConfigError, match="is of another kind; expected an encoder"):
         decoder = write_base(tmp_path / "decoder", "decoder")
