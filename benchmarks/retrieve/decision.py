@@ -26,7 +26,7 @@ from groundup.core import write_json
 from groundup.retrieve import IndexConfig, index, open_index
 from groundup.retrieve.answer import _answer, _weighted
 from groundup.retrieve.encoders import meaning
-from groundup.retrieve.encoders.config import EncoderConfig
+from groundup.retrieve.encoders.config import TextEncoderConfig
 
 WEIGHTS = Path(meaning.__file__).with_name("decision.json")
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
@@ -75,7 +75,7 @@ def collect(encoder: Path) -> tuple[list[Row], dict[str, int]]:
     for folder in sorted(path.parent for path in DATA.glob("*/documents")):
         lines = (folder / "questions.jsonl").read_text().splitlines()
         with tempfile.TemporaryDirectory() as out:
-            config = IndexConfig(encoder=EncoderConfig(path=str(encoder)))
+            config = IndexConfig(encoder=TextEncoderConfig(path=str(encoder)))
             index(folder / "documents", Path(out) / "index", config)
             opened = open_index(Path(out) / "index")
             for question in map(json.loads, lines):

@@ -15,6 +15,7 @@ from .mixture import (
 from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .quality.training import train_classifier_folders
+from .questions.candidates import DocumentCollection, question_candidates
 from .questions.definitions import (
     DocumentedFunction,
     DocumentSection,
@@ -36,6 +37,7 @@ __all__ = [
     "SPLITS",
     "Contamination",
     "CorpusConfig",
+    "DocumentCollection",
     "DocumentSection",
     "DocumentedFunction",
     "MixtureConfig",
@@ -57,6 +59,7 @@ __all__ = [
     "mixture_weights",
     "near_duplicates",
     "prepare",
+    "question_candidates",
     "read_split",
     "read_split_records",
     "report",

@@ -53,7 +53,7 @@ from groundup.documents import (
 )
 
 from .chunks.chunk import chunk_document, count_characters
-from .encoders.config import EncoderConfig, with_digest
+from .encoders.config import TextEncoderConfig, with_digest
 from .lexical import LexicalIndex, name_segments_by_content
 from .quote import PassageText
 from .reading import (
@@ -329,7 +329,7 @@ def _write_index(
     write_json(draft.file("rejected.json"), [list(item) for item in rejected])
 
 
-def _encode_runs(draft: Draft, config: EncoderConfig, before: str | None) -> None:
+def _encode_runs(draft: Draft, config: TextEncoderConfig, before: str | None) -> None:
     """Write the vectors of a snapshot's runs of sentences, document by document."""
     from .encoders.vectors import runs_of, write_vectors  # imports numpy
 

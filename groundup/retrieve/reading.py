@@ -32,7 +32,7 @@ from groundup.documents import (
 )
 
 from .chunks.chunk import ChunkConfig, chunk_document
-from .encoders.config import EncoderConfig
+from .encoders.config import TextEncoderConfig
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
 from .wording.language import language_of
@@ -56,7 +56,7 @@ class IndexConfig(Config):
     """Sizes of passages."""
     read: ReadConfig = Field(default_factory=ReadConfig)
     """Which files are read."""
-    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
+    encoder: TextEncoderConfig = Field(default_factory=TextEncoderConfig)
     """By which passages are found in other words too."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
@@ -87,7 +87,7 @@ Prepared = PreparedDocument | Rejected
 def _encoder(path: str, digest: str) -> "TextEncoder":  # one in each process that reads
     from .encoders.vectors import open_encoder  # imports numpy
 
-    return open_encoder(EncoderConfig(path=path, digest=digest))
+    return open_encoder(TextEncoderConfig(path=path, digest=digest))
 
 
 def prepare_document(document: Record, config: IndexConfig) -> PreparedDocument:

@@ -53,7 +53,7 @@ class TextEncoder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """One vector per text, float32 (texts, width)."""
         rows = [self.input_ids(text) for text in texts]
-        width = next(self.model.parameters()).shape[-1]
+        width = self.model.get_parameter("model.embed_tokens.weight").shape[-1]
         vectors = np.zeros((len(rows), width), dtype=np.float32)
         for chosen in _length_batches([len(row) for row in rows]):
             vectors[chosen] = self.embed_batch([rows[i] for i in chosen])

@@ -30,7 +30,7 @@ from groundup.core import (
 )
 
 from ..quote import QUOTE_CHARACTERS, PassageText
-from .config import VECTORS, EncoderConfig, encoder_digest
+from .config import VECTORS, TextEncoderConfig, encoder_digest
 
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
@@ -71,7 +71,7 @@ class NearRuns(NamedTuple):
 class RunVectors:
     """The vectors of a snapshot."""
 
-    config: EncoderConfig
+    config: TextEncoderConfig
     runs: list[Run]
     """In the order of the rows."""
     matrix: np.ndarray
@@ -118,7 +118,7 @@ def runs_of(text: PassageText) -> Iterator[Run]:
         yield Run(passage.id, unit.start, units[last].end, titled)
 
 
-def open_encoder(config: EncoderConfig) -> "TextEncoder":
+def open_encoder(config: TextEncoderConfig) -> "TextEncoder":
     """The encoder that made the vectors.
 
     Raises ConfigError if it is gone, and ArtifactError, with both digests, if its files changed.
@@ -135,7 +135,7 @@ def open_encoder(config: EncoderConfig) -> "TextEncoder":
 
 
 def write_vectors(
-    draft: Draft, runs: Sequence[Run], config: EncoderConfig, earlier: RunVectors | None
+    draft: Draft, runs: Sequence[Run], config: TextEncoderConfig, earlier: RunVectors | None
 ) -> int:
     """Encode runs into the files of a snapshot; return how many were new.
 
@@ -161,7 +161,11 @@ def write_vectors(
 
 
 def _encode(
-    texts: Sequence[str], hashes: Sequence[bytes], new: list[int], config: EncoderConfig, out: Path
+    texts: Sequence[str],
+    hashes: Sequence[bytes],
+    new: list[int],
+    config: TextEncoderConfig,
+    out: Path,
 ) -> Iterator[dict[bytes, np.ndarray]]:
     """Yield the vectors of blocks of texts of similar lengths; each is kept in a file first."""
     encoder, new = open_encoder(config), sorted(new, key=lambda i: len(texts[i]))
@@ -208,7 +212,7 @@ def open_vectors(folder: Path) -> RunVectors | None:
         keys, runs = (folder / VECTORS[2]).read_bytes(), [Run(*place) for place in values["runs"]]
         if matrix.ndim != 2 or not len(runs) == len(matrix) == len(keys) / KEY_BYTES:
             raise ValueError(f"{len(runs)} runs and vectors of shape {matrix.shape}")
-        config = EncoderConfig.model_validate(values["encoder"])
+        config = TextEncoderConfig.model_validate(values["encoder"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"The vectors in {folder} are damaged ({error}); index again with a new --out."

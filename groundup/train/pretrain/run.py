@@ -34,7 +34,7 @@ from ..batches import MicroBatch, batch_to_device, split_batch
 from ..checkpoint.contract import RunIdentity
 from ..checkpoint.store import Checkpoints, ResumePoint, check_unfinished_run, latest_contract
 from ..checkpoint.verbs import load_trained_model
-from ..loop import LoopOptions, TrainStep, train
+from ..loop import Gradients, LoopOptions, TrainStep, train
 from ..objectives.losses import RouterConfig, add_router_losses
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import make_lr_schedule
@@ -121,6 +121,8 @@ class TrainingTask(NamedTuple):
     """Builds the head, for the check of compiled gradients."""
     is_compiled: bool = True
     """Whether blocks are compiled where possible; not for batches of many shapes."""
+    gradients: Callable[[nn.Module, Precision], Gradients] | None = None
+    """Gradients of a loss that does not add over micro-batches; on one process only."""
 
     def full_loss(
         self, router: RouterConfig, mesh: Mesh = SINGLE_PROCESS
@@ -262,7 +264,8 @@ class TrainingRun:
 
     def steps_from(self, start: int, services: "Sequence[Service]") -> Steps:
         """The loop from a step on, wrapped by services."""
-        self.start, gradients = start, self.parallel.gradients
+        self.start, gradients, own = start, self.parallel.gradients, self.task.gradients
+        gradients = gradients if own is None else own(self.parallel.model, self.precision)
         rate = make_lr_schedule(self.config.optim, self.data.steps)
         steps = train(
             self.parallel.model,

@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from groundup.core import ArtifactError
-from groundup.model import Head, HeadConfig, ModelWithHead, load_encoder, save, save_with_head
+from groundup.model import (
+    Head,
+    HeadConfig,
+    ModelWithHead,
+    OutputConfig,
+    load_encoder,
+    save,
+    save_with_head,
+)
 from groundup.model.weights.encoder import BATCH, TextEncoder, _length_batches
 from groundup.tokenizer import load_tokenizer
 from tests.model.families.bert_gpt import FIXTURES, encoder
@@ -125,3 +133,10 @@ def test_rows_of_like_lengths_come_together():
     assert sorted(i for chosen in found for i in chosen) == list(range(60))
     assert [lengths[i] for chosen in found for i in chosen] == sorted(lengths)
     assert max(map(len, found)) == BATCH
+
+
+def test_an_encoder_with_a_masked_head_gives_vectors_of_its_width(tmp_path):
+    output = OutputConfig(transform="dense", bias=True)
+    save(tiny_model(encoder(output=output), torch.float32), tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    assert load_encoder(tmp_path, MEAN).embed(["a cat", "dogs sit."]).shape == (2, 8)

@@ -23,7 +23,12 @@ from groundup.retrieve import (
     open_index,
 )
 from groundup.retrieve.encoders import meaning, vectors
-from groundup.retrieve.encoders.config import VECTORS, EncoderConfig, encoder_digest
+from groundup.retrieve.encoders.config import (
+    VECTORS,
+    TextEncoderConfig,
+    encoder_digest,
+    with_digest,
+)
 from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision
 from groundup.retrieve.encoders.vectors import open_vectors, runs_of
 from groundup.retrieve.quote import PassageText
@@ -76,7 +81,7 @@ def folder(tmp_path):
 
 
 def config_of(encoder, **settings):
-    return IndexConfig(encoder=EncoderConfig(path=str(encoder), **settings))
+    return IndexConfig(encoder=TextEncoderConfig(path=str(encoder), **settings))
 
 
 def test_runs_cover_every_sentence_and_cross_no_title():
@@ -176,6 +181,17 @@ def test_vectors_are_those_of_the_encoder_and_search_is_exact(folder, encoder, t
 
 def passage_text(passage, document):
     return PassageText(Hit(passage, 1.0), document)
+
+
+def test_prefixes_are_the_directorys_unless_given(tmp_path):
+    model = write_encoder(tmp_path / "model", seed=0)
+    prompts = {"prompts": {"query": "ask: ", "document": "read: "}, "default_prompt_name": None}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    found = with_digest(TextEncoderConfig(path=str(model), passage_prefix="own: "))
+    assert (found.query_prefix, found.passage_prefix) == ("ask: ", "own: ")
+    (model / "config_sentence_transformers.json").write_text("[")
+    with pytest.raises(ConfigError, match=r"config_sentence_transformers.json is damaged"):
+        with_digest(TextEncoderConfig(path=str(model)))
 
 
 def test_another_encoder_is_refused_with_both_digests(folder, tmp_path):
