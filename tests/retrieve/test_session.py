@@ -98,6 +98,9 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "definition",
         "exact",
         "generic",
+        "limit",
+        "condition",
+        "passive",
     }
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language

@@ -11,7 +11,7 @@ import pytest
 from groundup.cli import main
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes
-from groundup.retrieve import ask, index, verification, verify, verify_quotes
+from groundup.retrieve import ask, check_text, index, verification, verify, verify_quotes
 from groundup.retrieve.search import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
@@ -239,3 +239,36 @@ def test_the_rest_of_a_denied_sentence_is_no_quote(tmp_path):
     text += " Refunds are never paid within 14 days."
     checked = verification.check_text(text, tmp_path / "docs")
     assert [each.support for each in checked.sentences] == ["nowhere", "quoted", "nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("line", "claim", "is_supported"),
+    [
+        ("The tank weighs 12 kilograms and the lid weighs 3 kilograms.",
+         "The lid weighs 12 kilograms.", False),
+        ("The tank weighs 12 kilograms and the lid weighs 3 kilograms.",
+         "The lid weighs 3 kilograms.", True),
+        ("The tank weighs 12 kilograms and holds 3 litres.", "The tank holds 3 litres.", True),
+        ("Anna sold the mill to Bert in 1950.", "Bert sold the mill to Anna in 1950.", False),
+        ("Anna sold the mill to Bert in 1950.", "In 1950 Anna sold the mill to Bert.", True),
+        ("The cat ate the mouse.", "The mouse ate the cat.", False),
+        ("The cat ate the mouse.", "The mouse was eaten by the cat.", True),
+        ("The hut was built in 1911, the annex in 1954.", "The hut was built in 1954.", False),
+        ("The hut was built in 1911, the annex in 1954.", "The annex was built in 1954.", True),
+        ("The pump is switched off before cleaning.", "The pump is switched on before cleaning.",
+         False),
+        ("Up to 40 guests may stay at least 3 nights.",
+         "At least 40 guests may stay up to 3 nights.", False),
+        ("The price rose from 40 to 50 euros.", "The price rose from 50 to 40 euros.", False),
+        ("If it rains, the tour is cancelled.", "The tour is cancelled.", False),
+        ("If it rains, the tour is cancelled.", "The tour is cancelled if it rains.", True),
+        ("Old links are recorded but not followed.", "Old links are recorded and followed.", False),
+        ("Blood is taken on Tuesdays and Thursdays.", "Blood is taken on Thursdays.", True),
+    ],
+)  # fmt: skip
+def test_who_did_what_how_much_and_when_are_those_of_one_clause(
+    line, claim, is_supported, tmp_path
+):
+    (tmp_path / "a.md").write_text(f"{line}\n")
+    (sentence,) = check_text(claim, tmp_path).sentences
+    assert (sentence.support != "nowhere") == is_supported
