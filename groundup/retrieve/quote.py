@@ -397,7 +397,7 @@ def _context_credits(
     for other, titles in set(scopes):  # what is in another entry or section counts there alone
         same = [
             own for own, (each, above), unit in zip(credits, scopes, text.units, strict=True)
-            if (each, titles[: len(above)]) == (other, above) and unit.start not in table_heads
+            if (each, titles[: len(above)]) == (other, above) and unit.kind != "row"
         ]  # fmt: skip
         columns = zip(none, *same, strict=True)
         near[other, titles] = [PASSAGE_CREDIT * max(column) for column in columns]

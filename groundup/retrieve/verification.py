@@ -381,10 +381,13 @@ class _ClaimedText(NamedTuple):
     def is_turned(self, line: str) -> bool:
         """Whether two things change places in it: "The mouse ate the cat".
 
-        "99 is the maximum" is "the maximum is 99", and a passive turns its sentence rightly.
+        "99 is the maximum" is "the maximum is 99", "the mill's wheel" is that of the mill, and a
+        passive turns its sentence rightly.
         """
         both = (self.sentence, line)
         passive = [word_pattern("passive").search(each) is not None for each in both]
+        if len({"'s " in each or "’s " in each for each in both}) > 1:
+            return False
         if passive[0] != passive[1] or EQUATION.search(self.sentence) and not passive[0]:
             return False
         starts = [OPENING.sub("", each) for each in both]

@@ -1059,3 +1059,21 @@ def test_words_and_units_of_other_languages_and_kinds(tmp_path, text, question, 
     found = ask(tmp_path, question, a__md=text)
     assert found.refused == (not answer), found.text
     assert not answer or answer in found.claims[0].text
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the range of the wind gauge?", "60 m/s"),
+        ("What is the range of the door contact?", ""),
+        ("Where is the door contact?", "car Odin"),
+    ],
+)
+def test_a_record_of_json_lines_answers_for_itself(tmp_path, question, answer):
+    text = (
+        '{"id": "WX-02", "name": "wind gauge", "range": "0 to 60 m/s"}\n'
+        '{"id": "DX-31", "name": "door contact", "location": "car Odin"}\n'
+    )
+    found = ask(tmp_path, question, a__jsonl=text)
+    assert found.refused == (not answer), found.text
+    assert answer in found.text
