@@ -173,6 +173,8 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
         "left_out",
         "did_you_mean",
         "no_quantity",
+        "meaning",
+        "related",
         "note",
     }
     assert answer["score"] >= answer["threshold"] > 0 and answer["missing"] == []

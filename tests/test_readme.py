@@ -25,6 +25,7 @@ from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer, load_tokenizer, save_tokenizer
 from tests.checking import unchecked
 from tests.handbook import write_handbook
+from tests.retrieve.encoders.small import write_base
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -110,8 +111,9 @@ def qwen(path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
     text = (ROOT / "docs" / "reference" / "retrieve.md").read_text(encoding="utf-8")
+    write_base(home / "all-MiniLM-L6-v2")
     said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
-    assert len(said) == 3
+    assert len(said) == 4
     text = (ROOT / "docs" / "reference" / "corpus.md").read_text(encoding="utf-8")
     (pipeline,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     Path("pipeline.toml").write_text(pipeline, encoding="utf-8")

@@ -129,9 +129,11 @@ def open_encoder(config: TextEncoderConfig) -> "TextEncoder":
             f"The vectors are of the encoder {config.digest[:12]}, and {config.path} is "
             f"{found[:12]} now; index again, or give back the encoder that made them."
         )
-    from groundup.model import load_encoder  # imports torch, which most questions need not
+    from groundup.model import HeadConfig, load_encoder  # imports torch
 
-    return load_encoder(config.path)
+    has_pooling = (Path(config.path) / "modules.json").is_file()
+    head = None if has_pooling else HeadConfig(kind="embedding", pooling="mean")
+    return load_encoder(config.path, head)
 
 
 def write_vectors(
