@@ -28,7 +28,7 @@ class TextEncoderConfig(Config):
 
 def encoder_digest(path: Path) -> str:
     """Hash of the files of an encoder's directory; ConfigError if there is no such directory."""
-    if not path.is_dir():
+    if not any((path / name).is_file() for name in ("config.json", "modules.json")):
         raise ConfigError(f"{path} is no directory of a text encoder; give one with --encoder.")
     files = sorted(file for file in path.rglob("*") if file.suffix in ENCODER_FILES)
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])

@@ -25,6 +25,7 @@ from groundup.core import (
     ArtifactError,
     Draft,
     atomic_replace,
+    device,
     record,
     write_json,
 )
@@ -170,9 +171,17 @@ def _encode(
     out: Path,
 ) -> Iterator[dict[bytes, np.ndarray]]:
     """Yield the vectors of blocks of texts of similar lengths; each is kept in a file first."""
+    from groundup.train import resolve_precision  # imports torch
+
     encoder, new = open_encoder(config), sorted(new, key=lambda i: len(texts[i]))
     out.mkdir(exist_ok=True)
-    with record.progress("encode", total=len(new), unit="runs") as bar:
+    where = device.default_device()
+    encoder.model.to(where)
+    precision = resolve_precision("auto", where)  # bfloat16 where products of it are faster
+    with (
+        precision.autocast(where.type),
+        record.progress("encode", total=len(new), unit="runs") as bar,
+    ):
         for start in range(0, len(new), BLOCK):
             block = new[start : start + BLOCK]
             vectors = unit_rows(encoder.embed([texts[i] for i in block])).astype(np.float16)
