@@ -172,7 +172,8 @@ def tune(documents: Iterable[Record], configs: Sequence[ChunkConfig], out: Path)
     points = defaultdict[str, list[tuple[float, ...]]](list)
     for config, passages, scores, _ in results:
         strategy, most = config.strategy, config.max_characters
-        rows.append((strategy, str(most), f"{passages:,}", *map(str, scores)))
+        shown = (f"{e.estimate:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in scores)
+        rows.append((strategy, str(most), f"{passages:,}", *shown))
         points[strategy].append((most, *scores[-1][:3]))
     for row in (columns, *rows):
         record.log("  ".join(map(str.ljust, row, (9, 10, 8, 24, 24, 24, 24))).rstrip())
