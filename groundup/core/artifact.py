@@ -453,7 +453,9 @@ def atomic_replace(path: Path) -> Iterator[Path]:
     try:
         temporary.unlink(missing_ok=True)
         os.close(open_nofollow(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        mode = temporary.stat().st_mode
         yield temporary
+        os.chmod(temporary, mode)  # safetensors puts a file in its place that is the user's alone
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

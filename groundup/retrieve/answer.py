@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import indent, shorten
 from typing import Any
 
-from groundup.core import Answer, Claim, ConfigError, Quote
+from groundup.core import Answer, ArtifactError, Claim, ConfigError, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
 from .chunks.chunk import parent_hits
@@ -80,7 +80,11 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
             missing = answer.details["missing"]
             other.details.update(did_you_mean=meant, missing=missing, unanswered=rest)
             return other
-    return _answer_by_meaning(index, question, answer) if index.vectors else answer
+    try:
+        return _answer_by_meaning(index, question, answer) if index.vectors else answer
+    except (ArtifactError, ConfigError) as error:  # words alone refused, which holds without it
+        answer.details["note"] = f"not looked for by meaning: {error}"
+        return answer
 
 
 def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answer:

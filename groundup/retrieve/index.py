@@ -213,7 +213,12 @@ def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str
         documents = (Record.from_json(each.line) for each in read_corpus(corpus, config))
     else:
         documents = (e for e in read_folder(source, config.read) if isinstance(e, Record))
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE)
+    embed = None
+    if config.encoder.path and "semantic" in (config.chunk.strategy, *strategies):
+        from .encoders.vectors import open_encoder  # imports numpy
+
+        embed = open_encoder(with_digest(config.encoder)).embed
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed)
     return config.model_copy(update={"chunk": best})
 
 

@@ -372,3 +372,14 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         require_regular_file(tmp_path) == tmp_path
         and require_regular_file(tmp_path / "none") == tmp_path / "none"
     )
+
+
+def test_a_file_put_in_place_is_as_readable_as_others(tmp_path):
+    with atomic_replace(tmp_path / "kept") as temporary:
+        other = tmp_path / "made elsewhere"
+        other.write_text("content")
+        other.chmod(0o600)
+        other.replace(temporary)
+    (tmp_path / "plain").write_text("content")
+    modes = {(tmp_path / name).stat().st_mode for name in ("kept", "plain")}
+    assert len(modes) == 1

@@ -24,6 +24,7 @@ from ..lexical import LexicalIndex
 from ..wording.language import language_of
 from ..wording.question import parse_question
 from .chunk import ChunkConfig, chunk_document, parent_hits
+from .strategies import Embed
 
 SIZES = (300, 600, 1200, 2400)
 MAX_QUESTIONS, MAX_TEXT = 300, 4_000_000
@@ -99,11 +100,13 @@ def cloze_questions(documents: Iterable[Record], seed: int = 0) -> list[list[Pla
 
 
 def measure_chunks(
-    documents: Sequence[Record], config: ChunkConfig, folds: Sequence[Sequence[PlacedQuestion]]
-) -> ChunkResult:
+    documents: Sequence[Record], config: ChunkConfig, folds: Sequence[Sequence[PlacedQuestion]],
+    embed: Embed | None = None,
+) -> ChunkResult:  # fmt: skip
     """Index documents in one way, without each fold's sentences, and ask its questions."""
     chunked = {
-        each.id: (each, chunk_document(each, config), language_of(each.text)) for each in documents
+        each.id: (each, chunk_document(each, config, embed), language_of(each.text))
+        for each in documents
     }
     ranked, read, passages = list[list[str]](), list[list[str]](), 0
     for fold in folds:
@@ -155,7 +158,12 @@ def smallest_within_noise(results: Sequence[ChunkResult]) -> ChunkResult:
     return min(close, key=lambda each: (each.config.max_characters, -each.scores[-1].estimate))
 
 
-def tune(documents: Iterable[Record], configs: Sequence[ChunkConfig], out: Path) -> ChunkConfig:
+def tune(
+    documents: Iterable[Record],
+    configs: Sequence[ChunkConfig],
+    out: Path,
+    embed: Embed | None = None,
+) -> ChunkConfig:
     """Compare configurations on documents, log a table, write a page `out` and return the best."""
     kept, size = list[Record](), 0
     for document in sorted(documents, key=lambda each: digest(each.path)):  # a random order
@@ -165,7 +173,7 @@ def tune(documents: Iterable[Record], configs: Sequence[ChunkConfig], out: Path)
     results = list[ChunkResult]()
     with record.progress("tune", total=len(configs), unit="configurations") as bar:
         for config in configs:
-            results.append(measure_chunks(kept, config, folds))
+            results.append(measure_chunks(kept, config, folds, embed))
             bar.advance(1)
     best = smallest_within_noise(results).config
     columns, rows = ("strategy", "characters", "passages", *NAMES), list[tuple[str, ...]]()

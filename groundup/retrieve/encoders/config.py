@@ -29,7 +29,7 @@ class TextEncoderConfig(Config):
 def encoder_digest(path: Path) -> str:
     """Hash of the files of an encoder's directory; ConfigError if there is no such directory."""
     if not any((path / name).is_file() for name in ("config.json", "modules.json")):
-        raise ConfigError(f"{path} is no directory of a text encoder; give one with --encoder.")
+        raise ConfigError(f"{path} holds no text encoder; `groundup index --encoder` takes one.")
     files = sorted(file for file in path.rglob("*") if file.suffix in ENCODER_FILES)
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
 

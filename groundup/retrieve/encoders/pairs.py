@@ -95,7 +95,8 @@ def split_pairs(
         raise DataError(
             f"Got {len(train)} pairs to train on, from {len(documents)} documents, and "
             f"{len(measured)} to measure on, from {len(held_out)} others; at least 2 and 1 are "
-            f"needed. Give more documents, or more of the kinds {', '.join(PAIR_KINDS)}."
+            "needed. Give more documents, hold out more of them (pairs.held_out), or make more of "
+            f"the kinds {', '.join(PAIR_KINDS)}."
         )
     return PairSplit(train, measured)
 

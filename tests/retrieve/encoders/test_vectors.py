@@ -201,13 +201,15 @@ def test_another_encoder_is_refused_with_both_digests(folder, tmp_path):
     write_encoder(model, seed=1)
     after = encoder_digest(model)
     opened = open_index(tmp_path / "i")
-    with pytest.raises(ArtifactError, match=f"{before[:12]}.*{after[:12]}"):
-        answer_question(opened, "Does the furnace stand in the dwelling?")
+    refused = answer_question(opened, "Does the furnace stand in the dwelling?")
+    assert refused.refused, "words alone decide then"
+    assert re.search(f"{before[:12]}.*{after[:12]}", refused.details["note"])
+    assert "heating.md" in answer_question(opened, "What warms the house?").claims[0].quotes[0].path
     again = index(folder, tmp_path / "i", config_of(model))
     assert again.numbers["encoded"] == 3 and again.id != made.id
     shutil.rmtree(model)
-    with pytest.raises(ConfigError, match="no directory of a text encoder"):
-        answer_question(open_index(tmp_path / "i"), "Does the furnace stand in the dwelling?")
+    gone = answer_question(open_index(tmp_path / "i"), "Does the furnace stand in the dwelling?")
+    assert gone.refused and "holds no text encoder" in gone.details["note"]
 
 
 def test_damaged_vectors_are_named_and_made_anew(folder, encoder, tmp_path):
@@ -228,6 +230,16 @@ def test_passages_are_split_where_the_meaning_changes(folder, encoder, tmp_path)
     assert made.numbers["indexed_characters"] == made.numbers["text_characters"]
 
 
+def test_sizes_of_passages_by_meaning_are_compared_with_the_encoder(folder, encoder, tmp_path):
+    for number in range(12):
+        words = " ".join(f"word{number}{letter}" for letter in "abcdefghi")
+        (folder / f"{number}.md").write_text(f"The pond has {words}. Ducks swim there daily.\n")
+    made = index_or_explain(
+        folder, tmp_path / "i", encoder=encoder, tune=True, strategies=["semantic"]
+    )
+    assert made.config["chunk"]["strategy"] == "semantic" and made.numbers["runs"] > 12
+
+
 def test_an_encoder_without_finite_vectors_is_an_error(folder, tmp_path, monkeypatch):
     model = write_encoder(tmp_path / "model", seed=0)
     monkeypatch.setattr(
@@ -240,7 +252,7 @@ def test_an_encoder_without_finite_vectors_is_an_error(folder, tmp_path, monkeyp
 def test_without_an_encoder_nothing_changes_and_a_missing_one_is_an_error(folder, tmp_path):
     made = index(folder, tmp_path / "i")
     assert open_vectors(made.path) is None and "runs" not in made.numbers
-    with pytest.raises(ConfigError, match="no directory of a text encoder"):
+    with pytest.raises(ConfigError, match="holds no text encoder"):
         index_or_explain(folder, tmp_path / "j", encoder=tmp_path / "nowhere")
 
 
