@@ -1022,6 +1022,8 @@ def test_a_thing_that_is_nowhere_is_refused_however_many_words_are_there(
         ("The holidays of a team are 30 days.", "How many holidays has a team?", "30 days"),
         ("Die Katze schläft im Ofen.", "Wie heißt die Katze?", ""),
         ("Die Katze heißt Mohrle.", "Wie heißt die Katze?", "Mohrle"),
+        ("The pool is thirty yards long.", "How long is the pool?", "thirty yards"),
+        ("We keep a jar that we call the puncture fund.", "What is the jar called?", "puncture"),
         ('{"city":"Bergen","bridges":7}', "How many bridges has Bergen?", "7"),
         ("os.join makes one path of two.", "What is os.join used for?", "one path"),
         ("## Gull\n\n| Dome | Motor |\n|---|---|\n| Tern | none |\n| Gull | |\n",
