@@ -10,6 +10,7 @@ that has imported torch and groundup but has no threads, so that starting four o
 
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,8 +30,24 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.train.parallel.preload"])
 
 
+class SegmentationFault(Exception):
+    """A process ended by one."""
+
+
 def run(world: int, work: Callable[..., Any], *given: Any, seconds: float = 60.0) -> list[Any]:
-    """Call a function in so many processes that form one group; what each returned."""
+    """Call a function in so many processes that form one group; what each returned.
+
+    gloo's own thread faults now and then, once in several runs of the whole suite (in
+    `pt_gloo_runloop`, says the kernel): all are started once more then. One of ours comes again.
+    """
+    try:
+        return run_once(world, work, *given, seconds=seconds)
+    except SegmentationFault:
+        return run_once(world, work, *given, seconds=seconds)
+
+
+def run_once(world: int, work: Callable[..., Any], *given: Any, seconds: float) -> list[Any]:
+    """Like `run`, with no second start."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [CONTEXT.Pipe(duplex=False) for _ in range(world)]
         processes = [
@@ -70,6 +87,9 @@ def collect(lines: list[Connection], processes: list[Any], seconds: float) -> li
             try:
                 is_good, value = line.recv()  # type: ignore[union-attr]
             except EOFError:
+                processes[rank].join(GLANCE_SECONDS)
+                if processes[rank].exitcode == -signal.SIGSEGV:
+                    raise SegmentationFault(f"of process {rank}") from None
                 pytest.fail(f"Process {rank} died without a word.")
             if not is_good:
                 pytest.fail(f"Process {rank}:\n{value}")
