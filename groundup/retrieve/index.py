@@ -65,7 +65,6 @@ from .reading import (
     read_corpus,
     read_files,
     read_rejected,
-    vectors_or_none,
 )
 from .search import (
     REMOVED_PREFIX,
@@ -99,9 +98,9 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
         plan = (e for e in plan_folder(source, config.read) if not f"{e[0]}/".startswith(inner))
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
-    config = config.model_copy(update={"encoder": with_digest(config.encoder)})
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
-    config = config.model_copy(update={"source_digest": digest(sorted(fingerprints))})
+    values = {"encoder": with_digest(config.encoder), "source_digest": digest(sorted(fingerprints))}
+    config = config.model_copy(update=values)
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
@@ -336,7 +335,7 @@ def _write_index(
 
 def _encode_runs(draft: Draft, config: TextEncoderConfig, before: str | None) -> None:
     """Write the vectors of a snapshot's runs of sentences, document by document."""
-    from .encoders.vectors import runs_of, write_vectors  # imports numpy
+    from .encoders.vectors import open_vectors, runs_of, write_vectors  # imports numpy
 
     by_document = defaultdict[str, list[Passage]](list)
     passages = LexicalIndex(draft.file("lexical")).passages()
@@ -352,7 +351,9 @@ def _encode_runs(draft: Draft, config: TextEncoderConfig, before: str | None) ->
                 for passage in by_document[entry.id]
             )
             runs += [run for text in texts for run in runs_of(text)]
-    earlier = vectors_or_none(draft.path.parent / before) if before else None
+    earlier = None
+    with suppress(ArtifactError):  # damaged ones are made anew
+        earlier = open_vectors(draft.path.parent / str(before))
     encoded = write_vectors(draft, runs, config, earlier)
     draft.numbers |= {"runs": len(runs), "encoded": encoded}
 

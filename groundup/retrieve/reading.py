@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from groundup.model import TextEncoder
 
-    from .encoders.vectors import RunVectors
 
 CHANGED = "changed while it was being indexed"
 BATCH_BYTES = 2**21
@@ -131,20 +130,13 @@ class EarlierSnapshot:
         yield from self.rejected[path]
 
 
-def vectors_or_none(snapshot: Path) -> "RunVectors | None":
-    """The vectors of a snapshot; None without any, or if they are damaged: then made anew."""
-    from .encoders.vectors import open_vectors  # imports numpy
-
-    with suppress(ArtifactError):
-        return open_vectors(snapshot)
-    return None
-
-
 def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> EarlierSnapshot | None:
     """What can be taken from a snapshot; None if it is damaged, or was made in another way."""
     try:
         artifact = Artifact.open(snapshot, kind="index")
-        alike = {"source_digest": config.source_digest, "encoder": config.encoder.to_dict()}
+        alike: dict[str, Any] = {"source_digest": config.source_digest}
+        if config.chunk.strategy != "semantic":  # the encoder splits no document then
+            alike["encoder"] = config.encoder.to_dict()
         if artifact.version != version or artifact.config | alike != config.to_dict():
             return None
         return EarlierSnapshot(artifact)
@@ -167,7 +159,7 @@ def read_files(
     new = {path: each for path, each in files.items() if not earlier or not earlier.has(path, each)}
     batches, read = list(_batches(source, list(new.items()))), partial(_read_batch, source, config)
     workers = min(len(os.sched_getaffinity(0)), len(batches))
-    if workers < 2:
+    if workers < 2 or config.chunk.strategy == "semantic":  # its encoder uses all cores
         yield _in_order(files, new, chain.from_iterable(map(read, batches)), earlier)
         return
     import concurrent.futures

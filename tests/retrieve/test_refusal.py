@@ -789,7 +789,7 @@ def test_a_part_without_a_question_word_asks_for_the_quantity_of_the_part_before
 
 def test_every_language_that_asks_for_a_quantity_has_numerals():
     languages = {language for _, language in _asks()}
-    assert languages <= _measures()["numerals"].keys()
+    assert languages <= _measures()["NUMERAL"].keys()
 
 
 @pytest.mark.parametrize("question", ["Which year is the {} from?", "From what year is the {}?"])

@@ -1,9 +1,15 @@
-"""Which encoder an index has; without numpy, which most questions need not."""
+"""Which encoder an index has; without numpy and torch, which most questions need not."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from groundup.core import Config, ConfigError, digest, hash_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from groundup.model import TextEncoder
 
 PROMPTS = "config_sentence_transformers.json"
 VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
@@ -35,15 +41,45 @@ def encoder_digest(path: Path) -> str:
 
 
 def with_digest(config: TextEncoderConfig) -> TextEncoderConfig:
-    """The configuration with the hash of the encoder's files, if it names an encoder."""
+    """The configuration with the prefixes and the hash of the encoder, if it names one."""
     if not config.path:
         return TextEncoderConfig()
     path = Path(config.path).resolve()
-    values, file = {"path": str(path), "digest": encoder_digest(path)}, path / PROMPTS
+    own = prefixes_of(path)
+    values = {
+        "path": str(path), "digest": encoder_digest(path),
+        "query_prefix": config.query_prefix or own.query,
+        "passage_prefix": config.passage_prefix or own.passage,
+    }  # fmt: skip
+    return config.model_copy(update=values)
+
+
+class Prefixes(NamedTuple):
+    """What stands before every question, and before every passage."""
+
+    query: str
+    passage: str
+
+
+def prefixes_of(path: Path) -> Prefixes:
+    """The prompts `query` and `document` of an encoder's directory, else its default prompt.
+
+    Raises ConfigError if the file of prompts is damaged.
+    """
+    file = path / PROMPTS
     try:
-        stored = (json.loads(file.read_bytes()).get("prompts") or {}) if file.is_file() else {}
+        values = json.loads(file.read_bytes()) if file.is_file() else {}
+        prompts = values.get("prompts") or {}
+        default = prompts.get(values.get("default_prompt_name"), "")
+        return Prefixes(*(str(prompts.get(name, default)) for name in ("query", "document")))
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"{file} is damaged: {error}.") from None
-    for name, prompt in (("query_prefix", "query"), ("passage_prefix", "document")):
-        values[name] = getattr(config, name) or str(stored.get(prompt, ""))
-    return config.model_copy(update=values)
+
+
+def load_text_encoder(path: Path, dtype: "torch.dtype | None" = None) -> "TextEncoder":
+    """Open an encoder; one whose directory does not say how it pools is averaged."""
+    from groundup.model import HeadConfig, load_encoder  # imports torch
+
+    is_averaged = not (path / "modules.json").is_file()
+    head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
+    return load_encoder(path, head, dtype)

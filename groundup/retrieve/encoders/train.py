@@ -29,11 +29,9 @@ from groundup.core import (
 from groundup.corpus import read_split
 from groundup.documents import Record, artifact_kind, fingerprint_folder, read_folder
 from groundup.model import (
-    HeadConfig,
     ModelConfig,
     TextEncoder,
     Transformer,
-    load_encoder,
     save_with_head,
 )
 from groundup.train import (
@@ -49,10 +47,9 @@ from groundup.train import (
     is_imported,
     merge_optim,
     produce_model,
-    resolve_precision,
 )
 
-from .config import PROMPTS
+from .config import PROMPTS, load_text_encoder, prefixes_of
 from .contrast import ContrastiveLoss, EncodedText, contrastive_batch, two_pass_gradients
 from .pairs import PairsConfig, PairSplit, TextPair, split_pairs
 from .rankings import (
@@ -66,8 +63,8 @@ from .rankings import (
     rank_by_words,
     scores_table,
 )
+from .vectors import embed_blocks
 
-MEAN = HeadConfig(kind="embedding", pooling="mean")  # of a base that does not say
 LENGTHS = "sentence_bert_config.json"
 IMPORTED_OPTIM, NATIVE_OPTIM = (
     OptimConfig(matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate,
@@ -75,7 +72,7 @@ IMPORTED_OPTIM, NATIVE_OPTIM = (
     for rate in (2e-5, 2e-4)
 )  # fmt: skip
 """For a base that was trained elsewhere, and for one that was trained here."""
-VALIDATION_BATCHES, EMBEDDED_AT_ONCE = 4, 256
+VALIDATION_BATCHES = 4
 
 
 class EncoderConfig(TrainingConfig):
@@ -201,16 +198,15 @@ class TwoTowers(NamedTuple):
 
 def open_towers(config: EncoderConfig, base: Path) -> TwoTowers:
     """Open a base with the prefixes and limits of a run; ConfigError unless it is an encoder."""
-    opened = load_encoder(base, None if (base / "modules.json").is_file() else MEAN, torch.float32)
+    opened, own_prefixes = load_text_encoder(base, torch.float32), prefixes_of(base)
     model, own = opened.model.to(device.default_device()), opened.model.model.config
     if not isinstance(own, ModelConfig) or own.kind != "encoder":
         raise ConfigError(f"{base} is of another kind; expected an encoder, such as BERT.")
     frame = {"before": opened.before, "after": opened.after}
     limit = min(config.max_tokens, opened.max_tokens + len(opened.before) + len(opened.after))
-    file, towers = base / PROMPTS, []
-    stored = (json.loads(file.read_bytes()).get("prompts") or {}) if file.is_file() else {}
-    for name, prefix in (("query", config.query_prefix), ("document", config.passage_prefix)):
-        prompt = stored.get(name, opened.prompt) if prefix is None else prefix
+    given, towers = (config.query_prefix, config.passage_prefix), []
+    for prefix, stored in zip(given, own_prefixes, strict=True):
+        prompt = stored if prefix is None else prefix
         towers.append(TextEncoder(model, opened.encode, limit, prompt=prompt, **frame))
     return TwoTowers(towers[0], towers[1], limit)
 
@@ -255,14 +251,7 @@ def rank_by_encoder(
 
 
 def _embed(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
-    where, parts = device.default_device(), list[np.ndarray]()
-    precision = resolve_precision("auto", where)
-    with precision.autocast(where.type), record.progress("embed", len(texts), "texts") as bar:
-        for start in range(0, len(texts), EMBEDDED_AT_ONCE):
-            parts.append(encoder.embed(texts[start : start + EMBEDDED_AT_ONCE]))
-            bar.advance(len(parts[-1]))
-    vectors = np.concatenate(parts)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.concatenate(list(embed_blocks(encoder, texts)))
 
 
 def _batches(

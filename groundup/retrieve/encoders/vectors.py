@@ -31,7 +31,7 @@ from groundup.core import (
 )
 
 from ..quote import QUOTE_CHARACTERS, PassageText
-from .config import VECTORS, TextEncoderConfig, encoder_digest
+from .config import VECTORS, TextEncoderConfig, encoder_digest, load_text_encoder
 
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
@@ -130,11 +130,9 @@ def open_encoder(config: TextEncoderConfig) -> "TextEncoder":
             f"The vectors are of the encoder {config.digest[:12]}, and {config.path} is "
             f"{found[:12]} now; index again, or give back the encoder that made them."
         )
-    from groundup.model import HeadConfig, load_encoder  # imports torch
-
-    has_pooling = (Path(config.path) / "modules.json").is_file()
-    head = None if has_pooling else HeadConfig(kind="embedding", pooling="mean")
-    return load_encoder(config.path, head)
+    encoder = load_text_encoder(Path(config.path))
+    encoder.prompt = ""  # the prefixes of the configuration stand for it
+    return encoder
 
 
 def write_vectors(
@@ -154,7 +152,7 @@ def write_vectors(
     for block in _read_encoded(unfinished):
         known |= block
     new = list({key: i for i, key in enumerate(hashes) if key not in known}.values())
-    for block in _encode(texts, hashes, new, config, unfinished) if new else ():
+    for block in _encode(texts, hashes, new, open_encoder(config), unfinished) if new else ():
         known |= block
     np.save(draft.file(VECTORS[0]), np.stack([known[key] for key in hashes]), allow_pickle=False)
     draft.file(VECTORS[2]).write_bytes(b"".join(hashes))
@@ -164,33 +162,34 @@ def write_vectors(
 
 
 def _encode(
-    texts: Sequence[str],
-    hashes: Sequence[bytes],
-    new: list[int],
-    config: TextEncoderConfig,
-    out: Path,
+    texts: Sequence[str], hashes: Sequence[bytes], new: list[int], encoder: "TextEncoder", out: Path
 ) -> Iterator[dict[bytes, np.ndarray]]:
     """Yield the vectors of blocks of texts of similar lengths; each is kept in a file first."""
+    out.mkdir(exist_ok=True)
+    new = sorted(new, key=lambda i: len(texts[i]))
+    keys = [hashes[i] for i in new]
+    for wide in embed_blocks(encoder, [texts[i] for i in new]):
+        vectors = wide.astype(np.float16)
+        block, keys = keys[: len(vectors)], keys[len(vectors) :]
+        with atomic_replace(out / f"{block[0].hex()}.npz") as path, open(path, "wb") as file:
+            np.savez(file, keys=np.frombuffer(b"".join(block), np.uint8), vectors=vectors)
+        yield dict(zip(block, vectors, strict=True))
+
+
+def embed_blocks(encoder: "TextEncoder", texts: Sequence[str]) -> Iterator[np.ndarray]:
+    """Yield unit vectors of BLOCK texts at a time, computed in what is fastest here."""
     from groundup.train import resolve_precision  # imports torch
 
-    encoder, new = open_encoder(config), sorted(new, key=lambda i: len(texts[i]))
-    out.mkdir(exist_ok=True)
     where = device.default_device()
     encoder.model.to(where)
-    precision = resolve_precision("auto", where)  # bfloat16 where products of it are faster
+    precision = resolve_precision("auto", where)
     with (
         precision.autocast(where.type),
-        record.progress("encode", total=len(new), unit="runs") as bar,
+        record.progress("encode", total=len(texts), unit="texts") as bar,
     ):
-        for start in range(0, len(new), BLOCK):
-            block = new[start : start + BLOCK]
-            vectors = unit_rows(encoder.embed([texts[i] for i in block])).astype(np.float16)
-            found = {hashes[i]: vector for i, vector in zip(block, vectors, strict=True)}
-            with atomic_replace(out / f"{hashes[block[0]].hex()}.npz") as path:
-                with open(path, "wb") as file:
-                    np.savez(file, keys=np.frombuffer(b"".join(found), np.uint8), vectors=vectors)
-            bar.advance(len(block))
-            yield found
+        for start in range(0, len(texts), BLOCK):
+            yield unit_rows(encoder.embed(texts[start : start + BLOCK]))
+            bar.advance(len(texts[start : start + BLOCK]))
 
 
 def _read_encoded(folder: Path) -> Iterator[dict[bytes, np.ndarray]]:

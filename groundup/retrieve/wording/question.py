@@ -176,7 +176,7 @@ def parse_question(text: str, fallback: str = FALLBACK) -> Question:
 def _measures() -> dict[str, dict[str, Any]]:
     """The kinds of quantities of measures.toml, in its order, below numerals and units."""
     text = Path(__file__).with_name("measures.toml").read_text(encoding="utf-8")
-    listed = text[text.index("[units]") : text.index("[numerals]")]
+    listed = text[text.index("[units]") : text.index("[NUMERAL]")]
     for name, units in tomllib.loads(listed)["units"].items():
         text = text.replace(f"<{name}>", units.replace("\n", ""))
     return tomllib.loads(text)
@@ -195,16 +195,16 @@ def _asks() -> dict[tuple[str, str], re.Pattern[str]]:
 @cache
 def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[str]:
     answers = _measures()[measure]["answers"]
-    for kind in ("propers", "locatives", "numerals"):
-        known = [words for each, words in _measures()[kind].items() if each in languages]
-        answers = answers.replace(kind[:-1].upper(), "|".join(known) or "(?!)")
+    for name in ("PROPER", "LOCATIVE", "NUMERAL"):  # in this order: locatives have numerals
+        known = [words for each, words in _measures()[name].items() if each in languages]
+        answers = answers.replace(name, "|".join(known) or "(?!)")
     return re.compile(answers.replace("\n", ""), re.IGNORECASE)
 
 
 @cache
 def numerals_of(language: str) -> re.Pattern[str]:
     """The words for numbers of a language."""
-    return re.compile(rf"\b(?:{_measures()['numerals'].get(language, '(?!)')})\b".replace("\n", ""))
+    return re.compile(rf"\b(?:{_measures()['NUMERAL'].get(language, '(?!)')})\b".replace("\n", ""))
 
 
 @cache

@@ -189,6 +189,11 @@ def test_prefixes_are_the_directorys_unless_given(tmp_path):
     (model / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     found = with_digest(TextEncoderConfig(path=str(model), passage_prefix="own: "))
     assert (found.query_prefix, found.passage_prefix) == ("ask: ", "own: ")
+    prompts = {"prompts": {"q": "say: "}, "default_prompt_name": "q"}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    found = with_digest(TextEncoderConfig(path=str(model)))
+    assert (found.query_prefix, found.passage_prefix) == ("say: ", "say: ")
+    assert vectors.open_encoder(found).prompt == "", "it is no prefix twice"
     (model / "config_sentence_transformers.json").write_text("[")
     with pytest.raises(ConfigError, match=r"config_sentence_transformers.json is damaged"):
         with_digest(TextEncoderConfig(path=str(model)))
@@ -228,6 +233,12 @@ def test_passages_are_split_where_the_meaning_changes(folder, encoder, tmp_path)
     whole = index(folder, tmp_path / "j", config_of(encoder))
     assert made.numbers["passages"] > whole.numbers["passages"]
     assert made.numbers["indexed_characters"] == made.numbers["text_characters"]
+    other = write_encoder(tmp_path / "other", seed=5)
+    config = config_of(other).model_copy(update={"chunk": chunk})
+    again, fresh = (index(folder, tmp_path / name, config) for name in ("i", "k"))
+    assert (
+        again.file("lexical/meta.json").read_bytes() == fresh.file("lexical/meta.json").read_bytes()
+    )
 
 
 def test_sizes_of_passages_by_meaning_are_compared_with_the_encoder(folder, encoder, tmp_path):
