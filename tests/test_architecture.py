@@ -27,11 +27,11 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 94_762
+BUDGET = 94_895
 SHARES = {
-    "core": 4_974, "measure": 8_416, "kernels": 3_163, "documents": 14_544, "corpus": 12_505,
+    "core": 4_974, "measure": 8_416, "kernels": 3_163, "documents": 14_547, "corpus": 12_505,
     "tokenizer": 3_825, "model": 8_459, "embeddings": 2_320, "adapt": 0, "train": 12_484,
-    "generate": 6_661, "prompt": 0, "align": 946, "compress": 138, "retrieve": 5_550,
+    "generate": 6_661, "prompt": 0, "align": 946, "compress": 138, "retrieve": 5_680,
     "evaluate": 8_360, "redteam": 0, "monitor": 0, "serve": 0, "console": 0,
     "recipes": 1_600, "": 816,
 }  # fmt: skip
@@ -284,6 +284,27 @@ def test_files_and_rooms_stay_small():
         if count > ROOM_FILES:
             wrong.append(f"groundup/{room} has {count} files; {ROOM_FILES} at most")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples"])
+def test_what_is_imported_from_the_package_is_there(folder):
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "")[:8] != "groundup":
+                continue
+            names = [alias.name for alias in node.names]
+            wrong += [f"{path.name}: {node.module}.{name}" for name in names
+                      if not is_there(node.module or "", name)]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def is_there(module: str, name: str) -> bool:
+    try:
+        found = importlib.import_module(module)
+        return hasattr(found, name) or bool(importlib.import_module(f"{module}.{name}"))
+    except ModuleNotFoundError as error:
+        return (error.name or "")[:8] != "groundup"  # a package that is not installed here
 
 
 def holds_python(path: Path) -> bool:

@@ -22,7 +22,10 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import CLASSES, DATA, is_right, ours
 from groundup.core import write_json
 from groundup.documents.readers import any_file
-from groundup.retrieve import answer, lexical, open_index, question, quote, search
+from groundup.retrieve import answer, lexical, open_index, quote, search
+from groundup.retrieve.chunks import passage_text
+from groundup.retrieve.chunks.passage_text import PassageText
+from groundup.retrieve.wording import question
 
 PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "titles count more in the search": [(lexical, "HEADING_BOOST", 0.0)],
@@ -35,20 +38,23 @@ PARTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a property must be near": [(question, "MISSING_PROPERTY", 1.0)],
     "sentences of another thing": [(quote, "NEW_SUBJECT", 1.0)],
     "verbs that say little": [(question, "GENERIC_SHARE", 1.0)],
-    "what something is": [(quote, "DEFINITION_BONUS", 0.0)],
-    "numbers are what their column says": [(quote.PassageText, "has_quantity", lambda self, at, q: (
+    "what something is": [(passage_text, "DEFINITION_BONUS", 0.0)],
+    "numbers are what their column says": [(PassageText, "has_quantity", lambda self, at, q: (
         q.measure.is_in(self.texts[at], self.language)))],
+    "columns that a function word heads": [(PassageText, "credits_of", lambda self, at, wanted: (
+        wanted.credits_for(self.terms[at])))],
+    "blocks of settings": [(passage_text, "SETTINGS", (".none",))],
     "verbs that a quantity answers": [(question.Measure, "lists", lambda self, kind, words: (
         False))],
     "quantities that are asked for": [(question, "_measure_of", lambda text: question.Measure())],
     "runs of sentences": [(quote, "RUN_UNITS", 1)],
     "on to the last mention": [(quote, "_last_mention", lambda units, credits, first, last: last)],
     "the rest of the paragraph": [(quote, "PARAGRAPH_CHARACTERS", 0)],
-    "heads of rows and items": [(quote.PassageText, "heads", property(
+    "heads of rows and items": [(PassageText, "heads", property(
         lambda self: [None] * len(self.units)))],
-    "entries for themselves": [(quote.PassageText, "of_others", lambda self, wanted: [
+    "entries for themselves": [(PassageText, "of_others", lambda self, wanted: [
         ()] * len(self.units))],
-    "sections for themselves": [(quote.PassageText, "sections", property(
+    "sections for themselves": [(PassageText, "sections", property(
         lambda self: [()] * len(self.units)))],
     "empty cells": [(any_file, "EMPTY_CELL", re.compile("(?!)"))],
     "numbers of what they stand behind": [(question, "_numbered_word", lambda *given: "")],

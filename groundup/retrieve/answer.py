@@ -19,7 +19,8 @@ from groundup.core import Answer, ArtifactError, Claim, ConfigError, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
 from .chunks.chunk import parent_hits
-from .quote import QUOTE_CHARACTERS, TITLE_CREDIT, PassageText, QuoteSpan, best_span, highest_score
+from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from .quote import TITLE_CREDIT, QuoteSpan, best_span, highest_score
 from .search import OpenIndex, changed_files, open_index
 from .wording.language import UNSPACED
 from .wording.question import Question, WeightedQuestion, term_credit, text_terms

@@ -53,9 +53,9 @@ from groundup.documents import (
 )
 
 from .chunks.chunk import chunk_document, count_characters
+from .chunks.passage_text import PassageText
 from .encoders.config import TextEncoderConfig, with_digest
 from .lexical import LexicalIndex, name_segments_by_content
-from .quote import PassageText
 from .reading import (
     CHANGED,
     IndexConfig,

@@ -15,34 +15,23 @@ quoted with its head.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from groundup.core import Hit, Passage
+from groundup.core import Hit
 from groundup.documents import (
     LIST_ITEM,
     ROWS,
-    TABLES,
-    Record,
     Sentence,
     is_label,
     named_cells,
-    rows_of_tables,
-    split_long,
-    split_sentences,
 )
 
-from .wording.entries import BLANK_LINE, entry_heads, leads_of_items, numbers_of_cells
-from .wording.language import FALLBACK, stem_words, stop_words, word_pattern
+from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from .wording.entries import BLANK_LINE
+from .wording.language import word_pattern
 from .wording.question import (
     PASSAGE_CREDIT,
-    Question,
-    TextTerms,
     WeightedQuestion,
-    code_names,
     text_terms,
 )
 
@@ -51,18 +40,11 @@ NEW_SUBJECT = 0.5
 """What is left of the credit of a further sentence that begins with another thing: "The barn …"."""
 RUN_UNITS = 8
 
-LINE_KINDS = frozenset(("html", "code", "notebook"))
-"""Kinds of files whose lines end sentences."""
-QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
-QUOTE_CHARACTERS = 600
-"""Longest quote."""
 PARAGRAPH_CHARACTERS = 240
 """A quote takes in the rest of its paragraph up to this length."""
 
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
-DEFINITION_BONUS = 0.2
-"""For "The guild is …" to "What is the guild?"."""
 DIRECT_BONUS = 0.2
 """For terms in the sentences themselves rather than in a title."""
 UNIT_COST, LENGTH_COST = 0.03, 0.05
@@ -71,7 +53,6 @@ DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
-DEFINES = re.compile(r"(?i)(.{2,60}?)\s(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
 )
@@ -94,195 +75,6 @@ class QuoteSpan(NamedTuple):
     """End of the run itself."""
     head: tuple[int, int] | None = None
     """Range of the document that heads the quoted row of a table, or item of a list."""
-
-
-@dataclass
-class PassageText:
-    """A passage taken apart once, for a question and each of its parts."""
-
-    hit: Hit
-    document: Record
-    language: str = FALLBACK
-
-    @property
-    def passage(self) -> Passage:
-        """The passage itself."""
-        return self.hit.passage
-
-    @cached_property
-    def units(self) -> list[Sentence]:
-        """Its sentences, titles and blocks of code."""
-        passage, document = self.passage, self.document
-        if document.metadata.get(ROWS):
-            return self._rows
-        is_code = document.kind in ("code", "python")
-        titles = self._titles if document.kind == "text" else []
-        cuts = {0, len(passage.text), *(at for title in titles for at in title[:2] if at > 0)}
-        sentences = [
-            Sentence(first + start, first + end, kind)
-            for first, last in pairwise(sorted(cuts))
-            for start, end, kind in split_sentences(
-                passage.text[first:last], document.kind in LINE_KINDS, not is_code
-            )
-        ]
-        sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
-        prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
-        units = sorted([*self._rows, *prose])
-        for at, (start, end, kind) in enumerate(units if document.kind != "python" else ()):
-            is_question = kind == "prose" and QUESTION_LINE.match(passage.text, start, end + 1)
-            if end - start < 200 and (is_question or _overlaps((start, end), self._titles)):
-                units[at] = Sentence(start, end, "heading")
-        return units
-
-    @cached_property
-    def _titles(self) -> list[tuple[int, int, int]]:
-        at, end = self.passage.start, self.passage.end
-        titles = (each for each in self.document.headings if at < each.end and each.start < end)
-        return [(each.start - at, each.end - at, each.level) for each in titles]
-
-    @cached_property
-    def sections(self) -> list[tuple[tuple[int, int], ...]]:
-        """For each unit, level and number of the titles in the passage that it stands below."""
-        sections, path = list[tuple[tuple[int, int], ...]](), ()
-        for number, unit in enumerate(self.units):
-            if unit.kind == "heading":
-                levels = (each[2] for each in self._titles if _overlaps(unit[:2], [each]))
-                level = min(levels, default=9)
-                path = (*(title for title in path if title[0] < level), (level, number))
-            sections.append(path)
-        return sections
-
-    @cached_property
-    def _rows(self) -> list[Sentence]:
-        at, end = self.passage.start, self.passage.end
-        rows = rows_of_tables(self.document, at, end)
-        return [Sentence(first - at, last - at, "row") for first, last in rows]
-
-    @cached_property
-    def texts(self) -> list[str]:
-        """The text of each unit."""
-        return [self.passage.text[unit.start : unit.end] for unit in self.units]
-
-    @cached_property
-    def terms(self) -> list[TextTerms]:
-        """Stems and names of each unit; a number in a row is that of the head of its column."""
-        found = [text_terms(text, self.language) for text in self.texts]
-        for at, (unit, head) in enumerate(zip(self.units, self.heads, strict=True)):
-            if unit.kind == "row" and head is not None:
-                row = (self.document.text[slice(*head)], self.texts[at])
-                numbers = found[at].numbered | numbers_of_cells(*row, self.language)
-                found[at] = found[at]._replace(numbered=numbers)
-        return found
-
-    @cached_property
-    def outer(self) -> TextTerms:
-        """Stems and names of the titles and the path."""
-        titles = self.passage.headings
-        return text_terms(" ".join((*titles, self.passage.path)), self.language, ".".join(titles))
-
-    @cached_property
-    def heads(self) -> list[tuple[int, int] | None]:
-        """For each row of a table or item of a list, the range of the document that heads it."""
-        start, text = self.passage.start, self.passage.text
-        leads = leads_of_items(text, self.units, self._entries)
-        places = (start + unit.start for unit in self.units)
-        rows = (next((h for h, end in self.tables if h[1] <= at < end), None) for at in places)
-        return [
-            row or lead and (start + lead.start, start + lead.end)
-            for row, lead in zip(rows, leads, strict=True)
-        ]
-
-    def has_quantity(self, at: int, question: Question) -> bool:
-        """Whether a unit has what is asked for, such as a length; a number has its column's name.
-
-        "310 kg weight" of weight_kg; a bare number counts in a column that the question names.
-        """
-        measure, language = question.measure, self.language
-        head = self.heads[at] if self.units[at].kind == "row" else None
-        cells = named_cells(self.document.text[slice(*head)], self.texts[at]) if head else []
-        asked = {
-            stem
-            for term in question.terms
-            if not term.is_name or term.text.isdigit()
-            for stem in term.stems
-        }
-        for name, cell in cells:
-            words = re.findall(r"[^\W_]+", name)[::-1]
-            named = asked & set(stem_words(name, language))
-            texts = [f"{cell.strip()} {' '.join(words)}", cell if named else ""]
-            if cell and (
-                measure.lists("columns", name) or any(measure.is_in(t, language) for t in texts)
-            ):
-                return True
-        return not cells and measure.is_in(self.texts[at], language)
-
-    @cached_property
-    def tables(self) -> list[tuple[tuple[int, int], int]]:
-        """The head of each table of the document that reaches into the passage, and its end."""
-        document, passage = self.document, self.passage
-        tables = [
-            table for table in document.metadata.get(TABLES, ())
-            if table[0] < passage.end and passage.start < table[1]
-        ]  # fmt: skip
-        heads = (
-            rows_of_tables(document, start, min(end, start + 2 * QUOTE_CHARACTERS))[:1]
-            for start, end in tables
-        )
-        return [(head, end) for row, (_, end) in zip(heads, tables, strict=True) for head in row]
-
-    @cached_property
-    def labels(self) -> list[bool]:
-        """Whether each unit only names what follows it."""
-        pairs = zip(self.units, self.texts, strict=True)
-        return [unit.kind != "row" and is_label(text) for unit, text in pairs]
-
-    def begins_anew(self, at: int, question: Question) -> bool:
-        """Whether a sentence begins with an article and a thing that the question does not name."""
-        line, asked = self.texts[at], {stem for term in question.terms for stem in term.stems}
-        if self.units[at].kind != "prose" or not word_pattern("article").match(line):
-            return False
-        return asked.isdisjoint(stem_words(" ".join(line.split()[:3]), self.language))
-
-    @cached_property
-    def _entries(self) -> list[tuple[str, ...]]:
-        return entry_heads(self.document.text, self.passage.start, self.units)
-
-    def of_others(self, wanted: WeightedQuestion) -> list[tuple[str, ...]]:
-        """The entry of each unit if it is for something else than what the question names."""
-        terms = wanted.question.terms
-        names = set(code_names(" ".join(term.name for term in terms if term.name)))
-        stems = {stem for term in terms for stem in term.stems}
-        asked = {
-            entry
-            for entry in set(self._entries)
-            if any(
-                names & set(code_names(head)) or set(stem_words(head, self.language)) <= stems
-                for head in entry
-            )
-        }
-        if not names and asked <= {()}:
-            return [()] * len(self.units)
-        return [() if entry in asked else entry for entry in self._entries]
-
-    def definition_merit(self, at: int, wanted: WeightedQuestion) -> float:
-        """What a sentence "X is …" is worth more to "What is X?"."""
-        said = wanted.question.is_definition and DEFINES.match(self.texts[at])
-        return DEFINITION_BONUS * self.naming_score(said[1], wanted) if said else 0.0
-
-    def naming_score(self, line: str, wanted: WeightedQuestion) -> float:
-        """The share of the question in a line times the share of the line in the question."""
-        asked = {stem for term in wanted.question.terms for stem in term.stems}
-        ignored = stop_words()[self.language]
-        stems = [stem for stem in stem_words(line, self.language) if stem not in ignored]
-        inside = sum(stem in asked for stem in stems) / max(1, len(stems))
-        words = text_terms(line, self.language)
-        if stems and stems[0][0].isdigit():  # the number of what it names
-            words = words._replace(numbered=words.numbered | {("", stems[0])})
-        return inside and inside * wanted.share(wanted.credits_for(words))
-
-
-def _overlaps(place: tuple[int, int], others: Iterable[Sequence[Any]]) -> bool:
-    return any(other[0] < place[1] and place[0] < other[1] for other in others)
 
 
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
@@ -330,7 +122,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list[float]], set[int]]:
     """The credit of each term for each unit, and the units with a quantity that is asked for."""
     measure, lines = wanted.question.measure, range(len(text.units))
-    credits = [wanted.credits_for(words) for words in text.terms]
+    credits = [text.credits_of(at, wanted) for at in lines]
     quantity = {at for at in lines if measure.name and text.has_quantity(at, wanted.question)}
     verbs = [float(measure.lists("verbs", term.text)) for term in wanted.question.terms]
     for at in quantity:  # "9 kg" says what something weighs; $0 of a script costs nothing
@@ -414,7 +206,9 @@ def _context_credits(
             if row not in heads:
                 heads[row] = wanted.credits_for(text_terms(row, text.language))
             above = heads[row]
-        rows = zip(zip(outer, *inner, strict=True), above, near[scope], strict=True)
+        is_of_other = text.is_settings and scope[0]  # "[generator]" in turbine.ini
+        titles = zip(none if is_of_other else outer, *inner, strict=True)
+        rows = zip(titles, above, near[scope], strict=True)
         context.append([max(TITLE_CREDIT * max(t), h, w) for t, h, w in rows])
         if unit.kind == "row" and scope[0] and () in rows_of:  # another row is of what is named
             context[-1] = [c * (not t.is_name) for c, t in zip(context[-1], terms, strict=True)]
@@ -468,7 +262,7 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
     if first > 0 and units[last].end - units[first - 1].start <= QUOTE_CHARACTERS:
         if is_dependent and _same_paragraph(text, first - 1):
             first -= units[first - 1].kind == "prose"
-        elif text.labels[first - 1]:
+        elif text.labels[first - 1] and text.heads_entry(first - 1, first):
             first -= units[first - 1].kind != "heading"
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start

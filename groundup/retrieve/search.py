@@ -52,6 +52,8 @@ KEPT_SNAPSHOTS = 2
 MAX_FILE_BYTES = 64 * 2**20
 """Maximum size of a file; `groundup index` leaves out larger ones."""
 REMOVED_PREFIX = ".removed-"
+MAX_MEANT = 8
+"""Words that a mistyped one is compared with as the documents spell them."""
 
 
 def update_command_of(out: Path, source: str | None = None) -> str:
@@ -238,28 +240,30 @@ class OpenIndex:
             right = [part.text if self.has(part) else self.meant_word(part) for part in parts]
             return "-".join(filter(None, right)) if all(right) else None
         typed = term.name or "".join(term.stems[:1])
-        is_known = is_dictionary_word(term.text) or is_compound(term.text)
-        is_known = is_known and self.languages[:1] == (FALLBACK,)
         if len(typed) < 4 or re.search(r"\d", typed):
             return None
+        is_english = self.languages[:1] == (FALLBACK,)
+        is_known = is_english and is_dictionary_word(term.text)
         if not term.name and (len(term.stems) > 1 or not term.text.isalpha() or is_known):
             return None
         from groundup.measure import osa  # a quarter of a second, which most questions need not
 
-        limit = 1 if len(typed) <= 7 or term.name else 2
+        is_short = len(typed) <= 7 or term.name or is_english and is_compound(term.text)
+        limit = 1 if is_short else 2
         words = self.lexical.words_with_prefix(typed[0], "names" if term.name else "body")
         forms = {} if term.name else base_stems(self.languages[0] if self.languages else FALLBACK)
         known = ((form, self.stem_frequency(base)) for form, base in forms.items())
         words += [(form, count) for form, count in known if count and form[0] == typed[0]]
-        close = [
+        close = sorted(
             (osa(typed, word), -count, word)
             for word, count in words
-            if abs(len(word) - len(typed)) <= limit and (term.name or word.isalpha())
-        ]
-        distance, _, found = min(close, default=(limit + 1, 0, ""))
-        if distance > limit:
-            return None
-        return found if term.name else self.word_of(forms.get(found, found))
+            if abs(len(word) - len(typed)) <= limit + 1 and (term.name or word.isalpha())
+        )
+        for distance, _, found in close[:MAX_MEANT]:  # "grese" is near grease, and not its stem
+            word = found if term.name else self.word_of(forms.get(found, found))
+            if word and min(distance, osa(term.text.lower(), word.lower())) <= limit:
+                return word
+        return None
 
     def word_of(self, stem: str) -> str | None:
         """A stem as the documents spell it."""

@@ -21,12 +21,27 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import ReadConfig, Record, file_of, named_cells, read_data, split_sentences
+from groundup.documents import (
+    ReadConfig,
+    Record,
+    decode,
+    file_of,
+    named_cells,
+    read_data,
+    split_sentences,
+)
 
+from .chunks.passage_text import PassageText
 from .index import index as make_index
-from .quote import PassageText
 from .search import OpenIndex, current_name, open_index
-from .wording.language import stem_words, stop_words, word_pattern
+from .wording.language import (
+    FALLBACK,
+    language_of,
+    stem_words,
+    stop_words,
+    with_digits,
+    word_pattern,
+)
 from .wording.question import (
     SUFFIX_CREDIT,
     Question,
@@ -89,11 +104,11 @@ def verify(
     Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
     """
     try:
-        text = sys.stdin.read() if str(answer) == "-" else answer.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(answer) == "-" else decode(answer.read_bytes()).map.text
     except OSError as error:
         raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{answer} cannot be read: it is not UTF-8.") from None
+    except (UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{answer} cannot be read: it is no text ({error}).") from None
     if against is not None:
         return check_text(text, against)
     saved, named = _parse_answer(text, answer)
@@ -234,9 +249,10 @@ def check_text(text: str, against: Path) -> TextCheck:
 
 
 def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
-    parsed = index.parse(sentence)
-    wanted = WeightedQuestion(Question(parsed.terms),
-                              [index.term_weight(term) for term in parsed.terms])  # fmt: skip
+    parsed, language = index.parse(sentence), index.languages[0] if index.languages else FALLBACK
+    said = with_digits(sentence, language_of(sentence, language))
+    terms = index.parse(said).terms
+    wanted = WeightedQuestion(Question(terms), [index.term_weight(term) for term in terms])
     if not sum(wanted.weights):
         return CheckedSentence(sentence, "nowhere", "")
     plain, supported = _plain(sentence), ""
@@ -251,14 +267,15 @@ def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
             if any(_plain(run) == plain for run in runs):
                 return CheckedSentence(sentence, "quoted", place.location)
             is_title = unit.kind == "heading"
-            if not supported and not is_title and _supports(text, at, sentence, wanted):
+            if not supported and not is_title and _supports(text, at, said, wanted):
                 supported = place.location
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 
 
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
     """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
-    above, line, head = wanted.credits_for(text.outer), text.texts[at], text.heads[at]
+    above, head = wanted.credits_for(text.outer), text.heads[at]
+    line = with_digits(text.texts[at], text.language)
     names = text_terms(text.document.text[slice(*head)] if head else "", text.language)
     outer = [max(each) for each in zip(above, wanted.credits_for(names), strict=True)]
     claim = _ClaimedText(sentence, wanted, text.language, outer)

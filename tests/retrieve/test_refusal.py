@@ -215,6 +215,10 @@ def test_a_sentence_of_two_files_that_differ_elsewhere_is_quoted_once(tmp_path):
         ("The setting retry_limit is 7.", "What is the value of retry_limt?", "retry_limit", True),
         ("The setting max-depth is 7.", "What is the setting max-deth?", "max-depth", False),
         ("The setting version2 is 7.", "What is the setting version3?", None, True),
+        ("The drill's diameter is 7 mm.", "What is the drill's diamter?", "diameter", False),
+        ("The axle is lubricated with grease.", "What grese lubricates it?", "grease", False),
+        ("Needles are kept in a tin.", "Where are needels kept?", "Needles", False),
+        ("The boathouse was built in 1904.", "Who repairs the boathook?", None, True),
     ],
 )
 def test_a_mistyped_name_gets_a_suggestion(text, question, meant, refused, tmp_path):
@@ -234,6 +238,37 @@ def test_a_mistyped_follow_up_keeps_its_subject(tmp_path):
     assert talk.subject == "Renfrew" and talk.questions[-1] == "and its mininum (Renfrew)"
     talk.ask("What is a Talbut?")
     assert talk.subject == "Talbot"
+
+
+SETTINGS = {
+    "a__ini": "[sender]\nretry = 4\n\n[receiver]\nqueue = 9\n",
+    "a__yaml": "sender:\n  retry: 4\nreceiver:\n  queue: 9\n",
+    "a__json": '{\n  "sender": {\n    "retry": 4\n  },\n  "receiver": {\n    "queue": 9\n  }\n}\n',
+    "sender__toml": "[sender]\nretry = 4\n\n[receiver]\nqueue = 9\n",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_is_of_its_block(name, tmp_path):
+    index = session(tmp_path, **{name: SETTINGS[name]}).index
+    answer = answer_question(index, "What is the queue of the receiver?")
+    assert "9" in answer.text and "4" not in answer.text
+    assert answer_question(index, "What is the queue of the sender?").refused
+
+
+def test_a_bare_number_of_a_setting_counts_for_the_name_that_is_asked(tmp_path):
+    text = "turbine:\n  maker: Osberg\n  height: 180\n"
+    assert "180" in ask(tmp_path, "How high is the height of the turbine?", a__yaml=text).text
+
+
+TRAINS = "| From | To | Minutes |\n|-|-|-|\n| Oslo | Bergen | 390 |\n| Bergen | Oslo | 402 |\n"
+
+
+def test_a_function_word_that_heads_a_column_says_which_cell_is_meant(tmp_path):
+    index = session(tmp_path, a__md=f"# Trains\n\n{TRAINS}").index
+    for places, minutes in (("from Oslo to Bergen", "390"), ("from Bergen to Oslo", "402")):
+        answer = answer_question(index, f"How long does the train {places} take?", 1)
+        assert minutes in answer.text
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     path = Path(language.__file__).with_name("words.toml")
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
     assert kinds.keys() == {
+        "number",
         "follow_up",
         "pronoun",
         "bound",

@@ -200,7 +200,7 @@ def test_what_is_no_answer_is_an_error(text, folder):
 BOATS = (
     "| Boat | Half day | Deposit |\n|---|---|---|\n| Kayak | 22 euros | 30 euros |\n"
     "| Punt | 52 euros | 80 euros |\n\nPresent: Agnes Holm (chair), Ruben Faller (treasurer).\n\n"
-    "## Payment\n\nThe stipend is paid quarterly.\n"
+    "## Payment\n\nThe stipend is paid quarterly. The kiln has nine shelves.\n"
 )
 KEYS = "key,holder,built,deposit\nworkshop,Marek,1971,20\nloft,Tilda,2024,15\n"
 
@@ -219,6 +219,8 @@ KEYS = "key,holder,built,deposit\nworkshop,Marek,1971,20\nloft,Tilda,2024,15\n"
         ("Marek holds the workshop key.", "supported"),
         ("Tilda holds the workshop key.", "nowhere"),
         ("The workshop key of Marek was built in 1971.", "supported"),
+        ("The kiln has 9 shelves.", "supported"),
+        ("The kiln has eight shelves.", "nowhere"),
     ],
 )
 def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
@@ -227,6 +229,18 @@ def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
     (tmp_path / "docs" / "k.csv").write_text(KEYS)
     checked = verification.check_text(sentence, tmp_path / "docs")
     assert checked.sentences[0].support == support
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "latin-1"])
+def test_a_text_is_read_in_its_charset(charset, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("The café opens at nine.")
+    (tmp_path / "t.txt").write_bytes("The café opens at nine.".encode(charset))
+    checked = verification.verify(tmp_path / "t.txt", against=tmp_path / "docs")
+    assert checked.sentences[0].support == "quoted"
+    (tmp_path / "t.txt").write_bytes(b"\0\1")
+    with pytest.raises(DataError, match=r"no text \(binary: a zero byte at 0\)"):
+        verification.verify(tmp_path / "t.txt", against=tmp_path / "docs")
 
 
 def test_the_rest_of_a_denied_sentence_is_no_quote(tmp_path):

@@ -105,6 +105,9 @@ class Refused(DataError):
         super().__init__(reason, details)
         self.reason, self.details = reason, details
 
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.reason, self.details)))
+
     def reject(self, path: str) -> Rejected:
         """The reject of the record at `path`."""
         return Rejected(path, self.reason, self.details)

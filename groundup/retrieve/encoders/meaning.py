@@ -23,7 +23,8 @@ import numpy as np
 
 from groundup.core import ArtifactError, Hit
 
-from ..quote import PassageText, QuoteSpan
+from ..chunks.passage_text import PassageText
+from ..quote import QuoteSpan
 from ..wording.question import WeightedQuestion, text_terms
 from .vectors import Run, unit_rows
 

@@ -30,7 +30,7 @@ from groundup.core import (
     write_json,
 )
 
-from ..quote import QUOTE_CHARACTERS, PassageText
+from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from .config import VECTORS, TextEncoderConfig, encoder_digest, load_text_encoder
 
 if TYPE_CHECKING:

@@ -72,6 +72,18 @@ def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
 
 
+def with_digits(text: str, language: str) -> str:
+    """A text with "two" to "twelve" as digits.
+
+    >>> with_digits("Nine of twelve", "english")
+    '9 of 12'
+    """
+    listed = _word_lists()["number"].get(language, ["(?!)"])
+    values = {word: value for value, word in enumerate(listed, 2)}
+    words = "|".join(values)
+    return re.sub(rf"(?i)\b(?:{words})\b", lambda found: str(values[found[0].lower()]), text)
+
+
 def language_of(text: str, fallback: str = FALLBACK) -> str:
     """The language whose function words a text has most of; `fallback` below a tenth of its words.
 

@@ -80,6 +80,8 @@ class QuestionTerm(NamedTuple):
     """Whether its last stems are the number of the first: "room 40", or a date alone."""
     share: float = 1.0
     """What is left of its weight."""
+    role: str = ""
+    """The function word before it, which may head a column: "from Oslo"."""
 
 
 class Measure(NamedTuple):
@@ -263,7 +265,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
                 is_noun = word_pattern("article", r"\Z").search(before)  # "the start of the race"
                 is_generic = word_pattern("generic", r"\Z").fullmatch(term.text) and not is_noun
                 share = GENERIC_SHARE if is_generic and not term.is_name else 1.0
-                yield match.start(), term._replace(share=share)
+                yield match.start(), term._replace(share=share, role=_role(before, language))
     yield from _numeral_terms(text, language)
 
 
@@ -275,8 +277,14 @@ def _numeral_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm
         number = stem_words(match[0], language)
         is_name = bool(word) or len(match[0]) > 1 or before.endswith("=")
         stems, is_numbered = (*stem_words(word, language), *number), bool(word) or len(number) > 1
-        shown = f"{word} {match[0]}".strip()
-        yield match.start(), QuestionTerm(shown, stems, is_name=is_name, is_numbered=is_numbered)
+        shown, role = f"{word} {match[0]}".strip(), _role(before.rstrip(), language)
+        term = QuestionTerm(shown, stems, is_name=is_name, is_numbered=is_numbered, role=role)
+        yield match.start(), term
+
+
+def _role(before: str, language: str) -> str:
+    word = before[max(0, len(before) - MAX_WORD_CHARACTERS) :].rpartition(" ")[2].lower()
+    return word if word in stop_words()[language] else ""
 
 
 def _numbered_word(before: str, number: str, after: str, language: str) -> str:

@@ -22,6 +22,7 @@ from groundup.retrieve import (
     index_or_explain,
     open_index,
 )
+from groundup.retrieve.chunks.passage_text import PassageText
 from groundup.retrieve.encoders import meaning, vectors
 from groundup.retrieve.encoders.config import (
     VECTORS,
@@ -31,7 +32,6 @@ from groundup.retrieve.encoders.config import (
 )
 from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision
 from groundup.retrieve.encoders.vectors import open_vectors, runs_of
-from groundup.retrieve.quote import PassageText
 from tests.model.families.bert_gpt import encoder as bert_config
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
