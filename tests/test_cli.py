@@ -171,6 +171,8 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     figures = {"score", "threshold", "terms", "missing", "unanswered", "found", "nearest"}
     assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures | {
         "left_out",
+        "left_out_files",
+        "reading",
         "did_you_mean",
         "no_quantity",
         "meaning",

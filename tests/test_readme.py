@@ -20,8 +20,10 @@ from groundup.model import (
     FeedForwardConfig,
     ModelConfig,
     Transformer,
+    save_with_head,
 )
 from groundup.model import save as save_model
+from groundup.retrieve.readers.train import new_reader
 from groundup.tokenizer import FastTokenizer, load_tokenizer, save_tokenizer
 from tests.checking import unchecked
 from tests.handbook import write_handbook
@@ -111,9 +113,10 @@ def qwen(path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
     text = (ROOT / "docs" / "reference" / "retrieve.md").read_text(encoding="utf-8")
-    write_base(home / "all-MiniLM-L6-v2")
+    base = write_base(home / "all-MiniLM-L6-v2")
+    save_with_head(new_reader(base, 0).model, home / "reader", base)
     said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
-    assert len(said) == 4
+    assert len(said) == 5
     text = (ROOT / "docs" / "reference" / "corpus.md").read_text(encoding="utf-8")
     (pipeline,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     Path("pipeline.toml").write_text(pipeline, encoding="utf-8")

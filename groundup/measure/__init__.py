@@ -54,6 +54,7 @@ from .score import (
     wer,
 )
 from .stats import agreement, calibration, power, significance
+from .stats.calibration import auroc
 from .stats.interval import (
     Interval,
     bootstrap,
@@ -162,6 +163,7 @@ __all__ = [
     "assemble_program",
     "at_least",
     "at_most",
+    "auroc",
     "below",
     "bleu",
     "bootstrap",

@@ -15,12 +15,13 @@ from pathlib import Path
 from textwrap import indent, shorten
 from typing import Any
 
-from groundup.core import Answer, ArtifactError, Claim, ConfigError, Quote
+from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage, Quote
 from groundup.documents import Sentence, file_of, split_long, split_sentences
 
 from .chunks.chunk import parent_hits
 from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from .quote import TITLE_CREDIT, QuoteSpan, best_span, highest_score
+from .reading import read_rejected
 from .search import OpenIndex, changed_files, open_index
 from .wording.language import UNSPACED
 from .wording.question import Question, WeightedQuestion, term_credit, text_terms
@@ -36,6 +37,8 @@ BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 NEAREST_CHARACTERS = 200
 """What a refusal shows of the nearest passage."""
+MAX_LEFT_OUT, MAX_REJECTED_BYTES = 3, 2**20
+"""Files that a refusal names as not read, and size of the list from which it names none."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
@@ -81,6 +84,8 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
             missing = answer.details["missing"]
             other.details.update(did_you_mean=meant, missing=missing, unanswered=rest)
             return other
+    if "reading" in answer.details:  # the reader refused what words found, which is the nearest
+        return answer
     try:
         return _answer_by_meaning(index, question, answer) if index.vectors else answer
     except (ArtifactError, ConfigError) as error:  # words alone refused, which holds without it
@@ -138,12 +143,34 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         kept = spans[:1] if spans and spans[0].score >= THRESHOLD else []
         spans = [*kept, *firsts, *spans[len(kept) :]]
     claims = tuple(_claims_of(index, spans, limit, firsts))
+    if not parsed.parts and _is_vetoed(index, question, spans[0].hit.passage, claims[0], details):
+        details |= _explain_refusal(index, wanted, spans[:1])
+        return Answer(NOT_FOUND, refused=True, details=details)
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
+    scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
     details["files"] = _files_of(index, claims)
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
+
+
+def _is_vetoed(
+    index: OpenIndex, question: str, passage: Passage, claim: Claim, details: dict[str, Any]
+) -> bool:
+    """Whether the index's reader finds no answer in a claim; `reading` is its opinion."""
+    if not index.reader_choice.path:
+        return False
+    from .readers.judge import opinion  # imports torch
+
+    try:
+        found = opinion(index, question, passage, claim.text)
+    except (ArtifactError, ConfigError) as error:  # words alone decide, as they do without it
+        details["note"] = f"not judged by the reader: {error}"
+        return False
+    if found is not None:
+        details["reading"] = found.log_odds
+    return found is not None and found.is_veto
 
 
 def _weighted(index: OpenIndex, question: str) -> WeightedQuestion:
@@ -178,7 +205,10 @@ def _explain_refusal(
 ) -> dict[str, Any]:
     """What the nearest quote has of the question, the quote, and what was not read at all."""
     numbers = index.artifact.numbers
-    details: dict[str, Any] = {"left_out": numbers.get("left_out", numbers.get("rejected", 0))}
+    left_out = numbers.get("left_out", numbers.get("rejected", 0))
+    details: dict[str, Any] = {"left_out": left_out}
+    if left_out:
+        details["left_out_files"] = _files_left_out(index, wanted.question)
     if spans:
         nearest = max(spans, key=lambda span: span.score)
         pairs = list(zip(wanted.question.terms, nearest.covered, strict=True))
@@ -191,6 +221,17 @@ def _explain_refusal(
         if not wanted.question.measure.is_in(quote.text, language):
             details["no_quantity"] = wanted.question.measure.name
     return details
+
+
+def _files_left_out(index: OpenIndex, question: Question) -> list[str]:
+    """Some of the files that were not read, those first that the question names."""
+    table = index.artifact.path / "rejected.json"
+    if not table.is_file() or table.stat().st_size > MAX_REJECTED_BYTES:
+        return []
+    names = {term.text.lower() for term in question.terms}
+    paths = dict.fromkeys(reject.path for reject in read_rejected(index.artifact.path))
+    asked = {path for path in paths if Path(path).name.lower() in names}
+    return sorted(paths, key=lambda path: (path not in asked, path))[:MAX_LEFT_OUT]
 
 
 def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
@@ -287,7 +328,7 @@ def _quote_to_json(quote: Quote) -> dict[str, Any]:
 
 DETAILS = (
     "score", "threshold", "terms", "missing", "unanswered", "found", "nearest", "no_quantity",
-    "did_you_mean", "left_out", "meaning", "related", "note",
+    "did_you_mean", "left_out", "left_out_files", "meaning", "related", "reading", "note",
 )  # fmt: skip
 
 
@@ -311,6 +352,15 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "changed": [] if answer.refused else answer.details.get("changed"),
         **{name: answer.details.get(name) for name in DETAILS},
     }
+
+
+def _left_out_line(details: Mapping[str, Any]) -> str:
+    if not (count := details.get("left_out")):
+        return ""
+    files = [shorten(path, NEAREST_CHARACTERS) for path in details.get("left_out_files") or ()]
+    more = ", …" if count > len(files) else ""
+    named = f" ({', '.join(files)}{more})" if files else ""
+    return f"files that were not read: {count}{named}"
 
 
 def _related_line(details: Mapping[str, Any]) -> str:
@@ -339,10 +389,11 @@ def answer_to_text(answer: Answer) -> str:
             f"nowhere: {', '.join(missing)}" if missing else "",
             f"did you mean {', '.join(meant.values())}?" if meant else "",
             f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
+            "the reader finds no answer in it" if details.get("reading") is not None else "",
             _related_line(details),
             f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
             f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
-            f"files that were not read: {details['left_out']}" if details.get("left_out") else "",
+            _left_out_line(details),
             note,
         ]
         return "\n  ".join([answer.text, *filter(None, lines)])

@@ -54,7 +54,7 @@ from groundup.documents import (
 
 from .chunks.chunk import chunk_document, count_characters
 from .chunks.passage_text import PassageText
-from .encoders.config import TextEncoderConfig, with_digest
+from .encoders.config import TextEncoderConfig, with_digest, with_reader_digest
 from .lexical import LexicalIndex, name_segments_by_content
 from .reading import (
     CHANGED,
@@ -99,7 +99,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         plan = (e for e in plan_folder(source, config.read) if not f"{e[0]}/".startswith(inner))
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
-    values = {"encoder": with_digest(config.encoder), "source_digest": digest(sorted(fingerprints))}
+    models = {"encoder": with_digest(config.encoder), "reader": with_reader_digest(config.reader)}
+    values = models | {"source_digest": digest(sorted(fingerprints))}
     config = config.model_copy(update=values)
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
@@ -172,7 +173,8 @@ def _make_snapshot(
 
 def index_or_explain(
     source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
-    why: str | None = None, tune: bool = False, strategies: list[str] | None = None,
+    reader: Path | None = None, why: str | None = None, tune: bool = False,
+    strategies: list[str] | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new.
 
@@ -184,6 +186,8 @@ def index_or_explain(
     out      directory of the index
     encoder  directory of a text encoder, as Sentence Transformers or groundup wrote it: questions
              in other words than the documents' are answered too, or shown the nearest place
+    reader   directory of an extractive reader, as `groundup reader` wrote it or of BERT fine-tuned
+             on SQuAD 2.0: it refuses what only speaks of the same thing
     why      a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
     tune     compare sizes of passages on questions made of the folder, and index with the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
@@ -194,10 +198,11 @@ def index_or_explain(
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
         return explain_reading(Path(source), why, config)
-    if encoder is not None:
-        config = config or IndexConfig()
-        encoder_config = config.encoder.model_copy(update={"path": str(encoder)})
-        config = config.model_copy(update={"encoder": encoder_config})
+    for name, path in (("encoder", encoder), ("reader", reader)):
+        if path is not None:
+            config = config or IndexConfig()
+            model = getattr(config, name).model_copy(update={"path": str(path)})
+            config = config.model_copy(update={name: model})
     if tune:
         config = _tune(Path(source), Path(out), config or IndexConfig(), strategies or ())
     return index(source, out, config)

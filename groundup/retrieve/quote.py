@@ -45,6 +45,8 @@ PARAGRAPH_CHARACTERS = 240
 
 LABEL_BONUS = 0.3
 """For a signature, a defined word or a title that names the question's subject."""
+OPENING_BONUS = 0.15
+"""For what stands first below a title that is the question."""
 DIRECT_BONUS = 0.2
 """For terms in the sentences themselves rather than in a title."""
 UNIT_COST, LENGTH_COST = 0.03, 0.05
@@ -80,8 +82,7 @@ class QuoteSpan(NamedTuple):
 def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     """The run of sentences of a passage that answers the question best; None if there is none."""
     units, question = text.units, wanted.question
-    credits, quantity = _own_credits(text, wanted)
-    others = text.of_others(wanted)
+    (credits, quantity), others = _own_credits(text, wanted), text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
     table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
@@ -98,6 +99,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
         is_titled = is_about = max(covered) > PASSAGE_CREDIT
         title = labels[first] if units[first].kind == "heading" else title
         bonus = LABEL_BONUS * max(title, *labels[max(0, first - 1) : first + 1])
+        is_opening = first > 0 and units[first - 1].kind == "heading"
+        bonus += OPENING_BONUS * (is_opening and wanted.share(credits[first - 1]) >= TITLE_CREDIT)
         for last in range(first, _run_end(text, others, first)):
             is_other = last > first and last in anew
             own = [NEW_SUBJECT * each for each in credits[last]] if is_other else credits[last]
@@ -219,8 +222,8 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
     line, start = text.texts[at].split("\n", 1)[0], text.passage.start + text.units[at].start
     if any(head[0] == start for head, _ in text.tables):
         return 0.0  # it names no row
-    if "\t" in line:  # the first cell of a row says what the row is of
-        return text.naming_score(line.partition("\t")[0], wanted)
+    if text.units[at].kind == "row":  # the first cell says what the row is of
+        return text.naming_score(text.first_cell(at), wanted)
     if assigned := ASSIGNMENT.match(line):
         return text.naming_score(assigned[1], wanted)
     signature = SIGNATURE.match(line)
@@ -246,7 +249,9 @@ def _run_merit(text: PassageText, first: int, last: int, direct: float) -> float
 
 def _last_mention(units: list[Sentence], credits: list[list[float]], first: int, last: int) -> int:
     for at in range(last + 1, len(units)):
-        if units[at].kind == "heading" or units[at].end - units[first].start > QUOTE_CHARACTERS:
+        if units[at].kind in ("heading", "row"):
+            break
+        if units[at].end - units[first].start > QUOTE_CHARACTERS:
             break
         if max(credits[at], default=0.0) >= 1.0:
             last = at
@@ -262,9 +267,12 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
     if first > 0 and units[last].end - units[first - 1].start <= QUOTE_CHARACTERS:
         if is_dependent and _same_paragraph(text, first - 1):
             first -= units[first - 1].kind == "prose"
-        elif text.labels[first - 1] and text.heads_entry(first - 1, first):
+        elif (
+            text.labels[first - 1] and text.heads_entry(first - 1, first)
+            and not LIST_ITEM.match(texts[first - 1])
+        ):  # fmt: skip
             first -= units[first - 1].kind != "heading"
-    while last + 1 < len(units) and units[last + 1].kind != "heading":
+    while last + 1 < len(units) and units[last + 1].kind not in ("heading", "row"):
         size = units[last + 1].end - units[first].start
         names_next = text.labels[last] and not LIST_ITEM.match(texts[last])
         is_led = LIST_ITEM.match(texts[last + 1]) and any(t[-1:] == ":" for t in texts[first:last])

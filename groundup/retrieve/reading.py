@@ -32,7 +32,7 @@ from groundup.documents import (
 )
 
 from .chunks.chunk import ChunkConfig, chunk_document
-from .encoders.config import TextEncoderConfig
+from .encoders.config import ReaderChoice, TextEncoderConfig
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
 from .search import DocumentEntry, read_entries
 from .wording.language import language_of
@@ -57,6 +57,8 @@ class IndexConfig(Config):
     """Which files are read."""
     encoder: TextEncoderConfig = Field(default_factory=TextEncoderConfig)
     """By which passages are found in other words too."""
+    reader: ReaderChoice = Field(default_factory=ReaderChoice)
+    """Which says whether what was found answers."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
 
@@ -135,6 +137,7 @@ def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> Earli
     try:
         artifact = Artifact.open(snapshot, kind="index")
         alike: dict[str, Any] = {"source_digest": config.source_digest}
+        alike["reader"] = config.reader.to_dict()  # it only reads what is found
         if config.chunk.strategy != "semantic":  # the encoder splits no document then
             alike["encoder"] = config.encoder.to_dict()
         if artifact.version != version or artifact.config | alike != config.to_dict():

@@ -36,7 +36,7 @@ from groundup.core import (
 )
 from groundup.documents import Record, is_compound, is_dictionary_word
 
-from .encoders.config import VECTORS
+from .encoders.config import VECTORS, ReaderChoice
 from .lexical import LexicalIndex, inverse_document_frequency
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from groundup.model import TextEncoder
 
     from .encoders.vectors import RunVectors
+    from .readers.spans import SpanReader
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
@@ -254,25 +255,32 @@ class OpenIndex:
         forms = {} if term.name else base_stems(self.languages[0] if self.languages else FALLBACK)
         known = ((form, self.stem_frequency(base)) for form, base in forms.items())
         words += [(form, count) for form, count in known if count and form[0] == typed[0]]
-        close = sorted(
+        near = sorted(
             (osa(typed, word), -count, word)
             for word, count in words
             if abs(len(word) - len(typed)) <= limit + 1 and (term.name or word.isalpha())
-        )
-        for distance, _, found in close[:MAX_MEANT]:  # "grese" is near grease, and not its stem
-            word = found if term.name else self.word_of(forms.get(found, found))
-            if word and min(distance, osa(term.text.lower(), word.lower())) <= limit:
-                return word
-        return None
+        )[:MAX_MEANT]
+        close = []
+        for distance, count, found in near:  # "grese" is near grease, and not its stem
+            word = found if term.name else self.word_of(forms.get(found, found), term.text)
+            if word is not None:
+                away = distance if term.name else osa(term.text.lower(), word.lower())
+                # A letter is left out more often than another is typed.
+                close.append((away, len(word) == len(term.text), distance, count, word))
+        best = min(close, default=None)
+        return best[-1] if best and min(best[0], best[2]) <= limit else None
 
-    def word_of(self, stem: str) -> str | None:
-        """A stem as the documents spell it."""
-        for hit in self.lexical.search_terms(Question((QuestionTerm(stem, (stem,)),)), 1):
+    def word_of(self, stem: str, typed: str) -> str | None:
+        """A stem as the documents spell it, the nearest to what was typed."""
+        from groundup.measure import osa
+
+        words = set[str]()
+        for hit in self.lexical.search_terms(Question((QuestionTerm(stem, (stem,)),)), MAX_MEANT):
             language = self.entries[hit.passage.document].language
-            for word in re.findall(r"[^\W\d_]+", f"{hit.passage.headings} {hit.passage.text}"):
-                if stem_words(word, language) == [stem]:
-                    return word
-        return None
+            text = f"{hit.passage.headings} {hit.passage.text}"
+            found = set(re.findall(r"[^\W\d_]+", text))
+            words |= {word for word in found if stem_words(word, language) == [stem]}
+        return min(words, key=lambda word: (osa(typed.lower(), word.lower()), word), default=None)
 
     def term_weight(self, term: QuestionTerm) -> float:
         """The weight of a term, nats: the idf of its exact name, or of its rarest stem."""
@@ -302,6 +310,20 @@ class OpenIndex:
         from .encoders.vectors import open_encoder
 
         return open_encoder(self.vectors.config)
+
+    @cached_property
+    def reader(self) -> "SpanReader | None":
+        """The reader that judges answers; None if the index was made without one."""
+        if not self.reader_choice.path:
+            return None
+        from .readers.spans import open_same_reader  # imports torch
+
+        return open_same_reader(self.reader_choice)
+
+    @cached_property
+    def reader_choice(self) -> ReaderChoice:
+        """Which reader that is, and when it refuses."""
+        return ReaderChoice.model_validate(self.artifact.config.get("reader") or {})
 
     @cached_property
     def languages(self) -> tuple[str, ...]:

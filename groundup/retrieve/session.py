@@ -160,7 +160,7 @@ class Session:
         """Names and words of the documents that begin so, the most frequent first."""
         names = self.index.lexical.words_with_prefix(prefix, "names") if prefix else []
         words = self.index.lexical.words_with_prefix(prefix.lower()) if len(prefix) > 2 else []
-        spelled = [self.index.word_of(stem) or stem for stem, _ in words[:20]]
+        spelled = [self.index.word_of(stem, stem) or stem for stem, _ in words[:20]]
         return list(dict.fromkeys([*(name for name, _ in names[:20]), *spelled]))
 
     def reply(self, line: str) -> Reply:

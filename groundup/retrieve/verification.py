@@ -168,7 +168,10 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
     if not _is_in_file(data, file, quote):
         found = data[quote.start : quote.end].decode("utf-8", "replace")
         problem = f"bytes {quote.start}-{quote.end} of {quote.path} are not the quote"
-        return QuoteProblem(quote, "differs", f"{problem}: they are {found[:60]!r}.{since}")
+        problem += f": they are {found[:60]!r}"
+        if quote.page:  # its bytes are no text
+            problem = f"page {quote.page} of {quote.path} does not have the quote"
+        return QuoteProblem(quote, "differs", f"{problem}.{since}")
     if not is_same:
         return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
     return None
@@ -201,7 +204,7 @@ SHORT = re.compile(r"[^\W\d]+(?: [^\W\d]+)?[ .;]*")
 """A clause that takes along the whole one before: "on Monday and Friday"."""
 Cells = Sequence[tuple[str, str]]
 Terms = Sequence[QuestionTerm]
-NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?")
+NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?|[一二三四五六七八九十百千两兩]+")
 
 
 class CheckedSentence(NamedTuple):

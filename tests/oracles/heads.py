@@ -1,4 +1,4 @@
-"""Classifiers as Transformers computes them: a class of a text, of each token, and numbers.
+"""Heads as Transformers computes them: a class of a text, of each token, numbers, and spans.
 
 Run by `make oracles`. Writes tests/fixtures/heads/<name>/ with a model directory in float16,
 `expected.safetensors` (ids, mask, logits in float32) and `ours.json`, which is the config.json and
@@ -47,6 +47,8 @@ MODELS = {
         ENCODER | SMALL | {"num_labels": 1, "num_key_value_heads": 1, "head_dim": 4},
     ),
     "llama_tokens": ("LlamaForTokenClassification", ENCODER | SMALL | {"num_labels": 3}),
+    "bert_spans": ("BertForQuestionAnswering", ENCODER | SMALL),
+    "roberta_spans": ("RobertaForQuestionAnswering", ENCODER | SMALL),
 }  # fmt: skip
 
 
@@ -67,7 +69,10 @@ def logits(directory: Path, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         directory, dtype=torch.float32, pad_token_id=PADDING, output_loading_info=True
     )
     assert not any(info.values()), (directory, info)
-    return model.eval()(input_ids=inputs["ids"], attention_mask=inputs["mask"]).logits
+    found = model.eval()(input_ids=inputs["ids"], attention_mask=inputs["mask"])
+    if "QuestionAnswering" in name:
+        return torch.stack([found.start_logits, found.end_logits], dim=-1)
+    return found.logits
 
 
 def main() -> None:

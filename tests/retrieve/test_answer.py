@@ -116,7 +116,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
         "terms", "unanswered", "found", "nearest", "no_quantity", "did_you_mean", "left_out",
-        "meaning", "related", "note",
+        "left_out_files", "meaning", "related", "reading", "note",
     }  # fmt: skip
     assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
@@ -129,7 +129,8 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],
         "found": None, "nearest": None, "did_you_mean": None, "left_out": refusal["left_out"],
-        "meaning": None, "related": None, "note": None,
+        "meaning": None, "related": None, "reading": None, "note": None,
+        "left_out_files": refusal["left_out_files"],
         "unanswered": None, "no_quantity": None,
     }  # fmt: skip
 

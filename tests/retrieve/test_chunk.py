@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError, ShapeError, digest, record
 from groundup.documents import (
+    NAVIGATION,
     PAGES,
     ReadConfig,
     Record,
@@ -493,3 +494,12 @@ def test_a_small_passage_is_found_and_the_one_around_it_is_shown(tmp_path):
     plain = open_index(plain.path).lexical
     assert parent_hits(plain.search("kettle"), opened.read_document) == plain.search("kettle")
     assert plain.snapshot() != opened.lexical.snapshot()
+
+
+def test_what_is_skipped_inside_a_block_is_in_no_passage():
+    text = "One line of text.\nFoot 1\nAnother line of text.\n"
+    document = read_bytes(text.encode(), "a.txt")
+    document = replace(document, metadata=document.metadata | {NAVIGATION: [[18, 25]]})
+    assert [each.text for each in chunk_document(document)] == [
+        "One line of text.", "Another line of text."
+    ]  # fmt: skip

@@ -218,6 +218,9 @@ def test_a_sentence_of_two_files_that_differ_elsewhere_is_quoted_once(tmp_path):
         ("The drill's diameter is 7 mm.", "What is the drill's diamter?", "diameter", False),
         ("The axle is lubricated with grease.", "What grese lubricates it?", "grease", False),
         ("Needles are kept in a tin.", "Where are needels kept?", "Needles", False),
+        ("The vault is deep. A valve opens.", "How is the valt?", "vault", False),
+        ("MAX = 3\n\nThe maximum is 4.", "What is the maximun?", "maximum", False),
+        ("The north wall. Take a note.", "What is the noth wall?", "north", False),
         ("The boathouse was built in 1904.", "Who repairs the boathook?", None, True),
     ],
 )
@@ -259,6 +262,76 @@ def test_a_setting_is_of_its_block(name, tmp_path):
 def test_a_bare_number_of_a_setting_counts_for_the_name_that_is_asked(tmp_path):
     text = "turbine:\n  maker: Osberg\n  height: 180\n"
     assert "180" in ask(tmp_path, "How high is the height of the turbine?", a__yaml=text).text
+
+
+ERRORS = (
+    "| Error | Cause | Remedy |\n|-|-|-|\n| F1 | no power | fuse |\n| F3 | oil low | refill |\n"
+)
+PACKING = (
+    "# Packing\n\n## What goes into a box?\n\nBefore you close the box, put in:\n\n"
+    "- one leaflet\n- two cool packs\n\nThe box is closed with brown tape.\n"
+)
+
+
+def test_a_row_whose_first_cell_is_asked_for_is_quoted_with_its_head(tmp_path):
+    text = f"# Pump\n\nThe pump stops with error F3 when the oil is low.\n\n{ERRORS}"
+    answer = ask(tmp_path, "What does error F3 mean?", a__md=text)
+    assert "refill" in answer.claims[0].text and "fuse" not in answer.text
+
+
+def test_a_head_is_not_quoted_without_a_row(tmp_path):
+    text = f"# Pump\n\nThe pump stops with error F9 when the oil is low.\n\n{ERRORS}"
+    assert "Remedy" not in ask(tmp_path, "When does the pump stop with error F9?", a__md=text).text
+
+
+def test_a_list_below_the_title_that_is_the_question_is_quoted_whole(tmp_path):
+    text = ask(tmp_path, "What goes into a box?", a__md=PACKING).claims[0].text
+    assert text.startswith("Before you close") and "leaflet" in text and "cool packs" in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "From which day is a note needed?",
+        "Up to what depth is the fence buried?",
+        "Until which time may orders be changed?",
+        "How often are the gutters swept?",
+    ],
+)
+def test_a_quantity_is_known_in_the_form_that_the_text_has(question, tmp_path):
+    text = (
+        "A note is needed from the fourth day. The fence is buried to a depth of 30. "
+        "Orders may be changed until 18:00. The gutters are swept on Mondays.\n"
+    )
+    assert not ask(tmp_path, question, a__txt=text).refused
+
+
+def test_a_part_that_is_a_question_of_its_own_needs_no_name_of_another(tmp_path):
+    texts = {
+        "a__txt": "The price per tonne of pellets is 310.",
+        "b__ini": "night_temperature = 16\n",
+    }
+    question = "What is the price per tonne of pellets and what is the night_temperature?"
+    text = ask(tmp_path, question, **texts).text
+    assert "310" in text and "16" in text
+
+
+def test_a_part_that_is_not_shown_is_said_not_to_be_answered(tmp_path):
+    text = "The price of pellets is 310 euros.\n\nThe colour of the silo is green.\n"
+    opened = session(tmp_path, a__txt=text).index
+    question = "What is the price of pellets and what is the colour of the silo?"
+    assert "not answered: silo" in answer_to_text(answer_question(opened, question, 1))
+    assert "not answered" not in answer_to_text(answer_question(opened, question))
+
+
+def test_a_refusal_names_files_that_were_not_read(tmp_path):
+    (tmp_path / "docs").mkdir()
+    for name in ("a.png", "b.png", "c.png", "photo.png"):
+        (tmp_path / "docs" / name).write_bytes(b"\x89PNG\0")
+    (tmp_path / "docs" / "a.txt").write_text("The bell is old.")
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+    text = answer_to_text(answer_question(opened, "What is in photo.png?"))
+    assert "files that were not read: 4 (photo.png, a.png, b.png, …)" in text
 
 
 TRAINS = "| From | To | Minutes |\n|-|-|-|\n| Oslo | Bergen | 390 |\n| Bergen | Oslo | 402 |\n"

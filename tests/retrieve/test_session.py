@@ -74,6 +74,7 @@ def test_texts_without_spaces_are_found_by_pairs_of_characters(text, question, t
 
 def test_a_language_is_told_by_its_function_words():
     assert language_of("x = 1; y = 2") == "english"
+    assert language_of("Фильтр меняют каждые шесть месяцев при температуре") == "russian"
     assert language_of("Das ist der Wert") == "german" == language_of("x = 1", "german")
     assert len(stop_words()) > 12 and stem_words("Größen", "german") == stem_words(
         "Größe", "german"

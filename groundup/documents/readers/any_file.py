@@ -23,6 +23,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import Field
+
 from groundup.core import Config, DataError, MissingExtra, shown_path
 
 from ..document import PAGES, WITHOUT_TEXT, Record, heading_spans
@@ -144,7 +146,7 @@ class ReadConfig(Config):
 
     archives: bool = False
     """Read the files in zip and tar archives and single compressed files too."""
-    max_bytes: int = 64 * 2**20
+    max_bytes: int = Field(default=64 * 2**20, ge=1)
     """Maximum bytes of a file."""
     skip: tuple[str, ...] = ()
     """Glob patterns of paths that are left out, such as `drafts/*`; `*` also matches `/`."""
@@ -282,7 +284,7 @@ def _read_archive(path: str, data: bytes, config: ReadConfig) -> Iterator[Record
     """Yield the records of an archive's members; archives within it are not opened."""
     from .archives import Archive, ArchiveConfig
 
-    archive = Archive(ArchiveConfig(max_bytes=config.max_bytes))
+    archive = Archive(ArchiveConfig(max_bytes=config.max_bytes), other="text")
     for member in _read_parts(archive, path, data):
         if not isinstance(member, Record) or not member.data:
             yield from _finish(member, data, path)
@@ -371,7 +373,8 @@ def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Recor
         inner = zip(spans, [*spans[1:], (len(record.text), 0)], strict=False)
         metadata |= _ranges(TABLES, [span for span, later in inner if later[0] >= span[1]])
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
-        metadata |= _ranges(NAVIGATION, _contents_blocks(record))
+        skipped = _contents_blocks(record) + _running_heads(record)
+        metadata |= _ranges(NAVIGATION, sorted(skipped))
     yield Record(identity, "", record.path, record.kind, record.text, record.map,
                  record.spans, metadata)  # fmt: skip
     if pages := metadata.get(WITHOUT_TEXT):
@@ -408,6 +411,20 @@ def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int,
         if count > 1 and inside >= MIN_LINK_SHARE * len("".join(text[start:end].split())):
             blocks.append((start, end))
     return blocks
+
+
+def _running_heads(record: Record) -> list[tuple[int, int]]:
+    """Lines at the edges of a PDF's pages that are the same on a third of them but for numbers."""
+    if record.kind != "pdf":
+        return []
+    from ..books.heads import Heads, HeadsConfig
+    from ..books.pages import normalize_line
+
+    found = Heads(HeadsConfig())(record)
+    lines = {(e.start, e.end): normalize_line(record.text[e.start : e.end]) for e in found.edits}
+    counts = Counter(lines.values())
+    least = found.metadata.get("pages", 0) / 3
+    return [place for place, line in lines.items() if line.strip() and counts[line] >= least]
 
 
 def _contents_blocks(record: Record) -> list[tuple[int, int]]:

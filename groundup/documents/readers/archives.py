@@ -68,8 +68,9 @@ class Archive(FileReader):
 
     ENDINGS = ARCHIVE_SUFFIXES
 
-    def __init__(self, config: ArchiveConfig) -> None:
-        self.config = config
+    def __init__(self, config: ArchiveConfig, other: str = "") -> None:
+        """Take the kind as which members of unknown endings are read; empty: they are not."""
+        self.config, self.other = config, other
 
     def records(
         self, file: IO[bytes], input_split: InputSplit, source: str
@@ -81,7 +82,7 @@ class Archive(FileReader):
                 if isinstance(member, Rejected):
                     yield member
                     continue
-                kind = kind_of_file(member.path, member.data)
+                kind = kind_of_file(member.path, member.data) or self.other
                 path = f"{input_split.path}#{member.path}"
                 if not kind or (config.kinds and kind not in config.kinds):
                     yield Rejected(path, "another kind of file", kind or member.path[-40:])

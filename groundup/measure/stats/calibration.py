@@ -4,6 +4,7 @@
     calibration_error   mean distance of the two (ECE), and its value for a calibrated model
     brier_score         Brier score and its decomposition
     reliability_diagram for a page
+    auroc               how well scores tell positives from negatives
 
 Bins have equal width, or equal mass (the same number of predictions), and include their upper edge.
 A finite sample's ECE is never 0, and larger with fewer predictions per bin: so it comes with the
@@ -204,3 +205,21 @@ def _debiased_square(predicted: np.ndarray, observed: np.ndarray, indices: np.nd
     sizes, means, shares = sizes[several], means[several], shares[several]
     bias = shares * (1 - shares) / np.maximum(sizes - 1, 1)
     return float((sizes * ((means - shares) ** 2 - bias)).sum() / len(predicted))
+
+
+def auroc(scores: Values, labels: Values) -> float:
+    """The probability that a positive scores above a negative, ties counting half.
+
+    Raises DataError unless there are both.
+
+    >>> auroc([0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0])
+    0.875
+    """
+    scored = as_float_column("scores", scores, len(labels))
+    positive = as_float_column("labels", labels, len(labels)) > 0
+    if not 0 < positive.sum() < len(positive):
+        raise DataError("An area under the curve needs positives and negatives, one score each.")
+    order, counts = np.unique(scored, return_inverse=True, return_counts=True)[1:]
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[order]  # from 1, ties share the mean
+    m, n = positive.sum(), (~positive).sum()
+    return float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))

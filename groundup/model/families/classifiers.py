@@ -4,6 +4,7 @@
     ModernBERT      first or mean state, dense layer and norm, classes
     decoders        last state, classes without a bias
     of tokens       each token's state; ModernBERT's dense layer and norm come before the classes
+    of spans        question answering: each token is the first of the answer, or the last
 
 A sequence classifier with one class is a regression head. A head that a family's files cannot
 express is written under groundup's own key.
@@ -20,8 +21,13 @@ from ..heads import HeadConfig, Pooling
 from .names import NamePairs, get_architectures, get_bool, get_int, require_supported
 
 HEAD_KEY = "groundup_head"
-CLASSIFIER_SUFFIXES = ("ForSequenceClassification", "ForTokenClassification")
-"""Suffixes of the names of classes with a head."""
+CLASSIFIER_SUFFIXES = {
+    "ForSequenceClassification": "sequence", "ForTokenClassification": "token",
+    "ForQuestionAnswering": "span",
+}  # fmt: skip
+"""Suffixes of the names of classes with a head, and what it classifies."""
+SPAN_LABELS = ("start", "end")
+"""Names of the two labels of a head of tokens that answers questions."""
 BASE_SUFFIXES = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "Model")
 """Suffixes of the names of classes without one."""
 POOLINGS: dict[str, Pooling] = {"cls": "first", "mean": "mean"}
@@ -40,6 +46,7 @@ class HeadLayout(NamedTuple):
 
 
 CLASSES = (("classifier.", "classes."),)
+SPANS = (("qa_outputs.", "classes."),)
 SCORE = (("score.", "classes."),)
 POOLED = (("bert.pooler.dense.", "dense."), *CLASSES)
 DENSE = (("classifier.dense.", "dense."), ("classifier.out_proj.", "classes."))
@@ -49,8 +56,10 @@ LAST_TOKEN = {"pooling": "last", "bias": False}
 HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
     ("bert", "sequence"): HeadLayout(POOLED, {"inner": "tanh"}, "bert."),
     ("bert", "token"): HeadLayout(CLASSES, prefix="bert."),
+    ("bert", "span"): HeadLayout(SPANS, prefix="bert."),
     ("roberta", "sequence"): HeadLayout(DENSE, {"inner": "tanh"}, "roberta."),
     ("roberta", "token"): HeadLayout(CLASSES, prefix="roberta."),
+    ("roberta", "span"): HeadLayout(SPANS, prefix="roberta."),
     ("modernbert", "sequence"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
     ("modernbert", "token"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
     ("gpt2", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
@@ -58,7 +67,7 @@ HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
     ("openai-gpt", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
     ("olmo2", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
 }
-"""By model_type and what is classified: the sequence, or each of its tokens."""
+"""By model_type and what is classified: the sequence, each of its tokens, or a span of them."""
 for _family in ("qwen3", "qwen2", "llama", "mistral", "mixtral"):
     HEAD_LAYOUTS[_family, "sequence"] = HeadLayout(SCORE, LAST_TOKEN)
     HEAD_LAYOUTS[_family, "token"] = HeadLayout(SCORE)
@@ -82,15 +91,14 @@ def without_own_output_weights(config: ModelConfig) -> ModelConfig:
 
 
 def _classification_kind(values: Mapping[str, Any]) -> str | None:
-    """What a config.json classifies: `sequence` or `token`; None if it is no classifier.
+    """What a config.json classifies: `sequence`, `token` or `span`; None if it is no classifier.
 
     >>> _classification_kind({"architectures": ["BertForTokenClassification"]})
     'token'
     """
     names = get_architectures(values)
-    suffixes = (end for end in CLASSIFIER_SUFFIXES for name in names if name.endswith(end))
-    suffix = next(suffixes, None)
-    return suffix and suffix.removeprefix("For").removesuffix("Classification").lower()
+    kinds = CLASSIFIER_SUFFIXES.items()
+    return next((kind for end, kind in kinds for name in names if name.endswith(end)), None)
 
 
 def has_head(values: Mapping[str, Any]) -> bool:
@@ -117,6 +125,8 @@ def read_head(values: Mapping[str, Any], config: ModelConfig) -> tuple[HeadConfi
         parts = dict(layout.fields)
         if family == "modernbert":
             parts |= _modernbert_fields(values, config)
+        if kind == "span":
+            return HeadConfig(kind="token", names=SPAN_LABELS, **parts), layout
         parts["kind"] = "number" if len(names) == 1 and kind == "sequence" else kind
         parts["names"] = () if names == _default_label_names(len(names)) else names
         return HeadConfig(labels=len(names), **parts), layout
@@ -168,6 +178,7 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
     config  the base model's configuration
     """
     kind = "sequence" if head.kind == "number" else head.kind
+    kind = "span" if kind == "token" and head.names == SPAN_LABELS else kind
     layout = HEAD_LAYOUTS.get((values["model_type"], kind))
     if layout is None:
         return None
@@ -175,8 +186,9 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
     for suffix in BASE_SUFFIXES:
         title = title.removesuffix(suffix)
     names = head.names or _default_label_names(1 if head.kind == "number" else head.labels)
+    suffix = next(end for end, each in CLASSIFIER_SUFFIXES.items() if each == kind)
     written = values | {
-        "architectures": [f"{title}For{kind.title()}Classification"],
+        "architectures": [f"{title}{suffix}"],
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }

@@ -166,6 +166,13 @@ class PassageText:
             for term, credit in zip(wanted.question.terms, credits, strict=True)
         ]
 
+    def first_cell(self, at: int) -> str:
+        """What a row is of: its first cell with content, and the name of that column."""
+        line, head = self.texts[at], self.heads[at]
+        cells = named_cells(self.document.text[slice(*head)], line) if head else []
+        found = next((f"{name} {cell}" for name, cell in cells if cell.strip()), "")
+        return found or line.partition("\t")[0]
+
     def has_quantity(self, at: int, question: Question) -> bool:
         """Whether a unit has what is asked for, such as a length; a number has its column's name.
 

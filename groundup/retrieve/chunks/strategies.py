@@ -15,6 +15,7 @@ Kamradt's "5 Levels of Text Splitting". Departs: no window crosses a title, slic
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import ShapeError
@@ -136,7 +137,7 @@ def _pack_units(
     """
     text, pending = layout.document.text, list[Span]()
     skipped = [each for each in layout.skipped if each[0] < section.end and section.start < each[1]]
-    for block in units:
+    for block in _cut_at(text, units, skipped):
         is_skipped = any(start <= block[0] and block[1] <= end for start, end in skipped)
         if pending and (is_skipped or block[0] in breaks):
             yield pending[0][0], pending[-1][1]
@@ -153,6 +154,17 @@ def _pack_units(
             pending.append(block)
     if pending:
         yield pending[0][0], pending[-1][1]
+
+
+def _cut_at(text: str, units: Iterable[Span], skipped: Sequence[Span]) -> Iterator[Span]:
+    """Yield units, cut where what is skipped lies in them, such as the foot of a page."""
+    for start, end in units:
+        edges = sorted(at for each in skipped for at in each if start < at < end)
+        for first, last in pairwise([start, *edges, end]):
+            inside = text[first:last].strip()
+            if inside:
+                first = text.index(inside, first)
+                yield first, first + len(inside)
 
 
 def earlier_start(

@@ -1,4 +1,4 @@
-"""Which encoder an index has; without numpy and torch, which most questions need not."""
+"""Which encoder and reader an index has; without numpy and torch, which most questions need not."""
 
 import json
 from pathlib import Path
@@ -32,12 +32,35 @@ class TextEncoderConfig(Config):
     """Hash of the encoder's files; set by the stage."""
 
 
-def encoder_digest(path: Path) -> str:
-    """Hash of the files of an encoder's directory; ConfigError if there is no such directory."""
+class ReaderChoice(Config):
+    """The model that says whether what was found answers a question (readers/)."""
+
+    path: str = ""
+    """Directory of an extractive reader; empty: none."""
+    languages: tuple[str, ...] = ("english",)
+    """Languages that it reads; what documents in others say is decided by words alone."""
+    veto: float = -4.0
+    """Log-odds of an answer, rather than none, below which it refuses; higher: refuses more."""
+    digest: str = ""
+    """Hash of the reader's files; set by the stage."""
+
+
+def encoder_digest(path: Path, what: str = "text encoder") -> str:
+    """Hash of the files of a model's directory; ConfigError if there is no such directory."""
     if not any((path / name).is_file() for name in ("config.json", "modules.json")):
-        raise ConfigError(f"{path} holds no text encoder; `groundup index --encoder` takes one.")
+        option = "--" + what.split()[-1]
+        raise ConfigError(f"{path} holds no {what}; `groundup index {option}` takes one.")
     files = sorted(file for file in path.rglob("*") if file.suffix in ENCODER_FILES)
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
+
+
+def with_reader_digest(config: ReaderChoice) -> ReaderChoice:
+    """The configuration with the hash of the reader, if it names one."""
+    if not config.path:
+        return ReaderChoice()
+    path = Path(config.path).resolve()
+    values = {"path": str(path), "digest": encoder_digest(path, "extractive reader")}
+    return config.model_copy(update=values)
 
 
 def with_digest(config: TextEncoderConfig) -> TextEncoderConfig:

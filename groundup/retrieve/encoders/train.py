@@ -117,6 +117,20 @@ def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) ->
     Raises DataError if the documents give no pairs, ConfigError if the base is no encoder, and
     ArtifactError if a directory is not what it should be.
     """
+    return produce_from_base(config, source, base, out, stage="encoder", write=_train_and_save)
+
+
+def produce_from_base(
+    config: Any, source: Path, base: Path, out: Path, *, stage: str, write: Callable[..., None],
+    files: Sequence[Path] = (), imported: OptimConfig = IMPORTED_OPTIM,
+) -> Artifact:  # fmt: skip
+    """Train something of `stage` on a base and documents, as the artifact `out`.
+
+    config  has `optim` and `source_digest`
+    write   takes the configuration, source, base, the run's identity, the draft and the mesh
+    files     what else is read
+    imported  optimizer for a base that was trained elsewhere
+    """
     if config.label_smoothing or config.z_loss:
         raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
     source, base, parents, own = Path(source), Path(base), dict[str, Artifact](), list[Any]()
@@ -127,17 +141,18 @@ def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) ->
     else:
         paths = sorted(path for path in base.rglob("*") if path.is_file())
         own = [[str(path.relative_to(base)), hash_file(path)] for path in paths]
-    files = [] if kind == "corpus" else sorted(fingerprint_folder(source, config.pairs.read))
+    own += [[path.name, hash_file(path)] for path in files]
+    read = config.pairs.read if isinstance(config, EncoderConfig) else config.read
+    found = [] if kind == "corpus" else sorted(fingerprint_folder(source, read))
     native = "base" in parents and not is_imported(parents["base"])
-    usual = NATIVE_OPTIM if native else IMPORTED_OPTIM
+    usual = NATIVE_OPTIM if native else imported
     optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    config = config.model_copy(update={"optim": optim, "source_digest": digest([own, files])})
-    settings = config.hashed_values()
-    identity = RunIdentity(objective="contrastive", settings=settings, parents=parents)
-    write = partial(_train_and_save, config, source, base, identity)
+    config = config.model_copy(update={"optim": optim, "source_digest": digest([own, found])})
+    objective = "contrastive" if stage == "encoder" else "spans"
+    identity = RunIdentity(objective=objective, settings=config.hashed_values(), parents=parents)
     return produce_model(
-        config, out, write, stage="encoder", version=1, identity=identity,
-        run_options=DEFAULT_OPTIONS,
+        config, out, partial(write, config, source, base, identity), stage=stage, version=1,
+        identity=identity, run_options=DEFAULT_OPTIONS,
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ FALLBACK = "english"
 SAMPLE_CHARACTERS = 20_000
 MIN_STOP_SHARE = 0.1
 """Smallest share of function words in prose, of which English has 40 %. Own choice."""
+FOREIGN_LETTER, MIN_FOREIGN = re.compile(r"[^\W\d_\x00-\x7f]"), 0.02
+"""A letter that English lacks, and the share of a text's characters from which it is foreign."""
 UNSTEMMED = {"polish", "ukrainian", "czech", "hebrew", "hindi", "bengali", "vietnamese"}
 """Languages with stop words for which Snowball has no stemmer."""
 UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+)")
@@ -73,14 +75,14 @@ def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
 
 
 def with_digits(text: str, language: str) -> str:
-    """A text with "two" to "twelve" as digits.
+    """A text with "two" to "twenty" as digits.
 
     >>> with_digits("Nine of twelve", "english")
     '9 of 12'
     """
     listed = _word_lists()["number"].get(language, ["(?!)"])
     values = {word: value for value, word in enumerate(listed, 2)}
-    words = "|".join(values)
+    words = "|".join(sorted(values, key=len, reverse=True))  # "dix-sept" before "dix"
     return re.sub(rf"(?i)\b(?:{words})\b", lambda found: str(values[found[0].lower()]), text)
 
 
@@ -95,8 +97,12 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     scores = Counter[str]()
     for word in counts.keys() & _languages_by_word().keys():
         scores.update(dict.fromkeys(_languages_by_word()[word], counts[word]))
-    best = max(scores, key=lambda name: (scores[name], name == fallback), default=fallback)
-    return best if scores.get(best, 0) > MIN_STOP_SHARE * counts.total() else fallback
+    # Of a few words with letters that English lacks, one function word is enough.
+    is_foreign = len(FOREIGN_LETTER.findall(text)) > MIN_FOREIGN * len(text)
+    is_usual = {name: (name == fallback) != is_foreign for name in scores}
+    best = max(scores, key=lambda name: (scores[name], is_usual[name]), default=fallback)
+    least = MIN_STOP_SHARE / 2 if is_foreign else MIN_STOP_SHARE
+    return best if scores.get(best, 0) > least * counts.total() else fallback
 
 
 def stem_words(text: str, language: str = FALLBACK) -> list[str]:

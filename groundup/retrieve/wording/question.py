@@ -356,7 +356,8 @@ def _split_parts(
         group = own | (set() if own & names else set(sorted(names)[:1]))
         group |= set() if group & others or (own and all(asks[number : number + 2])) else others
         is_free = len(own) > 2 - bool(asks[number]) or word_pattern("person").search(text)
-        is_free = is_free and not word_pattern("bound").search(text)
+        is_whole = word_pattern("of").search(text) and not word_pattern("pronoun").search(text)
+        is_free = is_free and (is_whole or not word_pattern("bound").search(text))
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
     found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())
     return found if 1 < len(found) <= MAX_PARTS else ()

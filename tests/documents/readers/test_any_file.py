@@ -1,6 +1,9 @@
 """Files of any kind as documents, with what an index reads of them."""
 
-from groundup.documents import ReadConfig, read_data, rows_of_tables
+import gzip
+
+from groundup.documents import NAVIGATION, ReadConfig, Record, read_data, rows_of_tables
+from tests.documents.readers.test_books import pdf
 
 
 def test_tables_and_footnotes_of_latex_are_read_as_they_stand():
@@ -14,3 +17,19 @@ Lichens grow on stones.\footnote{The survey cost 900 pounds.} They are slow.
     assert "Smith 2001" in document.text
     rows = rows_of_tables(document, 0, len(document.text))
     assert [document.text[slice(*row)] for row in rows] == ["Stone\tSpecies", "Slate\t22"]
+
+
+def test_members_of_any_ending_are_read_as_files_of_a_folder_are():
+    packed = gzip.compress(b"The pump stopped at 03:14.\n")
+    [record] = read_data("pump.log.gz", packed, ReadConfig(archives=True))
+    assert isinstance(record, Record) and record.text.startswith("The pump")
+
+
+def test_lines_at_the_edges_of_a_pdf_are_navigation_where_most_pages_have_them():
+    words = "oak ash elm fir yew".split()
+    pages = [
+        f"Guild tools\nThe {word} has own words.\nGuild 12/{n}" for n, word in enumerate(words)
+    ]
+    [record] = read_data("guild.pdf", pdf(pages), ReadConfig())
+    skipped = [record.text[start:end].strip() for start, end in record.metadata[NAVIGATION]]
+    assert skipped.count("Guild tools") == 5 and "own words" not in " ".join(skipped)

@@ -26,6 +26,7 @@ LAYER = {"inner": "gelu", "inner_bias": False, "inner_norm": NORM}
     (bert, encoder(), HeadConfig(inner="tanh", labels=3, names=("a", "b", "c"))),
     (bert, encoder(), HeadConfig(kind="number", inner="tanh", labels=1)),
     (bert, encoder(), HeadConfig(kind="token", labels=4)),
+    (bert, encoder(), HeadConfig(kind="token", names=("start", "end"))),
     (modernbert, modern(), HeadConfig(pooling="mean", **LAYER)),
     (modernbert, modern(), HeadConfig(kind="token", labels=1, **LAYER)),
     (gpt2, decoder("pre"), HeadConfig(pooling="last", bias=False, labels=5)),

@@ -1,0 +1,1 @@
+"""Extractive readers: does a passage answer a question, and with which words?"""
