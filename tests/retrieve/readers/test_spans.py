@@ -65,6 +65,7 @@ def test_the_best_words_are_those_of_every_span_tried(reader):
         for a in range(len(pair.places))
         for b in range(a, min(len(pair.places), a + MAX_ANSWER))
     }
+    assert float(logits[0].max()) > NEVER / 2 > float(logits[1].max())  # [CLS]; the question
     (a, b), best = max(spans.items(), key=lambda item: item[1])
     assert (found.start, found.end) == (pair.places[a][0], pair.places[b][1])
     assert found.score == pytest.approx(best - float(logits[0].sum()), abs=2e-2)
