@@ -3,8 +3,8 @@
 Questions of authors who had not seen the code, on the folders of benchmarks/data/ask whose
 documents are here. Words answer; the reader reads the first quote. Printed is, by threshold, how
 many right and wrong answers and how many answered near misses it would refuse: for development
-folders, for those of harder near misses (relations_*, ordinary), and for two that were written after
-the veto was chosen.
+folders, for those of harder near misses (relations_*, ordinary), and for two that were written
+after the veto was chosen.
 
     python -m benchmarks.retrieve.reader --reader DIRECTORY
 
