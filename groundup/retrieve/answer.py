@@ -10,7 +10,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import indent, shorten
 from typing import Any
@@ -21,7 +21,6 @@ from groundup.documents import Sentence, file_of, split_long, split_sentences
 from .chunks.chunk import parent_hits
 from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from .quote import TITLE_CREDIT, QuoteSpan, best_span, highest_score
-from .reading import read_rejected
 from .search import OpenIndex, changed_files, open_index
 from .wording.language import UNSPACED
 from .wording.question import Question, WeightedQuestion, term_credit, text_terms
@@ -43,12 +42,13 @@ FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
 
-def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
+def ask(question: str, index: Path, *, limit: int = 3, only: Sequence[str] = ()) -> Answer:
     """Answer a question from an index with quotes, or refuse.
 
     question  what you want to know, in words that the documents may use
     index     directory that `groundup index` made
     limit     maximum number of quotes
+    only      patterns of the paths of the documents to ask, or language=...
 
     Raises ConfigError for an empty question or a limit below 1, ArtifactError without an index.
     """
@@ -57,7 +57,7 @@ def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
             f"The question is the folder {question}: question and index are swapped; run: "
             f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
-    return answer_question(open_index(index), question, limit)
+    return answer_question(open_index(index).only(only), question, limit)
 
 
 def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
@@ -159,7 +159,7 @@ def _is_vetoed(
     index: OpenIndex, question: str, passage: Passage, claim: Claim, details: dict[str, Any]
 ) -> bool:
     """Whether the index's reader finds no answer in a claim; `reading` is its opinion."""
-    if not index.reader_choice.path:
+    if not (index.artifact.config.get("reader") or {}).get("path"):
         return False
     from .readers.judge import opinion  # imports torch
 
@@ -225,6 +225,8 @@ def _explain_refusal(
 
 def _files_left_out(index: OpenIndex, question: Question) -> list[str]:
     """Some of the files that were not read, those first that the question names."""
+    from .reading import read_rejected  # imports every reader, which most questions need not
+
     table = index.artifact.path / "rejected.json"
     if not table.is_file() or table.stat().st_size > MAX_REJECTED_BYTES:
         return []
@@ -253,7 +255,7 @@ def _find_spans(
     """The best run of sentences of each found passage, best first; `texts` keeps the passages."""
     if not sum(wanted.weights):
         return []
-    found = index.lexical.search_terms(wanted.question, MAX_CANDIDATES)
+    found = index.lexical.search_terms(wanted.question, MAX_CANDIDATES, index.documents)
     hits = parent_hits(found, index.read_document)
     spans, best = list[QuoteSpan](), -1.0
     for hit in hits:

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -160,11 +160,15 @@ class LexicalIndex:
         """The best passages, best first; ties are broken by passage id. Any text is a query."""
         return self.search_terms(parse_question(query), limit)
 
-    def search_terms(self, question: Question, limit: int = 10) -> list[Hit]:
-        """The best passages for the terms of a question, like `search`."""
+    def search_terms(
+        self, question: Question, limit: int = 10, documents: Collection[str] | None = None
+    ) -> list[Hit]:
+        """The best passages for the terms of a question, like `search`; of some documents alone."""
         query = self._build_query(question)
         if query is None or limit < 1 or not len(self):
             return []
+        if documents is not None:
+            query = self._of_documents(query, documents)
         found, size = [], limit + 1
         while size <= limit + MAX_TIES:
             found = self.searcher.search(query, limit=size, count=False).hits
@@ -188,6 +192,12 @@ class LexicalIndex:
                 parts.append(query.boost_query(name, NAME_BOOST))
         should = self.engine.Occur.Should
         return query.boolean_query([(should, part) for part in parts]) if parts else None
+
+    def _of_documents(self, query: Any, documents: Collection[str]) -> Any:
+        """A query of the passages of some documents, with the scores that it has without them."""
+        build, must = self.engine.Query, self.engine.Occur.Must
+        inside = build.term_set_query(self.index.schema, "document", sorted(documents))
+        return build.boolean_query([(must, query), (must, build.const_score_query(inside, 0.0))])
 
     def _read_passage(self, address: Any) -> Passage:
         record = json.loads(self.searcher.doc(address).get_first("passage"))

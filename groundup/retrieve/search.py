@@ -16,8 +16,9 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
@@ -27,6 +28,7 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
+    ConfigError,
     Pointer,
     hash_file,
     lock_folder,
@@ -191,6 +193,36 @@ class OpenIndex:
     update_command: str = ""
     """The command that indexes it again, if known."""
     cache: dict[str, Record] = field(default_factory=dict, repr=False)
+    documents: frozenset[str] | None = None
+    """Ids of those that are asked alone; None: all."""
+
+    def only(self, filters: Sequence[str]) -> "OpenIndex":
+        """The same index, of which only some documents are asked.
+
+        filters  glob patterns of paths, of which one must match, such as `guides/*`; and
+                 `language=german`
+
+        Raises ConfigError for another field, and if no document is left.
+        """
+        wanted: dict[str, list[str]] = {}
+        for each in filters:
+            name, _, value = each.partition("=")
+            name, value = (name, value) if value and name.isidentifier() else ("path", each)
+            wanted.setdefault(name, []).append(value)
+        if unknown := sorted(wanted.keys() - {"path", "language"}):
+            raise ConfigError(
+                f"Documents have no {unknown[0]}; --only takes patterns of paths, and language=."
+            )
+        left = frozenset(
+            id for id, entry in self.entries.items()
+            if all(
+                any(fnmatchcase(getattr(entry, name), value) for value in values)
+                for name, values in wanted.items()
+            )
+        )  # fmt: skip
+        if not left:
+            raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
+        return replace(self, documents=left, cache=self.cache) if filters else self
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""

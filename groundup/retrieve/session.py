@@ -177,7 +177,11 @@ class Session:
 
 
 def ask_questions(
-    question: str | None = None, index: Path | None = None, *, limit: int = 3
+    question: str | None = None,
+    index: Path | None = None,
+    *,
+    limit: int = 3,
+    only: list[str] | None = None,
 ) -> "Answer | SessionSummary":
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
@@ -188,16 +192,19 @@ def ask_questions(
     question  what you want to know, in words that the documents may use; none: a session
     index     directory that `groundup index` made
     limit     maximum number of quotes
+    only      ask only documents whose path matches, such as 'guides/*', or that are in
+              language=german; may be given again
 
-    Raises ConfigError for a limit below 1, and ArtifactError for a missing or damaged index.
+    Raises ConfigError for a limit below 1 or if no document matches, and ArtifactError for a
+    missing or damaged index.
     """
     if index is None:
         raise ConfigError(
             "--index is missing (directory that `groundup index` made). See `groundup ask --help`."
         )
     if question is not None:
-        return ask(question, index, limit=limit)
-    return run_session(open_index(index), limit)
+        return ask(question, index, limit=limit, only=only or ())
+    return run_session(open_index(index).only(only or ()), limit)
 
 
 class SessionSummary(NamedTuple):

@@ -156,6 +156,31 @@ def test_the_command_line_prints_what_the_room_says(built, capsys):
         assert capsys.readouterr().out == answer_to_text(found) + "\n"
 
 
+def test_some_documents_alone_are_asked(tmp_path):
+    (tmp_path / "docs" / "old").mkdir(parents=True)
+    (tmp_path / "docs" / "old" / "a.md").write_text("The gate opens at seven.\n")
+    (tmp_path / "docs" / "b.md").write_text("The gate opens at nine.\n")
+    (tmp_path / "docs" / "c=d.txt").write_text("Das Tor ist um acht auf, und dann ist es zu.\n")
+    opened = open_index(index(tmp_path / "docs", tmp_path / "i").path)
+
+    def texts(*only):
+        claims = answer_question(opened.only(only), "When does the gate open?").claims
+        return {claim.quotes[0].path for claim in claims}
+
+    assert texts() == {"old/a.md", "b.md"} and texts("old/*") == {"old/a.md"}
+    assert texts("old/*", "b*") == {"old/a.md", "b.md"} == texts("*.md", "language=english")
+    assert texts("path=c=d*") == set() == texts("language=german")
+    scores = [
+        answer_question(one, "When does the gate open?").details["score"]
+        for one in (opened, opened.only(["b*"]))
+    ]
+    assert scores[0] == scores[1]
+    with pytest.raises(ConfigError, match=r"No document of the index matches --only \*\.pdf"):
+        opened.only(["*.pdf"])
+    with pytest.raises(ConfigError, match="no author"):
+        opened.only(["author=Ada"])
+
+
 def test_quotes_are_limited_and_different(folder, built):
     (folder / "copy.md").write_text(FILES["kitchen/tea.md"], encoding="utf-8")
     index(folder, built.parent / "copies")

@@ -94,7 +94,9 @@ def nearest_by_meaning(
     if vectors is None or encoder is None or not vectors.runs:
         return None
     asked = unit_rows(encoder.embed([vectors.config.query_prefix + question]))[0]
-    near = vectors.nearest(asked, NEAREST)
+    near = vectors.nearest(asked, NEAREST, index.documents)
+    if not near.runs:
+        return None
     run, best = near.runs[0], float(near.cosines[0])
     pairs = zip(near.runs, near.cosines.tolist(), strict=True)
     other = next((cosine for each, cosine in pairs if _is_apart(each, run)), near.mean)

@@ -14,7 +14,7 @@ files of an encoder encoded before keeps its vector, so an update costs what cha
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,12 +80,21 @@ class RunVectors:
     rows: dict[bytes, int]
     """Row by hash of what was encoded."""
 
-    def nearest(self, vector: np.ndarray, limit: int) -> NearRuns:
-        """The runs with the largest cosine to a unit vector (width,)."""
+    def nearest(
+        self, vector: np.ndarray, limit: int, documents: Collection[str] | None = None
+    ) -> NearRuns:
+        """The runs with the largest cosine to a unit vector (width,); of some documents alone."""
         blocks = (self.matrix[at : at + 2**14] for at in range(0, len(self.runs), 2**14))
         cosines = np.concatenate([block.astype(np.float32) @ vector for block in blocks])
-        order = np.lexsort((np.arange(len(cosines)), -cosines))[:limit]
-        found = [self.runs[row] for row in order]
+        rows = np.arange(len(cosines))
+        if documents is not None:
+            inside = [run.passage.rpartition(":")[0] in documents for run in self.runs]
+            rows = np.flatnonzero(inside)
+            cosines = cosines[rows]
+        if not len(cosines):
+            return NearRuns([], cosines, 0.0, 0.0)
+        order = np.lexsort((rows, -cosines))[:limit]
+        found = [self.runs[row] for row in rows[order]]
         return NearRuns(found, cosines[order], float(cosines.mean()), float(cosines.std()))
 
 

@@ -183,6 +183,15 @@ def passage_text(passage, document):
     return PassageText(Hit(passage, 1.0), document)
 
 
+def test_places_of_some_documents_alone_are_found(folder, encoder, tmp_path):
+    opened = open_index(index(folder, tmp_path / "i", config_of(encoder)).path)
+    vectors, documents = opened.vectors, list(opened.entries)[:1]
+    near = vectors.nearest(np.asarray(vectors.matrix[0], np.float32), 99, documents)
+    inside = [run for run in vectors.runs if run.passage.startswith(documents[0])]
+    assert sorted(near.runs) == sorted(inside) and len(near.cosines) == len(inside)
+    assert vectors.nearest(np.asarray(vectors.matrix[0], np.float32), 9, ["none"]).runs == []
+
+
 def test_prefixes_are_the_directorys_unless_given(tmp_path):
     model = write_encoder(tmp_path / "model", seed=0)
     prompts = {"prompts": {"query": "ask: ", "document": "read: "}, "default_prompt_name": None}
