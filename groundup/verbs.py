@@ -150,7 +150,7 @@ GROUPS = (
              "an encoder for search, trained on a folder's own pairs",
              "~/handbook --base minilm --out encoder", computes=True),
         Verb("reader", "groundup.retrieve.readers.train:train_reader",
-             "a reader that tells answers from texts about the same thing",
+             "a reader that refuses what does not answer",
              "~/handbook --base minilm --questions squad.json --out reader", computes=True),
         Verb("verify", "groundup.retrieve:verify",
              "quotes of an answer, or sentences of a text, checked", "answer.json --index i"),
