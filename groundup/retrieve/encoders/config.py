@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PROMPTS = "config_sentence_transformers.json"
 VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
+ANSWERS = b"ForQuestionAnswering"
+"""In the config.json of a reader, as its architecture."""
 ENCODER_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
 """Endings of the files that say what an encoder does."""
 
@@ -55,11 +57,19 @@ def encoder_digest(path: Path, what: str = "text encoder") -> str:
 
 
 def with_reader_digest(config: ReaderChoice) -> ReaderChoice:
-    """The configuration with the hash of the reader, if it names one."""
+    """The configuration with the hash of the reader, if it names one.
+
+    Raises ConfigError if the directory is no model of question answering.
+    """
     if not config.path:
         return ReaderChoice()
     path = Path(config.path).resolve()
     values = {"path": str(path), "digest": encoder_digest(path, "extractive reader")}
+    if ANSWERS not in (path / "config.json").read_bytes():
+        raise ConfigError(
+            f"{path} answers no questions; fine-tune a reader with: groundup reader DOCUMENTS "
+            f"--base {config.path} --questions FILE --out READER"
+        )
     return config.model_copy(update=values)
 
 

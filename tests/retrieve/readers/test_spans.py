@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, ConfigError
 from groundup.model import save_with_head
 from groundup.retrieve import IndexConfig, answer_question, answer_to_text, index, open_index
 from groundup.retrieve.encoders.config import ReaderChoice, with_reader_digest
@@ -136,9 +136,16 @@ def test_it_judges_its_own_languages_and_one_question_at_a_time(judged, monkeypa
     assert judge.opinion(opened, "Where?", passage, "The bell") is None
 
 
+def test_an_encoder_is_no_reader(base, tmp_path):
+    (tmp_path / "a.txt").write_text("The bell is old.")
+    config = IndexConfig(reader=ReaderChoice(path=str(base)))
+    with pytest.raises(ConfigError, match="answers no questions; fine-tune a reader with"):
+        index(tmp_path, tmp_path / "i", config)
+
+
 def test_another_reader_leaves_the_answer_to_words_with_a_note(judged, tmp_path):
     opened = judged(1e9)
-    (tmp_path / "reader" / "config.json").write_text("{}")
+    (tmp_path / "reader" / "vocab.txt").write_text("[PAD]")
     answer = answer_question(opened, "Where was the bell cast?")
     assert not answer.refused and "is for the reader" in answer.details["note"]
     before = with_reader_digest(ReaderChoice(path=str(tmp_path / "reader"), digest="x"))
