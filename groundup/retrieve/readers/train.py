@@ -48,7 +48,7 @@ class SpanReaderConfig(TrainingConfig):
     """Examples of made facts (facts.py), in English, in each epoch."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the articles and documents to measure on."""
-    epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Number of passes over the examples."""
     batch_pairs: int = Field(default=32, ge=1)
     """Questions with a passage per optimizer step."""
