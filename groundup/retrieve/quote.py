@@ -259,9 +259,11 @@ def _last_mention(units: list[Sentence], credits: list[list[float]], first: int,
 
 
 def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[int, int]:
-    units, texts = text.units[:stop], text.texts
-    while units[first].kind == "heading" and first + 1 < len(units):
+    texts = text.texts
+    while text.units[first].kind == "heading" and first + 1 < len(text.units):
         first += 1
+    is_table = text.units[first].kind == "row"  # the title above it is the question
+    units = text.units if is_table else text.units[: max(stop, first + 1)]
     last = max(first, last)
     is_dependent = word_pattern("dependent").match(texts[first])
     if first > 0 and units[last].end - units[first - 1].start <= QUOTE_CHARACTERS:
@@ -272,11 +274,16 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
             and not LIST_ITEM.match(texts[first - 1])
         ):  # fmt: skip
             first -= units[first - 1].kind != "heading"
-    while last + 1 < len(units) and units[last + 1].kind not in ("heading", "row"):
+    ends = ("heading",) if is_table else ("heading", "row")
+    while last + 1 < len(units) and units[last + 1].kind not in ends:
         size = units[last + 1].end - units[first].start
         names_next = text.labels[last] and not LIST_ITEM.match(texts[last])
-        is_led = LIST_ITEM.match(texts[last + 1]) and any(t[-1:] == ":" for t in texts[first:last])
-        if names_next or is_led or texts[last].endswith(":"):
+        is_item = LIST_ITEM.match(texts[last + 1])
+        is_titled = (
+            LIST_ITEM.match(texts[first]) and first > 0 and units[first - 1].kind == "heading"
+        )
+        is_led = is_item and (is_titled or any(t[-1:] == ":" for t in texts[first:last]))
+        if names_next or is_led or is_table or texts[last].endswith(":"):
             fits = size <= QUOTE_CHARACTERS
         else:
             fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)

@@ -259,6 +259,36 @@ def test_a_setting_is_of_its_block(name, tmp_path):
     assert answer_question(index, "What is the queue of the sender?").refused
 
 
+def test_a_block_of_settings_is_known_by_its_name_whatever_is_in_it(tmp_path):
+    texts = {
+        "a__yaml": "# of the kiln\ncontroller:\n  model: TC 88\n  poll: 15\nlan:\n  port: 5020\n",
+        "b__yaml": "post:\n  sender: ann@larch.example\n  workers: 3\n",
+        "c__yaml": "garage:\n  color: red\n",
+    }
+    index = session(tmp_path, **texts).index
+    for question, word in (
+        ("What is the poll of the controller?", "15"),
+        ("What is the workers of the post?", "3"),
+        ("What is the color of the garage?", "red"),
+    ):
+        assert word in answer_question(index, question).text
+    assert answer_question(index, "What is the poll of the lan?").refused
+    assert answer_question(index, "What is the port of the controller?").refused
+
+
+def test_the_title_of_a_table_is_answered_by_the_table(tmp_path):
+    text = ask(tmp_path, "Trains", a__md=f"# Line\n\n## Trains\n\n{TRAINS}\nMore.\n").text
+    assert "390" in text and "402" in text
+
+
+def test_a_list_below_its_title_is_quoted_to_its_end(tmp_path):
+    items = "".join(f"- step number {n} of the way\n" for n in range(9))
+    text = ask(
+        tmp_path, "How to leave port", a__md=f"# Guide\n\n## How to leave port\n\n{items}"
+    ).text
+    assert "number 0" in text and "number 8" in text
+
+
 def test_a_bare_number_of_a_setting_counts_for_the_name_that_is_asked(tmp_path):
     text = "turbine:\n  maker: Osberg\n  height: 180\n"
     assert "180" in ask(tmp_path, "How high is the height of the turbine?", a__yaml=text).text

@@ -407,3 +407,21 @@ def _is_chapter_title(edge: _EdgeLine, alike: Sequence[_EdgeLine], has_number: b
     first = all(other.page > edge.page for other in alike)
     text = " ".join(edge.line.text.split())
     return first and all(" ".join(other.line.text.split()) != text for other in alike)
+
+
+PAGE_COUNT = re.compile(r"\d\s*(?:/|of|von|de|sur)\s*\d|\b(?:page|seite|p\.)\s*\d", re.IGNORECASE)
+"""What counts the pages in a running head or foot."""
+
+
+def running_heads(record: Record) -> list[tuple[int, int]]:
+    """Lines at the edges of a record's pages that are the same on most of them.
+
+    What differs in a number is text, unless the number counts the pages: "3/9", "page 3".
+    """
+    found = Heads(HeadsConfig())(record)
+    lines = {(e.start, e.end): record.text[e.start : e.end].strip() for e in found.edits}
+    for place, line in lines.items():
+        lines[place] = normalize_line(line) if PAGE_COUNT.search(line) else line
+    counts = Counter(lines.values())
+    least = max(3.0, found.metadata.get("pages", 0) / 2)
+    return [place for place, line in lines.items() if line and counts[line] >= least]

@@ -373,8 +373,12 @@ def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Recor
         inner = zip(spans, [*spans[1:], (len(record.text), 0)], strict=False)
         metadata |= _ranges(TABLES, [span for span, later in inner if later[0] >= span[1]])
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
-        skipped = _contents_blocks(record) + _running_heads(record)
-        metadata |= _ranges(NAVIGATION, sorted(skipped))
+        skipped = _contents_blocks(record)
+        if record.kind == "pdf":
+            from ..books.heads import running_heads
+
+            skipped = sorted(skipped + running_heads(record))
+        metadata |= _ranges(NAVIGATION, skipped)
     yield Record(identity, "", record.path, record.kind, record.text, record.map,
                  record.spans, metadata)  # fmt: skip
     if pages := metadata.get(WITHOUT_TEXT):
@@ -411,20 +415,6 @@ def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int,
         if count > 1 and inside >= MIN_LINK_SHARE * len("".join(text[start:end].split())):
             blocks.append((start, end))
     return blocks
-
-
-def _running_heads(record: Record) -> list[tuple[int, int]]:
-    """Lines at the edges of a PDF's pages that are the same on a third of them but for numbers."""
-    if record.kind != "pdf":
-        return []
-    from ..books.heads import Heads, HeadsConfig
-    from ..books.pages import normalize_line
-
-    found = Heads(HeadsConfig())(record)
-    lines = {(e.start, e.end): normalize_line(record.text[e.start : e.end]) for e in found.edits}
-    counts = Counter(lines.values())
-    least = found.metadata.get("pages", 0) / 3
-    return [place for place, line in lines.items() if line.strip() and counts[line] >= least]
 
 
 def _contents_blocks(record: Record) -> list[tuple[int, int]]:

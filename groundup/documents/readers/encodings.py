@@ -280,12 +280,19 @@ def _decode_guessed(data: bytes) -> DecodedText:
     matches = charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSABLE_CHARSETS))
     names = [match.encoding for match in matches]
     if not names or names[0] in ALPHABETS:
-        names = [*_plausible_latin_charsets(sample), *names]
+        western = ["cp1252"] if _is_western(sample) else []  # names of several languages
+        names = [*(_plausible_latin_charsets(sample) or western), *names]
     for name in names:
         charset = text_charset(name)
         if charset and (decoded := _decode_as(data, charset, 0)):
             return decoded
     raise Refused("unknown charset", "neither UTF-8 nor a charset that fits its bytes")
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether all letters other than a-z are of Western European languages."""
+    found = re.findall(r"[^\x00-\x7f]", sample.decode("cp1252", "replace").lower())
+    return bool(found) and set(found) <= set(ALPHABETS["cp1252"])
 
 
 def _plausible_latin_charsets(sample: bytes) -> list[str]:

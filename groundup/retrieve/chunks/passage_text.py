@@ -24,7 +24,7 @@ from groundup.documents import (
     split_sentences,
 )
 
-from ..wording.entries import entry_heads, leads_of_items, numbers_of_cells
+from ..wording.entries import block_heads, entry_heads, leads_of_items, numbers_of_cells
 from ..wording.language import FALLBACK, stem_words, stop_words, word_pattern
 from ..wording.question import (
     Question,
@@ -41,6 +41,8 @@ SETTINGS = (".ini", ".cfg", ".toml", ".yaml", ".yml", ".json")
 SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=][ \t]*(\S.*)$""")
 BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*$")
 """The line that begins a block of a file of settings: `[cache]`, `cache:`, `"cache": {`."""
+DEDENT = re.compile(r"(?m)^[ \t]+\S.*\n+([^\s#\]})].*)")
+"""A line at the margin below an indented one."""
 QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -73,13 +75,12 @@ class PassageText:
         inner = {at for title in titles for at in title[:2] if at > 0}
         if self.is_settings:
             inner |= {block.start() for block in BLOCK.finditer(passage.text)}
+            inner |= {line.start(1) for line in DEDENT.finditer(passage.text)}
         cuts = {0, len(passage.text), *inner}
         sentences = [
             Sentence(first + start, first + end, kind)
             for first, last in pairwise(sorted(cuts))
-            for start, end, kind in split_sentences(
-                passage.text[first:last], document.kind in LINE_KINDS, not is_code
-            )
+            for start, end, kind in self._sentences(passage.text[first:last], is_code)
         ]
         sentences = split_long(passage.text, sentences, QUOTE_CHARACTERS // 2)
         prose = (each for each in sentences if not _overlaps(each[:2], self._rows))
@@ -89,6 +90,15 @@ class PassageText:
             if end - start < 200 and (is_question or _overlaps((start, end), self._titles)):
                 units[at] = Sentence(start, end, "heading")
         return units
+
+    def _sentences(self, text: str, is_code: bool) -> list[Sentence]:
+        """The sentences of a text; a block of settings stays whole, but for comments."""
+        lines = text.splitlines()
+        is_comment = 4 * sum(line.lstrip()[:1] in ("#", ";") for line in lines) > len(lines)
+        if not self.is_settings or is_comment:
+            return split_sentences(text, self.document.kind in LINE_KINDS, not is_code)
+        start = len(text) - len(text.lstrip())
+        return [Sentence(start, len(text.rstrip()), "code")] if text.strip() else []
 
     @cached_property
     def is_settings(self) -> bool:
@@ -228,7 +238,8 @@ class PassageText:
 
     @cached_property
     def _entries(self) -> list[tuple[str, ...]]:
-        return entry_heads(self.document.text, self.passage.start, self.units)
+        start, text = self.passage.start, self.document.text
+        return (block_heads if self.is_settings else entry_heads)(text, start, self.units)
 
     def heads_entry(self, at: int, unit: int) -> bool:
         """Whether a unit is in the entry of another, or heads it."""

@@ -24,6 +24,9 @@ TERM = re.compile(r"\W*[^\W\d][\w-]*\W*|[^\W\d_a-z][\w'’-]*(?: [\w'’-]+){1,3
 """How an option begins, a named item, a name of code and what it is; a word, or a short title."""
 SECTION = re.compile(r"\[+([^\W\d][\w .:/-]*)\]+[ \t]*(?:$|[#;])")
 """Of a file of settings."""
+BLOCK_NAME = re.compile(
+    r"""(?m)^(?:[{\s]|#[^\n]*\n)*\[*["']?([^\W\d][^\]\n"':]*)["']?[ \t]*[\]:]+[ \t]*[{\[]?[ \t]*$"""
+)
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 CELL = re.compile(r"[|,;\t\n]")
@@ -52,6 +55,23 @@ def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str
         is_head = bool(head) and "\n" not in line and is_label(line)
         entries.append(heads)
     return entries
+
+
+def block_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str, ...]]:
+    """What heads the block of each unit of a file of settings, as `entry_heads`.
+
+    A unit that opens none continues the block before; in YAML a line at the margin ends it.
+    """
+    heads, entry = list[tuple[str, ...]](), ()
+    for unit in units:
+        line = text[at + unit.start : at + unit.end]
+        is_inside = line[:1] == "[" or at + unit.start > text.rfind("\n", 0, at + unit.start) + 1
+        if block := BLOCK_NAME.match(line):
+            entry = ("[" * (line[0] == "[") + block[1],)
+        elif entry and entry[0][0] != "[" and not is_inside:
+            entry = ()
+        heads.append(entry)
+    return heads
 
 
 def _entry_head(text: str, column: int) -> str:

@@ -33,3 +33,18 @@ def test_lines_at_the_edges_of_a_pdf_are_navigation_where_most_pages_have_them()
     [record] = read_data("guild.pdf", pdf(pages), ReadConfig())
     skipped = [record.text[start:end].strip() for start, end in record.metadata[NAVIGATION]]
     assert skipped.count("Guild tools") == 5 and "own words" not in " ".join(skipped)
+
+
+def test_text_of_short_pages_is_no_running_head():
+    pages = ["The sluice keeper is Ada Holm.", "The siren weighs 14 kg.", "It was built in 1931."]
+    [record] = read_data("a.pdf", pdf(pages), ReadConfig())
+    assert NAVIGATION not in record.metadata
+    sizes = [f"{word} grow here. The helmet size is {50 + n}." for n, word in enumerate("ABCDE")]
+    [record] = read_data("a.pdf", pdf(sizes), ReadConfig())
+    assert NAVIGATION not in record.metadata
+
+
+def test_latin_letters_of_several_languages_are_western():
+    text = "Müller and Muñoz sell Gruyère and jalapeños.\n"
+    [record] = read_data("a.txt", text.encode("latin-1"), ReadConfig())
+    assert record.text == text
