@@ -26,7 +26,7 @@ from groundup.core import write_json
 from groundup.retrieve import IndexConfig, index, open_index
 from groundup.retrieve.answer import _answer, _weighted
 from groundup.retrieve.encoders import meaning
-from groundup.retrieve.encoders.config import TextEncoderConfig
+from groundup.retrieve.models import TextEncoderConfig
 
 WEIGHTS = Path(meaning.__file__).with_name("decision.json")
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)

@@ -23,7 +23,7 @@ from benchmarks.retrieve.strangers import DATA, is_right, ours
 from groundup.core import write_json
 from groundup.documents import ReadConfig
 from groundup.retrieve import IndexConfig, index, open_index
-from groundup.retrieve.index import read_rejected
+from groundup.retrieve.search import read_rejected
 
 KINDS = DATA / "kinds"
 

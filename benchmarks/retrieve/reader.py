@@ -23,6 +23,7 @@ from benchmarks.retrieve.strangers import DATA, Shown, is_right
 from groundup.measure import auroc
 from groundup.retrieve import index, open_index
 from groundup.retrieve.answer import _answer, _find_spans, _weighted
+from groundup.retrieve.readers.judge import below_titles
 from groundup.retrieve.readers.spans import SpanReader, open_reader
 
 UNSEEN = ("ferry", "samphire")
@@ -80,8 +81,7 @@ def answered(folder: Path, reader: SpanReader, kinds: Counter[tuple[str, str]]) 
             if opened.entries[passage.document].language != "english":
                 continue
             claims = [Shown(claim.quotes[0].path, claim.text) for claim in answer.claims]
-            titles = " > ".join(passage.headings)
-            text = f"{titles}. {answer.claims[0].text}" if titles else answer.claims[0].text
+            text = below_titles(passage, answer.claims[0].text)
             score = reader.read(question["question"], [text])[0].score
             right = question["class"] != "near" and is_right(question, claims)
             rows.append(Row(folder.name, question["class"], right, score))

@@ -36,8 +36,8 @@ BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
 NEAREST_CHARACTERS = 200
 """What a refusal shows of the nearest passage."""
-MAX_LEFT_OUT, MAX_REJECTED_BYTES = 3, 2**20
-"""Files that a refusal names as not read, and size of the list from which it names none."""
+MAX_LEFT_OUT = 3
+"""Files that a refusal names as not read."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
@@ -225,15 +225,9 @@ def _explain_refusal(
 
 def _files_left_out(index: OpenIndex, question: Question) -> list[str]:
     """Some of the files that were not read, those first that the question names."""
-    from .reading import read_rejected  # imports every reader, which most questions need not
-
-    table = index.artifact.path / "rejected.json"
-    if not table.is_file() or table.stat().st_size > MAX_REJECTED_BYTES:
-        return []
     names = {term.text.lower() for term in question.terms}
-    paths = dict.fromkeys(reject.path for reject in read_rejected(index.artifact.path))
-    asked = {path for path in paths if Path(path).name.lower() in names}
-    return sorted(paths, key=lambda path: (path not in asked, path))[:MAX_LEFT_OUT]
+    order = sorted((Path(path).name.lower() not in names, path) for path in index.left_out)
+    return [path for _, path in order[:MAX_LEFT_OUT]]
 
 
 def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ from groundup.documents import (
 
 from .chunks.chunk import chunk_document, count_characters
 from .chunks.passage_text import PassageText
-from .encoders.config import TextEncoderConfig, with_digest, with_reader_digest
 from .lexical import LexicalIndex, name_segments_by_content
+from .models import TextEncoderConfig, with_digest, with_reader_digest
 from .reading import (
     CHANGED,
     IndexConfig,
@@ -64,13 +64,13 @@ from .reading import (
     hash_source,
     read_corpus,
     read_files,
-    read_rejected,
 )
 from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
     current_name,
     read_entries,
+    read_rejected,
     read_root,
     set_current,
     write_root,

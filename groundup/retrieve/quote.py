@@ -18,22 +18,12 @@ import re
 from typing import NamedTuple
 
 from groundup.core import Hit
-from groundup.documents import (
-    LIST_ITEM,
-    ROWS,
-    Sentence,
-    is_label,
-    named_cells,
-)
+from groundup.documents import LIST_ITEM, ROWS, Sentence, is_label, named_cells
 
 from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from .wording.entries import BLANK_LINE
 from .wording.language import word_pattern
-from .wording.question import (
-    PASSAGE_CREDIT,
-    WeightedQuestion,
-    text_terms,
-)
+from .wording.question import PASSAGE_CREDIT, WeightedQuestion, text_terms
 
 TITLE_CREDIT = 0.8
 NEW_SUBJECT = 0.5

@@ -32,9 +32,9 @@ from groundup.documents import (
 )
 
 from .chunks.chunk import ChunkConfig, chunk_document
-from .encoders.config import ReaderChoice, TextEncoderConfig
 from .lexical import LexicalIndex, PreparedPassage, prepare_passages
-from .search import DocumentEntry, read_entries
+from .models import ReaderChoice, TextEncoderConfig
+from .search import DocumentEntry, read_entries, read_rejected
 from .wording.language import language_of
 
 if TYPE_CHECKING:
@@ -267,8 +267,3 @@ def read_corpus(corpus: Artifact, config: IndexConfig) -> Iterator[PreparedDocum
 
     for split in SPLITS:
         yield from (prepare_document(document, config) for document in read_split(corpus, split))
-
-
-def read_rejected(snapshot: Path) -> list[Rejected]:
-    """What a snapshot left out, with reasons."""
-    return [Rejected(*row) for row in json.loads((snapshot / "rejected.json").read_bytes())]

@@ -36,10 +36,10 @@ from groundup.core import (
     user_name,
     write_json,
 )
-from groundup.documents import Record, is_compound, is_dictionary_word
+from groundup.documents import Record, Rejected, is_compound, is_dictionary_word
 
-from .encoders.config import VECTORS, ReaderChoice
 from .lexical import LexicalIndex, inverse_document_frequency
+from .models import VECTORS, ReaderChoice
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
 
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .readers.spans import SpanReader
 
 POINTER_LEDGER = "ledger/current.jsonl"
+REJECTED, MAX_REJECTED_BYTES = "rejected.json", 2**20
+"""What a snapshot left out, and the size of that list from which nothing of it is named."""
 KEPT_SNAPSHOTS = 2
 """Number of kept snapshots: the current one and the previous, which a reader may have open."""
 MAX_FILE_BYTES = 64 * 2**20
@@ -204,6 +206,8 @@ class OpenIndex:
 
         Raises ConfigError for another field, and if no document is left.
         """
+        if not filters:
+            return self
         wanted: dict[str, list[str]] = {}
         for each in filters:
             name, _, value = each.partition("=")
@@ -222,7 +226,7 @@ class OpenIndex:
         )  # fmt: skip
         if not left:
             raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
-        return replace(self, documents=left, cache=self.cache) if filters else self
+        return replace(self, documents=left)
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""
@@ -358,6 +362,14 @@ class OpenIndex:
         return ReaderChoice.model_validate(self.artifact.config.get("reader") or {})
 
     @cached_property
+    def left_out(self) -> list[str]:
+        """Paths of what was not read, each once; none of a list longer than MAX_REJECTED_BYTES."""
+        table = self.artifact.path / REJECTED
+        if not table.is_file() or table.stat().st_size > MAX_REJECTED_BYTES:
+            return []
+        return list(dict.fromkeys(each.path for each in read_rejected(self.artifact.path)))
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages of at least a fiftieth of the documents, the most frequent first."""
         counts = Counter(entry.language for entry in self.entries.values()).most_common()
@@ -409,3 +421,8 @@ def read_entries(table: Path) -> list[DocumentEntry]:
         raise ArtifactError(
             f"{table} is damaged ({error}); run `groundup index` again with a new --out."
         ) from None
+
+
+def read_rejected(snapshot: Path) -> list[Rejected]:
+    """What a snapshot left out, with reasons."""
+    return [Rejected(*row) for row in json.loads((snapshot / REJECTED).read_bytes())]

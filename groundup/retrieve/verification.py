@@ -167,8 +167,8 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
     since = "" if is_same else " The file changed since it was indexed; index it again."
     if not _is_in_file(data, file, quote):
         found = data[quote.start : quote.end].decode("utf-8", "replace")
-        problem = f"bytes {quote.start}-{quote.end} of {quote.path} are not the quote"
-        problem += f": they are {found[:60]!r}"
+        place = f"bytes {quote.start}-{quote.end} of {quote.path}"
+        problem = f"{place} are not the quote: they are {found[:60]!r}"
         if quote.page:  # its bytes are no text
             problem = f"page {quote.page} of {quote.path} does not have the quote"
         return QuoteProblem(quote, "differs", f"{problem}.{since}")

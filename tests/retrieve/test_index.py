@@ -32,7 +32,7 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.reading import read_rejected
+from groundup.retrieve.search import read_rejected
 from tests.artifacts import artifact
 
 

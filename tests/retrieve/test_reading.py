@@ -45,8 +45,9 @@ from groundup.retrieve import (
     verify_quotes,
 )
 from groundup.retrieve.chunks.chunk import chunk_document
-from groundup.retrieve.index import IndexConfig, read_rejected
+from groundup.retrieve.index import IndexConfig
 from groundup.retrieve.reading import read_files
+from groundup.retrieve.search import read_rejected
 from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

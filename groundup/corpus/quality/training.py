@@ -160,10 +160,10 @@ def _auc(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     The interval of Hanley and McNeil 1982 assumes independent texts, which passages of one document
     are not, so it is too narrow for large groups.
     """
-    from sklearn.metrics import roc_auc_score
+    from groundup.measure import auroc  # not at the top: it would slow every worker
 
     m, n = int(labels.sum()), int((~labels).sum())
-    area = float(roc_auc_score(labels, scores))
+    area = auroc(scores, labels)
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
     half = 1.96 * max(variance, 0.0) ** 0.5

@@ -16,18 +16,15 @@ import torch
 from pydantic import Field
 
 from groundup.core import (
-    MANIFEST,
     Artifact,
     ConfigError,
     Draft,
     device,
-    digest,
-    hash_file,
     record,
     write_json,
 )
 from groundup.corpus import read_split
-from groundup.documents import Record, artifact_kind, fingerprint_folder, read_folder
+from groundup.documents import Record, read_folder
 from groundup.model import (
     ModelConfig,
     TextEncoder,
@@ -35,22 +32,15 @@ from groundup.model import (
     save_with_head,
 )
 from groundup.train import (
-    DEFAULT_OPTIONS,
-    Mesh,
     MicroBatch,
-    OptimConfig,
     RunIdentity,
-    TrainingConfig,
     TrainingData,
-    TrainingRun,
     TrainingTask,
-    is_imported,
-    merge_optim,
-    produce_model,
 )
 
-from .config import PROMPTS, load_text_encoder, prefixes_of
+from ..models import PROMPTS, load_text_encoder, model_folder, prefixes_of
 from .contrast import ContrastiveLoss, EncodedText, contrastive_batch, two_pass_gradients
+from .fine_tuning import FineTuningConfig, produce_from_base, train_head
 from .pairs import PairsConfig, PairSplit, TextPair, split_pairs
 from .rankings import (
     HeldOutSearch,
@@ -66,16 +56,10 @@ from .rankings import (
 from .vectors import embed_blocks
 
 LENGTHS = "sentence_bert_config.json"
-IMPORTED_OPTIM, NATIVE_OPTIM = (
-    OptimConfig(matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate,
-                epsilon=1e-8)
-    for rate in (2e-5, 2e-4)
-)  # fmt: skip
-"""For a base that was trained elsewhere, and for one that was trained here."""
 VALIDATION_BATCHES = 4
 
 
-class EncoderConfig(TrainingConfig):
+class EncoderConfig(FineTuningConfig):
     """How to train an encoder for search."""
 
     pairs: PairsConfig = PairsConfig()
@@ -100,10 +84,6 @@ class EncoderConfig(TrainingConfig):
     """Prefix of every passage; None: the base's."""
     max_tokens: int = Field(default=256, ge=8)
     """Maximum tokens of a text; longer ones are truncated, also by the finished encoder."""
-    optim: OptimConfig = NATIVE_OPTIM
-    """Optimizer and schedule; of a base that was trained elsewhere, learning_rate=2e-5."""
-    source_digest: str = ""
-    """Hash of the documents and of a base that is no artifact; set by the stage."""
 
 
 def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) -> Artifact:
@@ -117,55 +97,15 @@ def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) ->
     Raises DataError if the documents give no pairs, ConfigError if the base is no encoder, and
     ArtifactError if a directory is not what it should be.
     """
-    return produce_from_base(config, source, base, out, stage="encoder", write=_train_and_save)
-
-
-def produce_from_base(
-    config: Any, source: Path, base: Path, out: Path, *, stage: str, write: Callable[..., None],
-    files: Sequence[Path] = (), imported: OptimConfig = IMPORTED_OPTIM,
-) -> Artifact:  # fmt: skip
-    """Train something of `stage` on a base and documents, as the artifact `out`.
-
-    config  has `optim` and `source_digest`
-    write   takes the configuration, source, base, the run's identity, the draft and the mesh
-    files     what else is read
-    imported  optimizer for a base that was trained elsewhere
-    """
-    if config.label_smoothing or config.z_loss:
-        raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
-    source, base, parents, own = Path(source), Path(base), dict[str, Artifact](), list[Any]()
-    if kind := artifact_kind(source):
-        parents[kind] = Artifact.open(source, ("corpus", "documents"))
-    if (base / MANIFEST).is_file():
-        parents["base"] = Artifact.open(base, "model")
-    else:
-        paths = sorted(path for path in base.rglob("*") if path.is_file())
-        own = [[str(path.relative_to(base)), hash_file(path)] for path in paths]
-    own += [[path.name, hash_file(path)] for path in files]
-    read = config.pairs.read if isinstance(config, EncoderConfig) else config.read
-    found = [] if kind == "corpus" else sorted(fingerprint_folder(source, read))
-    native = "base" in parents and not is_imported(parents["base"])
-    usual = NATIVE_OPTIM if native else imported
-    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    config = config.model_copy(update={"optim": optim, "source_digest": digest([own, found])})
-    objective = "contrastive" if stage == "encoder" else "spans"
-    identity = RunIdentity(objective=objective, settings=config.hashed_values(), parents=parents)
-    return produce_model(
-        config, out, partial(write, config, source, base, identity), stage=stage, version=1,
-        identity=identity, run_options=DEFAULT_OPTIONS,
+    return produce_from_base(
+        config, Path(source), Path(base), out, stage="encoder", objective="contrastive",
+        read=config.pairs.read, write=_train_and_save,
     )  # fmt: skip
 
 
 def _train_and_save(
-    config: EncoderConfig,
-    source: Path,
-    base: Path,
-    identity: RunIdentity,
-    draft: Draft,
-    mesh: Mesh,
+    config: EncoderConfig, source: Path, base: Path, identity: RunIdentity, draft: Draft
 ) -> None:
-    if mesh.device_mesh is not None:
-        raise ConfigError("An encoder is trained in one process; start it without torchrun.")
     towers = open_towers(config, base)
     pairs = _read_pairs(config.pairs, source, identity.parents.get("corpus"))
     search = held_out_search(pairs)
@@ -177,11 +117,7 @@ def _train_and_save(
     two_pass = partial(two_pass_gradients, loss) if config.micro_batches > 1 else None
     data = _training_data(config, pairs, prepared["negatives"], towers)
     task = TrainingTask(body, model, loss, data, "encoder", is_compiled=False, gradients=two_pass)
-    identity = identity._replace(model=body.config.to_dict())
-    run = TrainingRun(draft, config, task, identity, mesh=mesh)
-    run.train_to_end()
-    model.model = run.final_model()
-    model.eval()
+    train_head(config, draft, model, task, identity)
     _save(towers, draft.path, base)
     after = rank_by_encoder(towers, search.queries, search.texts)
     words = ([(index, score) for index, score in ranked] for ranked in prepared["words"])
@@ -228,8 +164,7 @@ def open_towers(config: EncoderConfig, base: Path) -> TwoTowers:
 
 def _save(towers: TwoTowers, path: Path, base: Path) -> None:
     """Write the directory, with the prefixes and the limit of passages."""
-    folder = base if (base / "config.json").is_file() else base / "0_Transformer"
-    save_with_head(towers.passages.model, path, folder)
+    save_with_head(towers.passages.model, path, model_folder(base))
     write_json(path / LENGTHS, {"max_seq_length": towers.limit, "do_lower_case": False})
     prompts = {"query": towers.queries.prompt, "document": towers.passages.prompt}
     write_json(path / PROMPTS, {"prompts": prompts, "default_prompt_name": None})

@@ -31,7 +31,7 @@ from groundup.core import (
 )
 
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
-from .config import VECTORS, TextEncoderConfig, encoder_digest, load_text_encoder
+from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_encoder
 
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
@@ -129,17 +129,8 @@ def runs_of(text: PassageText) -> Iterator[Run]:
 
 
 def open_encoder(config: TextEncoderConfig) -> "TextEncoder":
-    """The encoder that made the vectors.
-
-    Raises ConfigError if it is gone, and ArtifactError, with both digests, if its files changed.
-    """
-    found = encoder_digest(Path(config.path))
-    if found != config.digest:
-        raise ArtifactError(
-            f"The vectors are of the encoder {config.digest[:12]}, and {config.path} is "
-            f"{found[:12]} now; index again, or give back the encoder that made them."
-        )
-    encoder = load_text_encoder(Path(config.path))
+    """The encoder that made the vectors; an error if it is gone or its files changed."""
+    encoder = load_text_encoder(check_same_model(config, "text encoder"))
     encoder.prompt = ""  # the prefixes of the configuration stand for it
     return encoder
 

@@ -74,7 +74,7 @@ class FactMaker:
         """A value of a kind of fact."""
         return self.fill(self.draw.choice(self.kinds[kind]["values"].split("|")))
 
-    def thing(self, _: object = None) -> str:
+    def thing(self) -> str:
         """A thing with its article."""
         kind = self.fill("<kinds>") if self.draw.random() < 0.6 else ""
         place = f" {self.fill(self.draw.choice(PLACES))}" if self.draw.random() < PART_OF else ""
@@ -127,7 +127,8 @@ class FactMaker:
 
     def table(self) -> list[Example]:
         """A question for a cell of a table or a setting, with its column and without."""
-        names = list({thing.split()[-1]: thing[4:] for thing in map(self.thing, range(4))}.values())
+        things = [self.thing()[4:] for _ in range(4)]  # without "the"
+        names = list({thing.split()[-1]: thing for thing in things}.values())
         asked, *columns = self.draw.sample(list(self.kinds), self.draw.randint(3, 5))
         thing, place = names[0], self.draw.randint(0, len(columns))
         self.draw.shuffle(names)

@@ -27,6 +27,11 @@ def opinion(index: "OpenIndex", question: str, passage: Passage, text: str) -> O
     choice, language = index.reader_choice, index.entries[passage.document].language
     if language not in choice.languages or (reader := index.reader) is None:
         return None
-    titles = " > ".join(passage.headings)
-    found = reader.read(question, [f"{titles}. {text}" if titles else text])[0].score
+    found = reader.read(question, [below_titles(passage, text)])[0].score
     return Opinion(round(found, 3), found < choice.veto)
+
+
+def below_titles(passage: Passage, text: str) -> str:
+    """A text as the reader reads it."""
+    titles = " > ".join(passage.headings)
+    return f"{titles}. {text}" if titles else text

@@ -23,7 +23,7 @@ from groundup.model import HeadConfig, ModelWithHead, Transformer, load_with_hea
 from groundup.tokenizer import ImportedTokenizer, load_tokenizer
 from groundup.train import MicroBatch, batch_to_device, resolve_precision
 
-from ..encoders.config import ReaderChoice, encoder_digest
+from ..models import ReaderChoice, check_same_model
 
 MAX_TOKENS, MAX_QUESTION, MAX_ANSWER = 256, 64, 40
 """Ids of a question with its passage, of the question, and of an answer."""
@@ -54,6 +54,13 @@ class EncodedPair(NamedTuple):
     span: tuple[int, int] = (0, 0)
     """Indices of the answer's first and last id; (0, 0), that of [CLS], without an answer."""
 
+    def with_answer(self, start: int, end: int) -> "EncodedPair | None":
+        """The pair with these characters of the passage as the answer; None if they are cut off."""
+        inside = [i for i, place in enumerate(self.places) if place[0] < end and place[1] > start]
+        if not inside or self.places[inside[-1]][1] < end:
+            return None
+        return self._replace(span=(self.first + inside[0], self.first + inside[-1]))
+
 
 class SpanReader:
     """Reads passages for questions."""
@@ -67,26 +74,14 @@ class SpanReader:
         self.has_types = body.config.embedding.types > 1
         self.limit = min(MAX_TOKENS, body.config.context_length)
 
-    def encode(
-        self, question: str, passage: str, span: tuple[int, int] | None = None
-    ) -> EncodedPair | None:
-        """The ids of a question and as much of a passage as fits; None if its answer does not.
-
-        span  first character and end of the answer
-        """
+    def encode(self, question: str, passage: str) -> EncodedPair:
+        """The ids of a question and as much of a passage as fits."""
         asked = self.tokenizer.encode(question)[: min(MAX_QUESTION, self.limit // 4)]
         middle = self.after if self.has_types else self.after * 2  # RoBERTa parts texts by two
         begin = [*self.before, *asked, *middle]
         room = self.limit - len(begin) - len(self.after)
         ids, places = self.tokenizer.encode_with_ranges(passage)
-        ids, places = ids[:room], places[:room]
-        pair = EncodedPair([*begin, *ids, *self.after], len(begin), places)
-        if span is None:
-            return pair
-        inside = [i for i, (start, end) in enumerate(places) if start < span[1] and end > span[0]]
-        if not inside or places[inside[-1]][1] < span[1]:
-            return None
-        return pair._replace(span=(len(begin) + inside[0], len(begin) + inside[-1]))
+        return EncodedPair([*begin, *ids[:room], *self.after], len(begin), places[:room])
 
     def batch(self, pairs: Sequence[EncodedPair]) -> MicroBatch:
         """A batch of the training loop: bits of `targets` mark the first id and the last."""
@@ -113,7 +108,7 @@ class SpanReader:
         """The best words of the passage of each question and passage."""
         where = next(self.model.parameters()).device
         precision = resolve_precision("auto", where)
-        pairs = [pair for text in texts if (pair := self.encode(*text)) is not None]
+        pairs = [self.encode(*text) for text in texts]
         readings = [Reading(0, 0, NEVER)] * len(pairs)
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i].ids))
         for at in range(0, len(order), BATCH):
@@ -181,11 +176,5 @@ def open_reader(path: Path, dtype: torch.dtype | None = None) -> SpanReader:
 
 
 def open_same_reader(choice: ReaderChoice) -> SpanReader:
-    """The reader of an index; ArtifactError, with both digests, if its files changed."""
-    found = encoder_digest(Path(choice.path), "extractive reader")
-    if found != choice.digest:
-        raise ArtifactError(
-            f"The index is for the reader {choice.digest[:12]}, and {choice.path} is {found[:12]} "
-            "now; index again, or give back the reader."
-        )
-    return open_reader(Path(choice.path))
+    """The reader of an index; an error if it is gone or its files changed."""
+    return open_reader(check_same_model(choice, "extractive reader"))

@@ -20,16 +20,18 @@ from groundup.measure import auroc
 from groundup.model import Head, ModelConfig, ModelWithHead, Transformer, load, save_with_head
 from groundup.tokenizer import ImportedTokenizer, load_tokenizer
 from groundup.train import (
-    Mesh,
-    OptimConfig,
     RunIdentity,
-    TrainingConfig,
     TrainingData,
-    TrainingRun,
     TrainingTask,
 )
 
-from ..encoders.train import IMPORTED_OPTIM, NATIVE_OPTIM, produce_from_base
+from ..encoders.fine_tuning import (
+    IMPORTED_OPTIM,
+    FineTuningConfig,
+    produce_from_base,
+    train_head,
+)
+from ..models import model_folder
 from .examples import Article, Example, made_articles, read_articles, reader_examples
 from .facts import FactMaker
 from .spans import MAX_TOKENS, SPAN_HEAD, STRIDE, EncodedPair, SpanLoss, SpanReader
@@ -39,7 +41,7 @@ VALIDATION_EXAMPLES, BUCKET = 512, 50
 """Examples whose loss is followed, and batches among which examples are sorted by length."""
 
 
-class SpanReaderConfig(TrainingConfig):
+class SpanReaderConfig(FineTuningConfig):
     """How to train an extractive reader."""
 
     questions: tuple[str, ...] = ()
@@ -54,10 +56,6 @@ class SpanReaderConfig(TrainingConfig):
     """Questions with a passage per optimizer step."""
     read: ReadConfig = ReadConfig()
     """Which files of a folder are read."""
-    optim: OptimConfig = NATIVE_OPTIM
-    """Optimizer and schedule; of a base that was trained elsewhere, learning_rate=1e-4."""
-    source_digest: str = ""
-    """Hash of the documents, the questions and the base; set by the stage."""
 
 
 def train_reader(
@@ -79,21 +77,14 @@ def train_reader(
     if missing := next((path for path in files if not path.is_file()), None):
         raise DataError(f"There is no file of questions {missing}.")
     return produce_from_base(
-        config, source, base, out, stage="reader", write=_train_and_save, files=files,
-        imported=OPTIM,
+        config, Path(source), Path(base), out, stage="reader", objective="spans",
+        read=config.read, write=_train_and_save, files=files, imported=OPTIM,
     )  # fmt: skip
 
 
 def _train_and_save(
-    config: SpanReaderConfig,
-    source: Path,
-    base: Path,
-    identity: RunIdentity,
-    draft: Draft,
-    mesh: Mesh,
+    config: SpanReaderConfig, source: Path, base: Path, identity: RunIdentity, draft: Draft
 ) -> None:
-    if mesh.device_mesh is not None:
-        raise ConfigError("A reader is trained in one process; start it without torchrun.")
     train, held_out = split_articles(config, source, identity.parents.get("corpus"))
     reader = new_reader(base, config.seed)
     body = reader.model.model
@@ -103,12 +94,8 @@ def _train_and_save(
     data = _training_data(config, reader_examples(train, config.seed) + made, examples, reader)
     loss = SpanLoss(reader.has_types)
     task = TrainingTask(body, reader.model, loss, data, "reader", is_compiled=False)
-    identity = identity._replace(model=body.config.to_dict())
-    run = TrainingRun(draft, config, task, identity, mesh=mesh)
-    run.train_to_end()
-    reader.model.model = run.final_model()
-    reader.model.eval()
-    save_with_head(reader.model, draft.path, _folder_of(base))
+    train_head(config, draft, reader.model, task, identity)
+    save_with_head(reader.model, draft.path, model_folder(base))
     scores = reader_scores(reader, examples)
     draft.numbers |= {"articles": len(train), "held_out": scores}
     record.log(", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
@@ -141,17 +128,11 @@ def split_articles(
     return sides[0], sides[1]
 
 
-def _folder_of(base: Path) -> Path:
-    folders = [path for path in (base, base / "0_Transformer") if (path / "config.json").is_file()]
-    if not folders:
-        raise ConfigError(f"{base} holds no model; expected an encoder, such as BERT.")
-    return folders[0]
-
-
 def new_reader(base: Path, seed: int) -> SpanReader:
     """A reader on an encoder, before training; ConfigError unless it is an encoder."""
-    model = load(_folder_of(base), torch.float32)
-    tokenizer, own = load_tokenizer(_folder_of(base)), model.config
+    folder = model_folder(base)
+    model, tokenizer = load(folder, torch.float32), load_tokenizer(folder)
+    own = model.config
     if not isinstance(own, ModelConfig) or own.kind != "encoder":
         raise ConfigError(f"{base} is of another kind; expected an encoder, such as BERT.")
     if not isinstance(tokenizer, ImportedTokenizer):
@@ -202,7 +183,8 @@ def _training_data(
 
 
 def _encode(reader: SpanReader, examples: Sequence[Example]) -> list[EncodedPair]:
-    encoded = (reader.encode(each.question, each.passage, each.answer) for each in examples)
+    pairs = ((reader.encode(each.question, each.passage), each.answer) for each in examples)
+    encoded = (pair.with_answer(*answer) if answer else pair for pair, answer in pairs)
     return [pair for pair in encoded if pair is not None]
 
 

@@ -22,11 +22,10 @@ CODE_NAME = re.compile(
 )
 TERM = re.compile(r"\W*[^\W\d][\w-]*\W*|[^\W\d_a-z][\w'’-]*(?: [\w'’-]+){1,3}")
 """How an option begins, a named item, a name of code and what it is; a word, or a short title."""
-SECTION = re.compile(r"\[+([^\W\d][\w .:/-]*)\]+[ \t]*(?:$|[#;])")
-"""Of a file of settings."""
 BLOCK_NAME = re.compile(
     r"""(?m)^(?:[{\s]|#[^\n]*\n)*\[*["']?([^\W\d][^\]\n"':]*)["']?[ \t]*[\]:]+[ \t]*[{\[]?[ \t]*$"""
 )
+"""Of a block of a file of settings, perhaps behind comments."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 CELL = re.compile(r"[|,;\t\n]")
@@ -77,7 +76,7 @@ def block_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str
 def _entry_head(text: str, column: int) -> str:
     """What heads an entry that begins so: options, a defined word, the name of an item; or ""."""
     line, _, rest = text.partition("\n")
-    if match := OPTION.match(line) or ITEM_NAME.match(line) or SECTION.match(line):
+    if match := OPTION.match(line) or ITEM_NAME.match(line):
         return match[1]
     name = max(match.groups("")) if (match := CODE_NAME.match(line)) else ""
     if name[:1] in ("/", "~") or any(code_names(name)):

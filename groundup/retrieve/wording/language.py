@@ -80,10 +80,16 @@ def with_digits(text: str, language: str) -> str:
     >>> with_digits("Nine of twelve", "english")
     '9 of 12'
     """
-    listed = _word_lists()["number"].get(language, ["(?!)"])
-    values = {word: value for value, word in enumerate(listed, 2)}
-    words = "|".join(sorted(values, key=len, reverse=True))  # "dix-sept" before "dix"
-    return re.sub(rf"(?i)\b(?:{words})\b", lambda found: str(values[found[0].lower()]), text)
+    pattern, values = _numbers(language)
+    return pattern.sub(lambda found: values[found[0].lower()], text)
+
+
+@cache
+def _numbers(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
+    listed = _word_lists()["number"].get(language, [])
+    values = {word: str(value) for value, word in enumerate(listed, 2)}
+    words = "|".join(sorted(values, key=len, reverse=True)) or "(?!)"  # "dix-sept" before "dix"
+    return re.compile(rf"\b(?:{words})\b", re.IGNORECASE), values
 
 
 def language_of(text: str, fallback: str = FALLBACK) -> str:
@@ -98,7 +104,7 @@ def language_of(text: str, fallback: str = FALLBACK) -> str:
     for word in counts.keys() & _languages_by_word().keys():
         scores.update(dict.fromkeys(_languages_by_word()[word], counts[word]))
     # Of a few words with letters that English lacks, one function word is enough.
-    is_foreign = len(FOREIGN_LETTER.findall(text)) > MIN_FOREIGN * len(text)
+    is_foreign = not text.isascii() and len(FOREIGN_LETTER.findall(text)) > MIN_FOREIGN * len(text)
     is_usual = {name: (name == fallback) != is_foreign for name in scores}
     best = max(scores, key=lambda name: (scores[name], is_usual[name]), default=fallback)
     least = MIN_STOP_SHARE / 2 if is_foreign else MIN_STOP_SHARE

@@ -24,14 +24,14 @@ from groundup.retrieve import (
 )
 from groundup.retrieve.chunks.passage_text import PassageText
 from groundup.retrieve.encoders import meaning, vectors
-from groundup.retrieve.encoders.config import (
-    VECTORS,
-    TextEncoderConfig,
-    encoder_digest,
-    with_digest,
-)
 from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision
 from groundup.retrieve.encoders.vectors import open_vectors, runs_of
+from groundup.retrieve.models import (
+    VECTORS,
+    TextEncoderConfig,
+    files_digest,
+    with_digest,
+)
 from tests.model.families.bert_gpt import encoder as bert_config
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -213,7 +213,7 @@ def test_another_encoder_is_refused_with_both_digests(folder, tmp_path):
     made = index(folder, tmp_path / "i", config_of(model))
     before = made.config["encoder"]["digest"]
     write_encoder(model, seed=1)
-    after = encoder_digest(model)
+    after = files_digest(model)
     opened = open_index(tmp_path / "i")
     refused = answer_question(opened, "Does the furnace stand in the dwelling?")
     assert refused.refused, "words alone decide then"

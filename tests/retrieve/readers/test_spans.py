@@ -6,7 +6,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import save_with_head
 from groundup.retrieve import IndexConfig, answer_question, answer_to_text, index, open_index
-from groundup.retrieve.encoders.config import ReaderChoice, with_reader_digest
+from groundup.retrieve.models import ReaderChoice, with_reader_digest
 from groundup.retrieve.readers import judge
 from groundup.retrieve.readers.spans import (
     MAX_ANSWER,
@@ -35,19 +35,18 @@ def reader(base) -> SpanReader:
 
 
 def test_a_pair_is_a_question_and_as_much_of_a_passage_as_fits(reader):
-    pair = reader.encode("who", "a cat sat", (2, 5))
+    pair = reader.encode("who", "a cat sat").with_answer(2, 5)
     assert pair is not None and pair.ids[0] == 2 and pair.ids[-1] == 3  # [CLS], [SEP]
     first, last = (pair.places[at - pair.first] for at in pair.span)
     assert (first[0], last[1]) == (2, 5)
-    assert reader.encode("who", "a " * 90, (170, 171)) is None  # its answer is cut off
+    assert reader.encode("who", "a " * 90).with_answer(170, 171) is None  # cut off
     long = reader.encode("w " * 90, "a " * 90)
-    assert long is not None and len(long.ids) == reader.limit
-    none = reader.encode("who", "a cat sat")
-    assert none is not None and none.span == (0, 0)
+    assert len(long.ids) == reader.limit
+    assert reader.encode("who", "a cat sat").span == (0, 0)
 
 
 def test_a_batch_marks_answers_and_pads_to_few_shapes(reader):
-    pairs = [reader.encode("who", "a cat sat", (2, 5)), reader.encode("who", "a cat")]
+    pairs = [reader.encode("who", "a cat sat").with_answer(2, 5), reader.encode("who", "a cat")]
     batch = reader.batch(pairs)
     assert batch.ids.shape[1] % STRIDE == 0 and batch.targets[1].tolist()[:2] == [3, 0]
     marked = [(i, int(mark)) for i, mark in enumerate(batch.targets[0]) if mark]
@@ -82,7 +81,7 @@ def test_what_is_read_does_not_depend_on_what_is_read_beside_it(reader):
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_both_ends(reader):
-    pair = reader.encode("who", "a cat sat", (2, 5))
+    pair = reader.encode("who", "a cat sat").with_answer(2, 5)
     batch = reader.batch([pair, reader.encode("who", "a cat")])
     found = SpanLoss(reader.has_types)(reader.model, batch)
     logits = span_logits(reader.model, batch, reader.has_types).detach()
@@ -147,6 +146,6 @@ def test_another_reader_leaves_the_answer_to_words_with_a_note(judged, tmp_path)
     opened = judged(1e9)
     (tmp_path / "reader" / "vocab.txt").write_text("[PAD]")
     answer = answer_question(opened, "Where was the bell cast?")
-    assert not answer.refused and "is for the reader" in answer.details["note"]
+    assert not answer.refused and "is for the extractive reader" in answer.details["note"]
     before = with_reader_digest(ReaderChoice(path=str(tmp_path / "reader"), digest="x"))
     assert before.digest not in ("", "x") and with_reader_digest(ReaderChoice(veto=3.0)).veto < 0

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from groundup.core import Config, ConfigError, digest, hash_file
+from groundup.core import ArtifactError, Config, ConfigError, digest, hash_file
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +16,8 @@ VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
 ANSWERS = b"ForQuestionAnswering"
 """In the config.json of a reader, as its architecture."""
-ENCODER_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
-"""Endings of the files that say what an encoder does."""
+MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
+"""Endings of the files that say what a model does."""
 
 
 class TextEncoderConfig(Config):
@@ -47,13 +47,35 @@ class ReaderChoice(Config):
     """Hash of the reader's files; set by the stage."""
 
 
-def encoder_digest(path: Path, what: str = "text encoder") -> str:
+def files_digest(path: Path, what: str = "text encoder") -> str:
     """Hash of the files of a model's directory; ConfigError if there is no such directory."""
     if not any((path / name).is_file() for name in ("config.json", "modules.json")):
         option = "--" + what.split()[-1]
         raise ConfigError(f"{path} holds no {what}; `groundup index {option}` takes one.")
-    files = sorted(file for file in path.rglob("*") if file.suffix in ENCODER_FILES)
+    files = sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES)
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
+
+
+def check_same_model(config: TextEncoderConfig | ReaderChoice, what: str) -> Path:
+    """The directory of an index's model.
+
+    Raises ConfigError if it is gone, and ArtifactError, with both digests, if its files changed.
+    """
+    found = files_digest(Path(config.path), what)
+    if found != config.digest:
+        raise ArtifactError(
+            f"The index is for the {what} {config.digest[:12]}, and {config.path} is {found[:12]} "
+            "now; index again, or give back the one that it is for."
+        )
+    return Path(config.path)
+
+
+def model_folder(path: Path) -> Path:
+    """Where a directory, perhaps of Sentence Transformers, has its model; ConfigError if not."""
+    folders = (path, path / "0_Transformer")
+    if found := next((each for each in folders if (each / "config.json").is_file()), None):
+        return found
+    raise ConfigError(f"{path} holds no model; expected an encoder, such as BERT.")
 
 
 def with_reader_digest(config: ReaderChoice) -> ReaderChoice:
@@ -64,7 +86,7 @@ def with_reader_digest(config: ReaderChoice) -> ReaderChoice:
     if not config.path:
         return ReaderChoice()
     path = Path(config.path).resolve()
-    values = {"path": str(path), "digest": encoder_digest(path, "extractive reader")}
+    values = {"path": str(path), "digest": files_digest(path, "extractive reader")}
     if ANSWERS not in (path / "config.json").read_bytes():
         raise ConfigError(
             f"{path} answers no questions; fine-tune a reader with: groundup reader DOCUMENTS "
@@ -80,7 +102,7 @@ def with_digest(config: TextEncoderConfig) -> TextEncoderConfig:
     path = Path(config.path).resolve()
     own = prefixes_of(path)
     values = {
-        "path": str(path), "digest": encoder_digest(path),
+        "path": str(path), "digest": files_digest(path),
         "query_prefix": config.query_prefix or own.query,
         "passage_prefix": config.passage_prefix or own.passage,
     }  # fmt: skip
