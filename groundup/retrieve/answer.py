@@ -16,7 +16,7 @@ from textwrap import indent, shorten
 from typing import Any
 
 from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage, Quote
-from groundup.documents import Sentence, file_of, split_long, split_sentences
+from groundup.documents import Sentence, file_of, is_dictionary_word, split_long, split_sentences
 
 from .chunks.chunk import parent_hits
 from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
@@ -73,7 +73,8 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     for term in index.parse(question).terms:
         if not index.has(term) and (word := index.meant_word(term)):
             meant[term.text] = word
-            if term.name is None:  # a name one letter off may be the name of another thing
+            # A name one letter off, or one that is a word, may be that of another thing.
+            if term.name is None and not (term.is_name and is_dictionary_word(term.text)):
                 asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
     if meant:
         answer.details["did_you_mean"] = meant
@@ -125,7 +126,7 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         ways = [wanted.part(each, measure) for each in (terms, own) if each]
         found = [_find_spans(index, way, texts) for way in ways]
         parts.append(max(found, key=lambda spans: max((s.score for s in spans), default=0.0)))
-    firsts = [part[0] for part in parts if part and part[0].score >= THRESHOLD]
+    firsts = _first_of_each(parts)
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     missing = [term.text for term in parsed.terms if not index.has(term)]
     lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
@@ -153,6 +154,20 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     details["files"] = _files_of(index, claims)
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
+
+
+def _first_of_each(parts: list[list[QuoteSpan]]) -> list[QuoteSpan]:
+    """The best quote of each part; where that of an earlier one is the best, what says it better.
+
+    Below the title "Deposit and warranty" the sentence on the deposit tells nothing of the other.
+    """
+    firsts = list[QuoteSpan]()
+    for part in filter(None, parts):
+        places = {(span.hit.passage.id, span.start) for span in firsts}
+        is_shown = (part[0].hit.passage.id, part[0].start) in places
+        best = max(part, key=lambda span: span.score) if is_shown else part[0]
+        firsts += [best] if best.score >= THRESHOLD else []
+    return firsts
 
 
 def _is_vetoed(
@@ -189,15 +204,21 @@ def _files_of(index: OpenIndex, claims: Iterable[Claim]) -> dict[str, str]:
 def _unanswered(
     index: OpenIndex, question: Question, scores: list[float], text: str, missing: list[str]
 ) -> list[str]:
-    """Words that are nowhere, or of a part of the question with no answer and not in the text."""
+    """Words that are nowhere, or of a part of the question with no answer and not in the text.
+
+    A part whose words are all in it lacks the quantity that it asks for: "colour".
+    """
     parts = zip(question.parts, scores, strict=True)
-    asked = {number for part, score in parts if score < THRESHOLD for number in part.terms}
+    open_parts = [part for part, score in parts if score < THRESHOLD]
+    asked = {number for part in open_parts for number in part.terms}
     words = text_terms(text, index.languages[0])
-    return [
+    named = [
         term.text
         for number, term in enumerate(question.terms)
         if term.text in missing or number in asked and term_credit(term, words) < TITLE_CREDIT
     ]
+    lacking = [p for p in open_parts if not any(question.terms[n].text in named for n in p.terms)]
+    return [*named, *dict.fromkeys(p.measure.name for p in lacking if p.measure.name)]
 
 
 def _explain_refusal(

@@ -258,9 +258,14 @@ class OpenIndex:
         return self.cache[id]
 
     def has(self, term: QuestionTerm) -> bool:
-        """Whether a term is anywhere in the documents: its exact name, or all of its stems."""
+        """Whether a term is anywhere in the documents: its exact name, or all of its stems.
+
+        A name with a number, such as E-22, is not there because "E" and "22" are.
+        """
         if term.name is not None and self.lexical.document_frequency("names", term.name):
             return True
+        if term.name is not None and len(term.stems) > 1 and re.search(r"\d", term.name):
+            return False
         has_stems = bool(term.stems) and term.text[0] != "-"
         return has_stems and all(map(self.stem_frequency, term.stems))
 
@@ -268,8 +273,8 @@ class OpenIndex:
         """The indexed word that a mistyped one most likely means; None if none is close.
 
         One edit (a letter more, less, other, or two swapped) up to seven letters and in names of
-        code, else two, the first letter being right. Numbers are never corrected, nor English words
-        in documents in English.
+        code, else two, the first letter being right. Numbers are never corrected, nor words of an
+        English dictionary in documents in English, but for names.
         """
         if term.is_pair:
             words = re.split(r"[\s-]+", term.text)
@@ -280,7 +285,8 @@ class OpenIndex:
         if len(typed) < 4 or re.search(r"\d", typed):
             return None
         is_english = self.languages[:1] == (FALLBACK,)
-        is_known = is_english and is_dictionary_word(term.text)
+        is_name = term.is_name and term.text[0].isupper()  # "Quin" for Quinn
+        is_known = is_english and not is_name and is_dictionary_word(term.text)
         if not term.name and (len(term.stems) > 1 or not term.text.isalpha() or is_known):
             return None
         from groundup.measure import osa  # a quarter of a second, which most questions need not

@@ -191,6 +191,8 @@ Support = Literal["quoted", "supported", "nowhere"]
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
 CHECKED_PASSAGES = 10
+SUBJECT_WORDS = 4
+"""What begins a sentence is of at most so many words, article or title included."""
 CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(|\s(?:and|but|while|und|aber|et|mais|y|pero|en|och)\s")
 EQUATION = re.compile(r"\b(?:is|are|was|were|ist|sind|war|waren|est|sont|es|son|è|sono)\b", re.I)
 ELLIPSIS = re.compile(r"(?:[^\W\d]+\s){1,4}\d[\w.,:%°€£$ ]{0,20}")
@@ -279,9 +281,14 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
     """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
     above, head = wanted.credits_for(text.outer), text.heads[at]
     line = with_digits(text.texts[at], text.language)
-    names = text_terms(text.document.text[slice(*head)] if head else "", text.language)
+    titles = [text.texts[number] for _, number in text.sections[at]]
+    named = " ".join([*titles, text.document.text[slice(*head)] if head else ""])
+    names = text_terms(named, text.language)
     outer = [max(each) for each in zip(above, wanted.credits_for(names), strict=True)]
     claim = _ClaimedText(sentence, wanted, text.language, outer)
+    if pronoun := word_pattern("subject").match(line):  # "She carries 40": what "The ferry" is
+        before = OPENING.sub("", text.antecedent(at)).split()[:SUBJECT_WORDS]
+        line = f"{claim.subject(' '.join(before)) or pronoun[0]}{line[pronoun.end() :]}"
     if text.units[at].kind == "row":
         cells = named_cells(text.document.text[slice(*head)], line) if head else []
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number

@@ -346,6 +346,35 @@ def test_a_part_that_is_a_question_of_its_own_needs_no_name_of_another(tmp_path)
     assert "310" in text and "16" in text
 
 
+SCALES = (
+    "## Deposit and warranty\n\nThe deposit of the Halden scale is 40 euros.\n\n"
+    "## Returns\n\nThe warranty of the Halden scale lasts three years.\n"
+)
+
+
+def test_below_a_title_of_two_things_each_part_gets_what_says_it(tmp_path):
+    made = ask(tmp_path, "What are the deposit and warranty of the Halden scale?", a__md=SCALES)
+    assert [claim.text.split()[1] for claim in made.claims] == ["deposit", "warranty"]
+
+
+def test_a_quantity_that_a_part_asks_for_in_vain_is_named(tmp_path):
+    made = ask(tmp_path, "What are the deposit and the colour of the Halden scale?", a__md=SCALES)
+    assert not made.refused and made.details["unanswered"] == ["colour"]
+
+
+def test_a_name_with_a_number_is_not_there_because_its_halves_are(tmp_path):
+    text = "The error E-21 means that the pump is dry. Bay E holds 22 bikes.\n"
+    made = ask(tmp_path, "What does the error E-22 mean?", a__md=text)
+    assert made.refused and made.details["missing"] == ["E-22"]
+
+
+def test_a_name_that_a_dictionary_has_is_suggested_and_not_answered_for_another(tmp_path):
+    made = ask(
+        tmp_path, "What does Rosalind Quin clean?", a__md="Rosalind Quinn cleans the mill.\n"
+    )
+    assert made.refused and made.details["did_you_mean"] == {"Quin": "Quinn"}
+
+
 def test_a_part_that_is_not_shown_is_said_not_to_be_answered(tmp_path):
     text = "The price of pellets is 310 euros.\n\nThe colour of the silo is green.\n"
     opened = session(tmp_path, a__txt=text).index

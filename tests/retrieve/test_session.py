@@ -96,6 +96,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "month",
         "person",
         "dependent",
+        "subject",
         "article",
         "definition",
         "exact",

@@ -231,6 +231,29 @@ def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
     assert checked.sentences[0].support == support
 
 
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("Mr. Halvorsen founded the museum in 1958.", "supported"),
+        ("Mr. Halvorsen led it until 1970.", "supported"),
+        ("Mr. Halvorsen founded the museum in 1931.", "nowhere"),
+        ("The old mill carries up to 45 kg.", "nowhere"),
+        ("The deposit of the Otter scale is 50 euros.", "supported"),
+        ("The deposit of the Halden scale is 50 euros.", "nowhere"),
+    ],
+)
+def test_a_sentence_is_of_what_it_stands_for_and_of_its_title(sentence, support, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(
+        "Mr. Halvorsen was born in 1931. He founded the museum in 1958. He led it until 1970.\n\n"
+        "The old mill is red.\n\nIt carries up to 45 kg, the wagon.\n\n"
+        "## Halden scale\n\nThe deposit is 40 euros.\n\n"
+        "## Otter scale\n\nThe deposit is 50 euros.\n"
+    )
+    (checked,) = check_text(sentence, tmp_path / "docs").sentences
+    assert checked.support == support
+
+
 @pytest.mark.parametrize("charset", ["utf-16", "latin-1"])
 def test_a_text_is_read_in_its_charset(charset, tmp_path):
     (tmp_path / "docs").mkdir()

@@ -24,7 +24,7 @@ from groundup.documents import (
     split_sentences,
 )
 
-from ..wording.entries import block_heads, entry_heads, leads_of_items, numbers_of_cells
+from ..wording.entries import BLANK_LINE, block_heads, entry_heads, leads_of_items, numbers_of_cells
 from ..wording.language import FALLBACK, stem_words, stop_words, word_pattern
 from ..wording.question import (
     Question,
@@ -228,6 +228,17 @@ class PassageText:
         """Whether each unit only names what follows it."""
         pairs = zip(self.units, self.texts, strict=True)
         return [unit.kind != "row" and is_label(text) for unit, text in pairs]
+
+    def antecedent(self, at: int) -> str:
+        """The sentence that one which begins with "it" or "she" is of, in the same paragraph."""
+        subject, text = word_pattern("subject"), self.passage.text
+        for before in range(at - 1, -1, -1):
+            gap = text[self.units[before].end : self.units[before + 1].start]
+            if self.units[before].kind != "prose" or BLANK_LINE.search(gap):
+                return ""
+            if not subject.match(self.texts[before]):
+                return self.texts[before]
+        return ""
 
     def begins_anew(self, at: int, question: Question) -> bool:
         """Whether a sentence begins with an article and a thing that the question does not name."""
