@@ -7,6 +7,7 @@ from .licences.texts import licence_of
 from .markup import Markup, read_html
 from .patterns import join_lines, read_patterns
 from .readers.any_file import (
+    ITEMS,
     LONG_ROWS,
     NAVIGATION,
     ROWS,
@@ -71,6 +72,7 @@ from .structure.titles import with_titles
 
 __all__ = [
     "DERIVERS",
+    "ITEMS",
     "LIST_ITEM",
     "LONG_ROWS",
     "NAVIGATION",

@@ -94,6 +94,8 @@ class Markup(NamedTuple):
     """Ranges of the text that are tables of HTML: a line for each row, tabs between its cells."""
     rows: tuple[tuple[int, int], ...] = ()
     """Ranges of the rows of these tables, which have several lines if their cells do."""
+    items: tuple[tuple[int, int], ...] = ()
+    """Ranges of the text with which items of lists begin."""
 
     def long_rows(self) -> list[tuple[int, int]]:
         """The ranges of the rows that have several lines, without white space at their ends."""
@@ -158,6 +160,7 @@ class _HtmlExtractor:
         self.headings: list[Heading] = []
         self.links: list[tuple[int, int]] = []
         self.tables, self.rows = list[tuple[int, int]](), list[tuple[int, int]]()
+        self.items, self.begins_item = list[tuple[int, int]](), False
         self.link_start, self.table_starts = -1, list[int]()
         self.rows_before: list[int] = []  # each open table
         self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
@@ -180,7 +183,8 @@ class _HtmlExtractor:
         map = SourceMap("".join(self.parts), self.segments)
         metadata = {"title": self.title} if self.title else {}
         return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
-                      tables=tuple(self.tables), rows=tuple(self.rows))  # fmt: skip
+                      tables=tuple(self.tables), rows=tuple(self.rows),
+                      items=tuple(self.items))  # fmt: skip
 
     def read_tag(self, tag: re.Match[bytes], end: int) -> int:
         """Open or close an element; `end` is that of its tag. Returns the offset to continue at."""
@@ -264,6 +268,8 @@ class _HtmlExtractor:
                 self.column = self.next_column = self.written_column = 0
             if self.heading_start >= 0 or name in LEVELS:
                 self.end_heading()
+            if name == b"li":
+                self.begins_item = not self.dropped and not drops
         repeats = self.dropped and name == self.stack[self.dropped - 1]
         if name in VOID or not (name in BLOCKS or drops or repeats):
             return
@@ -297,6 +303,8 @@ class _HtmlExtractor:
             self.dropped = 0
         if name in LEVELS and not self.dropped:
             self.end_heading()
+        if name == b"li":
+            self.begins_item = False
         return name
 
     def end_heading(self) -> None:
@@ -376,6 +384,9 @@ class _HtmlExtractor:
             self.held_space.clear()
         if self.level and self.heading_start < 0:
             self.heading_start = self.length
+        if self.begins_item:
+            self.items.append((self.length, self.length + len(text)))
+            self.begins_item = False
         self.append(start, stop, text, exact)
 
     def gap(self) -> str:

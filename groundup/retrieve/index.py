@@ -77,7 +77,7 @@ from .search import (
 )
 from .wording.language import language_of
 
-VERSION = 13
+VERSION = 14
 CURVE = "tune.html"
 """Page of `--tune` in the folder of an index."""
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"

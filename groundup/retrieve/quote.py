@@ -18,7 +18,7 @@ import re
 from typing import NamedTuple
 
 from groundup.core import Hit
-from groundup.documents import LIST_ITEM, ROWS, Sentence, is_label, named_cells
+from groundup.documents import ROWS, Sentence, is_label, named_cells
 
 from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from .wording.entries import BLANK_LINE
@@ -261,19 +261,16 @@ def _extend_quote(text: PassageText, first: int, last: int, stop: int) -> tuple[
             first -= units[first - 1].kind == "prose"
         elif (
             text.labels[first - 1] and text.heads_entry(first - 1, first)
-            and not LIST_ITEM.match(texts[first - 1])
+            and not text.items[first - 1]
         ):  # fmt: skip
             first -= units[first - 1].kind != "heading"
     ends = ("heading",) if is_table else ("heading", "row")
     while last + 1 < len(units) and units[last + 1].kind not in ends:
         size = units[last + 1].end - units[first].start
-        names_next = text.labels[last] and not LIST_ITEM.match(texts[last])
-        is_item = LIST_ITEM.match(texts[last + 1])
-        is_titled = (
-            LIST_ITEM.match(texts[first]) and first > 0 and units[first - 1].kind == "heading"
-        )
-        is_led = is_item and (is_titled or any(t[-1:] == ":" for t in texts[first:last]))
-        if names_next or is_led or is_table or texts[last].endswith(":"):
+        names_next = text.labels[last] and not text.items[last]
+        is_titled = text.items[first] and first > 0 and units[first - 1].kind == "heading"
+        is_led = is_titled or any(each[-1:] == ":" for each in texts[first:last])
+        if names_next or is_led and text.items[last + 1] or is_table or texts[last].endswith(":"):
             fits = size <= QUOTE_CHARACTERS
         else:
             fits = size <= PARAGRAPH_CHARACTERS and _same_paragraph(text, last)

@@ -54,6 +54,8 @@ from .reader import (
 NAVIGATION, TABLES, ROWS, LONG_ROWS = "navigation", "tables", "rows", "long_rows"
 """Keys of a record's metadata: ranges of its text. Of tables and, with ROWS, of all the text each
 line is a row, but for LONG_ROWS, which have several."""
+ITEMS = "items"
+"""Key of a record's metadata: where the items of lists begin, which have no mark in the text."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
 SKIPPED = {
@@ -303,6 +305,7 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
         made = ExtractedText(page.map, heading_spans(page.headings))
         metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, page.long_rows())
+        metadata |= {ITEMS: [start for start, _ in page.items]} if page.items else {}
         return _record(path, kind, made, metadata)
     record = make_record("", path, kind, data, {}, repair=True)
     if isinstance(record, Rejected):
@@ -314,6 +317,8 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
         raise Refused("no text", f"{metadata.get('pages', 0)} pages of pictures: a scan?")
     if kind in PAGED_KINDS:
         metadata[PAGES] = [span.start for span in made.spans if span.kind == "page"]
+    if items := [span.start for span in made.spans if span.kind == "item"]:
+        metadata[ITEMS] = items
     for key, name in ((TABLES, "table"), (LONG_ROWS, "row")):
         metadata |= _ranges(key, [(s.start, s.end) for s in made.spans if s.kind == name])
     return _record(path, kind, made, metadata)

@@ -127,9 +127,10 @@ def _join_chapters(chapters: list[_Chapter]) -> ExtractedText:
             pieces.append_slice(page.map, 0, len(page.map.text), shift, lines)
             title = page.metadata.get("title", "")
             spans.append(TextSpan("chapter", start, pieces.length, title))
+            items = (TextSpan("item", *item) for item in page.items)
             spans += [
                 span._replace(start=span.start + start, end=span.end + start)
-                for span in heading_spans(page.headings)
+                for span in (*heading_spans(page.headings), *items)
             ]
         shift += len(chapter.data)
         lines += chapter.data.count(b"\n")

@@ -58,6 +58,13 @@ TAG = re.compile(rb"(</?)([a-zA-Z]\w*:[a-zA-Z-]+)(?=[\s/>])([^>]*)")
 DECLARATION = re.compile(rb"\A\s*<\?xml[^>]*>")
 PARAGRAPH = re.compile(rb"<w:p(?=[ >])(?:(?!<w:p[ >]).)*?</w:p>", re.DOTALL)
 STYLE = re.compile(rb'<w:pStyle w:val="(?:[Hh]eading|berschrift|Titre|Ttulo|Title)\s?([1-6]?)"')
+STYLE_RULES = re.compile(rb"<w:style\s(?:(?!</w:style>).)*", re.DOTALL)
+STYLE_ID = re.compile(rb'\sw:styleId="([^"]*)"')
+BASED_ON = re.compile(rb'<w:basedOn w:val="([^"]*)"')
+PARAGRAPH_STYLE = re.compile(rb'<w:pStyle w:val="([^"]*)"')
+LIST_NUMBER = re.compile(rb'<w:numPr>(?:(?!</w:numPr>).)*?<w:numId w:val="(\d+)"', re.DOTALL)
+"""The list that a paragraph is in; 0 takes it out of the one of its style."""
+MAX_STYLE_DEPTH = 10
 OUTLINE = re.compile(
     rb'(<text:h)(?=\s)([^<>]*text:outline-level="([1-6])")((?:(?!<text:h\s).)*?)(</text:h>)',
     re.DOTALL,
@@ -87,11 +94,16 @@ def read_office(data: bytes, kind: str, max_bytes: int) -> tuple[ExtractedText, 
     page = read_part(office_part(data, kind, max_bytes), kind)
     tables = [TextSpan("table", start, end) for start, end in page.tables]
     rows = [TextSpan("row", start, end) for start, end in page.long_rows()]
-    return ExtractedText(page.map, (*heading_spans(page.headings), *tables, *rows)), page.metadata
+    items = [TextSpan("item", start, end) for start, end in page.items]
+    spans = (*heading_spans(page.headings), *tables, *rows, *items)
+    return ExtractedText(page.map, spans), page.metadata
 
 
 def office_part(data: bytes, kind: str, max_bytes: int) -> bytes:
-    """The XML that has the text, of a presentation all slides; Refused if there is none."""
+    """The XML that has the text, of a presentation all slides; Refused if there is none.
+
+    In that of a .docx, what the styles of its paragraphs mean is renamed already.
+    """
     if data.startswith(OLE):
         raise Refused("encrypted", "it needs a password, or is of a format before 2007")
     config = ArchiveConfig(max_bytes=max_bytes, max_total_bytes=max(max_bytes, 2**20))
@@ -107,6 +119,8 @@ def office_part(data: bytes, kind: str, max_bytes: int) -> bytes:
             if b"<manifest:encryption-data" in read("META-INF/manifest.xml"):
                 raise Refused("encrypted", "it needs a password")
             part = read(OFFICE_PARTS[kind])
+            if kind == "docx":
+                return _rename_paragraphs(part, read("word/styles.xml"))
             return (
                 b"".join(map(read, dict.fromkeys(_slides(part, read)))) if kind == "pptx" else part
             )
@@ -139,8 +153,10 @@ def _targets(part: str, read: Callable[[str], bytes]) -> dict[str, str]:
 def read_part(part: bytes, kind: str) -> Markup:
     """Text, map, headings and tables of the XML; the title is the first heading of level 1."""
     part = DECLARATION.sub(lambda match: b" " * len(match[0]), part)
-    pattern, rename = RENAMED[kind]
-    page = read_html(_rename_tags(pattern.sub(rename, part), kind in LINE_KINDS))
+    if kind in RENAMED:
+        pattern, rename = RENAMED[kind]
+        part = pattern.sub(rename, part)
+    page = read_html(_rename_tags(part, kind in LINE_KINDS))
     text = page.map.text
     title = next((text[h.start : h.end] for h in page.headings if h.level == 1), "")
     if kind == "ods":  # the name of a sheet is a heading, so its rows follow up to the next
@@ -150,13 +166,35 @@ def read_part(part: bytes, kind: str) -> Markup:
     return page._replace(metadata={"title": title} if title else {})
 
 
-def _rename_paragraph(paragraph: re.Match[bytes]) -> bytes:
-    """A paragraph with a heading's style as a heading."""
-    style = STYLE.search(paragraph[0])
-    if style is None:
-        return paragraph[0]
-    name = b"h" + (style[1] or b"1") + b" "
-    return b"<" + name + paragraph[0][4:-6] + b"</" + name + b">"
+def _rename_paragraphs(part: bytes, styles: bytes) -> bytes:
+    """The paragraphs with a heading's style as headings, and those in lists as items."""
+    listed = _list_styles(styles)
+
+    def rename(paragraph: re.Match[bytes]) -> bytes:
+        heading, text = STYLE.search(paragraph[0]), paragraph[0]
+        now = text.partition(b"<w:pPrChange")[0]  # behind it stands what it was before
+        number, style = LIST_NUMBER.search(now), PARAGRAPH_STYLE.search(now)
+        is_item = number[1] != b"0" if number else style is not None and style[1] in listed
+        if heading is None and not is_item:
+            return text
+        name = b"h" + (heading[1] or b"1") + b" " if heading else b"li "
+        return b"<" + name + text[4:-6] + b"</" + name + b">"
+
+    return PARAGRAPH.sub(rename, part)
+
+
+def _list_styles(styles: bytes) -> set[bytes]:
+    """Ids of the styles that put a paragraph into a list, by themselves or the one they extend."""
+    lists, bases = dict[bytes, bool](), dict[bytes, bytes]()
+    for rules in STYLE_RULES.findall(styles):
+        id, base, number = (each.search(rules) for each in (STYLE_ID, BASED_ON, LIST_NUMBER))
+        if id and (number or b"<w:outlineLvl" in rules):  # a numbered title is no item
+            lists[id[1]] = bool(number) and number[1] != b"0" and b"<w:outlineLvl" not in rules
+        elif id and base:
+            bases[id[1]] = base[1]
+    for _ in range(MAX_STYLE_DEPTH):
+        lists |= {id: lists[base] for id, base in bases.items() if base in lists}
+    return {id for id, is_list in lists.items() if is_list}
 
 
 def _rename_outline(heading: re.Match[bytes]) -> bytes:
@@ -191,13 +229,12 @@ def _rename_title(shape: bytes, level: bytes) -> bytes:
 
 
 RENAMED: dict[str, tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], bytes]]] = {
-    "docx": (PARAGRAPH, _rename_paragraph),
     "pptx": (SHAPE, _rename_shape),
     "odt": (OUTLINE, _rename_outline),
     "ods": (SHEET, _rename_sheet),
     "odp": (FRAME, lambda frame: _rename_title(frame[0], b"2")),
 }
-"""By kind: what becomes a heading, before the tags are renamed."""
+"""By kind but .docx: what becomes a heading, before the tags are renamed."""
 
 
 def _rename_tags(part: bytes, is_line: bool) -> bytes:

@@ -13,6 +13,8 @@ from typing import Any
 
 from groundup.core import Hit, Passage
 from groundup.documents import (
+    ITEMS,
+    LIST_ITEM,
     ROWS,
     TABLES,
     Record,
@@ -73,6 +75,7 @@ class PassageText:
         is_code = document.kind in ("code", "python")
         titles = self._titles if document.kind == "text" else []
         inner = {at for title in titles for at in title[:2] if at > 0}
+        inner |= {at for at in self._item_starts if 0 < at < len(passage.text)}
         if self.is_settings:
             inner |= {block.start() for block in BLOCK.finditer(passage.text)}
             inner |= {line.start(1) for line in DEDENT.finditer(passage.text)}
@@ -135,6 +138,17 @@ class PassageText:
         return [self.passage.text[unit.start : unit.end] for unit in self.units]
 
     @cached_property
+    def _item_starts(self) -> set[int]:
+        return {at - self.passage.start for at in self.document.metadata.get(ITEMS, ())}
+
+    @cached_property
+    def items(self) -> list[bool]:
+        """Whether each unit begins an item of a list: by its mark, or as the markup has it."""
+        is_unmarked = (u.start in self._item_starts and u.kind != "heading" for u in self.units)
+        return [bool(LIST_ITEM.match(text)) or each
+                for text, each in zip(self.texts, is_unmarked, strict=True)]  # fmt: skip
+
+    @cached_property
     def terms(self) -> list[TextTerms]:
         """Stems and names of each unit; a number in a row is that of the head of its column."""
         found = [text_terms(text, self.language) for text in self.texts]
@@ -155,7 +169,7 @@ class PassageText:
     def heads(self) -> list[tuple[int, int] | None]:
         """For each row of a table or item of a list, the range of the document that heads it."""
         start, text = self.passage.start, self.passage.text
-        leads = leads_of_items(text, self.units, self._entries)
+        leads = leads_of_items(text, self.units, self._entries, self.items)
         places = (start + unit.start for unit in self.units)
         rows = (next((h for h, end in self.tables if h[1] <= at < end), None) for at in places)
         return [

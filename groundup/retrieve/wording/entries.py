@@ -9,7 +9,7 @@ entry, unless it stands below a title of entries.
 import re
 from collections.abc import Sequence
 
-from groundup.documents import LIST_ITEM, Sentence, is_label, named_cells
+from groundup.documents import Sentence, is_label, named_cells
 
 from .language import FALLBACK, stem_words, stop_words
 from .question import code_names
@@ -97,7 +97,7 @@ def _has_body(text: str, column: int) -> bool:
 
 
 def leads_of_items(
-    text: str, units: Sequence[Sentence], entries: Sequence[tuple[str, ...]]
+    text: str, units: Sequence[Sentence], entries: Sequence[tuple[str, ...]], items: Sequence[bool]
 ) -> list[Sentence | None]:
     """For each unit, what stands before the list that it is in.
 
@@ -107,7 +107,7 @@ def leads_of_items(
     for number, unit in enumerate(units):
         before = units[number - 1] if number else None
         if before and before.kind == "heading":
-            lead = before if LIST_ITEM.match(text, unit.start) else None
+            lead = before if items[number] else None
         elif before and BLANK_LINE.search(text, before.end, unit.start):
             begins = is_list and entries[number] and not entries[number - 1]
             is_lead = text[before.end - 1] == ":" or begins
