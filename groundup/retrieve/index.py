@@ -240,8 +240,9 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
     if isinstance(data, Rejected):
         return f"{name} is left out, {data.reason}: {data.details}".removesuffix(": ")
     lines = []
-    items = (each for each in read_data(name, data, config.read) if member in (name, each.path))
-    for item in items:
+    for item in read_data(name, data, config.read):
+        if member not in (name, item.path) and not member.startswith(f"{item.path}/"):
+            continue
         if isinstance(item, Rejected):
             left_out = f"{item.path} is left out, {item.reason}: {item.details}"
             lines.append(left_out.removesuffix(": "))

@@ -39,6 +39,7 @@ from .files import (
     make_record,
 )
 from .reader import (
+    SKIPPED,
     FileReader,
     InputSplit,
     Refused,
@@ -58,11 +59,6 @@ ITEMS = "items"
 """Key of a record's metadata: where the items of lists begin, which have no mark in the text."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 ROW_SUFFIXES = (*TABLE_SUFFIXES, ".log", ".jsonl")
-SKIPPED = {
-    "hidden": "names that begin with a dot, and folders of tools",
-    "made by groundup": "an index, a corpus or another artifact",
-}
-"""Reasons for folders that are not looked into, and what is meant."""
 PAGED_KINDS = ("pdf", "xlsx")
 SHEET_KINDS = ("ods", "xlsx")
 MAIL_SUFFIXES = (".eml", *MBOX_SUFFIXES)

@@ -23,6 +23,8 @@ from typing import IO, Any, NamedTuple
 from ..document import Record
 from .files import ARCHIVE_SUFFIXES, KIND_BY_SUFFIX, TAR_SUFFIXES, kind_of_file, make_record
 from .reader import (
+    SKIPPED,
+    SKIPPED_FOLDERS,
     FileReader,
     InputSplit,
     ReaderConfig,
@@ -76,11 +78,14 @@ class Archive(FileReader):
         self, file: IO[bytes], input_split: InputSplit, source: str
     ) -> Iterator[Record | Rejected]:
         """Yield the members of an archive."""
-        config = self.config
+        config, hidden = self.config, set[str]()
         try:
             for member in _iterate_members(file, input_split, config):
                 if isinstance(member, Rejected):
-                    yield member
+                    if member.path not in hidden:
+                        yield member
+                    if member.reason == "hidden":  # a folder, perhaps of thousands of members
+                        hidden.add(member.path)
                     continue
                 kind = kind_of_file(member.path, member.data) or self.other
                 path = f"{input_split.path}#{member.path}"
@@ -210,7 +215,9 @@ def _iterate_tar(
             for count, entry in enumerate(archive):
                 if count >= config.max_members:
                     raise Refused("too many members", f"more than {config.max_members}")
-                if not (entry.isdir() or _is_hidden(entry.name)):
+                if hidden := _hidden_path(entry.name):
+                    yield Rejected(f"{path}#{hidden}", "hidden", SKIPPED["hidden"])
+                elif not entry.isdir():
                     yield _read_tar_member(archive, entry, path, config)
     except UNPACK_ERRORS as error:
         raise limited.error or error from None
@@ -272,7 +279,10 @@ def _iterate_zip(
     with archive:
         entries = checked_entries(archive, config)
         for entry in entries:
-            if entry.is_dir() or _is_hidden(entry.filename):
+            if hidden := _hidden_path(entry.filename):
+                yield Rejected(f"{path}#{hidden}", "hidden", SKIPPED["hidden"])
+                continue
+            if entry.is_dir():
                 continue
             member_path = f"{path}#{_valid_name(entry.filename)}"
             try:
@@ -342,7 +352,9 @@ def _iterate_local_headers(
             at = start + packed
             continue
         total += len(data)
-        if not name.endswith("/") and not _is_hidden(name):
+        if hidden := _hidden_path(name):
+            yield Rejected(f"{path}#{hidden}", "hidden", SKIPPED["hidden"])
+        elif not name.endswith("/"):
             yield _ArchiveMember(_valid_name(name), data)
         at = start + taken
     raise Refused("too many members", f"more than {config.max_members}")
@@ -416,8 +428,18 @@ def _unpack_local_member(
         yield chunk
 
 
-def _is_hidden(name: str) -> bool:
-    return PurePosixPath(name).name.startswith(".") and ".." not in name
+def _hidden_path(name: str) -> str:
+    """A member's path up to its first hidden part, as folders are walked; empty if none is.
+
+    >>> [_hidden_path(name) for name in ("./a/.git/config", "a/b.txt", "../.git")]
+    ['a/.git', '', '']
+    """
+    parts = PurePosixPath(_valid_name(name).replace("\\", "/")).parts
+    if ".." not in parts:
+        for at, part in enumerate(parts, 1):
+            if part.startswith(".") or part in SKIPPED_FOLDERS:
+                return "/".join(parts[:at])
+    return ""
 
 
 def _refusal_reason(name: str) -> str:

@@ -24,7 +24,12 @@ from ..document import Record, SourceMap, TextSpan, record_id
 from ..record import canonical_json
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS", "__MACOSX"})
+SKIPPED = {
+    "hidden": "names that begin with a dot, and folders of tools",
+    "made by groundup": "an index, a corpus or another artifact",
+}
+"""Reasons for folders that are not looked into, and what is meant."""
 ARTIFACT_KIND = re.compile(rb'"kind": "(\w+)",\s+"stage"')
 """In a manifest of ours, near its beginning; others may write a manifest.json too."""
 EMPTY_VALUES = (None, "", [], {})

@@ -65,6 +65,24 @@ def test_every_way_of_packing_gives_the_same_members(tmp_path):
         ]  # fmt: skip
 
 
+def test_hidden_members_are_left_out_by_their_topmost_hidden_folder(tmp_path):
+    entries = {
+        ".git/": b"", ".git/config": b"[core]", ".git/hooks/a.txt": b"x", "__MACOSX/._b": b"x",
+        "a/.DS_Store": b"x", "a/node_modules/x.js": b"x", "a/b.txt": b"one", "../.out.txt": b"x",
+        "./c.txt": b"two", ".": b"x",
+    }  # fmt: skip
+    (tmp_path / "a.zip").write_bytes(zipped(entries))
+    (tmp_path / "b.zip").write_bytes(zipped(entries)[: zipped(entries).index(b"PK\1\2")])
+    (tmp_path / "c.tgz").write_bytes(tar({k: v for k, v in entries.items() if k != ".git/"}))
+    hidden = dict.fromkeys((".git", "__MACOSX", "a/.DS_Store", "a/node_modules"), "hidden")
+    kept = {"a/b.txt": "text: one", "c.txt": "text: two"}
+    for name in ("a.zip", "b.zip", "c.tgz"):
+        found = all_of(tmp_path / name)
+        assert found.pop(f"{name}#../.out.txt") == "name leads out of the archive"
+        assert {path: found.get(f"{name}#{path}") for path in hidden | kept} == hidden | kept
+        assert not any("hooks" in path or "config" in path for path in found)
+
+
 def test_papers_in_the_shapes_of_arxiv(tmp_path):
     (tmp_path / "2601.00001.gz").write_bytes(tar({"main.tex": TEX, "fig.eps": b"%!PS"}))
     (tmp_path / "2601.00002.gz").write_bytes(gzip.compress(TEX))
