@@ -75,6 +75,10 @@ SPECIAL = frozenset((*BLOCKS, *VOID, *RAW, *DROPPED, b"semantics"))
 RANGES = frozenset((b"a", b"table", b"tr", b"caption"))
 CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
+WITH_FOOTERS = (b"article", b"blockquote", b"figure", b"details")
+"""Elements whose footer is theirs and not the page's."""
+MAX_FOOTER_CHARACTERS = 1_000
+"""Maximum length of what a site repeats. Own choice: five times the longest of 1,976 real ones."""
 MAX_MATHML_CHARACTERS = 20_000
 """Maximum length of a formula in MathML. Own choice: twice 100 signs of some 100 bytes."""
 
@@ -96,11 +100,18 @@ class Markup(NamedTuple):
     """Ranges of the rows of these tables, which have several lines if their cells do."""
     items: tuple[tuple[int, int], ...] = ()
     """Ranges of the text with which items of lists begin."""
+    footers: tuple[tuple[int, int], ...] = ()
+    """Ranges of the text that are footers of the page, not of an article or a quotation in it."""
 
     def long_rows(self) -> list[tuple[int, int]]:
         """The ranges of the rows that have several lines, without white space at their ends."""
         rows = (ROW_TEXT.search(self.map.text, *row) for row in self.rows)
         return [row.span() for row in rows if row and "\n" in row[0]]
+
+    def site_footers(self) -> list[tuple[int, int]]:
+        """The ranges of the footers as sites have them, trimmed; a longer one has content."""
+        texts = (ROW_TEXT.search(self.map.text, *each) for each in self.footers)
+        return [each.span() for each in texts if each and len(each[0]) <= MAX_FOOTER_CHARACTERS]
 
 
 def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
@@ -161,6 +172,7 @@ class _HtmlExtractor:
         self.links: list[tuple[int, int]] = []
         self.tables, self.rows = list[tuple[int, int]](), list[tuple[int, int]]()
         self.items, self.begins_item = list[tuple[int, int]](), False
+        self.footers, self.footer = list[tuple[int, int]](), (0, 0)  # depth of the open one, start
         self.link_start, self.table_starts = -1, list[int]()
         self.rows_before: list[int] = []  # each open table
         self.row_start, self.cell_start = 0, -1  # -1: outside cells, or in one of paragraphs
@@ -184,7 +196,7 @@ class _HtmlExtractor:
         metadata = {"title": self.title} if self.title else {}
         return Markup(map, tuple(self.headings), metadata, links=tuple(self.links),
                       tables=tuple(self.tables), rows=tuple(self.rows),
-                      items=tuple(self.items))  # fmt: skip
+                      items=tuple(self.items), footers=tuple(self.footers))  # fmt: skip
 
     def read_tag(self, tag: re.Match[bytes], end: int) -> int:
         """Open or close an element; `end` is that of its tag. Returns the offset to continue at."""
@@ -279,6 +291,9 @@ class _HtmlExtractor:
             self.dropped = len(self.stack)
         elif not self.dropped:
             self.level = LEVELS.get(name, self.level)
+            is_footer = name == b"footer" or b"contentinfo" in attributes
+            if is_footer and not self.footer[0] and not any(map(self.open.get, WITH_FOOTERS)):
+                self.footer = (len(self.stack), self.length)
 
     def close(self, name: bytes) -> None:
         """Close an element and the open ones inside it; a stray end tag closes nothing."""
@@ -301,6 +316,9 @@ class _HtmlExtractor:
         self.open[name] -= 1
         if self.dropped > len(self.stack):
             self.dropped = 0
+        if self.footer[0] > len(self.stack):
+            self.footers.append((self.footer[1], self.length))
+            self.footer = (0, 0)
         if name in LEVELS and not self.dropped:
             self.end_heading()
         if name == b"li":

@@ -252,7 +252,7 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
         lines.append(
             f"{item.path} is read as {item.kind}, {language_of(item.text)}: "
             f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
-            + (f"; {skipped:,} characters of menus or contents are in none" if skipped else "")
+            + (f"; {skipped:,} characters of menus or the like are in none" if skipped else "")
         )
     if not lines:
         raise DataError(f"{name} has no {member}; `--why {name}` lists what is in it.")

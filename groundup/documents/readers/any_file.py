@@ -7,8 +7,9 @@ Each record maps to the bytes of its file, or of the part that has its text (the
 mailbox, the chapters of an EPUB, the slides of a .pptx), so that every quote can be checked.
 
 Menus, tables of contents and indexes of books are found by their lines: links alone, or page
-numbers at the ends. They stay in the text and are listed in the record's metadata, and no passage
-is made of them. What is not read is returned with the reason, hidden files and folders too.
+numbers at the ends; footers of pages by their tags. They stay in the text and are listed in the
+record's metadata, and no passage is made of them. What is not read is returned with the reason,
+hidden files and folders too.
 """
 
 import csv
@@ -298,7 +299,10 @@ def _read_kind(path: str, kind: str, data: bytes, config: ReadConfig) -> Record:
     """The record of a file that is one document; Refused if it has no text."""
     if kind == "html":
         page = read_html(data, repair=True)
-        metadata = page.metadata | _ranges(NAVIGATION, _link_blocks(page.map.text, page.links))
+        footers = page.site_footers()
+        menus = _link_blocks(page.map.text, page.links)
+        menus = [each for each in menus if not any(a <= each[0] < b for a, b in footers)]
+        metadata = page.metadata | _ranges(NAVIGATION, sorted(menus + footers))
         made = ExtractedText(page.map, heading_spans(page.headings))
         metadata |= _ranges(TABLES, page.tables) | _ranges(LONG_ROWS, page.long_rows())
         metadata |= {ITEMS: [start for start, _ in page.items]} if page.items else {}

@@ -2,6 +2,8 @@
 
 import gzip
 
+import pytest
+
 from groundup.documents import NAVIGATION, ReadConfig, Record, read_data, rows_of_tables
 from tests.documents.readers.test_books import pdf
 
@@ -48,3 +50,25 @@ def test_latin_letters_of_several_languages_are_western():
     text = "Müller and Muñoz sell Gruyère and jalapeños.\n"
     [record] = read_data("a.txt", text.encode("latin-1"), ReadConfig())
     assert record.text == text
+
+
+@pytest.mark.parametrize(
+    ("page", "skipped"),
+    [
+        ("<main>Tea.</main><footer><p>© Firm <a href=a>Help</a></footer>", ["© Firm Help"]),
+        ("<p>Tea.<div class=x role='contentinfo'><div>© Firm</div> Imprint</div><p>Cup.",
+         ["© Firm\nImprint"]),
+        ("<p>Tea.<footer>© Firm<footer>inner</footer></footer>", ["© Firm\n\ninner"]),
+        ("<p>Tea.<footer><a href=a>One</a><br><a href=b>Two</a></footer>", ["One\nTwo"]),
+        ("<article><p>Tea.<footer>By Ann</footer></article>", []),
+        ("<blockquote><p>Tea.<footer>Ann, 1850</footer></blockquote>", []),
+        ("<p>Tea.<footer> <img> </footer>", []),
+        ("<footer><p>Tea is never closed.", []),
+        (f"<p>Tea.<footer>{'Steep it long. ' * 70}</footer>", []),
+    ],
+)  # fmt: skip
+def test_the_footer_of_a_page_is_in_no_passage(page, skipped):
+    (read,) = read_data("a.html", page.encode())
+    assert isinstance(read, Record)
+    ranges = read.metadata.get(NAVIGATION, [])
+    assert [read.text[start:end] for start, end in ranges] == skipped
