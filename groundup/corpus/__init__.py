@@ -5,7 +5,7 @@ from .dedup.minhash import Pair, near_duplicates
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
 from .explain.report import report
-from .explain.why import why
+from .explain.why import RecordHistory, why
 from .explain.withdraw import WithdrawConfig, withdraw
 from .mixture import (
     MixtureConfig,
@@ -43,6 +43,7 @@ __all__ = [
     "MixtureConfig",
     "Pair",
     "QuestionsConfig",
+    "RecordHistory",
     "SourceSchedule",
     "Split",
     "WithdrawConfig",

@@ -188,7 +188,8 @@ def index_or_explain(
              in other words than the documents' are answered too, or shown the nearest place
     reader   directory of an extractive reader, as `groundup reader` wrote it or of BERT fine-tuned
              on SQuAD 2.0: it refuses what only speaks of the same thing
-    why      a file of the folder, or FILE#MEMBER: say how it is read or why not, and index nothing
+    why      a file of the folder or the corpus, or FILE#MEMBER: say how it is read or why not, and
+             index nothing
     tune     compare sizes of passages on questions made of the folder, and index with the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
     """
@@ -227,8 +228,13 @@ def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str
 
 
 def explain_reading(source: Path, path: str, config: IndexConfig | None = None) -> str:
-    """How a file of a folder is read, or why it is left out; DataError if there is no such file."""
+    """How a file of a folder is read, or why it is left out; DataError if there is no such file.
+
+    Of a corpus: a document by its path in the source, with or without the source's name.
+    """
     config = config or IndexConfig()
+    if corpus := _parent_artifacts(source).get("corpus"):
+        return "\n".join(_explain_histories(corpus, path, config))
     name = os.path.relpath(source / path if not Path(path).exists() else path, source)
     plan = dict(plan_folder(source, config.read))
     member, name = name, file_of(name, plan.__contains__)
@@ -247,16 +253,34 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
             left_out = f"{item.path} is left out, {item.reason}: {item.details}"
             lines.append(left_out.removesuffix(": "))
             continue
-        passages = chunk_document(item, config.chunk)
-        skipped = sum(end - start for start, end in item.metadata.get(NAVIGATION, ()))
-        lines.append(
-            f"{item.path} is read as {item.kind}, {language_of(item.text)}: "
-            f"{len(item.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
-            + (f"; {skipped:,} characters of menus or the like are in none" if skipped else "")
-        )
+        lines.append(_describe_reading(item, config))
     if not lines:
         raise DataError(f"{name} has no {member}; `--why {name}` lists what is in it.")
     return "\n".join(lines)
+
+
+def _describe_reading(document: Record, config: IndexConfig) -> str:
+    passages = chunk_document(document, config.chunk)
+    skipped = sum(end - start for start, end in document.metadata.get(NAVIGATION, ()))
+    return (
+        f"{document.path} is read as {document.kind}, {language_of(document.text)}: "
+        f"{len(document.text):,} characters in {len(passages)} passage{'s' * (len(passages) != 1)}"
+        + (f"; {skipped:,} characters of menus or the like are in none" if skipped else "")
+    )
+
+
+def _explain_histories(corpus: Artifact, name: str, config: IndexConfig) -> Iterator[str]:
+    """Yield how documents of a corpus are read or why they were dropped; a file of many as one."""
+    from groundup.corpus import RecordHistory, read_split, why
+
+    for history in why(corpus, name):
+        if not isinstance(history, RecordHistory):
+            yield str(history)
+        elif history.split:
+            records = read_split(corpus, history.split)
+            yield _describe_reading(next(r for r in records if r.id == history.id), config)
+        else:
+            yield f"{history.path} is left out, {history.drop_reason()}"
 
 
 def _remove_unfinished(snapshot: Path) -> None:

@@ -49,6 +49,12 @@ class RecordHistory(NamedTuple):
     names: dict[str, str] = {}
     """`SOURCE/PATH` of other records that reasons mention, by id."""
 
+    def drop_reason(self) -> str:
+        """Why it was dropped, with what the step says of it; empty if it was kept."""
+        drops = (one for one in self.removed if one.what == "record" and not self.split)
+        said = (f"{one.reason}: {_explain_removal(one, self.names)}" for one in drops)
+        return next(said, "").removesuffix(": ")
+
     def __str__(self) -> str:
         """The record, one line per removal, and the outcome."""
         lines = [f"{self.path}  of {self.source}, {self.id}"]
