@@ -105,9 +105,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
-    if (snapshot_path / MANIFEST).is_file():
-        snapshot = Artifact.open(snapshot_path, kind="index")
-    else:
+    snapshot = _open_complete(snapshot_path)
+    if snapshot is None:
         snapshot = _make_snapshot(config, files, parents, source, snapshot_path, before)
         if CHANGED in {each.reason for each in read_rejected(snapshot_path)}:
             snapshot_id = uuid4().hex[:16]  # it is not of the files that gave it its name
@@ -283,14 +282,31 @@ def _explain_histories(corpus: Artifact, name: str, config: IndexConfig) -> Iter
             yield f"{history.path} is left out, {history.drop_reason()}"
 
 
+def _open_complete(snapshot: Path) -> Artifact | None:
+    """Open a snapshot if it is complete; a damaged one is removed, to be made again."""
+    if not (snapshot / MANIFEST).is_file():
+        return None
+    try:
+        return Artifact.open(snapshot, kind="index")
+    except ArtifactError as error:
+        record.log(f"{error} This is done now.")
+        with lock_folder(snapshot):
+            _remove_snapshot(snapshot)
+        return None
+
+
 def _remove_unfinished(snapshot: Path) -> None:
     """Remove what a failed run wrote, which a full disk needs back, unless another run writes."""
     with suppress(ArtifactError, OSError), lock_folder(snapshot):
         if not (snapshot / MANIFEST).exists():
-            # Renamed first: threads of the failed index may still write there.
-            removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
-            os.replace(snapshot, removed)
-            shutil.rmtree(removed, ignore_errors=True)
+            _remove_snapshot(snapshot)
+
+
+def _remove_snapshot(snapshot: Path) -> None:
+    # Renamed first: threads of a failed index may still write there.
+    removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
+    os.replace(snapshot, removed)
+    shutil.rmtree(removed, ignore_errors=True)
 
 
 @contextmanager
@@ -400,7 +416,7 @@ def _describe_changes(out: Path, before: str | None, now: Path) -> str:
     """How many documents of a snapshot are not as in the one before: "2 added, 9 unchanged"."""
     old: dict[str, str] = {}
     table = out / "snapshots" / str(before) / "documents.json"
-    if before is not None and table.is_file():
+    with suppress(ArtifactError):  # of a damaged one nothing is known
         old = {place.path: place.sha256 for place in read_entries(table)}
     new = {place.path: place.sha256 for place in read_entries(now / "documents.json")}
     same, kept = len(old.items() & new.items()), len(old.keys() & new.keys())

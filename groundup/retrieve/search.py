@@ -406,9 +406,27 @@ def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
 
 
 def open_index(path: Path) -> OpenIndex:
-    """Open the current snapshot of an index; ArtifactError if there is none or it is damaged."""
+    """Open an index: its current snapshot, or if that is damaged the one before, which is reported.
+
+    Raises ArtifactError if there is none, or none that is undamaged. A snapshot opens as itself.
+    """
     path = Path(path)
-    snapshot = path if (path / MANIFEST).is_file() else current_snapshot(path)
+    if (path / MANIFEST).is_file():
+        return _open_snapshot(path, path)
+    current, again = current_snapshot(path), update_command_of(path, read_root(path))
+    try:
+        return _open_snapshot(current, path)
+    except ArtifactError as damage:
+        names = [move.content["value"] for move in Pointer(path / POINTER_LEDGER).history()]
+        for name in dict.fromkeys(filter(_is_snapshot_name, reversed(names))):
+            with contextlib.suppress(ArtifactError):
+                opened = _open_snapshot(path / "snapshots" / name, path)
+                record.log(f"{damage} Until then an older snapshot answers, {name}; run: {again}")
+                return opened
+        raise ArtifactError(f"{damage} Or, and nothing is lost, run again: {again}") from None
+
+
+def _open_snapshot(snapshot: Path, path: Path) -> OpenIndex:
     artifact = Artifact.open(snapshot, kind="index")
     folder = artifact.path.absolute().parent
     out = folder.parent if folder.name == "snapshots" else None

@@ -94,6 +94,50 @@ def test_a_torn_line_after_the_current_snapshot_is_cut_by_the_next_run(folder, t
     assert "leaves" in ask(ASKED, out).text and heard() == ""
 
 
+DAMAGED = ["documents.jsonl", "documents.json", "manifest.json", "lexical/meta.json"]
+
+
+def damage(snapshot: Artifact, name: str) -> str:
+    """Cut a file short, and say how an error begins that names it."""
+    os.truncate(snapshot.path / name, (snapshot.path / name).stat().st_size - 9)
+    return str(snapshot.path / name)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_current_snapshot_leaves_the_answer_to_the_one_before(
+    folder, tmp_path, heard, name
+):
+    out = tmp_path / "i"
+    older, current = grow(folder, "leaves", out), grow(folder, "buds", out)
+    file = damage(current, name)
+    heard()
+    assert "leaves" in ask(ASKED, out).text
+    said = heard()
+    assert said.count("\n") == 1 and file in said and older.path.name in said
+    assert said.endswith(f"run: groundup index {folder.resolve()} --out {out}\n")
+    with pytest.raises(ArtifactError):
+        ask(ASKED, current.path)
+    assert index(folder, out) == Artifact.open(current.path)
+    assert file in heard() and "buds" in ask(ASKED, out).text and heard() == ""
+    assert grow(folder, "stems", out).path.is_dir()
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_without_an_undamaged_snapshot_the_file_is_named_and_the_next_run_makes_it_again(
+    folder, tmp_path, name
+):
+    out = tmp_path / "i"
+    older, current = grow(folder, "leaves", out), grow(folder, "buds", out)
+    damage(older, name)
+    file = damage(current, name)
+    with pytest.raises(ArtifactError) as raised:
+        ask(ASKED, out)
+    assert str(raised.value).startswith(file) and "\n" not in str(raised.value)
+    assert f"run again: groundup index {folder.resolve()} --out {out}" in str(raised.value)
+    grow(folder, "stems", out)
+    assert "stems" in ask(ASKED, out).text
+
+
 def test_the_newest_two_snapshots_stay(folder, tmp_path):
     out = tmp_path / "i"
     made = [grow(folder, what, out) for what in ("leaves", "buds", "stems", "roots")]
