@@ -168,11 +168,22 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert code == 0 and "über bridge.txt:1 (bytes " in out
     code, out, _ = run(*question, "--json")
     answer = json.loads(out)
-    figures = {"score", "threshold", "terms", "missing", "unanswered", "found", "nearest"}
+    figures = {
+        "question",
+        "score",
+        "threshold",
+        "terms",
+        "missing",
+        "unanswered",
+        "found",
+        "nearest",
+    }
     assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures | {
         "left_out",
         "left_out_files",
         "reading",
+        "risk",
+        "dropped",
         "did_you_mean",
         "no_quantity",
         "meaning",

@@ -23,10 +23,11 @@ def test_results_are_printed_for_people_and_for_scripts(capsys, tmp_path):
     assert json.loads(printed(answer, True)) == {
         "answer": "It stands.", "refused": False, "claims": [{"text": "It stands.", "quotes": [
             {"path": "a.txt", "start": 3, "end": 13, "text": "It stands."}
-        ]}], "root": None, "changed": None, "score": None, "threshold": None, "missing": None,
-        "terms": None, "found": None, "nearest": None, "did_you_mean": None, "left_out": None,
-        "unanswered": None, "no_quantity": None, "note": None, "meaning": None, "related": None,
-        "left_out_files": None, "reading": None,
+        ]}], "root": None, "changed": None, "question": None, "score": None, "threshold": None,
+        "missing": None, "terms": None, "found": None, "nearest": None, "did_you_mean": None,
+        "left_out": None, "unanswered": None, "no_quantity": None, "note": None, "meaning": None,
+        "related": None, "left_out_files": None, "reading": None,
+        "risk": None, "dropped": None,
     }  # fmt: skip
     assert printed(Answer("not here", refused=True), False) == "not here\n"
     assert printed(None, False) == printed(None, True) == ""

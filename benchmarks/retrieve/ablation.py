@@ -22,7 +22,8 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import CLASSES, DATA, is_right, ours
 from groundup.core import write_json
 from groundup.documents.readers import any_file
-from groundup.retrieve import answer, lexical, open_index, quote, search
+from groundup.retrieve import lexical, open_index, search
+from groundup.retrieve.answers import answer, quote
 from groundup.retrieve.chunks import passage_text
 from groundup.retrieve.chunks.passage_text import PassageText
 from groundup.retrieve.wording import question

@@ -24,7 +24,7 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, Shown, is_right
 from groundup.core import write_json
 from groundup.retrieve import IndexConfig, index, open_index
-from groundup.retrieve.answer import _answer, _weighted
+from groundup.retrieve.answers.answer import _answer, _weighted
 from groundup.retrieve.encoders import meaning
 from groundup.retrieve.models import TextEncoderConfig
 

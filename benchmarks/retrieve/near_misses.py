@@ -24,7 +24,7 @@ from groundup.core.page import HtmlPage, Series, line_chart
 from groundup.documents import split_sentences
 from groundup.measure import synset_ids, wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, open_index
-from groundup.retrieve.answer import THRESHOLD
+from groundup.retrieve.answers.answer import THRESHOLD
 from groundup.retrieve.wording.language import stem_words, stop_words
 from groundup.retrieve.wording.question import NAME, _is_code_name
 

@@ -22,7 +22,7 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, Shown, is_right
 from groundup.measure import auroc
 from groundup.retrieve import index, open_index
-from groundup.retrieve.answer import _answer, _find_spans, _weighted
+from groundup.retrieve.answers.answer import _answer, _find_spans, _weighted
 from groundup.retrieve.readers.judge import below_titles
 from groundup.retrieve.readers.spans import SpanReader, open_reader
 

@@ -55,6 +55,7 @@ from .score import (
 )
 from .stats import agreement, calibration, power, significance
 from .stats.calibration import auroc
+from .stats.distribution import beta_tail, solve_decreasing
 from .stats.interval import (
     Interval,
     bootstrap,
@@ -165,6 +166,7 @@ __all__ = [
     "at_most",
     "auroc",
     "below",
+    "beta_tail",
     "bleu",
     "bootstrap",
     "calibration",
@@ -231,6 +233,7 @@ __all__ = [
     "self_bleu",
     "significance",
     "similarity",
+    "solve_decreasing",
     "split_graphemes",
     "subsequence_length",
     "synonyms",

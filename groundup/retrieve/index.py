@@ -54,9 +54,7 @@ from groundup.documents import (
 
 from .chunks.chunk import chunk_document, count_characters
 from .chunks.passage_text import PassageText
-from .lexical import LexicalIndex, name_segments_by_content
-from .models import TextEncoderConfig, with_digest, with_reader_digest
-from .reading import (
+from .chunks.reading import (
     CHANGED,
     IndexConfig,
     Prepared,
@@ -65,6 +63,8 @@ from .reading import (
     read_corpus,
     read_files,
 )
+from .lexical import LexicalIndex, name_segments_by_content
+from .models import TextEncoderConfig, with_digest, with_reader_digest
 from .search import (
     REMOVED_PREFIX,
     DocumentEntry,

@@ -29,6 +29,7 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     ConfigError,
+    LanguageModel,
     Pointer,
     hash_file,
     lock_folder,
@@ -38,6 +39,7 @@ from groundup.core import (
 )
 from groundup.documents import Record, Rejected, is_compound, is_dictionary_word
 
+from .calibration.promise import Dial, parse_risk, read_dial
 from .lexical import LexicalIndex, inverse_document_frequency
 from .models import VECTORS, ReaderChoice
 from .wording.language import FALLBACK, base_stems, stem_words
@@ -197,6 +199,19 @@ class OpenIndex:
     cache: dict[str, Record] = field(default_factory=dict, repr=False)
     documents: frozenset[str] | None = None
     """Ids of those that are asked alone; None: all."""
+    dial: Dial | None = None
+    """The score from which it answers, if a risk was promised."""
+    writer: LanguageModel | None = None
+    """The model that writes answers; None: they are quotes."""
+
+    def at_risk(self, risk: str, out: Path) -> "OpenIndex":
+        """The same index, which answers only where a risk holds, such as 5%; empty: everywhere.
+
+        Raises ConfigError for what is no share, and if that risk was not promised (promise.py).
+        """
+        if not risk:
+            return self
+        return replace(self, dial=read_dial(out, self.artifact.id, parse_risk(risk)))
 
     def only(self, filters: Sequence[str]) -> "OpenIndex":
         """The same index, of which only some documents are asked.
@@ -227,6 +242,14 @@ class OpenIndex:
         if not left:
             raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
         return replace(self, documents=left)
+
+    def written_by(self, model: Path | None) -> "OpenIndex":
+        """The same index, whose answers a language model writes; None: they are quotes."""
+        if model is None:
+            return self
+        from groundup.generate import Engine  # imports torch
+
+        return replace(self, writer=Engine.open(model))
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""

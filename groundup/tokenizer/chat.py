@@ -61,8 +61,8 @@ def render(
     missing = [name for name in (TURN_START, TURN_END) if name not in tokenizer.specials]
     if missing:
         what = f"Chats need the special token {missing[0]}; the tokenizer has only"
-        known = ", ".join(tokenizer.specials) or "none"
-        raise ConfigError(f"{what} {known}. Train it with {TURN_START} and {TURN_END}.")
+        known = [*list(tokenizer.specials)[:8], "…"][: len(tokenizer.specials)] or ["none"]
+        raise ConfigError(f"{what} {', '.join(known)}. Train it with {TURN_START} and {TURN_END}.")
     check_conversation(conversation)
     start, end = tokenizer.specials[TURN_START], tokenizer.specials[TURN_END]
     text, ids, mask = list[str](), list[int](), list[bool]()

@@ -18,7 +18,7 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.answer import (
+from groundup.retrieve.answers.answer import (
     MIN_WEIGHT,
     MISSING_THRESHOLD,
     NOT_FOUND,
@@ -116,8 +116,9 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
         "terms", "unanswered", "found", "nearest", "no_quantity", "did_you_mean", "left_out",
-        "left_out_files", "meaning", "related", "reading", "note",
+        "left_out_files", "meaning", "related", "reading", "risk", "dropped", "note", "question",
     }  # fmt: skip
+    assert found["question"] == "When does the office open?"
     assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
     assert set(quote) == {"path", "start", "end", "text"}
@@ -126,10 +127,12 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     refusal = answer_to_json(ask("Who is the president?", built))
     assert refusal.pop("score") < refusal.pop("threshold") == MISSING_THRESHOLD
     assert refusal == {
+        "question": "Who is the president?",
         "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],
         "found": None, "nearest": None, "did_you_mean": None, "left_out": refusal["left_out"],
-        "meaning": None, "related": None, "reading": None, "note": None,
+        "meaning": None, "related": None, "reading": None, "note": None, "risk": None,
+        "dropped": None,
         "left_out_files": refusal["left_out_files"],
         "unanswered": None, "no_quantity": None,
     }  # fmt: skip
@@ -267,7 +270,7 @@ def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypat
     spans = _find_spans(opened, WeightedQuestion(asked, weights), {})
     scores = {span.hit.passage.path: span.score for span in spans}
     assert scores["all.md"] == 1.0 > scores["most.md"] > THRESHOLD
-    module = sys.modules["groundup.retrieve.answer"]  # the room has a function of that name
+    module = sys.modules["groundup.retrieve.answers.answer"]  # the room has a function of that name
     monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] + 0.01)
     found = answer_question(opened, "Which clay teapot brews green tea slowly?")
     assert [claim.quotes[0].path for claim in found.claims] == ["all.md"]

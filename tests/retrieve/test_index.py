@@ -215,7 +215,7 @@ def test_sizes_of_passages_have_bounds(sizes, told):
 def test_a_file_that_changes_between_hash_and_reading_is_left_out_until_the_next_run(
     folder, tmp_path, monkeypatch
 ):
-    module = sys.modules["groundup.retrieve.reading"]
+    module = sys.modules["groundup.retrieve.chunks.reading"]
     read = module.file_bytes
     seen: set[str] = set()
 
@@ -302,7 +302,7 @@ def test_an_update_reads_what_changed_and_equals_a_new_index(tmp_path, monkeypat
     index(folder, tmp_path / "i")
     (folder / "a2.txt").write_text("Bread is baked.\n")
     (folder / "c.mbox").write_text(mail.format("Tea", "tea") + mail.format("Pot", "pot"))
-    read, reading = [], sys.modules["groundup.retrieve.reading"]
+    read, reading = [], sys.modules["groundup.retrieve.chunks.reading"]
     kept = reading.read_data
     monkeypatch.setattr(
         reading, "read_data", lambda path, *rest: read.append(path) or kept(path, *rest)

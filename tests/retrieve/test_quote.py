@@ -5,7 +5,7 @@ import pytest
 from groundup.core import Hit
 from groundup.documents import ReadConfig, read_bytes, read_data, split_sentences
 from groundup.retrieve import chunk_document
-from groundup.retrieve.quote import (
+from groundup.retrieve.answers.quote import (
     PassageText,
     _extend_quote,
     _label_score,

@@ -41,12 +41,12 @@ from groundup.retrieve import (
     index,
     index_or_explain,
     open_index,
-    reading,
     verify_quotes,
 )
+from groundup.retrieve.chunks import reading
 from groundup.retrieve.chunks.chunk import chunk_document
+from groundup.retrieve.chunks.reading import read_files
 from groundup.retrieve.index import IndexConfig
-from groundup.retrieve.reading import read_files
 from groundup.retrieve.search import read_rejected
 from tests.documents.readers.test_books import GOOD, PICTURE, assemble, book, forms, pdf
 
@@ -621,7 +621,7 @@ def test_the_processes_that_read_begin_before_any_index_is_open(tmp_path, monkey
             workers.append(len(multiprocessing.active_children()))
             super().__init__(directory)
 
-    for name in ("index", "reading"):
+    for name in ("index", "chunks.reading"):
         module = importlib.import_module(f"groundup.retrieve.{name}")
         monkeypatch.setattr(module, "LexicalIndex", Watched)
     index(tmp_path / "docs", tmp_path / "i")

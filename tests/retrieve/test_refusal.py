@@ -16,9 +16,9 @@ from groundup.retrieve import (
     open_index,
     verify_quotes,
 )
-from groundup.retrieve.answer import _claims_of
-from groundup.retrieve.quote import QuoteSpan
-from groundup.retrieve.session import Session
+from groundup.retrieve.answers.answer import _claims_of
+from groundup.retrieve.answers.quote import QuoteSpan
+from groundup.retrieve.answers.session import Session
 from groundup.retrieve.verification import check_text
 from groundup.retrieve.wording.question import _asks, _measures, parse_question
 

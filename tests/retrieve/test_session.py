@@ -20,7 +20,7 @@ from groundup.retrieve import (
     open_index,
     verify,
 )
-from groundup.retrieve.session import reply_to_text
+from groundup.retrieve.answers.session import reply_to_text
 from groundup.retrieve.wording import language
 from groundup.retrieve.wording.language import language_of, stem_words, stop_words, word_pattern
 from groundup.retrieve.wording.question import parse_question
@@ -300,7 +300,8 @@ def test_passages_that_cannot_answer_are_passed_over_without_a_difference(handbo
     pruned = [answer_question(opened, question) for question in questions]
     seen = []
     monkeypatch.setattr(
-        "groundup.retrieve.answer.highest_score", lambda text, wanted: seen.append(text) or 1.0
+        "groundup.retrieve.answers.answer.highest_score",
+        lambda text, wanted: seen.append(text) or 1.0,
     )
     assert [answer_question(opened, question) for question in questions] == pruned and seen
 

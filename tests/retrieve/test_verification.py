@@ -11,7 +11,16 @@ import pytest
 from groundup.cli import main
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote, hash_file
 from groundup.documents import read_bytes
-from groundup.retrieve import ask, check_text, index, verification, verify, verify_quotes
+from groundup.retrieve import (
+    ask,
+    check_claim,
+    check_text,
+    index,
+    match_question,
+    verification,
+    verify,
+    verify_quotes,
+)
 from groundup.retrieve.search import MAX_FILE_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
@@ -231,6 +240,43 @@ def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
     assert checked.sentences[0].support == support
 
 
+CHANNELS = "[radio]\ncalling_channel = 16\nworking_channel = 37\n"
+ALERTS = '{"wind": {"gale_knots": 34, "storm_knots": 48}, "tide": 2}\n'
+SEASONS = "class,price_per_night,price_per_season\nB1,30,2500\nB2,44,3720\n"
+RULES = (
+    "Do not put these into the dryers:\n\n- neoprene wetsuits\n- sails\n\n"
+    "Each pier has four extinguishers of 9 kg. The light flashes white.\n\n"
+    "The sauna opens at noon. It is open to women on Tuesdays, to men on Thursdays.\n\n"
+    "Dogs are welcome on the piers if they are led. They are not allowed in the shop.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence", "support"),
+    [
+        ("a.ini", "The calling channel is 16.", "supported"),
+        ("a.ini", "The calling channel is 37.", "nowhere"),
+        ("a.json", "The gale_knots is 34.", "supported"),
+        ("a.json", "The gale_knots is 48.", "nowhere"),
+        ("a.csv", "The price per night of class B2 is 44.", "supported"),
+        ("a.csv", "The price per night of class B2 is 3720.", "nowhere"),
+        ("a.md", "Neoprene wetsuits may be put into the dryers.", "nowhere"),
+        ("a.md", "Each pier has four extinguishers of 9 kg.", "quoted"),
+        ("a.md", "A pier has nine extinguishers of 4 kg.", "nowhere"),
+        ("a.md", "The light is flashing red.", "nowhere"),
+        ("a.md", "The sauna is open to men on Thursdays.", "supported"),
+        ("a.md", "The sauna is open to men on Tuesdays.", "nowhere"),
+        ("a.md", "Dogs are not welcome on the piers.", "nowhere"),
+    ],
+)
+def test_values_and_denials_are_of_their_own_key_clause_and_list(name, sentence, support, tmp_path):
+    texts = {"a.ini": CHANNELS, "a.json": ALERTS, "a.csv": SEASONS, "a.md": RULES}
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / name).write_text(texts[name])
+    (checked,) = check_text(sentence, tmp_path / "docs").sentences
+    assert checked.support == support
+
+
 @pytest.mark.parametrize(
     ("sentence", "support"),
     [
@@ -309,3 +355,48 @@ def test_who_did_what_how_much_and_when_are_those_of_one_clause(
     (tmp_path / "a.md").write_text(f"{line}\n")
     (sentence,) = check_text(claim, tmp_path).sentences
     assert (sentence.support != "nowhere") == is_supported
+
+
+TABLE = "shelf,height,checked\nA1,210,2024-01-05\nB2,180,2024-03-18\n"
+
+
+@pytest.mark.parametrize(
+    ("claim", "passage", "source", "support"),
+    [
+        ("The mill was built in 1811.", "The mill was built in 1811. It leans.", "", "quoted"),
+        ("In 1811 the mill was built.", "The mill was built in 1811. It leans.", "", "supported"),
+        ("The mill was built in 1812.", "The mill was built in 1811. It leans.", "", "nowhere"),
+        ("The mill was not built in 1811.", "The mill was built in 1811.", "", "nowhere"),
+        ("The ferry holds 35 cars.", "It holds 35 cars.", "", "nowhere"),
+        ("The ferry holds 35 cars.", "It holds 35 cars.", "boats/ferry.md", "supported"),
+        ("Shelf B2 was checked on 2024-03-18.", TABLE, "shelves.csv", "supported"),
+        ("Shelf A1 was checked on 2024-03-18.", TABLE, "shelves.csv", "nowhere"),
+        ("The mill leans.", "The mill leans.", "scan.pdf", "quoted"),  # a passage is no PDF
+        (
+            "The barn was built in 1902 by Anna Finch.",
+            "The mill was built in 1902 by Anna Finch.",
+            "",
+            "nowhere",
+        ),
+        ("shelf,height,checked\nB2,180,2024-03-18", TABLE, "shelves.csv", "quoted"),
+        ("shelf,height,checked\nB2,210,2024-03-18", TABLE, "shelves.csv", "nowhere"),
+        ("The mill leans.", "", "", "nowhere"),
+        ("", "The mill leans.", "", "nowhere"),
+    ],
+)
+def test_a_claim_is_checked_against_one_passage_without_an_index(claim, passage, source, support):
+    assert check_claim(claim, passage, source) == support
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "expected"),
+    [
+        ("When was the mill built?", "The mill was built in 1811.", 1.0),
+        ("When was the mill built?", "The mill is old.", 0.25),  # one word of two, and no time
+        ("When was the mill built?", "In 1811.", 0.5),
+        ("What is a mill?", "A mill grinds corn.", 1.0),
+        ("What is it?", "A mill grinds corn.", None),
+    ],
+)
+def test_a_text_is_compared_with_a_question_by_words_and_by_what_is_asked(question, text, expected):
+    assert match_question(question, text) == expected

@@ -23,8 +23,8 @@ import numpy as np
 
 from groundup.core import ArtifactError, Hit
 
+from ..answers.quote import QuoteSpan
 from ..chunks.passage_text import PassageText
-from ..quote import QuoteSpan
 from ..wording.question import WeightedQuestion, text_terms
 from .vectors import Run, unit_rows
 

@@ -1,9 +1,9 @@
 """Whether what was found answers the question, by a reader's opinion of it.
 
 What words find may speak of the same thing and not answer. The reader reads the best quote below
-its titles; an answer whose log-odds are below the index's `veto` is refused, and the quote shown.
-It judges documents in the languages that it reads, and one question at a time: several facts at
-once are left to words.
+its titles; an answer whose log-odds are below the index's `veto`, or below what a promised risk
+takes, is refused, and the quote shown. It judges documents in the languages that it reads, and one
+question at a time: several facts at once are left to words, but for a promise.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,7 +28,7 @@ def opinion(index: "OpenIndex", question: str, passage: Passage, text: str) -> O
     if language not in choice.languages or (reader := index.reader) is None:
         return None
     found = reader.read(question, [below_titles(passage, text)])[0].score
-    return Opinion(round(found, 3), found < choice.veto)
+    return Opinion(round(found, 3), found < (index.dial.threshold if index.dial else choice.veto))
 
 
 def below_titles(passage: Passage, text: str) -> str:

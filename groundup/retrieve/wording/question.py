@@ -471,3 +471,20 @@ class WeightedQuestion(NamedTuple):
         terms = tuple(self.question.terms[i] for i in indices)
         question = self.question._replace(terms=terms, parts=(), measure=measure)
         return WeightedQuestion(question, [self.weights[i] for i in indices])
+
+
+def match_question(question: str, text: str) -> float | None:
+    """How much of a question a text has, by words alone and without an index.
+
+    The mean credit of the question's terms, and the mean of that with 1 or 0 if a quantity is asked
+    for: 1 if the text has one. None for a question without terms.
+
+    >>> match_question("When was the barn built?", "The barn was built of oak.")
+    0.5
+    """
+    parsed, language = parse_question(question), language_of(text, FALLBACK)
+    if not (terms := parsed.terms):
+        return None
+    words = text_terms(text, language)
+    share = sum(term_credit(term, words) for term in terms) / len(terms)
+    return (share + parsed.measure.is_in(text, language)) / 2 if parsed.measure.name else share

@@ -10,20 +10,20 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from textwrap import indent, shorten
 from typing import Any
 
-from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage, Quote
+from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage
 from groundup.documents import Sentence, file_of, is_dictionary_word, split_long, split_sentences
 
-from .chunks.chunk import parent_hits
-from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from ..chunks.chunk import parent_hits
+from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from ..search import OpenIndex, changed_files, open_index
+from ..wording.language import UNSPACED
+from ..wording.question import Question, WeightedQuestion, term_credit, text_terms
 from .quote import TITLE_CREDIT, QuoteSpan, best_span, highest_score
-from .search import OpenIndex, changed_files, open_index
-from .wording.language import UNSPACED
-from .wording.question import Question, WeightedQuestion, term_credit, text_terms
+from .shown import quote_to_json
 
 THRESHOLD, MISSING_THRESHOLD = 0.6, 0.8
 """Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""
@@ -34,21 +34,24 @@ MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
 BM25_WEIGHT = 0.2
 """Weight of the passage's BM25 score, relative to the best one's, in the order of quotes."""
-NEAREST_CHARACTERS = 200
-"""What a refusal shows of the nearest passage."""
 MAX_LEFT_OUT = 3
 """Files that a refusal names as not read."""
 FURTHER_CLAIM_SHARE = 0.85
 """Minimum score of a further quote, as a share of the first one's."""
 
 
-def ask(question: str, index: Path, *, limit: int = 3, only: Sequence[str] = ()) -> Answer:
+def ask(
+    question: str, index: Path, *, limit: int = 3, only: Sequence[str] = (), risk: str = "",
+    model: Path | None = None,
+) -> Answer:  # fmt: skip
     """Answer a question from an index with quotes, or refuse.
 
     question  what you want to know, in words that the documents may use
     index     directory that `groundup index` made
     limit     maximum number of quotes
     only      patterns of the paths of the documents to ask, or language=...
+    risk      share of the answers that may be wrong, as `groundup calibrate` promised it, like 5%
+    model     directory of a language model that writes the answer; none: quotes alone
 
     Raises ConfigError for an empty question or a limit below 1, ArtifactError without an index.
     """
@@ -57,7 +60,8 @@ def ask(question: str, index: Path, *, limit: int = 3, only: Sequence[str] = ())
             f"The question is the folder {question}: question and index are swapped; run: "
             f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
-    return answer_question(open_index(index).only(only), question, limit)
+    opened = open_index(index).only(only).at_risk(risk, index).written_by(model)
+    return answer_question(opened, question, limit)
 
 
 def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
@@ -66,6 +70,15 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
+    answer = _answer_in_quotes(index, question, limit)
+    if index.writer is None or answer.refused and index.dial:
+        return answer
+    from .written import write_answer
+
+    return write_answer(index, question, index.writer, answer)
+
+
+def _answer_in_quotes(index: OpenIndex, question: str, limit: int) -> Answer:
     answer = _answer(index, question, limit)
     if not answer.refused:
         return answer
@@ -83,9 +96,10 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         if not other.refused:
             rest = [word for word in other.details["unanswered"] if word not in meant.values()]
             missing = answer.details["missing"]
-            other.details.update(did_you_mean=meant, missing=missing, unanswered=rest)
+            typed = {"question": question, "did_you_mean": meant}
+            other.details.update(typed, missing=missing, unanswered=rest)
             return other
-    if "reading" in answer.details:  # the reader refused what words found, which is the nearest
+    if "reading" in answer.details or index.dial:  # the reader refused what words found
         return answer
     try:
         return _answer_by_meaning(index, question, answer) if index.vectors else answer
@@ -96,7 +110,7 @@ def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
 
 def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answer:
     """The answer in other words to what words alone do not answer, or the refusal."""
-    from .encoders.meaning import decision, nearest_by_meaning  # imports numpy
+    from ..encoders.meaning import decision, nearest_by_meaning  # imports numpy
 
     wanted, details = _weighted(index, question), refused.details
     meant = nearest_by_meaning(index, question, wanted, details["score"])
@@ -107,7 +121,7 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
     details["meaning"] = math.floor(span.score * 10_000) / 10_000
     if span.score < decision().threshold:
         quote = document.quote(passage.start + span.start, passage.start + span.end)
-        details["related"] = _quote_to_json(quote) | {"line": quote.line}
+        details["related"] = quote_to_json(quote) | {"line": quote.line}
         return refused
     details.pop("did_you_mean", None)  # the word is not taken for another
     claims = tuple(_claims_of(index, [span], 1, [span]))
@@ -121,39 +135,52 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     parsed = wanted.question
     texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
-    parts = list[list[QuoteSpan]]()
-    for terms, own, measure in parsed.parts:
-        ways = [wanted.part(each, measure) for each in (terms, own) if each]
-        found = [_find_spans(index, way, texts) for way in ways]
-        parts.append(max(found, key=lambda spans: max((s.score for s in spans), default=0.0)))
+    parts = _find_parts(index, wanted, texts)
     firsts = _first_of_each(parts)
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     missing = [term.text for term in parsed.terms if not index.has(term)]
     lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
     threshold = MISSING_THRESHOLD if lacks_word else THRESHOLD
+    if index.dial and index.dial.by == "words":
+        threshold = max(threshold, index.dial.threshold)
     details: dict[str, Any] = {
-        "score": math.floor(best * 10_000) / 10_000, "threshold": threshold, "missing": missing,
-        "terms": [term.text for term in parsed.terms],
+        "question": question, "score": math.floor(best * 10_000) / 10_000, "threshold": threshold,
+        "missing": missing, "terms": [term.text for term in parsed.terms],
         "index": index.artifact.id, "root": index.root,
     }  # fmt: skip
     details |= {"note": parsed.truncation_note} if parsed.truncation_note else {}
+    details |= {"risk": index.dial.risk} if index.dial else {}
     if best < threshold:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
+    whole = spans
     if firsts:  # the best of the parts come first, but for an answer to all of them
         kept = spans[:1] if spans and spans[0].score >= THRESHOLD else []
         spans = [*kept, *firsts, *spans[len(kept) :]]
     claims = tuple(_claims_of(index, spans, limit, firsts))
-    if not parsed.parts and _is_vetoed(index, question, spans[0].hit.passage, claims[0], details):
-        details |= _explain_refusal(index, wanted, spans[:1])
+    is_judged = index.dial or not parsed.parts
+    if is_judged and _is_vetoed(index, question, spans[0].hit.passage, claims[0], details):
+        details |= _explain_refusal(index, wanted, whole[:1])
         return Answer(NOT_FOUND, refused=True, details=details)
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    details["files"] = _files_of(index, claims)
+    details |= {"files": _files_of(index, claims), "passage": spans[0].hit.passage}
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
+
+
+def _find_parts(
+    index: OpenIndex, wanted: WeightedQuestion, texts: dict[str, PassageText]
+) -> list[list[QuoteSpan]]:
+    """The best runs for each part of a question, as a part of it or alone."""
+    parts = list[list[QuoteSpan]]()
+    for terms, own, measure in wanted.question.parts:
+        ways = [wanted.part(each, measure) for each in (terms, own) if each]
+        found = [_find_spans(index, way, texts) for way in ways]
+        parts.append(max(found, key=lambda spans: max((s.score for s in spans), default=0.0)))
+    return parts
 
 
 def _first_of_each(parts: list[list[QuoteSpan]]) -> list[QuoteSpan]:
@@ -174,18 +201,23 @@ def _is_vetoed(
     index: OpenIndex, question: str, passage: Passage, claim: Claim, details: dict[str, Any]
 ) -> bool:
     """Whether the index's reader finds no answer in a claim; `reading` is its opinion."""
-    if not (index.artifact.config.get("reader") or {}).get("path"):
+    is_by_words = index.dial is not None and index.dial.by == "words"
+    if is_by_words or not (index.artifact.config.get("reader") or {}).get("path"):
         return False
-    from .readers.judge import opinion  # imports torch
+    from ..readers.judge import opinion  # imports torch
 
     try:
         found = opinion(index, question, passage, claim.text)
     except (ArtifactError, ConfigError) as error:  # words alone decide, as they do without it
+        if index.dial:
+            raise
         details["note"] = f"not judged by the reader: {error}"
         return False
-    if found is not None:
-        details["reading"] = found.log_odds
-    return found is not None and found.is_veto
+    if found is None:
+        details |= {"note": "the reader does not know its language"} if index.dial else {}
+        return index.dial is not None
+    details["reading"] = found.log_odds
+    return found.is_veto
 
 
 def _weighted(index: OpenIndex, question: str) -> WeightedQuestion:
@@ -237,7 +269,7 @@ def _explain_refusal(
         passage = nearest.hit.passage
         start, end = passage.start + nearest.start, passage.start + nearest.end
         quote = index.read_document(passage.document).quote(start, end)
-        details["nearest"] = _quote_to_json(quote) | {"line": quote.line}
+        details["nearest"] = quote_to_json(quote) | {"line": quote.line}
         language = index.entries[passage.document].language
         if not wanted.question.measure.is_in(quote.text, language):
             details["no_quantity"] = wanted.question.measure.name
@@ -336,97 +368,3 @@ def _not_quoted(place: range, quoted: range) -> range:
     if 2 * (end - start) >= len(place) or place.start < start < end < place.stop:
         return range(0)
     return range(end, place.stop) if start == place.start else range(place.start, start)
-
-
-def _quote_to_json(quote: Quote) -> dict[str, Any]:
-    place = {"path": quote.path, "start": quote.start, "end": quote.end, "text": quote.text}
-    return place | ({"page": quote.page} if quote.page else {})
-
-
-DETAILS = (
-    "score", "threshold", "terms", "missing", "unanswered", "found", "nearest", "no_quantity",
-    "did_you_mean", "left_out", "left_out_files", "meaning", "related", "reading", "note",
-)  # fmt: skip
-
-
-def answer_to_json(answer: Answer) -> dict[str, Any]:
-    """The answer as JSON values; start and end of a quote are bytes of its file.
-
-    missing has the words that are nowhere, unanswered those that the quotes do not answer; a
-    refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
-    encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
-    do not; a refusal has that place as `related`. root and changed (files that differ since) are
-    null if not compared.
-    """
-    return {
-        "answer": answer.text,
-        "refused": answer.refused,
-        "claims": [
-            {"text": claim.text, "quotes": [_quote_to_json(quote) for quote in claim.quotes]}
-            for claim in answer.claims
-        ],
-        "root": answer.details.get("root"),
-        "changed": [] if answer.refused else answer.details.get("changed"),
-        **{name: answer.details.get(name) for name in DETAILS},
-    }
-
-
-def _left_out_line(details: Mapping[str, Any]) -> str:
-    if not (count := details.get("left_out")):
-        return ""
-    files = [shorten(path, NEAREST_CHARACTERS) for path in details.get("left_out_files") or ()]
-    more = ", …" if count > len(files) else ""
-    named = f" ({', '.join(files)}{more})" if files else ""
-    return f"files that were not read: {count}{named}"
-
-
-def _related_line(details: Mapping[str, Any]) -> str:
-    if not (related := details.get("related")):
-        return ""
-    text = shorten(related["text"], NEAREST_CHARACTERS, placeholder=" …")
-    return f"nearest by meaning is {Quote(**related).location}\n    {text}"
-
-
-def answer_to_text(answer: Answer) -> str:
-    """The answer as text: every quote with its file, line and byte range below it.
-
-    A refusal lists the words that are not in the index; a truncated question, what was read. The
-    last line lists quoted files that changed since they were indexed.
-    """
-    details = answer.details
-    note, meant = details.get("note", ""), details.get("did_you_mean") or {}
-    words = ", ".join(f"{word}, not {typed}" for typed, word in meant.items())
-    if answer.refused or not answer.claims:
-        missing, found = details.get("missing") or (), details.get("found") or ()
-        elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
-        nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
-        text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
-        lines = [
-            "no word to look for" if details.get("terms") == [] else "",
-            f"nowhere: {', '.join(missing)}" if missing else "",
-            f"did you mean {', '.join(meant.values())}?" if meant else "",
-            f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
-            "the reader finds no answer in it" if details.get("reading") is not None else "",
-            _related_line(details),
-            f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
-            f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
-            _left_out_line(details),
-            note,
-        ]
-        return "\n  ".join([answer.text, *filter(None, lines)])
-    likely = details.get("meaning")
-    by = f"found by meaning, {likely:.0%} likely to answer" if likely is not None else ""
-    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", by, note)))
-    quoted = []
-    for claim in answer.claims:
-        places = (
-            f"    {q.location}" + f" (bytes {q.start}-{q.end})" * (not q.page) for q in claim.quotes
-        )
-        quoted.append("\n".join([indent(claim.text.strip(), "  "), *places]))
-    rest = [word for word in details.get("unanswered", ()) if word not in meant]
-    footers = [
-        f"not answered: {', '.join(rest)}" if rest else "",
-        f"({notes})" if notes else "",
-        details.get("since", ""),
-    ]
-    return "\n\n".join([*quoted, *filter(None, footers)])

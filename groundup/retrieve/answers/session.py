@@ -4,6 +4,7 @@
 > and its maximum?                        asks for MaxArraySize again
 > and the minimum?                        asks the last question of another thing
 > open 1                                  the passage of the first quote, in its document
+> wrong                                   judges the last answer, for `groundup calibrate`
 > history
 """
 
@@ -21,13 +22,15 @@ from urllib.parse import quote as percent_encode
 from groundup.core import Answer, ConfigError, Quote, record
 from groundup.documents import file_of
 
-from .answer import answer_question, answer_to_json, answer_to_text, ask
-from .search import OpenIndex, open_index
-from .wording.language import word_pattern
+from ..calibration.promise import record_verdict
+from ..search import OpenIndex, open_index
+from ..wording.language import word_pattern
+from .answer import answer_question, ask
+from .shown import answer_to_json, answer_to_text
 
 HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
-    "history lists the questions, Ctrl-D or quit leaves."
+    "right and wrong judge the last answer, history lists the questions, Ctrl-D or quit leaves."
 )
 MAX_FOLLOW_UP_TERMS = 2
 """Words of a question that follows for each sign that it does: it begins so, it has a pronoun."""
@@ -52,6 +55,8 @@ class Session:
 
     index: OpenIndex
     limit: int = 3
+    out: Path | None = None
+    """Where verdicts are kept."""
     subject: str = ""
     """Words of what the last question was about."""
     last: str = ""
@@ -60,6 +65,8 @@ class Session:
     questions: list[str] = field(default_factory=list)
     is_refused: bool = False
     """Whether the last question was refused."""
+    risk: float | None = None
+    """What was promised of the last answer."""
 
     def ask(self, question: str) -> Answer:
         """Answer a question; one that only says "and its …?" or "and the …?" is completed first."""
@@ -79,8 +86,18 @@ class Session:
         self.last = asked if is_first or not answer.refused else self.last
         self.questions.append(asked)
         self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
-        self.is_refused = answer.refused
+        self.is_refused, self.risk = answer.refused, answer.details.get("risk")
         return answer
+
+    def record_verdict(self, verdict: str) -> str:
+        """Keep that the last answer was right or wrong.
+
+        Raises ConfigError if there is none, or nothing to keep it in.
+        """
+        if not self.quotes or self.out is None:
+            raise ConfigError(f"There is no answer that could be {verdict}.")
+        details = {"quote": self.quotes[0].text, "risk": self.risk}
+        return record_verdict(self.out, self.questions[-1], verdict == "right", details)
 
     def _completions(self, question: str, is_of_names: bool) -> list[str]:
         """What a question that follows on the last may ask in full, the likeliest first.
@@ -165,9 +182,9 @@ class Session:
 
     def reply(self, line: str) -> Reply:
         """What a typed line gives: an answer, a passage, the list of questions, or an error."""
-        if match := re.fullmatch(r"open\s+(\d+)", line):
+        if match := re.fullmatch(r"open\s+(\d+)|(right|wrong)", line):
             try:
-                return self.show(int(match[1]))
+                return self.record_verdict(match[2]) if match[2] else self.show(int(match[1]))
             except ConfigError as error:
                 return error
         if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
@@ -182,6 +199,8 @@ def ask_questions(
     *,
     limit: int = 3,
     only: list[str] | None = None,
+    risk: str = "",
+    model: Path | None = None,
 ) -> "Answer | SessionSummary":
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
@@ -194,17 +213,22 @@ def ask_questions(
     limit     maximum number of quotes
     only      ask only documents whose path matches, such as 'guides/*', or that are in
               language=german; may be given again
+    risk      answer only what is right at this rate: 5% as `groundup calibrate` promised it
+    model     directory of a language model that writes the answer, each claim with its quote
 
     Raises ConfigError for a limit below 1 or if no document matches, and ArtifactError for a
     missing or damaged index.
     """
+    if risk and model is not None:
+        raise ConfigError("A risk is promised for answers in quotes; leave out --model or --risk.")
     if index is None:
         raise ConfigError(
             "--index is missing (directory that `groundup index` made). See `groundup ask --help`."
         )
     if question is not None:
-        return ask(question, index, limit=limit, only=only or ())
-    return run_session(open_index(index).only(only or ()), limit)
+        return ask(question, index, limit=limit, only=only or (), risk=risk, model=model)
+    opened = open_index(index).only(only or ()).at_risk(risk, index).written_by(model)
+    return run_session(opened, limit, index)
 
 
 class SessionSummary(NamedTuple):
@@ -216,9 +240,9 @@ class SessionSummary(NamedTuple):
     is_printed = True
 
 
-def run_session(index: OpenIndex, limit: int = 3) -> SessionSummary:
+def run_session(index: OpenIndex, limit: int = 3, out: Path | None = None) -> SessionSummary:
     """Read questions line by line until the end of the input, and print their answers."""
-    session = Session(index, limit)
+    session = Session(index, limit, out)
     is_terminal, as_json = sys.stdin.isatty(), record.is_json_output()
     if is_terminal:
         record.log(HELP)

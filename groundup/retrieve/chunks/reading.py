@@ -31,11 +31,11 @@ from groundup.documents import (
     with_titles,
 )
 
-from .chunks.chunk import ChunkConfig, chunk_document
-from .lexical import LexicalIndex, PreparedPassage, prepare_passages
-from .models import ReaderChoice, TextEncoderConfig
-from .search import DocumentEntry, read_entries, read_rejected
-from .wording.language import language_of
+from ..lexical import LexicalIndex, PreparedPassage, prepare_passages
+from ..models import ReaderChoice, TextEncoderConfig
+from ..search import DocumentEntry, read_entries, read_rejected
+from ..wording.language import language_of
+from .chunk import ChunkConfig, chunk_document
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -86,7 +86,7 @@ Prepared = PreparedDocument | Rejected
 
 @cache
 def _encoder(path: str, digest: str) -> "TextEncoder":  # one in each process that reads
-    from .encoders.vectors import open_encoder  # imports numpy
+    from ..encoders.vectors import open_encoder  # imports numpy
 
     return open_encoder(TextEncoderConfig(path=path, digest=digest))
 

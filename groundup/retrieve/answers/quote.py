@@ -20,10 +20,10 @@ from typing import NamedTuple
 from groundup.core import Hit
 from groundup.documents import ROWS, Sentence, is_label, named_cells
 
-from .chunks.passage_text import QUOTE_CHARACTERS, PassageText
-from .wording.entries import BLANK_LINE
-from .wording.language import word_pattern
-from .wording.question import PASSAGE_CREDIT, WeightedQuestion, text_terms
+from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from ..wording.entries import BLANK_LINE
+from ..wording.language import word_pattern
+from ..wording.question import PASSAGE_CREDIT, WeightedQuestion, text_terms
 
 TITLE_CREDIT = 0.8
 NEW_SUBJECT = 0.5

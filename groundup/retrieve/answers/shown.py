@@ -1,0 +1,133 @@
+"""An answer as text for people, and as JSON for scripts."""
+
+from collections.abc import Mapping
+from textwrap import indent, shorten
+from typing import Any
+
+from groundup.core import Answer, Claim, Quote
+
+NEAREST_CHARACTERS = 200
+"""What a refusal shows of the nearest passage."""
+
+
+def quote_to_json(quote: Quote) -> dict[str, Any]:
+    """A quote as JSON values."""
+    place = {"path": quote.path, "start": quote.start, "end": quote.end, "text": quote.text}
+    return place | ({"page": quote.page} if quote.page else {})
+
+
+DETAILS = (
+    "question", "score", "threshold", "terms", "missing", "unanswered", "found", "nearest",
+    "no_quantity", "did_you_mean", "left_out", "left_out_files", "meaning", "related", "reading",
+    "risk", "dropped", "note",
+)  # fmt: skip
+
+
+def answer_to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON values; start and end of a quote are bytes of its file.
+
+    missing has the words that are nowhere, unanswered those that the quotes do not answer; a
+    refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
+    encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
+    do not; a refusal has that place as `related`. root and changed (files that differ since) are
+    null if not compared.
+    """
+    return {
+        "answer": answer.text,
+        "refused": answer.refused,
+        "claims": [
+            {"text": claim.text, "quotes": [quote_to_json(quote) for quote in claim.quotes]}
+            for claim in answer.claims
+        ],
+        "root": answer.details.get("root"),
+        "changed": [] if answer.refused else answer.details.get("changed"),
+        **{name: answer.details.get(name) for name in DETAILS},
+    }
+
+
+def _left_out_line(details: Mapping[str, Any]) -> str:
+    if not (count := details.get("left_out")):
+        return ""
+    files = [shorten(path, NEAREST_CHARACTERS) for path in details.get("left_out_files") or ()]
+    more = ", …" if count > len(files) else ""
+    named = f" ({', '.join(files)}{more})" if files else ""
+    return f"files that were not read: {count}{named}"
+
+
+def _dropped_line(details: Mapping[str, Any]) -> str:
+    dropped = details.get("dropped") or ()
+    return f"written and not supported by its quote: {'; '.join(dropped)}" if dropped else ""
+
+
+def _reading_line(details: Mapping[str, Any]) -> str:
+    if details.get("reading") is None:
+        return ""
+    if (risk := details.get("risk")) is None:
+        return "the reader finds no answer in it"
+    return f"whether it answers is not sure enough for a risk of {risk:.1%}"
+
+
+def _related_line(details: Mapping[str, Any]) -> str:
+    if not (related := details.get("related")):
+        return ""
+    text = shorten(related["text"], NEAREST_CHARACTERS, placeholder=" …")
+    return f"nearest by meaning is {Quote(**related).location}\n    {text}"
+
+
+def answer_to_text(answer: Answer) -> str:
+    """The answer as text: every quote with its file, line and byte range below it.
+
+    A refusal lists the words that are not in the index; a truncated question, what was read. The
+    last line lists quoted files that changed since they were indexed.
+    """
+    details = answer.details
+    note, meant = details.get("note", ""), details.get("did_you_mean") or {}
+    words = ", ".join(f"{word}, not {typed}" for typed, word in meant.items())
+    if answer.refused or not answer.claims:
+        return _refusal_to_text(answer)
+    likely = details.get("meaning")
+    by = f"found by meaning, {likely:.0%} likely to answer" if likely is not None else ""
+    risk = details.get("risk")
+    by = f"of such answers at most {risk:.1%} are wrong" if risk is not None else by
+    notes = "; ".join(filter(None, (f"answered for {words}" if words else "", by, note)))
+    rest = [word for word in details.get("unanswered", ()) if word not in meant]
+    footers = [
+        f"not answered: {', '.join(rest)}" if rest else "",
+        f"({notes})" if notes else "",
+        _dropped_line(details),
+        details.get("since", ""),
+    ]
+    return "\n\n".join([*map(_claim_to_text, answer.claims), *filter(None, footers)])
+
+
+def _claim_to_text(claim: Claim) -> str:
+    """A claim, the quote below it if a model wrote it, and where that is."""
+    quote = claim.quotes[0]
+    written = [] if claim.text.startswith(quote.text) else [indent(f"“{quote.text}”", "    ")]
+    places = (
+        f"    {q.location}" + f" (bytes {q.start}-{q.end})" * (not q.page) for q in claim.quotes
+    )
+    return "\n".join([indent(claim.text.strip(), "  "), *written, *places])
+
+
+def _refusal_to_text(answer: Answer) -> str:
+    """What was looked for, what was found of it, and what was not."""
+    details, meant = answer.details, answer.details.get("did_you_mean") or {}
+    missing, found = details.get("missing") or (), details.get("found") or ()
+    elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
+    nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
+    text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
+    lines = [
+        "no word to look for" if details.get("terms") == [] else "",
+        f"nowhere: {', '.join(missing)}" if missing else "",
+        f"did you mean {', '.join(meant.values())}?" if meant else "",
+        f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
+        _reading_line(details),
+        _related_line(details),
+        f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
+        f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
+        _left_out_line(details),
+        _dropped_line(details),
+        details.get("note", ""),
+    ]
+    return "\n  ".join([answer.text, *filter(None, lines)])

@@ -1,0 +1,201 @@
+"""A sentence that a text may say: its words, names, numbers, limits, roles and negations.
+
+Compared with a clause of a line, or the whole of it, and with what stands above; no index here.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .language import stop_words, word_pattern
+from .question import (
+    SUFFIX_CREDIT,
+    QuestionTerm,
+    WeightedQuestion,
+    numerals_of,
+    term_credit,
+    text_terms,
+)
+
+MIN_SUPPORT = 0.75
+"""Share of a sentence's terms that a passage must cover. Own choice."""
+CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(|\s(?:and|but|while|und|aber|et|mais|y|pero|en|och)\s")
+EQUATION = re.compile(r"\b(?:is|are|was|were|ist|sind|war|waren|est|sont|es|son|è|sono)\b", re.I)
+ELLIPSIS = re.compile(r"(?:[^\W\d]+\s){1,4}\d[\w.,:%°€£$ ]{0,20}")
+"""A clause that takes its verb from the one before: "the annex in 1954"."""
+OPENING = re.compile(
+    r"\A(?:In|At|On|From|By|For|After|Before|During|With|Within|Until|Since|Under)\s(?:the |an? )?"
+    r"\w+[^,]*?(?:,\s|\s(?=the\b|an?\b|[A-Z]))"
+)
+"""What may stand before the subject: "In 1972 the"."""
+SHORT = re.compile(r"[^\W\d]+(?: [^\W\d]+)?[ .;]*")
+"""A clause that takes along the whole one before: "on Monday and Friday"."""
+PREPOSITION = re.compile(r"(?:to|for|on|in|at|from|by|für|am|im|zu|von|pour|para|per)\s", re.I)
+NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?|[一二三四五六七八九十百千两兩]+")
+
+
+class ClaimedText(NamedTuple):
+    """A sentence that is compared with those of a document."""
+
+    sentence: str
+    wanted: WeightedQuestion
+    language: str
+    outer: Sequence[float]
+    """The credit of each term for the titles and heads above."""
+
+    def cover(self, part: str) -> list[float]:
+        """The credit of each term for a clause and what stands above it."""
+        own = self.wanted.credits_for(text_terms(part, self.language))
+        return [max(each) for each in zip(own, self.outer, strict=True)]
+
+    def lacking(self, part: str) -> list[QuestionTerm]:
+        """The terms that neither a clause nor what stands above it has."""
+        pairs = zip(self.wanted.question.terms, self.cover(part), strict=True)
+        return [term for term, credit in pairs if credit < SUFFIX_CREDIT]
+
+    @property
+    def first(self) -> QuestionTerm | None:
+        """Its first word but numbers, which is most likely its subject."""
+        words = (term for term in self.wanted.question.terms if not term.text.isdigit())
+        return next(words, None)
+
+    def has_first(self, part: str) -> bool:
+        """Whether a clause has its first word."""
+        words = text_terms(part, self.language)
+        return self.first is None or term_credit(self.first, words) >= SUFFIX_CREDIT
+
+    def has_all(self, line: str) -> bool:
+        """Whether a line has all its words and a condition, as it has."""
+        return word_pattern("condition").search(line) is not None and not self.lacking(line)
+
+    def is_said_by(self, part: str, line: str, is_row: bool = False) -> bool:
+        """Whether a clause of a line has its words, names, limits, numbers and negations.
+
+        A word that the clause lacks and another clause has is of that one.
+        """
+        lacking, elsewhere = self.lacking(part), text_terms(line, self.language)
+        if any(t.is_name or term_credit(t, elsewhere) >= SUFFIX_CREDIT for t in lacking):
+            return False
+        is_same = all(
+            set(pattern.findall(self.sentence.lower())) <= set(pattern.findall(part.lower()))
+            for pattern in (NUMBER, numerals_of(self.language), word_pattern("exact"))
+        )
+        denials = [len(word_pattern("negation").findall(p)) for p in (self.sentence, part)]
+        is_same = is_same and (denials[0] == denials[1] or is_row and denials[1] > 0)
+        is_same = is_same and (is_row or _limits(self.sentence) <= _limits(part))
+        return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
+
+    def clauses(self, line: str) -> list[str]:
+        """The clauses of a line that may be about its first word, each with what it takes along.
+
+        "The hut was built in 1911, the annex in 1954": the second clause takes the verb. One that
+        begins without a subject, "and holds 3 litres", takes that of the first, and a short one,
+        "on Monday and Friday", the clause before. All take what opens the line: "In winter the …".
+        """
+        parts, whole = CLAUSE.split(line), list[str]()
+        opening = OPENING.match(line)
+        for number, part in enumerate(parts):
+            is_short = SHORT.fullmatch(part) and not word_pattern("negation").search(part)
+            if number and ELLIPSIS.fullmatch(part.rstrip(" .;")):
+                before = _words_of(" ".join(parts[:number]))
+                part = f"{part} {before}" if self.has_first(part) else part
+            elif number and is_short:
+                is_other = PREPOSITION.match(part)  # "to men on Fridays": not of the same day
+                before = word_pattern("exact").sub(" ", whole[-1]) if is_other else whole[-1]
+                part = f"{before} {part}"
+            elif number and not self.begins_with_subject(part):
+                part = f"{self.subject(parts[0])} {part}"
+            whole.append(f"{opening[0]} {part}" if number and opening else part)
+        has = [self.has_first(part) for part in whole]
+        return [
+            part for n, part in enumerate(whole) if has[n] or not n and not self.has_first(line)
+        ]
+
+    def subject(self, part: str) -> str:
+        """Its first words, as they stand side by side in a clause: "The Harrow Lane Clinic"."""
+        found, end = list[str](), -1
+        for term in self.wanted.question.terms:
+            at = part.lower().find(term.text.lower(), max(end, 0))
+            if at < 0 or end >= 0 and len(part[end:at].split()) > 1:
+                break
+            found, end = [*found, term.text], at + len(term.text)
+        return " ".join(found)
+
+    def begins_with_subject(self, text: str) -> bool:
+        """Whether a clause begins with an article, a possessive or a name."""
+        first = re.match(r"[A-ZÄÖÜ][\w'-]*", text)
+        is_name = first is not None and first[0].lower() not in stop_words()[self.language]
+        return is_name or any(word_pattern(k).match(text) for k in ("article", "pronoun"))
+
+    def numbers_are_of(self, line: str) -> bool:
+        """Whether no number of its is of a clause with another subject."""
+        numbers = set(NUMBER.findall(self.sentence))
+        parts = [part for part in CLAUSE.split(line) if numbers & set(NUMBER.findall(part))]
+        return all(self.has_first(part) or not self.begins_with_subject(part) for part in parts)
+
+    def lacks_condition(self, line: str) -> bool:
+        """Whether a line holds only under a condition that the sentence does not state."""
+        condition = word_pattern("condition")
+        return condition.search(line) is not None and not condition.search(self.sentence)
+
+    def lacks_denial(self, heads: str) -> bool:
+        """Whether what heads a line denies it: "Do not put these into the dryer:"."""
+        negation = word_pattern("negation")
+        return negation.search(heads) is not None and not negation.search(self.sentence)
+
+    def turns_numbers(self, line: str) -> bool:
+        """Whether two numbers change places in it: "four of 9 kg", "nine of 4 kg"."""
+        own, said = NUMBER.findall(self.sentence), NUMBER.findall(line)
+        own = [number for number in dict.fromkeys(own) if number in said]
+        return [number for number in dict.fromkeys(said) if number in own] != own
+
+    def is_turned(self, line: str) -> bool:
+        """Whether two things change places in it: "The mouse ate the cat".
+
+        "99 is the maximum" is "the maximum is 99", "the mill's wheel" is that of the mill, and a
+        passive turns its sentence rightly.
+        """
+        both = (self.sentence, line)
+        passive = [word_pattern("passive").search(each) is not None for each in both]
+        if len({"'s " in each or "’s " in each for each in both}) > 1:
+            return False
+        if passive[0] != passive[1] or EQUATION.search(self.sentence) and not passive[0]:
+            return False
+        starts = [OPENING.sub("", each) for each in both]
+        if not all(map(self.begins_with_subject, starts)):
+            return False
+        own, other = map(str.lower, starts)
+        terms = [term for term in self.wanted.question.terms if not re.search(r"\d", term.text)]
+        terms = [term for term in terms if term.text.lower() in own and term.text.lower() in other]
+        if len(terms) < 2:
+            return False
+        names = next((n for n, term in enumerate(terms) if not term.is_name), len(terms) - 1)
+        pairs = [(max(0, names - 1), max(1, names))]
+        pairs += [(0, len(terms) - 1)] if list(both) == starts else []
+        places = ([terms[each].text.lower() for each in pair] for pair in pairs)
+        return any(other.rfind(later) < other.find(first) for first, later in places)
+
+    def is_in_order(self, line: str) -> bool:
+        """Whether a line has its words in the same order, with no other name between."""
+        words = [term.text.lower() for term in self.wanted.question.terms]
+        both = [word for word in words if word in self.sentence.lower() and word in line.lower()]
+        asked, said = ([text.lower().find(word) for word in both] for text in (self.sentence, line))
+        order = [place for _, place in sorted(zip(asked, said, strict=True))]
+        between = line[min(said, default=0) + 1 : max(said, default=0)]
+        names = re.findall(r"(?<=[\w,;)] )[A-Z]\w+", between) if self.language != "german" else []
+        is_same = all(name.lower() in self.sentence.lower() for name in names)
+        return order == sorted(order) and is_same
+
+
+def _words_of(text: str) -> str:
+    """A text without its numbers and negations, which are of its own clauses."""
+    return word_pattern("negation").sub(" ", NUMBER.sub(" ", text))
+
+
+def _limits(text: str) -> set[tuple[str, str]]:
+    """The numbers of a text that a limit stands before: ("up to", "40")."""
+    found, limit = set[tuple[str, str]](), word_pattern("limit", r"\s+(?:the )?\Z")
+    for match in NUMBER.finditer(text):
+        if before := limit.search(text[: match.start()]):
+            found.add((before[0].strip().lower(), match[0]))
+    return found
