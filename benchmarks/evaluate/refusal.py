@@ -27,7 +27,7 @@ from pathlib import Path
 from groundup.documents import module_name
 from groundup.measure import wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, index, open_index
-from groundup.retrieve.answer import THRESHOLD
+from groundup.retrieve.answers.answer import THRESHOLD
 
 QUESTIONS = Path(__file__).with_suffix(".txt")
 DERIVED = 150

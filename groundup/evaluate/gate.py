@@ -63,7 +63,7 @@ samples without a score, whatever the margin is."""
 COMPARATORS = {">=": at_least, "<=": at_most, ">": above, "<": below}
 MEANINGFUL_EXTREMES = ((">", 0.0), ("<", 1.0), (">=", 1.0), ("<=", 0.0))
 """Bounds at 0 or 1 that a share can meet or miss."""
-NOT_APPLICABLE = ("no_reference", "has_reference")
+NOT_APPLICABLE = ("no_reference", "has_reference", "refusal")
 """Reason codes of samples to which a measure does not apply."""
 
 

@@ -158,7 +158,7 @@ def test_a_wrong_baseline_is_told_before_the_first_sample(tmp_path, model, tests
     corpus = artifact(tmp_path / "corpus", "corpus")
     for against, said in (
         (corpus.path, "Expected a report or model artifact, got a corpus ("),
-        (page.path, "Expected a report of `groundup evaluate`; got one of the stage 'test' ("),
+        (page.path, "or `groundup grounding`; got one of the stage 'test' ("),
         (tmp_path / "none", "none is not a directory"),
     ):
         with pytest.raises(ArtifactError) as raised:

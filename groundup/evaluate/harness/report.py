@@ -35,12 +35,12 @@ RIGHT_ALIGNED = ("n", "undefined", "unparsed", "unanswered")
 
 
 class Subject(NamedTuple):
-    """The model that was scored."""
+    """The model, or the file of answers, that was scored."""
 
     name: str
     digest: str
     signature: str
-    kind: Literal["groundup", "transformers", "endpoint"]
+    kind: Literal["groundup", "transformers", "endpoint", "answers"]
 
 
 class MeasureReport(NamedTuple):
@@ -222,14 +222,15 @@ def write_evaluation_report(draft: Draft, report: EvaluationReport) -> None:
 
 
 def read_report(artifact: Artifact) -> EvaluationReport:
-    """Read a report of `groundup evaluate`.
+    """Read a report of `groundup evaluate` or `groundup grounding`.
 
     Raises ArtifactError for another kind of report or format.
     """
-    if artifact.stage != "evaluate":  # a recipe's page and a scaling law are of kind report too
+    # A recipe's page and a scaling law are of kind report too.
+    if artifact.stage not in ("evaluate", "grounding"):
         raise ArtifactError(
-            f"Expected a report of `groundup evaluate`; got one of the stage {artifact.stage!r} "
-            f"({artifact.path})."
+            "Expected a report of `groundup evaluate` or `groundup grounding`; got one of the "
+            f"stage {artifact.stage!r} ({artifact.path})."
         )
     path = artifact.file("report.json")
     try:

@@ -255,7 +255,7 @@ def test_what_is_no_evaluation_is_told(tmp_path):
     compare(paths, out=tmp_path / "out")
     with pytest.raises(
         ArtifactError,
-        match="Expected a report of `groundup evaluate`; got one of the stage 'compare'",
+        match="or `groundup grounding`; got one of the stage 'compare'",
     ):
         compare([paths[0], tmp_path / "out"])
     with pytest.raises(ArtifactError, match="there is no such folder"):

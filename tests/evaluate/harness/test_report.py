@@ -110,7 +110,8 @@ def test_a_page_of_a_recipe_is_no_evaluation_and_no_old_format(tmp_path):
     with pytest.raises(ArtifactError) as raised:
         read_report(page)
     assert str(raised.value) == (
-        f"Expected a report of `groundup evaluate`; got one of the stage 'report' ({page.path})."
+        "Expected a report of `groundup evaluate` or `groundup grounding`; got one of the stage "
+        f"'report' ({page.path})."
     )
 
 
