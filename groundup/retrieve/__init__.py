@@ -16,7 +16,7 @@ from .verification import (
     verify,
     verify_quotes,
 )
-from .wording.question import match_question
+from .wording.claimed import match_question
 
 __all__ = [
     "ChunkConfig",

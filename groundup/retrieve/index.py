@@ -285,6 +285,9 @@ def _explain_histories(corpus: Artifact, name: str, config: IndexConfig) -> Iter
 def _open_complete(snapshot: Path) -> Artifact | None:
     """Open a snapshot if it is complete; a damaged one is removed, to be made again."""
     if not (snapshot / MANIFEST).is_file():
+        if snapshot.is_dir() and not (snapshot / ".scratch").exists():  # it lost its manifest
+            record.log(f"{snapshot} has no {MANIFEST}; it is made again.")
+            _remove_unfinished(snapshot)
         return None
     try:
         return Artifact.open(snapshot, kind="index")

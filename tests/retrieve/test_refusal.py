@@ -1246,3 +1246,93 @@ def test_a_record_of_json_lines_answers_for_itself(tmp_path, question, answer):
     found = ask(tmp_path, question, a__jsonl=text)
     assert found.refused == (not answer), found.text
     assert answer in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nginx__conf", "# The eland server keeps 40 workers.\nworker 40;\n"),
+        ("env__sample", "# The eland server keeps 40 workers\nWORKERS=40\n"),
+        ("main__tf", '# The eland server keeps 40 workers.\nresource "x" "y" {\n a = 1\n}\n'),
+    ],
+)
+def test_a_comment_that_answers_is_quoted(name, text, tmp_path):
+    made = ask(tmp_path, "How many workers does the eland server keep?", **{name: text})
+    assert "keeps 40 workers" in made.claims[0].text
+
+
+CLOSED, GAUGE = "Pontoon F is closed at night.\n", "The gauge stands at pontoon D.\n"
+
+
+@pytest.mark.parametrize(
+    ("question", "is_refused"),
+    [
+        ("When is pontoon F closed?", False),
+        ("When is pontoon D closed?", True),
+        ("When is pontoon A closed?", True),
+        ("When can I find that pontoon F is closed?", False),
+    ],
+)
+def test_a_letter_behind_a_thing_is_its_name(question, is_refused, tmp_path):
+    assert ask(tmp_path, question, pier__md=CLOSED, gauge__md=GAUGE).refused == is_refused
+
+
+def test_things_of_a_list_are_asked_for_one_by_one(tmp_path):
+    made = ask(
+        tmp_path, "What is the muster point, the careening grid, and the harbourmaster?",
+        a__md="The harbourmaster is Ingrid Solheim.\n", b__md="The muster point is the church.\n",
+        c__md="The careening grid is a row of beams on which a boat dries out.\n",
+    )  # fmt: skip
+    assert len(made.claims) == 3 and made.details["unanswered"] == []
+
+
+def test_the_head_of_a_table_is_quoted_once(tmp_path):
+    text = "machine,load\nMiele,13 kg\nPrimus,11 kg\n"
+    made = ask(tmp_path, "What is the load of the Miele and the Primus?", a__csv=text)
+    assert [len(claim.quotes) for claim in made.claims] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "question"),
+    [
+        ("fr", "Un nettoyage coûte 6 livres par mètre.\n", "Combien coûte un nettoyage ?"),
+        ("de", "Eine Absaugung kostet 8 Pfund.\n", "Was kostet eine Absaugung?"),
+    ],
+)
+def test_pounds_of_other_languages_are_a_price(language, text, question, tmp_path):
+    assert not ask(tmp_path, question, **{f"{language}__md": text}).refused
+
+
+TARIFFS = "berth_class,price_per_season,max_length_m\nA1,1450,8\nB1,2650,12\n"
+PEOPLE = "The harbourmaster is Ingrid Solheim.\n\nThe caretaker is Pavel Novotny.\n"
+MACHINES = "| Machine | Load |\n| --- | --- |\n| Miele PW 413 | 13 kg |\n| Primus SD11 | 11 kg |\n"
+
+
+@pytest.mark.parametrize(
+    ("questions", "said"),
+    [
+        (("What is the price per season of class B1?", "and its max_length_m?"), "B1,2650,12"),
+        (("Who is the harbourmaster?", "and the caretaker?"), "Pavel Novotny"),
+        (("What is the load of the Miele PW 413?", "and the Primus SD11?"), "11 kg"),
+    ],
+)
+def test_a_follow_up_asks_of_the_same_thing_or_the_same_of_another(questions, said, tmp_path):
+    talk = session(tmp_path, a__csv=TARIFFS, b__md=PEOPLE, c__md=MACHINES)
+    assert said in [talk.ask(question) for question in questions][-1].claims[0].text
+
+
+def test_a_session_outlives_the_snapshot_that_it_has_open(tmp_path):
+    talk = session(tmp_path, a__md="The barn is red.\n")
+    for word in ("old", "tall"):
+        (tmp_path / "docs" / "b.md").write_text(f"The mill is {word}.\n")
+        index(tmp_path / "docs", tmp_path / "i")
+    assert "open the index again" in str(talk.reply("What is the barn?"))
+
+
+def test_an_index_of_a_book_is_no_passage(tmp_path):
+    entries = "".join(
+        f"<p>{name}, {n}</p>" for n, name in enumerate("Abel Dunn Keeper Quay Tower".split())
+    )
+    pages = f"<h1>Life</h1><p>Dunn kept the light.</p><h1>Index</h1>{entries}"
+    opened = session(tmp_path, a__html=f"<main>{pages}</main>").index
+    assert "Quay, 3" not in "".join(each.text for each in opened.lexical.passages())

@@ -237,3 +237,11 @@ def test_a_term_of_two_stems_weighs_as_the_rarer_one(notes, tmp_path):
     rare, common = (opened.term_weight(QuestionTerm(word, (word,))) for word in ("quark", "note"))
     assert rare > common
     assert opened.term_weight(QuestionTerm("note quark", ("note", "quark"), is_pair=True)) == rare
+
+
+def test_a_snapshot_that_lost_its_manifest_is_made_again(notes, tmp_path):
+    made = index(notes, tmp_path / "i")
+    (made.path / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match="run again"):
+        open_index(tmp_path / "i")
+    assert index(notes, tmp_path / "i").id == made.id == open_index(tmp_path / "i").artifact.id

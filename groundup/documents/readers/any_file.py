@@ -31,6 +31,7 @@ from groundup.core import Config, DataError, MissingExtra, shown_path
 from ..document import PAGES, WITHOUT_TEXT, Record, heading_spans
 from ..markup import read_html
 from ..record import ExtractedText, StepResult, apply_result
+from ..structure.contents import contents_blocks, index_sections, paragraph_ranges
 from .files import (
     ARCHIVE_SUFFIXES,
     MBOX_SUFFIXES,
@@ -70,21 +71,6 @@ MEDIA_SUFFIXES = frozenset(
     ".doc".split()
 )
 """Files without text, or of formats that are not read; their bytes are not looked at."""
-BLANK_LINE = re.compile(r"\n[ \t]*\n\s*|\f\s*")
-CONTENTS_LINK = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+\[[^\]]*\]\(#[^)]*\)\s*")
-"""An entry such as - [Introduction](#introduction)."""
-CONTENTS_LINE = re.compile(r"(.*?)\s*(?:(?:\.\s?){3,}|…)\s*(\d{1,4}|[ivxlc]+)\s*")
-"""An entry such as Introduction . . . . 12."""
-INDEX_LINE = re.compile(r"(.{2,80}?),\s*(\d{1,4})(?:\s*[-–,]\s*\d{1,4})*\s*")
-"""An entry of a book's index: cache, size of, 12, 45-47."""
-CONTENTS_TITLE = re.compile(
-    r"[#\s]*(?:(?:table of )?contents|index|register|inhalt|inhaltsverzeichnis|sommaire|índice"
-    r"|indice|table des matières|sommario|inhoud|inhoudsopgave|innehåll|indhold|innhold|sisällys"
-    r"|spis treści|содержание|оглавление|目[录錄次])[\s:=*_-]*",
-    re.IGNORECASE,
-)
-HASH_TITLE = re.compile(r"^#{1,6}\s+(.*\S)", re.MULTILINE)
-LISTED = re.compile(r"\s*(?:[-*+•]|\d{1,3}(?:\.\d{1,3})*[.)]?)\s+(.*\S)\s*")
 QUOTED_ROW = re.compile(r'^(?=\S)(?:(?<![^,;\t\n])"(?:[^"]|""){0,4000}+"|[^\r\n])++', re.MULTILINE)
 """A row of CSV, whose cells in quotation marks may have several lines; few have 4,000 signs."""
 LINE_TEXT = re.compile(r"\t*\S[^\r\n]*")
@@ -98,7 +84,6 @@ EMPTY_CELL = re.compile(r"(?i)(?:[\s–—-]|&nbsp;)*|\s*(?:\?+|n[./]a\.?|tb[ad]
 MAX_NAMED = 8
 """Pages that a reject lists."""
 MIN_LINK_SHARE = 0.8
-MIN_CONTENTS_LINES, MIN_CONTENTS_SHARE, MAX_ENTRY_CHARACTERS = 4, 0.6, 200
 
 
 def rows_of_tables(record: Record, start: int, end: int) -> list[tuple[int, int]]:
@@ -378,12 +363,15 @@ def _finish(record: Record | Rejected, data: bytes, file: str) -> Iterator[Recor
         inner = zip(spans, [*spans[1:], (len(record.text), 0)], strict=False)
         metadata |= _ranges(TABLES, [span for span, later in inner if later[0] >= span[1]])
     if record.kind == "pdf" or suffix in PROSE_SUFFIXES:
-        skipped = _contents_blocks(record)
+        skipped = contents_blocks(record)
         if record.kind == "pdf":
             from ..books.heads import running_heads
 
             skipped = sorted(skipped + running_heads(record))
         metadata |= _ranges(NAVIGATION, skipped)
+    elif record.kind in ("epub", "html"):
+        skipped = [*metadata.get(NAVIGATION, ()), *index_sections(record)]
+        metadata |= _ranges(NAVIGATION, sorted(map(tuple, skipped)))
     yield Record(identity, "", record.path, record.kind, record.text, record.map,
                  record.spans, metadata)  # fmt: skip
     if pages := metadata.get(WITHOUT_TEXT):
@@ -397,21 +385,10 @@ def _ranges(key: str, ranges: Sequence[tuple[int, int]]) -> dict[str, Any]:
     return {key: [list(each) for each in ranges]} if ranges else {}
 
 
-def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of a text between its blank lines."""
-    start = 0
-    for gap in BLANK_LINE.finditer(text):
-        if start < gap.start():
-            yield start, gap.start()
-        start = gap.end()
-    if start < len(text):
-        yield start, len(text)
-
-
 def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Blocks that are links and little else: menus, lists of pages."""
     blocks, at = [], 0
-    for start, end in _blocks(text):
+    for start, end in paragraph_ranges(text):
         inside = count = 0
         while at < len(links) and links[at][0] < end:
             inside += len(text[max(links[at][0], start) : links[at][1]].strip())
@@ -420,50 +397,6 @@ def _link_blocks(text: str, links: Sequence[tuple[int, int]]) -> list[tuple[int,
         if count > 1 and inside >= MIN_LINK_SHARE * len("".join(text[start:end].split())):
             blocks.append((start, end))
     return blocks
-
-
-def _contents_blocks(record: Record) -> list[tuple[int, int]]:
-    """Blocks that list the document's own titles, or pages below a title such as Contents."""
-    text, blocks, is_below = record.text, [], False
-    titles = {title[1].casefold() for title in HASH_TITLE.finditer(text)}
-    for start, end in _blocks(text):
-        if not (lines := [line for line in text[start:end].splitlines() if line.strip()]):
-            continue
-        is_below = is_below or bool(CONTENTS_TITLE.fullmatch(lines[0]))
-        links = sum(bool(CONTENTS_LINK.fullmatch(line)) for line in lines)
-        items = filter(None, map(LISTED.fullmatch, lines))
-        matched = links + sum(item[1].casefold() in titles for item in items)
-        led = [entry for line in lines if (entry := _page_entry(CONTENTS_LINE, line))]
-        if is_below:
-            indexed = sum(_page_entry(INDEX_LINE, line) is not None for line in lines)
-            is_listed = _is_most(len(led) + indexed, lines) or 1 < len(lines) == len(led)
-        else:
-            is_listed = 1 < len(lines) == len(led) and _lists_pages(led, text, end)
-        if is_listed or 1 < len(lines) == links or _is_most(matched, lines):
-            blocks.append((start, end))
-        elif not CONTENTS_TITLE.fullmatch(lines[-1]):
-            is_below = False
-    return blocks
-
-
-def _is_most(matched: int, lines: Sequence[str]) -> bool:
-    return len(lines) >= MIN_CONTENTS_LINES and matched >= MIN_CONTENTS_SHARE * len(lines)
-
-
-def _page_entry(pattern: re.Pattern[str], line: str) -> re.Match[str] | None:
-    return pattern.fullmatch(line) if len(line) <= MAX_ENTRY_CHARACTERS else None
-
-
-def _lists_pages(entries: Sequence[re.Match[str]], text: str, end: int) -> bool:
-    """Whether the pages of entries rise and most names stand in the text after them.
-
-    Lists of prices or telephone numbers look alike otherwise.
-    """
-    pages = [int(entry[2]) for entry in entries if entry[2].isdecimal()]
-    names = [name for entry in entries if len(name := entry[1].strip()) > 2]
-    if pages != sorted(pages) or len({*pages}) < 2:
-        return False
-    return 2 * sum(text.find(name, end) >= 0 for name in names) >= len(entries)
 
 
 def file_of(path: str, is_file: Callable[[str], bool]) -> str:

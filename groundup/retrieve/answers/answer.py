@@ -351,8 +351,10 @@ def _claims_of(
             continue
         said.update(sentences)
         quoted.append(plain)
-        ranges = [Sentence(*span.head, "row")] if span.head else []
-        ranges.append(Sentence(start, stop, "row"))
+        ranges = [Sentence(start, stop, "row")]
+        if span.head and (document.id, range(*span.head)) not in shown:  # of a table once
+            ranges.insert(0, Sentence(*span.head, "row"))
+            shown.append((document.id, range(*span.head)))
         cut = split_long(document.text, ranges, QUOTE_CHARACTERS)  # a long row is several quotes
         quotes = tuple(document.quote(part.start, part.end) for part in cut)
         claims.append(Claim("\n".join(each.text for each in quotes), quotes))

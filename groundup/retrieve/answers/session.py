@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
-from groundup.core import Answer, ConfigError, Quote, record
+from groundup.core import Answer, ArtifactError, ConfigError, GroundupError, Quote, record
 from groundup.documents import file_of
 
 from ..calibration.promise import record_verdict
@@ -35,7 +35,7 @@ HELP = (
 MAX_FOLLOW_UP_TERMS = 2
 """Words of a question that follows for each sign that it does: it begins so, it has a pronoun."""
 SHOWN_CHARACTERS = 1_500
-Reply = Answer | str | list[str] | ConfigError
+Reply = Answer | str | list[str] | ConfigError | ArtifactError
 
 
 class _Run(NamedTuple):
@@ -109,10 +109,12 @@ class Session:
         new, last = self._runs(question), self.last
         is_named = any(run.is_named for run in new)
         before = question[: new[0].start].lower().split()[-1:] if new else []
-        alike = [run for run in self._runs(last) if new and run.is_named == is_named]
-        alike = [run for run in alike if run.is_number == new[0].is_number]
+        runs = self._runs(last)
+        alike = [run for run in runs if new and run[3:] == (is_named, new[0].is_number)]
+        alike = alike or (runs if new and len(runs) == 1 else [])  # "who is the cook? and Ann?"
         same = [run for run in alike if last[: run.start].lower().split()[-1:] == before] or alike
-        if is_named and (is_of_names or not same):
+        is_property = all("_" in question[run.start : run.end] for run in new)  # its max_length
+        if is_named and (is_of_names and not is_property or not same):
             return [question]
         if is_of_names or not same:  # the last of several words may be a verb
             subjects = (self.subject, self.subject.rpartition(" ")[0] or self.subject)
@@ -133,8 +135,12 @@ class Session:
         for (start, end), term in sorted(places, key=lambda place: place[0]):
             is_named = (term.is_name or term.is_pair) and self.index.has(term)
             run = _Run(start, end, end, is_named, term.text.isdigit())
-            if runs and run[3:] == runs[-1][3:] and question[runs[-1].end : start].isspace():
-                runs[-1] = runs[-1]._replace(middle=runs[-1].end, end=end)
+            gap = question[runs[-1].end : start] if runs else "-"
+            is_alike = runs and (run[3:] == runs[-1][3:] or runs[-1].is_named and term.is_numbered)
+            is_cut = runs and question[start:end].isupper() and runs[-1].is_named  # Miele PW 413
+            if runs and start < runs[-1].end or gap.isspace() and (is_alike or is_cut):
+                middle = runs[-1].end if gap else runs[-1].middle  # "PW 413" overlaps "PW"
+                runs[-1] = runs[-1]._replace(middle=middle, end=max(end, runs[-1].end))
             else:
                 runs.append(run)
         return runs
@@ -190,7 +196,10 @@ class Session:
         if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
             return ConfigError(f"{line!r} names no quote; to open the second: open 2")
         known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
-        return known[line] if line in known else self.ask(line)
+        try:
+            return known[line] if line in known else self.ask(line)
+        except ArtifactError as error:  # the index was updated twice meanwhile
+            return error
 
 
 def ask_questions(
@@ -271,4 +280,4 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
         return answer_to_json(reply)
     if isinstance(reply, list):
         return {"questions": reply}
-    return {"error" if isinstance(reply, ConfigError) else "text": str(reply)}
+    return {"error" if isinstance(reply, GroundupError) else "text": str(reply)}

@@ -45,6 +45,8 @@ BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*
 """The line that begins a block of a file of settings: `[cache]`, `cache:`, `"cache": {`."""
 DEDENT = re.compile(r"(?m)^[ \t]+\S.*\n+([^\s#\]})].*)")
 """A line at the margin below an indented one."""
+COMMENT = re.compile(r"#[^\n]*(?:[.;:]|\n[ \t]*[^\s#][^\n]*)(?:\n|\Z)")
+"""A line of a plain text with "#" that ends as a sentence, or stands right above another line."""
 QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
@@ -92,6 +94,8 @@ class PassageText:
             is_question = kind == "prose" and QUESTION_LINE.match(passage.text, start, end + 1)
             if end - start < 200 and (is_question or _overlaps((start, end), self._titles)):
                 units[at] = Sentence(start, end, "heading")
+            elif document.kind == "text" and COMMENT.match(passage.text, start):
+                units[at] = Sentence(start, end, "prose")
         return units
 
     def _sentences(self, text: str, is_code: bool) -> list[Sentence]:

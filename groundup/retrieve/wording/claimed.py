@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .language import stop_words, word_pattern
+from .language import FALLBACK, language_of, stop_words, word_pattern
 from .question import (
     SUFFIX_CREDIT,
     QuestionTerm,
     WeightedQuestion,
     numerals_of,
+    parse_question,
     term_credit,
     text_terms,
 )
@@ -199,3 +200,20 @@ def _limits(text: str) -> set[tuple[str, str]]:
         if before := limit.search(text[: match.start()]):
             found.add((before[0].strip().lower(), match[0]))
     return found
+
+
+def match_question(question: str, text: str) -> float | None:
+    """How much of a question a text has, by words alone and without an index.
+
+    The mean credit of the question's terms, and the mean of that with 1 or 0 if a quantity is asked
+    for: 1 if the text has one. None for a question without terms.
+
+    >>> match_question("When was the barn built?", "The barn was built of oak.")
+    0.5
+    """
+    parsed, language = parse_question(question), language_of(text, FALLBACK)
+    if not (terms := parsed.terms):
+        return None
+    words = text_terms(text, language)
+    share = sum(term_credit(term, words) for term in terms) / len(terms)
+    return (share + parsed.measure.is_in(text, language)) / 2 if parsed.measure.name else share

@@ -260,13 +260,21 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             is_called = text[match.end() : match.end() + 1] == "("
             before = text[: match.start()].rstrip()
             is_start = before[-1:] in ("", ".", "?", "!", ":")
-            term = _make_term(match.group(), language, emphasised, is_called, is_start)
+            named = {match[0].lower()} if _is_letter_of(match[0], before, language) else set()
+            term = _make_term(match.group(), language, emphasised | named, is_called, is_start)
             if term is not None:
                 is_noun = word_pattern("article", r"\Z").search(before)  # "the start of the race"
                 is_generic = word_pattern("generic", r"\Z").fullmatch(term.text) and not is_noun
                 share = GENERIC_SHARE if is_generic and not term.is_name else 1.0
                 yield match.start(), term._replace(share=share, role=_role(before, language))
     yield from _numeral_terms(text, language)
+
+
+def _is_letter_of(word: str, before: str, language: str) -> bool:
+    """Whether a letter names the thing before it: "pontoon D", but not "can I", "is there a"."""
+    thing = re.search(r"(?<![\w'’-])([^\W\d_]{3,})\Z", before)
+    is_letter = len(word) == 1 and "A" <= word <= "Z" and word != "I"
+    return is_letter and thing is not None and thing[1].lower() not in stop_words()[language]
 
 
 def _numeral_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
@@ -347,6 +355,16 @@ def _split_parts(
     others = set(every) - names
     groups: dict[tuple[tuple[int, ...], Measure], tuple[int, ...]] = {}
     measure, asks = Measure(), [word_pattern("question").search(text) for text in texts]
+    # "the pier, the grid and the pump": a list of things, none of them asked of another
+    is_list = (
+        len(texts) > 1
+        and not any(term.name for term in terms)
+        and all(
+            (number == 0 or word_pattern("article").match(JOINT.sub("", text, count=1)))
+            and not word_pattern("of").search(text)
+            for number, text in enumerate(texts)
+        )
+    )
     for number, text in enumerate(texts):
         own, asked = {i for i in every if number in parts[i]}, _measure_of(text)
         is_own = asks[number] or word_pattern("of").search(text)
@@ -357,7 +375,7 @@ def _split_parts(
         group |= set() if group & others or (own and all(asks[number : number + 2])) else others
         is_free = len(own) > 2 - bool(asks[number]) or word_pattern("person").search(text)
         is_whole = word_pattern("of").search(text) and not word_pattern("pronoun").search(text)
-        is_free = is_free and (is_whole or not word_pattern("bound").search(text))
+        is_free = is_free and (is_whole or not word_pattern("bound").search(text)) or is_list
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
     found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())
     return found if 1 < len(found) <= MAX_PARTS else ()
@@ -471,20 +489,3 @@ class WeightedQuestion(NamedTuple):
         terms = tuple(self.question.terms[i] for i in indices)
         question = self.question._replace(terms=terms, parts=(), measure=measure)
         return WeightedQuestion(question, [self.weights[i] for i in indices])
-
-
-def match_question(question: str, text: str) -> float | None:
-    """How much of a question a text has, by words alone and without an index.
-
-    The mean credit of the question's terms, and the mean of that with 1 or 0 if a quantity is asked
-    for: 1 if the text has one. None for a question without terms.
-
-    >>> match_question("When was the barn built?", "The barn was built of oak.")
-    0.5
-    """
-    parsed, language = parse_question(question), language_of(text, FALLBACK)
-    if not (terms := parsed.terms):
-        return None
-    words = text_terms(text, language)
-    share = sum(term_credit(term, words) for term in terms) / len(terms)
-    return (share + parsed.measure.is_in(text, language)) / 2 if parsed.measure.name else share
