@@ -116,7 +116,7 @@ def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
     base = write_base(home / "all-MiniLM-L6-v2")
     save_with_head(new_reader(base, 0).model, home / "reader", base)
     said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
-    assert len(said) == 6
+    assert len(said) == 7
     text = (ROOT / "docs" / "reference" / "corpus.md").read_text(encoding="utf-8")
     (pipeline,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     Path("pipeline.toml").write_text(pipeline, encoding="utf-8")

@@ -33,7 +33,7 @@ TRIES = 20
 MAX_FURTHER_WORDS = 4
 """What a question has behind the verb: people do not repeat the sentence that they look for."""
 ARTICLE = r"(?:The|An?|Each|Every|All|Our)\b"
-SUBJECT = rf"(?P<subject>(?:{ARTICLE}|[A-Z][\w'’-]+)(?: [\w'’()-]+){{0,6}}?)"
+SUBJECT = rf"(?P<subject>(?:{ARTICLE}|[A-Z][\w'’-]+)(?: [\w'’()`-]+){{0,6}}?)"
 SAID = re.compile(
     rf"{SUBJECT},? (?P<verb>(?:is|are|was|were)|(?:can|must|may|will) be) (?P<rest>[^.;:]+)[.;]?\Z"
 )
@@ -49,7 +49,7 @@ NO_SUBJECT = re.compile(
     r"(?i)(?:it|this|that|there|they|he|she|we|you|i|if|when|these|those|after|before|from|at|in|on"
     r"|by|for|to|so|as|since|while|until|then|today|now|first|next|one|some|most|any|all)\b"
 )
-MARKUP = re.compile(r"[`|<>{}=]")
+MARKUP = re.compile(r"[|<>{}=]")
 ITEM = re.compile(r"^\W*(?:[-*•]|\d+[.)])\s+")
 NUMBER = r"(?:\d[\d.,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty)"
 DAY = (

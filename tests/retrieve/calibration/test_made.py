@@ -23,7 +23,9 @@ from groundup.retrieve.calibration.made import _infinitive, _statement, made_que
         ("It lies on the bed for most of its length.", None, None),
         ("When the limit is reached, jobs end.", None, None),
         ("The boards are often wet.", None, None),
-        ("The boats `a|b` is in the yard.", None, None),
+        ("The boats a|b is in the yard.", None, None),
+        ("The default of `lamp_limit` is 100 seconds.", "How long is the default of `lamp_limit`?",
+         "100 seconds"),
     ],
 )  # fmt: skip
 def test_a_plain_sentence_is_asked(line, question, answer):
