@@ -20,6 +20,8 @@ class Recipe(NamedTuple):
 RECIPES = {
     "tiny": Recipe("from Python's own text to a chat model, an 8-bit copy, an index and a report",
                    "--out runs/tiny --tokens 1000000"),
+    "grounded": Recipe("an encoder and a reader for a folder, an index, its calibration, a verdict",
+                       "--documents ~/handbook --base minilm --questions squad.json"),
 }  # fmt: skip
 EXAMPLES = ("encoder", "translate", "vectors")
 """Former recipes, which are scripts of the project's repository."""

@@ -1,5 +1,8 @@
 """Retrieve: find the passages of my documents that answer a question, with exact positions."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .answers.answer import answer_question, ask
 from .answers.session import Session, ask_questions
 from .answers.shown import answer_to_json, answer_to_text
@@ -18,28 +21,60 @@ from .verification import (
 )
 from .wording.claimed import match_question
 
+if TYPE_CHECKING:
+    from .calibration.calibrate import CalibrationConfig, calibrate
+    from .calibration.made import made_questions
+    from .encoders.train import EncoderConfig, train_encoder
+    from .models import ReaderChoice, TextEncoderConfig
+    from .readers.train import SpanReaderConfig, train_reader
+
+LATER = {
+    "CalibrationConfig": "calibration.calibrate", "calibrate": "calibration.calibrate",
+    "made_questions": "calibration.made", "EncoderConfig": "encoders.train",
+    "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
+    "SpanReaderConfig": "readers.train", "train_reader": "readers.train",
+}  # fmt: skip
+"""Where names are that import numpy or torch, which most questions need not."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{LATER[name]}", __name__), name)
+
+
 __all__ = [
+    "CalibrationConfig",
     "ChunkConfig",
+    "EncoderConfig",
     "IndexConfig",
     "LexicalIndex",
     "OpenIndex",
     "QuoteProblem",
+    "ReaderChoice",
     "Session",
+    "SpanReaderConfig",
     "TextCheck",
+    "TextEncoderConfig",
     "Verification",
     "answer_question",
     "answer_to_json",
     "answer_to_text",
     "ask",
     "ask_questions",
+    "calibrate",
     "check_claim",
     "check_text",
     "chunk_document",
     "explain_reading",
     "index",
     "index_or_explain",
+    "made_questions",
     "match_question",
     "open_index",
+    "train_encoder",
+    "train_reader",
     "verify",
     "verify_quotes",
 ]
