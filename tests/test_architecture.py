@@ -438,8 +438,12 @@ def test_a_room_exports_what_it_imports_sorted(room):
 
 
 def bindings(tree: ast.Module) -> Iterator[str]:
-    """Yield the public names that a room's `__init__` takes from its files or defines."""
-    for node in tree.body:
+    """Yield the public names that a room's `__init__` takes from its files or defines.
+
+    Those imported for type checkers alone are imported at their first use.
+    """
+    later = [each for node in tree.body if isinstance(node, ast.If) for each in node.body]
+    for node in (*tree.body, *later):
         if isinstance(node, ast.ImportFrom) and node.level:
             yield from (alias.asname or alias.name for alias in node.names)
         elif isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .models import ReaderChoice, TextEncoderConfig
     from .readers.train import SpanReaderConfig, train_reader
 
-LATER = {
+_LATER = {
     "CalibrationConfig": "calibration.calibrate", "calibrate": "calibration.calibrate",
     "made_questions": "calibration.made", "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
@@ -39,9 +39,9 @@ LATER = {
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used."""
-    if name not in LATER:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{LATER[name]}", __name__), name)
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
 
 
 __all__ = [
