@@ -203,6 +203,8 @@ class OpenIndex:
     """The score from which it answers, if a risk was promised."""
     writer: LanguageModel | None = None
     """The model that writes answers; None: they are quotes."""
+    is_bound: bool = True
+    """Whether that takes a grammar, as servers do not."""
 
     def at_risk(self, risk: str, out: Path) -> "OpenIndex":
         """The same index, which answers only where a risk holds, such as 5%; empty: everywhere.
@@ -243,13 +245,22 @@ class OpenIndex:
             raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
         return replace(self, documents=left)
 
-    def written_by(self, model: Path | None) -> "OpenIndex":
-        """The same index, whose answers a language model writes; None: they are quotes."""
-        if model is None:
-            return self
-        from groundup.generate import Engine  # imports torch
+    def written_by(self, model: str) -> "OpenIndex":
+        """The same index, whose answers a language model writes; empty: they are quotes.
 
-        return replace(self, writer=Engine.open(model))
+        model  its directory, or URL#NAME of an OpenAI-compatible server, whose key is in
+               OPENAI_API_KEY if it needs one
+        """
+        if not model:
+            return self
+        from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
+
+        if "://" not in model:
+            return replace(self, writer=Engine.open(model))
+        url, _, name = model.partition("#")
+        key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
+        server = Endpoint.open(EndpointConfig(url=url, model=name, key_env=key))
+        return replace(self, writer=server, is_bound=False)
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""

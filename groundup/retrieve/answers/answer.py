@@ -42,7 +42,7 @@ FURTHER_CLAIM_SHARE = 0.85
 
 def ask(
     question: str, index: Path, *, limit: int = 3, only: Sequence[str] = (), risk: str = "",
-    model: Path | None = None,
+    model: str = "",
 ) -> Answer:  # fmt: skip
     """Answer a question from an index with quotes, or refuse.
 
@@ -51,7 +51,7 @@ def ask(
     limit     maximum number of quotes
     only      patterns of the paths of the documents to ask, or language=...
     risk      share of the answers that may be wrong, as `groundup calibrate` promised it, like 5%
-    model     directory of a language model that writes the answer; none: quotes alone
+    model     directory or URL#NAME of a language model that writes the answer; none: quotes alone
 
     Raises ConfigError for an empty question or a limit below 1, ArtifactError without an index.
     """

@@ -209,7 +209,7 @@ def ask_questions(
     limit: int = 3,
     only: list[str] | None = None,
     risk: str = "",
-    model: Path | None = None,
+    model: str = "",
 ) -> "Answer | SessionSummary":
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
@@ -223,12 +223,13 @@ def ask_questions(
     only      ask only documents whose path matches, such as 'guides/*', or that are in
               language=german; may be given again
     risk      answer only what is right at this rate: 5% as `groundup calibrate` promised it
-    model     directory of a language model that writes the answer, each claim with its quote
+    model     directory of a language model that writes the answer, each claim with its quote;
+              or URL#NAME of one on an OpenAI-compatible server
 
     Raises ConfigError for a limit below 1 or if no document matches, and ArtifactError for a
     missing or damaged index.
     """
-    if risk and model is not None:
+    if risk and model:
         raise ConfigError("A risk is promised for answers in quotes; leave out --model or --risk.")
     if index is None:
         raise ConfigError(

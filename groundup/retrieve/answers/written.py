@@ -33,8 +33,19 @@ PASSAGES, PACKED_CHARACTERS = 6, 6_000
 MAX_CLAIMS, MAX_TOKENS = 4, 400
 MIN_QUOTE, MAX_QUOTE, MAX_CLAIM = 8, 400, 300
 """Characters."""
+NEARLY = 85.0
+"""Similarity, in percent, from which the document's own words replace a quote."""
 WRITTEN = {'"': "'", "\\": "/", "<": "(", ">": ")"}
 """What JSON or the prompt would need to escape, as the model sees it."""
+CLAIM = {"passage": {"type": "integer"}, "quote": {"type": "string"}, "claim": {"type": "string"}}
+SCHEMA = {
+    "type": "object", "required": ["claims"], "additionalProperties": False,
+    "properties": {"claims": {"type": "array", "maxItems": MAX_CLAIMS, "items": {
+        "type": "object", "properties": CLAIM, "required": list(CLAIM),
+        "additionalProperties": False,
+    }}},
+}  # fmt: skip
+"""The form of an answer for a model on a server, which takes no grammar; quotes are looked for."""
 TASK = (
     "Answer the question from the passages alone. Copy a quote word for word from one passage, "
     "then state in one sentence what it says about the question. If no passage answers, give no "
@@ -52,10 +63,18 @@ class PackedPassage(NamedTuple):
     """For each character of the text, where it is in the document's."""
 
     def find(self, quote: str) -> range | None:
-        """Where the document has a quote of the text."""
-        at = self.text.find(quote)
-        last = at + len(quote) - 1
-        return range(self.places[at], self.places[last] + 1) if at >= 0 and quote else None
+        """Where the document has a quote, or what is nearly that; None if it has neither."""
+        at = self.text.find(quote) if quote else -1
+        end = at + len(quote)
+        if at < 0:
+            from rapidfuzz.fuzz import partial_ratio_alignment
+
+            near = partial_ratio_alignment(quote, self.text, score_cutoff=NEARLY)
+            if near is None or len(quote) < MIN_QUOTE:
+                return None
+            at = self.text.rfind(" ", 0, near.dest_start) + 1  # whole words
+            end = (self.text + " ").find(" ", max(near.dest_end - 1, at))
+        return range(self.places[at], self.places[end - 1] + 1)
 
 
 def pack_passages(index: "OpenIndex", hits: Sequence[Hit]) -> list[PackedPassage]:
@@ -132,7 +151,8 @@ def write_answer(
     hits = index.lexical.search_terms(index.parse(question), 2 * PASSAGES, index.documents)
     if not (passages := pack_passages(index, hits)):
         return extractive
-    sampling = Sampling(max_tokens=MAX_TOKENS, grammar=answer_grammar(passages))
+    grammar, schema = (answer_grammar(passages), "") if index.is_bound else ("", json.dumps(SCHEMA))
+    sampling = Sampling(max_tokens=MAX_TOKENS, grammar=grammar, json_schema=schema)
     (written,) = model.generate([answer_prompt(question, passages)], sampling)
     claims = list[Claim]()
     for row in read_claims(written.text):
@@ -156,12 +176,17 @@ def _answers(index: "OpenIndex", question: str, passage: PackedPassage, quote: s
 
 
 def read_claims(text: str) -> Iterator[dict[str, Any]]:
-    """The complete claims of an answer, which may be cut off.
+    """The complete claims of an answer in the form of SCHEMA, which may be cut off.
 
     >>> [row["quote"] for row in read_claims('{"claims": [{"passage": 1, "quote": "a b", '
     ...     '"claim": "c"}, {"passage": 2, "quo')]
     ['a b']
     """
-    for match in re.finditer(r'\{"passage": \d+, "quote": "[^"]*", "claim": "[^"]*"\}', text):
-        row = json.loads(match[0], strict=False)
-        yield row | {"claim": row["claim"].strip()}
+    for match in re.finditer(r"\{[^{}]*\}", text):
+        try:
+            row = json.loads(match[0], strict=False)
+        except ValueError:
+            continue
+        types = {"passage": int, "quote": str, "claim": str}
+        if all(isinstance(row.get(name), kind) for name, kind in types.items()):
+            yield row | {"claim": row["claim"].strip()}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from groundup.core import ConfigError, Generation, Sampling
+from groundup.core import ConfigError, Generation, LanguageModel, Sampling
 from groundup.retrieve import (
     answer_question,
     answer_to_text,
@@ -23,7 +23,8 @@ from groundup.retrieve.answers.written import (
     read_claims,
     write_answer,
 )
-from tests.generate.tiny import tiny_engine
+from tests.generate.endpoint.peer import Peer
+from tests.generate.tiny import tiny_directory, tiny_engine
 
 TEXTS = {
     "fees.md": '# Fees\n\nThe deposit for a punt\nis 80 euros. A lost "key" costs 15 euros.\n',
@@ -40,7 +41,7 @@ class Model:
         self.text, self.asked = json.dumps({"claims": rows}), []
 
     def generate(self, conversations, sampling: Sampling) -> list[Generation]:
-        self.asked += conversations
+        self.asked, self.sampling = [*self.asked, *conversations], sampling
         return [Generation(self.text, (), (), "stop") for _ in conversations]
 
     def logprobs(self, conversations, answers):
@@ -101,7 +102,7 @@ def test_a_claim_with_its_quote_is_kept_and_proved_by_the_file(opened, tmp_path)
         ("The deposit for a punt is 80 euros", "The deposit for a punt is 90 euros."),
         ("The deposit for a punt is 80 euros", "The deposit for a kayak is 80 euros."),
         ("The deposit for a punt is 80 euros", "The deposit for a punt is not 80 euros."),
-        ("The deposit for a boat is 80 euros", "The deposit for a punt is 80 euros."),
+        ("The moon is made of green cheese", "The deposit for a punt is 80 euros."),
         ("A lost 'key' costs 15 euros", "The deposit for a punt is 80 euros."),
     ],
 )
@@ -110,6 +111,31 @@ def test_a_claim_that_its_quote_does_not_support_is_dropped(quote, claim, opened
     answer = write_answer(opened, QUESTION, model, answer_question(opened, QUESTION))
     assert answer.refused and answer.details["dropped"] == [claim]
     assert "not supported by its quote" in answer_to_text(answer)
+
+
+def test_a_quote_that_is_nearly_right_is_replaced_by_what_the_document_says(opened):
+    model = Model((number(opened, "80 euros"), "The deposit for punts is 80 Euros",
+                   "The deposit for a punt is 80 euros."))  # fmt: skip
+    opened = replace(opened, is_bound=False)
+    answer = write_answer(opened, QUESTION, model, answer_question(opened, QUESTION))
+    said = answer.claims[0].quotes[0].text.split()
+    assert said == "The deposit for a punt is 80 euros.".split()
+    assert model.sampling.json_schema and not model.sampling.grammar
+
+
+@pytest.mark.parametrize("text", ["", "no", "{", '{"claims": 3}', '{"claims": [{"passage": "1"}]}'])
+def test_what_has_another_form_is_no_claim(text):
+    assert list(read_claims(text)) == []
+
+
+def test_a_model_is_a_directory_or_one_on_a_server(opened, tmp_path):
+    with Peer() as server:
+        assert not opened.written_by(f"{server.url}#tiny").is_bound
+        with pytest.raises(ConfigError, match="has no model .other."):
+            opened.written_by(f"{server.url}#other")
+    made = opened.written_by(str(tiny_directory(tmp_path / "model")))
+    assert made.is_bound and isinstance(made.writer, LanguageModel)
+    assert opened.written_by("") is opened
 
 
 def test_passages_that_do_not_exist_and_cut_off_claims_are_dropped(opened):
@@ -151,4 +177,4 @@ def test_a_model_of_random_weights_quotes_the_documents_word_for_word(opened):
 
 def test_a_risk_is_not_promised_for_a_model(tmp_path):
     with pytest.raises(ConfigError, match="A risk is promised for answers in quotes"):
-        ask_questions("Why?", tmp_path, risk="5%", model=tmp_path)
+        ask_questions("Why?", tmp_path, risk="5%", model="m")
