@@ -94,7 +94,7 @@ def test_python_m_groundup_is_the_command(run):
         ("doctor there", "there"),
         (
             "run tini",
-            "There is no recipe `tini`; expected tiny or FILE.py:function.",
+            "There is no recipe `tini`; expected tiny, grounded or FILE.py:function.",
         ),
         ("run none.py:main", "There is no recipe file none.py"),
         ("run tiny --dept 3", "--dept. Did you mean --depth?"),
@@ -182,6 +182,7 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
         "left_out",
         "left_out_files",
         "reading",
+        "cut",
         "risk",
         "dropped",
         "did_you_mean",

@@ -27,7 +27,7 @@ STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))
 
 def session(folder: Path, **texts: str) -> Session:
     """A session over files of one folder: name and ending with `__` for the dot."""
-    (folder / "docs").mkdir()
+    (folder / "docs").mkdir(parents=True)
     for name, text in texts.items():
         (folder / "docs" / name.replace("__", ".")).write_text(text)
     return Session(open_index(index(folder / "docs", folder / "i").path))
@@ -1329,10 +1329,31 @@ def test_a_session_outlives_the_snapshot_that_it_has_open(tmp_path):
     assert "open the index again" in str(talk.reply("What is the barn?"))
 
 
-def test_an_index_of_a_book_is_no_passage(tmp_path):
-    entries = "".join(
-        f"<p>{name}, {n}</p>" for n, name in enumerate("Abel Dunn Keeper Quay Tower".split())
-    )
+@pytest.mark.parametrize("entry", ["<p>{}, {}</p>", "<li>{} <a>{}</a></li>", "{}, {};"])
+def test_an_index_of_a_book_is_no_passage(entry, tmp_path):
+    names = enumerate("Abel Dunn Keeper Quay Tower".split())
+    entries = "".join(entry.format(name, n) for n, name in names)
     pages = f"<h1>Life</h1><p>Dunn kept the light.</p><h1>Index</h1>{entries}"
     opened = session(tmp_path, a__html=f"<main>{pages}</main>").index
-    assert "Quay, 3" not in "".join(each.text for each in opened.lexical.passages())
+    assert "Quay" not in "".join(each.text for each in opened.lexical.passages())
+
+
+def test_a_list_that_is_longer_than_a_quote_is_said_to_go_on(tmp_path):
+    items = "".join(f"- a coil of rope of {n} metres and a spare for it\n" for n in range(60))
+    made = ask(tmp_path, "What must the crew bring?", a__md=f"The crew must bring:\n\n{items}")
+    assert made.details["cut"].startswith("a.md:") and "the list goes on" in answer_to_text(made)
+    short = ask(
+        tmp_path / "b", "What must the crew bring?", a__md="The crew must bring:\n\n- rope\n"
+    )
+    assert not short.details.get("cut")
+
+
+def test_a_question_of_four_parts_has_four_quotes(tmp_path):
+    made = ask(
+        tmp_path,
+        "What does a tour cost, who guides schools, when does the shop close and which bus stops "
+        "at the bridge?",
+        a__md="A tour costs 9 euros.\n", b__md="Ann Lee guides schools.\n",
+        c__md="The shop closes at five.\n", d__md="Bus 12 stops at the bridge.\n",
+    )  # fmt: skip
+    assert len(made.claims) == 4 and made.details["unanswered"] == []

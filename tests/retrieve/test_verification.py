@@ -243,6 +243,7 @@ def test_a_sentence_is_of_its_row_and_its_column(sentence, support, tmp_path):
 CHANNELS = "[radio]\ncalling_channel = 16\nworking_channel = 37\n"
 ALERTS = '{"wind": {"gale_knots": 34, "storm_knots": 48}, "tide": 2}\n'
 SEASONS = "class,price_per_night,price_per_season\nB1,30,2500\nB2,44,3720\n"
+BRINE = "In May the brine rests for 20 hours, and it is renewed.\n"
 RULES = (
     "Do not put these into the dryers:\n\n- neoprene wetsuits\n- sails\n\n"
     "Each pier has four extinguishers of 9 kg. The light flashes white.\n\n"
@@ -267,10 +268,14 @@ RULES = (
         ("a.md", "The sauna is open to men on Thursdays.", "supported"),
         ("a.md", "The sauna is open to men on Tuesdays.", "nowhere"),
         ("a.md", "Dogs are not welcome on the piers.", "nowhere"),
+        ("b.md", "The brine rests for 20 hours in May.", "supported"),
+        ("b.md", "The brine rests for 20 days in May.", "nowhere"),
+        ("b.md", "The brine rests for 20 hours in March.", "nowhere"),
+        ("b.md", "The brine may rest for 20 hours.", "supported"),
     ],
 )
 def test_values_and_denials_are_of_their_own_key_clause_and_list(name, sentence, support, tmp_path):
-    texts = {"a.ini": CHANNELS, "a.json": ALERTS, "a.csv": SEASONS, "a.md": RULES}
+    texts = {"a.ini": CHANNELS, "a.json": ALERTS, "a.csv": SEASONS, "a.md": RULES, "b.md": BRINE}
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / name).write_text(texts[name])
     (checked,) = check_text(sentence, tmp_path / "docs").sentences

@@ -12,6 +12,8 @@ CONTENTS_LINE = re.compile(r"(.*?)\s*(?:(?:\.\s?){3,}|…)\s*(\d{1,4}|[ivxlc]+)\
 """An entry such as Introduction . . . . 12."""
 INDEX_LINE = re.compile(r"(.{2,80}?),\s*(\d{1,4})(?:\s*[-–,]\s*\d{1,4})*\s*")
 """An entry of a book's index: cache, size of, 12, 45-47."""
+NUMBERED_ENTRY = re.compile(r"\D{2,80}?[,.\s…]\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*\.?")
+"""An entry of an index below its title: "gouge 8"."""
 CONTENTS_TITLE = re.compile(
     r"[#\s]*(?:(?:table of )?contents|index|register|inhalt|inhaltsverzeichnis|sommaire|índice"
     r"|indice|table des matières|sommario|inhoud|inhoudsopgave|innehåll|indhold|innhold|sisällys"
@@ -52,12 +54,10 @@ def index_sections(record: Record) -> Iterator[tuple[int, int]]:
     text, headings = record.text, record.headings
     ends = [*(heading.start for heading in headings[1:]), len(text)]
     for heading, end in zip(headings, ends, strict=False):
-        lines = [line for line in text[heading.end : end].splitlines() if line.strip()]
+        lines = [line for line in re.split(r"[\n;]", text[heading.end : end]) if line.strip()]
         if CONTENTS_TITLE.fullmatch(text[heading.start : heading.end]):
-            pages = [
-                _page_entry(each, line) for line in lines for each in (CONTENTS_LINE, INDEX_LINE)
-            ]
-            if _is_most(sum(page is not None for page in pages), lines):
+            listed = sum(NUMBERED_ENTRY.fullmatch(line.strip()) is not None for line in lines)
+            if _is_most(listed, lines):
                 yield heading.start, end
 
 

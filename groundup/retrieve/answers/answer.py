@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage
-from groundup.documents import Sentence, file_of, is_dictionary_word, split_long, split_sentences
+from groundup.documents import (
+    ITEMS,
+    LIST_ITEM,
+    Sentence,
+    file_of,
+    is_dictionary_word,
+    split_long,
+    split_sentences,
+)
 
 from ..chunks.chunk import parent_hits
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
@@ -29,6 +37,8 @@ THRESHOLD, MISSING_THRESHOLD = 0.6, 0.8
 """Minimum score of an answer, and of one if a word is nowhere (docs/reference/retrieve.md)."""
 NOT_FOUND = "not in these documents"
 
+LIMIT = 3
+"""Quotes of an answer, and more of a question that has more parts."""
 MAX_CANDIDATES = 40
 MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
@@ -41,7 +51,7 @@ FURTHER_CLAIM_SHARE = 0.85
 
 
 def ask(
-    question: str, index: Path, *, limit: int = 3, only: Sequence[str] = (), risk: str = "",
+    question: str, index: Path, *, limit: int = LIMIT, only: Sequence[str] = (), risk: str = "",
     model: str = "",
 ) -> Answer:  # fmt: skip
     """Answer a question from an index with quotes, or refuse.
@@ -64,7 +74,7 @@ def ask(
     return answer_question(opened, question, limit)
 
 
-def answer_question(index: OpenIndex, question: str, limit: int = 3) -> Answer:
+def answer_question(index: OpenIndex, question: str, limit: int = LIMIT) -> Answer:
     """Answer a question from an open index, for many questions."""
     if not question.strip():
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
@@ -131,12 +141,12 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
 
 
 def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
-    wanted = _weighted(index, question)
+    wanted, texts = _weighted(index, question), dict[str, PassageText]()
     parsed = wanted.question
-    texts: dict[str, PassageText] = {}
     spans = _find_spans(index, wanted, texts)
     parts = _find_parts(index, wanted, texts)
     firsts = _first_of_each(parts)
+    limit = max(limit, len(parts)) if limit >= LIMIT else limit  # as many as there are parts
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
     missing = [term.text for term in parsed.terms if not index.has(term)]
     lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
@@ -158,15 +168,16 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
         kept = spans[:1] if spans and spans[0].score >= THRESHOLD else []
         spans = [*kept, *firsts, *spans[len(kept) :]]
     claims = tuple(_claims_of(index, spans, limit, firsts))
-    is_judged = index.dial or not parsed.parts
-    if is_judged and _is_vetoed(index, question, spans[0].hit.passage, claims[0], details):
+    passage, is_judged = spans[0].hit.passage, index.dial or not parsed.parts
+    if is_judged and _is_vetoed(index, question, passage, claims[0], details):
         details |= _explain_refusal(index, wanted, whole[:1])
         return Answer(NOT_FOUND, refused=True, details=details)
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    details |= {"files": _files_of(index, claims), "passage": spans[0].hit.passage}
+    cut, files = _list_goes_on(index, spans[0]), _files_of(index, claims)
+    details |= {"files": files, "cut": cut, "passage": passage}
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
 
@@ -317,6 +328,20 @@ def _find_spans(
             rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
             spans.append(span._replace(rank=rank))
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
+
+
+def _list_goes_on(index: OpenIndex, span: QuoteSpan) -> str:
+    """Where the list goes on that the first quote ends in; empty if it has its end."""
+    passage = span.hit.passage
+    document, end = index.read_document(passage.document), passage.start + span.end
+    text, items = document.text, set(document.metadata.get(ITEMS, ()))
+    last = text.rfind("\n", 0, end) + 1
+    following = end + len(text[end:]) - len(text[end:].lstrip())
+    if following >= len(text) or not all(
+        at in items or LIST_ITEM.match(text, at) for at in (last, following)
+    ):
+        return ""
+    return document.quote(following, following + 1).location
 
 
 def _claims_of(

@@ -19,7 +19,7 @@ def quote_to_json(quote: Quote) -> dict[str, Any]:
 DETAILS = (
     "question", "score", "threshold", "terms", "missing", "unanswered", "found", "nearest",
     "no_quantity", "did_you_mean", "left_out", "left_out_files", "meaning", "related", "reading",
-    "risk", "dropped", "note",
+    "cut", "risk", "dropped", "note",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
     encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
     do not; a refusal has that place as `related`. root and changed (files that differ since) are
-    null if not compared.
+    null if not compared. `cut` is where a list goes on that is longer than a quote.
     """
     return {
         "answer": answer.text,
@@ -95,6 +95,7 @@ def answer_to_text(answer: Answer) -> str:
         f"not answered: {', '.join(rest)}" if rest else "",
         f"({notes})" if notes else "",
         _dropped_line(details),
+        f"the list goes on in {details['cut']}" if details.get("cut") else "",
         details.get("since", ""),
     ]
     return "\n\n".join([*map(_claim_to_text, answer.claims), *filter(None, footers)])

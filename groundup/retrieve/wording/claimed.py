@@ -16,6 +16,7 @@ from .question import (
     parse_question,
     term_credit,
     text_terms,
+    unit_pattern,
 )
 
 MIN_SUPPORT = 0.75
@@ -84,6 +85,8 @@ class ClaimedText(NamedTuple):
         denials = [len(word_pattern("negation").findall(p)) for p in (self.sentence, part)]
         is_same = is_same and (denials[0] == denials[1] or is_row and denials[1] > 0)
         is_same = is_same and (is_row or _limits(self.sentence) <= _limits(part))
+        is_same = is_same and _months(self.sentence) <= _months(part)
+        is_same = is_same and not _other_units(self.sentence, part)
         return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
 
     def clauses(self, line: str) -> list[str]:
@@ -191,6 +194,20 @@ class ClaimedText(NamedTuple):
 def _words_of(text: str) -> str:
     """A text without its numbers and negations, which are of its own clauses."""
     return word_pattern("negation").sub(" ", NUMBER.sub(" ", text))
+
+
+def _months(text: str) -> set[str]:
+    """The months of a text, which begin with a large letter: "may" is a verb."""
+    return {word for word in word_pattern("month").findall(text) if word[0].isupper()}
+
+
+def _other_units(sentence: str, part: str) -> bool:
+    """Whether a number of both has another unit in each: "6 hours", "6 minutes"."""
+    said, own = (
+        {number: unit.rstrip("s") for number, unit in unit_pattern().findall(text)}
+        for text in (part.lower(), sentence.lower())
+    )
+    return any(number in said and said[number] != unit for number, unit in own.items())
 
 
 def _limits(text: str) -> set[tuple[str, str]]:

@@ -35,7 +35,7 @@ from .language import (
 
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
-MAX_PARTS = 4
+MAX_PARTS = 6
 SUFFIX_CREDIT = 0.9
 """Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
 SPLIT_NAME_CREDIT = 0.55
@@ -207,6 +207,13 @@ def _quantity_pattern(measure: str, languages: tuple[str, ...]) -> re.Pattern[st
 def numerals_of(language: str) -> re.Pattern[str]:
     """The words for numbers of a language."""
     return re.compile(rf"\b(?:{_measures()['NUMERAL'].get(language, '(?!)')})\b".replace("\n", ""))
+
+
+@cache
+def unit_pattern() -> re.Pattern[str]:
+    """A number and the unit behind it: "20 days"."""
+    units = "|".join(units.replace("\n", "") for units in _measures()["units"].values())
+    return re.compile(rf"\b(\d[\d.,]*)[ -]?(degrees?|percent|%|{units})(?!\w)", re.IGNORECASE)
 
 
 @cache
