@@ -78,6 +78,8 @@ class ClaimedText(NamedTuple):
         lacking, elsewhere = self.lacking(part), text_terms(line, self.language)
         if any(t.is_name or term_credit(t, elsewhere) >= SUFFIX_CREDIT for t in lacking):
             return False
+        if self.first in lacking and EQUATION.search(self.sentence):
+            return False  # "Whey is what is left": of what is said of something else
         is_same = all(
             set(pattern.findall(self.sentence.lower())) <= set(pattern.findall(part.lower()))
             for pattern in (NUMBER, numerals_of(self.language), word_pattern("exact"))

@@ -174,3 +174,9 @@ def _cached_stems(language: str) -> Callable[[str], list[str]]:
         return [PAST.sub("", stem) if len(stem) > 3 else stem for stem in found]
 
     return stems
+
+
+def is_bare_definition(text: str) -> bool:
+    """Whether a text asks what something without an article is: "What is whey"."""
+    found = word_pattern("definition").match(text)
+    return found is not None and not word_pattern("article").match(text[found.end() + 1 :])

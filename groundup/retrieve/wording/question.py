@@ -27,6 +27,7 @@ from .language import (
     INDIC,
     MAX_WORD_CHARACTERS,
     UNSPACED,
+    is_bare_definition,
     language_of,
     stem_words,
     stop_words,
@@ -383,6 +384,7 @@ def _split_parts(
         is_free = len(own) > 2 - bool(asks[number]) or word_pattern("person").search(text)
         is_whole = word_pattern("of").search(text) and not word_pattern("pronoun").search(text)
         is_free = is_free and (is_whole or not word_pattern("bound").search(text)) or is_list
+        is_free = is_free or is_bare_definition(text.strip(" ,"))
         groups[tuple(sorted(group)), measure] = tuple(sorted(own)) if is_free else ()
     found = tuple(QuestionPart(group, own, asked) for (group, asked), own in groups.items())
     return found if 1 < len(found) <= MAX_PARTS else ()
