@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import Field
 
 from groundup.core import ArtifactError, Config, ConfigError, digest, hash_file
 
@@ -30,6 +32,10 @@ class TextEncoderConfig(Config):
     prompt `query`, if it has one."""
     passage_prefix: str = ""
     """Before every passage, such as "passage: "; empty: the directory's prompt `document`."""
+    precision: Literal["float16", "int8"] = "float16"
+    """Of the numbers that a question is compared with; int8: a byte, and the nearest in full."""
+    exact_below: int = Field(default=100_000, ge=2)
+    """Texts from which a graph (HNSW) leads to the nearest; below, all are compared."""
     digest: str = ""
     """Hash of the encoder's files; set by the stage."""
 

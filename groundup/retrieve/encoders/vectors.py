@@ -6,10 +6,15 @@
     vectors.npy       one row per run, float16
     vectors.json      the encoder, and of each row the passage and the run's place in it
     vectors.keys      16 bytes per row: the hash of what was encoded
+    vectors.int8.npy  if precision=int8: (runs, width), multiples of a step for each dimension
+    log/vectors.hnsw.npz   from `exact_below` different texts on: the graph
 
 Three sentences are what is quoted, and find the right place in other words more often than passages
-or paragraphs do (docs/log/2026-12.md). Search is exact: one product with all rows. What the same
-files of an encoder encoded before keeps its vector, so an update costs what changed.
+or paragraphs do (docs/log/2026-12.md). A search compares a question with all vectors, with a byte
+for each of their numbers, or from `exact_below` texts on with those that a graph leads to
+(graph.py); the nearest RESCORED are compared again in full, and what says the same as a nearer one
+is passed over. What the same files of an encoder encoded before keeps its vector, so an update
+costs what changed.
 """
 
 import hashlib
@@ -32,11 +37,17 @@ from groundup.core import (
 
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_encoder
+from .graph import RESCORED, NeighbourGraph, open_graph, require_faiss, write_graph
 
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
 
 KEY_BYTES = 16
+CODES = "vectors.int8.npy"
+SCAN_ROWS = 2**9
+"""Vectors of a block that is made float32 at once: it stays in the processor's cache."""
+COPY_COSINE = 0.99
+"""From which a run says what a nearer one says."""
 RUN_UNITS = 3
 """Sentences of a run."""
 BLOCK = 512
@@ -78,24 +89,48 @@ class RunVectors:
     matrix: np.ndarray
     """(runs, width) float16, unit vectors."""
     rows: dict[bytes, int]
-    """Row by hash of what was encoded."""
+    """The first row of each text, by the hash of what was encoded."""
+    codes: np.ndarray
+    """(runs, width), what is compared first: the same or int8."""
+    steps: np.ndarray
+    """(1 or width,) float32, what a code of one is."""
+    graph: NeighbourGraph | None = None
+    """What leads to the vectors near to a question; None: all are compared."""
 
     def nearest(
         self, vector: np.ndarray, limit: int, documents: Collection[str] | None = None
     ) -> NearRuns:
-        """The runs with the largest cosine to a unit vector (width,); of some documents alone."""
-        blocks = (self.matrix[at : at + 2**14] for at in range(0, len(self.runs), 2**14))
-        cosines = np.concatenate([block.astype(np.float32) @ vector for block in blocks])
-        rows = np.arange(len(cosines))
-        if documents is not None:
-            inside = [run.passage.rpartition(":")[0] in documents for run in self.runs]
-            rows = np.flatnonzero(inside)
-            cosines = cosines[rows]
-        if not len(cosines):
-            return NearRuns([], cosines, 0.0, 0.0)
-        order = np.lexsort((rows, -cosines))[:limit]
-        found = [self.runs[row] for row in rows[order]]
-        return NearRuns(found, cosines[order], float(cosines.mean()), float(cosines.std()))
+        """The different runs with the largest cosine to a unit vector; of some documents alone."""
+        count = max(limit, RESCORED)
+        if self.graph is not None and documents is None:
+            rows, spread = self.graph.nearest_rows(vector, count), self.graph.spread(vector)
+        else:
+            rows = np.fromiter(self.rows.values(), int, len(self.rows))
+            if documents is not None:
+                inside = [run.passage.rpartition(":")[0] in documents for run in self.runs]
+                rows = np.flatnonzero(inside)
+            if not len(rows):
+                return NearRuns([], np.empty(0, np.float32), 0.0, 0.0)
+            starts, scaled = range(0, len(self.codes), SCAN_ROWS), vector * self.steps
+            blocks = (self.codes[at : at + SCAN_ROWS].astype(np.float32) for at in starts)
+            cosines = np.concatenate([block @ scaled for block in blocks])[rows]
+            spread = float(cosines.mean()), float(cosines.std())
+            if len(rows) > count:
+                rows = rows[np.argpartition(-cosines, count)[:count]]
+        vectors = self.matrix[rows].astype(np.float32)
+        cosines = vectors @ vector
+        order = np.lexsort((rows, -cosines))
+        order = order[_without_copies(vectors[order], limit)]
+        return NearRuns([self.runs[row] for row in rows[order]], cosines[order], *spread)
+
+
+def _without_copies(vectors: np.ndarray, limit: int) -> list[int]:
+    """The first `limit` of vectors (k, width) that are not nearly one before them."""
+    kept, alike = list[int](), vectors @ vectors.T >= COPY_COSINE
+    for at in range(len(vectors)):
+        if len(kept) < limit and not alike[at, kept].any():
+            kept.append(at)
+    return kept
 
 
 def runs_of(text: PassageText) -> Iterator[Run]:
@@ -145,20 +180,36 @@ def write_vectors(
     """
     texts = [config.passage_prefix + run.text for run in runs]
     hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
+    rows = _first_rows(hashes)
+    if has_graph := len(rows) >= config.exact_below:
+        require_faiss()
     known = dict[bytes, np.ndarray]()
     if earlier is not None and earlier.config.digest == config.digest:
         known = {key: earlier.matrix[row] for key, row in earlier.rows.items()}
     unfinished = draft.scratch / f"encoded-{config.digest[:16]}"
     for block in _read_encoded(unfinished):
         known |= block
-    new = list({key: i for i, key in enumerate(hashes) if key not in known}.values())
+    new = sorted(row for key, row in rows.items() if key not in known)
     for block in _encode(texts, hashes, new, open_encoder(config), unfinished) if new else ():
         known |= block
-    np.save(draft.file(VECTORS[0]), np.stack([known[key] for key in hashes]), allow_pickle=False)
+    matrix = np.stack([known[key] for key in hashes])
+    np.save(draft.file(VECTORS[0]), matrix, allow_pickle=False)
     draft.file(VECTORS[2]).write_bytes(b"".join(hashes))
-    places = [run[:3] for run in runs]
-    write_json(draft.file(VECTORS[1]), {"encoder": config.to_dict(), "runs": places})
+    table = {"encoder": config.to_dict(), "runs": [run[:3] for run in runs]}
+    if config.precision == "int8":
+        codes, steps = int8_codes(matrix)
+        np.save(draft.file(CODES), codes, allow_pickle=False)
+        table["steps"] = steps.tolist()
+    write_json(draft.file(VECTORS[1]), table)
+    if has_graph:
+        write_graph(draft, matrix, rows, earlier.graph if earlier and known else None)
     return len(new)
+
+
+def int8_codes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multiples (n, width) of a step for each dimension, and the steps (width,) float32."""
+    steps = np.maximum(np.abs(matrix).max(0).astype(np.float32), 1e-6) / 127
+    return np.rint(matrix / steps).astype(np.int8), steps
 
 
 def _encode(
@@ -199,6 +250,10 @@ def _read_encoded(folder: Path) -> Iterator[dict[bytes, np.ndarray]]:
             yield dict(zip(_cut(block["keys"].tobytes()), block["vectors"], strict=True))
 
 
+def _first_rows(keys: Sequence[bytes]) -> dict[bytes, int]:
+    return {key: row for row, key in reversed(list(enumerate(keys)))}
+
+
 def _cut(keys: bytes) -> list[bytes]:
     return [keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)]
 
@@ -220,11 +275,16 @@ def open_vectors(folder: Path) -> RunVectors | None:
         values = json.loads(table.read_bytes())
         matrix = np.load(folder / VECTORS[0], mmap_mode="r", allow_pickle=False)
         keys, runs = (folder / VECTORS[2]).read_bytes(), [Run(*place) for place in values["runs"]]
-        if matrix.ndim != 2 or not len(runs) == len(matrix) == len(keys) / KEY_BYTES:
+        codes, steps = matrix, np.ones(1, np.float32)
+        if "steps" in values:
+            codes = np.load(folder / CODES, mmap_mode="r", allow_pickle=False)
+            steps = np.array(values["steps"], np.float32)
+        if matrix.shape != codes.shape or not len(runs) == len(matrix) == len(keys) / KEY_BYTES:
             raise ValueError(f"{len(runs)} runs and vectors of shape {matrix.shape}")
         config = TextEncoderConfig.model_validate(values["encoder"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"The vectors in {folder} are damaged ({error}); index again with a new --out."
         ) from None
-    return RunVectors(config, runs, matrix, {key: row for row, key in enumerate(_cut(keys))})
+    rows = _first_rows(_cut(keys))
+    return RunVectors(config, runs, matrix, rows, codes, steps, open_graph(folder, rows))

@@ -1,0 +1,143 @@
+"""A graph of neighbours that leads to the nearest of very many vectors (HNSW, by faiss).
+
+Nodes are different texts, with a byte a number; what they lead to is compared again by the vectors
+themselves. Nothing is taken out of such a graph: nodes whose text is gone are passed over, and once
+they are a fifth it is built anew. Threads make each build another one, so it lies beside the hashed
+files of a snapshot, with its own hash in the manifest's numbers.
+Source: Malkov & Yashunin 2016, arXiv:1603.09320.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.core import MANIFEST, Draft, MissingExtra, import_extra, record
+
+GRAPH = "log/vectors.hnsw.npz"
+NEIGHBOURS, BUILD_CANDIDATES = 16, 128
+"""Of a node on each level (twice as many on the lowest), and looked at when it is added."""
+RESCORED = 200
+"""Vectors that are found roughly and then compared in full."""
+MIN_RECALL = 0.95
+MAX_GONE = 0.2
+"""Share of nodes whose text is gone from which a graph is built anew."""
+
+
+@dataclass
+class NeighbourGraph:
+    """An index of faiss, and which vector each of its nodes is."""
+
+    index: Any
+    keys: np.ndarray
+    """(nodes, bytes) uint8, hash of each node's text."""
+    moments: np.ndarray
+    """(width + 1, width) float64: the mean of the vectors, and of their outer products."""
+    rows: np.ndarray
+    """(nodes,) row of each node's vector; -1 where its text is gone."""
+
+    def nearest_rows(self, vector: np.ndarray, count: int = RESCORED) -> np.ndarray:
+        """Rows of about the `count` nearest vectors to one (width,)."""
+        self.index.hnsw.efSearch = count
+        rows = self.rows[self.index.search(vector[None].astype(np.float32), count)[1][0]]
+        return rows[rows >= 0]
+
+    def spread(self, vector: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation of a vector's products with all, without any of them."""
+        mean = float(self.moments[0] @ vector)
+        return mean, max(0.0, float(vector @ self.moments[1:] @ vector) - mean**2) ** 0.5
+
+
+def require_faiss() -> Any:
+    """The module faiss; MissingExtra if it is not installed."""
+    return import_extra("faiss", "retrieve", "faiss-cpu")
+
+
+def write_graph(
+    draft: Draft, matrix: np.ndarray, rows: Mapping[bytes, int], earlier: NeighbourGraph | None
+) -> None:
+    """Build and measure a graph, and write it if its recall is at least MIN_RECALL."""
+    graph = build_graph(matrix, rows, earlier)
+    draft.numbers["graph_recall"] = recall = measure_recall(graph, matrix)
+    if recall < MIN_RECALL and earlier is not None:
+        write_graph(draft, matrix, rows, None)  # it may have suffered from what was added
+    elif recall >= MIN_RECALL:
+        buffer, index = io.BytesIO(), require_faiss().serialize_index(graph.index)
+        np.savez(buffer, index=index, keys=graph.keys, moments=graph.moments)
+        draft.file(GRAPH).write_bytes(buffer.getbuffer())
+        draft.numbers["graph_sha256"] = hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+
+def build_graph(
+    matrix: np.ndarray, rows: Mapping[bytes, int], earlier: NeighbourGraph | None
+) -> NeighbourGraph:
+    """A graph of vectors (n, width), of the row of each text, by its hash.
+
+    earlier  the graph of another snapshot by the same encoder: what is new is added to it
+    """
+    faiss, order, width = require_faiss(), np.array(list(rows.values())), matrix.shape[1]
+    moments = np.zeros((width + 1, width))
+    for block in _blocks(matrix, order):
+        moments += np.concatenate([block.sum(0, keepdims=True), block.T @ block]) / len(order)
+    known = {key.tobytes() for key in earlier.keys} if earlier else set[bytes]()
+    if earlier is None or len(known - rows.keys()) > MAX_GONE * len(known):
+        known, keys = set[bytes](), b""
+        index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_8bit, NEIGHBOURS)
+        index.hnsw.efConstruction = BUILD_CANDIDATES
+        index.train(next(_blocks(matrix, order[:: max(1, len(order) // 2**14)])))
+    else:
+        index, keys = earlier.index, earlier.keys.tobytes()
+    new = [key for key in rows if key not in known]
+    with record.progress("graph", total=len(new), unit="vectors") as bar:
+        for block in _blocks(matrix, np.array([rows[key] for key in new], int)):
+            index.add(block)
+            bar.advance(len(block))
+    nodes = np.frombuffer(keys + b"".join(new), np.uint8).reshape(index.ntotal, -1)
+    return NeighbourGraph(index, nodes, moments, _rows_of(nodes, rows))
+
+
+def _blocks(matrix: np.ndarray, rows: np.ndarray, size: int = 2**14) -> Iterator[np.ndarray]:
+    return (matrix[rows[at : at + size]].astype(np.float32) for at in range(0, len(rows), size))
+
+
+def _rows_of(keys: np.ndarray, rows: Mapping[bytes, int]) -> np.ndarray:
+    # One more, which faiss's -1 for no node is the index of.
+    return np.array([*(rows.get(key.tobytes(), -1) for key in keys), -1])
+
+
+def measure_recall(graph: NeighbourGraph, matrix: np.ndarray, queries: int = 500) -> float:
+    """Share of the nearest ten to vectors of the graph, themselves left out, that it leads to."""
+    live = np.sort(graph.rows[graph.rows >= 0])
+    asked = np.random.default_rng(0).choice(live, min(queries, len(live)), replace=False)
+    vectors, found = matrix[asked].astype(np.float32), 0
+    best = np.full((len(asked), 11), -np.inf, np.float32)
+    for block in _blocks(matrix, live):
+        both = np.concatenate([best, vectors @ block.T], axis=1)
+        best = -np.partition(-both, 10, axis=1)[:, :11]
+    for vector, row, least in zip(vectors, asked, best.min(1) - 1e-5, strict=True):
+        rows = graph.nearest_rows(vector)
+        cosines = matrix[rows[rows != row]].astype(np.float32) @ vector
+        found += min(10, int((cosines >= least).sum()))  # copies are equally near
+    return found / (len(asked) * min(10, len(live) - 1))
+
+
+def open_graph(snapshot: Path, rows: Mapping[bytes, int]) -> NeighbourGraph | None:
+    """The graph of a snapshot; None without one, with a line in the log if it cannot be used."""
+    sha256 = json.loads((snapshot / MANIFEST).read_bytes())["numbers"].get("graph_sha256")
+    if sha256 is None:
+        return None
+    try:
+        data = (snapshot / GRAPH).read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:  # faiss may not survive it
+            raise OSError(f"{snapshot / GRAPH} is damaged")
+        with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+            index, keys = require_faiss().deserialize_index(parts["index"]), parts["keys"]
+            return NeighbourGraph(index, keys, parts["moments"], _rows_of(keys, rows))
+    except (OSError, MissingExtra) as error:
+        record.log(f"The graph of the vectors cannot be used, so all are compared: {error}")
+        return None
