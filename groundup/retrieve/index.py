@@ -133,8 +133,8 @@ def _log_numbers(snapshot: Artifact, changes: str) -> None:
         record.log(f"Overlap: the passages have {indexed:,} characters, {times}.")
     if "graph_recall" in numbers:
         kept = "" if "graph_sha256" in numbers else "; too few, so all are compared"
-        share = f"{numbers['graph_recall']:.3f} of the nearest ten"
-        record.log(f"Vectors: {numbers['runs']:,}; their graph leads to {share}{kept}.")
+        share = f"{numbers['graph_recall']:.3f} of the nearest ten{kept}"
+        record.log(f"Vectors: {numbers['runs']:,}; their graph leads to {share}.")
     for line in left_out_lines(read_rejected(snapshot.path)):
         record.log(line)
 

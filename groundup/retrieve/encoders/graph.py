@@ -20,30 +20,27 @@ import numpy as np
 from groundup.core import MANIFEST, Draft, MissingExtra, import_extra, record
 
 GRAPH = "log/vectors.hnsw.npz"
+FAISS = ("faiss", "retrieve", "faiss-cpu")
 NEIGHBOURS, BUILD_CANDIDATES = 16, 128
 """Of a node on each level (twice as many on the lowest), and looked at when it is added."""
 RESCORED = 200
 """Vectors that are found roughly and then compared in full."""
-MIN_RECALL = 0.95
-MAX_GONE = 0.2
-"""Share of nodes whose text is gone from which a graph is built anew."""
+MIN_RECALL, MAX_GONE = 0.95, 0.2
 
 
 @dataclass
 class NeighbourGraph:
-    """An index of faiss, and which vector each of its nodes is."""
+    """An index of faiss, and of each of its nodes the hash of its text and its row, or -1."""
 
     index: Any
     keys: np.ndarray
-    """(nodes, bytes) uint8, hash of each node's text."""
     moments: np.ndarray
     """(width + 1, width) float64: the mean of the vectors, and of their outer products."""
     rows: np.ndarray
-    """(nodes,) row of each node's vector; -1 where its text is gone."""
 
     def nearest_rows(self, vector: np.ndarray, count: int = RESCORED) -> np.ndarray:
         """Rows of about the `count` nearest vectors to one (width,)."""
-        self.index.hnsw.efSearch = count
+        self.index.hnsw.efSearch = 2 * count  # questions are less like texts than texts
         rows = self.rows[self.index.search(vector[None].astype(np.float32), count)[1][0]]
         return rows[rows >= 0]
 
@@ -51,11 +48,6 @@ class NeighbourGraph:
         """Mean and standard deviation of a vector's products with all, without any of them."""
         mean = float(self.moments[0] @ vector)
         return mean, max(0.0, float(vector @ self.moments[1:] @ vector) - mean**2) ** 0.5
-
-
-def require_faiss() -> Any:
-    """The module faiss; MissingExtra if it is not installed."""
-    return import_extra("faiss", "retrieve", "faiss-cpu")
 
 
 def write_graph(
@@ -67,7 +59,7 @@ def write_graph(
     if recall < MIN_RECALL and earlier is not None:
         write_graph(draft, matrix, rows, None)  # it may have suffered from what was added
     elif recall >= MIN_RECALL:
-        buffer, index = io.BytesIO(), require_faiss().serialize_index(graph.index)
+        buffer, index = io.BytesIO(), import_extra(*FAISS).serialize_index(graph.index)
         np.savez(buffer, index=index, keys=graph.keys, moments=graph.moments)
         draft.file(GRAPH).write_bytes(buffer.getbuffer())
         draft.numbers["graph_sha256"] = hashlib.sha256(buffer.getbuffer()).hexdigest()
@@ -76,11 +68,8 @@ def write_graph(
 def build_graph(
     matrix: np.ndarray, rows: Mapping[bytes, int], earlier: NeighbourGraph | None
 ) -> NeighbourGraph:
-    """A graph of vectors (n, width), of the row of each text, by its hash.
-
-    earlier  the graph of another snapshot by the same encoder: what is new is added to it
-    """
-    faiss, order, width = require_faiss(), np.array(list(rows.values())), matrix.shape[1]
+    """A graph of the row of each text, by its hash, or what is new added to an earlier graph."""
+    faiss, order, width = import_extra(*FAISS), np.array(list(rows.values())), matrix.shape[1]
     moments = np.zeros((width + 1, width))
     for block in _blocks(matrix, order):
         moments += np.concatenate([block.sum(0, keepdims=True), block.T @ block]) / len(order)
@@ -136,7 +125,7 @@ def open_graph(snapshot: Path, rows: Mapping[bytes, int]) -> NeighbourGraph | No
         if hashlib.sha256(data).hexdigest() != sha256:  # faiss may not survive it
             raise OSError(f"{snapshot / GRAPH} is damaged")
         with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-            index, keys = require_faiss().deserialize_index(parts["index"]), parts["keys"]
+            index, keys = import_extra(*FAISS).deserialize_index(parts["index"]), parts["keys"]
             return NeighbourGraph(index, keys, parts["moments"], _rows_of(keys, rows))
     except (OSError, MissingExtra) as error:
         record.log(f"The graph of the vectors cannot be used, so all are compared: {error}")

@@ -7,7 +7,7 @@
     vectors.json      the encoder, and of each row the passage and the run's place in it
     vectors.keys      16 bytes per row: the hash of what was encoded
     vectors.int8.npy  if precision=int8: (runs, width), multiples of a step for each dimension
-    log/vectors.hnsw.npz   from `exact_below` different texts on: the graph
+    log/vectors.hnsw.npz  from `exact_below` different texts on: the graph
 
 Three sentences are what is quoted, and find the right place in other words more often than passages
 or paragraphs do (docs/log/2026-12.md). A search compares a question with all vectors, with a byte
@@ -31,13 +31,14 @@ from groundup.core import (
     Draft,
     atomic_replace,
     device,
+    import_extra,
     record,
     write_json,
 )
 
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_encoder
-from .graph import RESCORED, NeighbourGraph, open_graph, require_faiss, write_graph
+from .graph import FAISS, RESCORED, NeighbourGraph, open_graph, write_graph
 
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
@@ -91,9 +92,8 @@ class RunVectors:
     rows: dict[bytes, int]
     """The first row of each text, by the hash of what was encoded."""
     codes: np.ndarray
-    """(runs, width), what is compared first: the same or int8."""
+    """What is compared first: the same, or int8 in multiples of `steps` (width,)."""
     steps: np.ndarray
-    """(1 or width,) float32, what a code of one is."""
     graph: NeighbourGraph | None = None
     """What leads to the vectors near to a question; None: all are compared."""
 
@@ -182,7 +182,7 @@ def write_vectors(
     hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
     rows = _first_rows(hashes)
     if has_graph := len(rows) >= config.exact_below:
-        require_faiss()
+        import_extra(*FAISS)  # before hours of encoding
     known = dict[bytes, np.ndarray]()
     if earlier is not None and earlier.config.digest == config.digest:
         known = {key: earlier.matrix[row] for key, row in earlier.rows.items()}

@@ -14,7 +14,6 @@ from groundup.retrieve.encoders.graph import (
     GRAPH,
     build_graph,
     measure_recall,
-    require_faiss,
 )
 from groundup.retrieve.encoders.vectors import Run, RunVectors, int8_codes, open_vectors
 from groundup.retrieve.models import TextEncoderConfig
@@ -193,5 +192,3 @@ def test_without_faiss_a_large_index_says_what_to_install(
     index(folder, tmp_path / "i", config_of(encoder, exact_below=4))
     with pytest.raises(MissingExtra, match=r"faiss-cpu.*pip install 'groundup\[retrieve\]'"):
         index(folder, tmp_path / "j", config_of(encoder, exact_below=3))
-    with pytest.raises(MissingExtra):
-        require_faiss()
