@@ -64,7 +64,7 @@ from .chunks.reading import (
     read_files,
 )
 from .lexical import LexicalIndex, name_segments_by_content
-from .models import TextEncoderConfig, with_digest, with_reader_digest
+from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_reader_digest
 from .search import (
     REMOVED_PREFIX,
     DocumentEntry,
@@ -132,7 +132,7 @@ def _log_numbers(snapshot: Artifact, changes: str) -> None:
         times = f"{indexed / text:.2f} times the {text:,} characters of the text"
         record.log(f"Overlap: the passages have {indexed:,} characters, {times}.")
     if "graph_recall" in numbers:
-        kept = "" if "graph_sha256" in numbers else "; too few, so all are compared"
+        kept = "" if numbers["graph_recall"] >= MIN_RECALL else "; too few, so all are compared"
         share = f"{numbers['graph_recall']:.3f} of the nearest ten{kept}"
         record.log(f"Vectors: {numbers['runs']:,}; their graph leads to {share}.")
     for line in left_out_lines(read_rejected(snapshot.path)):

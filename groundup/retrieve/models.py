@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PROMPTS = "config_sentence_transformers.json"
 VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
+MIN_RECALL = 0.95
+"""Of the exact nearest ten, from which a graph is kept (encoders/graph.py)."""
 ANSWERS = b"ForQuestionAnswering"
 """In the config.json of a reader, as its architecture."""
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")

@@ -3,7 +3,7 @@
 Nodes are different texts, with a byte a number; what they lead to is compared again by the vectors
 themselves. Nothing is taken out of such a graph: nodes whose text is gone are passed over, and once
 they are a fifth it is built anew. Threads make each build another one, so it lies beside the hashed
-files of a snapshot, with its own hash in the manifest's numbers.
+files of a snapshot, behind a hash of its own.
 Source: Malkov & Yashunin 2016, arXiv:1603.09320.
 """
 
@@ -19,13 +19,15 @@ import numpy as np
 
 from groundup.core import MANIFEST, Draft, MissingExtra, import_extra, record
 
+from ..models import MIN_RECALL
+
 GRAPH = "log/vectors.hnsw.npz"
 FAISS = ("faiss", "retrieve", "faiss-cpu")
 NEIGHBOURS, BUILD_CANDIDATES = 16, 128
 """Of a node on each level (twice as many on the lowest), and looked at when it is added."""
 RESCORED = 200
 """Vectors that are found roughly and then compared in full."""
-MIN_RECALL, MAX_GONE = 0.95, 0.2
+MAX_GONE = 0.2
 
 
 @dataclass
@@ -61,8 +63,8 @@ def write_graph(
     elif recall >= MIN_RECALL:
         buffer, index = io.BytesIO(), import_extra(*FAISS).serialize_index(graph.index)
         np.savez(buffer, index=index, keys=graph.keys, moments=graph.moments)
-        draft.file(GRAPH).write_bytes(buffer.getbuffer())
-        draft.numbers["graph_sha256"] = hashlib.sha256(buffer.getbuffer()).hexdigest()
+        data = buffer.getvalue()
+        draft.file(GRAPH).write_bytes(hashlib.sha256(data).digest() + data)
 
 
 def build_graph(
@@ -117,14 +119,14 @@ def measure_recall(graph: NeighbourGraph, matrix: np.ndarray, queries: int = 500
 
 def open_graph(snapshot: Path, rows: Mapping[bytes, int]) -> NeighbourGraph | None:
     """The graph of a snapshot; None without one, with a line in the log if it cannot be used."""
-    sha256 = json.loads((snapshot / MANIFEST).read_bytes())["numbers"].get("graph_sha256")
-    if sha256 is None:
+    numbers = json.loads((snapshot / MANIFEST).read_bytes())["numbers"]
+    if numbers.get("graph_recall", 0.0) < MIN_RECALL:
         return None
     try:
         data = (snapshot / GRAPH).read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:  # faiss may not survive it
+        if hashlib.sha256(data[32:]).digest() != data[:32]:  # faiss may not survive it
             raise OSError(f"{snapshot / GRAPH} is damaged")
-        with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+        with np.load(io.BytesIO(data[32:]), allow_pickle=False) as parts:
             index, keys = import_extra(*FAISS).deserialize_index(parts["index"]), parts["keys"]
             return NeighbourGraph(index, keys, parts["moments"], _rows_of(keys, rows))
     except (OSError, MissingExtra) as error:
