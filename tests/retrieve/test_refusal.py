@@ -1290,6 +1290,8 @@ def test_the_head_of_a_table_is_quoted_once(tmp_path):
     text = "machine,load\nMiele,13 kg\nPrimus,11 kg\n"
     made = ask(tmp_path, "What is the load of the Miele and the Primus?", a__csv=text)
     assert [len(claim.quotes) for claim in made.claims] == [2, 1]
+    cells = [claim["cells"] for claim in answer_to_json(made)["claims"]]
+    assert cells[0] == {"machine": "Miele", "load": "13 kg"} and cells[1]["load"] == "11 kg"
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from groundup.core import Answer, ArtifactError, Claim, ConfigError, Passage
 from groundup.documents import (
     ITEMS,
     LIST_ITEM,
+    TABLES,
     Sentence,
     file_of,
     is_dictionary_word,
+    named_cells,
     split_long,
     split_sentences,
 )
@@ -178,6 +180,7 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
     cut, files = _list_goes_on(index, spans[0]), _files_of(index, claims)
     details |= {"files": files, "cut": cut, "passage": passage}
+    details["cells"] = _cells_of(index, claims, spans)
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
 
@@ -328,6 +331,21 @@ def _find_spans(
             rank = span.rank + BM25_WEIGHT * hit.score / hits[0].score
             spans.append(span._replace(rank=rank))
     return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
+
+
+def _cells_of(
+    index: OpenIndex, claims: Sequence[Claim], spans: Iterable[QuoteSpan]
+) -> list[dict[str, str]]:
+    """For each claim that quotes a row of a table, its cells by the names of their columns."""
+    rows = dict[tuple[str, str], dict[str, str]]()
+    for span in (span for span in spans if span.head):
+        document = index.read_document(span.hit.passage.document)
+        if any(a <= span.head[0] < b for a, b in document.metadata.get(TABLES, ())):
+            start = span.hit.passage.start
+            row = document.text[start + span.start : start + span.end].strip()
+            cells = named_cells(document.text[slice(*span.head)], row)
+            rows[document.path, row] = dict(cells)
+    return [rows.get((claim.quotes[-1].path, claim.quotes[-1].text), {}) for claim in claims]
 
 
 def _list_goes_on(index: OpenIndex, span: QuoteSpan) -> str:

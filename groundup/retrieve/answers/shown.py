@@ -1,6 +1,7 @@
 """An answer as text for people, and as JSON for scripts."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from textwrap import indent, shorten
 from typing import Any
 
@@ -30,14 +31,16 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
     encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
     do not; a refusal has that place as `related`. root and changed (files that differ since) are
-    null if not compared. `cut` is where a list goes on that is longer than a quote.
+    null if not compared. A row of a table has its
+    `cells` by column. `cut` is where a list goes on that is longer than a quote.
     """
     return {
         "answer": answer.text,
         "refused": answer.refused,
         "claims": [
             {"text": claim.text, "quotes": [quote_to_json(quote) for quote in claim.quotes]}
-            for claim in answer.claims
+            | ({"cells": cells} if cells else {})
+            for claim, cells in zip_longest(answer.claims, answer.details.get("cells") or ())
         ],
         "root": answer.details.get("root"),
         "changed": [] if answer.refused else answer.details.get("changed"),

@@ -144,7 +144,7 @@ def write_answer(
 
     Raises what the model raises, ConfigError if it takes no grammar.
     """
-    details = extractive.details | {"dropped": []}
+    details = extractive.details | {"dropped": [], "cells": []}
     needs_reader = extractive.refused
     if needs_reader and (index.reader is None or "reading" in details):
         return extractive
