@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -61,6 +61,15 @@ MAX_FILE_BYTES = 64 * 2**20
 REMOVED_PREFIX = ".removed-"
 MAX_MEANT = 8
 """Words that a mistyped one is compared with as the documents spell them."""
+
+
+SPELLINGS = (("iz", "is"), ("our", "or"), ("re", "er"), ("ae", "e"))
+
+
+def spellings(word: str) -> Iterator[str]:
+    """Yield how an English word is spelled elsewhere: "pasteuriser", "color"."""
+    pairs = (way for pair in SPELLINGS for way in (pair, pair[::-1]))
+    yield from (word.replace(old, new) for old, new in pairs if old in word)
 
 
 def update_command_of(out: Path, source: str | None = None) -> str:
@@ -316,13 +325,17 @@ class OpenIndex:
             right = [part.text if self.has(part) else self.meant_word(part) for part in parts]
             return "-".join(filter(None, right)) if all(right) else None
         typed = term.name or "".join(term.stems[:1])
-        if len(typed) < 4 or re.search(r"\d", typed):
+        is_word = term.name or len(term.stems) == 1 and term.text.isalpha()
+        if len(typed) < 4 or re.search(r"\d", typed) or not is_word:
             return None
         is_english = self.languages[:1] == (FALLBACK,)
         is_name = term.is_name and term.text[0].isupper()  # "Quin" for Quinn
         is_known = is_english and not is_name and is_dictionary_word(term.text)
-        if not term.name and (len(term.stems) > 1 or not term.text.isalpha() or is_known):
-            return None
+        others = (stem for word in spellings(term.text.lower()) for stem in stem_words(word))
+        if is_known:
+            return next(
+                (self.word_of(o, term.text) for o in others if self.stem_frequency(o)), None
+            )
         from groundup.measure import osa  # a quarter of a second, which most questions need not
 
         is_short = len(typed) <= 7 or term.name or is_english and is_compound(term.text)

@@ -375,6 +375,11 @@ def test_a_name_that_a_dictionary_has_is_suggested_and_not_answered_for_another(
     assert made.refused and made.details["did_you_mean"] == {"Quin": "Quinn"}
 
 
+def test_an_english_word_is_found_in_its_other_spelling(tmp_path):
+    made = ask(tmp_path, "Who cleans the pasteurizer?", a__md="Ann cleans the pasteuriser.\n")
+    assert not made.refused and made.details["did_you_mean"] == {"pasteurizer": "pasteuriser"}
+
+
 def test_a_part_that_is_not_shown_is_said_not_to_be_answered(tmp_path):
     text = "The price of pellets is 310 euros.\n\nThe colour of the silo is green.\n"
     opened = session(tmp_path, a__txt=text).index
@@ -1307,6 +1312,11 @@ def test_pounds_of_other_languages_are_a_price(language, text, question, tmp_pat
 
 TARIFFS = "berth_class,price_per_season,max_length_m\nA1,1450,8\nB1,2650,12\n"
 PEOPLE = "The harbourmaster is Ingrid Solheim.\n\nThe caretaker is Pavel Novotny.\n"
+SHOP = (
+    "The fan speed of the cellar north is 320. The shop opens at nine.\n\n"
+    "On Sundays the shop opens at noon.\n\nThe fan speed of the cellar south is 280.\n\n"
+    "Vat Berta holds 900 litres.\n\nVat Clara holds 2800 litres.\n"
+)
 MACHINES = "| Machine | Load |\n| --- | --- |\n| Miele PW 413 | 13 kg |\n| Primus SD11 | 11 kg |\n"
 
 
@@ -1316,10 +1326,13 @@ MACHINES = "| Machine | Load |\n| --- | --- |\n| Miele PW 413 | 13 kg |\n| Primu
         (("What is the price per season of class B1?", "and its max_length_m?"), "B1,2650,12"),
         (("Who is the harbourmaster?", "and the caretaker?"), "Pavel Novotny"),
         (("What is the load of the Miele PW 413?", "and the Primus SD11?"), "11 kg"),
+        (("What is the fan speed of the cellar north?", "and of the cellar south?"), "280"),
+        (("How much does Vat Berta hold?", "and Vat Clara?"), "2800 litres"),
+        (("When does the shop open?", "and on Sundays?"), "at noon"),
     ],
 )
 def test_a_follow_up_asks_of_the_same_thing_or_the_same_of_another(questions, said, tmp_path):
-    talk = session(tmp_path, a__csv=TARIFFS, b__md=PEOPLE, c__md=MACHINES)
+    talk = session(tmp_path, a__csv=TARIFFS, b__md=PEOPLE, c__md=MACHINES, d__md=SHOP)
     assert said in [talk.ask(question) for question in questions][-1].claims[0].text
 
 

@@ -178,9 +178,8 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     scores = [part[0].score if part else 0.0 for part in parts]
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    cut, files = _list_goes_on(index, spans[0]), _files_of(index, claims)
-    details |= {"files": files, "cut": cut, "passage": passage}
-    details["cells"] = _cells_of(index, claims, spans)
+    cut, cells = _list_goes_on(index, spans[0]), _cells_of(index, claims, spans)
+    details |= {"files": _files_of(index, claims), "cut": cut, "cells": cells, "passage": passage}
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
 
@@ -338,7 +337,9 @@ def _cells_of(
 ) -> list[dict[str, str]]:
     """For each claim that quotes a row of a table, its cells by the names of their columns."""
     rows = dict[tuple[str, str], dict[str, str]]()
-    for span in (span for span in spans if span.head):
+    for span in spans:
+        if span.head is None:
+            continue
         document = index.read_document(span.hit.passage.document)
         if any(a <= span.head[0] < b for a, b in document.metadata.get(TABLES, ())):
             start = span.hit.passage.start

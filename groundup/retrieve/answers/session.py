@@ -32,6 +32,7 @@ HELP = (
     "Ask a question; `and its …?` asks of the same thing. open N shows quote N in its document, "
     "right and wrong judge the last answer, history lists the questions, Ctrl-D or quit leaves."
 )
+PREPOSITION = re.compile(r"on|in|at|from|until|before|after|during|am|im|um|le|en|el", re.I)
 MAX_FOLLOW_UP_TERMS = 2
 """Words of a question that follows for each sign that it does: it begins so, it has a pronoun."""
 SHOWN_CHARACTERS = 1_500
@@ -108,11 +109,13 @@ class Session:
         """
         new, last = self._runs(question), self.last
         is_named = any(run.is_named for run in new)
-        before = question[: new[0].start].lower().split()[-1:] if new else []
+        before = question[: new[0].start].lower().split()[-2:] if new else []
         runs = self._runs(last)
         alike = [run for run in runs if new and run[3:] == (is_named, new[0].is_number)]
         alike = alike or (runs if new and len(runs) == 1 else [])  # "who is the cook? and Ann?"
-        same = [run for run in alike if last[: run.start].lower().split()[-1:] == before] or alike
+        after = [(run, last[: run.start].lower().split()[-2:]) for run in alike]
+        same = [run for run, words in after if words == before]  # "of the"
+        same = same or [run for run, words in after if words[-1:] == before[-1:]] or alike
         is_property = all("_" in question[run.start : run.end] for run in new)  # its max_length
         if is_named and (is_of_names and not is_property or not same):
             return [question]
@@ -121,9 +124,14 @@ class Session:
             return [f"{question.rstrip(' ?!.')} ({each})" for each in subjects]
         phrase = question[new[0].start : new[-1].end]
         ordered = same[::-1] if is_named else same
-        cuts = [(run.start, end) for run in ordered for end in dict.fromkeys((run.middle, run.end))]
+        cuts = [
+            (run.start, end) for run in ordered
+            for end in sorted({run.middle, run.end}, reverse=run.is_named or " " in phrase)
+        ]  # fmt: skip
         begin = word_pattern("follow_up").sub("", question[: new[0].start])
         whole = [question] if word_pattern("question").search(begin) else []  # "and who runs it?"
+        if before and PREPOSITION.fullmatch(before[-1]) and f" {before[-1]} " not in last:
+            whole.append(f"{last.rstrip(' ?!.')} {before[-1]} {phrase}?")  # "and on Sundays?"
         full = (last[:start] + phrase + last[end:] for start, end in cuts)
         return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in full]
 
