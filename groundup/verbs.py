@@ -147,7 +147,7 @@ GROUPS = (
         Verb("ask", "groundup.retrieve:ask_questions", "an answer with exact quotes, or a refusal",
              '"How do I restart the service?" --index i'),
         Verb("calibrate", "groundup.retrieve.calibration.calibrate:calibrate",
-             "how often answers are wrong here, so that `ask --risk 5%` can promise",
+             "how often answers are wrong here, for `ask --risk 5%`",
              "i --questions mine.jsonl"),
         Verb("encoder", "groundup.retrieve.encoders.train:train_encoder",
              "an encoder for search, trained on a folder's own pairs",
