@@ -182,7 +182,7 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
         "left_out",
         "left_out_files",
         "reading",
-        "cut",
+        "continues",
         "risk",
         "dropped",
         "did_you_mean",

@@ -28,7 +28,7 @@ def test_results_are_printed_for_people_and_for_scripts(capsys, tmp_path):
         "left_out": None, "unanswered": None, "no_quantity": None, "note": None, "meaning": None,
         "related": None, "left_out_files": None, "reading": None,
         "risk": None, "dropped": None,
-        "cut": None,
+        "continues": None,
     }  # fmt: skip
     assert printed(Answer("not here", refused=True), False) == "not here\n"
     assert printed(None, False) == printed(None, True) == ""

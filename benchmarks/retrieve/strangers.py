@@ -36,7 +36,10 @@ from groundup.measure import wilson_interval
 from groundup.retrieve import OpenIndex, answer_question, answer_to_json, index, open_index
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "ask"
-CLASSES = {"words": "text's words", "other": "other words", "two": "two facts", "near": "near miss"}
+CLASSES = {
+    "words": "text's words", "other": "other words", "two": "two facts", "near": "near miss",
+    "forms": "mistyped, in other forms",
+}  # fmt: skip
 WINDOW = 1200
 SHELL_QUESTIONS = 10
 """Questions asked each by a command of its own, after one that is not counted."""
@@ -185,10 +188,12 @@ def _report(
     found = {}
     for name, title in CLASSES.items():
         rows = [(q, s) for q, s in zip(questions, shown, strict=True) if q["class"] == name]
+        if not rows:
+            continue
         right = sum(is_right(question, answer) for question, answer in rows)
         refused = sum(not answer for _, answer in rows)
-        interval = wilson_interval(right, max(1, len(rows)))
-        share = right / max(1, len(rows))
+        interval = wilson_interval(right, len(rows))
+        share = right / len(rows)
         print(
             f"  {title:14s} right {right:3d} of {len(rows)} "
             f"({share:.2f} [{interval.low:.2f}, {interval.high:.2f}]), refused {refused}"

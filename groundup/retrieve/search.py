@@ -212,8 +212,8 @@ class OpenIndex:
     """The score from which it answers, if a risk was promised."""
     writer: LanguageModel | None = None
     """The model that writes answers; None: they are quotes."""
-    is_bound: bool = True
-    """Whether that takes a grammar, as servers do not."""
+    takes_grammar: bool = True
+    """Whether that can be bound to one; servers cannot."""
 
     def at_risk(self, risk: str, out: Path) -> "OpenIndex":
         """The same index, which answers only where a risk holds, such as 5%; empty: everywhere.
@@ -259,9 +259,13 @@ class OpenIndex:
 
         model  its directory, or URL#NAME of an OpenAI-compatible server, whose key is in
                OPENAI_API_KEY if it needs one
+
+        Raises ConfigError under a promised risk, which is of quotes.
         """
         if not model:
             return self
+        if self.dial:
+            raise ConfigError("A risk is promised for answers in quotes; leave out the model.")
         from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
 
         if "://" not in model:
@@ -269,7 +273,7 @@ class OpenIndex:
         url, _, name = model.partition("#")
         key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
         server = Endpoint.open(EndpointConfig(url=url, model=name, key_env=key))
-        return replace(self, writer=server, is_bound=False)
+        return replace(self, writer=server, takes_grammar=False)
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""

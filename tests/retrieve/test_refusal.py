@@ -1356,11 +1356,13 @@ def test_an_index_of_a_book_is_no_passage(entry, tmp_path):
 def test_a_list_that_is_longer_than_a_quote_is_said_to_go_on(tmp_path):
     items = "".join(f"- a coil of rope of {n} metres and a spare for it\n" for n in range(60))
     made = ask(tmp_path, "What must the crew bring?", a__md=f"The crew must bring:\n\n{items}")
-    assert made.details["cut"].startswith("a.md:") and "the list goes on" in answer_to_text(made)
+    assert made.details["continues"].startswith("a.md:") and "the list goes on" in answer_to_text(
+        made
+    )
     short = ask(
         tmp_path / "b", "What must the crew bring?", a__md="The crew must bring:\n\n- rope\n"
     )
-    assert not short.details.get("cut")
+    assert not short.details.get("continues")
 
 
 def test_a_question_of_four_parts_has_four_quotes(tmp_path):
@@ -1372,3 +1374,11 @@ def test_a_question_of_four_parts_has_four_quotes(tmp_path):
         c__md="The shop closes at five.\n", d__md="Bus 12 stops at the bridge.\n",
     )  # fmt: skip
     assert len(made.claims) == 4 and made.details["unanswered"] == []
+
+
+def test_an_entry_of_a_glossary_comes_before_a_sentence_with_the_word(tmp_path):
+    made = ask(
+        tmp_path, "What is whey?", a__md="Whey of the creamery holds 0.7 percent of protein.\n",
+        b__md="# Glossary\n\nWhey\n: The liquid that remains.\n\nCurd\n: The rest.\n",
+    )  # fmt: skip
+    assert "The liquid that remains" in made.claims[0].text

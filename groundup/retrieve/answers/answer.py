@@ -83,7 +83,7 @@ def answer_question(index: OpenIndex, question: str, limit: int = LIMIT) -> Answ
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
     answer = _answer_in_quotes(index, question, limit)
-    if index.writer is None or answer.refused and index.dial:
+    if index.writer is None:
         return answer
     from .written import write_answer
 
@@ -178,8 +178,13 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     scores = [part[0].score if part else 0.0 for part in parts]
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    cut, cells = _list_goes_on(index, spans[0]), _cells_of(index, claims, spans)
-    details |= {"files": _files_of(index, claims), "cut": cut, "cells": cells, "passage": passage}
+    rest, cells = _rest_of_list(index, spans[0]), _cells_of(index, claims, spans)
+    details |= {
+        "files": _files_of(index, claims),
+        "continues": rest,
+        "cells": cells,
+        "passage": passage,
+    }
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
 
@@ -349,18 +354,17 @@ def _cells_of(
     return [rows.get((claim.quotes[-1].path, claim.quotes[-1].text), {}) for claim in claims]
 
 
-def _list_goes_on(index: OpenIndex, span: QuoteSpan) -> str:
-    """Where the list goes on that the first quote ends in; empty if it has its end."""
+def _rest_of_list(index: OpenIndex, span: QuoteSpan) -> str:
+    """Where the list goes on that the first quote ends in; empty if it ends there too."""
     passage = span.hit.passage
     document, end = index.read_document(passage.document), passage.start + span.end
     text, items = document.text, set(document.metadata.get(ITEMS, ()))
     last = text.rfind("\n", 0, end) + 1
-    following = end + len(text[end:]) - len(text[end:].lstrip())
-    if following >= len(text) or not all(
-        at in items or LIST_ITEM.match(text, at) for at in (last, following)
-    ):
+    following = re.compile(r"\S").search(text, end)
+    places = (last, following.start()) if following else ()
+    if not places or not all(at in items or LIST_ITEM.match(text, at) for at in places):
         return ""
-    return document.quote(following, following + 1).location
+    return document.quote(places[1], places[1] + 1).location
 
 
 def _claims_of(

@@ -97,8 +97,8 @@ class Session:
         """
         if not self.quotes or self.out is None:
             raise ConfigError(f"There is no answer that could be {verdict}.")
-        details = {"quote": self.quotes[0].text, "risk": self.risk}
-        return record_verdict(self.out, self.questions[-1], verdict == "right", details)
+        quote, is_right = self.quotes[0].text, verdict == "right"
+        return record_verdict(self.out, self.questions[-1], quote, is_right, self.risk)
 
     def _completions(self, question: str, is_of_names: bool) -> list[str]:
         """What a question that follows on the last may ask in full, the likeliest first.
@@ -196,18 +196,18 @@ class Session:
 
     def reply(self, line: str) -> Reply:
         """What a typed line gives: an answer, a passage, the list of questions, or an error."""
-        if match := re.fullmatch(r"open\s+(\d+)|(right|wrong)", line):
-            try:
-                return self.record_verdict(match[2]) if match[2] else self.show(int(match[1]))
-            except ConfigError as error:
-                return error
-        if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
-            return ConfigError(f"{line!r} names no quote; to open the second: open 2")
-        known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
         try:
-            return known[line] if line in known else self.ask(line)
-        except ArtifactError as error:  # the index was updated twice meanwhile
+            return self._reply(line)
+        except (ConfigError, ArtifactError) as error:  # such as an index that was updated twice
             return error
+
+    def _reply(self, line: str) -> Reply:
+        if match := re.fullmatch(r"open\s+(\d+)|(right|wrong)", line):
+            return self.record_verdict(match[2]) if match[2] else self.show(int(match[1]))
+        if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
+            raise ConfigError(f"{line!r} names no quote; to open the second: open 2")
+        known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
+        return known[line] if line in known else self.ask(line)
 
 
 def ask_questions(
@@ -237,8 +237,6 @@ def ask_questions(
     Raises ConfigError for a limit below 1 or if no document matches, and ArtifactError for a
     missing or damaged index.
     """
-    if risk and model:
-        raise ConfigError("A risk is promised for answers in quotes; leave out --model or --risk.")
     if index is None:
         raise ConfigError(
             "--index is missing (directory that `groundup index` made). See `groundup ask --help`."

@@ -20,7 +20,7 @@ def quote_to_json(quote: Quote) -> dict[str, Any]:
 DETAILS = (
     "question", "score", "threshold", "terms", "missing", "unanswered", "found", "nearest",
     "no_quantity", "did_you_mean", "left_out", "left_out_files", "meaning", "related", "reading",
-    "cut", "risk", "dropped", "note",
+    "continues", "risk", "dropped", "note",
 )  # fmt: skip
 
 
@@ -31,8 +31,8 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
     refusal the words `found` in the `nearest` quote, and the quantity that it lacks. With an
     encoder, `meaning` is the probability that the place nearest by meaning answers what words alone
     do not; a refusal has that place as `related`. root and changed (files that differ since) are
-    null if not compared. A row of a table has its
-    `cells` by column. `cut` is where a list goes on that is longer than a quote.
+    null if not compared. A row of a table has its `cells` by column, a list that is longer than
+    a quote where it `continues`.
     """
     return {
         "answer": answer.text,
@@ -98,7 +98,7 @@ def answer_to_text(answer: Answer) -> str:
         f"not answered: {', '.join(rest)}" if rest else "",
         f"({notes})" if notes else "",
         _dropped_line(details),
-        f"the list goes on in {details['cut']}" if details.get("cut") else "",
+        f"the list goes on in {details['continues']}" if details.get("continues") else "",
         details.get("since", ""),
     ]
     return "\n\n".join([*map(_claim_to_text, answer.claims), *filter(None, footers)])

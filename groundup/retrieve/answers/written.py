@@ -17,12 +17,22 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from groundup.core import Answer, Claim, Hit, LanguageModel, Message, Sampling
+from groundup.core import (
+    Answer,
+    CapacityError,
+    Claim,
+    Hit,
+    LanguageModel,
+    Message,
+    Quote,
+    Sampling,
+)
 from groundup.documents import Record
 
 from ..readers.judge import opinion
 from ..verification import is_supported
 from .answer import NOT_FOUND
+from .shown import quote_to_json
 
 if TYPE_CHECKING:
     from ..search import OpenIndex
@@ -142,37 +152,59 @@ def write_answer(
 
     extractive  the answer in quotes alone, whose details it keeps
 
-    Raises what the model raises, ConfigError if it takes no grammar.
+    Raises what the model raises: ConfigError if it takes no grammar, CapacityError if not even one
+    passage fits its context.
     """
     details = extractive.details | {"dropped": [], "cells": []}
-    needs_reader = extractive.refused
-    if needs_reader and (index.reader is None or "reading" in details):
+    if extractive.refused and (index.reader is None or "reading" in details):
         return extractive
     hits = index.lexical.search_terms(index.parse(question), 2 * PASSAGES, index.documents)
     if not (passages := pack_passages(index, hits)):
         return extractive
-    grammar, schema = (answer_grammar(passages), "") if index.is_bound else ("", json.dumps(SCHEMA))
-    sampling = Sampling(max_tokens=MAX_TOKENS, grammar=grammar, json_schema=schema)
-    (written,) = model.generate([answer_prompt(question, passages)], sampling)
     claims = list[Claim]()
-    for row in read_claims(written.text):
+    for row in read_claims(_generate(index, question, model, passages)):
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
-        place = passage and passage.find(row["quote"])
-        quote = passage and place and passage.document.quote(place.start, place.stop)
-        if passage and place and quote and is_supported(index, passage.hit, place, row["claim"]):
-            if not needs_reader or _answers(index, question, passage, quote.text):
-                claims.append(Claim(row["claim"], (quote,)))
-                continue
-        details["dropped"].append(row["claim"])
-    if not claims:
-        return Answer(NOT_FOUND, refused=True, details=details)
-    return Answer(" ".join(claim.text for claim in claims), claims=tuple(claims), details=details)
+        quote = passage and _supporting_quote(index, passage, row)
+        if quote and passage and extractive.refused:
+            judged = opinion(index, question, passage.hit.passage, quote.text)
+            quote = quote if judged and judged.log_odds > 0 else None
+        if quote:
+            claims.append(Claim(row["claim"], (quote,)))
+        else:
+            details["dropped"].append(row["claim"])
+    if claims:
+        text = " ".join(claim.text for claim in claims)
+        return Answer(text, claims=tuple(claims), details=details)
+    details |= {} if details["dropped"] else {"note": "the model gives no answer from the passages"}
+    for claim in extractive.claims[:1]:
+        quote = claim.quotes[-1]
+        details["nearest"] = quote_to_json(quote) | {"line": quote.line}
+    return Answer(NOT_FOUND, refused=True, details=details)
 
 
-def _answers(index: "OpenIndex", question: str, passage: PackedPassage, quote: str) -> bool:
-    """Whether the index's reader takes a quote for an answer."""
-    judged = opinion(index, question, passage.hit.passage, quote)
-    return judged is not None and judged.log_odds > 0
+def _generate(
+    index: "OpenIndex", question: str, model: LanguageModel, passages: Sequence[PackedPassage]
+) -> str:
+    """What a model writes; of passages that do not fit its context the last are left out."""
+    sampling = Sampling(max_tokens=MAX_TOKENS, json_schema=json.dumps(SCHEMA))
+    if index.takes_grammar:
+        sampling = Sampling(max_tokens=MAX_TOKENS, grammar=answer_grammar(passages))
+    try:
+        return model.generate([answer_prompt(question, passages)], sampling)[0].text
+    except CapacityError:
+        if len(passages) == 1:
+            raise
+        return _generate(index, question, model, passages[:-1])
+
+
+def _supporting_quote(
+    index: "OpenIndex", passage: PackedPassage, row: dict[str, Any]
+) -> Quote | None:
+    """The document's own words for a claim's quote; None if it has none that support the claim."""
+    place = passage.find(row["quote"])
+    if place is None or not is_supported(index, passage.hit, place, row["claim"]):
+        return None
+    return passage.document.quote(place.start, place.stop)
 
 
 def read_claims(text: str) -> Iterator[dict[str, Any]]:

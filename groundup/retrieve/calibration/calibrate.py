@@ -134,7 +134,7 @@ def calibrate(
     made = made_questions(opened, config.made, config.unanswered, config.seed)
     asked += [("made", one) for one in made]
     outcomes = ask_all(opened, asked)
-    outcomes += _judged(opened, out)
+    outcomes += _verdict_outcomes(opened, out)
     if not any(each.is_answerable for each in outcomes):
         raise DataError(f"No question could be made of {out}; give some: --questions FILE")
     promises = tuple(promises_of(outcomes, _prior(by)))
@@ -216,7 +216,7 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _judged(index: OpenIndex, out: Path) -> Iterator[Outcome]:
+def _verdict_outcomes(index: OpenIndex, out: Path) -> Iterator[Outcome]:
     """What people said of answers that are still given."""
     verdicts = read_verdicts(out)
     answers = answer_all(index, [verdict["subject"] for verdict in verdicts])

@@ -22,8 +22,8 @@ from groundup.documents import Record, named_cells
 from ..answers.answer import answer_question
 from ..chunks.passage_text import PassageText
 from ..search import OpenIndex
-from ..wording.language import FALLBACK
-from ..wording.question import PASSAGE_CREDIT, term_credit, text_terms
+from ..wording.language import FALLBACK, word_pattern
+from ..wording.question import PASSAGE_CREDIT, numerals_of, term_credit, text_terms
 from .promise import Dial
 
 MIN_CHARACTERS, MAX_CHARACTERS, MAX_CELL = 25, 260, 80
@@ -51,10 +51,10 @@ NO_SUBJECT = re.compile(
 )
 MARKUP = re.compile(r"[|<>{}=]")
 ITEM = re.compile(r"^\W*(?:[-*•]|\d+[.)])\s+")
-NUMBER = r"(?:\d[\d.,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty)"
+NUMBER = rf"(?:\d[\d.,]*|{numerals_of(FALLBACK).pattern})"
 DAY = (
-    r"(?:\d{1,2} )?(?:January|February|March|April|May|June|July|August|September|October|November"
-    r"|December)|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|\d{4}|\d{1,2}[:.]\d\d|noon|midnight"
+    rf"(?:\d{{1,2}} )?(?i:{word_pattern('month').pattern})|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)"
+    r"days?|\d{4}|\d{1,2}[:.]\d\d|noon|midnight"
 )
 VALUES = {
     "How long": rf"\b(?:for |of )?{NUMBER}[ -](?:seconds?|minutes?|hours?|days?|weeks?|months?"

@@ -82,13 +82,21 @@ def read_dial(out: Path, index_id: str, risk: float) -> Dial:
     return Dial(risk, min(kept), found["by"])
 
 
-def record_verdict(out: Path, question: str, is_right: bool, details: dict[str, Any]) -> str:
-    """Keep what somebody said of an answer; what became of the promise, in words."""
+def record_verdict(out: Path, question: str, quote: str, is_right: bool, risk: float | None) -> str:
+    """Keep what somebody said of an answer; what became of the promise, in words.
+
+    quote  the first of the answer
+    risk   what was promised of it, if anything was
+
+    Raises ConfigError if it cannot be kept.
+    """
     value = "right" if is_right else "wrong"
     vote = Judgement(user_name(), "", question, "label", value)._asdict()
-    more = {"quote": details["quote"], "promised": details.get("risk")}
-    Ledger(out / VERDICTS).append(vote | more)
-    return _withdraw_if_broken(out) if details.get("risk") else "kept"
+    try:
+        Ledger(out / VERDICTS).append(vote | {"quote": quote, "promised": risk})
+        return "kept" if risk is None else _withdraw_if_broken(out, risk)
+    except OSError as error:
+        raise ConfigError(f"The verdict cannot be kept in {out}: {error.strerror}.") from None
 
 
 def read_verdicts(out: Path) -> list[dict[str, Any]]:
@@ -98,19 +106,18 @@ def read_verdicts(out: Path) -> list[dict[str, Any]]:
     return sorted(last.values(), key=lambda each: each["when"])
 
 
-def _withdraw_if_broken(out: Path) -> str:
+def _withdraw_if_broken(out: Path, risk: float) -> str:
+    """What became of the promise of a risk, by the verdicts on the answers that had it."""
     from groundup.measure import RateConfidenceSequence  # imports numpy
 
     found = read_calibration(out)
-    under = [each for each in read_verdicts(out)
-             if each["promised"] and each["when"] >= found["made"]]  # fmt: skip
-    most = max((each["promised"] for each in under), default=0.0)
-    wrong = [float(each["value"] == "wrong") for each in under]
+    since = (each for each in read_verdicts(out) if each["when"] >= found["made"])
+    wrong = [float(each["value"] == "wrong") for each in since if each["promised"] == risk]
     seen = RateConfidenceSequence(2 * CONFIDENCE - 1).update(wrong)
-    if seen.low <= most:
+    if seen.low <= risk:
         return f"kept; of {len(wrong)} answers under the promise {sum(wrong):.0f} were wrong"
     found["withdrawn"] = (
         f"{sum(wrong):.0f} of {len(wrong)} answers were wrong, at least {seen.low:.1%} of all"
     )
     write_json(out / CALIBRATION, found)
-    return f"kept; the promise of {most:.0%} is withdrawn: {found['withdrawn']}"
+    return f"kept; the promise of {risk:.0%} is withdrawn: {found['withdrawn']}"

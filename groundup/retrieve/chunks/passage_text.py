@@ -51,8 +51,10 @@ QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
 QUOTE_CHARACTERS = 600
 """Longest quote."""
 DEFINITION_BONUS = 0.2
-"""For "The guild is …" to "What is the guild?"."""
-DEFINES = re.compile(r"(?i)(.{2,60}?)\s(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s")
+"""For "The guild is …", and an entry of a glossary, to "What is the guild?"."""
+DEFINES = re.compile(
+    r"(?i)(.{2,60}?)(?:\s(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono)\s|\n(?::\s|\s{2,}))"
+)
 
 
 @dataclass

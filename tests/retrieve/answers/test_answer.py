@@ -116,7 +116,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
     assert set(found) == {
         "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
         "terms", "unanswered", "found", "nearest", "no_quantity", "did_you_mean", "left_out",
-        "left_out_files", "meaning", "related", "reading", "cut", "risk", "dropped", "note",
+        "left_out_files", "meaning", "related", "reading", "continues", "risk", "dropped", "note",
         "question",
     }  # fmt: skip
     assert found["question"] == "When does the office open?"
@@ -133,7 +133,7 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
         "root": str(folder.resolve()), "changed": [], "terms": ["president"],
         "found": None, "nearest": None, "did_you_mean": None, "left_out": refusal["left_out"],
         "meaning": None, "related": None, "reading": None, "note": None, "risk": None,
-        "dropped": None, "cut": None,
+        "dropped": None, "continues": None,
         "left_out_files": refusal["left_out_files"],
         "unanswered": None, "no_quantity": None,
     }  # fmt: skip

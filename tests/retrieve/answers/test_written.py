@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from groundup.core import ConfigError, Generation, LanguageModel, Sampling
+from groundup.core import CapacityError, ConfigError, Generation, LanguageModel, Sampling
 from groundup.retrieve import (
     answer_question,
     answer_to_text,
-    ask_questions,
     index,
     open_index,
     verify_quotes,
@@ -23,6 +22,7 @@ from groundup.retrieve.answers.written import (
     read_claims,
     write_answer,
 )
+from groundup.retrieve.calibration.promise import Dial
 from tests.generate.endpoint.peer import Peer
 from tests.generate.tiny import tiny_directory, tiny_engine
 
@@ -116,7 +116,7 @@ def test_a_claim_that_its_quote_does_not_support_is_dropped(quote, claim, opened
 def test_a_quote_that_is_nearly_right_is_replaced_by_what_the_document_says(opened):
     model = Model((number(opened, "80 euros"), "The deposit for punts is 80 Euros",
                    "The deposit for a punt is 80 euros."))  # fmt: skip
-    opened = replace(opened, is_bound=False)
+    opened = replace(opened, takes_grammar=False)
     answer = write_answer(opened, QUESTION, model, answer_question(opened, QUESTION))
     said = answer.claims[0].quotes[0].text.split()
     assert said == "The deposit for a punt is 80 euros.".split()
@@ -130,11 +130,11 @@ def test_what_has_another_form_is_no_claim(text):
 
 def test_a_model_is_a_directory_or_one_on_a_server(opened, tmp_path):
     with Peer() as server:
-        assert not opened.written_by(f"{server.url}#tiny").is_bound
+        assert not opened.written_by(f"{server.url}#tiny").takes_grammar
         with pytest.raises(ConfigError, match="has no model .other."):
             opened.written_by(f"{server.url}#other")
     made = opened.written_by(str(tiny_directory(tmp_path / "model")))
-    assert made.is_bound and isinstance(made.writer, LanguageModel)
+    assert made.takes_grammar and isinstance(made.writer, LanguageModel)
     assert opened.written_by("") is opened
 
 
@@ -175,6 +175,25 @@ def test_a_model_of_random_weights_quotes_the_documents_word_for_word(opened):
     assert quotes > 5
 
 
-def test_a_risk_is_not_promised_for_a_model(tmp_path):
+def test_a_risk_is_not_promised_for_a_model(opened):
     with pytest.raises(ConfigError, match="A risk is promised for answers in quotes"):
-        ask_questions("Why?", tmp_path, risk="5%", model="m")
+        replace(opened, dial=Dial(0.05, 0.7, "words")).written_by("m")
+
+
+def test_a_model_without_an_answer_says_so_and_shows_the_nearest_quote(opened):
+    answer = write_answer(opened, QUESTION, Model(), answer_question(opened, QUESTION))
+    text = answer_to_text(answer)
+    assert answer.refused and "the model gives no answer" in text and "nearest is" in text
+
+
+def test_passages_that_do_not_fit_the_context_are_left_out(opened):
+    class Small(Model):
+        def generate(self, conversations, sampling):
+            if conversations[0][1].content.count("<passage ") > 1:
+                raise CapacityError("too long")
+            return super().generate(conversations, sampling)
+
+    model, question = Small(), "What is the deposit, and how many people does the ferry carry?"
+    assert len(packed(opened, question)) == 2
+    write_answer(opened, question, model, answer_question(opened, question))
+    assert model.asked[0][1].content.count("<passage ") == 1
