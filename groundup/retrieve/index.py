@@ -8,7 +8,7 @@
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
         vectors.*            if an encoder is given: encoders/vectors.py
-      ledger/current.jsonl the current snapshot; see search.py
+      ledger/current.jsonl the current snapshot; see snapshots.py
 
 Files are compared by content hash. A changed folder gets a new snapshot, a folder in an earlier
 state gets that state's snapshot again, and the pointer moves by compare-and-swap after the snapshot
@@ -65,16 +65,8 @@ from .chunks.reading import (
 )
 from .lexical import LexicalIndex, name_segments_by_content
 from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_reader_digest
-from .search import (
-    REMOVED_PREFIX,
-    DocumentEntry,
-    current_name,
-    read_entries,
-    read_rejected,
-    read_root,
-    set_current,
-    write_root,
-)
+from .search import DocumentEntry, read_entries, read_rejected
+from .snapshots import REMOVED_PREFIX, current_name, read_root, set_current, write_root
 from .wording.language import language_of
 
 VERSION = 14

@@ -1,27 +1,19 @@
-"""Opens an index and finds passages in it; which of its snapshots is current.
+"""Opens an index: its documents, its words and how they are spelled, and what answers from them.
 
-    out/
-      snapshots/ID/          see index.py; the newest two are kept
-      ledger/current.jsonl   the last line names the current snapshot
-      source.json            the absolute path of the indexed folder
-
-A path is either such a folder or a snapshot itself. An open index does not change when the folder
-is indexed again. Snapshots are complete in themselves, so a damaged ledger loses only its history:
-the next `groundup index` renames it and starts another.
+A path is the folder of an index, whose current snapshot is opened (snapshots.py), or a snapshot
+itself. An open index does not change when the folder is indexed again.
 """
 
 import contextlib
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from groundup.core import (
@@ -30,18 +22,15 @@ from groundup.core import (
     ArtifactError,
     ConfigError,
     LanguageModel,
-    Pointer,
     hash_file,
-    lock_folder,
     record,
-    user_name,
-    write_json,
 )
 from groundup.documents import Record, Rejected, is_compound, is_dictionary_word
 
 from .calibration.promise import Dial, parse_risk, read_dial
 from .lexical import LexicalIndex, inverse_document_frequency
 from .models import VECTORS, ReaderChoice
+from .snapshots import current_snapshot, earlier_snapshots, read_root, update_command_of
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
 
@@ -51,14 +40,10 @@ if TYPE_CHECKING:
     from .encoders.vectors import RunVectors
     from .readers.spans import SpanReader
 
-POINTER_LEDGER = "ledger/current.jsonl"
 REJECTED, MAX_REJECTED_BYTES = "rejected.json", 2**20
 """What a snapshot left out, and the size of that list from which nothing of it is named."""
-KEPT_SNAPSHOTS = 2
-"""Number of kept snapshots: the current one and the previous, which a reader may have open."""
 MAX_FILE_BYTES = 64 * 2**20
 """Maximum size of a file; `groundup index` leaves out larger ones."""
-REMOVED_PREFIX = ".removed-"
 MAX_MEANT = 8
 """Words that a mistyped one is compared with as the documents spell them."""
 
@@ -70,114 +55,6 @@ def spellings(word: str) -> Iterator[str]:
     """Yield how an English word is spelled elsewhere: "pasteuriser", "color"."""
     pairs = (way for pair in SPELLINGS for way in (pair, pair[::-1]))
     yield from (word.replace(old, new) for old, new in pairs if old in word)
-
-
-def update_command_of(out: Path, source: str | None = None) -> str:
-    """The command that updates an index."""
-    return f"groundup index {quote(source) if source else 'FOLDER'} --out {quote(str(out))}"
-
-
-def current_snapshot(out: Path) -> Path:
-    """The path of the current snapshot; an incomplete last line of the ledger is reported.
-
-    A kill while the pointer moves leaves an incomplete last line. The snapshot that it would have
-    named was never acknowledged, so the last complete line counts.
-
-    Raises ArtifactError, with different messages for a missing index and a damaged ledger.
-    """
-    pointer, again = Pointer(out / POINTER_LEDGER), update_command_of(out, read_root(out))
-    torn = pointer.ledger.torn_bytes()
-    try:
-        name = pointer.value
-    except ArtifactError as error:
-        raise ArtifactError(f"{error} Or, and nothing is lost, run again: {again}") from None
-    if _is_snapshot_name(name):
-        if torn:
-            record.log(
-                f"{out / POINTER_LEDGER} ends in {torn} bytes of a line that was never finished; "
-                f"the previous snapshot {name} is used. To update the index, run: {again}"
-            )
-        return out / "snapshots" / name
-    if not (out / POINTER_LEDGER).exists() and not any((out / "snapshots").glob(f"*/{MANIFEST}")):
-        raise ArtifactError(f"{out} holds no index; make one with: {again}")
-    raise ArtifactError(
-        f"The ledger of the index is damaged: {out / POINTER_LEDGER} names no current snapshot; "
-        f"run again, nothing is lost: {again}"
-    )
-
-
-def _is_snapshot_name(value: object) -> bool:
-    return isinstance(value, str) and "/" not in value and not value.startswith(".")
-
-
-def current_name(out: Path) -> str | None:
-    """The name of the current snapshot; None if the ledger does not name one."""
-    try:
-        return Pointer(out / POINTER_LEDGER).value
-    except ArtifactError:
-        return None
-
-
-def set_current(out: Path, previous: str | None, name: str, reason: str) -> None:
-    """Make a complete snapshot the current one, repair the ledger and delete old snapshots.
-
-    Raises ArtifactError if another run moved the pointer since it was at `previous`.
-    """
-    pointer = Pointer(out / POINTER_LEDGER)
-    try:
-        torn = pointer.ledger.torn_bytes() if pointer.value == name else 0
-    except ArtifactError as error:
-        renamed = pointer.ledger.path.with_name("damaged.jsonl")
-        os.replace(pointer.ledger.path, renamed)
-        record.log(f"{error} A new ledger is started; the old one is now {renamed}.")
-        torn = 0
-    if previous != name:
-        try:
-            pointer.move(previous, name, author=user_name(), reason=reason)
-        except ArtifactError as error:
-            if pointer.value == previous:
-                raise
-            text = f"Another `groundup index` wrote {out} meanwhile; run the command again."
-            raise ArtifactError(text) from error
-        _prune_snapshots(out)
-    elif torn:
-        with pointer.ledger.lock_for_append():
-            record.log(f"Cut {torn} bytes of an unfinished line off {pointer.ledger.path}.")
-
-
-def _prune_snapshots(out: Path) -> None:
-    """Delete all snapshots but the last two and those being written."""
-    pointer, folder = Pointer(out / POINTER_LEDGER), out / "snapshots"
-    with pointer.ledger.lock_for_append():  # so that the pointer does not move meanwhile
-        try:
-            order = {move.content["value"]: move.sequence for move in pointer.history()}
-        except ArtifactError:
-            return  # what the ledger does not tell for sure is not removed
-        paths = [p for p in folder.iterdir() if p.is_dir() and _is_snapshot_name(p.name)]
-        paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
-        for path in paths[KEPT_SNAPSHOTS:]:
-            with contextlib.suppress(ArtifactError), lock_folder(path):  # not being written
-                # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
-                os.replace(path, folder / f"{REMOVED_PREFIX}{path.name}")
-    for path in folder.glob(f"{REMOVED_PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def write_root(out: Path, source: Path | None) -> None:
-    """Record the folder that was indexed; None for a corpus, whose files may be anywhere."""
-    if source is None:
-        (out / "source.json").unlink(missing_ok=True)
-    elif read_root(out) != str(source.resolve()):
-        write_json(out / "source.json", {"root": str(source.resolve())})
-
-
-def read_root(out: Path) -> str | None:
-    """The indexed folder; None if it was not recorded."""
-    try:
-        root = json.loads((out / "source.json").read_bytes())["root"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return root if isinstance(root, str) else None
 
 
 class DocumentEntry(NamedTuple):
@@ -468,11 +345,11 @@ def open_index(path: Path) -> OpenIndex:
     try:
         return _open_snapshot(current, path)
     except ArtifactError as damage:
-        names = [move.content["value"] for move in Pointer(path / POINTER_LEDGER).history()]
-        for name in dict.fromkeys(filter(_is_snapshot_name, reversed(names))):
+        for earlier in earlier_snapshots(path):
             with contextlib.suppress(ArtifactError):
-                opened = _open_snapshot(path / "snapshots" / name, path)
-                record.log(f"{damage} Until then an older snapshot answers, {name}; run: {again}")
+                opened = _open_snapshot(earlier, path)
+                older = f"an older snapshot answers, {earlier.name}; run: {again}"
+                record.log(f"{damage} Until then {older}")
                 return opened
         raise ArtifactError(f"{damage} Or, and nothing is lost, run again: {again}") from None
 

@@ -35,7 +35,8 @@ from groundup.documents import (
 from .chunks.chunk import chunk_document
 from .chunks.passage_text import SETTING, PassageText
 from .index import index as make_index
-from .search import OpenIndex, current_name, open_index
+from .search import OpenIndex, open_index
+from .snapshots import current_name
 from .wording.claimed import MIN_SUPPORT, NUMBER, OPENING, ClaimedText
 from .wording.language import FALLBACK, language_of, stem_words, with_digits, word_pattern
 from .wording.question import (

@@ -8,7 +8,12 @@ import pytest
 
 from groundup.core import Artifact, ArtifactError, Pointer, record
 from groundup.retrieve import ask, index, open_index
-from groundup.retrieve.search import KEPT_SNAPSHOTS, POINTER_LEDGER, _prune_snapshots, set_current
+from groundup.retrieve.snapshots import (
+    KEPT_SNAPSHOTS,
+    POINTER_LEDGER,
+    _prune_snapshots,
+    set_current,
+)
 from groundup.retrieve.wording.question import QuestionTerm, parse_question
 
 ASKED = "What is tea made of?"

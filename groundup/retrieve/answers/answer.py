@@ -150,19 +150,8 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     firsts = _first_of_each(parts)
     limit = max(limit, len(parts)) if limit >= LIMIT else limit  # as many as there are parts
     best = max((span.score for span in [*spans, *firsts]), default=0.0)
-    missing = [term.text for term in parsed.terms if not index.has(term)]
-    lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
-    threshold = MISSING_THRESHOLD if lacks_word else THRESHOLD
-    if index.dial and index.dial.by == "words":
-        threshold = max(threshold, index.dial.threshold)
-    details: dict[str, Any] = {
-        "question": question, "score": math.floor(best * 10_000) / 10_000, "threshold": threshold,
-        "missing": missing, "terms": [term.text for term in parsed.terms],
-        "index": index.artifact.id, "root": index.root,
-    }  # fmt: skip
-    details |= {"note": parsed.truncation_note} if parsed.truncation_note else {}
-    details |= {"risk": index.dial.risk} if index.dial else {}
-    if best < threshold:
+    details = _details_of(index, question, parsed, best)
+    if best < details["threshold"]:
         details |= _explain_refusal(index, wanted, spans)
         return Answer(NOT_FOUND, refused=True, details=details)
     whole = spans
@@ -177,16 +166,29 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     text = "\n\n".join(claim.text for claim in claims)
     scores = [part[0].score if part else 0.0 for part in parts]
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
-    details["unanswered"] = _unanswered(index, parsed, scores, text, missing)
-    rest, cells = _rest_of_list(index, spans[0]), _cells_of(index, claims, spans)
     details |= {
-        "files": _files_of(index, claims),
-        "continues": rest,
-        "cells": cells,
-        "passage": passage,
-    }
+        "unanswered": _unanswered(index, parsed, scores, text, details["missing"]),
+        "files": _files_of(index, claims), "passage": passage,
+        "continues": _rest_of_list(index, spans[0]), "cells": _cells_of(index, claims, spans),
+    }  # fmt: skip
     details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
+
+
+def _details_of(index: OpenIndex, question: str, parsed: Question, best: float) -> dict[str, Any]:
+    """What is told of every answer: what was asked, the best score and the one that answers."""
+    missing = [term.text for term in parsed.terms if not index.has(term)]
+    lacks_word = not parsed.parts and not all(map(UNSPACED.match, missing))
+    threshold = MISSING_THRESHOLD if lacks_word else THRESHOLD
+    if index.dial and index.dial.by == "words":
+        threshold = max(threshold, index.dial.threshold)
+    details: dict[str, Any] = {
+        "question": question, "score": math.floor(best * 10_000) / 10_000, "threshold": threshold,
+        "missing": missing, "terms": [term.text for term in parsed.terms],
+        "index": index.artifact.id, "root": index.root,
+    }  # fmt: skip
+    details |= {"note": parsed.truncation_note} if parsed.truncation_note else {}
+    return details | ({"risk": index.dial.risk} if index.dial else {})
 
 
 def _find_parts(

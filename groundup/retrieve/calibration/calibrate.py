@@ -38,7 +38,8 @@ from groundup.measure import auroc, beta_tail, solve_decreasing
 
 from ..answers.answer import answer_question
 from ..readers.judge import below_titles
-from ..search import OpenIndex, current_name, open_index
+from ..search import OpenIndex, open_index
+from ..snapshots import current_name
 from .made import MadeQuestion, made_questions
 from .promise import CALIBRATION, CONFIDENCE, Dial, read_verdicts
 
