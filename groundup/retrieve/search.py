@@ -6,7 +6,6 @@ itself. An open index does not change when the folder is indexed again.
 
 import contextlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     ConfigError,
-    LanguageModel,
     hash_file,
     record,
 )
@@ -37,6 +35,7 @@ from .wording.question import Question, QuestionTerm, parse_question
 if TYPE_CHECKING:
     from groundup.model import TextEncoder
 
+    from .answers.written import Writer
     from .encoders.vectors import RunVectors
     from .readers.spans import SpanReader
 
@@ -87,10 +86,8 @@ class OpenIndex:
     """Ids of those that are asked alone; None: all."""
     dial: Dial | None = None
     """The score from which it answers, if a risk was promised."""
-    writer: LanguageModel | None = None
-    """The model that writes answers; None: they are quotes."""
-    takes_grammar: bool = True
-    """Whether that can be bound to one; servers cannot."""
+    writer: "Writer | None" = None
+    """What writes answers; None: they are quotes."""
 
     def at_risk(self, risk: str, out: Path) -> "OpenIndex":
         """The same index, which answers only where a risk holds, such as 5%; empty: everywhere.
@@ -131,26 +128,23 @@ class OpenIndex:
             raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
         return replace(self, documents=left)
 
-    def written_by(self, model: str) -> "OpenIndex":
+    def written_by(self, model: str, prompt: Path | None = None) -> "OpenIndex":
         """The same index, whose answers a language model writes; empty: they are quotes.
 
-        model  its directory, or URL#NAME of an OpenAI-compatible server, whose key is in
-               OPENAI_API_KEY if it needs one
+        model   its directory, or URL#NAME of one on an OpenAI-compatible server
+        prompt  file of the prompt (groundup.prompt); None: answers/prompt.toml
 
-        Raises ConfigError under a promised risk, which is of quotes.
+        Raises ConfigError under a promised risk, which is of quotes, and for a prompt alone.
         """
         if not model:
+            if prompt is not None:
+                raise ConfigError("--prompt is for a --model that writes the answer; give both.")
             return self
         if self.dial:
             raise ConfigError("A risk is promised for answers in quotes; leave out the model.")
-        from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
+        from .answers.written import open_answer_writer
 
-        if "://" not in model:
-            return replace(self, writer=Engine.open(model))
-        url, _, name = model.partition("#")
-        key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
-        server = Endpoint.open(EndpointConfig(url=url, model=name, key_env=key))
-        return replace(self, writer=server, takes_grammar=False)
+        return replace(self, writer=open_answer_writer(model, prompt))
 
     def parse(self, question: str) -> Question:
         """The terms of a question in a language of the documents."""

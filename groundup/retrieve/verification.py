@@ -291,10 +291,12 @@ def is_supported(index: OpenIndex, hit: Hit, place: range, sentence: str) -> boo
         if unit.kind != "heading"
         and start + unit.start < place.stop and place.start < start + unit.end
     )  # fmt: skip
-    plain = _plain(sentence)
+    plain, denials = _plain(sentence), word_pattern("negation")
     return sum(wanted.weights) > 0 and any(
-        plain in _plain(text.texts[at]) or _supports(text, at, said, wanted) for at in inside
-    )
+        (plain in _plain(line) and len(denials.findall(line)) == len(denials.findall(sentence)))
+        or _supports(text, at, said, wanted)
+        for at in inside if (line := text.texts[at])
+    )  # fmt: skip
 
 
 def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
@@ -359,7 +361,7 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
         subject = claim.subject(" ".join(OPENING.sub("", before).split()[:SUBJECT_WORDS]))
         line = f"{subject or pronoun[0]}{line[pronoun.end() :]}"
         around = f"{line} {before}"  # what the sentence before says is not said here
-    if claim.lacks_condition(line) or claim.turns_numbers(line) or claim.lacks_denial(lead):
+    if claim.lacks_condition(line) or claim.turns_numbers(line) or claim.lacks_denial(lead, line):
         return False
     if text.is_settings:  # a value is of its own key
         pairs = (INLINE if "{" in line else SETTING).findall(line)

@@ -54,7 +54,7 @@ FURTHER_CLAIM_SHARE = 0.85
 
 def ask(
     question: str, index: Path, *, limit: int = LIMIT, only: Sequence[str] = (), risk: str = "",
-    model: str = "",
+    model: str = "", prompt: Path | None = None,
 ) -> Answer:  # fmt: skip
     """Answer a question from an index with quotes, or refuse.
 
@@ -64,6 +64,7 @@ def ask(
     only      patterns of the paths of the documents to ask, or language=...
     risk      share of the answers that may be wrong, as `groundup calibrate` promised it, like 5%
     model     directory or URL#NAME of a language model that writes the answer; none: quotes alone
+    prompt    file of what that model is asked (groundup.prompt)
 
     Raises ConfigError for an empty question or a limit below 1, ArtifactError without an index.
     """
@@ -72,7 +73,7 @@ def ask(
             f"The question is the folder {question}: question and index are swapped; run: "
             f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
-    opened = open_index(index).only(only).at_risk(risk, index).written_by(model)
+    opened = open_index(index).only(only).at_risk(risk, index).written_by(model, prompt)
     return answer_question(opened, question, limit)
 
 

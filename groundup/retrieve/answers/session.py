@@ -218,6 +218,7 @@ def ask_questions(
     only: list[str] | None = None,
     risk: str = "",
     model: str = "",
+    prompt: Path | None = None,
 ) -> "Answer | SessionSummary":
     """Answer a question from an index with quotes, or refuse; without a question, a session begins.
 
@@ -233,6 +234,7 @@ def ask_questions(
     risk      answer only what is right at this rate: 5% as `groundup calibrate` promised it
     model     directory of a language model that writes the answer, each claim with its quote;
               or URL#NAME of one on an OpenAI-compatible server
+    prompt    file of what that model is asked, in typed parts
 
     Raises ConfigError for a limit below 1 or if no document matches, and ArtifactError for a
     missing or damaged index.
@@ -242,8 +244,10 @@ def ask_questions(
             "--index is missing (directory that `groundup index` made). See `groundup ask --help`."
         )
     if question is not None:
-        return ask(question, index, limit=limit, only=only or (), risk=risk, model=model)
-    opened = open_index(index).only(only or ()).at_risk(risk, index).written_by(model)
+        return ask(
+            question, index, limit=limit, only=only or (), risk=risk, model=model, prompt=prompt
+        )
+    opened = open_index(index).only(only or ()).at_risk(risk, index).written_by(model, prompt)
     return run_session(opened, limit, index)
 
 

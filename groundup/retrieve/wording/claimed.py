@@ -144,10 +144,15 @@ class ClaimedText(NamedTuple):
         condition = word_pattern("condition")
         return condition.search(line) is not None and not condition.search(self.sentence)
 
-    def lacks_denial(self, heads: str) -> bool:
-        """Whether what heads a line denies it: "Do not put these into the dryer:"."""
+    def lacks_denial(self, heads: str, line: str = "") -> bool:
+        """Whether what heads a line denies it: "Do not put these into the dryer:".
+
+        Or whether the sentence is as long as the line and denies more or less than it.
+        """
         negation = word_pattern("negation")
-        return negation.search(heads) is not None and not negation.search(self.sentence)
+        own, said = (len(negation.findall(each)) for each in (self.sentence, line))
+        is_whole = line and len(CLAUSE.split(self.sentence)) >= len(CLAUSE.split(line))
+        return bool(is_whole) and own != said or negation.search(heads) is not None and not own
 
     def turns_numbers(self, line: str) -> bool:
         """Whether two numbers change places in it: "four of 9 kg", "nine of 4 kg"."""
