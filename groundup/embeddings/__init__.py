@@ -15,6 +15,7 @@ from .similarity import (
     read_ratings,
     table_rows,
 )
+from .static import StaticEncoder, is_static_encoder, load_static_encoder
 from .text import (
     PhrasesConfig,
     TextConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "Occurrence",
     "PhrasesConfig",
     "RatedPair",
+    "StaticEncoder",
     "TextConfig",
     "TokenizedText",
     "Vectors",
@@ -50,7 +52,9 @@ __all__ = [
     "cooccurrences",
     "cosines",
     "glove",
+    "is_static_encoder",
     "join_phrases",
+    "load_static_encoder",
     "load_vectors",
     "occurrences",
     "pca",

@@ -11,9 +11,10 @@ from groundup.core import ArtifactError, Config, ConfigError, digest, hash_file
 if TYPE_CHECKING:
     import torch
 
+    from groundup.embeddings import StaticEncoder
     from groundup.model import TextEncoder
 
-PROMPTS = "config_sentence_transformers.json"
+PROMPTS, WORDS = "config_sentence_transformers.json", "vocabulary.json"
 VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
 MIN_RECALL = 0.95
@@ -28,7 +29,8 @@ class TextEncoderConfig(Config):
     """The model that turns passages and questions into vectors."""
 
     path: str = ""
-    """Directory of a text encoder, as Sentence Transformers or groundup wrote it; empty: none."""
+    """Directory of a text encoder, as Sentence Transformers or groundup wrote it, or of static
+    vectors, which are the fastest (`groundup vectors train`); empty: none."""
     query_prefix: str = ""
     """Before every question, such as "query: " for models of the E5 family; empty: the directory's
     prompt `query`, if it has one."""
@@ -57,7 +59,7 @@ class ReaderChoice(Config):
 
 def files_digest(path: Path, what: str = "text encoder") -> str:
     """Hash of the files of a model's directory; ConfigError if there is no such directory."""
-    if not any((path / name).is_file() for name in ("config.json", "modules.json")):
+    if not any((path / name).is_file() for name in ("config.json", "modules.json", WORDS)):
         option = "--" + what.split()[-1]
         raise ConfigError(f"{path} holds no {what}; `groundup index {option}` takes one.")
     files = sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES)
@@ -139,10 +141,15 @@ def prefixes_of(path: Path) -> Prefixes:
         raise ConfigError(f"{file} is damaged: {error}.") from None
 
 
-def load_text_encoder(path: Path, dtype: "torch.dtype | None" = None) -> "TextEncoder":
+def load_text_encoder(
+    path: Path, dtype: "torch.dtype | None" = None
+) -> "TextEncoder | StaticEncoder":
     """Open an encoder; one whose directory does not say how it pools is averaged."""
+    from groundup.embeddings import is_static_encoder, load_static_encoder  # imports numpy
     from groundup.model import HeadConfig, load_encoder  # imports torch
 
+    if is_static_encoder(path):
+        return load_static_encoder(path)
     is_averaged = not (path / "modules.json").is_file()
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)

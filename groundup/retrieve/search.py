@@ -33,6 +33,7 @@ from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
 
 if TYPE_CHECKING:
+    from groundup.embeddings import StaticEncoder
     from groundup.model import TextEncoder
 
     from .answers.written import Writer
@@ -267,7 +268,7 @@ class OpenIndex:
         return open_vectors(self.artifact.path)
 
     @cached_property
-    def encoder(self) -> "TextEncoder | None":
+    def encoder(self) -> "TextEncoder | StaticEncoder | None":
         """The encoder of its vectors, which is read at the first question that needs it."""
         if self.vectors is None:
             return None

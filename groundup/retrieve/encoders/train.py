@@ -150,9 +150,14 @@ class TwoTowers(NamedTuple):
 def open_towers(config: EncoderConfig, base: Path) -> TwoTowers:
     """Open a base with the prefixes and limits of a run; ConfigError unless it is an encoder."""
     opened, own_prefixes = load_text_encoder(base, torch.float32), prefixes_of(base)
-    model, own = opened.model.to(device.default_device()), opened.model.model.config
-    if not isinstance(own, ModelConfig) or own.kind != "encoder":
+    own = opened.model.model.config if isinstance(opened, TextEncoder) else None
+    if (
+        not isinstance(opened, TextEncoder)
+        or not isinstance(own, ModelConfig)
+        or (own.kind != "encoder")
+    ):
         raise ConfigError(f"{base} is of another kind; expected an encoder, such as BERT.")
+    model = opened.model.to(device.default_device())
     frame = {"before": opened.before, "after": opened.after}
     limit = min(config.max_tokens, opened.max_tokens + len(opened.before) + len(opened.after))
     given, towers = (config.query_prefix, config.passage_prefix), []

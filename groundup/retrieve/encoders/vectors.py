@@ -41,6 +41,7 @@ from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_enc
 from .graph import FAISS, RESCORED, NeighbourGraph, open_graph, write_graph
 
 if TYPE_CHECKING:
+    from groundup.embeddings import StaticEncoder
     from groundup.model import TextEncoder
 
 KEY_BYTES = 16
@@ -163,7 +164,7 @@ def runs_of(text: PassageText) -> Iterator[Run]:
         yield Run(passage.id, unit.start, units[last].end, titled)
 
 
-def open_encoder(config: TextEncoderConfig) -> "TextEncoder":
+def open_encoder(config: TextEncoderConfig) -> "TextEncoder | StaticEncoder":
     """The encoder that made the vectors; an error if it is gone or its files changed."""
     encoder = load_text_encoder(check_same_model(config, "text encoder"))
     encoder.prompt = ""  # the prefixes of the configuration stand for it
@@ -213,7 +214,11 @@ def int8_codes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _encode(
-    texts: Sequence[str], hashes: Sequence[bytes], new: list[int], encoder: "TextEncoder", out: Path
+    texts: Sequence[str],
+    hashes: Sequence[bytes],
+    new: list[int],
+    encoder: "TextEncoder | StaticEncoder",
+    out: Path,
 ) -> Iterator[dict[bytes, np.ndarray]]:
     """Yield the vectors of blocks of texts of similar lengths; each is kept in a file first."""
     out.mkdir(exist_ok=True)
@@ -227,15 +232,18 @@ def _encode(
         yield dict(zip(block, vectors, strict=True))
 
 
-def embed_blocks(encoder: "TextEncoder", texts: Sequence[str]) -> Iterator[np.ndarray]:
+def embed_blocks(
+    encoder: "TextEncoder | StaticEncoder", texts: Sequence[str]
+) -> Iterator[np.ndarray]:
     """Yield unit vectors of BLOCK texts at a time, computed in what is fastest here."""
+    from groundup.embeddings import StaticEncoder
     from groundup.train import resolve_precision  # imports torch
 
     where = device.default_device()
-    encoder.model.to(where)
-    precision = resolve_precision("auto", where)
+    if not isinstance(encoder, StaticEncoder):
+        encoder.model.to(where)
     with (
-        precision.autocast(where.type),
+        resolve_precision("auto", where).autocast(where.type),
         record.progress("encode", total=len(texts), unit="texts") as bar,
     ):
         for start in range(0, len(texts), BLOCK):
