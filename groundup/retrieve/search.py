@@ -187,10 +187,15 @@ class OpenIndex:
 
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
-        if self.reranker is None or not question:
+        choice = self.reranker_choice
+        if not choice.path or not question:
             return self.lexical.search_terms(parsed, count, self.documents)
         found = self.lexical.search_terms(parsed, RERANKED, self.documents)
-        return self.reranker.rerank(question, found, self.reranker_choice.milliseconds)[:count]
+        try:
+            found = self.reranker.rerank(question, found, choice.milliseconds)
+        except (ArtifactError, ConfigError) as error:  # words alone order them
+            record.log(f"Not reranked: {error}")
+        return found[:count]
 
     def has(self, term: QuestionTerm) -> bool:
         """Whether a term is anywhere in the documents: its exact name, or all of its stems.
@@ -302,10 +307,8 @@ class OpenIndex:
         return open_same_reader(self.reader_choice)
 
     @cached_property
-    def reranker(self) -> "PairScorer | None":
-        """The model that orders what words find; None if the index was made without one."""
-        if not self.reranker_choice.path:
-            return None
+    def reranker(self) -> "PairScorer":
+        """The model that orders what words find, if the index was made with one."""
         from .readers.scoring import open_same_reranker  # imports torch
 
         return open_same_reranker(self.reranker_choice)

@@ -43,6 +43,13 @@ SUBJECT = re.compile(
     r"((?:is|are|was|were|has|have|had|can|may|must|will|holds|weighs|opens|costs|takes|runs)\b.*)"
 )
 CONDITION = re.compile(r"^(?:If|When|Unless|While|Except|Where|Once|Until|During) [^,]+, (.+)$")
+ONLY_IF = re.compile(r",? (?:if|unless|except|until|only when|only on|only if)\b[^,;]*\.$")
+LIMIT = re.compile(r"\b(?:up to|at least|at most|no more than) ")
+COPULA = re.compile(r"(?:Who|What|Which) (is|are|was|were) (?=the |a |an |his |her )(.+)")
+SUBJECT_ASKED = re.compile(
+    r"(?:Who|What) (?!is|are|was|were|did|does|do|can|has|have|had|will|would|could|should|kind)"
+    r"(\w+(?:ed|s|t|e|d|n|g|k|w)\b.*)"
+)
 LEADING = re.compile(r"^((?:In|On|At|From|Since|Until|After|Before|By) [^,]{2,40}), ([^,;]+)\.$")
 TRAILING = re.compile(r"^([^,;]+) ((?:in|on|at|since|until|by) (?:the )?[^,;]{0,20}\d\w*)\.$")
 
@@ -100,7 +107,7 @@ def _claims_of(text: Sentences, drawn: random.Random) -> Iterator[LabelledPair]:
         yield LabelledPair(chosen[0], chosen[1], passage, True)
         base = chosen[1] if drawn.random() < 0.5 else sentence
         false = [(kind, said) for kind, way in CHANGED.items() if (said := way(base, text, drawn))]
-        false = [(kind, said) for kind, said in false if said.lower() not in passage.lower()]
+        false = [(k, s) for k, s in false if s != base and s.lower() not in passage.lower()]
         for kind, said in drawn.sample(false, min(2, len(false))):
             yield LabelledPair(kind, said, passage, False)
         if drawn.random() < 0.4 and (around := _passage(text, at, drawn, is_there=False)):
@@ -133,14 +140,14 @@ def _moved(sentence: str, text: Sentences, drawn: random.Random) -> str | None:
 def _voice(sentence: str, text: Sentences, drawn: random.Random) -> str | None:
     if not (match := PASSIVE.match(sentence)):
         return None
-    more = match["more"] or ""
-    return f"{_upper(match['by'])} {_past(match)} {_lower(match['to'])}{more}{match['rest']}."
+    verb, rest = IRREGULAR.get(match["verb"], match["verb"]), (match["more"] or "") + match["rest"]
+    return f"{_upper(match['by'])} {verb} {_lower(match['to'])}{rest}."
 
 
 def _roles(sentence: str, text: Sentences, drawn: random.Random) -> str | None:
     if match := PASSIVE.match(sentence):
-        more = match["more"] or ""
-        return f"{match['to']} {_past(match)} {match['by']}{more}{match['rest']}."
+        verb = IRREGULAR.get(match["verb"], match["verb"])
+        return f"{match['to']} {verb} {match['by']}{match['more'] or ''}{match['rest']}."
     names = list(dict.fromkeys(re.findall(rf"^[A-Z]\w+(?: [A-Z]\w+)*|{NAME}", sentence)))[:2]
     is_about = len(names) == 2 and names[0] not in ("The", "This", "It", "In", "A", "On", "At")
     return _swap(sentence, *names) if is_about else None
@@ -181,22 +188,13 @@ def _subject(sentence: str, text: Sentences, drawn: random.Random) -> str | None
 
 def _negation(sentence: str, text: Sentences, drawn: random.Random) -> str | None:
     without = re.sub(r"(?<=\w)(?: not\b|n't\b| never\b)", "", sentence, count=1)
-    return (
-        without
-        if without != sentence
-        else _changed(AUXILIARY.sub(r"\1 not", sentence, 1), sentence)
-    )
+    return AUXILIARY.sub(r"\1 not", sentence, 1) if without == sentence else without
 
 
 def _condition(sentence: str, text: Sentences, drawn: random.Random) -> str | None:
     if match := CONDITION.match(sentence):
         return _upper(match[1])
-    cut = re.sub(
-        r",? (?:if|unless|except|until|only when|only on|only if)\b[^,;]*\.$", ".", sentence
-    )
-    return _changed(
-        re.sub(r"\b(?:up to|at least|at most|no more than) ", "exactly ", cut), sentence
-    )
+    return LIMIT.sub("exactly ", ONLY_IF.sub(".", sentence))
 
 
 SAID: dict[str, Change] = {
@@ -209,10 +207,6 @@ CHANGED: dict[str, Change] = {
 }  # fmt: skip
 
 
-def _changed(new: str, old: str) -> str | None:
-    return None if new == old else new
-
-
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -220,10 +214,6 @@ def _upper(text: str) -> str:
 def _lower(text: str) -> str:
     is_word = re.match(r"(?:The|A|An|This|These|It|They|We|He|She|Every|Each|All)\b", text)
     return text[:1].lower() + text[1:] if is_word else text
-
-
-def _past(match: re.Match[str]) -> str:
-    return IRREGULAR.get(match["verb"], match["verb"])
 
 
 def _swap(text: str, one: str, other: str) -> str:
@@ -250,14 +240,12 @@ def question_claims(articles: Sequence[Article], seed: int) -> list[LabelledPair
 def _answer_claims(
     example: Example, answers: Sequence[str], drawn: random.Random
 ) -> Iterator[LabelledPair]:
-    right, text = "", example.passage.lower()
+    others, text = list(answers), example.passage.lower()
     if example.answer:
         right = example.passage[slice(*example.answer)]
         yield LabelledPair("answer", claim_of(example.question, right), example.passage, True)
-    others = [
-        a for a in answers if a.lower() not in right.lower() and right.lower() not in a.lower()
-    ]
-    if wrong := [a for a in others if a.lower() in text] or others:
+        others = [a for a in others if a not in right and right not in a]
+    if wrong := [a for a in others if a.lower() in text and example.answer] or others:
         said = claim_of(example.question, drawn.choice(wrong))
         yield LabelledPair("other answer", said, example.passage, False)
 
@@ -275,14 +263,9 @@ def claim_of(question: str, answer: str) -> str:
     'When was it built? In 1971.'
     """
     asked = question.rstrip(" ?")
-    if match := re.match(
-        r"(?:Who|What|Which) (is|are|was|were) (?=the |a |an |his |her )(.+)", asked
-    ):
+    if match := COPULA.match(asked):
         return f"{_upper(match[2])} {match[1]} {answer}."
-    auxiliary = (
-        r"(?!is|are|was|were|did|does|do|can|has|have|had|will|would|could|should|kind|type)"
-    )
-    if match := re.match(rf"(?:Who|What) {auxiliary}(\w+(?:ed|s|t|e|d|n|g|k|w)\b.*)", asked):
+    if match := SUBJECT_ASKED.match(asked):
         return f"{_upper(answer)} {match[1]}."
     return f"{asked}? {_upper(answer)}."
 

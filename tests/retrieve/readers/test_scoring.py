@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from groundup.core import ArtifactError, ConfigError
+from groundup.core import ArtifactError, ConfigError, record
 from groundup.evaluate.grounding.scorers import Critic
 from groundup.evaluate.grounding.verb import open_critic
 from groundup.model import Head, load_with_head, save_with_head
@@ -123,14 +123,16 @@ def documents(tmp_path) -> Path:
     return folder
 
 
-def test_an_index_orders_what_words_find_by_its_reranker(documents, directory, tmp_path):
+def test_an_index_orders_what_words_find_by_its_reranker(
+    documents, directory, tmp_path, monkeypatch
+):
     index_or_explain(documents, tmp_path / "i", reranker=directory)
     opened = open_index(tmp_path / "i")
     question = "Which was built in 1901?"
     parsed = opened.parse(question)
     words = opened.lexical.search_terms(parsed, 9)
     hits = opened.best_hits(question, parsed, 9)
-    assert opened.reranker is not None and opened.best_hits("", parsed, 9) == words
+    assert opened.best_hits("", parsed, 9) == words
     assert [hit.score for hit in hits] == [hit.score for hit in words]
     pairs = [(question, hit.passage.text) for hit in hits]
     scores = opened.reranker.score(pairs)
@@ -138,8 +140,10 @@ def test_an_index_orders_what_words_find_by_its_reranker(documents, directory, t
     assert {hit.passage.id for hit in hits} == {hit.passage.id for hit in words}
     assert opened.reranker.rerank(question, words, 0) == words  # nothing is reached
     (directory / "vocab.txt").write_text("[PAD]")
-    with pytest.raises(ArtifactError, match="is for the reranker"):
-        open_index(tmp_path / "i").best_hits(question, parsed, 9)
+    lines = list[str]()
+    monkeypatch.setattr(record, "log", lines.append)
+    assert open_index(tmp_path / "i").best_hits(question, parsed, 9) == words
+    assert "Not reranked: The index is for the reranker" in lines[0]
     with pytest.raises(ConfigError, match="is no reranker; fine-tune one with"):
         index_or_explain(documents, tmp_path / "j", reranker=write_base(tmp_path / "base"))
 
