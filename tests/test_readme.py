@@ -23,7 +23,7 @@ from groundup.model import (
     save_with_head,
 )
 from groundup.model import save as save_model
-from groundup.retrieve.readers.train import new_reader
+from groundup.retrieve.readers.spans import SpanReader
 from groundup.tokenizer import FastTokenizer, load_tokenizer, save_tokenizer
 from tests.checking import unchecked
 from tests.handbook import write_handbook
@@ -114,7 +114,7 @@ def qwen(path: Path) -> None:
 def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
     text = (ROOT / "docs" / "reference" / "retrieve.md").read_text(encoding="utf-8")
     base = write_base(home / "all-MiniLM-L6-v2")
-    save_with_head(new_reader(base, 0).model, home / "reader", base)
+    save_with_head(SpanReader.new(base, 0).model, home / "reader", base)
     said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
     assert len(said) == 7
     text = (ROOT / "docs" / "reference" / "corpus.md").read_text(encoding="utf-8")

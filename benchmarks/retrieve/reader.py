@@ -24,7 +24,7 @@ from groundup.measure import auroc
 from groundup.retrieve import index, open_index
 from groundup.retrieve.answers.answer import _answer, _find_spans, _weighted
 from groundup.retrieve.readers.judge import below_titles
-from groundup.retrieve.readers.spans import SpanReader, open_reader
+from groundup.retrieve.readers.spans import SpanReader
 
 UNSEEN = ("ferry", "samphire")
 THRESHOLDS = (-8.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0)
@@ -44,7 +44,7 @@ def main() -> None:
     """Print and keep what the veto does."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--reader", type=Path, required=True, help="directory of a reader")
-    reader = open_reader(parser.parse_args().reader)
+    reader = SpanReader.open(parser.parse_args().reader)
     rows, kinds = list[Row](), Counter[tuple[str, str]]()
     for folder in sorted(path.parent for path in DATA.glob("*/documents")):
         rows += answered(folder, reader, kinds)

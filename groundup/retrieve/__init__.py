@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from .calibration.made import made_questions
     from .encoders.train import EncoderConfig, train_encoder
     from .models import ReaderChoice, TextEncoderConfig
+    from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
 
 _LATER = {
     "CalibrationConfig": "calibration.calibrate", "calibrate": "calibration.calibrate",
     "made_questions": "calibration.made", "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
-    "SpanReaderConfig": "readers.train", "train_reader": "readers.train",
+    "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
+    "train_reader": "readers.train",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -51,6 +53,7 @@ __all__ = [
     "IndexConfig",
     "LexicalIndex",
     "OpenIndex",
+    "PairScorer",
     "QuoteProblem",
     "ReaderChoice",
     "Session",

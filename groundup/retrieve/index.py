@@ -64,7 +64,7 @@ from .chunks.reading import (
     read_files,
 )
 from .lexical import LexicalIndex, name_segments_by_content
-from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_reader_digest
+from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_model_digest
 from .search import DocumentEntry, read_entries, read_rejected
 from .snapshots import REMOVED_PREFIX, current_name, read_root, set_current, write_root
 from .wording.language import language_of
@@ -91,8 +91,12 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         plan = (e for e in plan_folder(source, config.read) if not f"{e[0]}/".startswith(inner))
         files = {path: reject or hash_source(source, path, config.read) for path, reject in plan}
     fingerprints = [(path, f if isinstance(f, str) else f.reason) for path, f in files.items()]
-    models = {"encoder": with_digest(config.encoder), "reader": with_reader_digest(config.reader)}
-    values = models | {"source_digest": digest(sorted(fingerprints))}
+    values = {
+        "encoder": with_digest(config.encoder),
+        "reader": with_model_digest(config.reader, "extractive reader"),
+        "reranker": with_model_digest(config.reranker, "reranker"),
+        "source_digest": digest(sorted(fingerprints)),
+    }
     config = config.model_copy(update=values)
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
@@ -168,8 +172,8 @@ def _make_snapshot(
 
 def index_or_explain(
     source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
-    reader: Path | None = None, why: str | None = None, tune: bool = False,
-    strategies: list[str] | None = None,
+    reader: Path | None = None, reranker: Path | None = None, why: str | None = None,
+    tune: bool = False, strategies: list[str] | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new.
 
@@ -183,6 +187,8 @@ def index_or_explain(
              in other words than the documents' are answered too, or shown the nearest place
     reader   directory of an extractive reader, as `groundup reader` wrote it or of BERT fine-tuned
              on SQuAD 2.0: it refuses what only speaks of the same thing
+    reranker  directory of a cross-encoder, as `groundup reranker` wrote it or of ms-marco's format:
+             it orders the passages that words find
     why      a file of the folder or the corpus, or FILE#MEMBER: say how it is read or why not, and
              index nothing
     tune     compare sizes of passages on questions made of the folder, and index with the best
@@ -194,7 +200,7 @@ def index_or_explain(
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
         return explain_reading(Path(source), why, config)
-    for name, path in (("encoder", encoder), ("reader", reader)):
+    for name, path in (("encoder", encoder), ("reader", reader), ("reranker", reranker)):
         if path is not None:
             config = config or IndexConfig()
             model = getattr(config, name).model_copy(update={"path": str(path)})

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -19,8 +19,8 @@ VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
 MIN_RECALL = 0.95
 """Of the exact nearest ten, from which a graph is kept (encoders/graph.py)."""
-ANSWERS = b"ForQuestionAnswering"
-"""In the config.json of a reader, as its architecture."""
+ARCHITECTURES = {"reader": b"ForQuestionAnswering", "reranker": b"ForSequenceClassification"}
+"""In the config.json of a model, as its architecture."""
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
 """Endings of the files that say what a model does."""
 
@@ -57,6 +57,17 @@ class ReaderChoice(Config):
     """Hash of the reader's files; set by the stage."""
 
 
+class RerankerChoice(Config):
+    """The model that orders what words find (readers/scoring.py)."""
+
+    path: str = ""
+    """Directory of a cross-encoder; empty: none."""
+    milliseconds: int = Field(default=300, ge=0)
+    """Time for a question, after which what was not read keeps its order behind what was."""
+    digest: str = ""
+    """Hash of the reranker's files; set by the stage."""
+
+
 def files_digest(path: Path, what: str = "text encoder") -> str:
     """Hash of the files of a model's directory; ConfigError if there is no such directory."""
     if not any((path / name).is_file() for name in ("config.json", "modules.json", WORDS)):
@@ -66,7 +77,7 @@ def files_digest(path: Path, what: str = "text encoder") -> str:
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
 
 
-def check_same_model(config: TextEncoderConfig | ReaderChoice, what: str) -> Path:
+def check_same_model(config: TextEncoderConfig | ReaderChoice | RerankerChoice, what: str) -> Path:
     """The directory of an index's model.
 
     Raises ConfigError if it is gone, and ArtifactError, with both digests, if its files changed.
@@ -88,19 +99,24 @@ def model_folder(path: Path) -> Path:
     raise ConfigError(f"{path} holds no model; expected an encoder, such as BERT.")
 
 
-def with_reader_digest(config: ReaderChoice) -> ReaderChoice:
-    """The configuration with the hash of the reader, if it names one.
+Choice = TypeVar("Choice", ReaderChoice, RerankerChoice)
 
-    Raises ConfigError if the directory is no model of question answering.
+
+def with_model_digest(config: Choice, what: str) -> Choice:
+    """The configuration with the hash of its model, if it names one.
+
+    what  "extractive reader" or "reranker"
+
+    Raises ConfigError if the directory is of something else.
     """
     if not config.path:
-        return ReaderChoice()
-    path = Path(config.path).resolve()
-    values = {"path": str(path), "digest": files_digest(path, "extractive reader")}
-    if ANSWERS not in (path / "config.json").read_bytes():
+        return type(config)()
+    path, verb = Path(config.path).resolve(), what.split()[-1]
+    values = {"path": str(path), "digest": files_digest(path, what)}
+    if ARCHITECTURES[verb] not in (path / "config.json").read_bytes():
         raise ConfigError(
-            f"{path} answers no questions; fine-tune a reader with: groundup reader DOCUMENTS "
-            f"--base {config.path} --questions FILE --out READER"
+            f"{path} is no {what}; fine-tune one with: groundup {verb} DOCUMENTS "
+            f"--base {config.path} --questions FILE --out {verb.upper()}"
         )
     return config.model_copy(update=values)
 

@@ -20,6 +20,7 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     ConfigError,
+    Hit,
     hash_file,
     record,
 )
@@ -27,7 +28,7 @@ from groundup.documents import Record, Rejected, is_compound, is_dictionary_word
 
 from .calibration.promise import Dial, parse_risk, read_dial
 from .lexical import LexicalIndex, inverse_document_frequency
-from .models import VECTORS, ReaderChoice
+from .models import VECTORS, ReaderChoice, RerankerChoice
 from .snapshots import current_snapshot, earlier_snapshots, read_root, update_command_of
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
@@ -38,12 +39,15 @@ if TYPE_CHECKING:
 
     from .answers.written import Writer
     from .encoders.vectors import RunVectors
+    from .readers.scoring import PairScorer
     from .readers.spans import SpanReader
 
 REJECTED, MAX_REJECTED_BYTES = "rejected.json", 2**20
 """What a snapshot left out, and the size of that list from which nothing of it is named."""
 MAX_FILE_BYTES = 64 * 2**20
 """Maximum size of a file; `groundup index` leaves out larger ones."""
+RERANKED = 100
+"""Passages found by words that a reranker orders."""
 MAX_MEANT = 8
 """Words that a mistyped one is compared with as the documents spell them."""
 
@@ -176,6 +180,18 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
+    def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
+        """The passages that answer a question best: by words, ordered by the index's reranker."""
+        choice = self.reranker_choice
+        if not choice.path or not question:
+            return self.lexical.search_terms(parsed, count, self.documents)
+        found = self.lexical.search_terms(parsed, RERANKED, self.documents)
+        try:
+            found = self.reranker.rerank(question, found, choice.milliseconds)
+        except (ArtifactError, ConfigError) as error:  # words alone order them
+            record.log(f"Not reranked: {error}")
+        return found[:count]
+
     def has(self, term: QuestionTerm) -> bool:
         """Whether a term is anywhere in the documents: its exact name, or all of its stems.
 
@@ -284,6 +300,18 @@ class OpenIndex:
         from .readers.spans import open_same_reader  # imports torch
 
         return open_same_reader(self.reader_choice)
+
+    @cached_property
+    def reranker(self) -> "PairScorer":
+        """The model that orders what words find, if the index was made with one."""
+        from .readers.scoring import open_same_reranker  # imports torch
+
+        return open_same_reranker(self.reranker_choice)
+
+    @cached_property
+    def reranker_choice(self) -> RerankerChoice:
+        """Which reranker that is, and its time."""
+        return RerankerChoice.model_validate(self.artifact.config.get("reranker") or {})
 
     @cached_property
     def reader_choice(self) -> ReaderChoice:

@@ -7,7 +7,8 @@ the quote.
 
 Texts: each sentence is `quoted` if a document has it word for word, `supported` if one sentence, a
 clause of it or a row covers its words, with the titles and heads above, has every name and number
-and the same negations, and `nowhere` otherwise. A supported sentence is where to look, no proof.
+and the same negations, and `nowhere` otherwise. A supported sentence is where to look, no proof. A
+critic (readers/scoring.py) overrules the rules where it is sure.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Hit, Quote
 from groundup.documents import (
@@ -49,6 +50,9 @@ from .wording.question import (
     term_credit,
     text_terms,
 )
+
+if TYPE_CHECKING:
+    from .readers.scoring import PairScorer
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
@@ -89,6 +93,7 @@ def verify(
     index: Path | None = None,
     root: Path | None = None,
     against: Path | None = None,
+    critic: Path | None = None,
 ) -> "Verification | TextCheck":
     """Check the quotes of a saved answer, or every sentence of a text, against the documents.
 
@@ -98,6 +103,7 @@ def verify(
     index    the index that answered: files that changed since it was made are reported too
     root     folder of the documents; default: the one that the answer, or the index, names
     against  check a text: a folder of documents, or an index of them
+    critic   directory of a critic, as `groundup critic` wrote it: a second opinion on a text
 
     Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
     """
@@ -108,7 +114,7 @@ def verify(
     except (UnicodeDecodeError, DataError) as error:
         raise DataError(f"{answer} cannot be read: it is no text ({error}).") from None
     if against is not None:
-        return check_text(text, against)
+        return check_text(text, against, critic)
     saved, named = _parse_answer(text, answer)
     opened = None if index is None else open_index(index)
     folder = root or named or (opened.root if opened else None)
@@ -187,6 +193,8 @@ def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
 
 Support = Literal["quoted", "supported", "nowhere"]
 CHECKED_PASSAGES = 10
+REJECTED, SUPPORTED = -4.0, 4.0
+"""Log-odds below which a critic refuses what rules support, and above which it supports others."""
 SUBJECT_WORDS = 4
 """What begins a sentence is of at most so many words, article or title included."""
 INLINE = re.compile(r"""["']?([^\W\d][\w .-]*)["']?\s*[:=]\s*("[^"]*"|[^,{}\s][^,{}\n]*)""")
@@ -229,8 +237,10 @@ class TextCheck(NamedTuple):
         return "\n".join([*lines, ", ".join(f"{counts[k]} {k}" for k in get_args(Support))])
 
 
-def check_text(text: str, against: Path) -> TextCheck:
+def check_text(text: str, against: Path, critic: Path | None = None) -> TextCheck:
     """Mark every sentence of a text by what a folder of documents, or an index, has of it.
+
+    critic  directory of a model that is asked for a second opinion
 
     Raises DataError for a text without sentences, and what `index` raises for a folder.
     """
@@ -241,15 +251,24 @@ def check_text(text: str, against: Path) -> TextCheck:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
             against = Path(folder) / "index"
-        opened = open_index(against)
-        return TextCheck(tuple(_check_sentence(opened, sentence) for sentence in sentences))
+        opened, scorer = open_index(against), critic and _open_critic(critic)
+        return TextCheck(tuple(_check_sentence(opened, each, scorer) for each in sentences))
 
 
-def check_claim(claim: str, passage: str, source: str = "") -> Support:
+def _open_critic(path: Path) -> "PairScorer":
+    from .readers.scoring import PairScorer  # imports torch
+
+    return PairScorer.open(path)
+
+
+def check_claim(
+    claim: str, passage: str, source: str = "", critic: "PairScorer | None" = None
+) -> Support:
     """Mark one sentence by what one passage, without an index, has of it.
 
     source  path of the file that the passage is of, whose name says what it is about; a passage of
             a .csv, .tsv, .md or .rst file is read as such, any other as plain text
+    critic  is asked for a second opinion
 
     >>> check_claim("The barn was rebuilt in 1971.", "It burnt down. In 1971 the barn was rebuilt.")
     'supported'
@@ -265,7 +284,7 @@ def check_claim(claim: str, passage: str, source: str = "") -> Support:
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
     weights = [t.share * (ABSENT_WEIGHT if a else 1.0) for t, a in zip(terms, absent, strict=True)]
     wanted = WeightedQuestion(Question(terms), weights)
-    return _find_support(claim, said, wanted, texts).support
+    return _with_critic(_find_support(claim, said, wanted, texts), texts, critic).support
 
 
 @lru_cache(maxsize=1024)
@@ -307,14 +326,30 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
     return said, WeightedQuestion(Question(terms), [index.term_weight(term) for term in terms])
 
 
-def _check_sentence(index: OpenIndex, sentence: str) -> CheckedSentence:
+def _check_sentence(
+    index: OpenIndex, sentence: str, critic: "PairScorer | None"
+) -> CheckedSentence:
     parsed, (said, wanted) = index.parse(sentence), _weighted(index, sentence)
-    texts = (
+    texts = [
         PassageText(hit, index.read_document(document), index.entries[document].language)
         for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES)
         if (document := hit.passage.document)
-    )
-    return _find_support(sentence, said, wanted, texts)
+    ]
+    return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
+
+
+def _with_critic(
+    checked: CheckedSentence, texts: Sequence[PassageText], critic: "PairScorer | None"
+) -> CheckedSentence:
+    """What the rules say of a sentence, unless a critic is sure of the contrary."""
+    if critic is None or checked.support == "quoted":
+        return checked
+    best = critic.best_support(checked.text, texts)
+    if best and checked.support == "supported" and best.log_odds < REJECTED:
+        return CheckedSentence(checked.text, "nowhere", "")
+    if best and checked.support == "nowhere" and best.log_odds > SUPPORTED:
+        return CheckedSentence(checked.text, "supported", best.location)
+    return checked
 
 
 def _find_support(

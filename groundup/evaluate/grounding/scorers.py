@@ -10,6 +10,7 @@ and ALCE 246c476 (eval.py, compute_autoais; Gao et al. 2023, arXiv:2305.14627).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from groundup.core import Reason
 from groundup.corpus import near_duplicates
@@ -17,6 +18,9 @@ from groundup.measure import TOKENISERS, contains_in_order
 from groundup.retrieve import check_claim, match_question
 
 from .rows import ContextPassage, GroundingRow, sentences_of
+
+if TYPE_CHECKING:
+    from groundup.retrieve import PairScorer
 
 NEAR_DUPLICATE = 0.8
 """Jaccard similarity of two passages' shingles from which they are near duplicates."""
@@ -37,6 +41,8 @@ class Critic:
     """(question, text) to a number in [0, 1], such as an encoder's cosine; None: words."""
     threshold: float = 0.5
     """From which `supports` counts as support."""
+    scorer: "PairScorer | None" = None
+    """Second opinion on what the rules say."""
     name: str = ""
     """Part of the report; empty: the function's."""
     known: dict[tuple[str, str, str], bool] = field(default_factory=dict, repr=False)
@@ -59,7 +65,7 @@ class Critic:
         key, text = (claim, context.text, context.source), context.text
         if key not in self.known:
             self.known[key] = (
-                check_claim(claim, text, context.source) != "nowhere"
+                check_claim(claim, text, context.source, self.scorer) != "nowhere"
                 if self.supports is None
                 else self.supports(text, claim) >= self.threshold
             )

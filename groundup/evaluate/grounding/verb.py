@@ -65,22 +65,32 @@ class GroundingConfig(Config):
 
 def grounding(
     rows: Path, *, out: Path, config: GroundingConfig, noise: list[int] | None = None,
-    name: str = "",
+    critic: Path | None = None, name: str = "",
 ) -> EvaluateResult:  # fmt: skip
     """Score answers against the passages they were made from; every measure has an interval.
 
     Faithfulness, relevancy, citations, and whether the passages were the right ones and different:
     of these measures those that the rows' labels allow. A passage supports a sentence by the rules
-    of `groundup verify`, without a model.
+    of `groundup verify`, with a critic as second opinion if there is one.
 
-    rows   JSON objects with question, answer and contexts, or what `groundup ask --json` printed
-    noise  a number of irrelevant passages: each question is answered again by quotes of its
-           contexts and so many of other rows; may be given again
-    name   display name of the answers in the report, such as "support bot, March"
+    rows    JSON objects with question, answer and contexts, or what `groundup ask --json` printed
+    noise   a number of irrelevant passages: each question is answered again by quotes of its
+            contexts and so many of other rows; may be given again
+    critic  directory of a critic, as `groundup critic` wrote it
+    name    display name of the answers in the report, such as "support bot, March"
 
     Raises DataError naming a row and field that cannot be used.
     """
-    return score_answers(rows, out, config, noise=noise or (), name=name)
+    judge = critic and open_critic(critic)
+    return score_answers(rows, out, config, noise=noise or (), critic=judge, name=name)
+
+
+def open_critic(path: Path) -> Critic:
+    """The rules with the critic of a directory as second opinion."""
+    from groundup.retrieve import PairScorer  # imports torch
+
+    scorer = PairScorer.open(path)
+    return Critic(scorer=scorer, name=f"rules+{hash_file(path / 'model.safetensors')[:12]}")
 
 
 def score_answers(

@@ -146,7 +146,7 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
 def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     wanted, texts = _weighted(index, question), dict[str, PassageText]()
     parsed = wanted.question
-    spans = _find_spans(index, wanted, texts)
+    spans = _find_spans(index, wanted, texts, question)
     parts = _find_parts(index, wanted, texts)
     firsts = _first_of_each(parts)
     limit = max(limit, len(parts)) if limit >= LIMIT else limit  # as many as there are parts
@@ -318,12 +318,15 @@ def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str
 
 
 def _find_spans(
-    index: OpenIndex, wanted: WeightedQuestion, texts: dict[str, PassageText]
+    index: OpenIndex, wanted: WeightedQuestion, texts: dict[str, PassageText], asked: str = ""
 ) -> list[QuoteSpan]:
-    """The best run of sentences of each found passage, best first; `texts` keeps the passages."""
+    """The best run of sentences of each found passage, best first; `texts` keeps the passages.
+
+    asked: the whole question, which the index's reranker reads; of parts words alone find passages
+    """
     if not sum(wanted.weights):
         return []
-    found = index.lexical.search_terms(wanted.question, MAX_CANDIDATES, index.documents)
+    found = index.best_hits(asked, wanted.question, MAX_CANDIDATES)
     hits = parent_hits(found, index.read_document)
     spans, best = list[QuoteSpan](), -1.0
     for hit in hits:

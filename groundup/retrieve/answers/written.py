@@ -190,7 +190,7 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     details = extractive.details | {"dropped": [], "cells": []}
     if extractive.refused and (index.reader is None or "reading" in details):
         return extractive
-    hits = index.lexical.search_terms(index.parse(question), 2 * PASSAGES, index.documents)
+    hits = index.best_hits(question, index.parse(question), 2 * PASSAGES)
     if not (passages := pack_passages(index, hits)):
         return extractive
     claims = list[Claim]()

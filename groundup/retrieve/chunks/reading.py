@@ -32,7 +32,7 @@ from groundup.documents import (
 )
 
 from ..lexical import LexicalIndex, PreparedPassage, prepare_passages
-from ..models import ReaderChoice, TextEncoderConfig
+from ..models import ReaderChoice, RerankerChoice, TextEncoderConfig
 from ..search import DocumentEntry, read_entries, read_rejected
 from ..wording.language import language_of
 from .chunk import ChunkConfig, chunk_document
@@ -59,6 +59,8 @@ class IndexConfig(Config):
     """By which passages are found in other words too."""
     reader: ReaderChoice = Field(default_factory=ReaderChoice)
     """Which says whether what was found answers."""
+    reranker: RerankerChoice = Field(default_factory=RerankerChoice)
+    """Which orders what words find."""
     source_digest: str = ""
     """Hash of every document's path and content; set by the stage."""
 
@@ -137,7 +139,8 @@ def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> Earli
     try:
         artifact = Artifact.open(snapshot, kind="index")
         alike: dict[str, Any] = {"source_digest": config.source_digest}
-        alike["reader"] = config.reader.to_dict()  # it only reads what is found
+        alike["reader"] = config.reader.to_dict()  # they only read what is found
+        alike["reranker"] = config.reranker.to_dict()
         if config.chunk.strategy != "semantic":  # the encoder splits no document then
             alike["encoder"] = config.encoder.to_dict()
         if artifact.version != version or artifact.config | alike != config.to_dict():

@@ -6,19 +6,17 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import save_with_head
 from groundup.retrieve import IndexConfig, answer_question, answer_to_text, index, open_index
-from groundup.retrieve.models import ReaderChoice, with_reader_digest
+from groundup.retrieve.models import ReaderChoice, with_model_digest
 from groundup.retrieve.readers import judge
+from groundup.retrieve.readers.encoding import STRIDE
 from groundup.retrieve.readers.spans import (
     MAX_ANSWER,
     NEVER,
-    STRIDE,
     Reading,
     SpanLoss,
     SpanReader,
-    open_reader,
     span_logits,
 )
-from groundup.retrieve.readers.train import new_reader
 from tests.retrieve.encoders.small import write_base
 
 
@@ -29,7 +27,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader(base) -> SpanReader:
-    made = new_reader(base, seed=3)
+    made = SpanReader.new(base, seed=3)
     made.model.eval()
     return made
 
@@ -95,12 +93,12 @@ def test_the_loss_is_the_mean_cross_entropy_of_both_ends(reader):
 
 def test_a_directory_of_a_reader_opens_and_others_do_not(reader, base, tmp_path):
     save_with_head(reader.model, tmp_path / "reader", base)
-    opened = open_reader(tmp_path / "reader")
+    opened = SpanReader.open(tmp_path / "reader")
     assert opened.read("who", ["a cat sat"])[0].score == pytest.approx(
         reader.read("who", ["a cat sat"])[0].score, abs=1e-3
     )
     with pytest.raises(ArtifactError, match="no classifier or embedding head"):
-        open_reader(base)
+        SpanReader.open(base)
 
 
 @pytest.fixture
@@ -138,7 +136,7 @@ def test_it_judges_its_own_languages_and_one_question_at_a_time(judged, monkeypa
 def test_an_encoder_is_no_reader(base, tmp_path):
     (tmp_path / "a.txt").write_text("The bell is old.")
     config = IndexConfig(reader=ReaderChoice(path=str(base)))
-    with pytest.raises(ConfigError, match="answers no questions; fine-tune a reader with"):
+    with pytest.raises(ConfigError, match="is no extractive reader; fine-tune one with"):
         index(tmp_path, tmp_path / "i", config)
 
 
@@ -147,5 +145,10 @@ def test_another_reader_leaves_the_answer_to_words_with_a_note(judged, tmp_path)
     (tmp_path / "reader" / "vocab.txt").write_text("[PAD]")
     answer = answer_question(opened, "Where was the bell cast?")
     assert not answer.refused and "is for the extractive reader" in answer.details["note"]
-    before = with_reader_digest(ReaderChoice(path=str(tmp_path / "reader"), digest="x"))
-    assert before.digest not in ("", "x") and with_reader_digest(ReaderChoice(veto=3.0)).veto < 0
+    before = with_model_digest(
+        ReaderChoice(path=str(tmp_path / "reader"), digest="x"), "extractive reader"
+    )
+    assert (
+        before.digest not in ("", "x")
+        and with_model_digest(ReaderChoice(veto=3.0), "extractive reader").veto < 0
+    )

@@ -14,7 +14,7 @@ from groundup.retrieve.readers.examples import (
     reader_examples,
 )
 from groundup.retrieve.readers.facts import FactMaker
-from groundup.retrieve.readers.spans import open_reader
+from groundup.retrieve.readers.spans import SpanReader
 from groundup.retrieve.readers.train import SpanReaderConfig, train_reader
 from tests.retrieve.encoders.small import documents, write_base, write_folder
 from tests.retrieve.encoders.test_train import Killed, kill_after
@@ -119,7 +119,7 @@ def test_a_reader_is_trained_measured_and_opens(made):
     assert artifact.kind == "model" and set(artifact.numbers["held_out"]) == {"overlap", "auroc"}
     values = json.loads((artifact.path / "config.json").read_text())
     assert values["architectures"] == ["BertForQuestionAnswering"]
-    assert open_reader(artifact.path).read("When?", [TEXT])[0].end <= len(TEXT)
+    assert SpanReader.open(artifact.path).read("When?", [TEXT])[0].end <= len(TEXT)
 
 
 def test_a_stopped_run_resumes_to_the_same_bits(made, tmp_path, monkeypatch):
