@@ -6,7 +6,7 @@ Development: made claims (retrieve/readers/claims.py) of folders of benchmarks/d
 each. What rules support is refused below the largest log-odds that refuse at most ALLOWED of the
 true ones, what rules call nowhere supported above the smallest that support at most ALLOWED of the
 false ones. Then the 200 sentences of claims.py, once, with those thresholds and with those of
-retrieve/verification.py. Results: results/critic.json.
+retrieve/verification. Results: results/critic.json.
 """
 
 import argparse
@@ -25,8 +25,9 @@ from benchmarks.retrieve.claims import DATA as CLAIMS
 from benchmarks.retrieve.strangers import DATA
 from groundup.documents import Record, read_folder
 from groundup.measure import auroc
-from groundup.retrieve import PairScorer, index, open_index, verification
+from groundup.retrieve import PairScorer, index, open_index
 from groundup.retrieve.readers.claims import document_claims
+from groundup.retrieve.verification import texts as verification
 
 FOLDERS = ("dairy", "marina", "library", "boathouse", "museum", "kiln", "station", "bottles")
 EACH, ALLOWED, SEED = 30, 0.02, 20261201

@@ -10,16 +10,9 @@ from .chunks.chunk import ChunkConfig, chunk_document
 from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
-from .verification import (
-    QuoteProblem,
-    TextCheck,
-    Verification,
-    check_claim,
-    check_text,
-    verify,
-    verify_quotes,
-)
-from .wording.claimed import match_question
+from .verification.claimed import match_question
+from .verification.quotes import QuoteProblem, Verification, verify, verify_quotes
+from .verification.texts import TextCheck, check_claim, check_text
 
 if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate
@@ -28,13 +21,15 @@ if TYPE_CHECKING:
     from .models import ReaderChoice, TextEncoderConfig
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
+    from .verification.opinions import SecondOpinion, open_opinion
 
 _LATER = {
     "CalibrationConfig": "calibration.calibrate", "calibrate": "calibration.calibrate",
     "made_questions": "calibration.made", "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
-    "train_reader": "readers.train",
+    "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
+    "open_opinion": "verification.opinions",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -56,6 +51,7 @@ __all__ = [
     "PairScorer",
     "QuoteProblem",
     "ReaderChoice",
+    "SecondOpinion",
     "Session",
     "SpanReaderConfig",
     "TextCheck",
@@ -76,6 +72,7 @@ __all__ = [
     "made_questions",
     "match_question",
     "open_index",
+    "open_opinion",
     "train_encoder",
     "train_reader",
     "verify",

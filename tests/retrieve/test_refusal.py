@@ -19,7 +19,7 @@ from groundup.retrieve import (
 from groundup.retrieve.answers.answer import _claims_of
 from groundup.retrieve.answers.quote import QuoteSpan
 from groundup.retrieve.answers.session import Session
-from groundup.retrieve.verification import check_text
+from groundup.retrieve.verification.texts import check_text
 from groundup.retrieve.wording.question import _asks, _measures, parse_question
 
 STATIONS = "".join(f"| Elm{n}X | {300 + n} | Oslo |\n" for n in range(80))

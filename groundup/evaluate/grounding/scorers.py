@@ -20,7 +20,7 @@ from groundup.retrieve import check_claim, match_question
 from .rows import ContextPassage, GroundingRow, sentences_of
 
 if TYPE_CHECKING:
-    from groundup.retrieve import PairScorer
+    from groundup.retrieve import SecondOpinion
 
 NEAR_DUPLICATE = 0.8
 """Jaccard similarity of two passages' shingles from which they are near duplicates."""
@@ -41,7 +41,7 @@ class Critic:
     """(question, text) to a number in [0, 1], such as an encoder's cosine; None: words."""
     threshold: float = 0.5
     """From which `supports` counts as support."""
-    scorer: "PairScorer | None" = None
+    scorer: "SecondOpinion | None" = None
     """Second opinion on what the rules say."""
     name: str = ""
     """Part of the report; empty: the function's."""

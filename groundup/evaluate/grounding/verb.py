@@ -65,7 +65,7 @@ class GroundingConfig(Config):
 
 def grounding(
     rows: Path, *, out: Path, config: GroundingConfig, noise: list[int] | None = None,
-    critic: Path | None = None, name: str = "",
+    critic: str = "", name: str = "",
 ) -> EvaluateResult:  # fmt: skip
     """Score answers against the passages they were made from; every measure has an interval.
 
@@ -76,21 +76,23 @@ def grounding(
     rows    JSON objects with question, answer and contexts, or what `groundup ask --json` printed
     noise   a number of irrelevant passages: each question is answered again by quotes of its
             contexts and so many of other rows; may be given again
-    critic  directory of a critic, as `groundup critic` wrote it
+    critic  directory of a critic, as `groundup critic` wrote it, or of a language model;
+            or URL#NAME of one on a server
     name    display name of the answers in the report, such as "support bot, March"
 
     Raises DataError naming a row and field that cannot be used.
     """
-    judge = critic and open_critic(critic)
+    judge = open_critic(critic) if critic else None
     return score_answers(rows, out, config, noise=noise or (), critic=judge, name=name)
 
 
-def open_critic(path: Path) -> Critic:
-    """The rules with the critic of a directory as second opinion."""
-    from groundup.retrieve import PairScorer  # imports torch
+def open_critic(critic: str) -> Critic:
+    """The rules with a critic or a language model as second opinion."""
+    from groundup.retrieve import open_opinion  # imports torch
 
-    scorer = PairScorer.open(path)
-    return Critic(scorer=scorer, name=f"rules+{hash_file(path / 'model.safetensors')[:12]}")
+    weights = Path(critic) / "model.safetensors"
+    name = hash_file(weights)[:12] if weights.is_file() else critic
+    return Critic(scorer=open_opinion(critic), name=f"rules+{name}")
 
 
 def score_answers(

@@ -13,7 +13,6 @@ and their text cannot end the part of the prompt that they stand in.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,8 +31,9 @@ from groundup.core import (
 from groundup.documents import Record
 from groundup.prompt import Datum, Template
 
+from ..models import open_language_model
 from ..readers.judge import opinion
-from ..verification import is_supported
+from ..verification.texts import is_supported
 from .answer import NOT_FOUND
 from .shown import quote_to_json
 
@@ -74,28 +74,14 @@ class Writer(NamedTuple):
 
 
 def open_answer_writer(model: str, prompt: Path | None = None) -> Writer:
-    """Open a model's directory, or URL#NAME of one on an OpenAI-compatible server.
-
-    A base model, which has no chat template, is asked in plain turns. A server's key is in
-    OPENAI_API_KEY if it needs one.
+    """Open a model's directory, or URL#NAME of one on a server (models.py), with its prompt.
 
     Raises ConfigError for a prompt without `passage` and `question`.
     """
-    from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
-    from groundup.tokenizer import PLAIN_TEMPLATE, ChatTemplate, ImportedTokenizer
-
     template = Template.read(prompt or PROMPT)
     template.fill({"passage": [], "question": ""})
-    if "://" in model:
-        url, _, name = model.partition("#")
-        key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
-        server = Endpoint.open(EndpointConfig(url=url, model=name, key_env=key))
-        return Writer(server, template, takes_grammar=False)
-    engine = Engine.open(model)
-    words = engine.tokenizer
-    if isinstance(words, ImportedTokenizer) and not words.settings.get("chat_template"):
-        engine.template = ChatTemplate(PLAIN_TEMPLATE, words)
-    return Writer(engine, template)
+    opened, takes_grammar = open_language_model(model)
+    return Writer(opened, template, takes_grammar)
 
 
 class PackedPassage(NamedTuple):

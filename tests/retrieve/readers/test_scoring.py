@@ -13,11 +13,12 @@ from groundup.core import ArtifactError, ConfigError, record
 from groundup.evaluate.grounding.scorers import Critic
 from groundup.evaluate.grounding.verb import open_critic
 from groundup.model import Head, load_with_head, save_with_head
-from groundup.retrieve import check_claim, check_text, index_or_explain, open_index, verification
+from groundup.retrieve import check_claim, check_text, index_or_explain, open_index
 from groundup.retrieve.readers import encoding
 from groundup.retrieve.readers.encoding import STRIDE, TIMED_BATCH, pair_logits
 from groundup.retrieve.readers.scoring import PairLoss, PairScorer
 from groundup.retrieve.readers.spans import SpanReader
+from groundup.retrieve.verification import texts as verification
 from tests.retrieve.encoders.small import write_base
 
 FIXTURE = Path(__file__).resolve().parents[2] / "fixtures" / "heads" / "bert_number"
@@ -159,7 +160,7 @@ def test_a_critic_overrules_the_rules_where_it_is_sure(documents, directory, mon
     def marks(rejected: float, supported: float) -> list[str]:
         monkeypatch.setattr(verification, "REJECTED", rejected)
         monkeypatch.setattr(verification, "SUPPORTED", supported)
-        return [each.support for each in check_text(text, documents, directory).sentences]
+        return [each.support for each in check_text(text, documents, str(directory)).sentences]
 
     assert marks(-1e9, 1e9) == ["supported", "nowhere", "quoted"]
     assert marks(1e9, 1e9) == ["nowhere", "nowhere", "quoted"]
@@ -175,6 +176,6 @@ def test_grounding_takes_a_critic(directory, monkeypatch):
 
     monkeypatch.setattr(verification, "REJECTED", 1e9)
     context = [ContextPassage("The bell was built in 1901.")]
-    critic, claim = open_critic(directory), "In 1901 the bell was built."
+    critic, claim = open_critic(str(directory)), "In 1901 the bell was built."
     assert Critic().supported(claim, context) and not critic.supported(claim, context)
     assert critic.signature.startswith("critic:rules+") and critic.signature != Critic().signature

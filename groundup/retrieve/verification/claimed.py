@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .language import FALLBACK, language_of, stop_words, word_pattern
-from .question import (
+from ..wording.language import FALLBACK, language_of, stop_words, word_pattern
+from ..wording.question import (
     SUFFIX_CREDIT,
     QuestionTerm,
     WeightedQuestion,

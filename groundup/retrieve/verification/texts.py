@@ -1,46 +1,29 @@
-"""Verifies quotes of an answer, or the sentences of a text, against the documents themselves.
+"""Verifies the sentences of a text against documents.
 
-Quotes: the files are read again, independently of the index, of which only the files' hashes are
-used. The file's text must have the quote at the quote's bytes (of a PDF: on its page). The answer
-has each file's hash at indexing, so a file that changed since is reported even if it still contains
-the quote.
-
-Texts: each sentence is `quoted` if a document has it word for word, `supported` if one sentence, a
-clause of it or a row covers its words, with the titles and heads above, has every name and number
-and the same negations, and `nowhere` otherwise. A supported sentence is where to look, no proof. A
-critic (readers/scoring.py) overrules the rules where it is sure.
+Each is `quoted` if a document has it word for word, `supported` if one sentence, a clause of it or
+a row covers its words, with the titles and heads above, has every name and number and the same
+negations, and `nowhere` otherwise. A supported sentence is where to look, no proof. A second
+opinion (opinions.py) overrules the rules where it is sure; what a list allows needs no source.
 """
 
-import hashlib
-import json
 import re
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from groundup.core import Answer, Claim, ConfigError, DataError, Hit, Quote
-from groundup.documents import (
-    ReadConfig,
-    Record,
-    decode,
-    file_of,
-    named_cells,
-    read_data,
-    split_sentences,
-)
+from groundup.core import DataError, Hit
+from groundup.documents import Record, decode, named_cells, read_data, split_sentences
 
-from .chunks.chunk import chunk_document
-from .chunks.passage_text import SETTING, PassageText
-from .index import index as make_index
-from .search import OpenIndex, open_index
-from .snapshots import current_name
-from .wording.claimed import MIN_SUPPORT, NUMBER, OPENING, ClaimedText
-from .wording.language import FALLBACK, language_of, stem_words, with_digits, word_pattern
-from .wording.question import (
+from ..chunks.chunk import chunk_document
+from ..chunks.passage_text import SETTING, PassageText
+from ..index import index as make_index
+from ..search import OpenIndex, open_index
+from ..snapshots import current_name
+from ..wording.language import FALLBACK, language_of, stem_words, with_digits, word_pattern
+from ..wording.question import (
     SPLIT_NAME_CREDIT,
     SUFFIX_CREDIT,
     Question,
@@ -50,151 +33,15 @@ from .wording.question import (
     term_credit,
     text_terms,
 )
+from .claimed import MIN_SUPPORT, NUMBER, OPENING, ClaimedText
 
 if TYPE_CHECKING:
-    from .readers.scoring import PairScorer
+    from .opinions import SecondOpinion
 
-ProblemCode = Literal["outside", "missing", "changed", "differs"]
-
-
-class QuoteProblem(NamedTuple):
-    """Why a quote is not verified, or its file has changed."""
-
-    quote: Quote
-    code: ProblemCode
-    """outside: the path leaves the folder; missing: no such file; changed: the file changed since
-    indexing but has the quote; differs: the bytes are not the quote."""
-    message: str
-
-
-class Verification(NamedTuple):
-    """The result of `groundup verify`."""
-
-    root: str
-    """The folder whose files were read."""
-    quotes: int
-    problems: tuple[QuoteProblem, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 if every quote is proved, else 1."""
-        return int(bool(self.problems))
-
-    def __str__(self) -> str:
-        failed = len({problem.quote for problem in self.problems})
-        lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
-        proved = f"{self.quotes - failed} of {self.quotes} quotes are proved"
-        return "\n".join([*lines, f"{proved} by files in {self.root}."])
-
-
-def verify(
-    answer: Path,
-    *,
-    index: Path | None = None,
-    root: Path | None = None,
-    against: Path | None = None,
-    critic: Path | None = None,
-) -> "Verification | TextCheck":
-    """Check the quotes of a saved answer, or every sentence of a text, against the documents.
-
-    Exit code 1 unless all quotes are proved, or every sentence is quoted or supported.
-
-    answer   a file with what `groundup ask --json` printed, or a text; - reads standard input
-    index    the index that answered: files that changed since it was made are reported too
-    root     folder of the documents; default: the one that the answer, or the index, names
-    against  check a text: a folder of documents, or an index of them
-    critic   directory of a critic, as `groundup critic` wrote it: a second opinion on a text
-
-    Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
-    """
-    try:
-        text = sys.stdin.read() if str(answer) == "-" else decode(answer.read_bytes()).map.text
-    except OSError as error:
-        raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, DataError) as error:
-        raise DataError(f"{answer} cannot be read: it is no text ({error}).") from None
-    if against is not None:
-        return check_text(text, against, critic)
-    saved, named = _parse_answer(text, answer)
-    opened = None if index is None else open_index(index)
-    folder = root or named or (opened.root if opened else None)
-    if folder is None or not Path(folder).is_dir():
-        what = "names no folder" if folder is None else f"is of {folder}, which is no folder"
-        raise ConfigError(f"{answer} {what}; give --root FOLDER of the documents.")
-    if opened is not None:
-        saved.details["files"] = opened.sha256_by_path
-    problems = verify_quotes(saved, Path(folder))
-    return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
-
-
-def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
-    try:
-        data: dict[str, Any] = json.loads(text)
-        claims = [
-            Claim(claim["text"], tuple(Quote(**quote, line=0) for quote in claim["quotes"]))
-            for claim in data["claims"]
-        ]
-        quotes = [quote for claim in claims for quote in claim.quotes]
-        types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
-        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
-            raise ValueError
-        answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
-        root = data.get("root")
-    except (ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{path} holds no answer of `groundup ask --json`; save one with: "
-            "groundup ask QUESTION --index INDEX --json > answer.json"
-        ) from None
-    if not claims and not answer.refused:
-        raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
-    return answer, root if isinstance(root, str) else None
-
-
-def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
-    """Read every quoted file under `root` again; return the problems, [] if all quotes hold."""
-    quotes = [quote for claim in answer.claims for quote in claim.quotes]
-    indexed = answer.details.get("files", {})
-    problems = (_check_quote(quote, Path(root), indexed) for quote in quotes)
-    return [problem for problem in problems if problem is not None]
-
-
-def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
-    file = file_of(quote.path, lambda name: (root / name).is_file())
-    path = (root / file).resolve()
-    if not path.is_relative_to(root.resolve()):
-        return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
-    is_same = indexed.get(file) in (None, hashlib.sha256(data).hexdigest())
-    since = "" if is_same else " The file changed since it was indexed; index it again."
-    if not _is_in_file(data, file, quote):
-        found = data[quote.start : quote.end].decode("utf-8", "replace")
-        place = f"bytes {quote.start}-{quote.end} of {quote.path}"
-        problem = f"{place} are not the quote: they are {found[:60]!r}"
-        if quote.page:  # its bytes are no text
-            problem = f"page {quote.page} of {quote.path} does not have the quote"
-        return QuoteProblem(quote, "differs", f"{problem}.{since}")
-    if not is_same:
-        return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
-    return None
-
-
-def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
-    if not 0 <= quote.start < quote.end:
-        return False
-    documents = read_data(file, data, ReadConfig(archives=True))
-    return any(
-        isinstance(each, Record) and each.path == quote.path and each.find(quote) >= 0
-        for each in documents
-    )
-
-
-Support = Literal["quoted", "supported", "nowhere"]
+Support = Literal["quoted", "supported", "allowed", "nowhere"]
 CHECKED_PASSAGES = 10
 REJECTED, SUPPORTED = -4.0, 4.0
-"""Log-odds below which a critic refuses what rules support, and above which it supports others."""
+"""Log-odds below which an opinion refuses what rules support, or above which it supports more."""
 SUBJECT_WORDS = 4
 """What begins a sentence is of at most so many words, article or title included."""
 INLINE = re.compile(r"""["']?([^\W\d][\w .-]*)["']?\s*[:=]\s*("[^"]*"|[^,{}\s][^,{}\n]*)""")
@@ -237,32 +84,46 @@ class TextCheck(NamedTuple):
         return "\n".join([*lines, ", ".join(f"{counts[k]} {k}" for k in get_args(Support))])
 
 
-def check_text(text: str, against: Path, critic: Path | None = None) -> TextCheck:
+def check_text(text: str, against: Path, critic: str = "", allow: Path | None = None) -> TextCheck:
     """Mark every sentence of a text by what a folder of documents, or an index, has of it.
 
-    critic  directory of a model that is asked for a second opinion
+    critic  a second opinion: see opinions.py; empty: none
+    allow   file of sentences, a line each, that may stand without a source
 
     Raises DataError for a text without sentences, and what `index` raises for a folder.
     """
     sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
     if not sentences:
         raise DataError("The text has no sentence to check.")
+    allowed, asked = _read_allowed(allow), _open_opinion(critic)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
             against = Path(folder) / "index"
-        opened, scorer = open_index(against), critic and _open_critic(critic)
-        return TextCheck(tuple(_check_sentence(opened, each, scorer) for each in sentences))
+        opened, checked = open_index(against), list[CheckedSentence]()
+        for each in sentences:
+            one = _check_sentence(opened, each, asked)
+            is_allowed = one.support == "nowhere" and _plain(each) in allowed
+            checked.append(one._replace(support="allowed") if is_allowed else one)
+        return TextCheck(tuple(checked))
 
 
-def _open_critic(path: Path) -> "PairScorer":
-    from .readers.scoring import PairScorer  # imports torch
+def _read_allowed(file: Path | None) -> frozenset[str]:
+    try:
+        text = decode(file.read_bytes()).map.text if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}.") from None
+    return frozenset(_plain(line) for line in text.splitlines() if line.strip())
 
-    return PairScorer.open(path)
+
+def _open_opinion(critic: str) -> "SecondOpinion | None":
+    from .opinions import open_opinion  # imports torch
+
+    return open_opinion(critic) if critic else None
 
 
 def check_claim(
-    claim: str, passage: str, source: str = "", critic: "PairScorer | None" = None
+    claim: str, passage: str, source: str = "", critic: "SecondOpinion | None" = None
 ) -> Support:
     """Mark one sentence by what one passage, without an index, has of it.
 
@@ -327,7 +188,7 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
 
 
 def _check_sentence(
-    index: OpenIndex, sentence: str, critic: "PairScorer | None"
+    index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
     parsed, (said, wanted) = index.parse(sentence), _weighted(index, sentence)
     texts = [
@@ -339,7 +200,7 @@ def _check_sentence(
 
 
 def _with_critic(
-    checked: CheckedSentence, texts: Sequence[PassageText], critic: "PairScorer | None"
+    checked: CheckedSentence, texts: Sequence[PassageText], critic: "SecondOpinion | None"
 ) -> CheckedSentence:
     """What the rules say of a sentence, unless a critic is sure of the contrary."""
     if critic is None or checked.support == "quoted":

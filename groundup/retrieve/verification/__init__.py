@@ -1,0 +1,1 @@
+"""Whether documents say what an answer or a text says."""

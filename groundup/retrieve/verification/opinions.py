@@ -1,0 +1,61 @@
+"""Second opinions on whether documents support a claim: a critic's, or a language model's.
+
+A critic (readers/scoring.py) gives the log-odds. A language model is shown a passage and the claim
+and says yes or no, which counts as sure; it reads the passages that have most of the claim's words.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from groundup.core import LanguageModel, Sampling
+from groundup.prompt import Datum, Template
+
+from ..chunks.passage_text import PassageText
+from ..models import open_language_model
+from ..readers.scoring import PairScorer, Supported
+
+PROMPT = Path(__file__).with_name("prompt.toml")
+READ, SURE = 3, 10.0
+"""Passages that a language model reads, and the log-odds that its word stands for."""
+SCORES = b"ForSequenceClassification"
+"""In the config.json of a critic, as its architecture."""
+
+
+@runtime_checkable
+class SecondOpinion(Protocol):
+    """Who says how well passages support a claim."""
+
+    def best_support(self, claim: str, texts: Sequence[PassageText]) -> Supported | None:
+        """The place that supports a claim best, with its log-odds; None: no opinion."""
+        ...
+
+
+class ModelVerifier(NamedTuple):
+    """A language model that says whether a passage supports a claim."""
+
+    model: LanguageModel
+    prompt: Template
+
+    def best_support(self, claim: str, texts: Sequence[PassageText]) -> Supported | None:
+        """The first passage that it says supports the claim; else that none does."""
+        read = [text for text in texts[:READ] if text.passage.text.strip()]
+        shown = (Datum(t.passage.text, " > ".join(t.passage.headings)) for t in read)
+        asked = [self.prompt.fill({"passage": [each], "claim": claim}) for each in shown]
+        said = self.model.generate(asked, Sampling(max_tokens=4, choices=("yes", "no")))
+        for text, answer in zip(read, said, strict=True):
+            if answer.text.strip().lower().startswith("yes"):
+                start, end = text.passage.start, text.passage.end
+                return Supported(SURE, text.document.quote(start, end).location)
+        return Supported(-SURE, "") if read else None
+
+
+def open_opinion(critic: str) -> SecondOpinion:
+    """Open a critic's directory, a language model's, or URL#NAME of one on a server.
+
+    Raises ArtifactError for a directory of neither.
+    """
+    config = Path(critic) / "config.json"
+    if config.is_file() and SCORES in config.read_bytes():
+        return PairScorer.open(Path(critic))
+    return ModelVerifier(open_language_model(critic)[0], Template.read(PROMPT))

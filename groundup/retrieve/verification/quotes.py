@@ -1,0 +1,160 @@
+"""Verifies the quotes of an answer against the files themselves, or hands a text to texts.py.
+
+The files are read again, independently of the index, of which only the files' hashes are used. The
+file's text must have the quote at the quote's bytes (of a PDF: on its page). The answer has each
+file's hash at indexing, so a file that changed since is reported even if it still has the quote.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from groundup.core import Answer, Claim, ConfigError, DataError, Quote
+from groundup.documents import ReadConfig, Record, decode, file_of, read_data
+
+from ..search import open_index
+from .texts import TextCheck, check_text
+
+ProblemCode = Literal["outside", "missing", "changed", "differs"]
+
+
+class QuoteProblem(NamedTuple):
+    """Why a quote is not verified, or its file has changed."""
+
+    quote: Quote
+    code: ProblemCode
+    """outside: the path leaves the folder; missing: no such file; changed: the file changed since
+    indexing but has the quote; differs: the bytes are not the quote."""
+    message: str
+
+
+class Verification(NamedTuple):
+    """The result of `groundup verify`."""
+
+    root: str
+    """The folder whose files were read."""
+    quotes: int
+    problems: tuple[QuoteProblem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every quote is proved, else 1."""
+        return int(bool(self.problems))
+
+    def __str__(self) -> str:
+        failed = len({problem.quote for problem in self.problems})
+        lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
+        proved = f"{self.quotes - failed} of {self.quotes} quotes are proved"
+        return "\n".join([*lines, f"{proved} by files in {self.root}."])
+
+
+def verify(
+    answer: Path,
+    *,
+    index: Path | None = None,
+    root: Path | None = None,
+    against: Path | None = None,
+    critic: str = "",
+    allow: Path | None = None,
+) -> "Verification | TextCheck":
+    """Check the quotes of a saved answer, or every sentence of a text, against the documents.
+
+    Exit code 1 unless all quotes are proved, or every sentence is quoted or supported.
+
+    answer   a file with what `groundup ask --json` printed, or a text; - reads standard input
+    index    the index that answered: files that changed since it was made are reported too
+    root     folder of the documents; default: the one that the answer, or the index, names
+    against  check a text: a folder of documents, or an index of them
+    critic   a second opinion on a text: directory of a critic, as `groundup critic` wrote it, or of
+             a language model; or URL#NAME of one on an OpenAI-compatible server
+    allow    file of sentences, a line each, that may stand without a source
+
+    Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
+    """
+    try:
+        text = sys.stdin.read() if str(answer) == "-" else decode(answer.read_bytes()).map.text
+    except OSError as error:
+        raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{answer} cannot be read: it is no text ({error}).") from None
+    if against is not None:
+        return check_text(text, against, critic, allow)
+    if critic or allow:
+        raise ConfigError("--critic and --allow are for a text; give --against DOCUMENTS.")
+    saved, named = _parse_answer(text, answer)
+    opened = None if index is None else open_index(index)
+    folder = root or named or (opened.root if opened else None)
+    if folder is None or not Path(folder).is_dir():
+        what = "names no folder" if folder is None else f"is of {folder}, which is no folder"
+        raise ConfigError(f"{answer} {what}; give --root FOLDER of the documents.")
+    if opened is not None:
+        saved.details["files"] = opened.sha256_by_path
+    problems = verify_quotes(saved, Path(folder))
+    return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
+
+
+def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
+    try:
+        data: dict[str, Any] = json.loads(text)
+        claims = [
+            Claim(claim["text"], tuple(Quote(**quote, line=0) for quote in claim["quotes"]))
+            for claim in data["claims"]
+        ]
+        quotes = [quote for claim in claims for quote in claim.quotes]
+        types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
+        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
+            raise ValueError
+        answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
+        root = data.get("root")
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} holds no answer of `groundup ask --json`; save one with: "
+            "groundup ask QUESTION --index INDEX --json > answer.json"
+        ) from None
+    if not claims and not answer.refused:
+        raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
+    return answer, root if isinstance(root, str) else None
+
+
+def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
+    """Read every quoted file under `root` again; return the problems, [] if all quotes hold."""
+    quotes = [quote for claim in answer.claims for quote in claim.quotes]
+    indexed = answer.details.get("files", {})
+    problems = (_check_quote(quote, Path(root), indexed) for quote in quotes)
+    return [problem for problem in problems if problem is not None]
+
+
+def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
+    file = file_of(quote.path, lambda name: (root / name).is_file())
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
+    is_same = indexed.get(file) in (None, hashlib.sha256(data).hexdigest())
+    since = "" if is_same else " The file changed since it was indexed; index it again."
+    if not _is_in_file(data, file, quote):
+        found = data[quote.start : quote.end].decode("utf-8", "replace")
+        place = f"bytes {quote.start}-{quote.end} of {quote.path}"
+        problem = f"{place} are not the quote: they are {found[:60]!r}"
+        if quote.page:  # its bytes are no text
+            problem = f"page {quote.page} of {quote.path} does not have the quote"
+        return QuoteProblem(quote, "differs", f"{problem}.{since}")
+    if not is_same:
+        return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
+    return None
+
+
+def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
+    if not 0 <= quote.start < quote.end:
+        return False
+    documents = read_data(file, data, ReadConfig(archives=True))
+    return any(
+        isinstance(each, Record) and each.path == quote.path and each.find(quote) >= 0
+        for each in documents
+    )
