@@ -34,7 +34,7 @@ from .examples import read_articles
 from .fitting import PairTrainingConfig, fit, produce_pair_model, read_documents, split_by_name
 from .scoring import PairLoss, PairScorer
 
-MEASURED_PAIRS, MEASURED_QUERIES, RERANKED = 4_000, 300, 20
+MEASURED_PAIRS, MEASURED_QUERIES, RERANKED = 2_000, 150, 10
 """Held-out pairs and queries that are measured, and passages of each that are reranked."""
 Sides = tuple[list[LabelledPair], list[LabelledPair]]
 
