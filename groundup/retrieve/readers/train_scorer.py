@@ -8,6 +8,7 @@ the area under the curve of the score, the share told rightly of each kind, and 
 what it makes of BM25's first passages.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,7 +155,9 @@ def _fit(
             for pair in pairs
         ]
 
-    measured = sides[1][:: -(-len(sides[1]) // MEASURED_PAIRS)]
+    # Not every second one, which of pairs with one negative each are alike.
+    count = min(MEASURED_PAIRS, len(sides[1]))
+    measured = random.Random(config.seed).sample(sides[1], count)
     pairs = encode(sides[0]), encode(measured)
     fit(config, draft, scorer, PairLoss(scorer.has_types), pairs, (base, identity))
     scores = pair_scores(scorer, measured)
