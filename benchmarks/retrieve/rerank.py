@@ -2,16 +2,18 @@
 
     python -m benchmarks.retrieve.rerank --reranker DIR [--encoder DIR] [--reader DIR]
 
-Of each folder in benchmarks/data/ask that has its documents, the first questions that one passage
-answers are asked. A passage is right if it is of a listed file and has the decisive words. BM25's
-first passages are put in the order of the reranker, of it fused with BM25 by reciprocal ranks,
-of a reader's log-odds; the encoder orders all passages by its cosines. The share of right passages
-at first place and among the first three; pairs per second are of the reranker with its tokenizer.
+Of each folder in benchmarks/data/ask that has its documents, some questions that one passage
+answers are asked, drawn by a seed. A passage is right if it is of a listed file and has the
+decisive words. BM25's first passages are put in the order of the reranker, of it fused with BM25 by
+reciprocal ranks, of a reader's log-odds, and of an encoder's cosines. The share of right passages
+at first place and among the first three; "reachable" are those among the passages reordered. Pairs
+per second are of the reranker with its tokenizer.
 Results: results/rerank.json.
 """
 
 import argparse
 import json
+import random
 import tempfile
 import time
 from collections import defaultdict
@@ -31,6 +33,8 @@ from groundup.retrieve.encoders.rankings import fuse_rankings
 from groundup.retrieve.encoders.vectors import unit_rows
 from groundup.retrieve.readers.judge import below_titles
 from groundup.retrieve.readers.spans import SpanReader
+
+SEED, NOWHERE = 20261201, 10**9
 
 
 def main() -> None:
@@ -52,7 +56,8 @@ def main() -> None:
             opened = open_index(Path(out) / "index")
             lines = (folder / "questions.jsonl").read_text().splitlines()
             asked = [q for q in map(json.loads, lines) if q["class"] != "near" and q.get("answers")]
-            for question in asked[: given.questions]:
+            drawn = random.Random(SEED).sample(asked, min(given.questions, len(asked)))
+            for question in drawn:
                 for name, place in places(opened, question, models, given.depth, clock).items():
                     ranks[name].append(place)
         print(folder.name, {name: sum(each == 0 for each in own) for name, own in ranks.items()},
@@ -76,7 +81,7 @@ def places(
     clock: dict[str, float],
 ) -> dict[str, int]:  # fmt: skip
     """Place of the first right passage by each system, from 0."""
-    asked, size = question["question"], len(opened.lexical)
+    asked = question["question"]
     hits = opened.lexical.search_terms(opened.parse(asked), max(depth, 100))
     pairs = [(asked, below_titles(hit.passage, hit.passage.text)) for hit in hits[:depth]]
     begun = time.perf_counter()
@@ -92,7 +97,7 @@ def places(
     right = [is_right(opened, hit, question) for hit in hits]
     found = {name: first([right[number] for number, _ in ranked] + right[depth:])
              for name, ranked in orders.items()}  # fmt: skip
-    found["reachable"] = 0 if any(right[:depth]) else size
+    found["reachable"] = 0 if any(right[:depth]) else NOWHERE
     if "encoder" in models:
         vectors = unit_rows(np.asarray(models["encoder"].embed([asked, *(t for _, t in pairs)])))
         order = np.argsort(-(vectors[1:] @ vectors[0]), kind="stable")
@@ -107,8 +112,8 @@ def is_right(opened: OpenIndex, hit: Hit, question: dict[str, Any]) -> bool:
 
 
 def first(right: Sequence[bool]) -> int:
-    """Index of the first right one, or their number."""
-    return next((place for place, each in enumerate(right) if each), len(right))
+    """Index of the first right one; a large one if there is none."""
+    return next((place for place, each in enumerate(right) if each), NOWHERE)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 MIN_RECALL = 0.95
 """Of the exact nearest ten, from which a graph is kept (encoders/graph.py)."""
 ARCHITECTURES = {"reader": b"ForQuestionAnswering", "reranker": b"ForSequenceClassification"}
-"""In the config.json of a model, as its architecture."""
+"""In the config.json of a model, as its architecture; a reader reranks too."""
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
 """Endings of the files that say what a model does."""
 
@@ -114,7 +114,8 @@ def with_model_digest(config: Choice, what: str) -> Choice:
         return type(config)()
     path, verb = Path(config.path).resolve(), what.split()[-1]
     values = {"path": str(path), "digest": files_digest(path, what)}
-    if ARCHITECTURES[verb] not in (path / "config.json").read_bytes():
+    content = (path / "config.json").read_bytes()
+    if ARCHITECTURES["reader"] not in content and ARCHITECTURES[verb] not in content:
         raise ConfigError(
             f"{path} is no {what}; fine-tune one with: groundup {verb} DOCUMENTS "
             f"--base {config.path} --questions FILE --out {verb.upper()}"

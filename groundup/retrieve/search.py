@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from .answers.written import Writer
     from .encoders.vectors import RunVectors
-    from .readers.scoring import PairScorer
+    from .readers.encoding import PairModel
     from .readers.spans import SpanReader
 
 REJECTED, MAX_REJECTED_BYTES = "rejected.json", 2**20
@@ -302,7 +302,7 @@ class OpenIndex:
         return open_same_reader(self.reader_choice)
 
     @cached_property
-    def reranker(self) -> "PairScorer":
+    def reranker(self) -> "PairModel":
         """The model that orders what words find, if the index was made with one."""
         from .readers.scoring import open_same_reranker  # imports torch
 

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from groundup.core import ArtifactError, ConfigError, device
+from groundup.core import ArtifactError, ConfigError, Hit, device
 from groundup.model import (
     Head,
     HeadConfig,
@@ -29,6 +29,7 @@ from groundup.tokenizer import ImportedTokenizer, load_tokenizer
 from groundup.train import MicroBatch, batch_to_device, resolve_precision
 
 from ..models import model_folder
+from .judge import below_titles
 
 MAX_TOKENS, MAX_FIRST = 256, 64
 """Ids of a pair, and of its first text."""
@@ -77,6 +78,29 @@ class PairModel:
         assert isinstance(body, Transformer), "a directory's model is a Transformer"
         self.has_types = body.config.embedding.types > 1
         self.limit = min(MAX_TOKENS, body.config.context_length)
+
+    def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
+        """How well the second text of a pair fits the first."""
+        raise NotImplementedError
+
+    def score(
+        self, texts: Sequence[tuple[str, str]], milliseconds: float = math.inf
+    ) -> list[float | None]:
+        """The log-odds of each pair; None for those that were not reached in time."""
+        scores = list[float | None]([None]) * len(texts)
+        for i, pair, logits in self.outputs(texts, milliseconds):
+            scores[i] = self.log_odds(pair, logits)
+        return scores
+
+    def rerank(self, question: str, hits: Sequence[Hit], milliseconds: float) -> list[Hit]:
+        """Passages by how well they answer; those not reached in time follow in their order.
+
+        Each takes the score of the one whose place it takes, so that scores stay those of words.
+        """
+        texts = [(question, below_titles(hit.passage, hit.passage.text)) for hit in hits]
+        scores = [-math.inf if s is None else s for s in self.score(texts, milliseconds)]
+        order = sorted(range(len(hits)), key=lambda i: -scores[i])
+        return [hits[i]._replace(score=hit.score) for i, hit in zip(order, hits, strict=True)]
 
     @classmethod
     def new(cls: type[Model], base: Path, seed: int) -> Model:

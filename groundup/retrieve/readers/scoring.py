@@ -7,25 +7,23 @@ of Sentence Transformers, such as ms-marco-MiniLM, are scorers as they are.
 Source: Nogueira and Cho 2019, arXiv:1901.04085.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import Hit
 from groundup.kernels import LossSum
 from groundup.model import HeadConfig
 from groundup.train import MicroBatch
 
 from ..chunks.passage_text import PassageText
 from ..encoders.vectors import runs_of
-from ..models import RerankerChoice, check_same_model
+from ..models import ARCHITECTURES, RerankerChoice, check_same_model
 from ..wording.language import stem_words
-from .encoding import PairModel, pair_logits
-from .judge import below_titles
+from .encoding import EncodedPair, PairModel, pair_logits
+from .spans import SpanReader
 
 MAX_RUNS = 12
 """Runs of sentences that a critic reads for a claim: those with most of its words."""
@@ -47,14 +45,9 @@ class PairScorer(PairModel):
     name = "pair scorer"
     made_by = "groundup reranker, or groundup critic, DOCUMENTS --base ENCODER --out SCORER"
 
-    def score(
-        self, texts: Sequence[tuple[str, str]], milliseconds: float = math.inf
-    ) -> list[float | None]:
-        """The log-odds of each pair; None for those that were not reached in time."""
-        scores = list[float | None]([None]) * len(texts)
-        for i, _, logit in self.outputs(texts, milliseconds):
-            scores[i] = float(logit)
-        return scores
+    def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
+        """The one number of a pair."""
+        return float(logits)
 
     def best_support(self, claim: str, texts: Sequence[PassageText]) -> Supported | None:
         """The run of sentences that supports a claim best; None without one in its languages."""
@@ -72,16 +65,6 @@ class PairScorer(PairModel):
         place = text.document.quote(start + run.start, start + run.end)
         return Supported(round(best, 3), place.location)
 
-    def rerank(self, question: str, hits: Sequence[Hit], milliseconds: float) -> list[Hit]:
-        """Passages by how well they answer; those not reached in time follow in their order.
-
-        Each takes the score of the one whose place it takes, so that scores stay those of words.
-        """
-        texts = [(question, below_titles(hit.passage, hit.passage.text)) for hit in hits]
-        scores = [-math.inf if s is None else s for s in self.score(texts, milliseconds)]
-        order = sorted(range(len(hits)), key=lambda i: -scores[i])
-        return [hits[i]._replace(score=hit.score) for i, hit in zip(order, hits, strict=True)]
-
 
 class PairLoss(NamedTuple):
     """Binary cross-entropy of the pairs' labels, in nats."""
@@ -96,6 +79,8 @@ class PairLoss(NamedTuple):
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
-def open_same_reranker(choice: RerankerChoice) -> PairScorer:
-    """The reranker of an index; an error if it is gone or its files changed."""
-    return PairScorer.open(check_same_model(choice, "reranker"))
+def open_same_reranker(choice: RerankerChoice) -> PairModel:
+    """The reranker of an index, or a reader; an error if it is gone or its files changed."""
+    path = check_same_model(choice, "reranker")
+    is_reader = ARCHITECTURES["reader"] in (path / "config.json").read_bytes()
+    return (SpanReader if is_reader else PairScorer).open(path)

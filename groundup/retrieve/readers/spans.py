@@ -49,6 +49,10 @@ class SpanReader(PairModel):
         """Logits of each token as an answer's first and last."""
         return span_logits(self.model, batch, self.has_types)
 
+    def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
+        """That the best words answer, rather than that nothing does."""
+        return _best_reading(pair, logits[:, 0], logits[:, 1]).score
+
     def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
         """The best words of each passage, and how much better they are than none."""
         return self.read_pairs([(question, passage) for passage in passages])

@@ -8,6 +8,7 @@ the area under the curve of the score, the share told rightly of each kind, and 
 what it makes of BM25's first passages.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from .examples import read_articles
 from .fitting import PairTrainingConfig, fit, produce_pair_model, read_documents, split_by_name
 from .scoring import PairLoss, PairScorer
 
-MEASURED_PAIRS, MEASURED_QUERIES, RERANKED = 4_000, 300, 20
+MEASURED_PAIRS, MEASURED_QUERIES, RERANKED = 2_000, 150, 10
 """Held-out pairs and queries that are measured, and passages of each that are reranked."""
 Sides = tuple[list[LabelledPair], list[LabelledPair]]
 
@@ -154,7 +155,9 @@ def _fit(
             for pair in pairs
         ]
 
-    measured = sides[1][:: -(-len(sides[1]) // MEASURED_PAIRS)]
+    # Not every second one, which of pairs with one negative each are alike.
+    count = min(MEASURED_PAIRS, len(sides[1]))
+    measured = random.Random(config.seed).sample(sides[1], count)
     pairs = encode(sides[0]), encode(measured)
     fit(config, draft, scorer, PairLoss(scorer.has_types), pairs, (base, identity))
     scores = pair_scores(scorer, measured)

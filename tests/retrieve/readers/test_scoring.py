@@ -140,6 +140,11 @@ def test_an_index_orders_what_words_find_by_its_reranker(
     assert scores == sorted(scores, key=lambda score: -(score or 0.0))
     assert {hit.passage.id for hit in hits} == {hit.passage.id for hit in words}
     assert opened.reranker.rerank(question, words, 0) == words  # nothing is reached
+    reader = SpanReader.new(write_base(tmp_path / "encoder"), 0)
+    save_with_head(reader.model, tmp_path / "reader", tmp_path / "encoder")
+    index_or_explain(documents, tmp_path / "r", reranker=tmp_path / "reader")
+    assert isinstance(open_index(tmp_path / "r").reranker, SpanReader)  # its log-odds order too
+    assert reader.score([("a", "b")]) == [reader.read("a", ["b"])[0].score]
     (directory / "vocab.txt").write_text("[PAD]")
     lines = list[str]()
     monkeypatch.setattr(record, "log", lines.append)
