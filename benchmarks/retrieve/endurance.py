@@ -244,7 +244,8 @@ def readers(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         "seconds": arguments.seconds, "readers": READERS, "snapshots written": len(known) - 1,
         "answers": len(found), "by meaning": sum(not state for _, state, _, _ in found),
         "snapshots asked": len({id for id, *_ in found}), "failed": dict(problems),
-        "removed by two updates while asked": sum(late.values()), "of another state": other, "seconds of an answer, median": round(median(seconds), 3),
+        "removed by two updates while asked": sum(late.values()),
+        "of another state": other, "seconds of an answer, median": round(median(seconds), 3),
         "99 of 100 within": round(quantiles(seconds, n=100)[98], 3),
         "processes that failed": sum(process.exitcode != 0 for process in processes),
     }  # fmt: skip
