@@ -222,7 +222,9 @@ def measure(
         }
         for way in ways
     }  # fmt: skip
-    noted["recall that a build measures"] = round(measure_recall(graph, matrix), 4)
+    noted["recall that a build measures"] = round(
+        measure_recall(graph.nearest_rows, graph.live, matrix), 4
+    )
     notes[f"{len(wide):,} {name}"] = noted
     speeds = table.alternate({way: rate(ask, asked) for way, ask in ways.items()}, rounds=3)
     for way in ours:

@@ -16,7 +16,6 @@ is complete, so a question never reads an incomplete index.
 """
 
 import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -66,7 +65,7 @@ from .chunks.reading import (
 from .lexical import LexicalIndex, name_segments_by_content
 from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_model_digest
 from .search import DocumentEntry, read_entries, read_rejected
-from .snapshots import REMOVED_PREFIX, current_name, read_root, set_current, write_root
+from .snapshots import current_name, read_root, remove_snapshot, set_current, write_root
 from .wording.language import language_of
 
 VERSION = 14
@@ -101,7 +100,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     snapshot_id = digest([VERSION, config.to_dict(), *(each.id for each in parents.values())])[:16]
     snapshot_path = out / "snapshots" / snapshot_id
     before = current_name(out)
-    snapshot = _open_complete(snapshot_path)
+    snapshot = _open_complete(snapshot_path, config.encoder.store)
     if snapshot is None:
         snapshot = _make_snapshot(config, files, parents, source, snapshot_path, before)
         if CHANGED in {each.reason for each in read_rejected(snapshot_path)}:
@@ -284,19 +283,26 @@ def _explain_histories(corpus: Artifact, name: str, config: IndexConfig) -> Iter
             yield f"{history.path} is left out, {history.drop_reason()}"
 
 
-def _open_complete(snapshot: Path) -> Artifact | None:
+def _open_complete(snapshot: Path, store: str) -> Artifact | None:
     """Open a snapshot if it is complete; a damaged one is removed, to be made again."""
     if not (snapshot / MANIFEST).is_file():
         if snapshot.is_dir() and not (snapshot / ".scratch").exists():  # it lost its manifest
             record.log(f"{snapshot} has no {MANIFEST}; it is made again.")
             _remove_unfinished(snapshot)
         return None
+    is_complete = True
+    if store:
+        from .encoders.postgres import has_all_runs  # imports numpy
+
+        is_complete = has_all_runs(snapshot)
     try:
+        if not is_complete:
+            raise ArtifactError(f"{snapshot} lacks vectors in its database; index again.")
         return Artifact.open(snapshot, kind="index")
     except ArtifactError as error:
         record.log(f"{error} This is done now.")
         with lock_folder(snapshot):
-            _remove_snapshot(snapshot)
+            remove_snapshot(snapshot)
         return None
 
 
@@ -304,14 +310,7 @@ def _remove_unfinished(snapshot: Path) -> None:
     """Remove what a failed run wrote, which a full disk needs back, unless another run writes."""
     with suppress(ArtifactError, OSError), lock_folder(snapshot):
         if not (snapshot / MANIFEST).exists():
-            _remove_snapshot(snapshot)
-
-
-def _remove_snapshot(snapshot: Path) -> None:
-    # Renamed first: threads of a failed index may still write there.
-    removed = snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}")
-    os.replace(snapshot, removed)
-    shutil.rmtree(removed, ignore_errors=True)
+            remove_snapshot(snapshot)
 
 
 @contextmanager

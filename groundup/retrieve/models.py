@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 PROMPTS, WORDS = "config_sentence_transformers.json", "vocabulary.json"
 VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 """Files of a snapshot with vectors (vectors.py)."""
+STORED = "log/vectors.postgres.json"
+"""Names a snapshot's rows in a database (encoders/postgres.py)."""
 MIN_RECALL = 0.95
 """Of the exact nearest ten, from which a graph is kept (encoders/graph.py)."""
 ARCHITECTURES = {"reader": b"ForQuestionAnswering", "reranker": b"ForSequenceClassification"}
@@ -41,6 +44,8 @@ class TextEncoderConfig(Config):
     """Of the numbers that a question is compared with; int8: a byte, and the nearest in full."""
     exact_below: int = Field(default=100_000, ge=2)
     """Texts from which a graph (HNSW) leads to the nearest; below, all are compared."""
+    store: str = ""
+    """Database of the vectors, postgresql://user@host/name, with pgvector; empty: files."""
     digest: str = ""
     """Hash of the encoder's files; set by the stage."""
 
@@ -125,6 +130,7 @@ def with_model_digest(config: Choice, what: str) -> Choice:
 
 def with_digest(config: TextEncoderConfig) -> TextEncoderConfig:
     """The configuration with the prefixes and the hash of the encoder, if it names one."""
+    _check_store(config)
     if not config.path:
         return TextEncoderConfig()
     path = Path(config.path).resolve()
@@ -135,6 +141,21 @@ def with_digest(config: TextEncoderConfig) -> TextEncoderConfig:
         "passage_prefix": config.passage_prefix or own.passage,
     }  # fmt: skip
     return config.model_copy(update=values)
+
+
+def _check_store(config: TextEncoderConfig) -> None:
+    user = config.store.partition("://")[2].rpartition("@")[0]
+    if ":" in user or "password=" in unquote(config.store):
+        raise ConfigError(
+            "encoder.store has a password, which the index would keep; leave it out and set "
+            "PGPASSWORD, or write it to ~/.pgpass."
+        )
+    if config.store and not config.store.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("encoder.store is no database; expected postgresql://user@host/name.")
+    if config.store and not config.path:
+        raise ConfigError("encoder.store keeps vectors, which need an --encoder; give it too.")
+    if config.store and config.precision != "float16":
+        raise ConfigError("encoder.precision=int8 is of files; leave it out with encoder.store.")
 
 
 class Prefixes(NamedTuple):

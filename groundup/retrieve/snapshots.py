@@ -15,16 +15,20 @@ import os
 import shutil
 from pathlib import Path
 from shlex import quote
+from uuid import uuid4
 
 from groundup.core import (
     MANIFEST,
     ArtifactError,
+    GroundupError,
     Pointer,
     lock_folder,
     record,
     user_name,
     write_json,
 )
+
+from .models import STORED
 
 POINTER_LEDGER = "ledger/current.jsonl"
 KEPT_SNAPSHOTS = 2
@@ -124,10 +128,32 @@ def _prune_snapshots(out: Path) -> None:
         paths.sort(key=lambda path: (order.get(path.name, 0), path.stat().st_mtime), reverse=True)
         for path in paths[KEPT_SNAPSHOTS:]:
             with contextlib.suppress(ArtifactError), lock_folder(path):  # not being written
-                # Renamed first: a kill during deletion leaves nothing that looks like a snapshot.
-                os.replace(path, folder / f"{REMOVED_PREFIX}{path.name}")
+                _set_aside(path)
+    _delete_set_aside(folder)
+
+
+def remove_snapshot(snapshot: Path) -> None:
+    """Remove a snapshot that its caller has locked, and its rows in a database."""
+    _set_aside(snapshot)
+    _delete_set_aside(snapshot.parent)
+
+
+def _set_aside(snapshot: Path) -> None:
+    # Renamed first: a kill during deletion leaves nothing that looks like a snapshot, and threads
+    # of a failed index may still write there.
+    os.replace(snapshot, snapshot.with_name(f"{REMOVED_PREFIX}{snapshot.name}-{uuid4().hex[:8]}"))
+
+
+def _delete_set_aside(folder: Path) -> None:
     for path in folder.glob(f"{REMOVED_PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        try:
+            if (path / STORED).is_file():
+                from .encoders.postgres import delete_runs  # imports numpy
+
+                delete_runs(path)
+            shutil.rmtree(path, ignore_errors=True)
+        except (GroundupError, ValueError) as error:
+            record.log(f"{path} is kept, for its rows could not be deleted: {error}")
 
 
 def write_root(out: Path, source: Path | None) -> None:

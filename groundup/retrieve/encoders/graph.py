@@ -10,10 +10,10 @@ Source: Malkov & Yashunin 2016, arXiv:1603.09320.
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,18 @@ NEIGHBOURS, BUILD_CANDIDATES = 16, 128
 RESCORED = 200
 """Vectors that are found roughly and then compared in full."""
 MAX_GONE = 0.2
+MEASURED = 500
+"""Vectors whose nearest are looked for at each build."""
+
+
+class NearVectors(NamedTuple):
+    """What is compared in full, and how near all runs are."""
+
+    rows: np.ndarray
+    vectors: np.ndarray
+    """(k, width) of these rows."""
+    mean: float
+    deviation: float
 
 
 @dataclass
@@ -37,7 +49,7 @@ class NeighbourGraph:
     index: Any
     keys: np.ndarray
     moments: np.ndarray
-    """(width + 1, width) float64: the mean of the vectors, and of their outer products."""
+    """Of the vectors, as `moments_of` gives them."""
     rows: np.ndarray
 
     def nearest_rows(self, vector: np.ndarray, count: int = RESCORED) -> np.ndarray:
@@ -48,8 +60,26 @@ class NeighbourGraph:
 
     def spread(self, vector: np.ndarray) -> tuple[float, float]:
         """Mean and standard deviation of a vector's products with all, without any of them."""
-        mean = float(self.moments[0] @ vector)
-        return mean, max(0.0, float(vector @ self.moments[1:] @ vector) - mean**2) ** 0.5
+        return spread_of(self.moments, vector)
+
+    @property
+    def live(self) -> np.ndarray:
+        """Rows that it leads to."""
+        return np.sort(self.rows[self.rows >= 0])
+
+
+def moments_of(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(width + 1, width) float64: the mean of vectors, and of their outer products."""
+    moments = np.zeros((matrix.shape[1] + 1, matrix.shape[1]))
+    for block in _blocks(matrix, rows):
+        moments += np.concatenate([block.sum(0, keepdims=True), block.T @ block]) / len(rows)
+    return moments
+
+
+def spread_of(moments: np.ndarray, vector: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of a vector's products with all that the moments are of."""
+    mean = float(moments[0] @ vector)
+    return mean, max(0.0, float(vector @ moments[1:] @ vector) - mean**2) ** 0.5
 
 
 def write_graph(
@@ -57,7 +87,7 @@ def write_graph(
 ) -> None:
     """Build and measure a graph, and write it if its recall is at least MIN_RECALL."""
     graph = build_graph(matrix, rows, earlier)
-    draft.numbers["graph_recall"] = recall = measure_recall(graph, matrix)
+    draft.numbers["graph_recall"] = recall = measure_recall(graph.nearest_rows, graph.live, matrix)
     if recall < MIN_RECALL and earlier is not None:
         write_graph(draft, matrix, rows, None)  # it may have suffered from what was added
     elif recall >= MIN_RECALL:
@@ -72,9 +102,6 @@ def build_graph(
 ) -> NeighbourGraph:
     """A graph of the row of each text, by its hash, or what is new added to an earlier graph."""
     faiss, order, width = import_extra(*FAISS), np.array(list(rows.values())), matrix.shape[1]
-    moments = np.zeros((width + 1, width))
-    for block in _blocks(matrix, order):
-        moments += np.concatenate([block.sum(0, keepdims=True), block.T @ block]) / len(order)
     known = {key.tobytes() for key in earlier.keys} if earlier else set[bytes]()
     if earlier is None or len(known - rows.keys()) > MAX_GONE * len(known):
         known, keys = set[bytes](), b""
@@ -89,7 +116,7 @@ def build_graph(
             index.add(block)
             bar.advance(len(block))
     nodes = np.frombuffer(keys + b"".join(new), np.uint8).reshape(index.ntotal, -1)
-    return NeighbourGraph(index, nodes, moments, _rows_of(nodes, rows))
+    return NeighbourGraph(index, nodes, moments_of(matrix, order), _rows_of(nodes, rows))
 
 
 def _blocks(matrix: np.ndarray, rows: np.ndarray, size: int = 2**14) -> Iterator[np.ndarray]:
@@ -101,17 +128,18 @@ def _rows_of(keys: np.ndarray, rows: Mapping[bytes, int]) -> np.ndarray:
     return np.array([*(rows.get(key.tobytes(), -1) for key in keys), -1])
 
 
-def measure_recall(graph: NeighbourGraph, matrix: np.ndarray, queries: int = 500) -> float:
-    """Share of the nearest ten to vectors of the graph, themselves left out, that it leads to."""
-    live = np.sort(graph.rows[graph.rows >= 0])
-    asked = np.random.default_rng(0).choice(live, min(queries, len(live)), replace=False)
+def measure_recall(
+    nearest_rows: Callable[[np.ndarray], np.ndarray], live: np.ndarray, matrix: np.ndarray
+) -> float:
+    """Share of the nearest ten to live rows of a matrix, themselves left out, that are led to."""
+    asked = np.random.default_rng(0).choice(live, min(MEASURED, len(live)), replace=False)
     vectors, found = matrix[asked].astype(np.float32), 0
     best = np.full((len(asked), 11), -np.inf, np.float32)
     for block in _blocks(matrix, live):
         both = np.concatenate([best, vectors @ block.T], axis=1)
         best = -np.partition(-both, 10, axis=1)[:, :11]
     for vector, row, least in zip(vectors, asked, best.min(1) - 1e-5, strict=True):
-        rows = graph.nearest_rows(vector)
+        rows = nearest_rows(vector)
         cosines = matrix[rows[rows != row]].astype(np.float32) @ vector
         found += min(10, int((cosines >= least).sum()))  # copies are equally near
     return found / (len(asked) * min(10, len(live) - 1))

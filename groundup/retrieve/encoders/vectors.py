@@ -8,6 +8,7 @@
     vectors.keys      16 bytes per row: the hash of what was encoded
     vectors.int8.npy  if precision=int8: (runs, width), multiples of a step for each dimension
     log/vectors.hnsw.npz  from `exact_below` different texts on: the graph
+    log/vectors.postgres.json  if the vectors are in a database: its rows (postgres.py)
 
 Three sentences are what is quoted, and find the right place in other words more often than passages
 or paragraphs do (docs/log/2026-12.md). A search compares a question with all vectors, with a byte
@@ -20,6 +21,7 @@ costs what changed.
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +31,7 @@ import numpy as np
 from groundup.core import (
     ArtifactError,
     Draft,
+    GroundupError,
     atomic_replace,
     device,
     import_extra,
@@ -38,7 +41,8 @@ from groundup.core import (
 
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_encoder
-from .graph import FAISS, RESCORED, NeighbourGraph, open_graph, write_graph
+from .graph import FAISS, RESCORED, NearVectors, NeighbourGraph, open_graph, write_graph
+from .postgres import StoredRuns, new_runs, open_runs, take_turn
 
 if TYPE_CHECKING:
     from groundup.embeddings import StaticEncoder
@@ -66,6 +70,11 @@ class Run(NamedTuple):
     end: int
     text: str = ""
     """What is encoded: the titles and the sentences; empty in an open index."""
+
+    @property
+    def document(self) -> str:
+        """Id of the passage's document."""
+        return self.passage.rpartition(":")[0]
 
 
 class NearRuns(NamedTuple):
@@ -97,6 +106,8 @@ class RunVectors:
     steps: np.ndarray
     graph: NeighbourGraph | None = None
     """What leads to the vectors near to a question; None: all are compared."""
+    stored: StoredRuns | None = None
+    """Where they are, if not in the matrix."""
 
     def nearest(
         self, vector: np.ndarray, limit: int, documents: Collection[str] | None = None
@@ -104,25 +115,41 @@ class RunVectors:
         """The different runs with the largest cosine to a unit vector; of some documents alone."""
         count = max(limit, RESCORED)
         if self.graph is not None and documents is None:
-            rows, spread = self.graph.nearest_rows(vector, count), self.graph.spread(vector)
+            rows = self.graph.nearest_rows(vector, count)
+            near = NearVectors(rows, self.matrix[rows], *self.graph.spread(vector))
         else:
             rows = np.fromiter(self.rows.values(), int, len(self.rows))
             if documents is not None:
-                inside = [run.passage.rpartition(":")[0] in documents for run in self.runs]
+                inside = [run.document in documents for run in self.runs]
                 rows = np.flatnonzero(inside)
             if not len(rows):
                 return NearRuns([], np.empty(0, np.float32), 0.0, 0.0)
-            starts, scaled = range(0, len(self.codes), SCAN_ROWS), vector * self.steps
-            blocks = (self.codes[at : at + SCAN_ROWS].astype(np.float32) for at in starts)
-            cosines = np.concatenate([block @ scaled for block in blocks])[rows]
-            spread = float(cosines.mean()), float(cosines.std())
-            if len(rows) > count:
-                rows = rows[np.argpartition(-cosines, count)[:count]]
-        vectors = self.matrix[rows].astype(np.float32)
+            if self.stored is not None:
+                near = self.stored.near(vector, count, documents, len(rows))
+            else:
+                near = self._scan(vector, count, rows)
+        vectors = near.vectors.astype(np.float32)
         cosines = vectors @ vector
-        order = np.lexsort((rows, -cosines))
+        order = np.lexsort((near.rows, -cosines))
         order = order[_without_copies(vectors[order], limit)]
-        return NearRuns([self.runs[row] for row in rows[order]], cosines[order], *spread)
+        runs = [self.runs[row] for row in near.rows[order]]
+        return NearRuns(runs, cosines[order], near.mean, near.deviation)
+
+    def _scan(self, vector: np.ndarray, count: int, rows: np.ndarray) -> NearVectors:
+        starts, scaled = range(0, len(self.codes), SCAN_ROWS), vector * self.steps
+        blocks = (self.codes[at : at + SCAN_ROWS].astype(np.float32) for at in starts)
+        cosines = np.concatenate([block @ scaled for block in blocks])[rows]
+        spread = float(cosines.mean()), float(cosines.std())
+        if len(rows) > count:
+            rows = rows[np.argpartition(-cosines, count)[:count]]
+        return NearVectors(rows, self.matrix[rows], *spread)
+
+    def by_text(self) -> dict[bytes, np.ndarray]:
+        """The vector of each text, by the hash of what was encoded."""
+        if self.stored is not None:
+            with take_turn(self.stored.store) as connection:
+                return self.stored.vectors(connection, self.rows)
+        return {key: self.matrix[row] for key, row in self.rows.items()}
 
 
 def _without_copies(vectors: np.ndarray, limit: int) -> list[int]:
@@ -182,21 +209,33 @@ def write_vectors(
     texts = [config.passage_prefix + run.text for run in runs]
     hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
     rows = _first_rows(hashes)
-    if has_graph := len(rows) >= config.exact_below:
+    has_graph = len(rows) >= config.exact_below and not config.store
+    if has_graph:
         import_extra(*FAISS)  # before hours of encoding
+    stored, present = new_runs(draft, config) if config.store else None, set[bytes]()
+    if stored:
+        with take_turn(config.store) as connection:
+            present = stored.present(connection, rows)
     known = dict[bytes, np.ndarray]()
-    if earlier is not None and earlier.config.digest == config.digest:
-        known = {key: earlier.matrix[row] for key, row in earlier.rows.items()}
+    if earlier is None or earlier.config.digest != config.digest:
+        earlier = None
+    elif not stored or earlier.config.store != config.store:
+        with suppress(GroundupError):  # a database that is gone
+            known = earlier.by_text()
     unfinished = draft.scratch / f"encoded-{config.digest[:16]}"
     for block in _read_encoded(unfinished):
         known |= block
-    new = sorted(row for key, row in rows.items() if key not in known)
+    new = sorted(row for key, row in rows.items() if key not in known and key not in present)
     for block in _encode(texts, hashes, new, open_encoder(config), unfinished) if new else ():
         known |= block
-    matrix = np.stack([known[key] for key in hashes])
-    np.save(draft.file(VECTORS[0]), matrix, allow_pickle=False)
     draft.file(VECTORS[2]).write_bytes(b"".join(hashes))
     table = {"encoder": config.to_dict(), "runs": [run[:3] for run in runs]}
+    if stored:
+        write_json(draft.file(VECTORS[1]), table)
+        stored.write(draft, [run.document for run in runs], hashes, known, config.exact_below)
+        return len(new)
+    matrix = np.stack([known[key] for key in hashes])
+    np.save(draft.file(VECTORS[0]), matrix, allow_pickle=False)
     if config.precision == "int8":
         codes, steps = int8_codes(matrix)
         np.save(draft.file(CODES), codes, allow_pickle=False)
@@ -281,18 +320,22 @@ def open_vectors(folder: Path) -> RunVectors | None:
         return None
     try:
         values = json.loads(table.read_bytes())
-        matrix = np.load(folder / VECTORS[0], mmap_mode="r", allow_pickle=False)
         keys, runs = (folder / VECTORS[2]).read_bytes(), [Run(*place) for place in values["runs"]]
+        config = TextEncoderConfig.model_validate(values["encoder"])
+        stored = open_runs(folder) if config.store else None
+        matrix = np.empty((len(runs), 0), np.float16)
+        if stored is None:
+            matrix = np.load(folder / VECTORS[0], mmap_mode="r", allow_pickle=False)
         codes, steps = matrix, np.ones(1, np.float32)
         if "steps" in values:
             codes = np.load(folder / CODES, mmap_mode="r", allow_pickle=False)
             steps = np.array(values["steps"], np.float32)
         if matrix.shape != codes.shape or not len(runs) == len(matrix) == len(keys) / KEY_BYTES:
             raise ValueError(f"{len(runs)} runs and vectors of shape {matrix.shape}")
-        config = TextEncoderConfig.model_validate(values["encoder"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"The vectors in {folder} are damaged ({error}); index again with a new --out."
         ) from None
     rows = _first_rows(_cut(keys))
-    return RunVectors(config, runs, matrix, rows, codes, steps, open_graph(folder, rows))
+    graph = None if stored else open_graph(folder, rows)
+    return RunVectors(config, runs, matrix, rows, codes, steps, graph, stored)
