@@ -76,8 +76,8 @@ def grounding(
     rows    JSON objects with question, answer and contexts, or what `groundup ask --json` printed
     noise   a number of irrelevant passages: each question is answered again by quotes of its
             contexts and so many of other rows; may be given again
-    critic  directory of a critic, as `groundup critic` wrote it, or of a language model;
-            or URL#NAME of one on a server
+    critic  second opinion: directory of a language model, or of a classifier with one label; or
+            URL#NAME of a model on an OpenAI-compatible server
     name    display name of the answers in the report, such as "support bot, March"
 
     Raises DataError naming a row and field that cannot be used.

@@ -231,19 +231,26 @@ def write_vectors(
     draft.file(VECTORS[2]).write_bytes(b"".join(hashes))
     table = {"encoder": config.to_dict(), "runs": [run[:3] for run in runs]}
     if stored:
-        write_json(draft.file(VECTORS[1]), table)
         stored.write(draft, [run.document for run in runs], hashes, known, config.exact_below)
-        return len(new)
-    matrix = np.stack([known[key] for key in hashes])
-    np.save(draft.file(VECTORS[0]), matrix, allow_pickle=False)
-    if config.precision == "int8":
-        codes, steps = int8_codes(matrix)
-        np.save(draft.file(CODES), codes, allow_pickle=False)
-        table["steps"] = steps.tolist()
+    else:
+        matrix = np.stack([known[key] for key in hashes])
+        table |= _write_matrix(draft, matrix, config)
+        if has_graph:
+            write_graph(draft, matrix, rows, earlier.graph if earlier and known else None)
     write_json(draft.file(VECTORS[1]), table)
-    if has_graph:
-        write_graph(draft, matrix, rows, earlier.graph if earlier and known else None)
     return len(new)
+
+
+def _write_matrix(
+    draft: Draft, matrix: np.ndarray, config: TextEncoderConfig
+) -> dict[str, list[float]]:
+    """Write vectors, and their bytes if those are compared first, whose steps are returned."""
+    np.save(draft.file(VECTORS[0]), matrix, allow_pickle=False)
+    if config.precision != "int8":
+        return {}
+    codes, steps = int8_codes(matrix)
+    np.save(draft.file(CODES), codes, allow_pickle=False)
+    return {"steps": steps.tolist()}
 
 
 def int8_codes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,15 @@ class EncodedPair(NamedTuple):
         return self._replace(span=(self.first + inside[0], self.first + inside[-1]))
 
 
+class LabelledPair(NamedTuple):
+    """Two texts, and whether the second answers the first."""
+
+    kind: str
+    first: str
+    second: str
+    is_right: bool
+
+
 class PairModel:
     """A model of two texts with its tokenizer."""
 

@@ -43,7 +43,7 @@ class PairScorer(PairModel):
 
     head = HeadConfig(kind="number", inner="tanh")
     name = "pair scorer"
-    made_by = "groundup reranker, or groundup critic, DOCUMENTS --base ENCODER --out SCORER"
+    made_by = "groundup reranker DOCUMENTS --base ENCODER --out SCORER"
 
     def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
         """The one number of a pair."""

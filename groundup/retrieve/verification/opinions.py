@@ -1,7 +1,7 @@
-"""Second opinions on whether documents support a claim: a critic's, or a language model's.
+"""Second opinions on whether documents support a claim: a classifier's, or a language model's.
 
-A critic (readers/scoring.py) gives the log-odds. A language model is shown a passage and the claim
-and says yes or no, which counts as sure; it reads the passages that have most of the claim's words.
+A classifier (readers/scoring.py) gives the log-odds. A language model is shown a passage and the
+claim and says yes or no, which counts as sure; it reads the first passages found.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ PROMPT = Path(__file__).with_name("prompt.toml")
 READ, SURE = 3, 10.0
 """Passages that a language model reads, and the log-odds that its word stands for."""
 SCORES = b"ForSequenceClassification"
-"""In the config.json of a critic, as its architecture."""
+"""In the config.json of a classifier, as its architecture."""
 
 
 @runtime_checkable
@@ -51,7 +51,7 @@ class ModelVerifier(NamedTuple):
 
 
 def open_opinion(critic: str) -> SecondOpinion:
-    """Open a critic's directory, a language model's, or URL#NAME of one on a server.
+    """Open a classifier's directory, a language model's, or URL#NAME of one on a server.
 
     Raises ArtifactError for a directory of neither.
     """

@@ -68,8 +68,8 @@ def verify(
     index    the index that answered: files that changed since it was made are reported too
     root     folder of the documents; default: the one that the answer, or the index, names
     against  check a text: a folder of documents, or an index of them
-    critic   a second opinion on a text: directory of a critic, as `groundup critic` wrote it, or of
-             a language model; or URL#NAME of one on an OpenAI-compatible server
+    critic   second opinion on a text: directory of a language model, or of a classifier with one
+             label; or URL#NAME of a model on an OpenAI-compatible server
     allow    file of sentences, a line each, that may stand without a source
 
     Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.

@@ -1,11 +1,7 @@
-"""Trains scorers of two texts: a reranker of passages, and a critic of claims.
+"""Trains a reranker: a query and its passage, or one that ranks high by words and answers another.
 
-    reranker   a query and its passage, or one that ranks high by words and is of another document
-    critic     a claim and a passage that supports it, or one that only resembles such (claims.py)
-
-Both are one model, one loss and one kind of directory. Measured on held-out documents and articles:
-the area under the curve of the score, the share told rightly of each kind, and for the reranker
-what it makes of BM25's first passages.
+Measured on held-out documents and articles: the area under the curve of the score, the share told
+rightly of each kind, and what it makes of BM25's first passages.
 """
 
 import random
@@ -29,8 +25,7 @@ from ..encoders.rankings import (
     rank_by_words,
     scores_table,
 )
-from .claims import ClaimMaker, LabelledPair, document_claims, question_claims
-from .encoding import EncodedPair
+from .encoding import EncodedPair, LabelledPair
 from .examples import read_articles
 from .fitting import PairTrainingConfig, fit, produce_pair_model, read_documents, split_by_name
 from .scoring import PairLoss, PairScorer
@@ -47,13 +42,6 @@ class RerankerConfig(PairTrainingConfig):
     """Passages of each query that do not answer it."""
     margin: float = Field(default=0.95, gt=0)
     """Share of the own passage's BM25 score above which another is no negative."""
-
-
-class CriticConfig(PairTrainingConfig):
-    """How to train a critic of claims."""
-
-    facts: int = Field(default=8_000, ge=0)
-    """Claims of made facts (claims.py), in English, in each epoch."""
 
 
 def train_reranker(
@@ -74,24 +62,6 @@ def train_reranker(
     )
 
 
-def train_critic(
-    config: CriticConfig, source: Path, base: Path, out: Path, *,
-    questions: list[Path] | None = None,
-) -> Artifact:  # fmt: skip
-    """Train a critic that says whether a passage supports a claim; a stopped run resumes.
-
-    source     folder of documents, or a corpus, whose test documents are never read
-    base       an encoder: BERT or RoBERTa, also a directory of Sentence Transformers
-    out        directory of the critic, which Transformers opens too
-    questions  a file of questions in SQuAD's format, made claims; may be given again
-
-    Raises DataError if there are too few claims, ConfigError if the base is no encoder.
-    """
-    return produce_pair_model(
-        config, source, base, out, stage="critic", questions=questions, write=_write_critic
-    )
-
-
 def _write_reranker(
     config: RerankerConfig, source: Path, base: Path, identity: RunIdentity, draft: Draft
 ) -> None:
@@ -109,24 +79,6 @@ def _write_reranker(
     record.log(scores_table(scores))
 
 
-def _write_critic(
-    config: CriticConfig, source: Path, base: Path, identity: RunIdentity, draft: Draft
-) -> None:
-    documents = read_documents(config, source, identity.parents.get("corpus"))
-    articles = [each for path in config.questions for each in read_articles(Path(path))]
-    texts = split_by_name(documents, [each.id for each in documents], config)
-    names = [f"{number} {each.title}" for number, each in enumerate(articles)]
-    asked, seed = split_by_name(articles, names, config), config.seed
-    facts = ClaimMaker(seed), ClaimMaker(seed + 1)
-    counts = config.facts, int(config.facts * config.held_out)
-    sides = [
-        [*document_claims(texts[i], seed), *question_claims(asked[i], seed),
-         *facts[i].claims(counts[i])]
-        for i in (0, 1)
-    ]  # fmt: skip
-    _fit(config, draft, (sides[0], sides[1]), base, identity)
-
-
 def _with_negatives(pairs: Sequence[TextPair], config: RerankerConfig) -> list[LabelledPair]:
     """Pairs, each with passages of other documents that rank high by words."""
     table = collect_passages(pairs)
@@ -140,7 +92,7 @@ def _with_negatives(pairs: Sequence[TextPair], config: RerankerConfig) -> list[L
 
 
 def _fit(
-    config: PairTrainingConfig, draft: Draft, sides: Sides, base: Path, identity: RunIdentity
+    config: RerankerConfig, draft: Draft, sides: Sides, base: Path, identity: RunIdentity
 ) -> PairScorer:
     if not all(len({pair.is_right for pair in side}) == 2 for side in sides):
         raise DataError(
