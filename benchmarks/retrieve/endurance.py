@@ -242,7 +242,8 @@ def readers(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     seconds = [taken for *_, taken in found]
     return {
         "seconds": arguments.seconds, "readers": READERS, "snapshots written": len(known) - 1,
-        "answers": len(found), "by meaning": sum(not state for _, state, _, _ in found),
+        "answers": len(found),
+        "by meaning": sum(not (state or problem) for _, state, problem, _ in found),
         "snapshots asked": len({id for id, *_ in found}), "failed": dict(problems),
         "removed by two updates while asked": sum(late.values()),
         "of another state": other, "seconds of an answer, median": round(median(seconds), 3),

@@ -209,8 +209,7 @@ def write_vectors(
     texts = [config.passage_prefix + run.text for run in runs]
     hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
     rows = _first_rows(hashes)
-    has_graph = len(rows) >= config.exact_below and not config.store
-    if has_graph:
+    if has_graph := len(rows) >= config.exact_below and not config.store:
         import_extra(*FAISS)  # before hours of encoding
     stored, present = new_runs(draft, config) if config.store else None, set[bytes]()
     if stored:
