@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Artifact, ArtifactError, Pointer, record
-from groundup.retrieve import ask, index, open_index
+from groundup.retrieve import answer_question, ask, index, open_index
 from groundup.retrieve.snapshots import (
     KEPT_SNAPSHOTS,
     POINTER_LEDGER,
@@ -178,6 +178,26 @@ def test_a_reader_left_behind_twice_is_told(folder, tmp_path):
     grow(folder, "stems", out)
     with pytest.raises(ArtifactError, match="open the index again"):
         opened.read_document(next(iter(opened.entries)))
+
+
+def test_a_question_whose_snapshot_is_removed_meanwhile_is_asked_of_the_current_one(
+    folder, tmp_path, monkeypatch
+):
+    file, out, asked = folder / "tea.md", tmp_path / "i", []
+    file.write_text("Tea number 0 is made of leaves.")
+    index(folder, out)
+
+    def answer(opened, question, limit):
+        asked.append(opened.artifact.path)
+        for number in (1, 2):
+            if len(asked) == 1:
+                file.write_text(f"Tea number {number} is made of leaves.")
+                index(folder, out)
+        return answer_question(opened, question, limit)
+
+    monkeypatch.setattr("groundup.retrieve.answers.answer.answer_question", answer)
+    assert "number 2" in ask(ASKED, out).text
+    assert len(asked) == 2 and not asked[0].exists()
 
 
 def test_nothing_is_removed_by_a_ledger_that_is_damaged(folder, tmp_path):

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,13 @@ def ask(
             f"groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
         )
     opened = open_index(index).only(only).at_risk(risk, index).written_by(model, prompt)
-    return answer_question(opened, question, limit)
+    try:
+        return answer_question(opened, question, limit)
+    except ArtifactError:
+        if opened.artifact.path.exists():
+            raise
+        newer = open_index(index).only(only).at_risk(risk, index)  # two updates ended meanwhile
+        return answer_question(replace(newer, writer=opened.writer), question, limit)
 
 
 def answer_question(index: OpenIndex, question: str, limit: int = LIMIT) -> Answer:
