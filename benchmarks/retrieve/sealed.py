@@ -294,30 +294,38 @@ def peer_difference(peer: str, runs: Any, grades: Any, values: Any) -> float:
     )
 
 
-def ask(folder: Path, reader: Path) -> dict[str, Any]:
-    """Ask all questions by words, with vectors too, and with a reader's veto too."""
-    opened, samples = open_index(folder / "index"), samples_of(folder)
-    words, meaning, read = replace(opened), replace(opened), replace(opened)
-    words.__dict__["vectors"] = None
-    choice = opened.reader_choice.model_copy(update={"path": str(reader)})
-    read.__dict__ |= {"reader_choice": choice, "reader": open_reader(reader)}
+def ask(folder: Path, index: Path, reader: Path | None) -> dict[str, Any]:
+    """Ask all questions by words, with the index's vectors, and with a reader's veto."""
+    opened, samples = open_index(index), samples_of(folder)
+    ways = {"words": replace(opened)}
+    ways["words"].__dict__["vectors"] = None
+    if opened.vectors is not None:
+        ways["vectors"] = replace(opened)
+    if reader:
+        ways["reader"] = replace(opened)
+        choice = opened.reader_choice.model_copy(update={"path": str(reader)})
+        ways["reader"].__dict__ |= {"reader_choice": choice, "reader": open_reader(reader)}
     kinds = [GROUPS.get(each.metadata["kind"], "rules") for each in samples]
     documents, found, right = [s.group for s in samples], dict[str, Any](), dict[str, list[bool]]()
-    for way, index in {"words": words, "with MiniLM": meaning, "with a reader": read}.items():
-        answers = [answer_question(index, each.conversation[-1].content).claims for each in samples]
-        right[way] = [is_right_first(*each) for each in zip(samples, answers, strict=True)]
-        rows = list(zip(kinds, right[way], answers, strict=True))
-        found[way] = {}
-        for kind in [*dict.fromkeys(kinds), "answerable"]:
-            own = [row for row in rows if row[0] == kind
-                   or kind == "answerable" and row[0] != GROUPS["near"]]  # fmt: skip
-            share = wilson_interval(sum(row[1] for row in own), len(own))
-            refused = sum(not row[2] for row in own)
-            found[way][kind] = {"right": shown(share), "of": len(own), "refused": refused}
+    for way, asked in ways.items():
+        answers = [answer_question(asked, each.conversation[-1].content) for each in samples]
+        claims = [answer.claims for answer in answers]
+        right[way] = [is_right_first(*each) for each in zip(samples, claims, strict=True)]
+        rows = list(zip(kinds, right[way], claims, strict=True))
+        found[way] = {"answerable": counted([row for row in rows if row[0] != GROUPS["near"]])}
+        for kind in dict.fromkeys(kinds):
+            found[way][kind] = counted([row for row in rows if row[0] == kind])
         gains = [float(a) - b for a, b in zip(right[way], right["words"], strict=True)]
         found[way]["right, less words"] = shown(bootstrap(gains, documents))
         print(way, json.dumps(found[way]), flush=True)
-    return found
+    return found | {"passages": len(opened.lexical)}
+
+
+def counted(rows: Sequence[tuple[str, bool, Sequence[Any]]]) -> dict[str, Any]:
+    """The share that is right, with its interval, and how many are refused."""
+    right, refused = sum(row[1] for row in rows), sum(not row[2] for row in rows)
+    share = shown(wilson_interval(right, len(rows)))
+    return {"right": right, "of": len(rows), "share": share, "refused": refused}
 
 
 def is_right_first(sample: Sample, claims: Sequence[Any]) -> bool:
@@ -333,6 +341,7 @@ def main() -> None:
     parser.add_argument("verb", choices=("train", "ask", "search"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", action="append", default=[], help="NAME=DIRECTORY")
+    parser.add_argument("--index", type=Path, help="default: FOLDER/index")
     parser.add_argument("--reader", type=Path)
     parser.add_argument("--reranker", default="", help="MODULE:FUNCTION=DIRECTORY")
     parser.add_argument("--peer", default="", help="a Python with pytrec_eval")
@@ -342,7 +351,8 @@ def main() -> None:
     if given.verb == "train":
         train_on(given.folder, *next(iter(encoders.items())), given.settings)
     elif given.verb == "ask":
-        table.keep_part("sealed", "ask", ask(given.folder, given.reader))
+        index = given.index or given.folder / "index"
+        table.keep_part("sealed", f"ask {index.name}", ask(given.folder, index, given.reader))
     else:
         found = search(given.folder, encoders, given.reranker, given.peer)
         table.keep_part("sealed", "search", found)

@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import faiss
 import numpy as np
@@ -167,7 +168,8 @@ def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> lis
         work = {"do": "build", "maker": "lance", "graph": has_graph, "kind": "lance", **files}
         builds = {"ours": lambda: seconds_of(build)[1], "LanceDB": lambda: peer(**work)[0]}
         built = table.alternate(builds, rounds=3, warm_up=0)
-        peer(**work | {"maker": "llama", "kind": "llama", "graph": False})
+        if not has_graph:
+            peer(**work | {"maker": "llama", "kind": "llama"})
     index, exact = opened[0], exact_rows(wide, asked)
     ours = share(np.array([places(index, each) for each in asked]), exact)
     for candidates in CANDIDATES:
@@ -184,9 +186,11 @@ def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> lis
     def own() -> float:
         return TIMED / seconds_of(lambda: [places(index, each) for each in asked[:TIMED]])[1]
 
-    sides = {"ours": own, "LanceDB": rate_of("lance", TIMED), "llama-index": rate_of("llama", SLOW)}
+    sides, versions = {"ours": own, "LanceDB": rate_of("lance", TIMED)}, {"LanceDB": "0.40"}
+    if not has_graph:  # it has none, and a list of Python for each vector
+        sides["llama-index"] = rate_of("llama", SLOW)
+        versions["llama-index"] = "0.14, SimpleVectorStore"
     speeds, name = table.alternate(sides), f"{len(wide):,} vectors of {wide.shape[1]}"
-    versions = {"LanceDB": "0.40", "llama-index": "0.14, SimpleVectorStore"}
     return [
         *(table.compare(f"search, {name}", "questions/s", speeds["ours"], speeds[each],
                         table.Peer(each, versions[each])) for each in versions),
@@ -208,10 +212,11 @@ def encoding(peer: PeerProcess, path: Path) -> list[table.Row]:
     texts = [" ".join(drawn.choice(words, size)) for size in sorted(drawn.integers(5, 60, TEXTS))]
     ours = load_text_encoder(path, torch.float32)
     ours.prompt, ours.max_tokens = "", 254
-    for dtype in ("float32", "bfloat16"):
+    dtypes: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    for dtype in dtypes:
         peer(do="open", path=str(path), dtype=dtype)
         sides = {
-            "ours": lambda dtype=dtype: TEXTS / seconds_of(lambda: embed(ours, texts, dtype))[1],
+            "ours": lambda own=partial(embed, ours, texts, dtype): TEXTS / seconds_of(own)[1],
             "transformers": lambda: TEXTS / peer(do="embed", texts=texts)[0],
         }
         speeds = table.alternate(sides)
@@ -221,150 +226,9 @@ def encoding(peer: PeerProcess, path: Path) -> list[table.Row]:
     return rows
 
 
-def embed(texts):
-        low = torch.autocast("cpu", torch.bfloat16, dtype != "float32")
-        with torch.inference_mode(), low:
-            for at in range(0, len(texts), 32):
-                batch = tokens(texts[at:at + 32], padding=True, truncation=True, max_length=256,
-                               return_tensors="pt")
-                states = model(**batch).last_hidden_state
-                mask = batch["attention_mask"].unsqueeze(-1)
-                mean = (states * mask).sum(1) / mask.sum(1)
-                torch.nn.functional.normalize(mean.float(), dim=1).numpy()
-    return embed
-
-for line in sys.stdin:
-    work = json.loads(line)
-    started = time.perf_counter()
-    if work["do"] == "build":
-        rows, asked = np.load(work["rows"]), np.load(work["asked"])
-        started = time.perf_counter()
-        kinds[work["kind"]] = {"lance": lance, "llama": llama}[work["maker"]](rows, work["graph"])
-    elif work["do"] == "ask":
-        found = [kinds[work["kind"]](v, work["candidates"]) for v in asked[:work["count"]]]
-        print(json.dumps([time.perf_counter() - started, found]), flush=True)
-        continue
-    elif work["do"] == "open":
-        kinds["encoder"] = encoder(work["path"], work["dtype"])
-    elif work["do"] == "embed":
-        kinds["encoder"](work["texts"])
-    print(json.dumps([time.perf_counter() - started, None]), flush=True)
-shutil.rmtree(folder)
-"""
-
-
-class PeerProcess:
-    """A process of the peers' environment, which answers one line at a time."""
-
-    def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, "-c", PEER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **ONE_THREAD},
-        )  # fmt: skip
-
-    def __call__(self, **work: Any) -> tuple[float, Any]:
-        """Seconds, and what was found."""
-        assert self.process.stdin and self.process.stdout
-        print(json.dumps(work), file=self.process.stdin, flush=True)
-        seconds, found = json.loads(self.process.stdout.readline())
-        return seconds, found
-
-
-def main() -> None:
-    """Measure both, and keep the rows."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("vectors", type=Path)
-    parser.add_argument("encoder", type=Path)
-    parser.add_argument("--peer", required=True)
-    given = parser.parse_args()
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        os.execvpe(sys.executable, [sys.executable, "-m", "benchmarks.retrieve.speed_beside",
-                   *sys.argv[1:]], {**os.environ, **ONE_THREAD})  # fmt: skip
-    peer, notes = PeerProcess(given.peer), dict[str, Any]()
-    real = np.load(given.vectors).astype(np.float32)
-    rows = encoding(peer, given.encoder)
-    for wide in (real, perturbed(real, MANY)):
-        rows += searching(peer, wide, notes)
-    notes[f"bytes for {MILLION:,} vectors {WIDE} wide"] = bytes_for_a_million(real)
-    table.report("speed_beside", rows, notes)
-
-
-def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> list[table.Row]:
-    """Questions a second and seconds to build, of vectors without and with a graph."""
-    drawn, has_graph = np.random.default_rng(1), len(wide) >= MANY
-    asked = wide[drawn.choice(len(wide), QUESTIONS, replace=False)]
-    asked = asked + TURN * drawn.standard_normal(asked.shape).astype(np.float32)
-    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    matrix, keys = wide.astype(np.float16), keys_of(wide.astype(np.float16))
-
-    def build() -> Any:
-        if has_graph:
-            graph = build_graph(matrix, keys, None)
-            return open_on(matrix, graph=graph), measure_recall(graph, matrix)
-        return open_on(matrix, *int8_codes(matrix)), 1.0
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: str(Path(folder) / f"{name}.npy") for name in ("rows", "asked")}
-        np.save(files["rows"], wide)
-        np.save(files["asked"], asked.astype(np.float32))
-        opened, seconds = seconds_of(build)
-        work = {"do": "build", "maker": "lance", "graph": has_graph, "kind": "lance", **files}
-        builds = {"ours": lambda: seconds_of(build)[1], "LanceDB": lambda: peer(**work)[0]}
-        built = table.alternate(builds, rounds=3, warm_up=0)
-        peer(**work | {"maker": "llama", "kind": "llama", "graph": False})
-    index, exact = opened[0], exact_rows(wide, asked)
-    ours = share(np.array([places(index, each) for each in asked]), exact)
-    for candidates in CANDIDATES:
-        found = peer(do="ask", kind="lance", candidates=candidates, count=QUESTIONS)[1]
-        theirs = share(np.array(found), exact)
-        if theirs >= ours - SLACK:
-            break
-    notes[f"{len(wide):,}"] = {"recall@10": ours, "LanceDB's": theirs, "candidates": candidates,
-                               "first build, s": round(seconds, 2)}  # fmt: skip
-
-    def rate_of(kind: str, count: int) -> Callable[[], float]:
-        return lambda: count / peer(do="ask", kind=kind, candidates=candidates, count=count)[0]
-
-    def own() -> float:
-        return TIMED / seconds_of(lambda: [places(index, each) for each in asked[:TIMED]])[1]
-
-    sides = {"ours": own, "LanceDB": rate_of("lance", TIMED), "llama-index": rate_of("llama", SLOW)}
-    speeds, name = table.alternate(sides), f"{len(wide):,} vectors of {wide.shape[1]}"
-    versions = {"LanceDB": "0.40", "llama-index": "0.14, SimpleVectorStore"}
-    return [
-        *(table.compare(f"search, {name}", "questions/s", speeds["ours"], speeds[each],
-                        table.Peer(each, versions[each])) for each in versions),
-        table.compare(f"building, {name}", "s", built["ours"], built["LanceDB"],
-                      table.Peer("LanceDB", versions["LanceDB"]), less_is_better=True),
-    ]  # fmt: skip
-
-
-def seconds_of(make: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function returns, and its seconds."""
-    started = time.perf_counter()
-    return make(), time.perf_counter() - started
-
-
-def encoding(peer: PeerProcess, path: Path) -> list[table.Row]:
-    """Texts a second in float32 and in bfloat16, of lengths like those of passages."""
-    drawn, rows = np.random.default_rng(0), []
-    words = (Path(__file__).read_text() + (__doc__ or "")).split()
-    texts = [" ".join(drawn.choice(words, size)) for size in sorted(drawn.integers(5, 60, TEXTS))]
-    ours = load_text_encoder(path, torch.float32)
-    ours.prompt, ours.max_tokens = "", 254
-    for dtype in ("float32", "bfloat16"):
-        peer(do="open", path=str(path), dtype=dtype)
-        sides = {
-            "ours": lambda: TEXTS / seconds_of(lambda: embed(ours, texts, dtype))[1],
-            "transformers": lambda: TEXTS / peer(do="embed", texts=texts)[0],
-        }
-        speeds = table.alternate(sides)
-        rows.append(table.compare(f"encoding, MiniLM, {dtype}", "texts/s", speeds["ours"],
-                                  speeds["transformers"], table.Peer("transformers", "5")))  # fmt: skip
-    return rows
-
-
-def embed(encoder: TextEncoder, texts: list[str], dtype: str) -> np.ndarray:
+def embed(
+    encoder: TextEncoder, texts: list[str], dtype: Literal["float32", "bfloat16"]
+) -> np.ndarray:
     """Vectors of texts, as `groundup index` computes them, in one precision."""
     precision = resolve_precision(dtype, torch.device("cpu"))
     with precision.autocast("cpu"):
