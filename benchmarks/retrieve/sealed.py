@@ -4,8 +4,8 @@
 documents that are not asked, without the questions of one rule, `condition`.
 
     python -m benchmarks.retrieve.sealed train FOLDER --encoder NAME=BASE [KEY=VALUE...]
-    groundup index FOLDER/documents --out FOLDER/index --encoder MINILM
-    python -m benchmarks.retrieve.sealed ask FOLDER --reader DIR
+    groundup index FOLDER/documents --out FOLDER/index --encoder MINILM --reader READER
+    python -m benchmarks.retrieve.sealed ask FOLDER [--index FOLDER/index]
     python -m benchmarks.retrieve.sealed search FOLDER --encoder MiniLM=DIR --encoder trained=DIR
         [--reranker MODULE:FUNCTION=DIR] [--peer PYTHON]
 
@@ -49,12 +49,11 @@ from groundup.retrieve.encoders.rankings import (
 )
 from groundup.retrieve.encoders.vectors import embed_blocks, unit_rows
 from groundup.retrieve.models import load_text_encoder
-from groundup.retrieve.readers.spans import open_reader
 
-HELD_OUT, TOKENS, BEST, RERANKED = "condition", 254, 10, 50
+HELD_OUT, BEST, RERANKED = "condition", 10, 50
 GROUPS = {"cell": "cells", "condition": "held out", "other": "other words", "near": "near misses"}
 """Kinds of questions that are reported alone; the others are those of rules."""
-PAIRS = (3_000, 500)
+PAIRS = (1_000, 200)
 """Drawn to train on, and to measure on."""
 MEASURES = {
     "nDCG@10": (ranking.ndcg(BEST), "ndcg_cut_10"), "recall@1": (ranking.recall(1), "recall_1"),
@@ -132,7 +131,7 @@ def vectors_of(folder: Path, name: str, path: Path, texts: Sequence[str]) -> np.
     kept = folder / f"{name}-{len(texts)}.npy"
     if not kept.is_file():
         encoder = load_text_encoder(path)
-        encoder.prompt, encoder.max_tokens = "", TOKENS
+        encoder.prompt = ""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         rows = np.concatenate(list(embed_blocks(encoder, [texts[i] for i in order])))
         vectors = np.empty_like(rows)
@@ -202,13 +201,13 @@ def search(folder: Path, encoders: Mapping[str, Path], reranker: str, peer: str)
     for name, path in encoders.items():
         rows = [vectors_of(folder, name, path, texts) for texts in (queries, pool.texts)]
         ways[name] = rank_by_vectors(*rows)
-    both = zip(ways["BM25 of the index"], ways[list(encoders)[-1]], strict=True)
-    fused = [fuse_rankings(*each)[:CANDIDATES] for each in both]
-    ways["hybrid"] = [without_copies(each, pool.texts) for each in fused]
+    if encoders:
+        both = zip(ways["BM25 of the index"], ways[list(encoders)[-1]], strict=True)
+        fused = [fuse_rankings(*each)[:CANDIDATES] for each in both]
+        ways["hybrid"] = [without_copies(each, pool.texts) for each in fused]
     if reranker:
-        score = open_scorer(reranker)
-        pairs_of = zip(queries, ways["hybrid"], strict=True)
-        ways["reranked"] = [reranked(score, *each, pool.texts) for each in pairs_of]
+        score, best = open_scorer(reranker), zip(queries, list(ways.values())[-1], strict=True)
+        ways["reranked"] = [reranked(score, *each, pool.texts) for each in best]
     return measured(samples, relevant, ways, pool, peer)
 
 
@@ -294,17 +293,18 @@ def peer_difference(peer: str, runs: Any, grades: Any, values: Any) -> float:
     )
 
 
-def ask(folder: Path, index: Path, reader: Path | None) -> dict[str, Any]:
-    """Ask all questions by words, with the index's vectors, and with a reader's veto."""
+def ask(folder: Path, index: Path) -> dict[str, Any]:
+    """Ask all questions by words, with the index's vectors, and with its reader's veto."""
     opened, samples = open_index(index), samples_of(folder)
-    ways = {"words": replace(opened)}
+    ways = {"words": replace(opened), "vectors": replace(opened), "reader": opened}
+    for way in ("words", "vectors"):  # a reader of no language judges nothing
+        choice = opened.reader_choice.model_copy(update={"languages": ()})
+        ways[way].__dict__["reader_choice"] = choice
     ways["words"].__dict__["vectors"] = None
-    if opened.vectors is not None:
-        ways["vectors"] = replace(opened)
-    if reader:
-        ways["reader"] = replace(opened)
-        choice = opened.reader_choice.model_copy(update={"path": str(reader)})
-        ways["reader"].__dict__ |= {"reader_choice": choice, "reader": open_reader(reader)}
+    if opened.vectors is None:
+        del ways["vectors"]
+    if not opened.reader_choice.path:
+        del ways["reader"]
     kinds = [GROUPS.get(each.metadata["kind"], "rules") for each in samples]
     documents, found, right = [s.group for s in samples], dict[str, Any](), dict[str, list[bool]]()
     for way, asked in ways.items():
@@ -342,7 +342,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", action="append", default=[], help="NAME=DIRECTORY")
     parser.add_argument("--index", type=Path, help="default: FOLDER/index")
-    parser.add_argument("--reader", type=Path)
     parser.add_argument("--reranker", default="", help="MODULE:FUNCTION=DIRECTORY")
     parser.add_argument("--peer", default="", help="a Python with pytrec_eval")
     parser.add_argument("settings", nargs="*", help="of `groundup encoder`")
@@ -352,7 +351,7 @@ def main() -> None:
         train_on(given.folder, *next(iter(encoders.items())), given.settings)
     elif given.verb == "ask":
         index = given.index or given.folder / "index"
-        table.keep_part("sealed", f"ask {index.name}", ask(given.folder, index, given.reader))
+        table.keep_part("sealed", f"ask {index.name}", ask(given.folder, index))
     else:
         found = search(given.folder, encoders, given.reranker, given.peer)
         table.keep_part("sealed", "search", found)
