@@ -27,6 +27,7 @@ README = RESULTS.parents[1] / "README.md"
 PAGE = RESULTS.parents[1] / "docs" / "benchmarks" / "results.md"
 ARGUMENTS = {
     "lm_eval": "--peer PYTHON --keep",
+    "speed_beside": "VECTORS.npy ENCODER --peer PYTHON",
     "tokenizer": "TEXTS --megabytes 25",
     "train_memory": "--peers PYTHON",
     "word2vec": "--text PROSE --words 500000 --keep",

@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import DataError
-from groundup.retrieve import check_claim, check_text, match_question
+from groundup.retrieve import check_claim, check_text, match_question, verify
 
 BOATS = (
     "| Boat | Half day | Deposit |\n|---|---|---|\n| Kayak | 22 euros | 30 euros |\n"
