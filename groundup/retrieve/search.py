@@ -182,9 +182,10 @@ class OpenIndex:
 
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
-        choice = self.reranker_choice
-        if not choice.path or not question:
+        has_reranker = (self.artifact.config.get("reranker") or {}).get("path")
+        if not has_reranker or not question:
             return self.lexical.search_terms(parsed, count, self.documents)
+        choice = self.reranker_choice
         found = self.lexical.search_terms(parsed, RERANKED, self.documents)
         try:
             found = self.reranker.rerank(question, found, choice.milliseconds)

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ NOT_FOUND = "not in these documents"
 LIMIT = 3
 """Quotes of an answer, and more of a question that has more parts."""
 MAX_CANDIDATES = 40
+SOURCE = re.compile(
+    r"\W*(?:according to|in|laut|nach|selon|d['’]après|dans|según|en|volgens|secondo)\s+"
+    r"(?:the \w+ )?[\"“„«]([^\"”“»]+)[\"”“»],?\s+(?=\w)",
+    re.IGNORECASE,
+)
+"""What names the document that is asked."""
 MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
 BM25_WEIGHT = 0.2
@@ -90,12 +97,35 @@ def answer_question(index: OpenIndex, question: str, limit: int = LIMIT) -> Answ
         raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
     if limit < 1:
         raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
-    answer = _answer_in_quotes(index, question, limit)
+    index, asked = _narrowed(index, question)
+    answer = _answer_in_quotes(index, asked, limit)
+    answer.details["question"] = question
     if index.writer is None:
         return answer
     from .written import write_answer
 
-    return write_answer(index, question, index.writer, answer)
+    return write_answer(index, asked, index.writer, answer)
+
+
+def _narrowed(index: OpenIndex, question: str) -> tuple[OpenIndex, str]:
+    """The documents with the title that a question names as its source, and the question itself.
+
+    "According to “Harbour rules”, who …?" is asked of those alone; of all if none has that title.
+    """
+    source = SOURCE.match(question)
+    if source is None:
+        return index, question
+    title = source[1].strip().casefold()
+    hits = index.lexical.search_terms(index.parse(source[1]), MAX_CANDIDATES, index.documents)
+    having = {
+        hit.passage.document for hit in hits
+        if title in (each.casefold() for each in hit.passage.headings)
+    }  # fmt: skip
+    if not having:
+        return index, question
+    narrowed = copy(index)  # with what it has opened
+    narrowed.documents = frozenset(having)
+    return narrowed, question[source.end() :]
 
 
 def _answer_in_quotes(index: OpenIndex, question: str, limit: int) -> Answer:

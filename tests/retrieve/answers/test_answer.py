@@ -352,3 +352,23 @@ def test_a_number_with_points_and_hyphens_is_one(fact, question, other, tmp_path
     opened = open_index(tmp_path / "i")
     assert answer_question(opened, question).text == fact
     assert answer_question(opened, question.replace(*other)).refused
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "According to “North pier”, how deep is the water?",
+        'In the chapter "North pier", how deep is the water?',
+        "Laut „North pier“ how deep is the water?",
+    ],
+)
+def test_a_question_that_names_its_source_is_asked_of_that_alone(question, tmp_path):
+    (tmp_path / "docs").mkdir()
+    for name, depth in (("South", 4), ("North", 9)):
+        text = f"# {name} pier\n\nThe water is {depth} metres deep there.\n"
+        (tmp_path / "docs" / f"{name}.md").write_text(text)
+    index(tmp_path / "docs", tmp_path / "i")
+    answer = ask(question, tmp_path / "i")
+    assert [claim.quotes[0].path for claim in answer.claims] == ["North.md"]
+    assert answer.details["question"] == question and "9 metres" in answer.text
+    assert ask(question.replace("North", "West"), tmp_path / "i").details["missing"][-1] == "West"
