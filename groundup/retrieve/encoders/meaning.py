@@ -26,7 +26,7 @@ from groundup.core import ArtifactError, Hit
 from ..answers.quote import QuoteSpan
 from ..chunks.passage_text import PassageText
 from ..wording.question import WeightedQuestion, text_terms
-from .vectors import Run, unit_rows
+from .vectors import NearRuns, Run, unit_rows
 
 if TYPE_CHECKING:
     from ..search import OpenIndex
@@ -42,6 +42,8 @@ FEATURES = (
     "score by words alone",
     "share of the question's words that are nowhere",
 )
+VECTOR_SHARE = 0.5
+"""Weight of a cosine beside a score by words, both relative to the best one's."""
 APART_CHARACTERS = 400
 """The next run is of another place: another passage, or as far away."""
 
@@ -90,11 +92,7 @@ def nearest_by_meaning(
 
     score  of the best run by words alone, in [0, 1]
     """
-    vectors, encoder = index.vectors, index.encoder
-    if vectors is None or encoder is None or not vectors.runs:
-        return None
-    asked = unit_rows(encoder.embed([vectors.config.query_prefix + question]))[0]
-    near = vectors.nearest(asked, NEAREST, index.documents)
+    near = _nearest_runs(index, question)
     if not near.runs:
         return None
     run, best = near.runs[0], float(near.cosines[0])
@@ -114,6 +112,35 @@ def nearest_by_meaning(
         sum(missing) / max(1, len(missing)),
     )
     return Meant(_span(text, run, decision().probability(features)), features)
+
+
+def fused_hits(index: "OpenIndex", question: str, hits: Sequence[Hit], count: int) -> list[Hit]:
+    """The passages that words and vectors find, by the sum of both scores, each over its best.
+
+    A cosine counts half: on the sealed set (docs/reference/retrieve.md) such a sum is above words
+    alone, and ranks fused by reciprocal ranks are below.
+    """
+    near = _nearest_runs(index, question)
+    best = max((hit.score for hit in hits), default=0.0) or 1.0
+    scores, found = {hit.passage.id: hit.score / best for hit in hits}, list(hits)
+    of = dict[str, float]()
+    for run, cosine in zip(near.runs, near.cosines.tolist(), strict=True):
+        of.setdefault(run.passage, VECTOR_SHARE * cosine / max(near.cosines[0], 1e-6))
+    for id in of.keys() - scores.keys():
+        if passage := index.lexical.passage(id):
+            found.append(Hit(passage, 0.0))
+    fused = [hit._replace(score=scores.get(hit.passage.id, 0.0) + of.get(hit.passage.id, 0.0))
+             for hit in found]  # fmt: skip
+    return sorted(fused, key=lambda hit: -hit.score)[:count]
+
+
+def _nearest_runs(index: "OpenIndex", question: str) -> NearRuns:
+    """The runs nearest to a question; none without vectors."""
+    vectors, encoder = index.vectors, index.encoder
+    if vectors is None or encoder is None or not vectors.runs:
+        return NearRuns([], np.empty(0, np.float32), 0.0, 0.0)
+    asked = unit_rows(encoder.embed([vectors.config.query_prefix + question]))[0]
+    return vectors.nearest(asked, NEAREST, index.documents)
 
 
 def _word_features(

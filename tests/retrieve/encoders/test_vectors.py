@@ -22,9 +22,10 @@ from groundup.retrieve import (
     index_or_explain,
     open_index,
 )
+from groundup.retrieve.answers.written import _find_passages
 from groundup.retrieve.chunks.passage_text import PassageText
 from groundup.retrieve.encoders import meaning, vectors
-from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision
+from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision, fused_hits
 from groundup.retrieve.encoders.vectors import open_vectors, runs_of
 from groundup.retrieve.models import (
     VECTORS,
@@ -124,6 +125,30 @@ def test_an_unlikely_place_is_shown_and_not_claimed(folder, encoder, tmp_path, m
     assert answer.refused and not answer.claims
     assert answer.details["related"]["path"] == "heating.md"
     assert "nearest by meaning is heating.md" in answer_to_text(answer)
+
+
+def test_words_and_vectors_are_fused_for_a_model_that_answers(folder, encoder, tmp_path):
+    index(folder, tmp_path / "i", config_of(encoder))
+    opened, asked = open_index(tmp_path / "i"), "Is the hot furnace old?"
+    hits = opened.best_hits(asked, opened.parse(asked), 9)
+    paths = [hit.passage.path for hit in fused_hits(opened, asked, hits, 9)]
+    assert [hit.passage.path for hit in hits] == ["kitchen.md"]  # "old"
+    assert paths[:2] == ["kitchen.md", "heating.md"] and len(paths) == len(set(paths)) == 3
+    fused = fused_hits(opened, asked, hits, 9)
+    assert (
+        fused[0].score > 1 > fused[1].score > 0 and fused_hits(opened, asked, hits, 1) == fused[:1]
+    )
+    assert _find_passages(opened, asked) == fused
+    without = open_index(index(folder, tmp_path / "plain").path)
+    assert _find_passages(without, asked) == hits
+
+
+def test_without_its_encoder_a_model_is_given_what_words_find(folder, encoder, tmp_path):
+    copy = shutil.copytree(encoder, tmp_path / "copy")
+    index(folder, tmp_path / "i", config_of(copy))
+    shutil.rmtree(copy)
+    opened, asked = open_index(tmp_path / "i"), "Is the hot furnace old?"
+    assert [hit.passage.path for hit in _find_passages(opened, asked)] == ["kitchen.md"]
 
 
 def always(intercept):
