@@ -1,6 +1,7 @@
 """Word embeddings: static vectors trained on text, and contextual vectors from a model."""
 
-from .contextual import Occurrence, cosines, occurrences
+from typing import TYPE_CHECKING, Any
+
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
 from .glove import GloveConfig, cooccurrences, glove
 from .plotting import STYLE, pca, scatter_plot, tsne
@@ -29,6 +30,22 @@ from .text import (
 from .train import VectorsConfig, train_vectors
 from .vectors import Neighbour, Vectors
 from .word2vec import Word2VecConfig, word2vec
+
+if TYPE_CHECKING:
+    from .contextual import Occurrence, cosines, occurrences
+
+_LATER = ("Occurrence", "cosines", "occurrences")
+"""Names whose file imports torch, which static vectors need not."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import contextual
+
+    return getattr(contextual, name)
+
 
 __all__ = [
     "STYLE",

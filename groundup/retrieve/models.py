@@ -185,10 +185,11 @@ def load_text_encoder(
 ) -> "TextEncoder | StaticEncoder":
     """Open an encoder; one whose directory does not say how it pools is averaged."""
     from groundup.embeddings import is_static_encoder, load_static_encoder  # imports numpy
-    from groundup.model import HeadConfig, load_encoder  # imports torch
 
     if is_static_encoder(path):
         return load_static_encoder(path)
+    from groundup.model import HeadConfig, load_encoder  # imports torch
+
     is_averaged = not (path / "modules.json").is_file()
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)
