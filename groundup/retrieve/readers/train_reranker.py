@@ -48,7 +48,7 @@ def train_reranker(
     config: RerankerConfig, source: Path, base: Path, out: Path, *,
     questions: list[Path] | None = None,
 ) -> Artifact:  # fmt: skip
-    """Train a cross-encoder that orders passages by how well they answer; a stopped run resumes.
+    """Train a cross-encoder that orders passages for questions; a stopped run resumes.
 
     source     folder of documents, or a corpus, whose test documents are never read
     base       an encoder: BERT or RoBERTa, also a directory of Sentence Transformers

@@ -81,7 +81,8 @@ class TextCheck(NamedTuple):
             for text, support, source in self.sentences
         ]
         counts = Counter(sentence.support for sentence in self.sentences)
-        return "\n".join([*lines, ", ".join(f"{counts[k]} {k}" for k in get_args(Support))])
+        kinds = [kind for kind in get_args(Support) if kind != "allowed" or counts[kind]]
+        return "\n".join([*lines, ", ".join(f"{counts[kind]} {kind}" for kind in kinds)])
 
 
 def check_text(text: str, against: Path, critic: str = "", allow: Path | None = None) -> TextCheck:
