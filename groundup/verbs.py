@@ -157,7 +157,7 @@ GROUPS = (
              "~/handbook --base minilm --questions squad.json --out reader", computes=True),
         Verb("reranker", "groundup.retrieve.readers.train_reranker:train_reranker",
              "a reranker that orders the passages of an index",
-             "~/handbook --base minilm --questions squad.json --out reranker", computes=True),
+             "~/docs --base minilm --questions squad.json --out reranker", computes=True),
         Verb("verify", "groundup.retrieve:verify",
              "quotes of an answer, or sentences of a text, checked", "answer.json --index i"),
     )),
