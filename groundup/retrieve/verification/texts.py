@@ -112,8 +112,10 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
 def _read_allowed(file: Path | None) -> frozenset[str]:
     try:
         text = decode(file.read_bytes()).map.text if file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}.") from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} cannot be read: it is no text ({error}).") from None
     return frozenset(_plain(line) for line in text.splitlines() if line.strip())
 
 
