@@ -40,6 +40,7 @@ from .chunk import ChunkConfig, chunk_document
 if TYPE_CHECKING:
     import concurrent.futures
 
+    from groundup.embeddings import StaticEncoder
     from groundup.model import TextEncoder
 
 
@@ -87,7 +88,9 @@ Prepared = PreparedDocument | Rejected
 
 
 @cache
-def _encoder(path: str, digest: str) -> "TextEncoder":  # one in each process that reads
+def _encoder(
+    path: str, digest: str
+) -> "TextEncoder | StaticEncoder":  # one in each process that reads
     from ..encoders.vectors import open_encoder  # imports numpy
 
     return open_encoder(TextEncoderConfig(path=path, digest=digest))
