@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import model_validator
 
-from groundup.core import Config, ConfigError, Conversation, Message, digest
+from groundup.core import Config, ConfigError, Conversation, Message
 
 BRACKETS = str.maketrans({"<": "(", ">": ")"})
 TAG = re.compile(r"[a-z][a-z_]*")
@@ -111,11 +111,6 @@ class Template(Config):
     def names(self) -> list[str]:
         """What a prompt needs values for."""
         return [part.name for part in self.part if part.name]
-
-    @property
-    def id(self) -> str:
-        """Hash of what it says, for lineage."""
-        return digest(self.to_dict())
 
     def fill(self, values: Mapping[str, str | Sequence[Datum]]) -> Conversation:
         """What a model is told: instructions, then examples as turns, then data and questions.

@@ -99,9 +99,3 @@ def test_missing_files_and_binary_ones_are_told(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="binary cannot be read"):
         Template.read(tmp_path / "binary")
-
-
-def test_the_same_words_have_the_same_id(template):
-    changed = template.part[0].model_copy(update={"text": "Guess."})
-    assert template.id == Template(part=template.part).id
-    assert template.id != Template(part=(changed, *template.part[1:])).id

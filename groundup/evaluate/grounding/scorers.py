@@ -41,8 +41,8 @@ class Critic:
     """(question, text) to a number in [0, 1], such as an encoder's cosine; None: words."""
     threshold: float = 0.5
     """From which `supports` counts as support."""
-    scorer: "SecondOpinion | None" = None
-    """Second opinion on what the rules say."""
+    second_opinion: "SecondOpinion | None" = None
+    """On what the rules say."""
     name: str = ""
     """Part of the report; empty: the function's."""
     known: dict[tuple[str, str, str], bool] = field(default_factory=dict, repr=False)
@@ -65,7 +65,7 @@ class Critic:
         key, text = (claim, context.text, context.source), context.text
         if key not in self.known:
             self.known[key] = (
-                check_claim(claim, text, context.source, self.scorer) != "nowhere"
+                check_claim(claim, text, context.source, self.second_opinion) != "nowhere"
                 if self.supports is None
                 else self.supports(text, claim) >= self.threshold
             )

@@ -92,7 +92,7 @@ def open_critic(critic: str) -> Critic:
 
     weights = Path(critic) / "model.safetensors"
     name = hash_file(weights)[:12] if weights.is_file() else critic
-    return Critic(scorer=open_opinion(critic), name=f"rules+{name}")
+    return Critic(second_opinion=open_opinion(critic), name=f"rules+{name}")
 
 
 def score_answers(

@@ -32,7 +32,7 @@ from groundup.documents import (
 from ..chunks.chunk import parent_hits
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from ..search import OpenIndex, changed_files, open_index
-from ..wording.language import UNSPACED
+from ..wording.language import UNSPACED, word_pattern
 from ..wording.question import Question, WeightedQuestion, term_credit, text_terms
 from .quote import TITLE_CREDIT, QuoteSpan, best_span, highest_score
 from .shown import quote_to_json
@@ -44,12 +44,8 @@ NOT_FOUND = "not in these documents"
 LIMIT = 3
 """Quotes of an answer, and more of a question that has more parts."""
 MAX_CANDIDATES = 40
-SOURCE = re.compile(
-    r"\W*(?:according to|in|laut|nach|selon|d['’]après|dans|según|en|volgens|secondo)\s+"
-    r"(?:the \w+ )?[\"“„«]([^\"”“»]+)[\"”“»],?\s+(?=\w)",
-    re.IGNORECASE,
-)
-"""What names the document that is asked."""
+TITLE = r"\s+(?:the \w+ )?[\"“„«]([^\"”“»]+)[\"”“»],?\s+(?=\w)"
+"""In quotation marks, behind what names the document that is asked."""
 MIN_WEIGHT = 2.0
 """Smallest weight of a term, nats: a frequent word, such as "default", may be what is asked."""
 BM25_WEIGHT = 0.2
@@ -112,7 +108,7 @@ def _narrowed(index: OpenIndex, question: str) -> tuple[OpenIndex, str]:
 
     "According to “Harbour rules”, who …?" is asked of those alone; of all if none has that title.
     """
-    source = SOURCE.match(question)
+    source = word_pattern("source", TITLE).match(question)
     if source is None:
         return index, question
     title = source[1].strip().casefold()

@@ -123,14 +123,16 @@ def fused_hits(index: "OpenIndex", question: str, hits: Sequence[Hit], count: in
     near = _nearest_runs(index, question)
     best = max((hit.score for hit in hits), default=0.0) or 1.0
     scores, found = {hit.passage.id: hit.score / best for hit in hits}, list(hits)
-    of = dict[str, float]()
+    by_vector = dict[str, float]()
     for run, cosine in zip(near.runs, near.cosines.tolist(), strict=True):
-        of.setdefault(run.passage, VECTOR_SHARE * cosine / max(near.cosines[0], 1e-6))
-    for id in of.keys() - scores.keys():
-        if passage := index.lexical.passage(id):
+        by_vector.setdefault(run.passage, VECTOR_SHARE * cosine / max(near.cosines[0], 1e-6))
+    for id in by_vector:
+        if id not in scores and (passage := index.lexical.passage(id)):
             found.append(Hit(passage, 0.0))
-    fused = [hit._replace(score=scores.get(hit.passage.id, 0.0) + of.get(hit.passage.id, 0.0))
-             for hit in found]  # fmt: skip
+    fused = [
+        hit._replace(score=scores.get(hit.passage.id, 0.0) + by_vector.get(hit.passage.id, 0.0))
+        for hit in found
+    ]
     return sorted(fused, key=lambda hit: -hit.score)[:count]
 
 

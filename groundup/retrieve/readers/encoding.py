@@ -7,6 +7,7 @@ The first is cut to a quarter of the limit or MAX_FIRST ids, the second to what 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -71,7 +72,7 @@ class LabelledPair(NamedTuple):
     is_right: bool
 
 
-class PairModel:
+class PairModel(ABC):
     """A model of two texts with its tokenizer."""
 
     head: ClassVar[HeadConfig]
@@ -88,9 +89,9 @@ class PairModel:
         self.has_types = body.config.embedding.types > 1
         self.limit = min(MAX_TOKENS, body.config.context_length)
 
+    @abstractmethod
     def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
         """How well the second text of a pair fits the first."""
-        raise NotImplementedError
 
     def score(
         self, texts: Sequence[tuple[str, str]], milliseconds: float = math.inf

@@ -99,6 +99,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "subject",
         "article",
         "definition",
+        "source",
         "exact",
         "generic",
         "limit",
