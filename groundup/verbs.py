@@ -189,6 +189,10 @@ GROUPS = (
              "a label moved on a verdict, or back; the labels",
              "tuned --index i --as candidate --verdict v --reason better"),
     )),
+    Group("Serving", "serve", (
+        Verb("serve", "groundup.serve.serve:serve", "a model and documents, to OpenAI's clients",
+             "tuned --index i", computes=True),
+    )),
     Group("Artifacts", "recipes", (
         Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from",
              "runs/tiny/chat --rehash"),

@@ -1,4 +1,4 @@
-"""What a model directory says about text: its chat template, and an answer's ends."""
+"""What a model directory says about text: its chat template, its prompts and an answer's ends."""
 
 import json
 from collections.abc import Sequence
@@ -6,11 +6,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ArtifactError, GroundupError, Message, Tokenizer
+from groundup.core import (
+    ArtifactError,
+    ConfigError,
+    Conversation,
+    GroundupError,
+    Message,
+    Tokenizer,
+)
 from groundup.tokenizer import (
     CHATML_TEMPLATE,
     ChatTemplate,
     ImportedTokenizer,
+    RenderedChat,
     load_chat_template,
     render,
 )
@@ -29,6 +37,47 @@ class SourceFrame(NamedTuple):
     def wrap(self, ids: Sequence[int]) -> list[int]:
         """The ids that the encoder reads for a text."""
         return [*self.before, *ids, *self.after]
+
+
+class PromptEncoder:
+    """Turns conversations and plain texts into the ids of prompts."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate | None = None,
+        source_frame: SourceFrame | None = None,
+    ) -> None:  # fmt: skip
+        """Begin with a tokenizer.
+
+        template      the model's own chat template; default: groundup's
+        source_frame  special ids around an encoder–decoder's source; None for other models
+        """
+        self.tokenizer, self.template, self.source_frame = tokenizer, template, source_frame
+        self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """Ids of a conversation, ending with the generation prompt."""
+        if not conversation:
+            raise ConfigError("The conversation is empty; give at least one user message.")
+        if self.source_frame is not None:
+            raise ConfigError("An encoder_decoder has no chat format; give it a plain text.")
+        if self.template is not None:
+            return self.template.ids(conversation, add_generation_prompt=True)
+        return render(self.tokenizer, conversation, add_generation_prompt=True).ids
+
+    def render_ids(self, conversation: Conversation) -> RenderedChat:
+        """Ids of a conversation and the mask of its answers."""
+        if self.template is not None:
+            return self.template.render(conversation)
+        return render(self.tokenizer, conversation)
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """Ids of a prompt or source given as plain text; ConfigError if it is empty."""
+        if not prompt:
+            raise ConfigError("The prompt is empty; give at least one character to continue.")
+        ids = self.tokenizer.encode(prompt)
+        if self.source_frame is not None:
+            return self.source_frame.wrap(ids)
+        return [*self.prefix_ids, *ids]
 
 
 def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:

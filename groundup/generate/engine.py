@@ -27,22 +27,23 @@ from groundup.core import (
     Reason,
     Sampling,
     Tokenizer,
+    TokenLogprob,
     record,
 )
+from groundup.kernels import BLOCK_TOKENS
 from groundup.model import Bits, Transformer
 from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
     ChatTemplate,
-    ImportedTokenizer,
-    RenderedChat,
     load_tokenizer,
-    render,
     required_vocab_size,
 )
 
 from .batching.answers import DecodedSequence, StopBuffer, find_stop, stop_position
-from .batching.engine import Observer
+from .batching.contiguous import ContiguousDecoder
+from .batching.engine import BatchEngine, Observer
+from .batching.scheduler import SchedulerLimits
 from .cached import (
     CachedTransformer,
     batch_similar_lengths,
@@ -50,10 +51,17 @@ from .cached import (
     eval_mode,
     pad_right,
 )
-from .decoding import DecodingOptions, begin_decoding, decode_prompts
-from .directory import SourceFrame, read_chat_template, read_end_ids, read_source_frame
+from .decoding import UNBOUNDED, DecodingOptions, begin_decoding, decode_prompts
+from .directory import (
+    PromptEncoder,
+    SourceFrame,
+    read_chat_template,
+    read_end_ids,
+    read_source_frame,
+)
 from .grammar.compiling import compile_grammar
-from .scoring import TokenPair, score_pairs
+from .sampling import top_logprobs
+from .scoring import CHUNK_LOGITS, TokenPair, score_pairs
 
 NOT_FINITE_MESSAGE = (
     "The model's logits are not finite: its weights are damaged or overflow their dtype; train or "
@@ -70,7 +78,16 @@ class StreamedToken(NamedTuple):
     id: int
 
 
-class Engine:
+class PromptScores(NamedTuple):
+    """How likely a prompt is."""
+
+    logprobs: list[float]
+    """Of each token after the first, nats."""
+    alternatives: list[tuple[TokenLogprob, ...]]
+    """The most likely tokens at those places, if they were asked for."""
+
+
+class Engine(PromptEncoder):
     """A language model on this machine; fulfils `groundup.core.LanguageModel`."""
 
     def __init__(
@@ -103,12 +120,12 @@ class Engine:
             raise ArtifactError(
                 f"The end tokens {wrong} are not ids of the tokenizer; use the model's own."
             )
-        self.model, self.tokenizer, self.end_ids, self.template = model, tokenizer, ends, template
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
         has_source = model.config.kind == "encoder_decoder"
-        self.source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None
-        self.cached.start = self.source_frame and self.source_frame.start
-        self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
+        source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None
+        super().__init__(tokenizer, template, source_frame)
+        self.model, self.end_ids = model, ends
+        self.cached.start = source_frame and source_frame.start
 
     @classmethod
     def open(
@@ -157,14 +174,9 @@ class Engine:
     def stream_tokens(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[StreamedToken]:
         """Yield a continuation's tokens as they come, each with the text that it completes."""
         self.max_new_tokens(prompt, sampling)
-        pieces, buffer = IncrementalDetokenizer(self.tokenizer), StopBuffer(sampling.stop)
-        for number, (token, is_last) in enumerate(self._stream_ids(list(prompt), sampling), 1):
-            text = "" if token in sampling.stop_tokens else pieces.add(token)
-            if number >= sampling.min_tokens:
-                text = buffer.add(text)
-            if is_last and find_stop(buffer.held, sampling.stop) is None:
-                text += buffer.held
-            yield StreamedToken(text, token)
+        text = TextStream(self.tokenizer, sampling)
+        for token, is_last in self._stream_ids(list(prompt), sampling):
+            yield StreamedToken(text.add(token, is_last), token)
 
     def _stream_ids(self, prompt: list[int], sampling: Sampling) -> Iterator[tuple[int, bool]]:
         """A continuation's tokens as they come, and whether each is the last."""
@@ -174,31 +186,6 @@ class Engine:
             if event.ended is not None:
                 self.build_generation(_unwrap(event.ended), sampling)
             yield event.id, event.ended is not None
-
-    def prompt_ids(self, conversation: Conversation) -> list[int]:
-        """Ids of a conversation, ending with the generation prompt."""
-        if not conversation:
-            raise ConfigError("The conversation is empty; give at least one user message.")
-        if self.source_frame is not None:
-            raise ConfigError("An encoder_decoder has no chat format; give it a plain text.")
-        if self.template is not None:
-            return self.template.ids(conversation, add_generation_prompt=True)
-        return render(self.tokenizer, conversation, add_generation_prompt=True).ids
-
-    def render_ids(self, conversation: Conversation) -> RenderedChat:
-        """Ids of a conversation and the mask of its answers."""
-        if self.template is not None:
-            return self.template.render(conversation)
-        return render(self.tokenizer, conversation)
-
-    def encode_prompt(self, prompt: str) -> list[int]:
-        """Ids of a prompt or source given as plain text; ConfigError if it is empty."""
-        if not prompt:
-            raise ConfigError("The prompt is empty; give at least one character to continue.")
-        ids = self.tokenizer.encode(prompt)
-        return (
-            [*self.prefix_ids, *ids] if self.source_frame is None else self.source_frame.wrap(ids)
-        )
 
     def truncate_history(self, conversation: Conversation, reserved_tokens: int) -> Conversation:
         """Drop the oldest turns until the reserved tokens are free for the answer.
@@ -268,8 +255,8 @@ class Engine:
         sampling, ids = sampling or Sampling(), answer.ids
         has_end = bool(ids) and ids[-1] in {*self.end_ids, *sampling.stop_tokens}
         shown = ids[:-1] if has_end else ids
-        decode = lambda ids: decode_text(ids, self.tokenizer)  # noqa: E731
-        text = decode(shown)[: stop_position(shown, sampling, decode)]
+        text = self.decode_text(shown)
+        text = text[: stop_position(shown, sampling, self.decode_text)]
         if answer.finish_reason == "stop" and (
             grammar := compile_grammar(sampling, self.tokenizer, self.end_ids)
         ):
@@ -279,11 +266,15 @@ class Engine:
             tuple(answer.logprobs), answer.finish_reason, tuple(answer.alternatives),
         )  # fmt: skip
 
+    def decode_text(self, ids: Iterable[int]) -> str:
+        """Text of an answer's ids; special tokens have none."""
+        return decode_text(ids, self.tokenizer)
+
     def _options(self, sampling: Sampling) -> DecodingOptions:
         batch_tokens = default_batch_tokens(self.model.head.device)
         return DecodingOptions(
             sampling, self.end_ids, self.tokenizer.vocab_size, batch_tokens,
-            lambda ids: decode_text(ids, self.tokenizer),
+            self.decode_text,
             grammar=compile_grammar(sampling, self.tokenizer, self.end_ids),
         )  # fmt: skip
 
@@ -356,6 +347,47 @@ class Engine:
             for i, mask in enumerate(masks)
         ]
 
+    def open_batch(self, cache_tokens: int, max_running: int) -> BatchEngine:
+        """A batch for requests that come and go, with a cache of so many tokens.
+
+        On the native stack it is the one that `generate` uses too. Elsewhere prompts are computed
+        whole, and each request needs a salt of its own.
+        """
+        vocab_size = self.tokenizer.vocab_size
+        engine = self.cached.native.with_room([cache_tokens], vocab_size)
+        if engine is not None:
+            return engine
+        decoder = ContiguousDecoder(
+            self.cached, -(-cache_tokens // BLOCK_TOKENS), vocab_size=vocab_size,
+            batch_tokens=default_batch_tokens(self.model.head.device),
+        )  # fmt: skip
+        limits = SchedulerLimits(UNBOUNDED, max_running)
+        return BatchEngine(decoder, vocab_size=vocab_size, limits=limits)
+
+    @torch.inference_mode()
+    def score_prompt(self, ids: Sequence[int], top: int) -> PromptScores:
+        """Log-probability in nats of every token of a prompt after the first.
+
+        top  how many of the most likely tokens are reported at each place
+
+        Raises ConfigError for an encoder–decoder, and what `max_new_tokens` raises.
+        """
+        self.max_new_tokens(ids[:-1] or ids, Sampling())
+        if self.source_frame is not None:
+            raise ConfigError("An encoder_decoder does not score its source; leave out `echo`.")
+        rows = torch.tensor([list(ids)], device=self.model.head.device)
+        project = self.cached.projection(self.tokenizer.vocab_size, exact=True)
+        logprobs, alternatives = list[float](), list[tuple[TokenLogprob, ...]]()
+        with eval_mode(self.model):
+            hidden = self.cached.forward(rows)[0, :-1]
+        size = max(1, CHUNK_LOGITS // self.tokenizer.vocab_size)
+        for first in range(0, len(hidden), size):
+            exact = project(hidden[first : first + size]).log_softmax(-1)
+            targets = rows[0, 1 + first : 1 + first + len(exact), None]
+            logprobs += exact.gather(1, targets)[:, 0].tolist()
+            alternatives += (top_logprobs(row, top) for row in (exact if top else ()))
+        return PromptScores(logprobs, alternatives)
+
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Mean of the last hidden states over each text's tokens, float32 (texts, width).
@@ -406,6 +438,24 @@ class IncrementalDetokenizer:
         after = self.tokenizer.decode_bytes([*self.last, token])[num_bytes:]
         self.last = [token]
         return self.decoder.decode(after)
+
+
+class TextStream:
+    """The text of an answer, token by token, up to the stop string that ends it."""
+
+    def __init__(self, tokenizer: Tokenizer, sampling: Sampling) -> None:
+        self.sampling, self.count = sampling, 0
+        self.pieces, self.buffer = IncrementalDetokenizer(tokenizer), StopBuffer(sampling.stop)
+
+    def add(self, token: int, is_last: bool) -> str:
+        """Text that a token completes and that can begin no stop string."""
+        self.count += 1
+        text = "" if token in self.sampling.stop_tokens else self.pieces.add(token)
+        if self.count >= self.sampling.min_tokens:
+            text = self.buffer.add(text)
+        if is_last and find_stop(self.buffer.held, self.sampling.stop) is None:
+            text += self.buffer.held
+        return text
 
 
 def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:

@@ -10,6 +10,7 @@ from .chunks.chunk import ChunkConfig, chunk_document
 from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
+from .snapshots import current_snapshot
 from .verification.claimed import match_question
 from .verification.quotes import QuoteProblem, Verification, verify, verify_quotes
 from .verification.texts import TextCheck, check_claim, check_text
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate
     from .calibration.made import made_questions
     from .encoders.train import EncoderConfig, train_encoder
-    from .models import ReaderChoice, TextEncoderConfig
+    from .models import (
+        ReaderChoice,
+        TextEncoderConfig,
+        load_text_encoder,
+        with_plain_template,
+    )
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
     from .verification.opinions import SecondOpinion, open_opinion
@@ -30,6 +36,7 @@ _LATER = {
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
+    "load_text_encoder": "models", "with_plain_template": "models",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -66,9 +73,11 @@ __all__ = [
     "check_claim",
     "check_text",
     "chunk_document",
+    "current_snapshot",
     "explain_reading",
     "index",
     "index_or_explain",
+    "load_text_encoder",
     "made_questions",
     "match_question",
     "open_index",
@@ -77,4 +86,5 @@ __all__ = [
     "train_reader",
     "verify",
     "verify_quotes",
+    "with_plain_template",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from groundup.embeddings import StaticEncoder
+    from groundup.generate import Engine
     from groundup.model import TextEncoder
 
 PROMPTS, WORDS = "config_sentence_transformers.json", "vocabulary.json"
@@ -210,15 +211,20 @@ def open_language_model(name: str) -> OpenedModel:
     OPENAI_API_KEY if it needs one.
     """
     from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
-    from groundup.tokenizer import PLAIN_TEMPLATE, ChatTemplate, ImportedTokenizer
 
     if "://" in name:
         url, _, served = name.partition("#")
         key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
         server = Endpoint.open(EndpointConfig(url=url, model=served, key_env=key))
         return OpenedModel(server, takes_grammar=False)
-    engine = Engine.open(name)
+    return OpenedModel(with_plain_template(Engine.open(name)), takes_grammar=True)
+
+
+def with_plain_template(engine: "Engine") -> "Engine":
+    """The engine itself; a base model's, which has no chat template, is given plain turns."""
+    from groundup.tokenizer import PLAIN_TEMPLATE, ChatTemplate, ImportedTokenizer
+
     words = engine.tokenizer
     if isinstance(words, ImportedTokenizer) and not words.settings.get("chat_template"):
         engine.template = ChatTemplate(PLAIN_TEMPLATE, words)
-    return OpenedModel(engine, takes_grammar=True)
+    return engine

@@ -21,6 +21,7 @@ from groundup.core import (
     ArtifactError,
     ConfigError,
     Hit,
+    LanguageModel,
     hash_file,
     record,
 )
@@ -133,10 +134,10 @@ class OpenIndex:
             raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
         return replace(self, documents=left)
 
-    def written_by(self, model: str, prompt: Path | None = None) -> "OpenIndex":
+    def written_by(self, model: str | LanguageModel, prompt: Path | None = None) -> "OpenIndex":
         """The same index, whose answers a language model writes; empty: they are quotes.
 
-        model   its directory, or URL#NAME of one on an OpenAI-compatible server
+        model   its directory, or URL#NAME of one on an OpenAI-compatible server, or itself
         prompt  file of the prompt (groundup.prompt); None: answers/prompt.toml
 
         Raises ConfigError under a promised risk, which is of quotes, and for a prompt alone.

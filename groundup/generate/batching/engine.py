@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import CapacityError, ConfigError, Reason, Sampling
+from groundup.core import CapacityError, ConfigError, Reason, Sampling, TokenLogprob
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
@@ -65,6 +65,10 @@ class TokenEvent(NamedTuple):
     """-1 if it ends with a Reason."""
     ended: DecodedSequence | Reason | None = None
     """The whole answer, if this is its last token."""
+    logprob: float = 0.0
+    """Of the token, nats."""
+    alternatives: tuple[TokenLogprob, ...] = ()
+    """The most likely tokens, if they were asked for."""
 
 
 @dataclass
@@ -204,9 +208,15 @@ class BatchEngine:
             elif decodes:
                 self.drafting.record_plain(seconds)
             for event in events:
-                if (inbox := self._inboxes.get(event.request)) is not None:
+                find = self._inboxes.get if event.ended is None else self._inboxes.pop
+                if (inbox := find(event.request, None)) is not None:
                     inbox.append(event)
             return events
+
+    def follow(self, request: int, inbox: deque[TokenEvent]) -> None:
+        """Keep the events of a request in an inbox, whoever computes them."""
+        with self.lock:
+            self._inboxes[request] = inbox
 
     def stream(self, requests: Iterable[int]) -> Iterator[TokenEvent]:
         """The events of these requests, which run until all have ended.
@@ -230,7 +240,6 @@ class BatchEngine:
                         event = inbox.popleft()
                         if event.ended is not None:
                             left.discard(event.request)
-                            del self._inboxes[event.request]
                     yield event
             finally:
                 for number in left:
@@ -327,8 +336,10 @@ class BatchEngine:
         if sequence.drafter is not None:
             sequence.drafter.add(token)
         answer = self._answers[sequence.number]
-        ended = answer.append(token, logits, float(logprobs[token]))
-        events.append(TokenEvent(sequence.number, token, ended))
+        logprob = float(logprobs[token])
+        ended = answer.append(token, logits, logprob)
+        alternatives = answer.alternatives[-1] if answer.alternatives else ()
+        events.append(TokenEvent(sequence.number, token, ended, logprob, alternatives))
         return ended is not None and self._end(sequence)
 
     def _end(self, sequence: DecodingSequence) -> bool:

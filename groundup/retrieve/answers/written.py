@@ -76,13 +76,17 @@ class Writer(NamedTuple):
     """Whether it can be bound to one; servers cannot."""
 
 
-def open_answer_writer(model: str, prompt: Path | None = None) -> Writer:
+def open_answer_writer(model: str | LanguageModel, prompt: Path | None = None) -> Writer:
     """Open a model's directory, or URL#NAME of one on a server (models.py), with its prompt.
+
+    model  one that is open already and takes grammars, instead
 
     Raises ConfigError for a prompt without `passage` and `question`.
     """
     template = Template.read(prompt or PROMPT)
     template.fill({"passage": [], "question": ""})
+    if not isinstance(model, str):
+        return Writer(model, template)
     opened, takes_grammar = open_language_model(model)
     return Writer(opened, template, takes_grammar)
 

@@ -1,0 +1,274 @@
+"""The server's routes, and how a request becomes an answer or an error.
+
+Handlers are short: a body is read and checked here, and answered by a file of openai/. A client
+that goes away stops the work for it, whether it streams or waits.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from groundup import __version__
+from groundup.core import GroundupError, record
+
+from .engine.process import EngineLost
+from .openai.answering import Served
+from .openai.chat import complete_chat
+from .openai.completions import complete, encode_inputs
+from .openai.embeddings import embed
+from .openai.errors import ApiError, api_error, invalid_request
+from .openai.responses import Conversations, respond
+from .openai.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EmbeddingRequest,
+    ResponseRequest,
+    TokenizeRequest,
+)
+from .openai.tools import conversation_of
+
+BodyType = TypeVar("BodyType", bound=BaseModel)
+BODIES = (
+    ChatRequest, CompletionRequest, DetokenizeRequest, EmbeddingRequest, ResponseRequest,
+    TokenizeRequest,
+)  # fmt: skip
+GONE = 499
+"""Status of an answer that nobody waits for any more."""
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def create_app(served: Served) -> FastAPI:
+    """The server's application; engines are running already."""
+    app = FastAPI(
+        title="groundup", version=__version__, docs_url=None, redoc_url=None,
+        openapi_url="/openapi.json",
+    )  # fmt: skip
+    app.state.served, app.state.conversations = served, Conversations()
+    _add_routes(app)
+    app.add_exception_handler(GroundupError, _error_answer)
+    app.add_exception_handler(HTTPException, _http_error_answer)
+    app.add_exception_handler(Exception, _defect_answer)
+    app.openapi = lambda: _openapi(app)  # pyright: ignore: how FastAPI is extended
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    for path, body, answer in (
+        ("/v1/chat/completions", ChatRequest, _chat),
+        ("/v1/completions", CompletionRequest, _completions),
+        ("/v1/embeddings", EmbeddingRequest, _embeddings),
+        ("/v1/responses", ResponseRequest, _responses),
+        ("/tokenize", TokenizeRequest, _tokenize),
+        ("/detokenize", DetokenizeRequest, _detokenize),
+    ):
+        _add_post(app, path, body, answer)
+    app.get("/v1/models", summary="The models that are served.")(_models)
+    app.get("/v1/models/{name:path}", summary="A model.")(_model)
+    app.get("/v1/responses/{id}", summary="A response of before.")(_stored_response)
+    app.delete("/v1/responses/{id}", summary="Forget a response.")(_forget_response)
+    app.get("/health", summary="Whether the server runs.")(_health)
+    app.get("/ready", summary="Whether an engine answers.")(_ready)
+    app.get("/metrics", summary="Counts, as Prometheus reads them.")(_metrics)
+
+
+def _add_post(
+    app: FastAPI, path: str, body: type[BodyType],
+    answer: Callable[[Request, BodyType], Awaitable[Any]],
+) -> None:  # fmt: skip
+    """Add a route whose body is checked before anything else is done."""
+
+    async def route(request: Request) -> Response:
+        checked = await _read_body(request, body)
+        result = await _until_gone(request, answer(request, checked))
+        if isinstance(result, dict):
+            return JSONResponse(result)
+        return StreamingResponse(
+            _logged(result), media_type="text/event-stream", headers=STREAM_HEADERS
+        )
+
+    reference = {"$ref": f"#/components/schemas/{body.__name__}"}
+    content = {"application/json": {"schema": reference}}
+    app.post(
+        path, summary=(body.__doc__ or "").strip(), response_class=JSONResponse,
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+        responses={400: {"description": "What was wrong with the request."}},
+    )(route)  # fmt: skip
+
+
+async def _read_body(request: Request, body: type[BodyType]) -> BodyType:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json":
+        what = f"The body is {kind[:100]!r}; send JSON with Content-Type: application/json."
+        raise ApiError(415, what, code="unsupported_media_type")
+    data = await request.body()
+    try:
+        data.decode("utf-8")
+        return body.model_validate_json(data)
+    except UnicodeDecodeError as error:
+        what = f"The body is not valid UTF-8: {error.reason} at byte {error.start}."
+        raise ApiError(400, what, code="invalid_json") from None
+    except ValidationError as error:
+        raise invalid_request(error) from None
+
+
+async def _until_gone(request: Request, work: Awaitable[Any]) -> Any:
+    """What work gives, which is stopped if the client goes away meanwhile."""
+    task = asyncio.ensure_future(work)
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    gone = asyncio.create_task(wait_until_gone())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(GONE, "The client has gone.")
+        return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(BaseException):
+                await task
+
+
+async def _logged(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same frames; what goes wrong among them is logged."""
+    async with contextlib.aclosing(frames):  # pyright: ignore: what generates can be closed
+        async for frame in frames:
+            yield frame
+
+
+def tenant_of(request: Request) -> str:
+    """Whose request it is; empty without keys."""
+    return getattr(request.state, "tenant", "")
+
+
+async def _chat(request: Request, body: ChatRequest) -> Any:
+    return await complete_chat(request.app.state.served, body, tenant_of(request))
+
+
+async def _completions(request: Request, body: CompletionRequest) -> Any:
+    return await complete(request.app.state.served, body, tenant_of(request))
+
+
+async def _embeddings(request: Request, body: EmbeddingRequest) -> Any:
+    return await embed(request.app.state.served, body)
+
+
+async def _responses(request: Request, body: ResponseRequest) -> Any:
+    state = request.app.state
+    return await respond(state.served, state.conversations, body, tenant_of(request))
+
+
+async def _tokenize(request: Request, body: TokenizeRequest) -> Any:
+    served: Served = request.app.state.served
+    served.check_model(body.model)
+    if body.messages is not None:
+        ids = served.language_model().prompt_ids(conversation_of(body.messages, ()))
+    elif body.add_special_tokens is False:
+        ids = served.language_model().tokenizer.encode(body.prompt or "")
+    else:
+        [ids] = encode_inputs(served, body.prompt or "")
+    tokenizer = served.language_model().tokenizer
+    texts = [tokenizer.decode([id]) for id in ids] if body.return_token_strs else None
+    size = served.context_length
+    return {"tokens": ids, "count": len(ids), "max_model_len": size, "token_strs": texts}
+
+
+async def _detokenize(request: Request, body: DetokenizeRequest) -> Any:
+    served: Served = request.app.state.served
+    served.check_model(body.model)
+    if body.tokens:
+        encode_inputs(served, body.tokens)
+    return {"prompt": served.language_model().tokenizer.decode(body.tokens)}
+
+
+def _model_to_json(served: Served) -> dict[str, Any]:
+    facts = served.engines.facts
+    return {
+        "id": served.name, "object": "model", "created": served.created, "owned_by": "groundup",
+        "max_model_len": facts.get("context_length"), "kind": facts.get("kind", "documents"),
+    }  # fmt: skip
+
+
+async def _models(request: Request) -> Any:
+    return {"object": "list", "data": [_model_to_json(request.app.state.served)]}
+
+
+async def _model(request: Request, name: str) -> Any:
+    request.app.state.served.check_model(name)
+    return _model_to_json(request.app.state.served)
+
+
+async def _stored_response(request: Request, id: str) -> Any:
+    return request.app.state.conversations.read(id, tenant_of(request)).response
+
+
+async def _forget_response(request: Request, id: str) -> Any:
+    request.app.state.conversations.forget(id, tenant_of(request))
+    return {"id": id, "object": "response", "deleted": True}
+
+
+async def _health(request: Request) -> Any:
+    return {"status": "ok"}
+
+
+async def _ready(request: Request) -> Any:
+    try:
+        request.app.state.served.engines.choose()
+    except EngineLost as error:
+        raise api_error(error) from None
+    return {"status": "ready"}
+
+
+async def _metrics(request: Request) -> Response:
+    served: Served = request.app.state.served
+    for engine in served.engines.running:
+        with contextlib.suppress(EngineLost, TimeoutError):
+            async with asyncio.timeout(1):
+                engine.metrics = await engine.call("report")
+    return Response(served.meter.text(), media_type="text/plain; version=0.0.4")
+
+
+async def _error_answer(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GroundupError), "registered for these"
+    told = api_error(error)
+    if told.status >= 500:
+        record.log(f"{request.method} {request.url.path}: {told}")
+    return JSONResponse(told.to_json(), told.status, told.headers)
+
+
+async def _http_error_answer(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for these"
+    what = f"{request.method} {request.url.path[:200]}: {error.detail}."
+    code = "not_found" if error.status_code == 404 else None
+    told = ApiError(error.status_code, what, code=code)
+    return JSONResponse(told.to_json(), told.status, error.headers)
+
+
+async def _defect_answer(request: Request, error: Exception) -> Response:
+    record.log(f"{request.method} {request.url.path}: a defect: {type(error).__name__}: {error}")
+    told = ApiError(500, "The server had an error; its log says which.", kind="server_error")
+    return JSONResponse(told.to_json(), told.status)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The description of all routes, with what their bodies may say."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        pairs = [(body, "validation") for body in BODIES]
+        template = "#/components/schemas/{model}"
+        _, schemas = models_json_schema(pairs, ref_template=template)  # pyright: ignore
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,311 @@
+"""The process that computes: one model, one cache, and an index if there is one.
+
+It reads requests from a socket and writes what comes of them, a line of JSON each:
+
+    {"id": 7, "do": "generate", "ids": […], "sampling": {…}}      a request
+    {"tokens": [[7, 512, -0.31, null, null], …], "metrics": {…}}  a step: request, token, …
+    {"id": 8, "result": …}   {"id": 9, "error": ["ConfigError", "…"]}
+
+All requests share one batch (generate/batching/engine.py). Grammars and answers from documents are
+worked on in threads, so that no step waits for them. Knows nothing of HTTP.
+"""
+
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from groundup.core import ConfigError, GroundupError, Reason, Sampling, device, record
+
+from .settings import EngineSettings
+
+if TYPE_CHECKING:
+    from groundup.generate import BatchEngine, Engine, TokenEvent
+
+    from .documents import Documents
+
+THREADS = 2
+"""Answers from documents that are worked on at a time."""
+
+
+IN_THREADS = ("ask", "search", "document")
+
+
+class Worker:
+    """Answers the requests of one socket until it is closed."""
+
+    def __init__(self, settings: EngineSettings, link: socket.socket) -> None:
+        self.settings, self.link = settings, link
+        self.arrived: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        """What the loop does next; None: the server has gone."""
+        self.events = deque["TokenEvent"]()
+        self.numbers: dict[int, int] = {}
+        """Numbers in the batch by request, of those that run."""
+        self.requests: dict[int, int] = {}
+        """Requests by their number in the batch."""
+        self.aborted = set[int]()
+        """Requests that were given up while their grammars were compiled."""
+        self.compiling = set[int]()
+        self.threads = ThreadPoolExecutor(THREADS, "documents")
+        self.sending = threading.Lock()
+
+    def run(self) -> None:
+        """Open what the settings name, say what it is, and serve."""
+        self.send({"ready": self.describe()})
+        threading.Thread(target=self.read, daemon=True).start()
+        while self.take():
+            if self.numbers and self.batch is not None:
+                self.batch.step()
+                self.send_tokens()
+
+    def take(self) -> bool:
+        """Do what has arrived, and wait for it if nothing is computed; False at the end."""
+        while True:
+            try:
+                action = self.arrived.get(block=not self.numbers)
+            except queue.Empty:
+                return True
+            if action is None:
+                return False
+            action()
+            if self.numbers and self.arrived.empty():
+                return True
+
+    def read(self) -> None:
+        """Read requests until the socket is closed; answers from documents have their threads."""
+        for line in self.link.makefile("rb"):
+            request = from_json(line)
+            work = getattr(self, f"do_{request['do']}")
+            if request["do"] in IN_THREADS:
+                self.threads.submit(self.answer, work, request)
+            else:
+                self.schedule(work, request)
+        self.arrived.put(None)
+
+    def schedule(self, work: Callable[..., Any], request: dict[str, Any]) -> None:
+        """Let the loop do a request before its next step."""
+        self.arrived.put(partial(self.answer, work, request))
+
+    def answer(self, work: Callable[..., Any], request: dict[str, Any]) -> None:
+        """Do one request, and send its result or its error."""
+        number = request["id"]
+        try:
+            result = work(request)
+        except GroundupError as error:
+            self.send({"id": number, "error": [type(error).__name__, str(error)]})
+        except Exception as error:  # a defect of one request must not end the others
+            record.log(f"A request failed: {type(error).__name__}: {error}")
+            self.send({"id": number, "error": ["Defect", type(error).__name__]})
+        else:
+            if result is not None:
+                self.send({"id": number, "result": result})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one line; the process ends if nobody reads it."""
+        try:
+            with self.sending:
+                self.link.sendall(to_json(message, inf_nan_mode="null") + b"\n")
+        except OSError:
+            os._exit(0)
+
+    def send_tokens(self) -> None:
+        """Write what the last step chose."""
+        tokens = []
+        while self.events:
+            event = self.events.popleft()
+            request = self.requests[event.request]
+            if isinstance(event.ended, Reason):
+                self.send({"id": request, "error": ["ConfigError", event.ended.message]})
+            else:
+                ended = event.ended and event.ended.finish_reason
+                tokens.append((request, event.id, event.logprob, event.alternatives, ended))
+            if event.ended is not None:
+                del self.numbers[request], self.requests[event.request]
+        if tokens:
+            self.send({"tokens": tokens, "metrics": self.metrics()})
+
+    # What can be asked for.
+
+    def do_generate(self, request: dict[str, Any]) -> None:
+        """Let a prompt wait for the batch; its tokens are sent as they come."""
+        from groundup.generate import DecodeRequest
+
+        sampling, number = Sampling.model_validate(request["sampling"]), request["id"]
+        if sampling.constraint and "grammar" not in request:
+            self.compiling.add(number)
+            compiled = self.grammars.start(sampling)
+            again = lambda done: self.schedule(self.do_generate, request | {"grammar": done})  # noqa: E731
+            compiled.add_done_callback(again)
+            return
+        self.compiling.discard(number)
+        if number in self.aborted:
+            self.aborted.discard(number)
+            return
+        engine, batch = self.engine, self.batch
+        assert batch is not None, "a language model has one"
+        engine.max_new_tokens(request["ids"], sampling)
+        grammar = request["grammar"].result() if "grammar" in request else None
+        begun = batch.add(
+            DecodeRequest(
+                request["ids"], sampling, request.get("seed"), salt=self.salt_of(request),
+                end_ids=engine.end_ids, grammar=grammar, decode=engine.decode_text,
+            )
+        )  # fmt: skip
+        batch.follow(begun, self.events)
+        self.numbers[number], self.requests[begun] = begun, number
+
+    def salt_of(self, request: dict[str, Any]) -> str:
+        """What shares prefixes: a tenant's requests, or none where the stack cannot share."""
+        return request.get("salt", "") if self.is_native else str(request["id"])
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the native stack computes, which gives a request the same bits in any batch."""
+        return self.batch is self.engine.cached.native.engine
+
+    def do_abort(self, request: dict[str, Any]) -> None:
+        """Give up a request, and free what it holds."""
+        number = self.numbers.pop(request["request"], None)
+        if number is None:
+            if request["request"] in self.compiling:
+                self.aborted.add(request["request"])
+            return
+        assert self.batch is not None, "it runs"
+        self.batch.abort(number)
+        del self.requests[number]
+        self.events = deque(event for event in self.events if event.request != number)
+
+    def do_score(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Log-probabilities of the tokens of a prompt, and the likeliest ones at each place."""
+        scored = self.engine.score_prompt(request["ids"], request["top"])
+        return {"logprobs": scored.logprobs, "alternatives": scored.alternatives}
+
+    def do_embed(self, request: dict[str, Any]) -> list[list[float]]:
+        """A vector for each text."""
+        if self.encoder is not None:
+            return self.encoder.embed(request["texts"]).tolist()
+        return self.engine.embed(request["texts"]).tolist()
+
+    def do_ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """An answer from the documents."""
+        return self.documents.ask(request["questions"], request["options"])
+
+    def do_search(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Passages for a query, with the asked words marked, and the answer above them."""
+        return self.documents.search(request["query"], request["limit"])
+
+    def do_document(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The text of a document."""
+        return self.documents.read(request["path"])
+
+    def do_report(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the engine has done so far, and what it holds."""
+        return self.metrics()
+
+    def metrics(self) -> dict[str, Any]:
+        """Counts since the engine began, and what it holds now."""
+        batch = self.batch
+        if batch is None:
+            return {}
+        waiting = sum(map(len, batch.scheduler.waiting.values()))
+        return asdict(batch.metrics) | {
+            "running": len(batch.scheduler.running), "waiting": waiting + len(self.compiling),
+            "blocks": batch.pool.num_blocks, "free_blocks": len(batch.pool.free),
+        }  # fmt: skip
+
+    # What is open.
+
+    def describe(self) -> dict[str, Any]:
+        """What the server must know of what is open."""
+        facts: dict[str, Any] = {"pid": os.getpid(), "machine": list(device.instruction_sets())}
+        if self.settings.index:
+            facts["index"] = self.documents.snapshot_id()
+        if not self.settings.model:
+            return facts
+        if self.encoder is not None:
+            return facts | {"kind": "encoder", "max_tokens": self.encoder.max_tokens}
+        import torch
+
+        engine, batch = self.engine, self.batch
+        assert batch is not None, "a language model has one"
+        room = min(engine.context_length, batch.pool.num_blocks * batch.pool.block_tokens)
+        return facts | {
+            "kind": "language_model", "context_length": room, "threads": torch.get_num_threads(),
+            "vocab_size": engine.tokenizer.vocab_size, "end_ids": engine.end_ids,
+            "width": engine.model.config.width, "native": self.is_native,
+            "dtype": str(engine.model.head.dtype).removeprefix("torch."),
+        }  # fmt: skip
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The text encoder, if the model is one."""
+        from groundup.embeddings import is_static_encoder
+        from groundup.retrieve import load_text_encoder
+
+        path = Path(self.settings.model)
+        is_encoder = (path / "modules.json").is_file() or is_static_encoder(path)
+        return load_text_encoder(path) if is_encoder else None
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The language model; ConfigError if there is none."""
+        from groundup.generate import Engine
+
+        if not self.settings.model:
+            raise ConfigError("No model is served here; give one: groundup serve MODEL.")
+        if self.encoder is not None:
+            raise ConfigError("The model is a text encoder, which writes nothing.")
+        bits = self.settings.bits
+        return Engine.open(self.settings.model, bits=bits or None)  # pyright: ignore
+
+    @cached_property
+    def batch(self) -> "BatchEngine | None":
+        """The batch of the language model; None if there is none."""
+        if not self.settings.model or self.encoder is not None:
+            return None
+        return self.engine.open_batch(self.settings.cache_tokens, self.settings.max_running)
+
+    @cached_property
+    def grammars(self) -> Any:
+        """Compiles grammars in a thread."""
+        from groundup.generate import GrammarCompiler
+
+        return GrammarCompiler(self.engine.tokenizer, self.engine.end_ids)
+
+    @cached_property
+    def documents(self) -> "Documents":
+        """The index; ConfigError if there is none."""
+        from .documents import Documents
+
+        if not self.settings.index:
+            raise ConfigError("No index is served here; give one: groundup serve --index I.")
+        writes = bool(self.settings.model) and self.encoder is None
+        return Documents(self.settings, self.engine if writes else None)
+
+
+def main() -> None:
+    """Serve the socket whose number is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
+    link = socket.socket(fileno=int(sys.argv[1]))
+    worker = Worker(EngineSettings.model_validate(json.loads(sys.argv[2])), link)
+    try:
+        worker.run()
+    except GroundupError as error:
+        worker.send({"failed": [type(error).__name__, str(error)]})
+    os._exit(0)  # threads that still work on an answer have nobody to send it to
+
+
+if __name__ == "__main__":
+    main()

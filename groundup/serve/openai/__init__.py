@@ -1,0 +1,1 @@
+"""OpenAI's API: what requests say, and how answers are written."""

@@ -1,0 +1,207 @@
+"""From a request's settings to tokens: what chat, completions and responses have in common.
+
+    sampling_of    the settings of a request as ours
+    Exchange       one request while it is answered: prompts, chosen ids, times; receipts keep it
+    stream_pieces  the text of an exchange, token by token
+
+What a client does not say is what the model's generation_config.json says, else OpenAI's default.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError, Sampling
+from groundup.generate import PromptEncoder, TextStream
+
+from ..engine.process import ChosenToken, Engines
+from ..metrics import Meter
+from ..receipts import Receipts
+from .errors import ApiError
+from .schemas import SamplingFields
+
+SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""What a model's generation_config.json may say."""
+
+
+@dataclass
+class Served:
+    """What the server serves."""
+
+    name: str
+    """Of the model, as clients ask for it."""
+    engines: Engines
+    prompts: PromptEncoder | None
+    """Turns texts into ids; None without a language model."""
+    defaults: dict[str, Any]
+    """Settings of the model's generation_config.json."""
+    meter: Meter
+    receipts: Receipts | None
+    created: int
+    identity: str = ""
+    """Id of the model's artifact, or the hash of its files."""
+    has_template: bool = True
+    """Whether the model has been tuned to converse."""
+    has_index: bool = False
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a prompt and its answer together."""
+        return self.engines.facts["context_length"]
+
+    def language_model(self) -> PromptEncoder:
+        """What encodes prompts; ApiError if no language model is served."""
+        if self.prompts is None:
+            raise ApiError(400, f"The model `{self.name}` writes no text; it has embeddings alone.")
+        return self.prompts
+
+    def check_model(self, name: str | None) -> None:
+        """ApiError if another model is asked for."""
+        if name is not None and name != self.name:
+            what = f"The model `{name[:200]}` does not exist; this server has `{self.name}`."
+            raise ApiError(404, what, param="model", code="model_not_found")
+
+
+def sampling_of(request: SamplingFields, served: Served, extra: dict[str, Any]) -> Sampling:
+    """The settings of a request; `extra` are those that its kind names in its own way.
+
+    Raises ApiError for tokens that are none.
+    """
+    values: dict[str, Any] = {"temperature": 1.0} | served.defaults
+    given = {name: getattr(request, name) for name in SETTINGS}
+    given |= {name: getattr(request, name) for name in ("presence_penalty", "frequency_penalty")}
+    given["min_tokens"], given["stop_tokens"] = request.min_tokens, request.stop_token_ids
+    given["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
+    values |= {name: value for name, value in (given | extra).items() if value is not None}
+    values["top_k"] = max(0, values.get("top_k", 0))  # -1 is none, as at vLLM
+    if request.logit_bias:
+        if wrong := [key for key in request.logit_bias if not key.isdecimal()]:
+            what = f"Invalid key in 'logit_bias': {wrong[0][:40]!r} is no token id."
+            raise ApiError(400, what, param="logit_bias", code="invalid_value")
+        values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
+    return Sampling.model_validate(values)
+
+
+def fit_tokens(served: Served, prompt: Sequence[int], wanted: int | None) -> int:
+    """Tokens of an answer: as many as are wanted, or all that the context leaves.
+
+    Raises ApiError if they do not fit, before anything is computed.
+    """
+    context, size = served.context_length, len(prompt)
+    if served.prompts is not None and served.prompts.source_frame is not None:
+        size = 0  # a source has a context of its own
+    if size >= context or (wanted or 0) > context - size:
+        asked = f" and {wanted} are asked for" if wanted else ""
+        what = (
+            f"This model's maximum context length is {context} tokens; the prompt has "
+            f"{len(prompt)}{asked}. Shorten one of them."
+        )
+        raise ApiError(400, what, param="messages", code="context_length_exceeded")
+    return wanted or context - size
+
+
+@dataclass
+class Exchange:
+    """One request while it is answered."""
+
+    kind: str
+    """Begins its id: chatcmpl, cmpl or resp."""
+    prompts: list[list[int]]
+    sampling: Sampling
+    seeds: list[int]
+    tenant: str = ""
+    id: str = ""
+    created: int = field(default_factory=lambda: int(time.time()))
+    answers: list[list[int]] = field(default_factory=list)
+    """Chosen ids of each prompt."""
+    ended: list[str] = field(default_factory=list)
+    """Why each answer ended; empty while it runs."""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """Of an answer from documents: what was asked, and what came."""
+
+    def __post_init__(self) -> None:
+        self.id = f"{self.kind}-{secrets.token_hex(16)}"
+        self.answers = [[] for _ in self.prompts]
+        self.ended = [""] * len(self.prompts)
+
+    def usage(self) -> dict[str, int]:
+        """Tokens of prompts and answers; a prompt of several answers counts once."""
+        own = len(self.prompts[0]) if len(set(map(tuple, self.prompts))) == 1 else 0
+        prompt = own or sum(map(len, self.prompts))
+        new = sum(map(len, self.answers))
+        return {
+            "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
+        }  # fmt: skip
+
+
+def begin_exchange(
+    kind: str, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int, seed: int | None
+) -> Exchange:
+    """An exchange with `n` answers to each prompt; without a seed each draws one of its own."""
+    rows = [list(prompt) for prompt in prompts for _ in range(n)]
+    first = secrets.randbits(31) if seed is None else seed
+    return Exchange(kind, rows, sampling, [first + at for at in range(len(rows))])
+
+
+class Piece(NamedTuple):
+    """One token of an answer and the text that it completes."""
+
+    choice: int
+    text: str
+    token: ChosenToken
+
+
+async def stream_pieces(served: Served, exchange: Exchange) -> AsyncIterator[Piece]:
+    """The text of an exchange, as it comes; joined, it is the whole answer.
+
+    Raises what the engine raises. When it is closed early, what still runs is given up.
+    """
+    tokenizer, sampling = served.language_model().tokenizer, exchange.sampling
+    texts = [TextStream(tokenizer, sampling) for _ in exchange.prompts]
+    settings = sampling.model_dump(exclude_defaults=True)
+    requests = [
+        {"ids": ids, "sampling": settings, "seed": seed, "salt": exchange.tenant}
+        for ids, seed in zip(exchange.prompts, exchange.seeds, strict=True)
+    ]
+    tokens = served.engines.choose(exchange.prompts[0]).generate(requests)
+    with served.meter.measure(exchange) as measured:
+        async with aclosing(tokens):
+            async for token in tokens:
+                measured.add(token.request)
+                exchange.answers[token.request].append(token.id)
+                exchange.ended[token.request] = token.ended or ""
+                text = texts[token.request].add(token.id, token.ended is not None)
+                yield Piece(token.request, text, token)
+    if served.receipts is not None:
+        served.receipts.keep(served, exchange)
+
+
+async def collect(served: Served, exchange: Exchange) -> list[list[Piece]]:
+    """All pieces of an exchange, by choice."""
+    found: list[list[Piece]] = [[] for _ in exchange.prompts]
+    async with aclosing(stream_pieces(served, exchange)) as pieces:
+        async for piece in pieces:
+            found[piece.choice].append(piece)
+    return found
+
+
+def token_to_json(served: Served, id: int, logprob: float) -> dict[str, Any]:
+    """A token as OpenAI writes it: its text, its bytes, and its log-probability."""
+    data = served.language_model().tokenizer.decode_bytes([id])
+    return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
+
+
+def read_defaults(model: Path) -> dict[str, Any]:
+    """The settings of a model's generation_config.json that a client may leave to it."""
+    import json
+
+    file = model / "generation_config.json"
+    values = json.loads(file.read_bytes()) if file.is_file() else {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds no JSON object; create the model again.")
+    found = {name: values[name] for name in SETTINGS if values.get(name) is not None}
+    return found if values.get("do_sample", bool(found)) else {}

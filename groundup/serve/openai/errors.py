@@ -1,0 +1,78 @@
+"""Errors in OpenAI's form: a status, a sentence, and what in the request was wrong.
+
+{"error": {"message": "…", "type": "invalid_request_error", "param": "stop", "code": null}}
+"""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from groundup.core import CapacityError, GroundupError, MissingExtra
+
+from ..engine.process import EngineLost
+
+RETRY_SECONDS = 3
+"""After which a client may try again what an engine lost."""
+UNKNOWN, TYPES = "extra_forbidden", {
+    "string_type": "a string", "int_type": "an integer", "bool_type": "a boolean",
+    "float_type": "a number", "list_type": "an array", "dict_type": "an object",
+    "model_type": "an object", "model_attributes_type": "an object",
+}  # fmt: skip
+
+
+class ApiError(GroundupError):
+    """An answer with an error status."""
+
+    exit_code = 1
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "invalid_request_error",
+        param: str | None = None, code: str | None = None, retry_seconds: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.status, self.kind, self.param, self.code = status, kind, param, code
+        self.retry_seconds = retry_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the answer."""
+        fields = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+        return {"error": fields}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer."""
+        seconds = self.retry_seconds
+        return {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}
+
+
+def api_error(error: GroundupError) -> ApiError:
+    """What a client is told of an error of ours."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, EngineLost):
+        return ApiError(503, str(error), kind="server_error", retry_seconds=RETRY_SECONDS)
+    if isinstance(error, MissingExtra):
+        return ApiError(501, "This server lacks a package for it.", kind="server_error")
+    code = "context_length_exceeded" if isinstance(error, CapacityError) else None
+    return ApiError(400, str(error), code=code)
+
+
+def invalid_request(error: ValidationError) -> ApiError:
+    """What is wrong first in a request's body."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    # A choice's names, such as `list[str]`, are no part of the request.
+    place = [str(each) for each in first["loc"] if not str(each).startswith(("list[", "constr"))]
+    place = [each for each in place if each not in ("str", "int", "float", "bool", "function-wrap")]
+    name = ".".join(place)
+    if first["type"] == UNKNOWN:
+        return ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    if first["type"] == "missing":
+        what = f"Missing required parameter: '{name}'."
+        return ApiError(400, what, param=name, code="missing_required_parameter")
+    if first["type"].startswith("json_"):
+        return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
+    if first["type"] in TYPES:
+        what = f"Invalid type for '{name}': expected {TYPES[first['type']]}."
+        return ApiError(400, what, param=name or None, code="invalid_type")
+    message = first["msg"].removeprefix("Value error, ")
+    return ApiError(400, f"Invalid '{name}': {message}", param=name or None, code="invalid_value")

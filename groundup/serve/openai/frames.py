@@ -1,0 +1,42 @@
+"""Server-sent events: how an answer is streamed.
+
+    data: {"id": "chatcmpl-…", "choices": [{"index": 0, "delta": {"content": "The"}}]}
+    data: [DONE]
+
+An error before the first event is an HTTP error; a later one is an event, after which the stream
+ends without [DONE], as OpenAI's does.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic_core import to_json
+
+from groundup.core import GroundupError
+
+from .errors import api_error
+
+DONE = b"data: [DONE]\n\n"
+
+
+def to_frame(value: dict[str, Any], event: str = "") -> bytes:
+    """A value as an event."""
+    name = f"event: {event}\n".encode() if event else b""
+    return name + b"data: " + to_json(value, inf_nan_mode="null") + b"\n\n"
+
+
+async def begun(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same frames, of which the first has come; raises what comes before it."""
+    first = await anext(frames)
+
+    async def all_frames() -> AsyncIterator[bytes]:
+        try:
+            yield first
+            async for frame in frames:
+                yield frame
+        except GroundupError as error:
+            yield to_frame(api_error(error).to_json())
+        finally:
+            await frames.aclose()  # pyright: ignore: what generates can be closed
+
+    return all_frames()

@@ -1,0 +1,91 @@
+"""Answers from the documents of an index, with their quotes as OpenAI's annotations.
+
+Each claim has the quotes that prove it; an annotation says which characters of the answer they
+prove, and opens the place in its document. What the documents do not answer is not answered.
+"""
+
+from typing import Any, NamedTuple
+from urllib.parse import quote as percent_encode
+
+from groundup.core import Sampling
+
+from .answering import Exchange, Served
+from .errors import ApiError
+from .schemas import ChatMessage, ChatRequest, GroundingFields
+from .tools import text_of
+
+FREE = ("tools", "response_format", "structured_outputs", "logprobs", "stop")
+"""What answers of the model alone can have."""
+
+
+class GroundedAnswer(NamedTuple):
+    """An answer from the documents."""
+
+    exchange: Exchange
+    text: str
+    parts: list[str]
+    """The text in pieces, by claims."""
+    annotations: list[dict[str, Any]]
+    details: dict[str, Any]
+    """As `groundup ask --json` writes them."""
+    usage: dict[str, int]
+
+
+async def answer_from_documents(
+    served: Served, request: ChatRequest, tenant: str
+) -> GroundedAnswer:
+    """Answer the last message of a conversation.
+
+    Raises ApiError for what only the model alone can do, and what the engine raises.
+    """
+    given = [name for name in FREE if getattr(request, name)]
+    if given or (request.n or 1) > 1:
+        name = given[0] if given else "n"
+        what = f"{name} is for answers of the model alone; set grounded=false or leave it out."
+        raise ApiError(400, what, param=name)
+    questions = user_texts(request.messages)
+    return await ask_documents(served, questions, request, tenant, "chatcmpl")
+
+
+def user_texts(messages: list[ChatMessage]) -> list[str]:
+    """What the user asked; ApiError if the last message is not the user's."""
+    if messages[-1].role != "user":
+        raise ApiError(400, "The last message must be the user's question.", param="messages")
+    return [text_of(each.content) for each in messages if each.role == "user"]
+
+
+async def ask_documents(
+    served: Served, questions: list[str], fields: GroundingFields, tenant: str, kind: str
+) -> GroundedAnswer:
+    """Answer the last of some questions from the documents."""
+    options: dict[str, Any] = {"only": fields.only or [], "limit": fields.quotes or 3}
+    engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
+    found = await engine.call("ask", questions=questions, options=options)
+    exchange.asked = {"questions": questions, "options": options, "answer": found}
+    text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0
+    for claim in found["claims"]:
+        start = text.find(claim["text"], at)
+        end = start + len(claim["text"])
+        parts.append(text[at:end])
+        annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
+        at = end
+    usage = _usage(served, questions[-1], text)
+    if served.receipts is not None:
+        served.receipts.keep(served, exchange)
+    return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
+
+
+def _annotation(quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    place = f"start={quote['start']}&end={quote['end']}"
+    url = f"/document?path={percent_encode(quote['path'], safe='')}&{place}"
+    citation = {"start_index": start, "end_index": end, "title": quote["location"], "url": url}
+    return {"type": "url_citation", "url_citation": citation | {"quote": quote["text"]}}
+
+
+def _usage(served: Served, question: str, text: str) -> dict[str, int]:
+    """Tokens of question and answer; none are counted without a tokenizer."""
+    count = served.prompts.tokenizer.encode if served.prompts else lambda text: []
+    asked, written = len(count(question)), len(count(text))
+    return {
+        "prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written
+    }  # fmt: skip

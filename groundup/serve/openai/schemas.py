@@ -1,0 +1,354 @@
+"""What a request may say: OpenAI's fields, and those that vLLM adds to them.
+
+Types are strict, as OpenAI's are: "1" is no number. A field that OpenAI does not know is an error;
+one that says nothing here, such as `user`, is accepted. Numbers are finite and lists bounded.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_STOPS, MAX_CHOICES, MAX_PROMPTS = 16, 128, 2048
+Text = Annotated[str, StringConstraints(strict=True)]
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+Stop = Text | Annotated[list[Text], Field(max_length=MAX_STOPS)] | None
+
+
+class Body(BaseModel):
+    """A table of a request."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class IgnoredFields(Body):
+    """What OpenAI's clients may say that changes nothing here."""
+
+    user: Text | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: Text | None = None
+    safety_identifier: Text | None = None
+    prompt_cache_key: Text | None = None
+    prompt_cache_retention: Text | None = None
+
+
+class StreamOptions(Body):
+    """What a stream has beside the answer."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class SamplingFields(IgnoredFields):
+    """How tokens are chosen."""
+
+    model: Text
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, ge=1e-3, le=1e3)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    min_tokens: int | None = Field(None, ge=0)
+    stop: Stop = None
+    stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOPS)] | None = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @model_validator(mode="after")
+    def check_options(self) -> Self:
+        """Options of a stream need one."""
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is for stream=true; leave it out.")
+        return self
+
+
+class CompletionRequest(SamplingFields):
+    """Continue a prompt."""
+
+    prompt: (
+        Text | Ids | Annotated[list[Text] | list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
+    )
+    max_tokens: int | None = Field(None, ge=0)
+    echo: bool | None = None
+    logprobs: int | None = Field(None, ge=0, le=20)
+    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    suffix: Text | None = None
+
+
+class ContentPart(Body):
+    """A part of a message."""
+
+    type: Text
+    text: Text | None = None
+    refusal: Text | None = None
+    annotations: list[Any] | None = None
+    """Of an answer that is sent back."""
+
+
+class CalledFunction(Body):
+    """A function that the assistant called."""
+
+    name: Text
+    arguments: Text
+
+
+class ToolCall(Body):
+    """A call of a tool."""
+
+    id: Text
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(Body):
+    """A turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[ContentPart] | None = None
+    name: Text | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=128)] | None = None
+    tool_call_id: Text | None = None
+    refusal: Text | None = None
+    annotations: list[Any] | None = None
+    """Of an answer that is sent back."""
+    audio: None = None
+    function_call: None = None
+
+
+class Function(Body):
+    """A function that the assistant may call."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Body):
+    """A tool that the assistant may call."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class FunctionName(Body):
+    """Names a function."""
+
+    name: Text
+
+
+class ToolChoice(Body):
+    """The function that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+class JsonSchema(Body):
+    """The schema of an answer."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: Text | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Body):
+    """The form of an answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def check_schema(self) -> Self:
+        """A schema is needed for json_schema, and for nothing else."""
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("type=json_schema and the table json_schema need each other.")
+        return self
+
+
+class StructuredOutputs(Body):
+    """Another form of an answer, as vLLM names them; one of them."""
+
+    json_: dict[str, Any] | Text | None = Field(None, alias="json")
+    regex: Text | None = None
+    choice: list[Text] | None = None
+    grammar: Text | None = None
+
+
+class GroundingFields(Body):
+    """What may be said of answers from documents."""
+
+    grounded: bool | None = None
+    """False: the model answers freely; default: from the documents if there are any."""
+    only: Annotated[list[Text], Field(max_length=64)] | None = None
+    """Patterns of the paths of the documents that are asked."""
+    quotes: int | None = Field(None, ge=1, le=20)
+    """How many at most; default: 3."""
+
+
+class ChatRequest(SamplingFields, GroundingFields):
+    """Answer a conversation."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    reasoning_effort: Text | None = None
+    verbosity: Text | None = None
+    modalities: list[Literal["text"]] | None = None
+
+    @model_validator(mode="after")
+    def check_together(self) -> Self:
+        """Fields that need each other."""
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs=true.")
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            raise ValueError("tool_choice needs tools.")
+        return self
+
+
+class EmbeddingRequest(IgnoredFields):
+    """Turn texts into vectors."""
+
+    model: Text
+    input: (
+        Text | Ids | Annotated[list[Text] | list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
+    )
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(None, ge=1)
+
+
+class TokenizeRequest(Body):
+    """Turn a text or a conversation into ids."""
+
+    model: Text | None = None
+    prompt: Text | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)] | None = None
+    add_special_tokens: bool | None = None
+    add_generation_prompt: bool | None = None
+    return_token_strs: bool | None = None
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        """One of both."""
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give one of prompt and messages.")
+        return self
+
+
+class DetokenizeRequest(Body):
+    """Turn ids into a text."""
+
+    model: Text | None = None
+    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
+
+
+class ResponseMessage(Body):
+    """A turn, as the responses API writes it; an output that is sent back too."""
+
+    type: Literal["message"] = "message"
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[ContentPart]
+    id: Text | None = None
+    status: Text | None = None
+    phase: Text | None = None
+
+
+class ResponseCall(Body):
+    """A call of a function that is sent back."""
+
+    type: Literal["function_call"]
+    call_id: Text
+    name: Text
+    arguments: Text
+    id: Text | None = None
+    status: Text | None = None
+
+
+class ResponseCallOutput(Body):
+    """What a function returned."""
+
+    type: Literal["function_call_output"]
+    call_id: Text
+    output: Text | list[ContentPart]
+    id: Text | None = None
+    status: Text | None = None
+
+
+class ResponseTool(Body):
+    """A function, as the responses API names it."""
+
+    type: Literal["function"]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseToolChoice(Body):
+    """The function that must be called."""
+
+    type: Literal["function"]
+    name: Text
+
+
+class ResponseTextFormat(Body):
+    """The form of an answer, as the responses API writes it."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] | None = None
+    description: Text | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseText(Body):
+    """How the text of an answer is written."""
+
+    format: ResponseTextFormat | None = None
+    verbosity: Text | None = None
+
+
+class ResponseRequest(GroundingFields, IgnoredFields):
+    """Answer, as the responses API asks for it."""
+
+    model: Text
+    input: (
+        Text
+        | Annotated[
+            list[ResponseMessage | ResponseCall | ResponseCallOutput],
+            Field(min_length=1, max_length=4096),
+        ]
+    )
+    instructions: Text | None = None
+    previous_response_id: Text | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Annotated[list[ResponseTool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ResponseToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: ResponseText | None = None
+    include: list[Text] | None = None
+    truncation: Literal["disabled", "auto"] | None = None
+    reasoning: dict[str, Any] | None = None
+    background: Literal[False] | None = None
+    max_tool_calls: int | None = None
