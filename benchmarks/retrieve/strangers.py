@@ -11,6 +11,7 @@ characters of the same texts, which never refuses, and may show twice what we qu
     python -m benchmarks.retrieve.strangers museum                   of documents that are here
     python -m benchmarks.retrieve.strangers relations_c              of "made of", "where is"
     python -m benchmarks.retrieve.strangers manual_a FOLDER --show   with every wrong answer
+    ... --encoder DIRECTORY --reader DIRECTORY                   by meaning, and judged
     ... --all manual_a.jsonl                                     keeps the answers, for prove.py
 
 Results: results/strangers.json, by folder.
@@ -33,7 +34,16 @@ from typing import Any, NamedTuple
 
 from benchmarks import table
 from groundup.measure import wilson_interval
-from groundup.retrieve import OpenIndex, answer_question, answer_to_json, index, open_index
+from groundup.retrieve import (
+    IndexConfig,
+    OpenIndex,
+    ReaderChoice,
+    TextEncoderConfig,
+    answer_question,
+    answer_to_json,
+    index,
+    open_index,
+)
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "ask"
 CLASSES = {
@@ -63,7 +73,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.index or Path(folder) / "index"
         begin = time.perf_counter()
-        index(arguments.folder or DATA / arguments.name / "documents", out)
+        config = IndexConfig(
+            encoder=TextEncoderConfig(path=arguments.encoder),
+            reader=ReaderChoice(path=arguments.reader),
+        )
+        index(arguments.folder or DATA / arguments.name / "documents", out, config)
         opened = open_index(out)
         seconds = time.perf_counter() - begin
         print(f"indexed in {seconds:.1f} s, {len(opened.lexical):,} passages")
@@ -84,7 +98,8 @@ def main() -> None:
             found[name] = {"milliseconds": round(seconds * 1000), **_report(questions, shown)}
             if arguments.show and name == "ours":
                 _show(questions, shown, opened)
-    table.keep_part("strangers", arguments.name, found)
+    models = " with models" if arguments.encoder or arguments.reader else ""
+    table.keep_part("strangers", arguments.name + models, found)
 
 
 class ShellCost(NamedTuple):
@@ -224,6 +239,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", type=Path, nargs="?", help="what its build.sh made")
     parser.add_argument("--index", type=Path, help="where the index is kept; default: nowhere")
+    parser.add_argument("--encoder", default="", help="directory of a text encoder")
+    parser.add_argument("--reader", default="", help="directory of an extractive reader")
     parser.add_argument("--all", type=Path, help="write every answer as a line of JSON")
     parser.add_argument("--show", action="store_true", help="print wrong answers")
     return parser

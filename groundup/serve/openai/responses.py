@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from groundup.generate import StopBuffer
 
 from .answering import Exchange, Served, collect, stream_pieces
-from .chat import begin_chat
+from .chat import begin_chat, logprobs_of
 from .errors import ApiError
 from .frames import begun, to_frame
 from .grounded import GroundedAnswer, answer_from_documents
