@@ -158,7 +158,7 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
     """The answer in other words to what words alone do not answer, or the refusal."""
     from ..encoders.meaning import decision, nearest_by_meaning  # imports numpy
 
-    wanted, details = _weighted(index, question), refused.details
+    wanted, details = weigh_terms(index, question), refused.details
     meant = nearest_by_meaning(index, question, wanted, details["score"])
     if meant is None:
         return refused
@@ -177,7 +177,7 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
 
 
 def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
-    wanted, texts = _weighted(index, question), dict[str, PassageText]()
+    wanted, texts = weigh_terms(index, question), dict[str, PassageText]()
     parsed = wanted.question
     spans = _find_spans(index, wanted, texts, question)
     parts = _find_parts(index, wanted, texts)
@@ -274,7 +274,8 @@ def _is_vetoed(
     return found.is_veto
 
 
-def _weighted(index: OpenIndex, question: str) -> WeightedQuestion:
+def weigh_terms(index: OpenIndex, question: str) -> WeightedQuestion:
+    """A question's terms with their weights, nats."""
     parsed = index.parse(question)
     weights = [t.share * max(MIN_WEIGHT, index.term_weight(t)) for t in parsed.terms]
     return WeightedQuestion(parsed, weights)

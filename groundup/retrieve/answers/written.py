@@ -5,11 +5,12 @@ The model is given numbered passages and writes JSON under a grammar:
     {"claims": [{"passage": 2, "quote": "The deposit is 40 euros", "claim": "You pay 40 euros."}]}
 
 In a quote only words are allowed that follow each other in that passage, so none can be invented,
-and the quote comes first, so that the claim is written with it in view. A claim is kept if a
-sentence of its quote supports it by the rules of `groundup verify`: its names, numbers, limits and
-negations are there. Where words found no answer, a reader must take the quote for one: without a
-reader such questions stay refused. Passages are data: whatever they say, the answer has this form,
-and their text cannot end the part of the prompt that they stand in.
+and the quote comes first, so that the claim is written with it in view. A claim is kept if the
+quote has most of what is asked, and a sentence of it supports the claim by the rules of `groundup
+verify`: its names, numbers, limits and negations are there. Where words found no answer, a reader
+must take the quote for one: without a reader such questions stay refused. Passages are data:
+whatever they say, the answer has this form, and their text cannot end the part of the prompt that
+they stand in.
 """
 
 import json
@@ -37,7 +38,8 @@ from groundup.prompt import Datum, Template
 from ..models import open_language_model
 from ..readers.judge import opinion
 from ..verification.texts import is_supported
-from .answer import NOT_FOUND
+from ..wording.question import WeightedQuestion, text_terms
+from .answer import NOT_FOUND, weigh_terms
 from .shown import quote_to_json
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ likeness from which it is a copy. Source: Carbonell and Goldstein 1998."""
 MAX_CLAIMS, MAX_TOKENS = 4, 400
 MIN_QUOTE, MAX_QUOTE, MAX_CLAIM = 8, 400, 300
 """Characters."""
+ABOUT = 0.5
+"""Smallest weighted share of the question's words in a quote and its titles."""
 NEARLY = 85.0
 """Similarity, in percent, from which the document's own words replace a quote."""
 WRITTEN = {'"': "'", "\\": "/", "<": "(", ">": ")"}
@@ -185,13 +189,15 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
         return extractive
     if not (passages := pack_passages(index, _find_passages(index, question))):
         return extractive
-    claims = list[Claim]()
+    claims, wanted = list[Claim](), weigh_terms(index, question)
     for row in read_claims(_generate(writer, question, passages)):
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
         quote = passage and _supporting_quote(index, passage, row)
         if quote and passage and extractive.refused:
             judged = opinion(index, question, passage.hit.passage, quote.text)
             quote = quote if judged and judged.log_odds > 0 else None
+        elif quote and passage:
+            quote = quote if _is_about(index, passage.hit, quote.text, wanted) else None
         if quote:
             claims.append(Claim(row["claim"], (quote,)))
         else:
@@ -242,6 +248,18 @@ def _supporting_quote(
     if place is None or not is_supported(index, passage.hit, place, row["claim"]):
         return None
     return passage.document.quote(place.start, place.stop)
+
+
+def _is_about(index: "OpenIndex", hit: Hit, quote: str, wanted: WeightedQuestion) -> bool:
+    """Whether a quote, below its titles, has most of what is asked: a true claim may be beside it.
+
+    What tells a model to say something, whatever is asked, is beside it too.
+    """
+    text = f"{quote} {' '.join(hit.passage.headings)}"
+    language = index.entries[hit.passage.document].language
+    credits = wanted.credits_for(text_terms(text, language))
+    pairs = list(zip(credits, wanted.weights, strict=True))
+    return sum(a * b for a, b in pairs) >= ABOUT * sum(wanted.weights)
 
 
 def read_claims(text: str) -> Iterator[dict[str, Any]]:

@@ -74,8 +74,8 @@ def packed(opened, question=QUESTION):
     return pack_passages(opened, opened.lexical.search_terms(opened.parse(question)))
 
 
-def number(opened, word: str) -> int:
-    return next(n for n, each in enumerate(packed(opened), 1) if word in each.text)
+def number(opened, word: str, question=QUESTION) -> int:
+    return next(n for n, each in enumerate(packed(opened, question), 1) if word in each.text)
 
 
 def test_passages_are_given_once_in_plain_characters(opened):
@@ -122,23 +122,33 @@ def test_a_claim_that_its_quote_does_not_support_is_dropped(quote, claim, opened
 
 
 @pytest.mark.parametrize(
-    ("quote", "claim"),
+    ("question", "quote", "claim"),
     [
-        ("No boat leaves after dark", "Boat leaves after dark."),
+        ("When may no boat leave?", "No boat leaves after dark", "Boat leaves after dark."),
         (
+            "May kilns be used together?",
             "They may not, even if never used together",
             "They may not, even if used together.",
         ),
     ],
 )
-def test_a_claim_that_drops_a_denial_is_dropped_and_the_whole_sentence_kept(quote, claim, tmp_path):
+def test_a_claim_that_drops_a_denial_is_dropped_and_the_whole_sentence_kept(
+    question, quote, claim, tmp_path
+):
     (tmp_path / "docs").mkdir()
-    text = "# Rules\n\nNo boat leaves after dark. They may not, even if never used together.\n"
+    text = "No boat leaves after dark.\n\n# Kilns\n\nThey may not, even if never used together.\n"
     (tmp_path / "docs" / "rules.md").write_text(text)
     rules = open_index(index(tmp_path / "docs", tmp_path / "i").path)
-    question = "When may no boat leave?"
-    assert written(rules, Model((1, quote, claim)), question).details["dropped"] == [claim]
-    assert not written(rules, Model((1, quote, f"{quote}.")), question).refused
+    at = number(rules, quote, question)
+    assert written(rules, Model((at, quote, claim)), question).details["dropped"] == [claim]
+    assert not written(rules, Model((at, quote, f"{quote}.")), question).refused
+
+
+def test_a_claim_about_something_else_than_what_is_asked_is_dropped(opened):
+    quote = "A lost 'key' costs 15 euros"
+    at = number(opened, "lost")
+    answer = written(opened, Model((at, quote, f"{quote}.")))
+    assert answer.refused and answer.details["dropped"] == [f"{quote}."]
 
 
 def test_a_quote_that_is_nearly_right_is_replaced_by_what_the_document_says(opened):
