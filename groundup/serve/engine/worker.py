@@ -129,7 +129,8 @@ class Worker:
         tokens = []
         while self.events:
             event = self.events.popleft()
-            request = self.requests[event.request]
+            if (request := self.requests.get(event.request)) is None:
+                continue  # it was given up after this step
             if isinstance(event.ended, Reason):
                 self.send({"id": request, "error": ["ConfigError", event.ended.message]})
             else:
@@ -193,7 +194,6 @@ class Worker:
         assert self.batch is not None, "it runs"
         self.batch.abort(number)
         del self.requests[number]
-        self.events = deque(event for event in self.events if event.request != number)
 
     def do_score(self, request: dict[str, Any]) -> dict[str, Any]:
         """Log-probabilities of the tokens of a prompt, and the likeliest ones at each place."""
