@@ -103,6 +103,7 @@ class Receipts:
                 self._append(records)
 
     def _append(self, group: list[dict[str, Any]]) -> None:
+        tries = 0
         while True:
             part = f"-{self.part}" if self.part else ""
             file = self.folder / f"{datetime.now(UTC):%Y-%m-%d}{part}.jsonl"
@@ -110,11 +111,12 @@ class Receipts:
                 Ledger(file, self.key).append_all(group)
                 return
             except GroundupError as error:
+                tries += 1
                 self.part += isinstance(error, ArtifactError)
                 record.log(f"{len(group)} receipts are not written yet: {error}")
-                if self.stopping.wait(RETRY_SECONDS):
-                    record.log(f"{len(group)} receipts are lost.")
-                    return
+            if self.stopping.wait(RETRY_SECONDS) and tries > 1:
+                record.log(f"{len(group)} receipts are lost.")
+                return
 
 
 def find_receipt(folder: Path, id: str) -> dict[str, Any]:
@@ -130,9 +132,7 @@ def find_receipt(folder: Path, id: str) -> dict[str, Any]:
         if found:
             return found[0]
     what = f"There is no receipt {id[:100]!r} in {folder}"
-    raise ConfigError(
-        f"{what}; give the id of an answer, and --receipts DIR if they are elsewhere."
-    )
+    raise ConfigError(f"{what}; give the id of an answer, and --receipts DIR if it is elsewhere.")
 
 
 def receipt_files(folder: Path) -> list[Path]:

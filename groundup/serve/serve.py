@@ -34,7 +34,7 @@ from .engine.settings import EngineSettings
 from .metrics import Meter
 from .openai.answering import Served, read_defaults
 from .receipts import Receipts, default_folder
-from .releases import Releases, ResolvedEngine
+from .releases import Releases
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WATCH_SECONDS = 1.0
@@ -108,12 +108,13 @@ class Server:
     """One server, from its start to its end."""
 
     def __init__(
-        self, config: ServeConfig, workers: int, name: str, releases: Releases,
-        receipts: Path | None,
+        self, config: ServeConfig, workers: int, name: str,
+        releases: Releases | None = None, receipts: Path | None = None,
     ) -> None:  # fmt: skip
-        self.config, self.workers, self.releases = config, workers, releases
+        self.config, self.workers = config, workers
+        self.releases = releases or Releases(Path("releases"))
         path = Path(config.engine.model or config.engine.index)
-        self.name = name or releases.label_of(config.engine) or path.resolve().name
+        self.name = name or self.releases.label_of(config.engine) or path.resolve().name
         self.receipts = None if receipts is None else Receipts(receipts)
         self.meter: Meter | None = None
         self.opened: list[Engines] = []
@@ -124,8 +125,8 @@ class Server:
 
     def run(self, host: str, port: int) -> ServerReport:
         """Serve until a signal ends it."""
-        listening = _listen(host, port, self.config.backlog)
-        asyncio.run(self._run(listening))
+        with _listen(host, port, self.config.backlog) as listening:
+            asyncio.run(self._run(listening))
         return ServerReport(0)
 
     async def _run(self, listening: socket.socket) -> None:
@@ -192,15 +193,16 @@ class Server:
         engines = Engines(self.workers)
         await engines.open(resolved.settings)
         try:
-            served = await asyncio.to_thread(self._served, engines, resolved)
+            served = await asyncio.to_thread(self._served, engines)
         except BaseException:
             await engines.close()
             raise
         self.opened.append(engines)
+        served.release = resolved.release
         return served
 
-    def _served(self, engines: Engines, resolved: ResolvedEngine) -> Served:
-        engine, facts = resolved.settings, engines.facts
+    def _served(self, engines: Engines) -> Served:
+        engine, facts = engines.running[0].settings, engines.facts
         path = Path(engine.model) if engine.model else None
         is_writer = facts.get("kind") == "language_model"
         prompts, has_template = None, True
@@ -214,7 +216,7 @@ class Server:
         return Served(
             self.name, engines, prompts, read_defaults(path) if path and is_writer else {},
             self.meter, self.receipts, int(time.time()), facts["identity"].get("model", ""),
-            has_template=has_template, has_index=bool(engine.index), release=resolved.release,
+            has_template=has_template, has_index=bool(engine.index),
         )  # fmt: skip
 
 
@@ -226,6 +228,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
     try:
         listening.bind((host, port))
     except OSError as error:
+        listening.close()
         raise ConfigError(
             f"{host}:{port} is not free ({error.strerror}); give another --host or --port."
         ) from None
