@@ -192,6 +192,8 @@ GROUPS = (
     Group("Serving", "serve", (
         Verb("serve", "groundup.serve.serve:serve", "a model and documents, to OpenAI's clients",
              "tuned --index i", computes=True),
+        Verb("replay", "groundup.serve.replay:replay", "an answer given again from its receipt",
+             "chatcmpl-0e75c658b3d0", computes=True),
     )),
     Group("Artifacts", "recipes", (
         Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from",

@@ -23,6 +23,8 @@ os.environ["NO_COLOR"] = "1"
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 # Figures of the machine measured under the tests' threads stay out of the user's own cache.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "home")
+# So do receipts of the servers that tests start.
+os.environ["XDG_STATE_HOME"] = os.environ["XDG_CACHE_HOME"]
 
 import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402

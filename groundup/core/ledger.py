@@ -7,14 +7,17 @@ never written. Readers skip it; the next append truncates it.
 
     {"sequence": 2, "when": "2026-01-31T12:00:00Z", "content": {…}, "previous": "…", "hash": "…"}
 
-A pointer is a ledger whose last line holds the current value; earlier lines are its history.
+With a key the hash is an HMAC: nobody without it can write, edit, move or drop a line, except the
+last ones. A pointer is a ledger whose last line holds the current value; earlier lines are its
+history.
 """
 
 import fcntl
 import getpass
+import hmac
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader, FileIO
@@ -39,7 +42,7 @@ class LedgerEntry(NamedTuple):
     previous: str
     """`hash` of the previous line; 64 zeros in the first line."""
     hash: str
-    """sha256 over the four fields above, hex."""
+    """sha256 over the four fields above, hex; with a key, its HMAC-SHA256."""
 
 
 class Ledger:
@@ -53,17 +56,22 @@ class Ledger:
     [{'who': 'ana'}]
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, key: bytes = b"") -> None:
+        """Name a file, which may not exist yet; `key` signs its lines."""
+        self.path, self.key = Path(path), key
 
     def append(self, content: dict[str, Any]) -> LedgerEntry:
-        """Append one record durably and return its entry.
+        """Append one record durably and return its entry; raises as `append_all`."""
+        return self.append_all([content])[0]
 
-        Raises DataError if the content is not JSON, ArtifactError if the last line is damaged, and
+    def append_all(self, contents: Iterable[dict[str, Any]]) -> list[LedgerEntry]:
+        """Append records durably, in one write, and return their entries.
+
+        Raises DataError if a content is not JSON, ArtifactError if the last line is damaged, and
         CapacityError if the disk is full; the ledger then stays unchanged.
         """
         with self.lock_for_append() as file:
-            return self.append_locked(file, content, _last_entry(file, self.path))
+            return self._append(file, contents, self._last_entry(file))
 
     def read(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries with a higher sequence number, in order, verifying the hash chain.
@@ -77,7 +85,7 @@ class Ledger:
             end = _complete_end(file)
             file.seek(0)
             while file.tell() < end:
-                entry = _parse_entry(file.readline(), self.path, f"line {expected}")
+                entry = self._parse_entry(file.readline(), f"line {expected}")
                 if (entry.sequence, entry.previous) != (expected, previous):
                     raise _damaged_error(
                         self.path, f"line {expected} does not follow the one before"
@@ -91,7 +99,7 @@ class Ledger:
         if not self.path.exists():
             return None
         with open(self.path, "rb") as file:
-            return _last_entry(file, self.path)
+            return self._last_entry(file)
 
     def torn_bytes(self) -> int:
         """Bytes after the last complete line, left by a kill; readers skip them."""
@@ -123,13 +131,18 @@ class Ledger:
         self, file: FileIO, content: dict[str, Any], last: LedgerEntry | None
     ) -> LedgerEntry:
         """Write one line after `last` while the lock is held; truncate it again on failure."""
-        sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS_HASH)
-        when, content = _utc_now(), _to_json_values(content)
-        entry = LedgerEntry(
-            sequence, when, content, previous, _entry_hash(sequence, when, content, previous)
-        )
-        line = json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False) + "\n"
-        rest, end = line.encode(), file.seek(0, os.SEEK_END)
+        return self._append(file, [content], last)[0]
+
+    def _append(
+        self, file: FileIO, contents: Iterable[dict[str, Any]], last: LedgerEntry | None
+    ) -> list[LedgerEntry]:
+        entries, when, end = list[LedgerEntry](), _utc_now(), file.seek(0, os.SEEK_END)
+        for content in map(_to_json_values, contents):
+            sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS_HASH)
+            hash = _entry_hash(sequence, when, content, previous, self.key)
+            entries.append(last := LedgerEntry(sequence, when, content, previous, hash))
+        lines = [json.dumps(e._asdict(), ensure_ascii=False, allow_nan=False) for e in entries]
+        rest = "".join(f"{line}\n" for line in lines).encode()
         try:
             while rest:
                 rest = rest[file.write(rest) :]  # an unbuffered write may be partial
@@ -137,6 +150,25 @@ class Ledger:
         except OSError:
             file.truncate(end)
             raise
+        return entries
+
+    def _last_entry(self, file: FileIO | BufferedReader) -> LedgerEntry | None:
+        """The last complete entry, read backwards from the end."""
+        end = _complete_end(file)
+        if end == 0:
+            return None
+        start = _line_start(file, end)
+        file.seek(start)
+        return self._parse_entry(file.read(end - start), "the last line")
+
+    def _parse_entry(self, line: bytes, where: str) -> LedgerEntry:
+        try:
+            entry = LedgerEntry(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise _damaged_error(self.path, f"{where} is no entry ({error})") from None
+        if entry.hash != _entry_hash(*entry[:4], self.key):
+            what = "its signature does not fit" if self.key else "its hash does not fit"
+            raise _damaged_error(self.path, f"{where} was edited: {what}")
         return entry
 
 
@@ -166,7 +198,7 @@ class Pointer:
         Raises ArtifactError naming the current value and its author if it is not.
         """
         with self.ledger.lock_for_append() as file:
-            last = _last_entry(file, self.ledger.path)
+            last = self.ledger.last()
             current = last.content["value"] if last else None
             if current != expected:
                 who = f", set by {last.content['author']} at {last.when}" if last else ""
@@ -199,18 +231,11 @@ def _to_json_values(content: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"A ledger takes JSON values without NaN; got {error}.") from None
 
 
-def _entry_hash(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
-    return digest([sequence, when, content, previous])
-
-
-def _parse_entry(line: bytes, path: Path, where: str) -> LedgerEntry:
-    try:
-        entry = LedgerEntry(**json.loads(line))
-    except (ValueError, TypeError) as error:
-        raise _damaged_error(path, f"{where} is no entry ({error})") from None
-    if entry.hash != _entry_hash(entry.sequence, entry.when, entry.content, entry.previous):
-        raise _damaged_error(path, f"{where} was edited: its hash does not fit")
-    return entry
+def _entry_hash(
+    sequence: int, when: str, content: dict[str, Any], previous: str, key: bytes = b""
+) -> str:
+    plain = digest([sequence, when, content, previous])
+    return hmac.digest(key, plain.encode(), "sha256").hex() if key else plain
 
 
 def _damaged_error(path: Path, what: str) -> ArtifactError:
@@ -220,16 +245,6 @@ def _damaged_error(path: Path, what: str) -> ArtifactError:
 
 def _is_torn(line: bytes) -> bool:
     return not line.endswith(b"\n") or b"\0" in line
-
-
-def _last_entry(file: FileIO | BufferedReader, path: Path) -> LedgerEntry | None:
-    """The last complete entry, read backwards from the end."""
-    end = _complete_end(file)
-    if end == 0:
-        return None
-    start = _line_start(file, end)
-    file.seek(start)
-    return _parse_entry(file.read(end - start), path, "the last line")
 
 
 def _complete_end(file: FileIO | BufferedReader) -> int:

@@ -30,6 +30,7 @@ from .gate import (
 from .release import (
     Bundle,
     LabelMove,
+    check_not_rejected,
     move_label_to_bundle,
     release,
     release_history,
@@ -172,6 +173,7 @@ __all__ = [
     "calibration",
     "cer",
     "check_grounding",
+    "check_not_rejected",
     "check_requirement",
     "chrf",
     "contains_in_order",

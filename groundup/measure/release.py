@@ -8,6 +8,7 @@ error. A rollback restores an earlier bundle exactly and is recorded too. Paths 
 releases' folder, so that both can be moved together.
 """
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -20,10 +21,13 @@ from groundup.core import (
     ConfigError,
     GateFailed,
     GateUndecided,
+    Ledger,
     LedgerEntry,
     Parent,
     Pointer,
+    artifact_paths,
     digest,
+    find_nearby_artifacts,
     open_current,
     record,
     user_name,
@@ -258,6 +262,36 @@ def resolve_label(
     if rehash:
         artifacts = {name: _verify_hashes(artifact) for name, artifact in artifacts.items()}
     return Bundle(label, line.bundle, line.share, artifacts, line)
+
+
+def check_not_rejected(path: Path, *, accept_rejected: bool = False) -> dict[str, Any]:
+    """Refuse an artifact whose newest verdict nearby failed; what is no artifact has none.
+
+    A rejected one that is accepted is recorded in its ledger; that entry is returned.
+
+    Raises GateFailed naming the verdict and the checks that failed.
+    """
+    for home in artifact_paths(Path(path)):
+        subject = Artifact.open(home)
+        verdicts = [each for each in find_nearby_artifacts(path) if _judges(each, subject)]
+        newest = max(verdicts, key=lambda it: (it.path / MANIFEST).stat().st_mtime, default=None)
+        if newest is None or (result := read_verdict(_verify_hashes(newest))).outcome != "failed":
+            continue
+        failed = ", ".join(row["name"] for row in result.rows("failed"))
+        if not accept_rejected:
+            what = f"{path} was rejected: {newest.path} has failed ({failed})"
+            raise GateFailed(f"{what}; use another, or --accept-rejected, which is recorded.")
+        record.log(f"{path} is used though {newest.path} has failed ({failed}).")
+        ledger = Ledger(subject.path / "ledger" / "accepted.jsonl")
+        entry = {"verdict": newest.id, "failed": failed, "author": user_name()}
+        return ledger.append(entry).content
+    return {}
+
+
+def _judges(verdict: Artifact, subject: Artifact) -> bool:
+    with contextlib.suppress(ArtifactError):  # a verdict on what has been replaced since
+        return verdict.kind == "verdict" and subject.id in _judged_ids(verdict, "subject")
+    return False
 
 
 def release_labels(releases: Path) -> list[str]:

@@ -69,7 +69,7 @@ class Meter:
             "groundup:engine_restarts", "Engines that ended and were started again.",
             registry=self.registry,
         )  # fmt: skip
-        self.restarts.set_function(lambda: engines.restarts)
+        self.restarts.set_function(lambda: self.engines.restarts)
         self.registry.register(self)  # pyright: ignore
 
     def _histogram(self, name: str, help: str, buckets: tuple[float, ...]) -> Histogram:

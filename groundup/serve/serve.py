@@ -1,17 +1,19 @@
 """The verb `serve`: opens a model and an index, and answers on a port until it is stopped.
 
-SIGTERM and Ctrl-C let running answers end; a second one cuts them off. SIGHUP opens what the
-label or the directory holds now, without a failed request.
+SIGTERM and Ctrl-C let running answers end; a second one cuts them off. SIGHUP, or a label that
+moves, opens what is there now: new requests go to it when it is ready, and the former engines end
+with their last request, so none fails and each is answered by one model.
 """
 
 import asyncio
+import contextlib
 import signal
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,8 +33,12 @@ from .engine.process import Engines
 from .engine.settings import EngineSettings
 from .metrics import Meter
 from .openai.answering import Served, read_defaults
+from .receipts import Receipts, default_folder
+from .releases import Releases
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+WATCH_SECONDS = 1.0
+"""Between two looks at the label that is served."""
 
 
 class ServeConfig(Config):
@@ -55,22 +61,30 @@ class ServerReport(NamedTuple):
 
 def serve(
     model: Path | None = None, *, index: Path | None = None, host: str = "127.0.0.1",
-    port: int = 8000, name: str = "", workers: int = 1, config: ServeConfig | None = None,
+    port: int = 8000, name: str = "", workers: int = 1, releases: Path = Path("releases"),
+    accept_rejected: bool = False, receipts: Path | None = None, no_receipts: bool = False,
+    config: ServeConfig | None = None,
 ) -> ServerReport:  # fmt: skip
     """Serve a model, an index, or both, to OpenAI's clients and to a browser.
 
     With an index, questions are answered from its documents, with quotes, by the model if there is
     one. The page at / is a chat, and the one at /search finds passages.
 
-    model    directory of a language model or of a text encoder
-    index    directory that `groundup index` made
-    host     address to listen on
-    port     0 takes a free one
-    name     of the model for clients; default: its directory's
-    workers  engines, each with the model in memory
-    config   cache, batches and times
+    model            directory of a language model or of a text encoder, or a label of releases
+    index            directory that `groundup index` made
+    host             address to listen on
+    port             0 takes a free one
+    name             of the model for clients; default: its directory's, or the label
+    workers          engines, each with the model in memory
+    releases         folder of the labels' ledgers; a label that moves is served at once
+    accept_rejected  serve what failed its verdict, which is recorded
+    receipts         folder for what `groundup replay` needs of each answer, prompts included;
+                     default: ~/.local/state/groundup/receipts
+    no_receipts      keep none
+    config           cache, batches and times
 
-    Raises ConfigError if there is nothing to serve, and what opening raises.
+    Raises ConfigError if there is nothing to serve, GateFailed if it was rejected, and what opening
+    raises.
     """
     if model is None and index is None:
         raise ConfigError(
@@ -78,36 +92,47 @@ def serve(
             "See `groundup serve --help`."
         )
     settings = config or ServeConfig()
+    given = {"model": model, "index": index}
     engine = settings.engine.model_copy(
-        update={
-            "model": str(model.absolute()) if model else settings.engine.model,
-            "index": str(index.absolute()) if index else settings.engine.index,
-        }
+        update={name: str(path) for name, path in given.items() if path is not None}
     )
-    server = Server(settings.model_copy(update={"engine": engine}), workers, name)
+    server = Server(
+        settings.model_copy(update={"engine": engine}), workers, name,
+        Releases(releases, accept_rejected),
+        None if no_receipts else receipts or default_folder(),
+    )  # fmt: skip
     return server.run(host, port)
 
 
 class Server:
     """One server, from its start to its end."""
 
-    def __init__(self, config: ServeConfig, workers: int, name: str) -> None:
+    def __init__(
+        self, config: ServeConfig, workers: int, name: str,
+        releases: Releases | None = None, receipts: Path | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.workers = config, workers
+        self.releases = releases or Releases(Path("releases"))
         path = Path(config.engine.model or config.engine.index)
-        self.name = name or path.resolve().name
+        self.name = name or self.releases.label_of(config.engine) or path.resolve().name
+        self.receipts = None if receipts is None else Receipts(receipts)
+        self.meter: Meter | None = None
+        self.opened: list[Engines] = []
+        """What is served, and before it what still has requests."""
+        self.stamp: tuple[int, ...] = ()
+        """Of the label that is served."""
+        self.reloading = asyncio.Lock()
 
     def run(self, host: str, port: int) -> ServerReport:
         """Serve until a signal ends it."""
-        listening = _listen(host, port, self.config.backlog)
-        asyncio.run(self._run(listening))
+        with _listen(host, port, self.config.backlog) as listening:
+            asyncio.run(self._run(listening))
         return ServerReport(0)
 
     async def _run(self, listening: socket.socket) -> None:
-        engines = Engines(self.workers)
         begun = time.perf_counter()
-        await engines.open(self.config.engine)
-        app = create_app(self._served(engines))
-        app.router.lifespan_context = self._lifespan(engines)
+        app = create_app(await self._open())
+        app.router.lifespan_context = self._lifespan
         options = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="on",
             timeout_graceful_shutdown=round(self.config.drain_seconds), timeout_keep_alive=75,
@@ -116,31 +141,70 @@ class Server:
         address, port = listening.getsockname()[:2]
         seconds = time.perf_counter() - begun
         record.log(f"{self.name} answers at http://{address}:{port} after {seconds:.1f} s.")
-        await uvicorn.Server(options).serve(sockets=[listening])
-
-    def _lifespan(self, engines: Engines) -> Any:
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload(engines)))
-            yield
-            await engines.close()
-
-        return lifespan
-
-    async def _reload(self, engines: Engines) -> None:
-        """Open what is there now; what was served goes on if that fails."""
+        # uvicorn raises the signal that ended it once more, when there are receipts to write.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         try:
-            await engines.open(self.config.engine)
-        except GroundupError as error:
-            record.log(f"Not reloaded, the former goes on: {error}")
-        else:
+            await uvicorn.Server(options).serve(sockets=[listening])
+        finally:
+            if self.receipts is not None:
+                self.receipts.close()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload(app)))
+        watching = loop.create_task(self._watch(app))
+        yield
+        watching.cancel()
+        await asyncio.gather(*(engines.close() for engines in self.opened))
+
+    async def _watch(self, app: FastAPI) -> None:
+        """Reload when the label moves."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            with contextlib.suppress(GroundupError, OSError):
+                if self.releases.stamp_of(self.config.engine) != self.stamp:
+                    await self._reload(app)
+
+    async def _reload(self, app: FastAPI) -> None:
+        """Open what is there now; requests that run are answered by what they began with."""
+        async with self.reloading:
+            try:
+                served = await self._open()
+            except (GroundupError, OSError) as error:
+                record.log(f"Not reloaded, the former goes on: {error}")
+                return
+            former, app.state.served = app.state.served, served
+            served.engines.restarts, served.meter.engines = former.engines.restarts, served.engines
+            asyncio.create_task(self._end(former.engines, weakref.ref(former)))
             record.log("Reloaded: new requests are answered by what is there now.")
 
+    async def _end(self, engines: Engines, served: weakref.ref[Served]) -> None:
+        """End engines when no request has what they served."""
+        while served() is not None:
+            await asyncio.sleep(WATCH_SECONDS / 10)
+        await engines.close()
+        self.opened.remove(engines)
+
+    async def _open(self) -> Served:
+        """Open what the label or the directory holds now."""
+        self.stamp = self.releases.stamp_of(self.config.engine)
+        resolved = await asyncio.to_thread(self.releases.resolve, self.config.engine)
+        engines = Engines(self.workers)
+        await engines.open(resolved.settings)
+        try:
+            served = await asyncio.to_thread(self._served, engines)
+        except BaseException:
+            await engines.close()
+            raise
+        self.opened.append(engines)
+        served.release = resolved.release
+        return served
+
     def _served(self, engines: Engines) -> Served:
-        engine = self.config.engine
+        engine, facts = engines.running[0].settings, engines.facts
         path = Path(engine.model) if engine.model else None
-        is_writer = engines.facts.get("kind") == "language_model"
+        is_writer = facts.get("kind") == "language_model"
         prompts, has_template = None, True
         if path is not None and is_writer:
             tokenizer = load_tokenizer(path)
@@ -148,9 +212,10 @@ class Server:
             own = template if isinstance(template, ChatTemplate) else None
             prompts = PromptEncoder(tokenizer, own, read_source_frame(path))
             has_template = template is not None
+        self.meter = self.meter or Meter(engines, self.name)
         return Served(
             self.name, engines, prompts, read_defaults(path) if path and is_writer else {},
-            Meter(engines, self.name), None, int(time.time()),
+            self.meter, self.receipts, int(time.time()), facts["identity"].get("model", ""),
             has_template=has_template, has_index=bool(engine.index),
         )  # fmt: skip
 
@@ -163,6 +228,7 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
     try:
         listening.bind((host, port))
     except OSError as error:
+        listening.close()
         raise ConfigError(
             f"{host}:{port} is not free ({error.strerror}); give another --host or --port."
         ) from None

@@ -1,6 +1,7 @@
 """A label moves on a verdict that holds, from the bundle its mover saw, and back exactly."""
 
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from groundup.core import (
     Config,
     ConfigError,
     GateFailed,
+    Ledger,
     Pointer,
     Sample,
     produce,
@@ -20,6 +22,7 @@ from groundup.core import (
 from groundup.measure.gate import at_least, check_requirement
 from groundup.measure.release import (
     _parse_share,
+    check_not_rejected,
     move_label_to_bundle,
     release,
     release_labels,
@@ -123,6 +126,31 @@ def test_a_failed_verdict_is_refused_unless_accepted_which_is_recorded(house):
     with pytest.raises(GateFailed, match="against a failed verdict"):
         resolve_label("production", house.releases)
     assert resolve_label("production", house.releases, accept_rejected=True).id == line.bundle
+
+
+def test_what_failed_its_newest_verdict_is_refused_unless_accepted(house):
+    model, other = house.model("model"), house.model("other")
+    assert check_not_rejected(model.path) == check_not_rejected(house.root / "none") == {}
+    passed, failed = house.verdict("passed", model), house.verdict("failed", model, BAD)
+    house.verdict("undecided", other, Interval(0.5, 0.4, 0.6, 0.95, 50, 40))
+    os.utime(passed / "manifest.json", (1, 1))
+    with pytest.raises(GateFailed, match=r"was rejected: .*failed has failed \(right\)"):
+        check_not_rejected(model.path)
+    accepted = check_not_rejected(model.path, accept_rejected=True)
+    assert accepted["verdict"] == Artifact.open(failed).id
+    [entry] = Ledger(model.path / "ledger" / "accepted.jsonl").read()
+    assert entry.content == accepted and check_not_rejected(other.path) == {}
+    os.utime(failed / "manifest.json", (0, 0))
+    assert check_not_rejected(model.path) == {}
+
+
+def test_an_index_is_refused_by_its_current_snapshot(house):
+    index = house.root / "index"
+    snapshot = make(index / "snapshots" / "a", "index")
+    Pointer(index / "ledger" / "current.jsonl").move(None, "a", author="test", reason="first")
+    house.verdict("failed", snapshot, BAD)
+    with pytest.raises(GateFailed, match="was rejected"):
+        check_not_rejected(index)
 
 
 def test_accepting_what_has_passed_records_nothing_bad(house):

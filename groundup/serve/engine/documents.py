@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.core import Answer, ArtifactError
+from groundup.core import MANIFEST, Answer, ArtifactError
 from groundup.retrieve import OpenIndex, Session, answer_to_json, current_snapshot, open_index
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Documents:
 
     def _open(self) -> OpenIndex:
         path, settings = Path(self.settings.index), self.settings
-        opened = open_index(path).at_risk(settings.risk, path)
+        home = path.parents[1] if self.is_snapshot else path
+        opened = open_index(path).at_risk(settings.risk, home)
         if self.engine is None:
             return opened
         from groundup.retrieve import with_plain_template
@@ -44,11 +45,16 @@ class Documents:
         prompt = Path(settings.prompt) if settings.prompt else None
         return opened.written_by(with_plain_template(self.engine), prompt)
 
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether one snapshot is asked, such as a label's, and not what is current."""
+        return (Path(self.settings.index) / MANIFEST).is_file()
+
     def current(self) -> OpenIndex:
         """The current snapshot, opened again if the index was updated."""
         path = Path(self.settings.index)
         with self.opening:
-            if current_snapshot(path) != self.opened.artifact.path:
+            if not self.is_snapshot and current_snapshot(path) != self.opened.artifact.path:
                 self.opened = self._open()
             return self.opened
 

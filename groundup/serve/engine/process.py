@@ -1,8 +1,7 @@
 """The engine's process as the server sees it: started, asked, lost and started again.
 
 A process that ends takes its requests with it: each gets an EngineLost, and another process is
-started at once. A new model is opened in a process of its own; when it is ready, new requests go to
-it, and the former one ends with its last request.
+started at once. A new model is opened in engines of its own; see serve.py.
 """
 
 import asyncio
@@ -202,7 +201,7 @@ class Engines:
         self.restarts = 0
 
     async def open(self, settings: EngineSettings) -> None:
-        """Start the engines, or replace those that run; raises what opening raises."""
+        """Start the engines; raises what opening raises."""
         started = [EngineProcess(settings) for _ in range(self.count)]
         try:
             await asyncio.gather(*(each.start() for each in started))
@@ -211,12 +210,8 @@ class Engines:
                 if each.process is not None and each.process.returncode is None:
                     each.process.kill()
             raise
-        former, self.running = self.running, started
-        for keeper in self.keepers:
-            keeper.cancel()
+        self.running = started
         self.keepers = [asyncio.create_task(self._keep(at)) for at in range(self.count)]
-        for each in former:
-            asyncio.create_task(each.stop())
 
     async def _keep(self, at: int) -> None:
         """Start an engine again each time that it ends."""

@@ -1,8 +1,13 @@
-"""What an engine opens, and how much it holds."""
+"""What an engine opens, how much it holds, and how what it opened is recognised again."""
+
+from pathlib import Path
 
 from pydantic import Field
 
-from groundup.core import Config
+from groundup.core import MANIFEST, Artifact, Config, digest, hash_file
+
+WEIGHTS_AND_WORDS = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.model", "*.txt")
+"""Files of a model that is no artifact by which it is recognised."""
 
 
 class EngineSettings(Config):
@@ -22,3 +27,24 @@ class EngineSettings(Config):
     """Tokens of all requests that the cache holds."""
     max_running: int = Field(default=128, ge=1)
     """Requests that are computed at a time."""
+
+
+def identity_of(settings: EngineSettings, *, rehash: bool = False) -> dict[str, str]:
+    """Ids of the model, its artifact's or the hash of its files, and of the prompt, if any.
+
+    rehash  check every file of an artifact, of whatever size
+
+    Raises ArtifactError if the model was edited.
+    """
+    found, model = dict[str, str](), Path(settings.model)
+    if settings.model and (model / MANIFEST).is_file():
+        artifact = Artifact.open(model)
+        if rehash:
+            artifact.check_hashes()
+        found["model"] = artifact.id
+    elif settings.model:
+        files = sorted({file for pattern in WEIGHTS_AND_WORDS for file in model.glob(pattern)})
+        found["model"] = digest([[file.name, hash_file(file)] for file in files])
+    if settings.prompt:
+        found["prompt"] = hash_file(Path(settings.prompt))
+    return found

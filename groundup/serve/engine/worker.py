@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from groundup import __version__
 from groundup.core import ConfigError, GroundupError, Reason, Sampling, device, record
 
-from .settings import EngineSettings
+from .settings import EngineSettings, identity_of
 
 if TYPE_CHECKING:
-    from groundup.generate import BatchEngine, Engine, TokenEvent
+    from groundup.generate import BatchEngine, DecodeRequest, Engine, Grammar, TokenEvent
 
     from .documents import Documents
 
@@ -46,7 +47,8 @@ IN_THREADS = ("ask", "search", "document")
 class Worker:
     """Answers the requests of one socket until it is closed."""
 
-    def __init__(self, settings: EngineSettings, link: socket.socket) -> None:
+    def __init__(self, settings: EngineSettings, link: socket.socket | None) -> None:
+        """Open nothing yet; without a link nobody is answered, as in replay.py."""
         self.settings, self.link = settings, link
         self.arrived: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         """What the loop does next; None: the server has gone."""
@@ -85,6 +87,7 @@ class Worker:
 
     def read(self) -> None:
         """Read requests until the socket is closed; answers from documents have their threads."""
+        assert self.link is not None, "it serves"
         for line in self.link.makefile("rb"):
             request = from_json(line)
             work = getattr(self, f"do_{request['do']}")
@@ -114,6 +117,7 @@ class Worker:
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one line; the process ends if nobody reads it."""
+        assert self.link is not None, "it serves"
         try:
             with self.sending:
                 self.link.sendall(to_json(message, inf_nan_mode="null") + b"\n")
@@ -125,7 +129,8 @@ class Worker:
         tokens = []
         while self.events:
             event = self.events.popleft()
-            request = self.requests[event.request]
+            if (request := self.requests.get(event.request)) is None:
+                continue  # it was given up after this step
             if isinstance(event.ended, Reason):
                 self.send({"id": request, "error": ["ConfigError", event.ended.message]})
             else:
@@ -140,8 +145,6 @@ class Worker:
 
     def do_generate(self, request: dict[str, Any]) -> None:
         """Let a prompt wait for the batch; its tokens are sent as they come."""
-        from groundup.generate import DecodeRequest
-
         sampling, number = Sampling.model_validate(request["sampling"]), request["id"]
         if sampling.constraint and "grammar" not in request:
             self.compiling.add(number)
@@ -157,18 +160,24 @@ class Worker:
         assert batch is not None, "a language model has one"
         engine.max_new_tokens(request["ids"], sampling)
         grammar = request["grammar"].result() if "grammar" in request else None
-        begun = batch.add(
-            DecodeRequest(
-                request["ids"], sampling, request.get("seed"), salt=self.salt_of(request),
-                end_ids=engine.end_ids, grammar=grammar, decode=engine.decode_text,
-            )
-        )  # fmt: skip
+        begun = batch.add(self.decode_request(request, sampling, grammar))
         batch.follow(begun, self.events)
         self.numbers[number], self.requests[begun] = begun, number
 
-    def salt_of(self, request: dict[str, Any]) -> str:
-        """What shares prefixes: a tenant's requests, or none where the stack cannot share."""
-        return request.get("salt", "") if self.is_native else str(request["id"])
+    def decode_request(
+        self, request: dict[str, Any], sampling: Sampling, grammar: "Grammar | None"
+    ) -> "DecodeRequest":
+        """A request as the batch takes it.
+
+        Prefixes are shared by a tenant's requests, or by none where the stack cannot share.
+        """
+        from groundup.generate import DecodeRequest
+
+        salt = request.get("salt", "") if self.is_native else str(request["id"])
+        return DecodeRequest(
+            request["ids"], sampling, request.get("seed"), salt=salt, end_ids=self.engine.end_ids,
+            grammar=grammar, decode=self.engine.decode_text,
+        )  # fmt: skip
 
     @property
     def is_native(self) -> bool:
@@ -185,7 +194,6 @@ class Worker:
         assert self.batch is not None, "it runs"
         self.batch.abort(number)
         del self.requests[number]
-        self.events = deque(event for event in self.events if event.request != number)
 
     def do_score(self, request: dict[str, Any]) -> dict[str, Any]:
         """Log-probabilities of the tokens of a prompt, and the likeliest ones at each place."""
@@ -229,7 +237,10 @@ class Worker:
 
     def describe(self) -> dict[str, Any]:
         """What the server must know of what is open."""
-        facts: dict[str, Any] = {"pid": os.getpid(), "machine": list(device.instruction_sets())}
+        facts: dict[str, Any] = {
+            "pid": os.getpid(), "groundup": __version__, "device": device.fingerprint(),
+            "identity": identity_of(self.settings),
+        }  # fmt: skip
         if self.settings.index:
             facts["index"] = self.documents.snapshot_id()
         if not self.settings.model:
@@ -246,6 +257,7 @@ class Worker:
             "vocab_size": engine.tokenizer.vocab_size, "end_ids": engine.end_ids,
             "width": engine.model.config.width, "native": self.is_native,
             "dtype": str(engine.model.head.dtype).removeprefix("torch."),
+            "kernels": torch.backends.cpu.get_cpu_capability(),
         }  # fmt: skip
 
     @cached_property

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from groundup.core import ConfigError, Sampling
 from groundup.generate import PromptEncoder, TextStream
 
-from ..engine.process import ChosenToken, Engines
+from ..engine.process import ChosenToken, EngineProcess, Engines
 from ..metrics import Meter
 from ..receipts import Receipts
 from .errors import ApiError
@@ -47,6 +47,8 @@ class Served:
     has_template: bool = True
     """Whether the model has been tuned to converse."""
     has_index: bool = False
+    release: dict[str, Any] = field(default_factory=dict)
+    """What of a label is served, or the failed verdict that was accepted."""
 
     @property
     def context_length(self) -> int:
@@ -122,9 +124,11 @@ class Exchange:
     """Why each answer ended; empty while it runs."""
     asked: dict[str, Any] = field(default_factory=dict)
     """Of an answer from documents: what was asked, and what came."""
+    engine: EngineProcess | None = None
+    """What answers."""
 
     def __post_init__(self) -> None:
-        self.id = f"{self.kind}-{secrets.token_hex(16)}"
+        self.id = f"{self.kind}{'_' if self.kind == 'resp' else '-'}{secrets.token_hex(16)}"
         self.answers = [[] for _ in self.prompts]
         self.ended = [""] * len(self.prompts)
 
@@ -167,17 +171,22 @@ async def stream_pieces(served: Served, exchange: Exchange) -> AsyncIterator[Pie
         {"ids": ids, "sampling": settings, "seed": seed, "salt": exchange.tenant}
         for ids, seed in zip(exchange.prompts, exchange.seeds, strict=True)
     ]
-    tokens = served.engines.choose(exchange.prompts[0]).generate(requests)
-    with served.meter.measure(exchange) as measured:
-        async with aclosing(tokens):
-            async for token in tokens:
-                measured.add(token.request)
-                exchange.answers[token.request].append(token.id)
-                exchange.ended[token.request] = token.ended or ""
-                text = texts[token.request].add(token.id, token.ended is not None)
-                yield Piece(token.request, text, token)
+    exchange.engine = served.engines.choose(exchange.prompts[0])
+    tokens = exchange.engine.generate(requests)
+    try:
+        with served.meter.measure(exchange) as measured:
+            async with aclosing(tokens):
+                async for token in tokens:
+                    measured.add(token.request)
+                    exchange.answers[token.request].append(token.id)
+                    exchange.ended[token.request] = token.ended or ""
+                    text = texts[token.request].add(token.id, token.ended is not None)
+                    yield Piece(token.request, text, token)
+    finally:
+        if served.receipts is not None:
+            served.receipts.keep(served, exchange)
     if served.receipts is not None:
-        served.receipts.keep(served, exchange)
+        await served.receipts.wait_for_room()
 
 
 async def collect(served: Served, exchange: Exchange) -> list[list[Piece]]:

@@ -32,7 +32,7 @@ class GroundedAnswer(NamedTuple):
 
 
 async def answer_from_documents(
-    served: Served, request: ChatRequest, tenant: str
+    served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
 ) -> GroundedAnswer:
     """Answer the last message of a conversation.
 
@@ -44,7 +44,7 @@ async def answer_from_documents(
         what = f"{name} is for answers of the model alone; set grounded=false or leave it out."
         raise ApiError(400, what, param=name)
     questions = user_texts(request.messages)
-    return await ask_documents(served, questions, request, tenant, "chatcmpl")
+    return await ask_documents(served, questions, request, tenant, kind)
 
 
 def user_texts(messages: list[ChatMessage]) -> list[str]:
@@ -61,6 +61,7 @@ async def ask_documents(
     options: dict[str, Any] = {"only": fields.only or [], "limit": fields.quotes or 3}
     engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
     found = await engine.call("ask", questions=questions, options=options)
+    exchange.engine = engine
     exchange.asked = {"questions": questions, "options": options, "answer": found}
     text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0
     for claim in found["claims"]:
@@ -72,6 +73,7 @@ async def ask_documents(
     usage = _usage(served, questions[-1], text)
     if served.receipts is not None:
         served.receipts.keep(served, exchange)
+        await served.receipts.wait_for_room()
     return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
 
 

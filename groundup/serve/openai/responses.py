@@ -82,13 +82,11 @@ async def respond(
     chat = _to_chat(conversations, request, tenant)
     work = ResponseWork(served, conversations, request, chat, tenant)
     if served.has_index and request.grounded is not False:
-        answer = await answer_from_documents(served, chat, tenant)
-        answer.exchange.id = f"resp_{secrets.token_hex(16)}"
+        answer = await answer_from_documents(served, chat, tenant, kind="resp")
         if request.stream:
             return _stream_grounded(work, answer)
         return work.finish(answer.exchange, _grounded_output(answer), answer.usage)
     exchange = begin_chat(served, chat, tenant, kind="resp")
-    exchange.id = exchange.id.replace("-", "_")
     if request.stream:
         return await begun(_stream(work, exchange))
     [pieces] = await collect(served, exchange)
