@@ -10,7 +10,7 @@ readers/ and markup.py.
 import hashlib
 import json
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -192,6 +192,29 @@ class SourceMap:
         last = self.segment_at(end - 1)
         stop = self.byte_offset(last, end) if last.exact else last.byte_end
         return (self.byte_offset(first, start), stop)
+
+    def character_range(self, byte_start: int, byte_end: int) -> tuple[int, int]:
+        """Characters of the text that stand for bytes of the file; (0, 0) if none do.
+
+        >>> SourceMap.identity("né!").character_range(1, 3)
+        (1, 2)
+        """
+        assert isinstance(self.segments, Segments)
+        first = bisect_right(self.segments.numbers[3::6], byte_start)
+        last = bisect_left(self.segments.numbers[2::6], byte_end)
+        if first >= last:
+            return (0, 0)
+        begin, end = self.segments[first], self.segments[last - 1]
+        return (
+            self._character_offset(begin, byte_start) if begin.exact else begin.start,
+            self._character_offset(end, byte_end) if end.exact else end.end,
+        )
+
+    def _character_offset(self, segment: Segment, byte: int) -> int:
+        """Character of an exact segment at a byte, or at the end of it that is nearer."""
+        data = self.text[segment.start : segment.end].encode("utf-8")
+        before = data[: max(0, byte - segment.byte_start)]
+        return segment.start + len(before.decode("utf-8", "ignore"))
 
     def line(self, start: int) -> int:
         """Line of the file, counted from 1, of the character at `start`."""

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .answers.answer import answer_question, ask
+from .answers.passages import mark_words, search_passages
 from .answers.session import Session, ask_questions
 from .answers.shown import answer_to_json, answer_to_text
 from .chunks.chunk import ChunkConfig, chunk_document
@@ -79,9 +80,11 @@ __all__ = [
     "index_or_explain",
     "load_text_encoder",
     "made_questions",
+    "mark_words",
     "match_question",
     "open_index",
     "open_opinion",
+    "search_passages",
     "train_encoder",
     "train_reader",
     "verify",

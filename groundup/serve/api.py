@@ -34,6 +34,7 @@ from .openai.schemas import (
     TokenizeRequest,
 )
 from .openai.tools import conversation_of
+from .pages import add_pages
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 BODIES = (
@@ -77,6 +78,7 @@ def _add_routes(app: FastAPI) -> None:
     app.get("/health", summary="Whether the server runs.")(_health)
     app.get("/ready", summary="Whether an engine answers.")(_ready)
     app.get("/metrics", summary="Counts, as Prometheus reads them.")(_metrics)
+    add_pages(app)
 
 
 def _add_post(

@@ -51,8 +51,8 @@
   opener.addEventListener("click", toggleKeys);
   document.getElementById("keys-close").addEventListener("click", toggleKeys);
 
-  const sections = [...document.querySelectorAll("main > section")];
   const go = (step) => {
+    const sections = [...document.querySelectorAll("main > section")];
     const tops = sections.map((section) => section.getBoundingClientRect().top);
     const next = step > 0
       ? sections.find((_, i) => tops[i] > 24)

@@ -21,16 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.core import (
     Answer,
-    ArtifactError,
     CapacityError,
     Claim,
-    ConfigError,
     Conversation,
     Hit,
     LanguageModel,
     Quote,
     Sampling,
-    record,
 )
 from groundup.documents import Record
 from groundup.prompt import Datum, Template
@@ -40,6 +37,7 @@ from ..readers.judge import opinion
 from ..verification.texts import is_supported
 from ..wording.question import WeightedQuestion, text_terms
 from .answer import NOT_FOUND, weigh_terms
+from .passages import find_passages
 from .shown import quote_to_json
 
 if TYPE_CHECKING:
@@ -187,7 +185,7 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     details = extractive.details | {"dropped": [], "cells": []}
     if extractive.refused and (index.reader is None or "reading" in details):
         return extractive
-    if not (passages := pack_passages(index, _find_passages(index, question))):
+    if not (passages := pack_passages(index, find_passages(index, question, 2 * PASSAGES))):
         return extractive
     claims, wanted = list[Claim](), weigh_terms(index, question)
     for row in read_claims(_generate(writer, question, passages)):
@@ -210,20 +208,6 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
         quote = claim.quotes[-1]
         details["nearest"] = quote_to_json(quote) | {"line": quote.line}
     return Answer(NOT_FOUND, refused=True, details=details)
-
-
-def _find_passages(index: "OpenIndex", question: str) -> list[Hit]:
-    """What words find, and by meaning too if the index has vectors."""
-    hits = index.best_hits(question, index.parse(question), 2 * PASSAGES)
-    try:
-        if index.vectors is None:
-            return hits
-        from ..encoders.meaning import fused_hits  # imports numpy
-
-        return fused_hits(index, question, hits, 2 * PASSAGES)
-    except (ArtifactError, ConfigError) as error:  # words alone find some
-        record.log(f"Not looked for by meaning: {error}")
-        return hits
 
 
 def _generate(writer: Writer, question: str, passages: Sequence[PackedPassage]) -> str:

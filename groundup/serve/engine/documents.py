@@ -4,22 +4,40 @@ The snapshot that is current is asked: an index that was updated meanwhile is op
 follow-up ("and its maximum?") is asked of what the questions before it were about.
 """
 
+import random
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from groundup.core import MANIFEST, Answer, ArtifactError
-from groundup.retrieve import OpenIndex, Session, answer_to_json, current_snapshot, open_index
+from groundup.core import MANIFEST, Answer, ArtifactError, Quote, shown_path
+from groundup.documents import PAGES
+from groundup.retrieve import (
+    OpenIndex,
+    Session,
+    answer_question,
+    answer_to_json,
+    current_snapshot,
+    mark_words,
+    open_index,
+    search_passages,
+)
 
 if TYPE_CHECKING:
     from groundup.generate import Engine
 
     from .settings import EngineSettings
 
+T = TypeVar("T")
 FOLLOWED = 3
 """Questions before the last one of a conversation that a follow-up may be about."""
+EXAMPLES, SAMPLED, TRIES = 3, 60, 24
+"""Questions that are offered, the documents whose titles they are, and how many are tried."""
+CLEAR = re.compile(r"[^\W\d_][\w ,'’-]{3,60}\??")
+"""A title that says something to a stranger."""
 
 
 class Documents:
@@ -33,6 +51,8 @@ class Documents:
         self.settings, self.engine = settings, engine
         self.opening = threading.Lock()
         self.opened = self._open()
+        self.examples_of: dict[str, list[str]] = {}
+        """By id of the snapshot."""
 
     def _open(self) -> OpenIndex:
         path, settings = Path(self.settings.index), self.settings
@@ -69,20 +89,59 @@ class Documents:
 
         Raises ConfigError for an empty question, a limit below 1, or if no document matches.
         """
+        return self._on_current(lambda index: self._ask(index, questions, options))
+
+    def search(self, query: str, limit: int) -> dict[str, Any]:
+        """The passages for a query, with its words marked, and the answer in quotes."""
+        return self._on_current(lambda index: self._search(index, query, limit))
+
+    def read(self, place: dict[str, Any]) -> dict[str, Any]:
+        """The text around a quote of a document, its titles and pages, and where the quote is.
+
+        place  `path`, `start` and `end` (bytes), `text` of the quote or "", `around`: characters,
+               `query`: whose words are marked too, or ""
+
+        Empty if the index has no such document.
+        """
+        return self._on_current(lambda index: _read(index, **place))
+
+    def examples(self) -> list[str]:
+        """A few questions that the documents answer: titles of theirs."""
+        index = self.current()
+        if index.artifact.id not in self.examples_of:
+            self.examples_of = {index.artifact.id: _examples(index)}
+        return self.examples_of[index.artifact.id]
+
+    def _on_current(self, work: Callable[[OpenIndex], T]) -> T:
         try:
-            return self._ask(questions, options)
+            return work(self.current())
         except ArtifactError:  # two updates ended meanwhile
             self.opened = self._open()
-            return self._ask(questions, options)
+            return work(self.opened)
 
-    def _ask(self, questions: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-        index = self.current().only(options.get("only") or ())
+    def _ask(
+        self, index: OpenIndex, questions: Sequence[str], options: dict[str, Any]
+    ) -> dict[str, Any]:
+        index = index.only(options.get("only") or ())
         quotes_alone = replace(index, writer=None)
         session = Session(quotes_alone, options.get("limit") or 3)
         for question in questions[-1 - FOLLOWED : -1]:
             session.ask(question)
         session.index = index if options.get("writes", True) else quotes_alone
         return self._to_json(session.ask(questions[-1]), index)
+
+    def _search(self, index: OpenIndex, query: str, limit: int) -> dict[str, Any]:
+        answer = self._to_json(answer_question(replace(index, writer=None), query), index)
+        for typed, word in (answer["did_you_mean"] or {}).items():
+            query = re.sub(rf"\b{re.escape(typed)}\b", word, query)
+        passages = [
+            each.quote._asdict() | {
+                "location": each.quote.location, "marks": each.marks, "kind": each.kind,
+                "headings": each.headings,
+            }
+            for each in search_passages(index, query, limit)
+        ]  # fmt: skip
+        return {"query": query, "answer": answer, "passages": passages}
 
     def _to_json(self, answer: Answer, index: OpenIndex) -> dict[str, Any]:
         shown = answer_to_json(answer)
@@ -91,3 +150,39 @@ class Documents:
                 quote._asdict() | {"location": quote.location} for quote in claim.quotes
             ]
         return shown | {"index": index.artifact.id}
+
+
+def _read(
+    index: OpenIndex, path: str, start: int, end: int, *, text: str, around: int, query: str
+) -> dict[str, Any]:
+    id = next((entry.id for entry in index.entries.values() if entry.path == path), None)
+    if id is None:
+        return {}
+    document = index.read_document(id)
+    at = document.find(Quote(path, start, end, text, 0)) if text else -1
+    start, end = (at, at + len(text)) if at >= 0 else document.map.character_range(start, end)
+    first, last = max(0, start - around), min(len(document.text), end + around)
+    spans = (each[:] for each in document.headings if first <= each.start and each.end <= last)
+    shown, pages = document.text[first:last], enumerate(document.metadata.get(PAGES, ()), 1)
+    return {
+        "path": path, "name": shown_path(path), "kind": document.kind, "id": id,
+        "text": shown, "offset": first, "size": len(document.text),
+        "headings": [[level, at - first, to - first] for level, at, to in spans],
+        "pages": [[page, at - first] for page, at in pages if first <= at < last],
+        "marks": [[start - first, end - first]] if start < end else [],
+        "words": mark_words(shown, index.parse(query), index.entries[id].language),
+    }  # fmt: skip
+
+
+def _examples(index: OpenIndex) -> list[str]:
+    """Titles of some documents, those first that ask; names of files where there are none."""
+    some = replace(index, writer=None)
+    ids = random.Random(0).sample(sorted(index.entries), min(SAMPLED, len(index.entries)))
+    records = [index.read_document(id) for id in ids]
+    titles = [r.text[at.start : at.end] for r in records for at in r.headings[1:6]]
+    titles.sort(key=lambda title: title[-1:] != "?")
+    names = (Path(record.path).stem for record in records)
+    titles += [f"What is {name}?" for name in names if name.isalpha() and len(name) > 3]
+    clear = [title for title in dict.fromkeys(titles) if CLEAR.fullmatch(title)]
+    answered = (each for each in clear[:TRIES] if not answer_question(some, each, 1).refused)
+    return list(islice(answered, EXAMPLES))

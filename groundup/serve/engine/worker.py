@@ -41,7 +41,7 @@ THREADS = 2
 """Answers from documents that are worked on at a time."""
 
 
-IN_THREADS = ("ask", "search", "document")
+IN_THREADS = ("ask", "search", "document", "examples")
 
 
 class Worker:
@@ -215,8 +215,12 @@ class Worker:
         return self.documents.search(request["query"], request["limit"])
 
     def do_document(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The text of a document."""
-        return self.documents.read(request["path"])
+        """The text of a document, or of what is around a quote of it; empty if there is none."""
+        return self.documents.read(request["place"])
+
+    def do_examples(self, request: dict[str, Any]) -> list[str]:
+        """Questions that the documents answer."""
+        return self.documents.examples()
 
     def do_report(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the engine has done so far, and what it holds."""
