@@ -192,6 +192,14 @@ GROUPS = (
     Group("Serving", "serve", (
         Verb("serve", "groundup.serve.serve:serve", "a model and documents, to OpenAI's clients",
              "tuned --index i", computes=True),
+        Verb("keys add", "groundup.serve.keys:add_key", "a key for a client of the server",
+             "keys.json ann --scope chat --requests-per-minute 60"),
+        Verb("keys list", "groundup.serve.keys:list_keys", "who has a key, and for what",
+             "keys.json"),
+        Verb("keys rotate", "groundup.serve.keys:rotate_key",
+             "a new key; the former one ends later", "keys.json ann --hours 1"),
+        Verb("keys revoke", "groundup.serve.keys:revoke_key", "a key ended now",
+             "keys.json ann"),
     )),
     Group("Artifacts", "recipes", (
         Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from",

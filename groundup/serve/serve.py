@@ -1,7 +1,7 @@
 """The verb `serve`: opens a model and an index, and answers on a port until it is stopped.
 
 SIGTERM and Ctrl-C let running answers end; a second one cuts them off. SIGHUP opens what the
-label or the directory holds now, without a failed request.
+label or the directory holds now, without a failed request. Strangers need keys.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import uvicorn
 from fastapi import FastAPI
 from pydantic import Field
 
@@ -26,13 +25,15 @@ from groundup.core import (
 from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
 from groundup.tokenizer import ChatTemplate, load_tokenizer
 
+from .admission import Admission, AdmissionSettings, is_loopback
 from .api import create_app
+from .connection import WebServer
 from .engine.process import Engines
 from .engine.settings import EngineSettings
+from .keys import KeyRing
 from .metrics import Meter
 from .openai.answering import Served, read_defaults
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+from .spans import trace_requests
 
 
 class ServeConfig(Config):
@@ -40,6 +41,12 @@ class ServeConfig(Config):
 
     engine: EngineSettings = EngineSettings()
     """What each engine computes with."""
+    admission: AdmissionSettings = AdmissionSettings()
+    """Limits of what clients ask for."""
+    keys: str = ""
+    """File of API keys; empty: this machine alone is served, without keys."""
+    otlp: str = ""
+    """URL of an OpenTelemetry collector; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no spans."""
     backlog: int = Field(default=2048, ge=1)
     """Connections that wait to be accepted."""
     drain_seconds: float = Field(default=30.0, ge=0)
@@ -55,7 +62,8 @@ class ServerReport(NamedTuple):
 
 def serve(
     model: Path | None = None, *, index: Path | None = None, host: str = "127.0.0.1",
-    port: int = 8000, name: str = "", workers: int = 1, config: ServeConfig | None = None,
+    port: int = 8000, name: str = "", workers: int = 1, keys: Path | None = None,
+    otlp: str = "", config: ServeConfig | None = None,
 ) -> ServerReport:  # fmt: skip
     """Serve a model, an index, or both, to OpenAI's clients and to a browser.
 
@@ -68,9 +76,11 @@ def serve(
     port     0 takes a free one
     name     of the model for clients; default: its directory's
     workers  engines, each with the model in memory
+    keys     file of `groundup keys add`; needed unless only this machine is served
+    otlp     URL of an OpenTelemetry collector that gets a span of each request
     config   cache, batches and times
 
-    Raises ConfigError if there is nothing to serve, and what opening raises.
+    Raises ConfigError if there is nothing to serve or keys are needed, and what opening raises.
     """
     if model is None and index is None:
         raise ConfigError(
@@ -84,7 +94,10 @@ def serve(
             "index": str(index.absolute()) if index else settings.engine.index,
         }
     )
-    server = Server(settings.model_copy(update={"engine": engine}), workers, name)
+    update = {
+        "engine": engine, "keys": str(keys or settings.keys), "otlp": otlp or settings.otlp
+    }  # fmt: skip
+    server = Server(settings.model_copy(update=update), workers, name)
     return server.run(host, port)
 
 
@@ -95,9 +108,13 @@ class Server:
         self.config, self.workers = config, workers
         path = Path(config.engine.model or config.engine.index)
         self.name = name or path.resolve().name
+        self.keys = KeyRing(Path(config.keys)) if config.keys else None
 
     def run(self, host: str, port: int) -> ServerReport:
-        """Serve until a signal ends it."""
+        """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
+        if self.keys is None and not is_loopback(host):
+            what = f"--host {host} lets other machines ask, which needs keys"
+            raise ConfigError(f"{what}: groundup keys add keys.json NAME, then --keys keys.json.")
         listening = _listen(host, port, self.config.backlog)
         asyncio.run(self._run(listening))
         return ServerReport(0)
@@ -106,17 +123,16 @@ class Server:
         engines = Engines(self.workers)
         begun = time.perf_counter()
         await engines.open(self.config.engine)
-        app = create_app(self._served(engines))
+        served = self._served(engines)
+        app = create_app(served)
         app.router.lifespan_context = self._lifespan(engines)
-        options = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=round(self.config.drain_seconds), timeout_keep_alive=75,
-            h11_max_incomplete_event_size=65_536,
-        )  # fmt: skip
+        settings = self.config.admission
+        admitted = Admission(app, served.meter, self.keys, settings)
+        traced = trace_requests(admitted, self.config.otlp)
         address, port = listening.getsockname()[:2]
         seconds = time.perf_counter() - begun
         record.log(f"{self.name} answers at http://{address}:{port} after {seconds:.1f} s.")
-        await uvicorn.Server(options).serve(sockets=[listening])
+        await WebServer(traced, settings, self.config.drain_seconds).serve(sockets=[listening])
 
     def _lifespan(self, engines: Engines) -> Any:
         @asynccontextmanager

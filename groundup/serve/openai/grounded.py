@@ -70,6 +70,7 @@ async def ask_documents(
         annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
         at = end
     usage = _usage(served, questions[-1], text)
+    served.meter.count(usage)
     if served.receipts is not None:
         served.receipts.keep(served, exchange)
     return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
