@@ -2,7 +2,7 @@
 
 A refusal has OpenAI's shape and comes before the body is read. Streams are passed on as they come.
 Without keys only this machine is served, and no page of another site: the Host header must be this
-machine's, which a rebound name is not, and the Origin header must be the Host.
+machine's, which that of a rebound name is not, and an Origin must be the Host.
 """
 
 import asyncio
@@ -27,17 +27,19 @@ from .metrics import Meter, RequestCounts, current_counts
 from .openai.errors import ApiError
 from .openai.frames import to_frame
 
+PUBLIC, COMPUTED = "public", ("chat", "embeddings", "search")
 SCOPES = {
     "/v1/chat": "chat", "/v1/completions": "chat", "/v1/responses": "chat", "/tokenize": "chat",
     "/detokenize": "chat", "/v1/embeddings": "embeddings", "/v1/search": "search",
     "/v1/documents": "search", "/document": "search", "/metrics": "metrics",
+    "/health": PUBLIC, "/ready": PUBLIC, "/search": PUBLIC, "/web": PUBLIC, "/": PUBLIC,
 }  # fmt: skip
-"""What a key must allow, by the beginning of a path; other paths are for every key."""
-PUBLIC = ("/health", "/ready", "/search", "/web")
-"""Paths that need no key, and / with them."""
-ANYONE = ApiKey.model_construct(name="", secrets=(), scopes=("all",), limits=KeyLimits())
+"""What a key must allow, by the beginning of a path; what is not named here is for every key."""
+ANYONE = ApiKey.model_construct(name="", scopes=("all",))
 """Who asks where no key is needed."""
+HEADER_BYTES = 32_768
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
+EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"x-should-retry": "false"}}
 
 
 class AdmissionSettings(Config):
@@ -59,58 +61,51 @@ class AdmissionSettings(Config):
     """For a client to take what was sent."""
 
 
-class TokenBucket:
-    """An allowance by the minute that refills evenly; it may be overdrawn."""
+class Allowance:
+    """An amount by the minute that refills evenly; it may be overdrawn."""
 
     def __init__(self) -> None:
-        self.used, self.since = 0.0, time.monotonic()
+        self.limit, self.used, self.since = 0, 0.0, time.monotonic()
 
-    def left(self, limit: int) -> float:
-        """What of a limit is left now; 0 limits nothing."""
+    def left(self) -> float:
+        """What is left now; without a limit nothing is counted."""
         now = time.monotonic()
-        if not limit:
-            self.used, self.since = 0.0, now
-            return math.inf
-        self.used = max(0.0, self.used - limit * (now - self.since) / 60)
-        self.since = now
-        return limit - self.used
+        refilled = self.limit * (now - self.since) / 60
+        self.used, self.since = max(0.0, self.used - refilled) if self.limit else 0.0, now
+        return self.limit - self.used if self.limit else math.inf
 
 
 class Quota:
-    """What a key has used up, and what it may."""
+    """What a key has used up."""
 
     def __init__(self) -> None:
-        self.buckets = {"requests": TokenBucket(), "tokens": TokenBucket()}
-        self.limits: dict[str, int] = {}
-        self.running = self.concurrent = 0
+        self.allowances = {"requests": Allowance(), "tokens": Allowance()}
+        self.running = 0
 
-    def limit(self, own: KeyLimits, usual: KeyLimits) -> None:
-        """Take over the limits of a key, which change with its file."""
-        self.limits = {
-            what: getattr(own, f"{what}_per_minute") or getattr(usual, f"{what}_per_minute")
-            for what in self.buckets
-        }
-        self.concurrent = own.concurrent or usual.concurrent
-
-    def check(self) -> None:
-        """ApiError if nothing is left."""
-        for what, limit in self.limits.items():
-            left = self.buckets[what].left(limit)
-            if left < 1:
+    def check(self, own: KeyLimits, usual: KeyLimits) -> None:
+        """ApiError if nothing is left by the limits of a key as they are now."""
+        for what, allowance in self.allowances.items():
+            name = f"{what}_per_minute"
+            limit = allowance.limit = getattr(own, name) or getattr(usual, name)
+            if (left := allowance.left()) < 1:
                 seconds = math.ceil((1 - left) * 60 / limit)
-                told = f"Rate limit reached: {limit} {what} per minute. Try again in {seconds} s."
-                raise _too_many(told, what, seconds)
-        if self.concurrent and self.running >= self.concurrent:
-            raise _too_many(f"This key may ask {self.concurrent} requests at a time.", "requests")
+                message = f"Rate limit reached: {limit} {what} per minute; wait {seconds} s."
+                raise _too_many(message, what, seconds)
+        concurrent = own.concurrent or usual.concurrent
+        if concurrent and self.running >= concurrent:
+            raise _too_many(f"The key has {concurrent} requests at a time; wait for one to end.")
 
-    def headers(self) -> Iterator[tuple[str, str]]:
+    def headers(self) -> Iterator[tuple[bytes, bytes]]:
         """What is left, in OpenAI's headers."""
-        for what, limit in self.limits.items():
-            if limit:
-                left = self.buckets[what].left(limit)
-                yield f"x-ratelimit-limit-{what}", str(limit)
-                yield f"x-ratelimit-remaining-{what}", str(max(0, int(left)))
-                yield f"x-ratelimit-reset-{what}", f"{(limit - left) * 60 / limit:.3f}s"
+        for what, allowance in self.allowances.items():
+            if limit := allowance.limit:
+                left = allowance.left()
+                values = {
+                    "limit": limit, "remaining": max(0, int(left)),
+                    "reset": f"{(limit - left) * 60 / limit:.3f}s",
+                }  # fmt: skip
+                for name, value in values.items():
+                    yield f"x-ratelimit-{name}-{what}".encode(), str(value).encode()
 
 
 class Admission:
@@ -127,11 +122,11 @@ class Admission:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers, counts = Headers(scope=scope), RequestCounts()
-        reply = Reply(scope, receive, send, headers.get("x-request-id", ""))
+        reply, counts = Reply(scope, receive, send), RequestCounts()
+        scope["state"] |= {"counts": counts}
         current = current_counts.set(counts)
         try:
-            await self._answer(scope, headers, reply, counts)
+            await self._answer(scope, reply, counts)
         except ApiError as error:
             await reply.fail(error)
         finally:
@@ -139,28 +134,27 @@ class Admission:
             route = getattr(scope.get("route"), "path", "")
             self.meter.statuses.labels(route, reply.status).inc()
 
-    async def _answer(
-        self, scope: Scope, headers: Headers, reply: "Reply", counts: RequestCounts
-    ) -> None:
-        wanted = _scope_of(scope["path"])
-        key = self._authenticate(headers, wanted)
-        scope["state"] |= {"tenant": key.name, "counts": counts}
-        if int(headers.get("content-length", 0)) > self.settings.body_bytes:
+    async def _answer(self, scope: Scope, reply: "Reply", counts: RequestCounts) -> None:
+        needed, seconds = _scope_of(scope["path"]), self.settings.answer_seconds
+        key = self._authenticate(reply.headers, needed)
+        scope["state"] |= {"tenant": key.name}
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+            raise ApiError(431, f"The headers are larger than {HEADER_BYTES} bytes.")
+        if int(reply.headers.get("content-length", 0)) > self.settings.body_bytes:
             raise self._too_large()
-        seconds = self.settings.answer_seconds
-        with self._admit(key, wanted, reply, counts):
+        with self._admit(key, needed, reply, counts):
             try:
                 async with asyncio.timeout(seconds) as timer:
-                    await self.app(scope, self._limit(reply.receive), reply.send)
+                    await self.app(scope, self._limit_body(reply.receive), reply.send)
             except TimeoutError:
                 if not timer.expired():
                     raise
                 raise ApiError(408, f"The answer took longer than {seconds:g} s.") from None
 
-    def _authenticate(self, headers: Headers, wanted: str) -> ApiKey:
+    def _authenticate(self, headers: Headers, needed: str) -> ApiKey:
         if self.keys is None:
             _check_local(headers)
-        if self.keys is None or wanted == "public":
+        if self.keys is None or needed == PUBLIC:
             return ANYONE
         kind, _, secret = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
@@ -169,25 +163,24 @@ class Admission:
         if key is None:
             what = "The API key is unknown, was revoked, or has expired."
             raise ApiError(401, what, code="invalid_api_key")
-        if wanted and not key.allows(wanted):
-            what = f"The API key is not for this: it lacks the scope {wanted}."
+        if needed and not key.allows(needed):
+            what = f"The API key is not for this: it lacks the scope {needed}."
             raise ApiError(403, what, code="insufficient_permissions")
         return key
 
     @contextmanager
     def _admit(
-        self, key: ApiKey, wanted: str, reply: "Reply", counts: RequestCounts
+        self, key: ApiKey, needed: str, reply: "Reply", counts: RequestCounts
     ) -> Iterator[None]:
         """Count a request while it is answered; ApiError if there are too many."""
-        if wanted not in ("chat", "embeddings", "search"):
+        if needed not in COMPUTED:
             yield
             return
         quota = reply.quota = self.quotas.setdefault(key.name, Quota())
-        quota.limit(key.limits, self.settings.limits)
-        quota.check()
+        quota.check(key.limits, self.settings.limits)
         if self.running >= self.settings.max_requests:
-            raise _too_many("The server answers as many requests as it can.", "requests")
-        quota.buckets["requests"].used += 1
+            raise _too_many("The server has as many requests as it can answer; try again.")
+        quota.allowances["requests"].used += 1
         quota.running += 1
         self.running += 1
         try:
@@ -195,12 +188,12 @@ class Admission:
         finally:
             quota.running -= 1
             self.running -= 1
-            quota.buckets["tokens"].used += counts.prompt_tokens + counts.new_tokens
+            quota.allowances["tokens"].used += counts.prompt_tokens + counts.new_tokens
 
-    def _limit(self, receive: Receive) -> Receive:
+    def _limit_body(self, receive: Receive) -> Receive:
         """The body of a request within its limits; ApiError beyond them."""
-        settings, left = self.settings, self.settings.body_bytes
-        end: float | None = asyncio.get_running_loop().time() + settings.body_seconds
+        left, seconds = self.settings.body_bytes, self.settings.body_seconds
+        end: float | None = asyncio.get_running_loop().time() + seconds
 
         async def receive_within() -> Message:
             nonlocal left, end
@@ -208,8 +201,7 @@ class Admission:
                 async with asyncio.timeout_at(end):
                     message = await receive()
             except TimeoutError:
-                what = f"The body did not arrive within {settings.body_seconds:g} s."
-                raise ApiError(408, what) from None
+                raise ApiError(408, f"The body took longer than {seconds:g} s.") from None
             left -= len(message.get("body", b""))
             if left < 0:
                 raise self._too_large()
@@ -226,27 +218,26 @@ class Admission:
 class Reply:
     """What is sent to one client."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.forward = scope, receive, send
-        self.id = id if REQUEST_ID.fullmatch(id) else f"req_{secrets.token_hex(16)}"
+        self.headers, self.status, self.is_stream = Headers(scope=scope), 0, False
         self.quota: Quota | None = None
-        self.status, self.is_stream = 0, False
 
     async def send(self, message: Message) -> None:
         """Pass a message on; the first one gets headers."""
         if message["type"] == "http.response.start":
+            headers, id = list(message.get("headers", ())), self.headers.get("x-request-id", "")
+            id = id if REQUEST_ID.fullmatch(id) else f"req_{secrets.token_hex(16)}"
+            self.is_stream = any(value.startswith(b"text/event-stream") for _, value in headers)
+            quota = self.quota.headers() if self.quota else ()
+            message["headers"] = [*headers, (b"x-request-id", id.encode()), *quota]
             self.status = message["status"]
-            added = {"x-request-id": self.id, **dict(self.quota.headers() if self.quota else ())}
-            message["headers"] = list(message.get("headers", ()))
-            self.is_stream = any(v.startswith(b"text/event-stream") for _, v in message["headers"])
-            message["headers"] += [(k.encode(), v.encode()) for k, v in added.items()]
         await self.forward(message)
 
     async def fail(self, error: ApiError) -> None:
         """End with an error: an answer of its own, or an event of a stream."""
         if not self.status:
-            extra = {401: {"WWW-Authenticate": "Bearer"}, 408: {"x-should-retry": "false"}}
-            headers = error.headers | extra.get(error.status, {})
+            headers = error.headers | EXTRA_HEADERS.get(error.status, {})
             answer = JSONResponse(error.to_json(), error.status, headers)
             await answer(self.scope, self.receive, self.send)
         elif self.is_stream:
@@ -274,11 +265,9 @@ def _check_local(headers: Headers) -> None:
 
 
 def _scope_of(path: str) -> str:
-    """The scope that a path needs; public: none."""
-    if path == "/" or path.startswith(PUBLIC):
-        return "public"
+    """The scope that a path needs; empty: any key will do."""
     return next((SCOPES[each] for each in SCOPES if f"{path}/".startswith(f"{each}/")), "")
 
 
-def _too_many(what: str, kind: str, seconds: float = 1) -> ApiError:
+def _too_many(what: str, kind: str = "requests", seconds: float = 1) -> ApiError:
     return ApiError(429, what, kind=kind, code="rate_limit_exceeded", retry_seconds=seconds)

@@ -57,6 +57,13 @@ class TimedProtocol(H11Protocol):
             self.arriving.cancel()
             self.arriving = None
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; after an answer there is nothing more to say."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
     def pause_writing(self) -> None:
         """Give a reader time to take what was sent."""
         super().pause_writing()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, ValidationError
 
@@ -25,7 +25,6 @@ from groundup.core import Config, ConfigError, record, write_text
 PREFIX = "gu-"
 """Begins every key, so that scanners for leaked secrets can find it."""
 Scope = Literal["chat", "embeddings", "search", "metrics", "all"]
-DEFAULT_SCOPES = ["chat", "embeddings", "search"]
 
 
 class KeyLimits(Config):
@@ -54,27 +53,37 @@ class ApiKey(Config):
 
     name: str = Field(pattern=r"^[\w.@-]{1,64}$")
     """Of the tenant: what it stores, others do not see."""
-    secrets: tuple[KeySecret, ...] = ()
-    scopes: tuple[Scope, ...] = ()
+    secrets: tuple[KeySecret, ...]
+    scopes: tuple[Scope, ...]
     limits: KeyLimits = KeyLimits()
 
     def allows(self, scope: str) -> bool:
         """Whether it may do what a scope stands for."""
         return scope in self.scopes or "all" in self.scopes
 
+    def __str__(self) -> str:
+        """`ann  chat,search  concurrent 2  until 2027-01-31 12:00 UTC`."""
+        limits = [f"{name} {value}" for name, value in self.limits.to_dict().items() if value]
+        ends = [each.expires for each in self.secrets]
+        end = [] if None in ends else [f"until {_format_time(max(filter(None, ends)))}"]
+        return "  ".join((self.name, ",".join(self.scopes), *limits, *end))
 
-class KeyFile(Config):
+
+class KeyList(Config):
     """The content of a file of keys."""
 
     keys: tuple[ApiKey, ...] = ()
+
+    def __str__(self) -> str:
+        """A line for each key."""
+        return "\n".join(map(str, self.keys)) or "No keys; `groundup keys add` makes one."
 
 
 class KeyRing:
     """The keys of a file, as it is now."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.stamp = path, _stamp(path)
-        self.keys = read_keys(path)
+        self.path, self.stamp, self.keys = path, _stamp(path), list_keys(path).keys
 
     def find(self, secret: str) -> ApiKey | None:
         """The key of a secret; None if it is unknown, revoked or expired."""
@@ -90,22 +99,19 @@ class KeyRing:
     def _refresh(self) -> None:
         """Read a changed file; without one no key is valid, with a broken one the former are."""
         stamp = _stamp(self.path)
-        if stamp == self.stamp:
-            return
-        self.stamp = stamp
-        try:
-            self.keys = read_keys(self.path) if stamp else ()
-        except ConfigError as error:
-            record.log(f"The former keys stay valid: {error}")
-        else:
-            record.log(f"{len(self.keys)} keys were read again from {self.path}.")
+        if stamp != self.stamp:
+            self.stamp = stamp
+            try:
+                self.keys = list_keys(self.path).keys if stamp else ()
+            except ConfigError as error:
+                record.log(f"The former keys stay valid: {error}")
 
 
 class NewKey(NamedTuple):
     """A key that was just made."""
 
-    name: str
     key: str
+    name: str
     scopes: tuple[str, ...]
     expires: datetime | None
     former_expires: datetime | None = None
@@ -120,81 +126,55 @@ class NewKey(NamedTuple):
         return "\n".join([*lines, "  It is not shown again."])
 
 
-class KeyList(NamedTuple):
-    """Every key of a file, without what is secret."""
-
-    keys: tuple[ApiKey, ...]
-
-    def __str__(self) -> str:
-        """A line for each key."""
-        rows = []
-        for key in self.keys:
-            limits = [f"{name} {value}" for name, value in key.limits.to_dict().items() if value]
-            ends = [each.expires for each in key.secrets]
-            end = "" if None in ends else f"until {_format_time(max(filter(None, ends)))}"
-            rows.append("  ".join(filter(None, (key.name, ",".join(key.scopes), *limits, end))))
-        return "\n".join(rows) or "No keys; `groundup keys add` makes one."
-
-
-def read_keys(path: Path) -> tuple[ApiKey, ...]:
-    """The keys of a file.
-
-    Raises ConfigError if it is missing, is no file of keys, or if others may write to it.
-    """
-    try:
-        keys = KeyFile.model_validate_json(path.read_bytes()).keys
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is missing; make it: groundup keys add {path} NAME.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path} is no file of keys: {where} {first['msg']}.") from None
-    if path.stat().st_mode & 0o022:
-        raise ConfigError(f"{path} can be written by other users; run chmod 600 {path}.")
-    if len({key.name for key in keys}) < len(keys):
-        raise ConfigError(f"{path} names a key twice; leave each name once.")
-    return keys
-
-
 def add_key(
-    keys: Path, name: str, *, scope: list[str] = DEFAULT_SCOPES, days: float | None = None,  # noqa: B006
+    keys: Path, name: str, *, scope: list[Scope] | None = None, days: float | None = None,
     requests_per_minute: int = 0, tokens_per_minute: int = 0, concurrent: int = 0,
 ) -> NewKey:  # fmt: skip
     """Make a key; it is shown once.
 
     keys                 file of keys; made if there is none
     name                 who gets it: a person, a team or a program
-    scope                chat, embeddings, search, metrics or all; repeat the flag for several
+    scope                what for; may be given again; default: chat, embeddings and search
     days                 after which it expires; default: never
     requests_per_minute  0: as the server is configured
     tokens_per_minute    of prompts and answers; 0: as the server is configured
     concurrent           requests at a time; 0: as the server is configured
 
-    Raises ConfigError if the name has a key already, and for a scope that is none.
+    Raises ConfigError if the name has a key already.
     """
-    if unknown := set(scope) - set(get_args(Scope)):
-        known = ", ".join(get_args(Scope))
-        raise ConfigError(f"scope={min(unknown)!r} must be one of: {known}.")
     limits = KeyLimits(
         requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute,
         concurrent=concurrent,
     )  # fmt: skip
+    key, secret = _new_secret(None if days is None else timedelta(days=days))
+    scopes = tuple(scope or ("chat", "embeddings", "search"))
     with _edit_keys(keys) as by_name:
         if name in by_name:
             what = f"{name!r} has a key already; run groundup keys rotate {keys} {name}"
             raise ConfigError(f"{what}, or choose another name.")
-        key, entry = _new_secret(None if days is None else timedelta(days=days))
-        made = ApiKey(name=name, secrets=(entry,), scopes=tuple(scope), limits=limits)  # pyright: ignore
-        by_name[name] = made
-    return NewKey(name, key, made.scopes, entry.expires)
+        by_name[name] = ApiKey(name=name, secrets=(secret,), scopes=scopes, limits=limits)
+    return NewKey(key, name, scopes, secret.expires)
 
 
 def list_keys(keys: Path) -> KeyList:
     """Show who has a key, for what, how much and until when.
 
     keys  file of keys
+
+    Raises ConfigError if it is missing, is no file of keys, or if others may write to it.
     """
-    return KeyList(read_keys(keys))
+    try:
+        listed = KeyList.model_validate_json(keys.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(f"{keys} is missing; make it: groundup keys add {keys} NAME.") from None
+    except (ConfigError, ValidationError) as error:
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ConfigError(f"{keys} is no file of keys: {what}") from None
+    if keys.stat().st_mode & 0o022:
+        raise ConfigError(f"{keys} can be written by other users; run chmod 600 {keys}.")
+    if len({key.name for key in listed.keys}) < len(listed.keys):
+        raise ConfigError(f"{keys} has a name twice; leave each once.")
+    return listed
 
 
 def rotate_key(keys: Path, name: str, *, hours: float = 24) -> NewKey:
@@ -209,11 +189,11 @@ def rotate_key(keys: Path, name: str, *, hours: float = 24) -> NewKey:
     with _edit_keys(keys) as by_name:
         former = _get_key(by_name, keys, name)
         last = former.secrets[-1]
-        key, entry = _new_secret(last.expires and last.expires - last.created)
+        key, secret = _new_secret(last.expires and last.expires - last.created)
         end = min(filter(None, (last.expires, datetime.now(UTC) + timedelta(hours=hours))))
         kept = (last.model_copy(update={"expires": end}),) if hours > 0 else ()
-        by_name[name] = former.model_copy(update={"secrets": (*kept, entry)})
-    return NewKey(name, key, former.scopes, entry.expires, end if kept else None)
+        by_name[name] = former.model_copy(update={"secrets": (*kept, secret)})
+    return NewKey(key, name, former.scopes, secret.expires, end if kept else None)
 
 
 def revoke_key(keys: Path, name: str) -> str:
@@ -236,9 +216,9 @@ def _get_key(by_name: dict[str, ApiKey], path: Path, name: str) -> ApiKey:
 
 
 def _new_secret(lifetime: timedelta | None) -> tuple[str, KeySecret]:
-    key, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).replace(microsecond=0)
-    end = None if lifetime is None else now + lifetime
-    return key, KeySecret(hash=_hash(key), created=now, expires=end)
+    key, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
+    expires = None if lifetime is None else now + lifetime
+    return key, KeySecret(hash=_hash(key), created=now, expires=expires)
 
 
 def _hash(key: str) -> str:
@@ -258,18 +238,15 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 def _edit_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
     """The keys of a file by name, written at the end; an edit waits for others."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder, mask = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY), os.umask(0o077)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        by_name = {key.name: key for key in read_keys(path)} if path.exists() else {}
+        by_name = {key.name: key for key in list_keys(path).keys} if path.exists() else {}
         yield by_name
-        before = os.umask(0o077)
-        try:
-            content = KeyFile(keys=tuple(by_name.values()))
-            write_text(path, content.model_dump_json(indent=1) + "\n")
-        finally:
-            os.umask(before)
+        content = KeyList(keys=tuple(by_name.values()))
+        write_text(path, content.model_dump_json(indent=1) + "\n")
     finally:
+        os.umask(mask)
         os.close(folder)
 
 
