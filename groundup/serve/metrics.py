@@ -6,6 +6,8 @@ Source: vllm/v1/metrics/loggers.py (names and help), read 2026-12-01.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -30,6 +32,21 @@ ENGINE_STATES = {
 }
 
 
+@dataclass
+class RequestCounts:
+    """What answering one HTTP request took: for quotas and spans."""
+
+    model: str = ""
+    """Empty: nothing was computed."""
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    first_token_seconds: float | None = None
+
+
+current_counts: ContextVar[RequestCounts] = ContextVar("current_counts")
+"""Of the request that is answered in this context, if one is."""
+
+
 class MeasuredExchange:
     """Times of one exchange."""
 
@@ -44,6 +61,8 @@ class MeasuredExchange:
             self.meter.next.observe(now - last)
         else:
             self.meter.first.observe(now - self.begun)
+            if (counts := current_counts.get(None)) and counts.first_token_seconds is None:
+                counts.first_token_seconds = now - self.begun
         self.last[choice] = now
 
 
@@ -118,9 +137,17 @@ class Meter:
             self.whole.observe(time.perf_counter() - measured.begun)
             for ended in exchange.ended:
                 self.finished.labels(self.model, ended or "abort").inc()
-            usage = exchange.usage()
-            self.prompt_tokens.inc(usage["prompt_tokens"])
-            self.new_tokens.inc(usage["completion_tokens"])
+            self.count(exchange.usage())
+
+    def count(self, usage: dict[str, int]) -> None:
+        """Count the tokens of an answer, of all answers and of the current request's."""
+        prompt, new = usage["prompt_tokens"], usage.get("completion_tokens", 0)
+        self.prompt_tokens.inc(prompt)
+        self.new_tokens.inc(new)
+        if counts := current_counts.get(None):
+            counts.model = self.model
+            counts.prompt_tokens += prompt
+            counts.new_tokens += new
 
     def text(self) -> bytes:
         """All counts, as Prometheus reads them."""

@@ -2,7 +2,7 @@
 
 SIGTERM and Ctrl-C let running answers end; a second one cuts them off. SIGHUP, or a label that
 moves, opens what is there now: new requests go to it when it is ready, and the former engines end
-with their last request, so none fails and each is answered by one model.
+with their last request, so none fails and each is answered by one model. Strangers need keys.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
-import uvicorn
 from fastapi import FastAPI
 from pydantic import Field
 
@@ -28,15 +27,18 @@ from groundup.core import (
 from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
 from groundup.tokenizer import ChatTemplate, load_tokenizer
 
+from .admission import Admission, AdmissionSettings, is_loopback
 from .api import create_app
+from .connection import WebServer
 from .engine.process import Engines
 from .engine.settings import EngineSettings
+from .keys import KeyRing
 from .metrics import Meter
 from .openai.answering import Served, read_defaults
 from .receipts import Receipts, default_folder
 from .releases import Releases
+from .spans import trace_requests
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WATCH_SECONDS = 1.0
 """Between two looks at the label that is served."""
 
@@ -46,6 +48,12 @@ class ServeConfig(Config):
 
     engine: EngineSettings = EngineSettings()
     """What each engine computes with."""
+    admission: AdmissionSettings = AdmissionSettings()
+    """Limits of what clients ask for."""
+    keys: str = ""
+    """File of API keys; empty: this machine alone is served, without keys."""
+    otlp: str = ""
+    """URL of an OpenTelemetry collector; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no spans."""
     backlog: int = Field(default=2048, ge=1)
     """Connections that wait to be accepted."""
     drain_seconds: float = Field(default=30.0, ge=0)
@@ -63,7 +71,7 @@ def serve(
     model: Path | None = None, *, index: Path | None = None, host: str = "127.0.0.1",
     port: int = 8000, name: str = "", workers: int = 1, releases: Path = Path("releases"),
     accept_rejected: bool = False, receipts: Path | None = None, no_receipts: bool = False,
-    config: ServeConfig | None = None,
+    keys: Path | None = None, otlp: str = "", config: ServeConfig | None = None,
 ) -> ServerReport:  # fmt: skip
     """Serve a model, an index, or both, to OpenAI's clients and to a browser.
 
@@ -81,10 +89,12 @@ def serve(
     receipts         folder for what `groundup replay` needs of each answer, prompts included;
                      default: ~/.local/state/groundup/receipts
     no_receipts      keep none
+    keys             file of `groundup keys add`; needed unless only this machine is served
+    otlp             URL of an OpenTelemetry collector that gets a span of each request
     config           cache, batches and times
 
-    Raises ConfigError if there is nothing to serve, GateFailed if it was rejected, and what opening
-    raises.
+    Raises ConfigError if there is nothing to serve or keys are needed, GateFailed if it was
+    rejected, and what opening raises.
     """
     if model is None and index is None:
         raise ConfigError(
@@ -96,9 +106,11 @@ def serve(
     engine = settings.engine.model_copy(
         update={name: str(path) for name, path in given.items() if path is not None}
     )
+    update = {
+        "engine": engine, "keys": str(keys or settings.keys), "otlp": otlp or settings.otlp
+    }  # fmt: skip
     server = Server(
-        settings.model_copy(update={"engine": engine}), workers, name,
-        Releases(releases, accept_rejected),
+        settings.model_copy(update=update), workers, name, Releases(releases, accept_rejected),
         None if no_receipts else receipts or default_folder(),
     )  # fmt: skip
     return server.run(host, port)
@@ -116,6 +128,7 @@ class Server:
         path = Path(config.engine.model or config.engine.index)
         self.name = name or self.releases.label_of(config.engine) or path.resolve().name
         self.receipts = None if receipts is None else Receipts(receipts)
+        self.keys = KeyRing(Path(config.keys)) if config.keys else None
         self.meter: Meter | None = None
         self.opened: list[Engines] = []
         """What is served, and before it what still has requests."""
@@ -124,27 +137,29 @@ class Server:
         self.reloading = asyncio.Lock()
 
     def run(self, host: str, port: int) -> ServerReport:
-        """Serve until a signal ends it."""
+        """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
+        if self.keys is None and not is_loopback(host):
+            what = f"--host {host} lets other machines ask, which needs keys"
+            raise ConfigError(f"{what}: groundup keys add keys.json NAME, then --keys keys.json.")
         with _listen(host, port, self.config.backlog) as listening:
             asyncio.run(self._run(listening))
         return ServerReport(0)
 
     async def _run(self, listening: socket.socket) -> None:
         begun = time.perf_counter()
-        app = create_app(await self._open())
+        served = await self._open()
+        app = create_app(served)
         app.router.lifespan_context = self._lifespan
-        options = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=round(self.config.drain_seconds), timeout_keep_alive=75,
-            h11_max_incomplete_event_size=65_536,
-        )  # fmt: skip
+        settings = self.config.admission
+        admitted = Admission(app, served.meter, self.keys, settings)
+        traced = trace_requests(admitted, self.config.otlp)
         address, port = listening.getsockname()[:2]
         seconds = time.perf_counter() - begun
         record.log(f"{self.name} answers at http://{address}:{port} after {seconds:.1f} s.")
         # uvicorn raises the signal that ended it once more, when there are receipts to write.
         signal.signal(signal.SIGTERM, lambda *_: None)
         try:
-            await uvicorn.Server(options).serve(sockets=[listening])
+            await WebServer(traced, settings, self.config.drain_seconds).serve(sockets=[listening])
         finally:
             if self.receipts is not None:
                 self.receipts.close()

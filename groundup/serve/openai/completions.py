@@ -64,6 +64,8 @@ async def complete(
     if request.stream:
         return await begun(_stream(served, request, exchange, scored))
     found = await collect(served, exchange) if wanted else [[] for _ in exchange.prompts]
+    if not wanted:
+        served.meter.count(exchange.usage())
     choices = []
     for index, pieces in enumerate(found):
         chosen = [ScoredToken(t.id, t.logprob, t.alternatives) for _, _, t in pieces]

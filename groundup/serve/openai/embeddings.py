@@ -34,6 +34,7 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
         sum(len(served.prompts.tokenizer.encode(each)) for each in texts) if served.prompts else 0
     )
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    served.meter.count(usage)
     return {"object": "list", "data": data, "model": served.name, "usage": usage}
 
 

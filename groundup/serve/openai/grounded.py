@@ -71,6 +71,7 @@ async def ask_documents(
         annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
         at = end
     usage = _usage(served, questions[-1], text)
+    served.meter.count(usage)
     if served.receipts is not None:
         served.receipts.keep(served, exchange)
         await served.receipts.wait_for_room()

@@ -4,7 +4,7 @@ Types are strict, as OpenAI's are: "1" is no number. A field that OpenAI does no
 one that says nothing here, such as `user`, is accepted. Numbers are finite and lists bounded.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -62,7 +62,7 @@ class SamplingFields(IgnoredFields):
     stream_options: StreamOptions | None = None
 
     @model_validator(mode="after")
-    def check_options(self) -> Self:
+    def check_options(self) -> "SamplingFields":
         """Options of a stream need one."""
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options is for stream=true; leave it out.")
@@ -167,7 +167,7 @@ class ResponseFormat(Body):
     json_schema: JsonSchema | None = None
 
     @model_validator(mode="after")
-    def check_schema(self) -> Self:
+    def check_schema(self) -> "ResponseFormat":
         """A schema is needed for json_schema, and for nothing else."""
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("type=json_schema and the table json_schema need each other.")
@@ -212,7 +212,7 @@ class ChatRequest(SamplingFields, GroundingFields):
     modalities: list[Literal["text"]] | None = None
 
     @model_validator(mode="after")
-    def check_together(self) -> Self:
+    def check_together(self) -> "ChatRequest":
         """Fields that need each other."""
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs=true.")
@@ -243,7 +243,7 @@ class TokenizeRequest(Body):
     return_token_strs: bool | None = None
 
     @model_validator(mode="after")
-    def check_one(self) -> Self:
+    def check_one(self) -> "TokenizeRequest":
         """One of both."""
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give one of prompt and messages.")
