@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from groundup import __version__
@@ -91,7 +92,8 @@ def _add_post(
         checked = await _read_body(request, body)
         result = await _until_gone(request, answer(request, checked))
         if isinstance(result, dict):
-            return JSONResponse(result)
+            data = to_json(result, inf_nan_mode="null")
+            return Response(data, media_type="application/json")
         return StreamingResponse(
             _logged(result), media_type="text/event-stream", headers=STREAM_HEADERS
         )

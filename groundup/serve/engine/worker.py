@@ -250,7 +250,7 @@ class Worker:
         if not self.settings.model:
             return facts
         if self.encoder is not None:
-            return facts | {"kind": "encoder", "max_tokens": self.encoder.max_tokens}
+            return facts | {"kind": "encoder"}
         import torch
 
         engine, batch = self.engine, self.batch

@@ -88,7 +88,9 @@ def sampling_of(request: SamplingFields, served: Served, extra: dict[str, Any]) 
     return Sampling.model_validate(values)
 
 
-def fit_tokens(served: Served, prompt: Sequence[int], wanted: int | None) -> int:
+def fit_tokens(
+    served: Served, prompt: Sequence[int], wanted: int | None, param: str = "messages"
+) -> int:
     """Tokens of an answer: as many as are wanted, or all that the context leaves.
 
     Raises ApiError if they do not fit, before anything is computed.
@@ -102,7 +104,7 @@ def fit_tokens(served: Served, prompt: Sequence[int], wanted: int | None) -> int
             f"This model's maximum context length is {context} tokens; the prompt has "
             f"{len(prompt)}{asked}. Shorten one of them."
         )
-        raise ApiError(400, what, param="messages", code="context_length_exceeded")
+        raise ApiError(400, what, param=param, code="context_length_exceeded")
     return wanted or context - size
 
 
@@ -116,6 +118,8 @@ class Exchange:
     sampling: Sampling
     seeds: list[int]
     tenant: str = ""
+    n: int = 1
+    """Answers to each prompt, which stand together."""
     id: str = ""
     created: int = field(default_factory=lambda: int(time.time()))
     answers: list[list[int]] = field(default_factory=list)
@@ -134,9 +138,7 @@ class Exchange:
 
     def usage(self) -> dict[str, int]:
         """Tokens of prompts and answers; a prompt of several answers counts once."""
-        own = len(self.prompts[0]) if len(set(map(tuple, self.prompts))) == 1 else 0
-        prompt = own or sum(map(len, self.prompts))
-        new = sum(map(len, self.answers))
+        prompt, new = sum(map(len, self.prompts)) // self.n, sum(map(len, self.answers))
         return {
             "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
         }  # fmt: skip
@@ -148,7 +150,7 @@ def begin_exchange(
     """An exchange with `n` answers to each prompt; without a seed each draws one of its own."""
     rows = [list(prompt) for prompt in prompts for _ in range(n)]
     first = secrets.randbits(31) if seed is None else seed
-    return Exchange(kind, rows, sampling, [first + at for at in range(len(rows))])
+    return Exchange(kind, rows, sampling, [first + at for at in range(len(rows))], n=n)
 
 
 class Piece(NamedTuple):

@@ -3,9 +3,10 @@
 With echo and max_tokens=0 a text is scored, which is how evaluation harnesses ask for likelihoods.
 """
 
+import asyncio
+import codecs
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from groundup.core import TokenLogprob
@@ -21,7 +22,7 @@ from .answering import (
 )
 from .errors import ApiError
 from .frames import DONE, begun, to_frame
-from .schemas import CompletionRequest
+from .schemas import MAX_PROMPTS, CompletionRequest
 
 DEFAULT_TOKENS = 16
 """Of an answer, as at OpenAI."""
@@ -48,19 +49,22 @@ async def complete(
         raise ApiError(400, "suffix is not supported; leave it out.", param="suffix")
     if request.best_of not in (None, request.n or 1):
         raise ApiError(400, "best_of must equal n: all answers are returned.", param="best_of")
-    prompts = encode_inputs(served, request.prompt)
+    prompts, n = encode_inputs(served, request.prompt), request.n or 1
+    if n * len(prompts) > MAX_PROMPTS:
+        what = f"n={n} for {len(prompts)} prompts: at most {MAX_PROMPTS} answers are given at once."
+        raise ApiError(400, what, param="n")
     wanted = DEFAULT_TOKENS if request.max_tokens is None else request.max_tokens
     if wanted == 0 and not (request.echo and not request.stream):
         what = "max_tokens=0 is for echo=true without a stream."
         raise ApiError(400, what, param="max_tokens")
     for prompt in prompts:
-        fit_tokens(served, prompt, wanted)
+        fit_tokens(served, prompt, wanted, "prompt")
     extra = {"max_tokens": max(1, wanted), "logprobs": request.logprobs}
     exchange = begin_exchange(
-        "cmpl", prompts, sampling_of(request, served, extra), request.n or 1, request.seed
+        "cmpl", prompts, sampling_of(request, served, extra), n, request.seed
     )
     exchange.tenant = tenant
-    scored = await _score(served, request, exchange.prompts)
+    scored = [row for row in await _score(served, request, prompts) for _ in range(n)]
     if request.stream:
         return await begun(_stream(served, request, exchange, scored))
     found = await collect(served, exchange) if wanted else [[] for _ in exchange.prompts]
@@ -69,10 +73,8 @@ async def complete(
     choices = []
     for index, pieces in enumerate(found):
         chosen = [ScoredToken(t.id, t.logprob, t.alternatives) for _, _, t in pieces]
-        text, before = "".join(piece.text for piece in pieces), scored[index]
-        if request.echo:
-            text = _text_of(served, exchange.prompts[index]) + text
-        logprobs = _logprobs(served, request, [*before, *chosen])
+        text = _echo(served, request, exchange, index) + "".join(piece.text for piece in pieces)
+        logprobs = _logprobs(served, request, [*scored[index], *chosen], TextOffsets())
         ended = exchange.ended[index] or "length"
         choices.append(_choice(index, text, logprobs, ended))
     return _head(served, exchange) | {"choices": choices, "usage": exchange.usage()}
@@ -99,10 +101,9 @@ async def _score(
     """The log-probabilities of the prompts, if they are asked for."""
     if not request.echo or request.logprobs is None:
         return [[] for _ in prompts]
+    calls = [served.engines.choose(i).call("score", ids=i, top=request.logprobs) for i in prompts]
     rows = []
-    for ids in prompts:
-        engine = served.engines.choose(ids)
-        found = await engine.call("score", ids=ids, top=request.logprobs)
+    for ids, found in zip(prompts, await asyncio.gather(*calls), strict=True):
         best = [[TokenLogprob(*each) for each in place] for place in found["alternatives"]]
         best = [[], *(best or [[] for _ in ids[1:]])]
         values = zip(ids, [None, *found["logprobs"]], best, strict=True)
@@ -121,28 +122,58 @@ def _choice(index: int, text: str, logprobs: Any, ended: str | None) -> dict[str
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended}
 
 
-def _text_of(served: Served, ids: Sequence[int]) -> str:
-    return served.language_model().tokenizer.decode(ids)
+def _echo(served: Served, request: CompletionRequest, exchange: Exchange, index: int) -> str:
+    """The text of a prompt, if it is asked for."""
+    if not request.echo:
+        return ""
+    given, at = request.prompt, index // exchange.n
+    text = given if isinstance(given, str) else given[at]
+    is_text = isinstance(text, str)
+    return text if is_text else served.language_model().tokenizer.decode(exchange.prompts[index])
+
+
+class TextOffsets:
+    """Where tokens begin in a text of which they may be parts of characters."""
+
+    def __init__(self) -> None:
+        self.decoder, self.at = codecs.getincrementaldecoder("utf-8")("replace"), 0
+
+    def add(self, data: bytes) -> int:
+        """The characters before a token of these bytes."""
+        at, self.at = self.at, self.at + len(self.decoder.decode(data))
+        return at
+
+
+def _token_name(data: bytes) -> str:
+    r"""A token's text, or its bytes as OpenAI writes those of parts of characters.
+
+    >>> _token_name("é".encode()), _token_name("é".encode()[:1])
+    ('é', 'bytes:\\xc3')
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
 def _logprobs(
-    served: Served, request: CompletionRequest, tokens: Sequence[ScoredToken], at: int = 0
+    served: Served, request: CompletionRequest, tokens: Sequence[ScoredToken], offsets: TextOffsets
 ) -> dict[str, Any] | None:
     """Tokens, their log-probabilities, and where each begins in the text."""
     if request.logprobs is None:
         return None
-    names = [_text_of(served, [token.id]) for token in tokens]
+    decode = served.language_model().tokenizer.decode_bytes
+    data = [decode([token.id]) for token in tokens]
     best = [
         None
         if token.logprob is None
-        else {_text_of(served, [each.id]): each.logprob for each in token.alternatives}
-        | {name: token.logprob}
-        for name, token in zip(names, tokens, strict=True)
+        else {_token_name(decode([each.id])): each.logprob for each in token.alternatives}
+        | {_token_name(own): token.logprob}
+        for own, token in zip(data, tokens, strict=True)
     ]
-    offsets = list(accumulate(map(len, names), initial=at))[:-1]
     return {
-        "tokens": names, "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": best, "text_offset": offsets,
+        "tokens": [*map(_token_name, data)], "token_logprobs": [each.logprob for each in tokens],
+        "top_logprobs": best, "text_offset": [*map(offsets.add, data)],
     }  # fmt: skip
 
 
@@ -153,17 +184,16 @@ async def _stream(
     head = _head(served, exchange)
     with_usage = request.stream_options is not None and request.stream_options.include_usage
     empty = {"usage": None} if with_usage else {}
-    at = [0] * len(exchange.prompts)
+    offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
     async with aclosing(stream_pieces(served, exchange)) as pieces:
         async for index, text, token in pieces:
             tokens = [ScoredToken(token.id, token.logprob, token.alternatives)]
-            if request.echo and index not in begun:
-                text = _text_of(served, exchange.prompts[index]) + text
+            if index not in begun:
+                text = _echo(served, request, exchange, index) + text
                 tokens = [*scored[index], *tokens]
             begun.add(index)
-            logprobs = _logprobs(served, request, tokens, at[index])
-            at[index] += len(text)
+            logprobs = _logprobs(served, request, tokens, offsets[index])
             if text or logprobs or token.ended:
                 choices = [_choice(index, text, logprobs, token.ended)]
                 yield to_frame(head | {"choices": choices} | empty)

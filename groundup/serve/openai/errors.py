@@ -59,7 +59,10 @@ def api_error(error: GroundupError) -> ApiError:
 
 def invalid_request(error: ValidationError) -> ApiError:
     """What is wrong first in a request's body."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    # Of a choice that begins right and goes wrong later, the later error says more.
+    later = (each for each in errors if each["loc"][:1] == errors[0]["loc"][:1])
+    first = next((each for each in later if each["type"] not in TYPES), errors[0])
     # A choice's names, such as `list[str]`, are no part of the request.
     place = [str(each) for each in first["loc"] if not str(each).startswith(("list[", "constr"))]
     place = [each for each in place if each not in ("str", "int", "float", "bool", "function-wrap")]

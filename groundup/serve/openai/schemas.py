@@ -83,7 +83,9 @@ class CompletionRequest(SamplingFields):
 
 
 class ContentPart(Body):
-    """A part of a message."""
+    """A part of a message; what only parts without text have is refused with its type."""
+
+    model_config = ConfigDict(extra="ignore")
 
     type: Text
     text: Text | None = None
