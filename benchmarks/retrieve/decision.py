@@ -24,7 +24,7 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, Shown, is_right
 from groundup.core import write_json
 from groundup.retrieve import IndexConfig, index, open_index
-from groundup.retrieve.answers.answer import _answer, _weighted
+from groundup.retrieve.answers.answer import _answer, weigh_terms
 from groundup.retrieve.encoders import meaning
 from groundup.retrieve.models import TextEncoderConfig
 
@@ -91,7 +91,7 @@ def refused_row(opened, folder: str, question) -> Row | None:
     answer = _answer(opened, text, 1)
     if not answer.refused:
         return None
-    wanted = _weighted(opened, text)
+    wanted = weigh_terms(opened, text)
     meant = meaning.nearest_by_meaning(opened, text, wanted, answer.details["score"])
     if meant is None:
         return None

@@ -22,7 +22,7 @@ from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, Shown, is_right
 from groundup.measure import auroc
 from groundup.retrieve import index, open_index
-from groundup.retrieve.answers.answer import _answer, _find_spans, _weighted
+from groundup.retrieve.answers.answer import _answer, _find_spans, weigh_terms
 from groundup.retrieve.readers.judge import below_titles
 from groundup.retrieve.readers.spans import SpanReader
 
@@ -73,7 +73,7 @@ def answered(folder: Path, reader: SpanReader, kinds: Counter[tuple[str, str]]) 
         for line in (folder / "questions.jsonl").read_text().splitlines():
             question = json.loads(line)
             kinds[group_of(folder.name), question["class"]] += 1
-            wanted = _weighted(opened, question["question"])
+            wanted = weigh_terms(opened, question["question"])
             answer = _answer(opened, question["question"], 3)
             if answer.refused or wanted.question.parts:
                 continue
