@@ -1,12 +1,15 @@
 """The contrastive loss of pairs, and its gradient in two passes for batches of any size.
 
     loss = -log( exp(s(q, p+) / τ) / sum over allowed p of exp(s(q, p) / τ) )        InfoNCE
+         + λ KL( softmax of a teacher's scores | softmax of s(q, p) / τ )             distillation
 
+The second sum is over a query's own passage and its hard negatives, which a cross-encoder has read.
 Each passage of a batch is a negative of each query, unless it may answer it. The loss is of the
 batch, and does not add up over micro-batches; two passes give its exact gradient with the memory of
 one: embed all without a graph, take the gradient with respect to the embeddings, then embed each
 micro-batch again and continue backwards from there. Knows no texts, only ids.
-Source: van den Oord et al. 2018, arXiv:1807.03748; Gao et al. 2021, arXiv:2101.06983 (two passes).
+Source: van den Oord et al. 2018, arXiv:1807.03748; Gao et al. 2021, arXiv:2101.06983 (two passes);
+Ren et al. 2021, arXiv:2110.07367 (RocketQAv2, distillation).
 """
 
 from collections.abc import Callable, Sequence
@@ -36,6 +39,8 @@ class Positives(NamedTuple):
     """Index of each query's own passage."""
     allowed: Bool[Tensor, "B P"]
     """Which passages each query is compared with: its own one, and those that do not answer it."""
+    taught: Float[Tensor, "B P"] | None = None
+    """A teacher's scores of each query's own passage and hard negatives, else -inf."""
 
 
 class Embedded(NamedTuple):
@@ -46,12 +51,14 @@ class Embedded(NamedTuple):
 
 
 def contrastive_batch(
-    queries: Sequence[EncodedText], passages: Sequence[EncodedText], length: int
-) -> MicroBatch:
+    queries: Sequence[EncodedText], passages: Sequence[EncodedText], length: int,
+    taught: Sequence[tuple[int, float]] = (),
+) -> MicroBatch:  # fmt: skip
     """A batch of the training loop: passages as its sequences, queries as their source.
 
     passages  first each query's own one, in the order of queries, then negatives
     length    ids to which all are padded
+    taught    each passage's query and a teacher's score of both, if there is a teacher
 
     Passages are put in the order of their lengths, so that micro-batches have little padding;
     `labels` says where each query's own one is. A target is one query.
@@ -66,9 +73,13 @@ def contrastive_batch(
     source, ids = _pad(queries, length), _pad([passages[place] for place in order], length)
     weights = torch.zeros(ids[0].shape)
     weights[labels, 0] = 1
+    targets, scores = torch.zeros_like(ids[0]), None
+    if taught:  # the query of a passage stands in its first target, which is no token's here
+        targets[:, 0] = torch.tensor([taught[place][0] for place in order])
+        scores = torch.tensor([taught[place][1] for place in order])
     return MicroBatch(
-        ids[0], torch.zeros_like(ids[0]), weights, ids[1],
-        source=source[0], source_documents=source[1], labels=labels,
+        ids[0], targets, weights, ids[1], source=source[0], source_documents=source[1],
+        labels=labels, label_weights=scores,
     )  # fmt: skip
 
 
@@ -99,7 +110,17 @@ def find_positives(batches: Sequence[MicroBatch]) -> Positives:
     answers = same_query.float() @ is_copy.float() > 0  # (B, P)
     answers |= documents.amax(1) == source_documents.amax(1)[:, None]
     answers[torch.arange(len(own), device=own.device), own] = False
-    return Positives(own, ~answers)
+    return Positives(own, ~answers, _taught_scores(batches, answers))
+
+
+def _taught_scores(batches: Sequence[MicroBatch], like: Tensor) -> Float[Tensor, "B P"] | None:
+    scores = [batch.label_weights for batch in batches if batch.label_weights is not None]
+    if not scores:
+        return None
+    queries = torch.cat([batch.targets[:, 0] for batch in batches])
+    taught = torch.full(like.shape, float("-inf"), device=like.device)
+    taught[queries, torch.arange(len(queries), device=like.device)] = torch.cat(scores)
+    return taught
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,8 @@ class ContrastiveLoss:
     temperature: float
     is_symmetric: bool
     """Whether half of the loss finds the query of each own passage among all queries."""
+    teacher_weight: float = 1.0
+    """Of the distillation, if there is a teacher."""
 
     def __call__(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
         """The loss of one batch in one pass, as the training loop and its validation call it."""
@@ -122,11 +145,24 @@ class ContrastiveLoss:
             scores = vectors.queries.to(wide) @ vectors.passages.to(wide).mT  # (B, P)
             logits = (scores / self.temperature).masked_fill(~positives.allowed, float("-inf"))
             total = F.cross_entropy(logits, own, reduction="sum")
-            if not self.is_symmetric:
+            if self.is_symmetric:
+                order = torch.arange(len(own), device=own.device)
+                # Each own passage with all queries: (B, B).
+                total = (total + F.cross_entropy(logits[:, own].mT, order, reduction="sum")) / 2
+            if positives.taught is None:
                 return total
-            order = torch.arange(len(own), device=own.device)
-            # Each own passage with all queries: (B, B).
-            return (total + F.cross_entropy(logits[:, own].mT, order, reduction="sum")) / 2
+            return total + self.teacher_weight * _distillation(
+                scores / self.temperature, positives.taught.to(wide)
+            )
+
+
+def _distillation(logits: Float[Tensor, "B P"], taught: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
+    """KL divergence of the student's distribution from the teacher's, nats, over queries."""
+    is_read = taught.isfinite()
+    student = logits.masked_fill(~is_read, float("-inf")).log_softmax(-1)
+    teacher = taught.log_softmax(-1)
+    gaps = (teacher - student).masked_fill(~is_read, 0.0)
+    return (teacher.exp() * gaps).sum()
 
 
 def embed_pairs(model: nn.Module, batch: MicroBatch) -> Embedded:

@@ -39,11 +39,13 @@ from groundup.train import (
 )
 
 from ..models import PROMPTS, load_text_encoder, model_folder, prefixes_of
+from ..readers.scoring import PairScorer
 from .contrast import ContrastiveLoss, EncodedText, contrastive_batch, two_pass_gradients
 from .fine_tuning import FineTuningConfig, produce_from_base, train_head
 from .pairs import PairsConfig, PairSplit, TextPair, split_pairs
 from .rankings import (
     HeldOutSearch,
+    PassageTable,
     Ranking,
     choose_negatives,
     collect_passages,
@@ -76,6 +78,11 @@ class EncoderConfig(FineTuningConfig):
     """Share of the own passage's score above which a candidate is no negative."""
     temperature: float = Field(default=0.05, gt=0)
     """Divides the cosines."""
+    teacher: str = ""
+    """Directory of a cross-encoder (`groundup reranker`) whose order of a query's own passage and
+    its hard negatives is learnt too; empty: none."""
+    teacher_weight: float = Field(default=1.0, gt=0)
+    """Of that part of the loss."""
     symmetric: bool = False
     """Whether half of the loss finds the query of a passage."""
     query_prefix: str | None = None
@@ -97,9 +104,13 @@ def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) ->
     Raises DataError if the documents give no pairs, ConfigError if the base is no encoder, and
     ArtifactError if a directory is not what it should be.
     """
+    files = sorted(Path(config.teacher).rglob("*.safetensors")) if config.teacher else ()
+    if config.teacher and not (files and config.negatives):
+        what = "negatives, which are 0" if files else f"a model, and {config.teacher} holds none"
+        raise ConfigError(f"teacher needs {what}; make one with: groundup reranker.")
     return produce_from_base(
         config, Path(source), Path(base), out, stage="encoder", objective="contrastive",
-        read=config.pairs.read, write=_train_and_save,
+        read=config.pairs.read, write=_train_and_save, files=files,
     )  # fmt: skip
 
 
@@ -113,9 +124,9 @@ def _train_and_save(
     model = towers.passages.model
     body = model.model
     assert isinstance(body, Transformer), "a directory's model is a Transformer"
-    loss = ContrastiveLoss(config.temperature, config.symmetric)
+    loss = ContrastiveLoss(config.temperature, config.symmetric, config.teacher_weight)
     two_pass = partial(two_pass_gradients, loss) if config.micro_batches > 1 else None
-    data = _training_data(config, pairs, prepared["negatives"], towers)
+    data = _training_data(config, pairs, prepared, towers)
     task = TrainingTask(body, model, loss, data, "encoder", is_compiled=False, gradients=two_pass)
     train_head(config, draft, model, task, identity)
     _save(towers, draft.path, base)
@@ -194,8 +205,24 @@ def _prepare(
     words = rank_by_words(search.queries, search.texts)
     base = search.scores(rank_by_encoder(towers, search.queries, search.texts))
     scores = {"base": base, "bm25": search.scores(words)}
-    write_json(file, {"negatives": negatives, "words": words, "scores": scores})
+    taught = _teach(config.teacher, pairs.train, table, negatives) if config.teacher else []
+    write_json(file, {"negatives": negatives, "words": words, "scores": scores, "taught": taught})
     return json.loads(file.read_bytes())
+
+
+def _teach(
+    teacher: str, pairs: Sequence[TextPair], table: PassageTable,
+    negatives: Sequence[Sequence[int]],
+) -> list[list[float | None]]:  # fmt: skip
+    """A cross-encoder's log-odds of each query's own passage, and of its hard negatives."""
+    scorer = PairScorer.open(Path(teacher))
+    rows = [[own, *rest] for own, rest in zip(table.own, negatives, strict=True)]
+    texts = [
+        (pair.query, table.texts[n]) for pair, row in zip(pairs, rows, strict=True) for n in row
+    ]
+    record.log(f"the teacher reads {len(texts)} passages")
+    found = iter(scorer.score(texts))
+    return [[next(found) for _ in row] for row in rows]
 
 
 def rank_by_encoder(
@@ -210,8 +237,9 @@ def _embed(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
 
 
 def _batches(
-    pairs: Sequence[TextPair], negatives: Sequence[Sequence[int]], towers: TwoTowers
-) -> Callable[[Sequence[int]], MicroBatch]:
+    pairs: Sequence[TextPair], negatives: Sequence[Sequence[int]], towers: TwoTowers,
+    taught: Sequence[Sequence[float]] = (),
+) -> Callable[[Sequence[int]], MicroBatch]:  # fmt: skip
     """A function that makes the batch of some pairs, by their indices."""
     table = collect_passages(pairs)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(table.documents))}
@@ -223,8 +251,11 @@ def _batches(
 
     def batch(chosen: Sequence[int]) -> MicroBatch:
         columns = [table.own[i] for i in chosen] + [n for i in chosen for n in negatives[i]]
+        rows = list(enumerate(taught[i] for i in chosen)) if taught else []
+        scores = [(at, row[0]) for at, row in rows]
+        scores += [(at, score) for at, row in rows for score in row[1:]]
         return contrastive_batch(
-            [queries[i] for i in chosen], [passages[i] for i in columns], towers.limit
+            [queries[i] for i in chosen], [passages[i] for i in columns], towers.limit, scores
         )
 
     return batch
@@ -233,11 +264,11 @@ def _batches(
 def _training_data(
     config: EncoderConfig,
     pairs: PairSplit,
-    negatives: Sequence[Sequence[int]],
+    prepared: dict[str, Any],
     towers: TwoTowers,
 ) -> TrainingData:
     """Batches of the pairs, in another order each epoch, and held-out batches."""
-    train = _batches(pairs.train, negatives, towers)
+    train = _batches(pairs.train, prepared["negatives"], towers, prepared["taught"])
     held_out = _batches(pairs.held_out, [()] * len(pairs.held_out), towers)
     count, size = len(pairs.train), min(config.batch_pairs, len(pairs.train))
     tokens = size * (1 + config.negatives) * towers.limit

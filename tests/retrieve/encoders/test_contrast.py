@@ -50,6 +50,35 @@ def test_two_passes_give_the_gradient_of_one(parts, symmetric, dtype, limit):
         assert_close(again[name], slope, atol=limit * largest, rtol=0)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_teacher_adds_the_divergence_of_its_order_of_own_and_hard_negatives(parts):
+    model, texts = embedder(torch.float64), [EncodedText([5 + at, 9], at) for at in range(12)]
+    queries = [EncodedText([20 + at], 40 + at) for at in range(4)]
+    taught = [(0, 2.0), (1, 1.0), (2, 0.5), (3, -1.0)]
+    taught += [(at, score) for at in range(4) for score in (0.3 * at, -2.0)]
+    loss = ContrastiveLoss(0.1, False, teacher_weight=2.0)
+    batch = contrastive_batch(queries, texts, 4, taught)
+    plain = contrastive_batch(queries, texts, 4)
+    expected, slopes = one_pass(model, loss, batch)
+    without, _ = one_pass(model, loss, plain)
+    vectors = [model(b, documents=d) for b, d in ((batch.source, batch.source_documents),
+                                                 (batch.ids, batch.documents))]  # fmt: skip
+    cosines = vectors[0] @ vectors[1].mT / 0.1
+    divergence = 0.0
+    for query in range(4):
+        mine = [row for row in range(12) if int(batch.targets[row, 0]) == query]
+        teacher = batch.label_weights[mine].double().softmax(0)
+        student = cosines[query, mine].log_softmax(0)
+        divergence += float((teacher * (teacher.log() - student)).sum().detach())
+        assert len(mine) == 3
+    assert expected - without == pytest.approx(2.0 * divergence / 16, abs=1e-6)
+    model.zero_grad()
+    got = two_pass_gradients(loss, model, Precision())(split_batch(batch, parts), 16.0)
+    assert got == pytest.approx(expected, abs=1e-9)
+    for name, slope in gradients(model).items():
+        assert_close(slope, slopes[name], atol=1e-9, rtol=0)
+
+
 def test_both_passes_draw_the_same_dropout():
     model, batch = embedder(), random_batch()
     model.model.set_dropout(0.3)
@@ -123,7 +152,7 @@ def text(document: int, *ids: int) -> EncodedText:
 def allowed(queries, passages):
     """Which passages each query is compared with, in the order in which they were given."""
     batch = contrastive_batch(queries, passages, 4)
-    own, mask = find_positives([batch])
+    own, mask, _ = find_positives([batch])
     rows = [tuple(p.ids) for p in passages]
     order = [rows.index(tuple(row[row > 0].tolist())) for row in batch.ids]
     assert [order[i] for i in own] == list(range(len(queries)))
@@ -145,7 +174,7 @@ def test_the_own_passage_of_a_query_with_the_same_words_is_no_negative():
 
 def test_copies_of_the_own_passage_are_no_negatives():
     batch = contrastive_batch([text(1, 5), text(2, 6)], [text(1, 8), text(2, 9), text(3, 8)], 2)
-    own, mask = find_positives([batch])
+    own, mask, _ = find_positives([batch])
     copies = (batch.ids[:, 0] == 8).nonzero().flatten().tolist()
     assert mask[0, copies].sum() == 1
     assert mask[0, own[0]]
@@ -155,7 +184,7 @@ def test_copies_of_the_own_passage_are_no_negatives():
 @given(st.integers(1, 12), st.integers(0, 6), st.integers(1, 7))
 def test_parts_of_a_batch_say_of_it_what_it_says(pairs, extra, parts):
     batch = random_batch(pairs, extra)
-    own, mask = find_positives([batch])
+    own, mask, _ = find_positives([batch])
     again = find_positives(split_batch(batch, parts))
     assert torch.equal(own, again.own)
     assert torch.equal(mask, again.allowed)

@@ -8,9 +8,10 @@ import pytest
 
 from groundup.core import Artifact, ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus, read_split
-from groundup.model import load_encoder
+from groundup.model import load_encoder, save_with_head
 from groundup.retrieve.encoders import train as stage
 from groundup.retrieve.encoders.train import EncoderConfig, open_towers, train_encoder
+from groundup.retrieve.readers.scoring import PairScorer
 from tests.retrieve.encoders.small import write_base, write_folder
 from tests.train.small import without_compiler
 
@@ -153,6 +154,25 @@ def test_the_test_split_of_a_corpus_is_never_read(folder, base, tmp_path, monkey
     held_out = stage._read_pairs(EncoderConfig().pairs, made.path, made).held_out
     of_validation = {document.id for document in read_split(made, "validation")}
     assert {pair.document for pair in held_out} <= of_validation
+
+
+def test_a_cross_encoder_teaches_the_order_of_negatives(folder, base, tmp_path):
+    save_with_head(PairScorer.new(base, seed=3).model, tmp_path / "teacher", base)
+    taught = SETTINGS | {"teacher": str(tmp_path / "teacher"), "negatives": 2}
+    made = train_encoder(EncoderConfig(**taught), folder, base, tmp_path / "taught")
+    alone = train_encoder(EncoderConfig(**SETTINGS | {"negatives": 2}), folder, base,
+                          tmp_path / "alone")  # fmt: skip
+    weights = [load_encoder(each.path).embed(["a kettle"]) for each in (made, alone)]
+    assert not np.array_equal(*weights) and np.isfinite(weights[0]).all()
+    with pytest.raises(ConfigError, match="teacher needs negatives, which are 0"):
+        train_encoder(EncoderConfig(**taught | {"negatives": 0}), folder, base, tmp_path / "none")
+    with pytest.raises(ConfigError, match="teacher needs a model, and .*empty holds none"):
+        (tmp_path / "empty").mkdir()
+        train_encoder(EncoderConfig(**taught | {"teacher": str(tmp_path / "empty")}), folder, base,
+                      tmp_path / "none")  # fmt: skip
+    with pytest.raises(ArtifactError, match="has no classifier"):
+        train_encoder(EncoderConfig(**taught | {"teacher": str(base)}), folder, base,
+                      tmp_path / "none")  # fmt: skip
 
 
 def test_what_cannot_be_trained_is_an_error(folder, base, tmp_path):
