@@ -1,7 +1,6 @@
 """Real servers with tiny models of random weights, for the tests and benchmarks of this room."""
 
 import json
-import os
 import re
 import subprocess
 import tempfile
