@@ -1,28 +1,64 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
-from .batching.answers import NOT_FINITE, StopBuffer, find_stop
-from .batching.engine import BatchEngine, DecodeRequest, EngineMetrics, TokenEvent
-from .batching.scheduler import SchedulerLimits
-from .batching.speculative import Drafter, DraftModel, NgramDrafter
-from .beam import BeamConfig, beam_search
-from .cached import CachedModel, CachedTransformer, default_batch_tokens
-from .decoding import DecodingOptions, decode_prompts
-from .directory import (
-    PromptEncoder,
-    SourceFrame,
-    read_chat_template,
-    read_end_ids,
-    read_eos_ids,
-    read_source_frame,
-)
-from .endpoint.errors import TRANSIENT_CODES, EndpointError
-from .endpoint.model import Endpoint
-from .endpoint.settings import EndpointConfig
-from .engine import Engine, TextStream
-from .exact import ExactForward
-from .grammar.compiling import Grammar, GrammarCompiler, Matcher, compile_grammar
-from .scoring import PairScore, TokenPair, score_pairs
-from .talk import chat, generate
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batching.answers import NOT_FINITE
+    from .batching.engine import BatchEngine, DecodeRequest, EngineMetrics, TokenEvent
+    from .batching.scheduler import SchedulerLimits
+    from .batching.speculative import Drafter, DraftModel, NgramDrafter
+    from .batching.text import StopBuffer, TextStream, find_stop
+    from .beam import BeamConfig, beam_search
+    from .cached import CachedModel, CachedTransformer, default_batch_tokens
+    from .decoding import DecodingOptions, decode_prompts
+    from .directory import (
+        PromptEncoder,
+        SourceFrame,
+        read_chat_template,
+        read_end_ids,
+        read_eos_ids,
+        read_source_frame,
+    )
+    from .endpoint.errors import TRANSIENT_CODES, EndpointError
+    from .endpoint.model import Endpoint
+    from .endpoint.settings import EndpointConfig
+    from .engine import Engine
+    from .exact import ExactForward
+    from .grammar.compiling import Grammar, GrammarCompiler, Matcher, compile_grammar
+    from .scoring import PairScore, TokenPair, score_pairs
+    from .talk import chat, generate
+
+_FILES = {
+    "batching.answers": "NOT_FINITE",
+    "batching.engine": "BatchEngine DecodeRequest EngineMetrics TokenEvent",
+    "batching.scheduler": "SchedulerLimits",
+    "batching.speculative": "DraftModel Drafter NgramDrafter",
+    "batching.text": "StopBuffer TextStream find_stop",
+    "beam": "BeamConfig beam_search",
+    "cached": "CachedModel CachedTransformer default_batch_tokens",
+    "decoding": "DecodingOptions decode_prompts",
+    "directory": "PromptEncoder SourceFrame read_chat_template read_end_ids read_eos_ids "
+    "read_source_frame",
+    "endpoint.errors": "EndpointError TRANSIENT_CODES",
+    "endpoint.model": "Endpoint",
+    "endpoint.settings": "EndpointConfig",
+    "engine": "Engine",
+    "exact": "ExactForward",
+    "grammar.compiling": "Grammar GrammarCompiler Matcher compile_grammar",
+    "scoring": "PairScore TokenPair score_pairs",
+    "talk": "chat generate",
+}
+_LATER = {name: file for file, names in _FILES.items() for name in names.split()}
+"""Where names are: most import torch, which those who only talk to an engine need not."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+
 
 __all__ = [
     "NOT_FINITE",

@@ -5,7 +5,6 @@ bidirectionally. No HTTP and no terminal here; see talk.py for the verbs, decodi
 for the batches, beam.py for beam search.
 """
 
-import codecs
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -40,10 +39,11 @@ from groundup.tokenizer import (
     required_vocab_size,
 )
 
-from .batching.answers import DecodedSequence, StopBuffer, find_stop, stop_position
+from .batching.answers import DecodedSequence
 from .batching.contiguous import ContiguousDecoder
 from .batching.engine import BatchEngine, Observer
 from .batching.scheduler import SchedulerLimits
+from .batching.text import TextStream, decode_text, stop_position
 from .cached import (
     CachedTransformer,
     batch_similar_lengths,
@@ -414,52 +414,3 @@ def _unwrap(answer: DecodedSequence | Reason) -> DecodedSequence:
         is_damaged = answer.code == "not_finite"
         raise ArtifactError(NOT_FINITE_MESSAGE) if is_damaged else ConfigError(answer.message)
     return answer
-
-
-class IncrementalDetokenizer:
-    """Decodes a stream of tokens.
-
-    A byte-level token may end inside a character: its first half is held back, and an incomplete
-    last character is dropped. Each token is decoded after its predecessor, because some tokenizers
-    drop a leading space.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.specials = frozenset(tokenizer.specials.values())
-        self.last: list[int] = []
-        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def add(self, token: int) -> str:
-        """Text that this token completes; special tokens have none."""
-        if token in self.specials:
-            return ""
-        num_bytes = len(self.tokenizer.decode_bytes(self.last))
-        after = self.tokenizer.decode_bytes([*self.last, token])[num_bytes:]
-        self.last = [token]
-        return self.decoder.decode(after)
-
-
-class TextStream:
-    """The text of an answer, token by token, up to the stop string that ends it."""
-
-    def __init__(self, tokenizer: Tokenizer, sampling: Sampling) -> None:
-        self.sampling, self.count = sampling, 0
-        self.pieces, self.buffer = IncrementalDetokenizer(tokenizer), StopBuffer(sampling.stop)
-
-    def add(self, token: int, is_last: bool) -> str:
-        """Text that a token completes and that can begin no stop string."""
-        self.count += 1
-        text = "" if token in self.sampling.stop_tokens else self.pieces.add(token)
-        if self.count >= self.sampling.min_tokens:
-            text = self.buffer.add(text)
-        if is_last and find_stop(self.buffer.held, self.sampling.stop) is None:
-            text += self.buffer.held
-        return text
-
-
-def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
-    """Text of all tokens at once, equal to the joined output of `IncrementalDetokenizer`."""
-    specials = frozenset(tokenizer.specials.values())
-    data = tokenizer.decode_bytes([token for token in ids if token not in specials])
-    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data)

@@ -6,7 +6,7 @@ that goes away stops the work for it, whether it streams or waits.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -25,7 +25,8 @@ from .openai.chat import complete_chat
 from .openai.completions import complete, encode_inputs
 from .openai.embeddings import embed
 from .openai.errors import ApiError, api_error, invalid_request
-from .openai.responses import Conversations, respond
+from .openai.frames import Frames
+from .openai.responses import KeptResponses, respond
 from .openai.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -53,7 +54,7 @@ def create_app(served: Served) -> FastAPI:
         title="groundup", version=__version__, docs_url=None, redoc_url=None,
         openapi_url="/openapi.json",
     )  # fmt: skip
-    app.state.served, app.state.conversations = served, Conversations()
+    app.state.served, app.state.conversations = served, KeptResponses()
     _add_routes(app)
     app.add_exception_handler(GroundupError, _error_answer)
     app.add_exception_handler(HTTPException, _http_error_answer)
@@ -145,9 +146,9 @@ async def _until_gone(request: Request, work: Awaitable[Any]) -> Any:
                 await task
 
 
-async def _logged(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _logged(frames: Frames) -> Frames:
     """The same frames; what goes wrong among them is logged."""
-    async with contextlib.aclosing(frames):  # pyright: ignore: what generates can be closed
+    async with contextlib.aclosing(frames):
         async for frame in frames:
             yield frame
 

@@ -13,7 +13,7 @@ from groundup.core import ArtifactError, CapacityError, ConfigError, DataError, 
 from groundup.generate import Engine, SourceFrame, cached
 from groundup.generate import decoding as module
 from groundup.generate.batching import contiguous
-from groundup.generate.batching.answers import StopBuffer, find_stop
+from groundup.generate.batching.text import StopBuffer, find_stop
 from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.cached import CachedTransformer
 from groundup.generate.decoding import DecodingOptions, batch_prompts, decode_prompts

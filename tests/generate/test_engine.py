@@ -22,9 +22,9 @@ from groundup.core import (
 )
 from groundup.evaluate.harness.local import open_native
 from groundup.generate import Engine, SourceFrame, TokenPair, score_pairs
+from groundup.generate.batching.text import IncrementalDetokenizer, decode_text
 from groundup.generate.beam import BeamConfig, beam_search
 from groundup.generate.directory import read_source_frame
-from groundup.generate.engine import IncrementalDetokenizer, decode_text
 from groundup.tokenizer import ChatTemplate, FastTokenizer, render
 from tests.align.imported import TURNS, bytes_with_turns, directory_of
 from tests.core.contracts.language_model import LanguageModelContract

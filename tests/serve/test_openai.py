@@ -184,9 +184,10 @@ def test_limits_and_reasons(client):
     assert unbounded.choices[0].finish_reason == "length"
     least = ask(client, logit_bias=END, extra_body={"min_tokens": 4}, max_tokens=9)
     assert least.usage.completion_tokens == 5
-    assert ask(client, extra_body={"top_k": 1}, seed=3).choices == ask(
-        client, temperature=0, seed=4
-    ).choices
+    assert (
+        ask(client, extra_body={"top_k": 1}, seed=3).choices
+        == ask(client, temperature=0, seed=4).choices
+    )
 
 
 class Cup(BaseModel):
@@ -373,6 +374,7 @@ def test_an_unknown_route_or_method_is_an_error_with_a_sentence(client, chat_ser
 
 
 def test_the_verb_is_what_serves(chat_server):
-    assert serve.__name__ == "serve" and "/v1/chat/completions" in httpx.get(
-        f"{chat_server.url}/openapi.json"
-    ).json()["paths"]
+    assert (
+        serve.__name__ == "serve"
+        and "/v1/chat/completions" in httpx.get(f"{chat_server.url}/openapi.json").json()["paths"]
+    )

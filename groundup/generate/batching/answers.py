@@ -4,7 +4,6 @@ A sequence ends at an end id, at a stop string, or after its limit, and with a R
 are not finite or no token may be chosen.
 """
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,10 +13,9 @@ from torch import Tensor
 from groundup.core import FinishReason, Reason, Sampling, TokenLogprob
 
 from ..sampling import TokenSampler, top_logprobs
+from .text import Decode, find_stop, stop_position
 
 NOT_FINITE = Reason("not_finite", "The model's logits are not finite; its weights are damaged.")
-Decode = Callable[[Sequence[int]], str]
-"""Text of ids, in which stop strings are searched."""
 
 
 class DecodedSequence(NamedTuple):
@@ -75,49 +73,3 @@ class PartialAnswer:
 def is_finite(logits: Float[Tensor, "B V"]) -> bool:
     """Whether all logits are finite; a sum of finite ones may overflow."""
     return bool(torch.isfinite(logits.sum())) or bool(torch.isfinite(logits).all())
-
-
-def find_stop(text: str, until: Sequence[str]) -> int | None:
-    """Position of the first stop string; None if there is none.
-
-    >>> find_stop("one two three", ["three", "two", ""])
-    4
-    """
-    positions = [text.find(stop) for stop in until if stop]
-    return min((position for position in positions if position >= 0), default=None)
-
-
-def stop_position(ids: Sequence[int], sampling: Sampling, decode: Decode) -> int | None:
-    """Position in a text of the stop string that ends it: the first after `min_tokens`, if any."""
-    if not sampling.stop or len(ids) < sampling.min_tokens:
-        return None
-    begin = len(decode(ids[: sampling.min_tokens - 1])) if sampling.min_tokens > 1 else 0
-    at = find_stop(decode(ids)[begin:], sampling.stop)
-    return None if at is None else begin + at
-
-
-class StopBuffer:
-    """Streams a text up to a stop string, of which no part is let through."""
-
-    def __init__(self, stop: Sequence[str]) -> None:
-        self.stop, self.held = stop, ""
-
-    def add(self, text: str) -> str:
-        """What can be shown after a further piece: all but what may begin a stop string.
-
-        >>> buffer = StopBuffer(["END"])
-        >>> buffer.add("the E"), buffer.add("ast, EN"), buffer.add("D. More")
-        ('the ', 'East, ', '')
-        """
-        self.held += text
-        at = find_stop(self.held, self.stop)
-        if at is None:
-            begins = range(
-                max(0, len(self.held) - max(map(len, self.stop), default=0)), len(self.held)
-            )
-            at = next(
-                (i for i in begins if any(s.startswith(self.held[i:]) for s in self.stop)),
-                len(self.held),
-            )
-        shown, self.held = self.held[:at], self.held[at:]
-        return shown

@@ -27,10 +27,11 @@ from groundup.model import PagedBatch, PagedDecoder, PagedPart
 
 from ..grammar.compiling import Grammar
 from ..sampling import TokenSampler, choose_tokens
-from .answers import NOT_FINITE, Decode, DecodedSequence, PartialAnswer, is_finite
+from .answers import NOT_FINITE, DecodedSequence, PartialAnswer, is_finite
 from .blocks import BlockPool
 from .scheduler import DEFAULT_LIMITS, Chunk, DecodingSequence, Scheduler, SchedulerLimits
 from .speculative import DraftControl, Drafter, DraftModel
+from .text import Decode
 
 
 @dataclass

@@ -35,7 +35,7 @@ from groundup.core import (
     record,
 )
 
-from ..batching.answers import find_stop
+from ..batching.text import find_stop
 from .errors import EndpointError
 from .responses import (
     PromptLogprobs,

@@ -23,7 +23,7 @@ import numpy as np
 
 from groundup.core import Completion, FinishReason, Generation, Likelihood
 
-from ..batching.answers import find_stop
+from ..batching.text import find_stop
 from .errors import RequestFailure, failure_from_status, parse_error, quote_message
 
 MAX_LINE_BYTES = 2**22

@@ -15,11 +15,10 @@ Source: https://github.com/guidance-ai/llguidance; Earley 1970, doi:10.1145/3620
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 from weakref import ReferenceType, ref
 
@@ -32,12 +31,9 @@ from torch import Tensor
 from groundup.core import ConfigError, DataError, Sampling, Tokenizer
 from groundup.tokenizer import ImportedTokenizer
 
-from .schema import prepare_schema
+from .checking import GrammarChecker
+from .lark import LibraryVocabulary, compile_lark, read_tokens
 
-WHITESPACE = r" |\n[ \t]{0,32}"
-"""White space in JSON, once between two of its tokens: without a bound, a weak model never ends."""
-JSON_OPTIONS = {"whitespace_pattern": WHITESPACE, "lenient": False, "coerce_one_of": False}
-NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
 MAX_GRAMMARS, MAX_VOCABULARIES = 64, 4
 """How many are kept."""
 
@@ -83,29 +79,9 @@ class GrammarVocabulary:
         names |= {id: names.get(id, f"<end {id}>") for id in end_ids}
         self.special_token_ids = sorted(names)
         marked = {id: b"\xff" + name.encode() for id, name in names.items()}
-        self.compiled = llguidance.LLTokenizer(
-            _LibraryVocabulary(
-                [marked.get(id, each) for id, each in enumerate(self.tokens)],
-                sorted(names), end_ids[0], tokenizer.encode,
-            ),
-            eos_token=list(end_ids),
-        )  # fmt: skip
-
-
-class _LibraryVocabulary(llguidance.TokenizerWrapper):
-    """The attributes that llguidance asks a tokenizer for."""
-
-    is_tokenizer_wrapper = True
-
-    def __init__(
-        self, tokens: list[bytes], special_token_ids: list[int], eos_token_id: int,
-        encode: Callable[[str], list[int]],
-    ) -> None:  # fmt: skip
-        self.tokens, self.special_token_ids = tokens, special_token_ids
-        self.bos_token_id, self.eos_token_id, self._encode = None, eos_token_id, encode
-
-    def __call__(self, text: str | bytes) -> list[int]:
-        return self._encode(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        tokens = [marked.get(id, each) for id, each in enumerate(self.tokens)]
+        self.library = LibraryVocabulary(tokens, sorted(names), list(end_ids))
+        self.compiled = read_tokens(self.library)
 
 
 class Grammar:
@@ -114,10 +90,7 @@ class Grammar:
     def __init__(self, sampling: Sampling, vocabulary: GrammarVocabulary, ends: Sequence[int]):
         """Compile; see `compile_grammar`."""
         self.name, self.vocabulary, self.ends = sampling.constraint, vocabulary, frozenset(ends)
-        text = _lark_grammar(sampling) + NO_FORCING
-        self._parser = llguidance.LLMatcher(vocabulary.compiled, text, log_level=0)
-        if self._parser.is_error():
-            raise _compile_error(self.name, self._parser.get_error())
+        self._parser = compile_lark(sampling, vocabulary.compiled)
 
     def matcher(self) -> "Matcher":
         """A matcher of a new answer."""
@@ -138,37 +111,6 @@ class Grammar:
                 is_valid = False
         if not is_valid or spelt.decode("utf-8", "replace") != text:
             raise DataError(f"The answer {text[:80]!r} does not fit Sampling.{self.name}.")
-
-
-def _lark_grammar(sampling: Sampling) -> str:
-    if sampling.json_schema:
-        schema = json.loads(sampling.json_schema)
-        schema = prepare_schema({"not": {}} if schema is False else schema or {})
-        return f"start: %json {json.dumps(schema | {'x-guidance': JSON_OPTIONS})}"
-    if sampling.regex:
-        if re.search(r"(?<!\\)(\\\\)*\\\Z", sampling.regex):
-            raise ConfigError("Sampling.regex ends with a backslash; write two for one.")
-        return f"start: /{llguidance.regex_to_lark(sampling.regex, 'dws')}/"
-    if sampling.choices is not None:
-        return f"start: /{'|'.join(map(_escape_regex, sampling.choices))}/"
-    return sampling.grammar
-
-
-def _escape_regex(text: str) -> str:
-    r"""A text as an expression that matches it alone; Lark's literals do not hold every character.
-
-    >>> print(_escape_regex("a/b"))
-    a\x{2f}b
-    """
-    return re.sub(r"[^a-zA-Z0-9 ]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
-
-
-def _compile_error(name: str, message: str) -> ConfigError:
-    """An error of llguidance on one line, without its copy of our grammar around the user's."""
-    message = re.sub(r"\n +\d+ \| [\s\S]*", "", message.strip())
-    if name != "grammar":
-        message = re.sub(r"^at \d+\(\d+\): ", "", message)
-    return ConfigError(f"Sampling.{name} cannot be compiled: {' '.join(message.split())[:300]}")
 
 
 class Matcher:
@@ -269,21 +211,44 @@ def compile_grammar(
     ends = tuple(sorted({*end_ids, *sampling.stop_tokens}))
     if not ends:
         raise ConfigError(f"Sampling.{name} needs an end token; the model has none.")
-    key = _HashedTokenizer(tokenizer.digest, ref(tokenizer))
-    return _compile(name, getattr(sampling, name), key, ends)
+    return _compile(name, getattr(sampling, name), _hashed(tokenizer), ends)
+
+
+def _hashed(tokenizer: Tokenizer) -> _HashedTokenizer:
+    return _HashedTokenizer(tokenizer.digest, ref(tokenizer))
 
 
 class GrammarCompiler:
-    """Compiles in a thread, so that a loop of sequences does not wait for a grammar."""
+    """Compiles in a thread, so that a loop of sequences does not wait for a grammar.
+
+    Each is tried in a process of its own first, so that none takes this one down: see checking.py.
+    """
 
     def __init__(self, tokenizer: Tokenizer, end_ids: Sequence[int]) -> None:
         self.tokenizer, self.end_ids = tokenizer, end_ids
         self.threads = ThreadPoolExecutor(1, "grammar")
+        self._try = lru_cache(MAX_GRAMMARS)(self._try_once)
+
+    @cached_property
+    def checker(self) -> GrammarChecker:
+        """The process; its vocabulary is the one that `compile_grammar` compiles for."""
+        ends, key = tuple(sorted(self.end_ids)), _hashed(self.tokenizer)
+        return GrammarChecker(_read_vocabulary(key, ends).library)
+
+    def _try_once(self, name: str, value: str | tuple[str, ...]) -> None:
+        self.checker.check(Sampling.model_validate({name: value}))
 
     def start(self, sampling: Sampling) -> Future[Grammar | None]:
         """Begin to compile; `done()` says whether it is ready, and `result()` raises its errors."""
-        return self.threads.submit(compile_grammar, sampling, self.tokenizer, self.end_ids)
+        return self.threads.submit(self._compile, sampling)
+
+    def _compile(self, sampling: Sampling) -> Grammar | None:
+        if self.end_ids and (name := sampling.constraint):
+            self._try(name, getattr(sampling, name))
+        return compile_grammar(sampling, self.tokenizer, self.end_ids)
 
     def close(self) -> None:
         """Drop what waits."""
         self.threads.shutdown(wait=False, cancel_futures=True)
+        if "checker" in self.__dict__:
+            self.checker.close()

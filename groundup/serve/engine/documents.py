@@ -149,6 +149,7 @@ class Documents:
             values["quotes"] = [
                 quote._asdict() | {"location": quote.location} for quote in claim.quotes
             ]
+        del shown["root"]  # where this machine has the documents is nobody's business
         return shown | {"index": index.artifact.id}
 
 

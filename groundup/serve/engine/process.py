@@ -9,7 +9,7 @@ import itertools
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -146,7 +146,9 @@ class EngineProcess:
             raise _error_of(message["error"])
         return message["result"]
 
-    async def generate(self, requests: Sequence[dict[str, Any]]) -> AsyncIterator[ChosenToken]:
+    async def generate(
+        self, requests: Sequence[dict[str, Any]]
+    ) -> AsyncGenerator[ChosenToken, None]:
         """Continue prompts; yield their tokens as they come. What is left is given up at the end.
 
         requests  ids, sampling (JSON values), seed and salt of each

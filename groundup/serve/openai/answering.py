@@ -9,7 +9,7 @@ What a client does not say is what the model's generation_config.json says, else
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +161,7 @@ class Piece(NamedTuple):
     token: ChosenToken
 
 
-async def stream_pieces(served: Served, exchange: Exchange) -> AsyncIterator[Piece]:
+async def stream_pieces(served: Served, exchange: Exchange) -> AsyncGenerator[Piece, None]:
     """The text of an exchange, as it comes; joined, it is the whole answer.
 
     Raises what the engine raises. When it is closed early, what still runs is given up.

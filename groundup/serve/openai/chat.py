@@ -1,10 +1,8 @@
 """Chat completions: a conversation is answered by the model, or from the documents."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
-
-from groundup.generate import StopBuffer
+from typing import Any
 
 from .answering import (
     Exchange,
@@ -18,17 +16,15 @@ from .answering import (
     token_to_json,
 )
 from .errors import ApiError
-from .frames import DONE, begun, to_frame
+from .frames import DONE, Frames, begun, to_frame
 from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import ChatRequest
-from .tools import CALL, conversation_of, parse_calls, tool_grammar
-
-Chunks = AsyncIterator[bytes]
+from .tools import ToolStream, conversation_of, parse_calls, tool_grammar
 
 
 async def complete_chat(
     served: Served, request: ChatRequest, tenant: str
-) -> dict[str, Any] | Chunks:
+) -> dict[str, Any] | Frames:
     """Answer a conversation: the answer, or its stream.
 
     Raises ApiError and what the engine raises, also before a stream begins.
@@ -59,8 +55,7 @@ def begin_chat(
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
         raise ApiError(400, what, param="messages")
-    tools = request.tools if request.tools and request.tool_choice != "none" else []
-    ids = prompts.prompt_ids(conversation_of(request.messages, tools))
+    ids = prompts.prompt_ids(conversation_of(request.messages, request.callable_tools))
     wanted = request.max_completion_tokens or request.max_tokens
     extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}
     sampling = sampling_of(request, served, extra | _constraint(request))
@@ -76,18 +71,12 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     if shape and shape.type != "text":
         given = shape.json_schema and shape.json_schema.schema_
         schema = given if given is not None else {"type": "object"}
-    if request.tools and request.tool_choice != "none":
+    if request.callable_tools:
         if request.stop:
             raise ApiError(400, "stop cannot be used with tools; leave out one.", param="stop")
-        functions, is_parallel = (
-            [tool.function for tool in request.tools],
-            request.parallel_tool_calls,
-        )
-        return {
-            "grammar": tool_grammar(
-                functions, request.tool_choice, is_parallel is not False, schema
-            )
-        }
+        functions = [tool.function for tool in request.callable_tools]
+        is_parallel = request.parallel_tool_calls is not False
+        return {"grammar": tool_grammar(functions, request.tool_choice, is_parallel, schema)}
     if form is None:
         return {} if schema is None else {"json_schema": schema}
     values = {
@@ -109,7 +98,7 @@ def _choice(
 ) -> dict[str, Any]:
     text, ended = "".join(piece.text for piece in pieces), exchange.ended[index]
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if request.tools and (parsed := parse_calls(text)).calls:
+    if request.callable_tools and (parsed := parse_calls(text)).calls:
         message |= {"content": parsed.content or None, "tool_calls": parsed.calls}
         ended = "tool_calls" if ended == "stop" else ended
     logprobs = logprobs_of(served, request, pieces)
@@ -131,16 +120,7 @@ def logprobs_of(
     return {"content": content, "refusal": None}
 
 
-class ChatStream(NamedTuple):
-    """What has been streamed of one choice."""
-
-    buffer: StopBuffer
-    """Holds back what may begin a call."""
-    held: list[str]
-    """Text since a call began."""
-
-
-async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Chunks:
+async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Frames:
     head = _head(served, exchange, "chat.completion.chunk")
     with_usage = request.stream_options is not None and request.stream_options.include_usage
     empty = {"usage": None} if with_usage else {}
@@ -149,7 +129,7 @@ async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> C
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": ended}
         return to_frame(head | {"choices": [choice]} | empty)
 
-    states = [ChatStream(StopBuffer([CALL]), []) for _ in exchange.prompts]
+    streams = [ToolStream() for _ in exchange.prompts]
     opened = set[int]()
     async with aclosing(stream_pieces(served, exchange)) as pieces:
         async for piece in pieces:
@@ -159,8 +139,8 @@ async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> C
                 yield frame(index, {"role": "assistant", "content": ""}, None, None)
             text, ended = piece.text, piece.token.ended
             delta: dict[str, Any] = {}
-            if request.tools:
-                text, delta = _without_calls(states[index], text, ended is not None)
+            if request.callable_tools:
+                text, delta = _without_calls(streams[index], text, ended is not None)
             if text:
                 delta["content"] = text
             logprobs = logprobs_of(served, request, [piece])
@@ -174,12 +154,12 @@ async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> C
     yield DONE
 
 
-def _without_calls(state: ChatStream, text: str, is_last: bool) -> tuple[str, dict[str, Any]]:
+def _without_calls(stream: ToolStream, text: str, is_last: bool) -> tuple[str, dict[str, Any]]:
     """What can be shown as text, and at the end the calls that the rest is."""
-    shown = state.buffer.add(text)
+    shown = stream.add(text)
     if not is_last:
         return shown, {}
-    parsed = parse_calls(state.buffer.held)
+    parsed = stream.end()
     calls = [{"index": at} | call for at, call in enumerate(parsed.calls)]
     return shown + parsed.content, {"tool_calls": calls} if calls else {}
 
@@ -196,7 +176,7 @@ def _whole_grounded(served: Served, answer: GroundedAnswer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _stream_grounded(served: Served, request: ChatRequest, answer: GroundedAnswer) -> Chunks:
+async def _stream_grounded(served: Served, request: ChatRequest, answer: GroundedAnswer) -> Frames:
     head = _head(served, answer.exchange, "chat.completion.chunk")
     with_usage = request.stream_options is not None and request.stream_options.include_usage
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]

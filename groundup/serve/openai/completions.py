@@ -5,7 +5,7 @@ With echo and max_tokens=0 a text is scored, which is how evaluation harnesses a
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from .answering import (
     stream_pieces,
 )
 from .errors import ApiError
-from .frames import DONE, begun, to_frame
+from .frames import DONE, Frames, begun, to_frame
 from .schemas import MAX_PROMPTS, CompletionRequest
 
 DEFAULT_TOKENS = 16
@@ -39,7 +39,7 @@ class ScoredToken(NamedTuple):
 
 async def complete(
     served: Served, request: CompletionRequest, tenant: str
-) -> dict[str, Any] | AsyncIterator[bytes]:
+) -> dict[str, Any] | Frames:
     """Continue prompts: the continuations, or their stream.
 
     Raises ApiError and what the engine raises, also before a stream begins.
@@ -60,9 +60,7 @@ async def complete(
     for prompt in prompts:
         fit_tokens(served, prompt, wanted, "prompt")
     extra = {"max_tokens": max(1, wanted), "logprobs": request.logprobs}
-    exchange = begin_exchange(
-        "cmpl", prompts, sampling_of(request, served, extra), n, request.seed
-    )
+    exchange = begin_exchange("cmpl", prompts, sampling_of(request, served, extra), n, request.seed)
     exchange.tenant = tenant
     scored = [row for row in await _score(served, request, prompts) for _ in range(n)]
     if request.stream:
@@ -180,7 +178,7 @@ def _logprobs(
 async def _stream(
     served: Served, request: CompletionRequest, exchange: Exchange,
     scored: Sequence[Sequence[ScoredToken]],
-) -> AsyncIterator[bytes]:  # fmt: skip
+) -> Frames:  # fmt: skip
     head = _head(served, exchange)
     with_usage = request.stream_options is not None and request.stream_options.include_usage
     empty = {"usage": None} if with_usage else {}

@@ -3,6 +3,7 @@
 {"error": {"message": "…", "type": "invalid_request_error", "param": "stop", "code": null}}
 """
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,10 @@ from ..engine.process import EngineLost
 
 RETRY_SECONDS = 3
 """After which a client may try again what an engine lost."""
+BRANCH = re.compile(
+    r"[A-Z]|(list|constrained-\w+|union|literal)\[|(str|int|float|bool|none)$|constr"
+)
+"""How the names of a choice's branches begin."""
 UNKNOWN, TYPES = "extra_forbidden", {
     "string_type": "a string", "int_type": "an integer", "bool_type": "a boolean",
     "float_type": "a number", "list_type": "an array", "dict_type": "an object",
@@ -63,10 +68,8 @@ def invalid_request(error: ValidationError) -> ApiError:
     # Of a choice that begins right and goes wrong later, the later error says more.
     later = (each for each in errors if each["loc"][:1] == errors[0]["loc"][:1])
     first = next((each for each in later if each["type"] not in TYPES), errors[0])
-    # A choice's names, such as `list[str]`, are no part of the request.
-    place = [str(each) for each in first["loc"] if not str(each).startswith(("list[", "constr"))]
-    place = [each for each in place if each not in ("str", "int", "float", "bool", "function-wrap")]
-    name = ".".join(place)
+    # A choice's names, such as `list[str]` and `ToolChoice`, are no part of the request.
+    name = ".".join(str(e) for e in first["loc"] if not BRANCH.match(str(e)))
     if first["type"] == UNKNOWN:
         return ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
     if first["type"] == "missing":

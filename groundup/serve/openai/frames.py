@@ -7,7 +7,7 @@ An error before the first event is an HTTP error; a later one is an event, after
 ends without [DONE], as OpenAI's does.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from pydantic_core import to_json
@@ -17,6 +17,8 @@ from groundup.core import GroundupError
 from .errors import api_error
 
 DONE = b"data: [DONE]\n\n"
+Frames = AsyncGenerator[bytes, None]
+"""What is streamed, event by event."""
 
 
 def to_frame(value: dict[str, Any], event: str = "") -> bytes:
@@ -25,11 +27,11 @@ def to_frame(value: dict[str, Any], event: str = "") -> bytes:
     return name + b"data: " + to_json(value, inf_nan_mode="null") + b"\n\n"
 
 
-async def begun(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def begun(frames: Frames) -> Frames:
     """The same frames, of which the first has come; raises what comes before it."""
     first = await anext(frames)
 
-    async def all_frames() -> AsyncIterator[bytes]:
+    async def all_frames() -> Frames:
         try:
             yield first
             async for frame in frames:
@@ -37,6 +39,6 @@ async def begun(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         except GroundupError as error:
             yield to_frame(api_error(error).to_json())
         finally:
-            await frames.aclose()  # pyright: ignore: what generates can be closed
+            await frames.aclose()
 
     return all_frames()

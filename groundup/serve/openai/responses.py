@@ -7,22 +7,21 @@ asked alone. Streams are named events, numbered, from response.created to respon
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from groundup.generate import StopBuffer
+from pydantic import ValidationError
 
 from .answering import Exchange, Served, collect, stream_pieces
 from .chat import begin_chat, logprobs_of
-from .errors import ApiError
-from .frames import begun, to_frame
+from .errors import ApiError, invalid_request
+from .frames import Frames, begun, to_frame
 from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import ChatMessage, ChatRequest, ResponseCall, ResponseMessage, ResponseRequest
-from .tools import CALL, parse_calls, text_of
+from .tools import ToolStream, parse_calls, text_of
 
-MAX_KEPT = 1_000
-"""Responses that can be continued; the oldest is forgotten first."""
+MAX_KEPT, MAX_KEPT_CHARACTERS = 1_000, 2**25
+"""Responses that can be continued, and characters in them; the oldest is forgotten first."""
 SAME = (
     "model",
     "temperature",
@@ -44,18 +43,25 @@ class KeptResponse(NamedTuple):
     """The conversation with its answer."""
     response: dict[str, Any]
 
+    @property
+    def characters(self) -> int:
+        """Of its messages."""
+        return sum(len(message.content or "") for message in self.messages)
 
-class Conversations:
+
+class KeptResponses:
     """The responses of this server that can be continued."""
 
     def __init__(self) -> None:
         self.kept: OrderedDict[str, KeptResponse] = OrderedDict()
+        self.characters = 0
 
     def keep(self, kept: KeptResponse) -> None:
         """Keep one, and forget the oldest if there are too many."""
         self.kept[kept.response["id"]] = kept
-        if len(self.kept) > MAX_KEPT:
-            self.kept.popitem(last=False)
+        self.characters += kept.characters
+        while len(self.kept) > MAX_KEPT or self.characters > MAX_KEPT_CHARACTERS:
+            self.characters -= self.kept.popitem(last=False)[1].characters
 
     def read(self, id: str, tenant: str) -> KeptResponse:
         """One of a tenant's; ApiError if there is none of that id."""
@@ -67,20 +73,20 @@ class Conversations:
 
     def forget(self, id: str, tenant: str) -> None:
         """Forget one; ApiError if there is none of that id."""
-        self.read(id, tenant)
+        self.characters -= self.read(id, tenant).characters
         del self.kept[id]
 
 
 async def respond(
-    served: Served, conversations: Conversations, request: ResponseRequest, tenant: str
-) -> dict[str, Any] | AsyncIterator[bytes]:
+    served: Served, kept: KeptResponses, request: ResponseRequest, tenant: str
+) -> dict[str, Any] | Frames:
     """Answer: the response, or its stream.
 
     Raises ApiError and what the engine raises, also before a stream begins.
     """
     served.check_model(request.model)
-    chat = _to_chat(conversations, request, tenant)
-    work = ResponseWork(served, conversations, request, chat, tenant)
+    chat = _to_chat(kept, request, tenant)
+    work = ResponseWork(served, kept, request, chat, tenant)
     if served.has_index and request.grounded is not False:
         answer = await answer_from_documents(served, chat, tenant, kind="resp")
         if request.stream:
@@ -94,11 +100,11 @@ async def respond(
     return work.finish(exchange, work.output(text, pieces), exchange.usage())
 
 
-def _to_chat(conversations: Conversations, request: ResponseRequest, tenant: str) -> ChatRequest:
+def _to_chat(kept: KeptResponses, request: ResponseRequest, tenant: str) -> ChatRequest:
     """The same request as one for a chat completion."""
     messages = list[ChatMessage]()
     if request.previous_response_id is not None:
-        messages += conversations.read(request.previous_response_id, tenant).messages
+        messages += kept.read(request.previous_response_id, tenant).messages
     items = [ResponseMessage(role="user", content=request.input)] if isinstance(
         request.input, str) else request.input  # fmt: skip
     for item in items:
@@ -126,7 +132,10 @@ def _to_chat(conversations: Conversations, request: ResponseRequest, tenant: str
         values["tool_choice"] = choice if choice is None or isinstance(choice, str) else named
     if request.text and request.text.format:
         values["response_format"] = _response_format(request)
-    return ChatRequest.model_validate(values)
+    try:
+        return ChatRequest.model_validate(values)
+    except ValidationError as error:
+        raise invalid_request(error) from None
 
 
 def _response_format(request: ResponseRequest) -> dict[str, Any]:
@@ -142,14 +151,14 @@ class ResponseWork(NamedTuple):
     """A request, and what answers it."""
 
     served: Served
-    conversations: Conversations
+    kept: KeptResponses
     request: ResponseRequest
     chat: ChatRequest
     tenant: str
 
     def output(self, text: str, pieces: Any = ()) -> list[dict[str, Any]]:
         """The items of an answer: a message, and the calls of functions."""
-        parsed = parse_calls(text) if self.chat.tools else None
+        parsed = parse_calls(text) if self.chat.callable_tools else None
         content = parsed.content if parsed else text
         items = []
         if content or not (parsed and parsed.calls):
@@ -159,7 +168,8 @@ class ResponseWork(NamedTuple):
 
     def shell(self, exchange: Exchange, status: str) -> dict[str, Any]:
         """A response without its output."""
-        request = self.request
+        request, choice = self.request, self.request.tool_choice or "auto"
+        shape = request.text and request.text.model_dump(by_alias=True, exclude_none=True)
         return {
             "id": exchange.id, "object": "response", "created_at": exchange.created,
             "model": self.served.name, "status": status, "output": [], "error": None,
@@ -168,9 +178,8 @@ class ResponseWork(NamedTuple):
             "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": request.previous_response_id,
             "temperature": exchange.sampling.temperature, "top_p": exchange.sampling.top_p,
-            "text": (request.text or ResponseRequest.model_fields["text"].default)
-            and request.text.model_dump(by_alias=True, exclude_none=True),  # pyright: ignore
-            "tool_choice": self.chat.model_dump(exclude_none=True).get("tool_choice", "auto"),
+            "text": {"format": {"type": "text"}} | (shape or {}),
+            "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
             "tools": [tool.model_dump(exclude_none=True) for tool in request.tools or ()],
             "truncation": request.truncation or "disabled", "store": request.store is not False,
         }  # fmt: skip
@@ -192,8 +201,9 @@ class ResponseWork(NamedTuple):
         if exchange.asked:
             response["groundup"] = exchange.asked["answer"]
         if self.request.store is not False:
-            messages = [*self.chat.messages, _answer_message(output)]
-            self.conversations.keep(KeptResponse(self.tenant, messages, response))
+            own = 1 if self.request.instructions else 0  # they are of this response alone
+            messages = [*self.chat.messages[own:], _answer_message(output)]
+            self.kept.keep(KeptResponse(self.tenant, messages, response))
         return response
 
 
@@ -239,66 +249,67 @@ class EventNumbers:
     def __init__(self) -> None:
         self.numbers = itertools.count()
 
-    def frame(self, kind: str, **fields: Any) -> bytes:
+    def frame(self, kind: str, fields: dict[str, Any]) -> bytes:
         """An event as bytes."""
-        value = {"type": kind, "sequence_number": next(self.numbers), **fields}
+        value = {"type": kind, "sequence_number": next(self.numbers)} | fields
         return to_frame(value, kind)
 
 
 def _opening(events: EventNumbers, work: ResponseWork, exchange: Exchange) -> bytes:
-    shell = work.shell(exchange, "in_progress")
-    return events.frame("response.created", response=shell) + events.frame(
-        "response.in_progress", response=shell
-    )
+    shell = {"response": work.shell(exchange, "in_progress")}
+    return events.frame("response.created", shell) + events.frame("response.in_progress", shell)
 
 
 def _item_opening(events: EventNumbers, at: int, item: dict[str, Any]) -> bytes:
     empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
     shown = item | empty | {"status": "in_progress"}
-    return events.frame("response.output_item.added", output_index=at, item=shown)
+    return events.frame("response.output_item.added", {"output_index": at, "item": shown})
 
 
-async def _stream(work: ResponseWork, exchange: Exchange) -> AsyncIterator[bytes]:
+async def _stream(work: ResponseWork, exchange: Exchange) -> Frames:
     events, item = EventNumbers(), _message("", [], [])
     place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    buffer, found, is_open = StopBuffer([CALL]), [], False
+    stream, found, shown, is_open = ToolStream(), [], 0, False
     async with aclosing(stream_pieces(work.served, exchange)) as pieces:
         async for piece in pieces:
             if not found:
                 yield _opening(events, work, exchange)
             found.append(piece)
-            text = buffer.add(piece.text) if work.chat.tools else piece.text
-            if piece.token.ended is not None and work.chat.tools:
-                text += parse_calls(buffer.held).content
+            has_tools = bool(work.chat.callable_tools)
+            text = stream.add(piece.text) if has_tools else piece.text
+            if has_tools and piece.token.ended is not None:
+                text += stream.end().content
             if text and not is_open:
                 is_open = True
                 yield _item_opening(events, 0, item) + _part_opening(events, place)
             if text:
-                delta = {"delta": text, "logprobs": []}
-                yield events.frame("response.output_text.delta", **place, **delta)
+                logprobs = logprobs_of(work.served, work.chat, found[shown:])
+                shown = len(found)
+                delta = {"delta": text, "logprobs": logprobs["content"] if logprobs else []}
+                yield events.frame("response.output_text.delta", place | delta)
     output = work.output("".join(piece.text for piece in found), found)
     if output[0]["type"] == "message":
         output[0]["id"] = item["id"]
     yield _closing(events, work, exchange, output, exchange.usage(), is_open)
 
 
-async def _stream_grounded(work: ResponseWork, answer: GroundedAnswer) -> AsyncIterator[bytes]:
+async def _stream_grounded(work: ResponseWork, answer: GroundedAnswer) -> Frames:
     events, [item] = EventNumbers(), _grounded_output(answer)
     place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     yield _opening(events, work, answer.exchange)
     yield _item_opening(events, 0, item) + _part_opening(events, place)
     for part in filter(None, answer.parts):
-        yield events.frame("response.output_text.delta", **place, delta=part, logprobs=[])
+        delta = {"delta": part, "logprobs": []}
+        yield events.frame("response.output_text.delta", place | delta)
     for at, each in enumerate(item["content"][0]["annotations"]):
-        yield events.frame(
-            "response.output_text.annotation.added", **place, annotation_index=at, annotation=each
-        )
+        added = {"annotation_index": at, "annotation": each}
+        yield events.frame("response.output_text.annotation.added", place | added)
     yield _closing(events, work, answer.exchange, [item], answer.usage, is_open=True)
 
 
 def _part_opening(events: EventNumbers, place: dict[str, Any]) -> bytes:
     part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    return events.frame("response.content_part.added", **place, part=part)
+    return events.frame("response.content_part.added", place | {"part": part})
 
 
 def _closing(
@@ -314,14 +325,16 @@ def _closing(
             if not is_open:
                 frames += (_item_opening(events, at, item), _part_opening(events, within))
             done = {"text": part["text"], "logprobs": part["logprobs"]}
-            frames.append(events.frame("response.output_text.done", **within, **done))
-            frames.append(events.frame("response.content_part.done", **within, part=part))
+            frames.append(events.frame("response.output_text.done", within | done))
+            frames.append(events.frame("response.content_part.done", within | {"part": part}))
         else:
             frames.append(_item_opening(events, at, item))
             whole, kind = item["arguments"], "response.function_call_arguments"
-            frames.append(events.frame(f"{kind}.delta", **place, delta=whole))
-            frames.append(events.frame(f"{kind}.done", **place, name=item["name"], arguments=whole))
-        frames.append(events.frame("response.output_item.done", output_index=at, item=item))
+            done = {"name": item["name"], "arguments": whole}
+            frames.append(events.frame(f"{kind}.delta", place | {"delta": whole}))
+            frames.append(events.frame(f"{kind}.done", place | done))
+        done = {"output_index": at, "item": item}
+        frames.append(events.frame("response.output_item.done", done))
     response = work.finish(exchange, output, usage)
-    frames.append(events.frame(f"response.{response['status']}", response=response))
+    frames.append(events.frame(f"response.{response['status']}", {"response": response}))
     return b"".join(frames)

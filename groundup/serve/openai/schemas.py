@@ -26,7 +26,7 @@ class IgnoredFields(Body):
     """What OpenAI's clients may say that changes nothing here."""
 
     user: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Text] | None = None
     store: bool | None = None
     service_tier: Text | None = None
     safety_identifier: Text | None = None
@@ -212,6 +212,11 @@ class ChatRequest(SamplingFields, GroundingFields):
     reasoning_effort: Text | None = None
     verbosity: Text | None = None
     modalities: list[Literal["text"]] | None = None
+
+    @property
+    def callable_tools(self) -> list[Tool]:
+        """The tools that the answer may call."""
+        return [] if self.tool_choice == "none" else self.tools or []
 
     @model_validator(mode="after")
     def check_together(self) -> "ChatRequest":

@@ -10,12 +10,12 @@ of the functions that are there, whatever the model; without calls it is free te
 """
 
 import json
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Conversation, Message
+from groundup.generate import StopBuffer
 
 from .errors import ApiError
 from .schemas import ChatMessage, ContentPart, Function, Tool, ToolChoice
@@ -124,8 +124,8 @@ def tool_grammar(
         lines.append(rf"PLAIN: /(.|\n)+/ & ~/(.|\n)*{CALL}(.|\n)*/")
     for at, function in enumerate(functions):
         head = json.dumps(f'{CALL}\n{{"name": {json.dumps(function.name)}, "arguments": ')
-        schema = json.dumps(function.parameters or NO_ARGUMENTS)
-        lines.append(f"f{at}: {head} %json {schema} {json.dumps(chr(125) + chr(10) + END)}")
+        arguments = json.dumps(function.parameters or NO_ARGUMENTS)
+        lines.append(f"f{at}: {head} %json {arguments} {json.dumps(chr(125) + chr(10) + END)}")
     return "\n".join(lines)
 
 
@@ -141,18 +141,37 @@ def parse_calls(text: str) -> ParsedAnswer:
     """Split an answer; a call that was cut off stays text."""
     calls = list[dict[str, Any]]()
     first = len(text)
-    for match in re.finditer(rf"{CALL}\s*(\{{.*?\}})\s*{END}", text, re.S):
+    at = text.find(CALL)
+    while at >= 0:
+        begin = len(text) - len(text[at + len(CALL) :].lstrip())
         try:
-            call = json.loads(match[1])
+            call, end = json.JSONDecoder().raw_decode(text, begin)
             name, arguments = call["name"], call["arguments"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
-        calls.append({"id": call_id(), "type": "function", "function": function})
-        first = min(first, match.start())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            end = begin
+        else:
+            if text[end:].lstrip().startswith(END):
+                function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+                id = f"call_{secrets.token_hex(12)}"
+                calls.append({"id": id, "type": "function", "function": function})
+                first = min(first, at)
+        at = text.find(CALL, end)
     return ParsedAnswer(text[:first].rstrip() if calls else text, calls)
 
 
-def call_id() -> str:
-    """A new id of a call."""
-    return f"call_{secrets.token_hex(12)}"
+class ToolStream:
+    """Streams the text of an answer that may call functions, without its calls."""
+
+    def __init__(self) -> None:
+        self.buffer, self.space = StopBuffer([CALL]), ""
+
+    def add(self, text: str) -> str:
+        """What can be shown after a further piece: a call and white space before one are not."""
+        text = self.space + self.buffer.add(text)
+        shown = text.rstrip()
+        self.space = text[len(shown) :]
+        return shown
+
+    def end(self) -> ParsedAnswer:
+        """The text that is left, and the calls."""
+        return parse_calls(self.space + self.buffer.held)

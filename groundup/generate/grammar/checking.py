@@ -1,0 +1,95 @@
+"""Grammars of strangers are compiled in a process of their own first, which may fail at it.
+
+A few words can ask for more memory or time than there is, or for more depth than a stack has, and
+what compiles cannot be interrupted. So a process that can be killed tries it under limits; what it
+compiles in time the engine compiles too.
+"""
+
+import base64
+import json
+import resource
+import select
+import subprocess
+import sys
+
+from groundup.core import ConfigError, GroundupError, Sampling, child
+
+from .lark import LibraryVocabulary, compile_lark, read_tokens
+
+SECONDS = 4.0
+"""For a grammar; ordinary ones take milliseconds."""
+START_SECONDS = 60.0
+MEMORY_BYTES, STACK_BYTES = 2**30, 2**22
+"""Address space of the process, and half of a thread's stack."""
+
+
+class GrammarChecker:
+    """Tries grammars in a process, which starts with the first one."""
+
+    def __init__(self, vocabulary: LibraryVocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def check(self, sampling: Sampling) -> None:
+        """Try a constraint; ConfigError if it is invalid or takes more than the limits."""
+        if self.process is None or self.process.poll() is not None:
+            self.close()
+            self._start()
+        name = sampling.constraint
+        message = self._ask(json.dumps({name: getattr(sampling, name)}), SECONDS)
+        if message is None:
+            self.close()
+            message = (
+                f"Sampling.{name} takes more than {SECONDS:g} s or {MEMORY_BYTES >> 20} MiB to "
+                "compile; make it simpler."
+            )
+        if message:
+            raise ConfigError(message)
+
+    def _start(self) -> None:
+        command = child.python_command("-m", "groundup.generate.grammar.checking")
+        self.process = subprocess.Popen(
+            command, env=child.python_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        own = self.vocabulary
+        tokens = [base64.b64encode(token).decode() for token in own.tokens]
+        self._ask(json.dumps([tokens, own.special_token_ids, own.end_ids]), START_SECONDS)
+
+    def _ask(self, line: str, seconds: float) -> str | None:
+        """What the process answers to a line; None if it ends or does not answer in time."""
+        assert self.process and self.process.stdin and self.process.stdout, "it was started"
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        answer = self.process.stdout.readline() if ready else b""
+        return json.loads(answer) if answer else None
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+
+def main() -> None:
+    """Compile what stands on each line of the input, and say what is wrong with it, if anything."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
+    tokens, *rest = json.loads(sys.stdin.buffer.readline())
+    vocabulary = LibraryVocabulary([base64.b64decode(each) for each in tokens], *rest)
+    tokenizer = read_tokens(vocabulary)
+    print('""', flush=True)
+    for line in sys.stdin.buffer:
+        message = ""
+        try:
+            compile_lark(Sampling(**json.loads(line)), tokenizer).compute_bitmask()
+        except GroundupError as error:
+            message = str(error)
+        print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()
