@@ -64,14 +64,14 @@ class Running:
 
     @contextmanager
     def serve(
-        self, keys: Path | None = None, otlp: str = "", **settings: Any
+        self, keys: Path | None = None, otlp: str = "", drain_seconds: float = 10.0, **settings: Any
     ) -> Iterator["Client"]:
         """A server with some limits; ends with the block."""
         config = ServeConfig(engine=self.settings, admission=AdmissionSettings(**settings))
         served = Server(config, 1, "tiny")._served(self.engines)
         ring = KeyRing(keys) if keys else None
         app = Admission(create_app(served), served.meter, ring, config.admission)
-        server = WebServer(trace_requests(app, otlp), config.admission, 10.0)
+        server = WebServer(trace_requests(app, otlp), config.admission, drain_seconds)
         with closing(socket.create_server(("127.0.0.1", 0))) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             port = listening.getsockname()[1]

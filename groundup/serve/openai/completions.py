@@ -3,6 +3,7 @@
 With echo and max_tokens=0 a text is scored, which is how evaluation harnesses ask for likelihoods.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from itertools import accumulate
@@ -48,7 +49,9 @@ async def complete(
         raise ApiError(400, "suffix is not supported; leave it out.", param="suffix")
     if request.best_of not in (None, request.n or 1):
         raise ApiError(400, "best_of must equal n: all answers are returned.", param="best_of")
-    prompts = encode_inputs(served, request.prompt)
+    for text in [request.prompt] if isinstance(request.prompt, str) else request.prompt:
+        served.check_length(text if isinstance(text, str) else "")
+    prompts = await asyncio.to_thread(encode_inputs, served, request.prompt)
     wanted = DEFAULT_TOKENS if request.max_tokens is None else request.max_tokens
     if wanted == 0 and not (request.echo and not request.stream):
         what = "max_tokens=0 is for echo=true without a stream."
