@@ -79,7 +79,7 @@ class Running:
             wait_until(lambda: server.started)
             try:
                 with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-                    yield Client(http, port)
+                    yield Client(http, port, server)
             finally:
                 server.should_exit = True
                 ended.result(30)
@@ -98,8 +98,8 @@ def is_free(report: dict[str, Any]) -> bool:
 class Client:
     """Asks one server."""
 
-    def __init__(self, http: httpx.Client, port: int) -> None:
-        self.http, self.port = http, port
+    def __init__(self, http: httpx.Client, port: int, server: WebServer) -> None:
+        self.http, self.port, self.server = http, port, server
 
     def ask(
         self, key: str = "", body: Any = SHORT, path: str = "/v1/completions", method: str = "POST",

@@ -472,6 +472,15 @@ def test_a_reader_that_takes_nothing_is_cut_off(running):
         link.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_what_nobody_reads_is_not_kept_after_the_answer(running):
+    with running.serve(reader_seconds=0.5) as client, client.connect() as link:
+        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: client.server.server_state.total_requests)
+        assert client.server.server_state.connections
+        wait_until(lambda: not client.server.server_state.connections)
+
+
 def test_many_clients_that_go_away_leave_nothing(running):
     with running.serve() as client:
         links = [client.send(LONG | {"stream": at % 2 == 0}) for at in range(150)]
