@@ -22,9 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundup.core import Config
 
+from .engine.process import EngineLost
 from .keys import ApiKey, KeyLimits, KeyRing
 from .metrics import Meter, RequestCounts, current_counts
-from .openai.errors import ApiError
+from .openai.errors import ApiError, api_error
 from .openai.frames import to_frame
 
 PUBLIC, COMPUTED = "public", ("chat", "embeddings", "search")
@@ -129,6 +130,8 @@ class Admission:
             await self._answer(scope, reply, counts)
         except ApiError as error:
             await reply.fail(error)
+        except asyncio.CancelledError:  # uvicorn's, when the time for answers to end is over
+            await reply.fail(api_error(EngineLost("The server has ended; ask it again later.")))
         finally:
             current_counts.reset(current)
             route = getattr(scope.get("route"), "path", "")

@@ -176,7 +176,10 @@ async def _responses(request: Request, body: ResponseRequest) -> Any:
 
 
 async def _tokenize(request: Request, body: TokenizeRequest) -> Any:
-    served: Served = request.app.state.served
+    return await asyncio.to_thread(_tokens_of, request.app.state.served, body)
+
+
+def _tokens_of(served: Served, body: TokenizeRequest) -> dict[str, Any]:
     served.check_model(body.model)
     if body.messages is not None:
         ids = served.language_model().prompt_ids(conversation_of(body.messages, ()))

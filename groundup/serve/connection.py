@@ -6,6 +6,7 @@ can read why it was refused, and is cut off then. HTTP is parsed by h11, which b
 
 import asyncio
 import os
+import socket
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -34,6 +35,13 @@ class TimedProtocol(H11Protocol):
         """Wait for headers."""
         super().connection_made(transport)
         self._limit_arrival()
+        if link := transport.get_extra_info("socket"):  # what is left unread after an answer
+            timeout, seconds = (
+                getattr(socket, "TCP_USER_TIMEOUT", None),
+                self.settings.reader_seconds,
+            )
+            if timeout is not None:
+                link.setsockopt(socket.IPPROTO_TCP, timeout, round(seconds * 1000))
 
     def data_received(self, data: bytes) -> None:
         """Read some more."""

@@ -64,14 +64,14 @@ class Running:
 
     @contextmanager
     def serve(
-        self, keys: Path | None = None, otlp: str = "", **settings: Any
+        self, keys: Path | None = None, otlp: str = "", drain_seconds: float = 10.0, **settings: Any
     ) -> Iterator["Client"]:
         """A server with some limits; ends with the block."""
         config = ServeConfig(engine=self.settings, admission=AdmissionSettings(**settings))
         served = Server(config, 1, "tiny")._served(self.engines)
         ring = KeyRing(keys) if keys else None
         app = Admission(create_app(served), served.meter, ring, config.admission)
-        server = WebServer(trace_requests(app, otlp), config.admission, 10.0)
+        server = WebServer(trace_requests(app, otlp), config.admission, drain_seconds)
         with closing(socket.create_server(("127.0.0.1", 0))) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             port = listening.getsockname()[1]
@@ -79,7 +79,7 @@ class Running:
             wait_until(lambda: server.started)
             try:
                 with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-                    yield Client(http, port)
+                    yield Client(http, port, server)
             finally:
                 server.should_exit = True
                 ended.result(30)
@@ -98,8 +98,8 @@ def is_free(report: dict[str, Any]) -> bool:
 class Client:
     """Asks one server."""
 
-    def __init__(self, http: httpx.Client, port: int) -> None:
-        self.http, self.port = http, port
+    def __init__(self, http: httpx.Client, port: int, server: WebServer) -> None:
+        self.http, self.port, self.server = http, port, server
 
     def ask(
         self, key: str = "", body: Any = SHORT, path: str = "/v1/completions", method: str = "POST",

@@ -414,6 +414,17 @@ def test_an_answer_that_takes_too_long_is_given_up(running):
     wait_until(running.is_idle)
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/v1/responses"])
+def test_a_text_that_cannot_fit_is_refused_before_it_is_encoded(running, path):
+    text, begun = " " * 4_000_000, time.monotonic()
+    fields = {"prompt": text, "messages": [{"role": "user", "content": text}], "input": text}
+    name = {"completions": "prompt", "responses": "input"}.get(path[4:], "messages")
+    with running.serve() as client:
+        answer = client.ask(body={"model": "tiny", name: fields[name]}, path=path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert time.monotonic() - begun < 5
+
+
 def test_requests_have_ids(running):
     with running.serve() as client:
         assert client.ask(x_request_id="mine-1").headers["x-request-id"] == "mine-1"
@@ -461,27 +472,59 @@ def test_a_reader_that_takes_nothing_is_cut_off(running):
         link.close()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_what_nobody_reads_is_not_kept_after_the_answer(running):
+    with running.serve(reader_seconds=0.5) as client, client.connect() as link:
+        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: client.server.server_state.total_requests)
+        assert client.server.server_state.connections
+        wait_until(lambda: not client.server.server_state.connections)
+
+
+def test_many_clients_that_go_away_leave_nothing(running):
+    with running.serve() as client:
+        links = [client.send(LONG | {"stream": at % 2 == 0}) for at in range(150)]
+        wait_until(lambda: not running.is_idle())
+        for link in links:
+            link.close()
+        wait_until(running.is_idle)
+
+
 # The end of a server
 
 
-def test_a_signal_lets_answers_end_and_a_second_one_does_not(running):
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_an_answer_that_outlasts_the_time_to_drain_is_given_up(running, is_stream):
+    with running.serve(drain_seconds=1.0) as client:
+        link = client.send(LONG | {"stream": is_stream})
+        wait_until(lambda: not running.is_idle())
+    with link:
+        said = read_all(link)
+    if is_stream:
+        assert b"The server has ended" in said.split(b"data: ")[-1] and b"[DONE]" not in said
+    else:
+        assert said.startswith(b"HTTP/1.1 503") and b"retry-after" in said.lower()
+    wait_until(running.is_idle)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_lets_answers_end_and_a_second_one_does_not(running, signals):
     body = LONG | {"max_tokens": 600, "min_tokens": 600, "stream": True}
-    for signals in (1, 2):
-        with serving(Path(running.settings.model)) as server:
-            process, port = server.process, int(server.url.rpartition(":")[2])
-            with httpx.stream("POST", f"{server.url}/v1/completions", json=body) as answer:
-                lines = answer.iter_lines()
-                assert next(lines).startswith("data: ")
+    with serving(Path(running.settings.model)) as server:
+        process, port = server.process, int(server.url.rpartition(":")[2])
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            assert next(lines).startswith("data: ")
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: is_refused(port))
+            if signals == 2:
                 process.send_signal(signal.SIGTERM)
-                wait_until(lambda port=port: is_refused(port))
-                if signals == 2:
-                    process.send_signal(signal.SIGTERM)
-                    with pytest.raises(httpx.RemoteProtocolError):
-                        list(lines)
-                else:
-                    events = [line for line in lines if line]
-                    assert events[-1] == "data: [DONE]" and len(events) > 400
-            assert process.wait(30) == (0 if signals == 1 else 128 + signal.SIGTERM)
+                with pytest.raises(httpx.RemoteProtocolError):
+                    list(lines)
+            else:
+                events = [line for line in lines if line]
+                assert events[-1] == "data: [DONE]" and len(events) > 400
+        assert process.wait(30) == (0 if signals == 1 else 128 + signal.SIGTERM)
 
 
 def is_refused(port: int) -> bool:

@@ -126,7 +126,8 @@ def test_refused_and_abandoned_requests_have_spans_too(running, collector, tmp_p
     assert key.encode() not in collector.content
 
 
-def test_a_collector_that_is_gone_stops_nothing(running, capfd):
+def test_a_collector_that_is_gone_stops_nothing(running, monkeypatch, capfd):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with running.serve(otlp=url) as client:

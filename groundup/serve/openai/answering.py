@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +61,18 @@ class Served:
         if self.prompts is None:
             raise ApiError(400, f"The model `{self.name}` writes no text; it has embeddings alone.")
         return self.prompts
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Bytes of the longest token."""
+        tokenizer = self.language_model().tokenizer
+        return max(len(tokenizer.decode_bytes([id])) for id in range(tokenizer.vocab_size))
+
+    def check_length(self, text: str) -> None:
+        """ApiError if a text cannot fit, whatever its tokens; encoding it would take seconds."""
+        if len(text) > 65_536 and len(text) > self.context_length * self.longest_token:
+            what = f"{len(text)} characters cannot be {self.context_length} tokens; shorten them."
+            raise ApiError(400, what, code="context_length_exceeded")
 
     def check_model(self, name: str | None) -> None:
         """ApiError if another model is asked for."""

@@ -1,5 +1,6 @@
 """Chat completions: a conversation is answered by the model, or from the documents."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -19,7 +20,7 @@ from .errors import ApiError
 from .frames import DONE, Frames, begun, to_frame
 from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import ChatRequest
-from .tools import ToolStream, conversation_of, parse_calls, tool_grammar
+from .tools import ToolStream, conversation_of, parse_calls, text_of, tool_grammar
 
 
 async def complete_chat(
@@ -35,7 +36,7 @@ async def complete_chat(
         return _stream_grounded(served, request, answer) if request.stream else _whole_grounded(
             served, answer
         )  # fmt: skip
-    exchange = begin_chat(served, request, tenant)
+    exchange = await asyncio.to_thread(begin_chat, served, request, tenant)  # encodes
     if request.stream:
         return await begun(_stream(served, request, exchange))
     found = await collect(served, exchange)
@@ -55,6 +56,7 @@ def begin_chat(
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
         raise ApiError(400, what, param="messages")
+    served.check_length("".join(text_of(message.content) for message in request.messages))
     ids = prompts.prompt_ids(conversation_of(request.messages, request.callable_tools))
     wanted = request.max_completion_tokens or request.max_tokens
     extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}

@@ -49,7 +49,9 @@ async def complete(
         raise ApiError(400, "suffix is not supported; leave it out.", param="suffix")
     if request.best_of not in (None, request.n or 1):
         raise ApiError(400, "best_of must equal n: all answers are returned.", param="best_of")
-    prompts, n = encode_inputs(served, request.prompt), request.n or 1
+    for text in [request.prompt] if isinstance(request.prompt, str) else request.prompt:
+        served.check_length(text if isinstance(text, str) else "")
+    prompts, n = await asyncio.to_thread(encode_inputs, served, request.prompt), request.n or 1
     if n * len(prompts) > MAX_PROMPTS:
         what = f"n={n} for {len(prompts)} prompts: at most {MAX_PROMPTS} answers are given at once."
         raise ApiError(400, what, param="n")
