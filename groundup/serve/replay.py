@@ -232,9 +232,10 @@ def _find_parting(worker: Worker, content: dict[str, Any], at: int) -> Parting |
         worker.engine.tokenizer.decode,
     )
     with contextlib.closing(_continue(worker, content, at)) as chosen:
-        for place, (id, reason, logprobs) in enumerate(chosen):
+        for place, (id, reason, logits) in enumerate(chosen):
             before = was[place] if place < len(was) else None
             if id != before:
+                logprobs = logits.double().log_softmax(-1)
                 now = TokenLogprob(id, float(logprobs[id]))
                 if before is None:
                     return Parting(at, place, None, now, (f"the end ({ended})", decode([id])))
@@ -251,7 +252,7 @@ def _find_parting(worker: Worker, content: dict[str, Any], at: int) -> Parting |
 def _continue(
     worker: Worker, content: dict[str, Any], at: int
 ) -> Generator[tuple[int, str, "Tensor"], None, None]:
-    """Continue a prompt as the only request: ids, why it ends, all log-probabilities there."""
+    """Continue a prompt as the only request: ids, why it ends, and the logits of each."""
     from groundup.generate import compile_grammar
 
     name, sampling = f"{content['id']} {at}", Sampling.model_validate(content["sampling"])
@@ -267,8 +268,7 @@ def _continue(
             logits, ended = rows.popleft(), event.ended
             if isinstance(ended, Reason):
                 raise ArtifactError(ended.message)
-            reason = ended.finish_reason if ended else ""
-            yield event.id, reason, logits.double().log_softmax(-1)
+            yield event.id, ended.finish_reason if ended else "", logits
     finally:
         batch.observe = None
         batch.abort(number)

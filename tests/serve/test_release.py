@@ -25,7 +25,7 @@ from groundup.measure import (
 from groundup.model import load, save
 from groundup.serve.engine.settings import EngineSettings
 from groundup.serve.releases import Releases
-from groundup.serve.replay import Replays, replay
+from groundup.serve.replay import _replay_all
 from groundup.serve.serve import serve
 from groundup.tokenizer import FastTokenizer
 from tests.serve.servers import serving, write_chat_model
@@ -218,5 +218,5 @@ def test_a_label_moves_under_load_and_no_answer_fails(tmp_path):
     assert {id: text_of(receipt) for id, receipt in kept.items()} == texts
     served = [(each["identity"]["model"], each["release"]["bundle"]) for each in kept.values()]
     assert set(served) == set(bundles.items())
-    found = replay(all_=True, receipts=receipts)  # alone by one model, what is streamed is equal
-    assert isinstance(found, Replays) and found.exit_code == 0, str(found)
+    some = list(kept.values())[::5]  # alone by one model, what was streamed is equal
+    assert [each.outcome for each in _replay_all(some)] == ["equal"] * len(some)

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import httpx
@@ -15,6 +16,8 @@ import pytest
 from groundup.cli import _dispatch
 from groundup.core import ArtifactError, ConfigError, Ledger
 from groundup.retrieve import index as make_index
+from groundup.serve.engine.settings import EngineSettings
+from groundup.serve.engine.worker import Worker
 from groundup.serve.receipts import Receipts, read_key, receipt_files
 from groundup.serve.replay import Replay, Replays, replay
 from tests.serve.servers import DOCUMENTS, serving, write_chat_model, write_index
@@ -116,6 +119,27 @@ def test_all_answers_are_equal_alone(answered):
     assert {each.id for each in found.answers} == set(answered.ids.values())
     assert all(each.outcome == "equal" and each.is_promised for each in found.answers)
     assert str(found).split() == ["equal", str(len(answered.ids)), "parted", "0", "refused", "0"]
+
+
+def test_no_token_is_missed_while_another_thread_steps(answered):
+    worker, is_done, count = Worker(EngineSettings(model=str(answered.model)), None), Event(), 300
+    batch = worker.batch
+    assert batch is not None
+
+    def step() -> None:
+        while not is_done.is_set():
+            batch.step()
+
+    thread = Thread(target=step)  # as an answer from documents does
+    thread.start()
+    for number in range(count):
+        worker.do_generate({"id": number, "ids": [1, 2], "sampling": {"max_tokens": 1}})
+    deadline = time.monotonic() + 30
+    while not batch.is_idle and time.monotonic() < deadline:
+        is_done.wait(0.01)
+    is_done.set()
+    thread.join()
+    assert len(worker.events) == count and all(event.ended for event in worker.events)
 
 
 def test_an_answer_that_was_cut_off_is_equal_as_far_as_it_went(answered):

@@ -160,8 +160,9 @@ class Worker:
         assert batch is not None, "a language model has one"
         engine.max_new_tokens(request["ids"], sampling)
         grammar = request["grammar"].result() if "grammar" in request else None
-        begun = batch.add(self.decode_request(request, sampling, grammar))
-        batch.follow(begun, self.events)
+        with batch.lock:  # an answer from documents may step meanwhile: no token may be missed
+            begun = batch.add(self.decode_request(request, sampling, grammar))
+            batch.follow(begun, self.events)
         self.numbers[number], self.requests[begun] = begun, number
 
     def decode_request(
