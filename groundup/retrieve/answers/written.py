@@ -8,14 +8,16 @@ In a quote only words are allowed that follow each other in that passage, so non
 and the quote comes first, so that the claim is written with it in view. A claim is kept if the
 quote has most of what is asked, and a sentence of it supports the claim by the rules of `groundup
 verify`: its names, numbers, limits and negations are there. Where words found no answer, a reader
-must take the quote for one: without a reader such questions stay refused. Passages are data:
-whatever they say, the answer has this form, and their text cannot end the part of the prompt that
-they stand in.
+must take the quote for one: without a reader such questions stay refused. Where they did and no
+claim is kept, the answer is in quotes, so a document cannot talk a model out of it. Passages are
+data: whatever they say, the answer has this form, and their text cannot end the part of the prompt
+that they stand in.
 """
 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,9 +38,8 @@ from ..models import open_language_model
 from ..readers.judge import opinion
 from ..verification.texts import is_supported
 from ..wording.question import WeightedQuestion, text_terms
-from .answer import NOT_FOUND, weigh_terms
+from .answer import weigh_terms
 from .passages import find_passages
-from .shown import quote_to_json
 
 if TYPE_CHECKING:
     from ..search import OpenIndex
@@ -182,7 +183,7 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
 
     Raises what the model raises: CapacityError if not even one passage fits its context.
     """
-    details = extractive.details | {"dropped": [], "cells": []}
+    details = extractive.details | {"dropped": []}
     if extractive.refused and (index.reader is None or "reading" in details):
         return extractive
     if not (passages := pack_passages(index, find_passages(index, question, 2 * PASSAGES))):
@@ -202,12 +203,12 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
             details["dropped"].append(row["claim"])
     if claims:
         text = " ".join(claim.text for claim in claims)
-        return Answer(text, claims=tuple(claims), details=details)
-    details |= {} if details["dropped"] else {"note": "the model gives no answer from the passages"}
-    for claim in extractive.claims[:1]:
-        quote = claim.quotes[-1]
-        details["nearest"] = quote_to_json(quote) | {"line": quote.line}
-    return Answer(NOT_FOUND, refused=True, details=details)
+        return Answer(text, claims=tuple(claims), details=details | {"cells": []})
+    if extractive.refused:
+        return replace(extractive, details=details)
+    wrote = "what the model wrote is not supported" if details["dropped"] else "it wrote none"
+    details["note"] = f"in the documents' own words: {wrote}"
+    return replace(extractive, details=details)
 
 
 def _generate(writer: Writer, question: str, passages: Sequence[PackedPassage]) -> str:
