@@ -19,7 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from groundup.core import ArtifactError, ConfigError, GroundupError, Ledger, fsync_path, record
+from groundup.core import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    GroundupError,
+    Ledger,
+    fsync_path,
+    record,
+)
 
 if TYPE_CHECKING:
     from .openai.answering import Exchange, Served
@@ -109,6 +117,13 @@ class Receipts:
             file = self.folder / f"{datetime.now(UTC):%Y-%m-%d}{part}.jsonl"
             try:
                 Ledger(file, self.key).append_all(group)
+                return
+            except DataError as error:  # of one of them, which must not keep the others waiting
+                if len(group) == 1:
+                    record.log(f"The receipt of {group[0]['id']} is lost: {error}")
+                else:
+                    for each in group:
+                        self._append([each])
                 return
             except GroundupError as error:
                 tries += 1

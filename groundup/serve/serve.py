@@ -186,7 +186,7 @@ class Server:
         async with self.reloading:
             try:
                 served = await self._open()
-            except (GroundupError, OSError) as error:
+            except Exception as error:  # whatever is wrong with it
                 record.log(f"Not reloaded, the former goes on: {error}")
                 return
             former, app.state.served = app.state.served, served

@@ -208,6 +208,24 @@ def test_a_writer_waits_for_the_one_before(ledger):
     assert numbers(ledger) == [0, 1, 2, 3]
 
 
+def test_a_key_signs_what_nobody_else_can_write(tmp_path):
+    signed = Ledger(tmp_path / "signed.jsonl", b"key")
+    entries = signed.append_all([{"number": number} for number in range(3)])
+    assert list(signed.read()) == entries and signed.append({"number": 3}).sequence == 4
+    for other in (Ledger(signed.path), Ledger(signed.path, b"another")):
+        with pytest.raises(ArtifactError, match="line 1 was edited"):
+            list(other.read())
+        with pytest.raises(ArtifactError, match="the last line was edited"):
+            other.append({"number": 4})
+    assert [entry.content["number"] for entry in signed.read()] == [0, 1, 2, 3]
+
+
+def test_of_several_records_all_or_none_are_appended(ledger):
+    with pytest.raises(DataError, match="JSON"):
+        ledger.append_all([{"number": 3}, {"number": {4}}])
+    assert numbers(ledger) == [0, 1, 2] and ledger.append_all([]) == []
+
+
 def test_a_line_in_anothers_place_is_found_though_it_is_sound_itself(ledger):
     lines = ledger.path.read_text().splitlines(keepends=True)
     second = json.loads(lines[1])

@@ -234,6 +234,15 @@ def test_a_ledger_that_was_damaged_meanwhile_is_left_for_another(folder, served,
     assert [each.content["answers"] for each in Ledger(other, read_key(folder)).read()] == [[[7]]]
 
 
+def test_a_receipt_that_is_no_json_keeps_no_other_from_the_disk(tmp_path, served, monkeypatch):
+    logged, wrong = list[str](), answered(2)
+    monkeypatch.setattr(record, "log", logged.append)
+    wrong.tenant = "\ud800"
+    with kept(tmp_path, served, [answered(1), wrong, answered(3)]):
+        assert [each["answers"] for each in contents(tmp_path)] == [[[1]], [[3]]]
+    assert f"The receipt of {wrong.id} is lost" in logged[0]
+
+
 def test_what_the_disk_never_takes_is_said_at_the_end(tmp_path, served, monkeypatch):
     monkeypatch.setattr(receipts_module, "RETRY_SECONDS", 0.01)
     logged = list[str]()

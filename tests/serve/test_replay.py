@@ -16,7 +16,7 @@ import pytest
 from groundup.cli import _dispatch
 from groundup.core import ArtifactError, ConfigError, Ledger
 from groundup.retrieve import index as make_index
-from groundup.serve.engine.settings import EngineSettings
+from groundup.serve.engine.settings import EngineSettings, identity_of
 from groundup.serve.engine.worker import Worker
 from groundup.serve.receipts import Receipts, read_key, receipt_files
 from groundup.serve.replay import Replay, Replays, replay
@@ -204,6 +204,21 @@ def test_other_weights_are_refused_with_both_ids(answered, tmp_path):
         replay(id, receipts=tmp_path)
     every = replay(all_=True, receipts=tmp_path)
     assert isinstance(every, Replays) and [a.outcome for a in every.answers] == ["refused"]
+
+
+def test_a_prompt_is_recognised_by_its_file(answered, tmp_path):
+    prompt = tmp_path / "prompt.toml"
+    prompt.write_text("one")
+    settings = EngineSettings(model=str(answered.model), prompt=str(prompt))
+    before = identity_of(settings)
+    assert before == identity_of(settings) and before.keys() == {"model", "prompt"}
+    prompt.write_text("two")
+    assert identity_of(settings)["prompt"] != before["prompt"]
+    assert identity_of(settings)["model"] == before["model"]
+    prompt.unlink()
+    for missing in (settings, EngineSettings(model=str(tmp_path / "none"))):
+        with pytest.raises(ArtifactError, match="cannot be read: No such|has no files of a model"):
+            identity_of(missing)
 
 
 def test_documents_are_asked_of_the_snapshot_of_that_time(answered, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from groundup.core import MANIFEST, Artifact, Config, digest, hash_file
+from groundup.core import MANIFEST, Artifact, ArtifactError, Config, digest, hash_file
 
 WEIGHTS_AND_WORDS = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.model", "*.txt")
 """Files of a model that is no artifact by which it is recognised."""
@@ -34,7 +34,7 @@ def identity_of(settings: EngineSettings, *, rehash: bool = False) -> dict[str, 
 
     rehash  check every file of an artifact, of whatever size
 
-    Raises ArtifactError if the model was edited.
+    Raises ArtifactError if the model was edited, or one of them is missing.
     """
     found, model = dict[str, str](), Path(settings.model)
     if settings.model and (model / MANIFEST).is_file():
@@ -43,8 +43,13 @@ def identity_of(settings: EngineSettings, *, rehash: bool = False) -> dict[str, 
             artifact.check_hashes()
         found["model"] = artifact.id
     elif settings.model:
-        files = sorted({file for pattern in WEIGHTS_AND_WORDS for file in model.glob(pattern)})
-        found["model"] = digest([[file.name, hash_file(file)] for file in files])
+        files = {file for pattern in WEIGHTS_AND_WORDS for file in model.glob(pattern)}
+        if not files:
+            raise ArtifactError(f"{model} has no files of a model; expected its directory.")
+        found["model"] = digest([[file.name, hash_file(file)] for file in sorted(files)])
     if settings.prompt:
-        found["prompt"] = hash_file(Path(settings.prompt))
+        try:
+            found["prompt"] = hash_file(Path(settings.prompt))
+        except OSError as error:
+            raise ArtifactError(f"{settings.prompt} cannot be read: {error.strerror}.") from None
     return found
