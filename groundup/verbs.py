@@ -191,7 +191,7 @@ GROUPS = (
     )),
     Group("Serving", "serve", (
         Verb("serve", "groundup.serve.serve:serve", "a model and documents, to OpenAI's clients",
-             "tuned --index i", computes=True),
+             "tuned --index i"),
     )),
     Group("Artifacts", "recipes", (
         Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from",

@@ -7,11 +7,13 @@
 What a client does not say is what the model's generation_config.json says, else OpenAI's default.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ from ..receipts import Receipts
 from .errors import ApiError
 from .schemas import SamplingFields
 
+LONG_CHARACTERS = 20_000
+"""Of texts that take milliseconds to encode."""
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model's generation_config.json may say."""
 
@@ -52,6 +56,12 @@ class Served:
     def context_length(self) -> int:
         """Tokens of a prompt and its answer together."""
         return self.engines.facts["context_length"]
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Bytes of the longest token."""
+        tokenizer = self.language_model().tokenizer
+        return max(len(tokenizer.decode_bytes([id])) for id in range(tokenizer.vocab_size))
 
     def language_model(self) -> PromptEncoder:
         """What encodes prompts; ApiError if no language model is served."""
@@ -84,6 +94,22 @@ def sampling_of(request: SamplingFields, served: Served, extra: dict[str, Any]) 
             raise ApiError(400, what, param="logit_bias", code="invalid_value")
         values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
     return Sampling.model_validate(values)
+
+
+async def encode(
+    served: Served, size: int, work: Callable[[], list[int]], param: str = "messages"
+) -> list[int]:
+    """What `work` makes of a text of so many characters, beside other requests if it is long.
+
+    Raises ApiError, before that, for a text that cannot fit into the context.
+    """
+    if size < LONG_CHARACTERS:
+        return work()
+    context, least = served.context_length, size // served.longest_token
+    if least > context:
+        what = f"This model's maximum context length is {context} tokens; the prompt has more than"
+        raise ApiError(400, f"{what} {least}.", param=param, code="context_length_exceeded")
+    return await asyncio.to_thread(work)
 
 
 def fit_tokens(

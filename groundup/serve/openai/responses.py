@@ -93,7 +93,7 @@ async def respond(
         if request.stream:
             return _stream_grounded(work, answer)
         return work.finish(answer.exchange, _grounded_output(answer), answer.usage)
-    exchange = begin_chat(served, chat, tenant, kind="resp")
+    exchange = await begin_chat(served, chat, tenant, kind="resp")
     exchange.id = exchange.id.replace("-", "_")
     if request.stream:
         return await begun(_stream(work, exchange))
