@@ -191,7 +191,7 @@ GROUPS = (
     )),
     Group("Serving", "serve", (
         Verb("serve", "groundup.serve.serve:serve", "a model and documents, to OpenAI's clients",
-             "tuned --index i", computes=True),
+             "tuned --index i"),
         Verb("replay", "groundup.serve.replay:replay", "an answer given again from its receipt",
              "chatcmpl-0e75c658b3d0", computes=True),
         Verb("keys add", "groundup.serve.keys:add_key", "a key for a client of the server",

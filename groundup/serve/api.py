@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from groundup import __version__
 from groundup.core import GroundupError, record
@@ -113,10 +114,12 @@ async def _read_body(request: Request, body: type[BodyType]) -> BodyType:
     if kind.lower() != "application/json":
         what = f"The body is {kind[:100]!r}; send JSON with Content-Type: application/json."
         raise ApiError(415, what, code="unsupported_media_type")
-    data = await request.body()
     try:
+        data = await request.body()
         data.decode("utf-8")
         return body.model_validate_json(data)
+    except ClientDisconnect:
+        raise ApiError(GONE, "The client has gone.") from None
     except UnicodeDecodeError as error:
         what = f"The body is not valid UTF-8: {error.reason} at byte {error.start}."
         raise ApiError(400, what, code="invalid_json") from None
@@ -181,13 +184,15 @@ async def _tokenize(request: Request, body: TokenizeRequest) -> Any:
 
 def _tokens_of(served: Served, body: TokenizeRequest) -> dict[str, Any]:
     served.check_model(body.model)
+    model, text = served.language_model(), body.prompt or ""
+    tokenizer = model.tokenizer
     if body.messages is not None:
-        ids = served.language_model().prompt_ids(conversation_of(body.messages, ()))
-    elif body.add_special_tokens is False:
-        ids = served.language_model().tokenizer.encode(body.prompt or "")
+        turns = conversation_of(body.messages, ())
+        ids = await asyncio.to_thread(model.prompt_ids, turns)
+    elif body.add_special_tokens is False or not text:
+        ids = await asyncio.to_thread(tokenizer.encode, text)
     else:
-        [ids] = encode_inputs(served, body.prompt or "")
-    tokenizer = served.language_model().tokenizer
+        ids = await asyncio.to_thread(model.encode_prompt, text)
     texts = [tokenizer.decode([id]) for id in ids] if body.return_token_strs else None
     size = served.context_length
     return {"tokens": ids, "count": len(ids), "max_model_len": size, "token_strs": texts}
@@ -197,7 +202,7 @@ async def _detokenize(request: Request, body: DetokenizeRequest) -> Any:
     served: Served = request.app.state.served
     served.check_model(body.model)
     if body.tokens:
-        encode_inputs(served, body.tokens)
+        await encode_inputs(served, body.tokens)
     return {"prompt": served.language_model().tokenizer.decode(body.tokens)}
 
 

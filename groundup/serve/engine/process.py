@@ -24,6 +24,7 @@ from groundup.core import (
     ShapeError,
     TokenLogprob,
     child,
+    device,
     record,
 )
 
@@ -84,7 +85,8 @@ class EngineProcess:
         settings, number = self.settings.model_dump_json(), str(theirs.fileno())
         command = child.python_command("-m", "groundup.serve.engine.worker", number, settings)
         self.process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=[theirs.fileno()], env=child.python_environment(),
+            *command, pass_fds=[theirs.fileno()],
+            env=child.python_environment(device.allocator_settings()),
             stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         theirs.close()

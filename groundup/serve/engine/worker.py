@@ -6,8 +6,8 @@ It reads requests from a socket and writes what comes of them, a line of JSON ea
     {"tokens": [[7, 512, -0.31, null, null], …], "metrics": {…}}  a step: request, token, …
     {"id": 8, "result": …}   {"id": 9, "error": ["ConfigError", "…"]}
 
-All requests share one batch (generate/batching/engine.py). Grammars and answers from documents are
-worked on in threads, so that no step waits for them. Knows nothing of HTTP.
+All requests share one batch (generate/batching/engine.py). Grammars, answers from documents, scores
+and vectors are worked on in threads, so that no step waits for them. Knows nothing of HTTP.
 """
 
 import json
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from .documents import Documents
 
 THREADS = 2
-"""Answers from documents that are worked on at a time."""
-
-
-IN_THREADS = ("ask", "search", "document", "examples")
+"""Requests that are worked on at a time beside the batch."""
+IN_THREADS = ("ask", "search", "document", "examples", "embed", "score")
 
 
 class Worker:
@@ -86,7 +84,7 @@ class Worker:
                 return True
 
     def read(self) -> None:
-        """Read requests until the socket is closed; answers from documents have their threads."""
+        """Read requests until the socket is closed; some have their threads."""
         assert self.link is not None, "it serves"
         for line in self.link.makefile("rb"):
             request = from_json(line)
@@ -284,8 +282,11 @@ class Worker:
             raise ConfigError("No model is served here; give one: groundup serve MODEL.")
         if self.encoder is not None:
             raise ConfigError("The model is a text encoder, which writes nothing.")
+        device.set_num_threads()
         bits = self.settings.bits
-        return Engine.open(self.settings.model, bits=bits or None)  # pyright: ignore
+        engine = Engine.open(self.settings.model, bits=bits or None)  # pyright: ignore
+        engine.model.train(False)  # for all threads, whichever ends first
+        return engine
 
     @cached_property
     def batch(self) -> "BatchEngine | None":

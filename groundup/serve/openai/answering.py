@@ -7,9 +7,10 @@
 What a client does not say is what the model's generation_config.json says, else OpenAI's default.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,8 @@ from ..receipts import Receipts
 from .errors import ApiError
 from .schemas import SamplingFields
 
+LONG_CHARACTERS = 20_000
+"""Of texts that take milliseconds to encode."""
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model's generation_config.json may say."""
 
@@ -68,12 +71,6 @@ class Served:
         tokenizer = self.language_model().tokenizer
         return max(len(tokenizer.decode_bytes([id])) for id in range(tokenizer.vocab_size))
 
-    def check_length(self, text: str) -> None:
-        """ApiError if a text cannot fit, whatever its tokens; encoding it would take seconds."""
-        if len(text) > 65_536 and len(text) > self.context_length * self.longest_token:
-            what = f"{len(text)} characters cannot be {self.context_length} tokens; shorten them."
-            raise ApiError(400, what, code="context_length_exceeded")
-
     def check_model(self, name: str | None) -> None:
         """ApiError if another model is asked for."""
         if name is not None and name != self.name:
@@ -99,6 +96,22 @@ def sampling_of(request: SamplingFields, served: Served, extra: dict[str, Any]) 
             raise ApiError(400, what, param="logit_bias", code="invalid_value")
         values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
     return Sampling.model_validate(values)
+
+
+async def encode(
+    served: Served, size: int, work: Callable[[], list[int]], param: str = "messages"
+) -> list[int]:
+    """What `work` makes of a text of so many characters, beside other requests if it is long.
+
+    Raises ApiError, before that, for a text that cannot fit into the context.
+    """
+    if size < LONG_CHARACTERS:
+        return work()
+    context, least = served.context_length, size // served.longest_token
+    if least > context:
+        what = f"This model's maximum context length is {context} tokens; the prompt has more than"
+        raise ApiError(400, f"{what} {least}.", param=param, code="context_length_exceeded")
+    return await asyncio.to_thread(work)
 
 
 def fit_tokens(

@@ -1,6 +1,5 @@
 """Chat completions: a conversation is answered by the model, or from the documents."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -11,6 +10,7 @@ from .answering import (
     Served,
     begin_exchange,
     collect,
+    encode,
     fit_tokens,
     sampling_of,
     stream_pieces,
@@ -20,7 +20,7 @@ from .errors import ApiError
 from .frames import DONE, Frames, begun, to_frame
 from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import ChatRequest
-from .tools import ToolStream, conversation_of, parse_calls, text_of, tool_grammar
+from .tools import ToolStream, conversation_of, parse_calls, tool_grammar
 
 
 async def complete_chat(
@@ -36,7 +36,7 @@ async def complete_chat(
         return _stream_grounded(served, request, answer) if request.stream else _whole_grounded(
             served, answer
         )  # fmt: skip
-    exchange = await asyncio.to_thread(begin_chat, served, request, tenant)  # encodes
+    exchange = await begin_chat(served, request, tenant)
     if request.stream:
         return await begun(_stream(served, request, exchange))
     found = await collect(served, exchange)
@@ -48,7 +48,7 @@ async def complete_chat(
     }  # fmt: skip
 
 
-def begin_chat(
+async def begin_chat(
     served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
 ) -> Exchange:
     """The exchange of a conversation; ApiError for what the model cannot read or write."""
@@ -56,8 +56,9 @@ def begin_chat(
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
         raise ApiError(400, what, param="messages")
-    served.check_length("".join(text_of(message.content) for message in request.messages))
-    ids = prompts.prompt_ids(conversation_of(request.messages, request.callable_tools))
+    turns = conversation_of(request.messages, request.callable_tools)
+    size = sum(len(turn.content) for turn in turns)
+    ids = await encode(served, size, lambda: prompts.prompt_ids(turns))
     wanted = request.max_completion_tokens or request.max_tokens
     extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}
     sampling = sampling_of(request, served, extra | _constraint(request))

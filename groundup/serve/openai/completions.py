@@ -7,6 +7,7 @@ import asyncio
 import codecs
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple
 
 from groundup.core import TokenLogprob
@@ -16,6 +17,7 @@ from .answering import (
     Served,
     begin_exchange,
     collect,
+    encode,
     fit_tokens,
     sampling_of,
     stream_pieces,
@@ -49,9 +51,7 @@ async def complete(
         raise ApiError(400, "suffix is not supported; leave it out.", param="suffix")
     if request.best_of not in (None, request.n or 1):
         raise ApiError(400, "best_of must equal n: all answers are returned.", param="best_of")
-    for text in [request.prompt] if isinstance(request.prompt, str) else request.prompt:
-        served.check_length(text if isinstance(text, str) else "")
-    prompts, n = await asyncio.to_thread(encode_inputs, served, request.prompt), request.n or 1
+    prompts, n = await encode_inputs(served, request.prompt), request.n or 1
     if n * len(prompts) > MAX_PROMPTS:
         what = f"n={n} for {len(prompts)} prompts: at most {MAX_PROMPTS} answers are given at once."
         raise ApiError(400, what, param="n")
@@ -80,14 +80,19 @@ async def complete(
     return _head(served, exchange) | {"choices": choices, "usage": exchange.usage()}
 
 
-def encode_inputs(served: Served, given: str | Sequence[Any]) -> list[list[int]]:
+async def encode_inputs(
+    served: Served, given: str | Sequence[Any], param: str = "prompt"
+) -> list[list[int]]:
     """The ids of the prompts of a request: texts or ids, one or several.
 
-    Raises ApiError for ids that the model has not, ConfigError for an empty text.
+    Raises ApiError for ids that the model has not, and for texts that cannot fit into its context;
+    ConfigError for an empty text.
     """
-    model = served.language_model()
-    several = [given] if isinstance(given, str) or isinstance(given[0], int) else given
-    rows = [model.encode_prompt(each) if isinstance(each, str) else list(each) for each in several]
+    model, rows = served.language_model(), list[list[int]]()
+    for each in [given] if isinstance(given, str) or isinstance(given[0], int) else given:
+        text = each if isinstance(each, str) else ""
+        work = partial(model.encode_prompt, each) if isinstance(each, str) else partial(list, each)
+        rows.append(await encode(served, len(text), work, param))
     size = served.engines.facts["vocab_size"]
     if wrong := [id for row in rows for id in row if id >= size]:
         what = f"The token {wrong[0]} is not in the vocabulary of {size}."

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .answering import Served
+from .answering import Served, fit_tokens
+from .completions import encode_inputs
 from .errors import ApiError
 from .schemas import EmbeddingRequest
 
@@ -18,9 +19,14 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
     served.check_model(request.model)
     given = request.input
     several = [given] if isinstance(given, str) or isinstance(given[0], int) else given
-    texts = [each if isinstance(each, str) else _decode(served, each) for each in several]
-    if any(not text for text in texts):
+    if not all(several):
         raise ApiError(400, "An input is empty; give each a character.", param="input")
+    tokens = 0
+    if served.prompts is not None:
+        for ids in await encode_inputs(served, given, "input"):
+            tokens += len(ids)
+            fit_tokens(served, ids[:-1], None, "input")
+    texts = [each if isinstance(each, str) else _decode(served, each) for each in several]
     rows = await served.engines.choose().call("embed", texts=texts)
     width = len(rows[0])
     if request.dimensions not in (None, width):
@@ -30,9 +36,6 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
     data = [
         {"object": "embedding", "index": at, "embedding": row} for at, row in enumerate(encoded)
     ]
-    tokens = (
-        sum(len(served.prompts.tokenizer.encode(each)) for each in texts) if served.prompts else 0
-    )
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     served.meter.count(usage)
     return {"object": "list", "data": data, "model": served.name, "usage": usage}

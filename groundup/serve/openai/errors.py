@@ -34,7 +34,7 @@ class ApiError(GroundupError):
         self, status: int, message: str, *, kind: str = "invalid_request_error",
         param: str | None = None, code: str | None = None, retry_seconds: float | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(message)
+        super().__init__(message if message[-1:] in (".", "!", "?") else f"{message}.")
         self.status, self.kind, self.param, self.code = status, kind, param, code
         self.retry_seconds = retry_seconds
 

@@ -16,6 +16,8 @@ from .tools import text_of
 
 FREE = ("tools", "response_format", "structured_outputs", "logprobs", "stop")
 """What answers of the model alone can have."""
+MAX_QUESTION = 10_000
+"""Characters of a question to the documents."""
 
 
 class GroundedAnswer(NamedTuple):
@@ -51,7 +53,11 @@ def user_texts(messages: list[ChatMessage]) -> list[str]:
     """What the user asked; ApiError if the last message is not the user's."""
     if messages[-1].role != "user":
         raise ApiError(400, "The last message must be the user's question.", param="messages")
-    return [text_of(each.content) for each in messages if each.role == "user"]
+    texts = [text_of(each.content) for each in messages if each.role == "user"]
+    if max(map(len, texts)) > MAX_QUESTION:
+        what = f"A question to the documents has at most {MAX_QUESTION} characters; shorten it."
+        raise ApiError(400, what, param="messages", code="context_length_exceeded")
+    return texts
 
 
 async def ask_documents(

@@ -4,7 +4,6 @@ A response that is kept can be continued by its id; some are kept in memory, for
 asked alone. Streams are named events, numbered, from response.created to response.completed.
 """
 
-import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
@@ -93,7 +92,7 @@ async def respond(
         if request.stream:
             return _stream_grounded(work, answer)
         return work.finish(answer.exchange, _grounded_output(answer), answer.usage)
-    exchange = await asyncio.to_thread(begin_chat, served, chat, tenant, "resp")
+    exchange = await begin_chat(served, chat, tenant, kind="resp")
     if request.stream:
         return await begun(_stream(work, exchange))
     [pieces] = await collect(served, exchange)
