@@ -188,11 +188,11 @@ def _tokens_of(served: Served, body: TokenizeRequest) -> dict[str, Any]:
     tokenizer = model.tokenizer
     if body.messages is not None:
         turns = conversation_of(body.messages, ())
-        ids = await asyncio.to_thread(model.prompt_ids, turns)
+        ids = model.prompt_ids(turns)
     elif body.add_special_tokens is False or not text:
-        ids = await asyncio.to_thread(tokenizer.encode, text)
+        ids = tokenizer.encode(text)
     else:
-        ids = await asyncio.to_thread(model.encode_prompt, text)
+        ids = model.encode_prompt(text)
     texts = [tokenizer.decode([id]) for id in ids] if body.return_token_strs else None
     size = served.context_length
     return {"tokens": ids, "count": len(ids), "max_model_len": size, "token_strs": texts}
