@@ -21,8 +21,7 @@ from ray.serve.config import RequestRouterConfig
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
 from groundup.core import ConfigError, record
-from groundup.serve.openai.errors import ApiError
-from groundup.serve.serve import ServeConfig, open_application
+from groundup.serve import ApiError, ServeConfig, open_application
 
 PREFIX_BYTES = 1_024
 """First bytes of a body by which a replica is chosen."""

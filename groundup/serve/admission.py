@@ -247,7 +247,7 @@ class Reply:
             await self.send({"type": "http.response.body", "body": to_frame(error.to_json())})
 
 
-def is_loopback(host: str) -> bool:
+def is_own_host(host: str) -> bool:
     """Whether a name or address is this machine's own."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -259,7 +259,7 @@ def _check_local(headers: Headers) -> None:
     """ApiError for a page of another site, whose requests a browser sends here."""
     host, origin = headers.get("host", ""), headers.get("origin")
     try:
-        is_own = is_loopback(urlsplit(f"//{host}").hostname or "")
+        is_own = is_own_host(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         is_own = False
     if not is_own or origin is not None and origin.partition("://")[2] != host:

@@ -89,7 +89,9 @@ async def _examples(request: Request) -> Any:
 async def _search(
     request: Request, q: Words, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Any:
-    return await request.app.state.served.engines.choose().call("search", query=q, limit=limit)
+    return await request.app.state.served.engines.choose().call(
+        "search", {"query": q, "limit": limit}
+    )
 
 
 async def _document(
@@ -97,7 +99,7 @@ async def _document(
     quote: Text = "", q: Text = "", around: Annotated[int, Query(ge=0, le=AROUND)] = AROUND,
 ) -> Any:  # fmt: skip
     place = {"path": path, "start": start, "end": end, "text": quote, "around": around, "query": q}
-    found = await request.app.state.served.engines.choose().call("document", place=place)
+    found = await request.app.state.served.engines.choose().call("document", {"place": place})
     if not found:
         raise ApiError(404, "The index has no such document.", param="path", code="not_found")
     return found

@@ -30,7 +30,7 @@ from groundup.core import (
 )
 
 from .engine.settings import EngineSettings, identity_of
-from .engine.worker import Worker
+from .engine.worker import EngineWorker
 from .receipts import CIRCUMSTANCES, default_folder, find_receipt, read_key, receipt_files
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def replay(id: str = "", *, all_: bool = False, receipts: Path | None = None) ->
 class _OpenedModel(NamedTuple):
     """What gave some answers, opened again."""
 
-    worker: Worker
+    worker: EngineWorker
     differences: tuple[str, ...]
     is_native: bool
 
@@ -179,7 +179,7 @@ def _open(content: dict[str, Any]) -> _OpenedModel:
     was = content["circumstances"]
     if "threads" in was:
         device.set_num_threads(was["threads"])
-    worker = Worker(settings, None)
+    worker = EngineWorker(settings, None)
     facts = worker.describe()
     now = {name: facts[name] for name in CIRCUMSTANCES if name in facts}
     differences = tuple(
@@ -224,7 +224,7 @@ def _replay(content: dict[str, Any], opened: _OpenedModel) -> Replay:
     )  # fmt: skip
 
 
-def _find_parting(worker: Worker, content: dict[str, Any], at: int) -> Parting | None:
+def _find_parting(worker: EngineWorker, content: dict[str, Any], at: int) -> Parting | None:
     """Where an answer parts from what is chosen now; None if it does not, as far as it went."""
     was, ended, decode = (
         content["answers"][at],
@@ -250,7 +250,7 @@ def _find_parting(worker: Worker, content: dict[str, Any], at: int) -> Parting |
 
 
 def _continue(
-    worker: Worker, content: dict[str, Any], at: int
+    worker: EngineWorker, content: dict[str, Any], at: int
 ) -> Generator[tuple[int, str, "Tensor"], None, None]:
     """Continue a prompt as the only request: ids, why it ends, and the logits of each."""
     from groundup.generate import compile_grammar

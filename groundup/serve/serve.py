@@ -27,7 +27,7 @@ from groundup.core import (
 from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
 from groundup.tokenizer import ChatTemplate, load_tokenizer
 
-from .admission import Admission, AdmissionSettings, is_loopback
+from .admission import Admission, AdmissionSettings, is_own_host
 from .api import create_app
 from .connection import WebServer
 from .engine.process import Engines
@@ -138,7 +138,7 @@ class Server:
 
     def run(self, host: str, port: int) -> ServerReport:
         """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
-        if self.keys is None and not is_loopback(host):
+        if self.keys is None and not is_own_host(host):
             what = f"--host {host} lets other machines ask, which needs keys"
             raise ConfigError(f"{what}: groundup keys add keys.json NAME, then --keys keys.json.")
         with _listen(host, port, self.config.backlog) as listening:
@@ -147,7 +147,7 @@ class Server:
 
     async def _run(self, listening: socket.socket) -> None:
         begun = time.perf_counter()
-        served = await self._open()
+        served = await self.open()
         app = create_app(served)
         app.router.lifespan_context = self._lifespan
         settings = self.config.admission
@@ -185,7 +185,7 @@ class Server:
         """Open what is there now; requests that run are answered by what they began with."""
         async with self.reloading:
             try:
-                served = await self._open()
+                served = await self.open()
             except Exception as error:  # whatever is wrong with it
                 record.log(f"Not reloaded, the former goes on: {error}")
                 return
@@ -201,7 +201,7 @@ class Server:
         await engines.close()
         self.opened.remove(engines)
 
-    async def _open(self) -> Served:
+    async def open(self) -> Served:
         """Open what the label or the directory holds now."""
         self.stamp = self.releases.stamp_of(self.config.engine)
         resolved = await asyncio.to_thread(self.releases.resolve, self.config.engine)
@@ -233,6 +233,20 @@ class Server:
             self.meter, self.receipts, int(time.time()), facts["identity"].get("model", ""),
             has_template=has_template, has_index=bool(engine.index),
         )  # fmt: skip
+
+
+class OpenApplication(NamedTuple):
+    """A server without a port."""
+
+    application: FastAPI
+    engines: Engines
+
+
+async def open_application(config: ServeConfig, workers: int, name: str) -> OpenApplication:
+    """What `serve` puts behind a port, for another server that has one; without receipts."""
+    server = Server(config, workers, name)
+    served = await server.open()
+    return OpenApplication(create_app(served), served.engines)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -17,7 +17,7 @@ from groundup.cli import _dispatch
 from groundup.core import ArtifactError, ConfigError, Ledger
 from groundup.retrieve import index as make_index
 from groundup.serve.engine.settings import EngineSettings, identity_of
-from groundup.serve.engine.worker import Worker
+from groundup.serve.engine.worker import EngineWorker
 from groundup.serve.receipts import Receipts, read_key, receipt_files
 from groundup.serve.replay import Replay, Replays, replay
 from tests.serve.servers import DOCUMENTS, serving, write_chat_model, write_index
@@ -122,7 +122,7 @@ def test_all_answers_are_equal_alone(answered):
 
 
 def test_no_token_is_missed_while_another_thread_steps(answered):
-    worker, is_done, count = Worker(EngineSettings(model=str(answered.model)), None), Event(), 300
+    worker, is_done, count = EngineWorker(EngineSettings(model=str(answered.model)), None), Event(), 300
     batch = worker.batch
     assert batch is not None
 

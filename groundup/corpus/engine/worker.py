@@ -175,7 +175,7 @@ class Worker:
             self.pipe, child_end = Pipe()
             inherited = (child_end.fileno(), file.fileno())
             arguments = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
-            command = f"from {__name__} import serve; serve({arguments})"
+            command = f"from {__name__} import run_worker; run_worker({arguments})"
             self.process = subprocess.Popen(
                 child.python_command("-c", command), stdin=subprocess.DEVNULL,
                 pass_fds=inherited, env=child.python_environment(),
@@ -261,7 +261,7 @@ def rebuild_error(name: str, text: str, trace: str) -> Exception:
     return error
 
 
-def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None:
+def run_worker(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None:
     """Run tasks until the parent exits; the main loop of a worker process."""
     global _status_page
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and kills us

@@ -214,7 +214,7 @@ class BatchEngine:
                     inbox.append(event)
             return events
 
-    def follow(self, request: int, inbox: deque[TokenEvent]) -> None:
+    def subscribe(self, request: int, inbox: deque[TokenEvent]) -> None:
         """Keep the events of a request in an inbox, whoever computes them."""
         with self.lock:
             self._inboxes[request] = inbox

@@ -9,7 +9,8 @@ import itertools
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -132,7 +133,7 @@ class EngineProcess:
             raise EngineLost("The engine is being started again; try again in a few seconds.")
         self.writer.write(to_json(message) + b"\n")
 
-    async def call(self, do: str, /, **fields: Any) -> Any:
+    async def call(self, do: str, fields: Mapping[str, Any] = MappingProxyType({})) -> Any:
         """What the process answers to one request.
 
         Raises its error as one of `groundup.core`, and EngineLost if it ends before.

@@ -42,7 +42,7 @@ THREADS = 2
 IN_THREADS = ("ask", "search", "document", "examples", "embed", "score")
 
 
-class Worker:
+class EngineWorker:
     """Answers the requests of one socket until it is closed."""
 
     def __init__(self, settings: EngineSettings, link: socket.socket | None) -> None:
@@ -65,12 +65,12 @@ class Worker:
         """Open what the settings name, say what it is, and serve."""
         self.send({"ready": self.describe()})
         threading.Thread(target=self.read, daemon=True).start()
-        while self.take():
+        while self.process_arrived():
             if self.numbers and self.batch is not None:
                 self.batch.step()
                 self.send_tokens()
 
-    def take(self) -> bool:
+    def process_arrived(self) -> bool:
         """Do what has arrived, and wait for it if nothing is computed; False at the end."""
         while True:
             try:
@@ -160,7 +160,7 @@ class Worker:
         grammar = request["grammar"].result() if "grammar" in request else None
         with batch.lock:  # an answer from documents may step meanwhile: no token may be missed
             begun = batch.add(self.decode_request(request, sampling, grammar))
-            batch.follow(begun, self.events)
+            batch.subscribe(begun, self.events)
         self.numbers[number], self.requests[begun] = begun, number
 
     def decode_request(
@@ -317,7 +317,7 @@ def main() -> None:
     """Serve the socket whose number is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
     link = socket.socket(fileno=int(sys.argv[1]))
-    worker = Worker(EngineSettings.model_validate(json.loads(sys.argv[2])), link)
+    worker = EngineWorker(EngineSettings.model_validate(json.loads(sys.argv[2])), link)
     try:
         worker.run()
     except GroundupError as error:

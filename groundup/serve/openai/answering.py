@@ -2,7 +2,7 @@
 
     sampling_of    the settings of a request as ours
     Exchange       one request while it is answered: prompts, chosen ids, times; receipts keep it
-    stream_pieces  the text of an exchange, token by token
+    stream_deltas  the text of an exchange, token by token
 
 What a client does not say is what the model's generation_config.json says, else OpenAI's default.
 """
@@ -179,7 +179,7 @@ def begin_exchange(
     return Exchange(kind, rows, sampling, [first + at for at in range(len(rows))], n=n)
 
 
-class Piece(NamedTuple):
+class Delta(NamedTuple):
     """One token of an answer and the text that it completes."""
 
     choice: int
@@ -187,7 +187,7 @@ class Piece(NamedTuple):
     token: ChosenToken
 
 
-async def stream_pieces(served: Served, exchange: Exchange) -> AsyncGenerator[Piece, None]:
+async def stream_deltas(served: Served, exchange: Exchange) -> AsyncGenerator[Delta, None]:
     """The text of an exchange, as it comes; joined, it is the whole answer.
 
     Raises what the engine raises. When it is closed early, what still runs is given up.
@@ -209,7 +209,7 @@ async def stream_pieces(served: Served, exchange: Exchange) -> AsyncGenerator[Pi
                     exchange.answers[token.request].append(token.id)
                     exchange.ended[token.request] = token.ended or ""
                     text = texts[token.request].add(token.id, token.ended is not None)
-                    yield Piece(token.request, text, token)
+                    yield Delta(token.request, text, token)
     finally:
         if served.receipts is not None:
             served.receipts.keep(served, exchange)
@@ -217,10 +217,10 @@ async def stream_pieces(served: Served, exchange: Exchange) -> AsyncGenerator[Pi
         await served.receipts.wait_for_room()
 
 
-async def collect(served: Served, exchange: Exchange) -> list[list[Piece]]:
+async def collect(served: Served, exchange: Exchange) -> list[list[Delta]]:
     """All pieces of an exchange, by choice."""
-    found: list[list[Piece]] = [[] for _ in exchange.prompts]
-    async with aclosing(stream_pieces(served, exchange)) as pieces:
+    found: list[list[Delta]] = [[] for _ in exchange.prompts]
+    async with aclosing(stream_deltas(served, exchange)) as pieces:
         async for piece in pieces:
             found[piece.choice].append(piece)
     return found

@@ -5,15 +5,15 @@ from contextlib import aclosing
 from typing import Any
 
 from .answering import (
+    Delta,
     Exchange,
-    Piece,
     Served,
     begin_exchange,
     collect,
     encode,
     fit_tokens,
     sampling_of,
-    stream_pieces,
+    stream_deltas,
     token_to_json,
 )
 from .errors import ApiError
@@ -97,7 +97,7 @@ def _head(served: Served, exchange: Exchange, what: str) -> dict[str, Any]:
 
 
 def _choice(
-    served: Served, request: ChatRequest, exchange: Exchange, index: int, pieces: Sequence[Piece]
+    served: Served, request: ChatRequest, exchange: Exchange, index: int, pieces: Sequence[Delta]
 ) -> dict[str, Any]:
     text, ended = "".join(piece.text for piece in pieces), exchange.ended[index]
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
@@ -109,7 +109,7 @@ def _choice(
 
 
 def logprobs_of(
-    served: Served, request: ChatRequest, pieces: Sequence[Piece]
+    served: Served, request: ChatRequest, pieces: Sequence[Delta]
 ) -> dict[str, Any] | None:
     """The log-probabilities of an answer's tokens, if they are asked for; its end has none."""
     if not request.logprobs:
@@ -134,7 +134,7 @@ async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> F
 
     streams = [ToolStream() for _ in exchange.prompts]
     opened = set[int]()
-    async with aclosing(stream_pieces(served, exchange)) as pieces:
+    async with aclosing(stream_deltas(served, exchange)) as pieces:
         async for piece in pieces:
             index = piece.choice
             if index not in opened:

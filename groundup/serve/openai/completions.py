@@ -20,7 +20,7 @@ from .answering import (
     encode,
     fit_tokens,
     sampling_of,
-    stream_pieces,
+    stream_deltas,
 )
 from .errors import ApiError
 from .frames import DONE, Frames, begun, to_frame
@@ -106,7 +106,9 @@ async def _score(
     """The log-probabilities of the prompts, if they are asked for."""
     if not request.echo or request.logprobs is None:
         return [[] for _ in prompts]
-    calls = [served.engines.choose(i).call("score", ids=i, top=request.logprobs) for i in prompts]
+    calls = [
+        served.engines.choose(i).call("score", {"ids": i, "top": request.logprobs}) for i in prompts
+    ]
     rows = []
     for ids, found in zip(prompts, await asyncio.gather(*calls), strict=True):
         best = [[TokenLogprob(*each) for each in place] for place in found["alternatives"]]
@@ -191,7 +193,7 @@ async def _stream(
     empty = {"usage": None} if with_usage else {}
     offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
-    async with aclosing(stream_pieces(served, exchange)) as pieces:
+    async with aclosing(stream_deltas(served, exchange)) as pieces:
         async for index, text, token in pieces:
             tokens = [ScoredToken(token.id, token.logprob, token.alternatives)]
             if index not in begun:

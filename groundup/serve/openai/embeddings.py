@@ -27,7 +27,7 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
             tokens += len(ids)
             fit_tokens(served, ids[:-1], None, "input")
     texts = [each if isinstance(each, str) else _decode(served, each) for each in several]
-    rows = await served.engines.choose().call("embed", texts=texts)
+    rows = await served.engines.choose().call("embed", {"texts": texts})
     width = len(rows[0])
     if request.dimensions not in (None, width):
         what = f"This model's vectors have {width} dimensions; leave `dimensions` out."

@@ -66,7 +66,7 @@ async def ask_documents(
     """Answer the last of some questions from the documents."""
     options: dict[str, Any] = {"only": fields.only or [], "limit": fields.quotes or 3}
     engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
-    found = await engine.call("ask", questions=questions, options=options)
+    found = await engine.call("ask", {"questions": questions, "options": options})
     exchange.engine = engine
     exchange.asked = {"questions": questions, "options": options, "answer": found}
     text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0

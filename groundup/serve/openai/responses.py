@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from .answering import Exchange, Served, collect, stream_pieces
+from .answering import Exchange, Served, collect, stream_deltas
 from .chat import begin_chat, logprobs_of
 from .errors import ApiError, invalid_request
 from .frames import Frames, begun, to_frame
@@ -270,7 +270,7 @@ async def _stream(work: ResponseWork, exchange: Exchange) -> Frames:
     events, item = EventNumbers(), _message("", [], [])
     place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     stream, found, shown, is_open = ToolStream(), [], 0, False
-    async with aclosing(stream_pieces(work.served, exchange)) as pieces:
+    async with aclosing(stream_deltas(work.served, exchange)) as pieces:
         async for piece in pieces:
             if not found:
                 yield _opening(events, work, exchange)
