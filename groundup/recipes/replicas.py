@@ -10,6 +10,7 @@ A request whose replica is lost before it answered is sent to another one.
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,6 +142,8 @@ def replicas(
 
     if count < 1:
         raise ConfigError(f"count={count} serves nothing; use 1 or more.")
+    # A busy machine needs longer than a tenth of a second to say how many wait.
+    os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "2")
     local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(address=address or "local", namespace="groundup", **({} if address else local))
     serve.start(http_options={"host": "127.0.0.1", "port": port})

@@ -147,11 +147,10 @@ class Server:
 
     async def _run(self, listening: socket.socket) -> None:
         begun = time.perf_counter()
-        served = await self.open()
-        app = create_app(served)
+        app = create_app(await self.open())  # kept by the application alone: see `_end`
         app.router.lifespan_context = self._lifespan
         settings = self.config.admission
-        admitted = Admission(app, served.meter, self.keys, settings)
+        admitted = Admission(app, app.state.served.meter, self.keys, settings)
         traced = trace_requests(admitted, self.config.otlp)
         address, port = listening.getsockname()[:2]
         seconds = time.perf_counter() - begun
