@@ -111,7 +111,7 @@ def replay(id: str = "", *, all_: bool = False, receipts: Path | None = None) ->
     Exit code 0 if it is equal, 1 if it parts or is refused, 2 if there is no such receipt.
 
     id        of an answer, as the server gave it
-    all       every receipt of the folder
+    all_      every receipt of the folder
     receipts  folder of `groundup serve`; default: ~/.local/state/groundup/receipts
 
     Raises ConfigError for an unknown id; ArtifactError for a receipt or weights that were edited,
@@ -160,6 +160,7 @@ def _replay_all(contents: Sequence[dict[str, Any]]) -> Iterator[Replay]:
                 except GroundupError as error:
                     done[at] = Replay(contents[at]["id"], "refused", str(error))
                 bar.advance(1)
+            del opened  # before the next is opened
     yield from (done[at] for at in range(len(contents)))
 
 
