@@ -138,22 +138,32 @@ def replicas(
 
     Raises ConfigError for a count below 1.
     """
-    import ray
-
     if count < 1:
         raise ConfigError(f"count={count} serves nothing; use 1 or more.")
-    # A busy machine needs longer than a tenth of a second to say how many wait.
-    os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "2")
-    local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    ray.init(address=address or "local", namespace="groundup", **({} if address else local))
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    connect(count, address, port)
     begin_replicas(model, index, count, name or model.resolve().name)
     record.log(f"{count} replicas answer at http://127.0.0.1:{port}; Ctrl-C ends them.")
     try:
         asyncio.run(asyncio.Event().wait())
-    except KeyboardInterrupt:
+    finally:
         serve.shutdown()
     return "The replicas have ended."
+
+
+def connect(count: int, address: str, port: int) -> None:
+    """Connect to a cluster, or begin one on this machine, and listen on a port of every node."""
+    import ray
+
+    # A busy machine needs longer than a tenth of a second to say how many wait.
+    os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "2")
+    if address:
+        ray.init(address=address, namespace="groundup")
+    else:  # replicas share the processors, however few there are
+        ray.init(
+            address="local", namespace="groundup", include_dashboard=False, num_cpus=2 * count,
+            _node_ip_address="127.0.0.1",
+        )  # fmt: skip
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
 
 
 def begin_replicas(model: Path, index: Path | None, count: int, name: str) -> None:

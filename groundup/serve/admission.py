@@ -31,9 +31,9 @@ from .openai.frames import to_frame
 PUBLIC, COMPUTED = "public", ("chat", "embeddings", "search")
 SCOPES = {
     "/v1/chat": "chat", "/v1/completions": "chat", "/v1/responses": "chat", "/tokenize": "chat",
-    "/detokenize": "chat", "/v1/embeddings": "embeddings", "/v1/search": "search",
-    "/v1/documents": "search", "/document": "search", "/metrics": "metrics",
-    "/health": PUBLIC, "/ready": PUBLIC, "/search": PUBLIC, "/web": PUBLIC, "/": PUBLIC,
+    "/detokenize": "chat", "/v1/embeddings": "embeddings", "/api/about": "", "/api": "search",
+    "/metrics": "metrics", "/health": PUBLIC, "/ready": PUBLIC, "/": PUBLIC, "/chat": PUBLIC,
+    "/search": PUBLIC, "/document": PUBLIC, "/static": PUBLIC,
 }  # fmt: skip
 """What a key must allow, by the beginning of a path; what is not named here is for every key."""
 ANYONE = ApiKey.model_construct(name="", scopes=("all",))
