@@ -55,10 +55,6 @@ class ForwardedRequest(NamedTuple):
     body: bytes
 
 
-@serve.deployment(
-    max_ongoing_requests=MAX_ONGOING, graceful_shutdown_timeout_s=30,
-    request_router_config=RequestRouterConfig(request_router_class=PrefixRouter),
-)  # fmt: skip
 class Replica:
     """One server without a port."""
 
@@ -69,7 +65,7 @@ class Replica:
 
     async def answer(self, request: ForwardedRequest) -> AsyncIterator[Any]:
         """Yield the status and the headers, and then the body's parts."""
-        parts: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        parts: asyncio.Queue[Any] = asyncio.Queue()
         body = [{"type": "http.request", "body": request.body, "more_body": False}]
 
         async def receive() -> dict[str, Any]:
@@ -96,7 +92,6 @@ class Replica:
         self.engines.choose()
 
 
-@serve.deployment(max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0.1})
 class Gateway:
     """Takes requests and hands on what replicas answer."""
 
@@ -169,5 +164,13 @@ def connect(count: int, address: str, port: int) -> None:
 def begin_replicas(model: Path, index: Path | None, count: int, name: str) -> None:
     """Deploy a gateway and its replicas on the cluster that is connected."""
     paths = {"model": str(model.resolve()), "index": str(index.resolve()) if index else ""}
-    bound = Replica.options(num_replicas=count).bind({"engine": paths}, name)
-    serve.run(Gateway.bind(bound), name="groundup", route_prefix="/")
+    router = RequestRouterConfig(request_router_class=PrefixRouter)  # pyright: ignore
+    replica = serve.deployment(
+        Replica, num_replicas=count, max_ongoing_requests=MAX_ONGOING,
+        graceful_shutdown_timeout_s=30, request_router_config=router,
+    )  # fmt: skip
+    gateway = serve.deployment(
+        Gateway, max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0.1}
+    )
+    bound = replica.bind({"engine": paths}, name)
+    serve.run(gateway.bind(bound), name="groundup", route_prefix="/")

@@ -65,15 +65,12 @@ def create_app(served: Served) -> FastAPI:
 
 
 def _add_routes(app: FastAPI) -> None:
-    for path, body, answer in (
-        ("/v1/chat/completions", ChatRequest, _chat),
-        ("/v1/completions", CompletionRequest, _completions),
-        ("/v1/embeddings", EmbeddingRequest, _embeddings),
-        ("/v1/responses", ResponseRequest, _responses),
-        ("/tokenize", TokenizeRequest, _tokenize),
-        ("/detokenize", DetokenizeRequest, _detokenize),
-    ):
-        _add_post(app, path, body, answer)
+    _add_post(app, "/v1/chat/completions", ChatRequest, _chat)
+    _add_post(app, "/v1/completions", CompletionRequest, _completions)
+    _add_post(app, "/v1/embeddings", EmbeddingRequest, _embeddings)
+    _add_post(app, "/v1/responses", ResponseRequest, _responses)
+    _add_post(app, "/tokenize", TokenizeRequest, _tokenize)
+    _add_post(app, "/detokenize", DetokenizeRequest, _detokenize)
     app.get("/v1/models", summary="The models that are served.")(_models)
     app.get("/v1/models/{name:path}", summary="A model.")(_model)
     app.get("/v1/responses/{id}", summary="A response of before.")(_stored_response)

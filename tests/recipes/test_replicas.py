@@ -64,7 +64,8 @@ async def ask_while_one_is_killed(url: str) -> list[httpx.Response]:
         bodies = [BODY | {"prompt": f"question {number}"} for number in range(40)]
         tasks = [asyncio.create_task(client.post(url, json=body)) for body in bodies]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        running = [each for each in psutil.process_iter(["cmdline"])
-                   if "ServeReplica:groundup:Replica" in " ".join(each.info["cmdline"] or ())]  # fmt: skip
-        os.kill(running[0].pid, signal.SIGKILL)
+        lines = {each.pid: " ".join(each.info["cmdline"] or ())
+                 for each in psutil.process_iter(["cmdline"])}  # fmt: skip
+        running = [pid for pid, line in lines.items() if "ServeReplica:groundup:Replica" in line]
+        os.kill(running[0], signal.SIGKILL)
         return await asyncio.gather(*tasks)

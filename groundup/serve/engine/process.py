@@ -21,7 +21,6 @@ from groundup.core import (
     ConfigError,
     DataError,
     GroundupError,
-    MissingExtra,
     ShapeError,
     TokenLogprob,
     child,
@@ -38,8 +37,8 @@ STEADY_SECONDS = 10.0
 """An engine that ran so long did not end at once."""
 KINDS = {
     each.__name__: each
-    for each in (ArtifactError, CapacityError, ConfigError, DataError, MissingExtra, ShapeError)
-}
+    for each in (ArtifactError, CapacityError, ConfigError, DataError, ShapeError)
+} | {"MissingExtra": ConfigError}
 
 
 class EngineLost(GroundupError):
