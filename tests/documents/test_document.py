@@ -33,6 +33,18 @@ def test_long_texts_are_mapped_past_the_first_checkpoint():
         assert file[begin:end].decode() == text[start : start + 7]
 
 
+@given(TEXT, st.sampled_from([b"", b"\xef\xbb\xbf"]), st.data())
+def test_bytes_of_a_slice_give_the_slice_back(text, mark, data):
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    map = SourceMap.identity(text, len(mark))
+    found = map.character_range(*map.byte_range(start, end))
+    assert found == (start, end) if start < end else found[0] == found[1]
+    low, high = data.draw(st.integers(0, 99)), data.draw(st.integers(0, 99))
+    first, last = map.character_range(low, high)
+    assert 0 <= first <= last <= len(text) or low >= high
+
+
 def test_an_entity_is_indivisible_and_gaps_are_omitted():
     # bytes: "a&amp;b<i>c</i>"
     map = SourceMap(
@@ -49,6 +61,9 @@ def test_an_entity_is_indivisible_and_gaps_are_omitted():
     assert map.byte_range(2, 4) == (6, 11)
     assert map.byte_range(2, 3) == (6, 7)
     assert map.byte_range(4, 4) == (11, 11)
+    assert map.character_range(3, 7) == (1, 3)
+    assert map.character_range(7, 10) == map.character_range(20, 30) == (0, 0)
+    assert map.character_range(5, 11) == (1, 4)
 
 
 @given(TEXT)

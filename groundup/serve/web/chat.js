@@ -2,7 +2,7 @@
 // A question that is edited and an answer that is asked for again stand beside the former ones.
 
 import { byId, copy, documentUrl, hasModifier, isTyping, kept, make, request, requestJson } from "./page.js";
-import { documentNodes, kindOf, offsets, plainNodes, showMarkdown, withCitations } from "./text.js";
+import { cellsElement, documentNodes, kindOf, offsets, quoteNodes, showMarkdown, withCitations } from "./text.js";
 
 const talk = byId("talk"), ask = byId("ask"), send = byId("send"), stop = byId("stop");
 const status = byId("status"), source = byId("source"), settingsForm = byId("settings-form");
@@ -262,10 +262,11 @@ function claimElements(node, citations, cite) {
     const text = node.text.slice(claim.start, claim.end);
     if (text.startsWith(claim.quotes[0])) {
       flush(claim.start);
-      const cells = Object.entries(node.details?.claims[number]?.cells ?? {});
-      elements.push(make("blockquote", { class: "claim" }, ...(cells.length ? [make("dl", { class: "facts" },
-        cells.map(([name, cell]) => make("div", {}, make("dt", {}, name.trim() || "·"), make("dd", {}, cell.trim() || "–"))))] : plainNodes(text, cite)),
-      ...claim.numbers.map(cite)));
+      const cells = cellsElement(node.details?.claims[number]?.cells);
+      const isMarkdown = /\.(md|markdown):\d+$/i.test(citations[claim.numbers[0] - 1].title);
+      const cited = withCitations(text, claim.numbers.map((each) => [text.length, each]));
+      elements.push(make("blockquote", { class: "claim" },
+        ...(cells ? [cells, ...claim.numbers.map(cite)] : quoteNodes(cited, isMarkdown, cite))));
       first = claim.end;
     } else claim.numbers.forEach((each) => places.push([claim.end, each]));
     end = claim.end;
@@ -276,7 +277,7 @@ function claimElements(node, citations, cite) {
 
 function sourcesOf(citations) {
   if (!citations.length) return [];
-  return [make("ol", { class: "sources", "aria-label": "Sources" }, citations.map((each) =>
+  return [make("ol", { class: "source-list", "aria-label": "Sources" }, citations.map((each) =>
     make("li", {}, button(each.title, (it) => openSource(each, it)))))];
 }
 

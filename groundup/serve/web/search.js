@@ -1,7 +1,7 @@
 // The search: an answer in quotes, then passages with the asked words marked, each in its document.
 
 import { byId, documentUrl, hasModifier, isTyping, make, requestJson } from "./page.js";
-import { kindOf, marked } from "./text.js";
+import { cellsElement, kindOf, marked, quoteNodes } from "./text.js";
 
 const main = byId("main"), query = byId("query"), state = byId("state"), trouble = byId("trouble");
 const STEP = 10, MOST = 50;
@@ -53,9 +53,8 @@ function show({ query: used, answer, passages }, limit) {
 
 function answerSection(answer) {
   const claims = answer.claims.map((claim) => make("blockquote", { class: "claim" },
-    claim.cells ? make("dl", { class: "facts" }, Object.entries(claim.cells).map(([name, cell]) =>
-      make("div", {}, make("dt", {}, name.trim() || "·"), make("dd", {}, cell.trim() || "–")))) : claim.text,
-    make("p", { class: "small" }, make("a", { href: linkTo(claim.quotes[claim.quotes.length - 1]) }, claim.quotes[claim.quotes.length - 1].location))));
+    cellsElement(claim.cells) ?? make("div", {}, ...quoteNodes(claim.text, /\.(md|markdown)$/i.test(claim.quotes[0].path))),
+    make("p", { class: "small" }, make("a", { href: linkTo(claim.quotes.at(-1)) }, claim.quotes.at(-1).location))));
   const notes = [];
   if (answer.unanswered?.length) notes.push(`Not answered: ${answer.unanswered.join(", ")}.`);
   if (answer.meaning != null) notes.push(`Found by meaning, ${Math.round(100 * answer.meaning)} % likely to answer.`);
@@ -97,7 +96,7 @@ async function welcome() {
       ? "Words in any form find passages; a question is answered above them, if a sentence of the documents does."
       : "Index a folder, and start the server with the index:";
     byId("empty-command").hidden = Boolean(about.index);
-    byId("query").disabled = !about.index;
+    for (const field of byId("form").elements) field.disabled = !about.index;
     byId("empty").hidden = Boolean(asked());
     const examples = about.index ? await requestJson("/api/examples") : [];
     byId("examples").replaceChildren(...examples.map((text) => make("li", {},

@@ -21,10 +21,17 @@ export function marked(text, marks) {
   return [...nodes, text.slice(end)];
 }
 
+/** The cells of a row of a table by their columns; nothing without any. */
+export function cellsElement(cells) {
+  const rows = Object.entries(cells ?? {}).map(([name, cell]) =>
+    make("div", {}, make("dt", {}, name.trim() || "·"), make("dd", {}, cell.trim() || "–")));
+  return rows.length ? make("dl", { class: "facts" }, ...rows) : null;
+}
+
 const EXTRACTED = new Set(["html", "pdf", "epub", "docx", "odt", "pptx", "odp", "rtf", "conversation"]);
 
 /** The class of a document's text: columns of a plain text stand only in type of one width. */
-export const kindOf = (kind) => (EXTRACTED.has(kind) ? "prose" : "columns");
+export const kindOf = (kind) => (EXTRACTED.has(kind) ? "prose" : "aligned");
 
 /** A document's text with its titles, pages and marks, as elements. */
 export function documentNodes(data) {
@@ -75,18 +82,20 @@ export function withCitations(text, places) {
 
 const withoutCitations = (text) => text.replace(/\ue000[\ue100-\uf8ff]/g, "");
 
+/** A text with its citations, which stay on the line of the word before them. */
 function plain(text, cite) {
   const nodes = [];
   let end = 0;
-  for (const match of text.matchAll(/\ue000([\ue100-\uf8ff])/g)) {
-    nodes.push(text.slice(end, match.index), cite(match[1].charCodeAt(0) - FIRST));
+  for (const match of text.matchAll(/([^\s\ue000]{0,40})((?:\ue000[\ue100-\uf8ff])+)/g)) {
+    const numbers = [...match[2].matchAll(/[\ue100-\uf8ff]/g)].map(([sign]) => sign.charCodeAt(0) - FIRST);
+    nodes.push(text.slice(end, match.index), make("span", { class: "keep" }, match[1], ...numbers.map(cite)));
     end = match.index + match[0].length;
   }
   return [...nodes, text.slice(end)];
 }
 
-/** Text as it stands, with its citations. */
-export const plainNodes = (text, cite) => plain(text, cite).filter((node) => node !== "");
+/** A quote as it stands, with its citations; of Markdown with its bold words and its code. */
+export const quoteNodes = (text, isMarkdown, cite = () => "") => (isMarkdown ? inline : plain)(text, cite);
 
 function inline(text, cite) {
   const nodes = [];
@@ -104,6 +113,12 @@ const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)[^`]*$/;
 const ITEM = /^(\s*)([-*+•]|\d{1,9}[.)])\s+(.*)$/;
 const TITLE = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 
+/** Whether an item goes on with the list that another began: below one of it, or with its kind of mark. */
+function isSameList(first, line) {
+  const [, indent, mark] = ITEM.exec(first), [, depth, other] = ITEM.exec(line);
+  return depth.length > indent.length || /\d/.test(mark) === /\d/.test(other);
+}
+
 /** The blocks of a Markdown text: kind and lines. */
 function blocksOf(source) {
   const blocks = [], lines = source.split("\n");
@@ -117,7 +132,7 @@ function blocksOf(source) {
     } else if (FENCE.test(line)) begin("code", line);
     else if (!line.trim()) { if (open?.kind === "list") open.lines.push(line); else open = null; }
     else if (TITLE.test(line)) { begin("title", line); open = null; }
-    else if (ITEM.test(line)) { if (open?.kind === "list") open.lines.push(line); else begin("list", line); }
+    else if (ITEM.test(line)) { if (open?.kind === "list" && isSameList(open.lines[0], line)) open.lines.push(line); else begin("list", line); }
     else if (open?.kind === "list" && (/^\s/.test(line) || open.lines[open.lines.length - 1].trim())) open.lines.push(line);
     else if (open?.kind === "text") open.lines.push(line);
     else begin("text", line);
@@ -155,7 +170,7 @@ function codeElement(lines, cite) {
   const button = make("button", { type: "button", onclick: () => copy(withoutCitations(text), button) }, "Copy");
   return make("div", { class: "code" },
     make("div", { class: "code-head small" }, make("span", {}, language || "code"), button),
-    make("pre", { tabindex: "0", role: "region", "aria-label": `Code ${language}`.trim() }, make("code", {}, ...plainNodes(text, cite))));
+    make("pre", { tabindex: "0", role: "region", "aria-label": `Code ${language}`.trim() }, make("code", {}, ...plain(text, cite))));
 }
 
 function blockElement({ kind, lines }, cite) {
