@@ -135,7 +135,7 @@ def replicas(
     """
     if count < 1:
         raise ConfigError(f"count={count} serves nothing; use 1 or more.")
-    connect(count, address, port)
+    join_cluster(count, address, port)
     begin_replicas(model, index, count, name or model.resolve().name)
     record.log(f"{count} replicas answer at http://127.0.0.1:{port}; Ctrl-C ends them.")
     try:
@@ -145,7 +145,7 @@ def replicas(
     return "The replicas have ended."
 
 
-def connect(count: int, address: str, port: int) -> None:
+def join_cluster(count: int, address: str, port: int) -> None:
     """Connect to a cluster, or begin one on this machine, and listen on a port of every node."""
     import ray
 

@@ -49,7 +49,7 @@ def test_a_replica_that_is_killed_fails_no_request_that_waits_for_its_answer(tmp
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     model = tiny_directory(tmp_path / "tiny")
-    replicas.connect(2, "", port)
+    replicas.join_cluster(2, "", port)
     try:
         replicas.begin_replicas(model, None, 2, "tiny")
         answers = asyncio.run(ask_while_one_is_killed(f"http://127.0.0.1:{port}/v1/completions"))

@@ -74,7 +74,7 @@ RAW = {
 """JSON that Python does not write, by the text that stands for it."""
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 17, 1.5, -0.0, 1e308, 2**31, 2**63, -(2**63), 2**64, "", " ",
-    "a", "1", "null", "\n", "😀" * 50, "a" * 5000, "%s{0}${x}", "../../etc/passwd", [], [[]], [None],
+    "a", "1", "null", "\n", "😀" * 50, "a" * 5000, "%s{0}${x}", "../../etc/passwd", [], [[]], [None],  # noqa: E501
     {}, {"a": {}}, {"type": "text"}, {"$ref": "#"}, [1, "a", None], ["a"] * 100, list(range(300)),
     {"type": "object"}, {str(i): 1 for i in range(50)}, *RAW,
 )  # fmt: skip
@@ -152,7 +152,8 @@ def _changed(rng: random.Random) -> HostileRequest:
         if how == 0:
             del inside[place[-1]]
         elif how == 1 and isinstance(inside, dict):
-            inside[rng.choice(("x", "functions", "", "model ", "__proto__"))] = copy.deepcopy(rng.choice(VALUES))
+            name = rng.choice(("x", "functions", "", "model ", "__proto__"))
+            inside[name] = copy.deepcopy(rng.choice(VALUES))
         else:
             inside[place[-1]] = copy.deepcopy(rng.choice(VALUES))
         if not body:

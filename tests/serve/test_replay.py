@@ -122,7 +122,8 @@ def test_all_answers_are_equal_alone(answered):
 
 
 def test_no_token_is_missed_while_another_thread_steps(answered):
-    worker, is_done, count = EngineWorker(EngineSettings(model=str(answered.model)), None), Event(), 300
+    worker = EngineWorker(EngineSettings(model=str(answered.model)), None)
+    is_done, count = Event(), 300
     batch = worker.batch
     assert batch is not None
 
