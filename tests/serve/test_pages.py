@@ -276,6 +276,33 @@ def test_quotes_of_entities_and_wide_characters_are_marked_where_they_are(page, 
     expect(page.locator("#source mark")).to_have_text("The hall opens at nine o’clock.")
 
 
+def test_a_written_answer_has_its_numbers_behind_its_claims(page, quotes):
+    claims = ["\U0001f3a1 It was **renewed** \ue000\ue101 in May.", "It can be renewed twice."]
+    text, url = " ".join(claims), "/document?path=lease.md&start={}&end={}"
+    places = [
+        (0, len(claims[0]), LEASE, url.format(9, 72)),
+        (len(claims[0]) + 1, len(text), "It can be renewed twice.", url.format(103, 127)),
+    ]
+    citations = [
+        {"start_index": start, "end_index": end, "title": "lease.md:3", "url": at, "quote": quote}
+        for start, end, quote, at in places
+    ]
+    leaf = {"children": [], "chosen": 0}
+    answer = leaf | {"role": "assistant", "text": text, "annotations": citations, "grounded": True}
+    question = leaf | {"role": "user", "text": "When?", "children": [answer]}
+    page.goto(f"{quotes.url}/chat")
+    page.locator("#empty-title").wait_for()
+    stored = json.dumps(leaf | {"children": [question]})
+    page.evaluate("text => sessionStorage.setItem('groundup-chat', text)", stored)
+    page.reload()
+    words = page.locator(".assistant .words")
+    shown = "\U0001f3a1 It was renewed \ufffd\ufffd in May.1 It can be renewed twice.2"
+    expect(words).to_have_text(shown)
+    expect(words.locator("strong")).to_have_text("renewed")
+    words.locator(".cite").nth(1).click()
+    expect(page.locator("#source mark")).to_have_text("It can be renewed twice.")
+
+
 def test_a_refusal_says_calmly_what_is_nearest(page, quotes):
     page.goto(f"{quotes.url}/chat")
     page.locator("#empty-title").wait_for()
