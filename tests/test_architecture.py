@@ -27,11 +27,11 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 99_976
+BUDGET = 100_081
 SHARES = {
-    "core": 4_974, "measure": 8_440, "kernels": 3_163, "documents": 14_703, "corpus": 12_512,
+    "core": 4_974, "measure": 8_440, "kernels": 3_163, "documents": 14_813, "corpus": 12_512,
     "tokenizer": 3_825, "model": 8_471, "embeddings": 2_440, "adapt": 0, "train": 12_484,
-    "generate": 6_659, "prompt": 140, "align": 946, "compress": 130, "retrieve": 9_450,
+    "generate": 6_659, "prompt": 140, "align": 946, "compress": 130, "retrieve": 9_445,
     "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 0, "console": 0,
     "recipes": 1_695, "": 828,
 }  # fmt: skip
