@@ -1,5 +1,6 @@
 """Documents: the text of files, and the bytes that each part of it came from."""
 
+from .code.definitions import code_sections
 from .code.language import detect_code_language, looks_like_code
 from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
@@ -57,7 +58,7 @@ from .record import (
 )
 from .steps import DERIVERS, READERS, REMOVED, STEPS, import_object, reader_target, step_target
 from .structure.dictionary import is_compound, is_dictionary_word
-from .structure.outline import module_name, parse_python, python_sections, rst_headings
+from .structure.outline import module_name, parse_python, rst_headings
 from .structure.sentences import (
     LIST_ITEM,
     Sentence,
@@ -109,6 +110,7 @@ __all__ = [
     "apply_result",
     "artifact_kind",
     "canonical_json",
+    "code_sections",
     "decode",
     "detect_code_language",
     "file_bytes",
@@ -133,7 +135,6 @@ __all__ = [
     "parse_python",
     "plan_folder",
     "printable_path",
-    "python_sections",
     "read_bytes",
     "read_data",
     "read_folder",

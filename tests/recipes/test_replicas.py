@@ -44,6 +44,7 @@ def test_no_replica_is_an_error():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_replica_that_is_killed_fails_no_request_that_waits_for_its_answer(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

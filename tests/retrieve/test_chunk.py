@@ -113,6 +113,29 @@ x = 1
     }  # fmt: skip
 
 
+def test_passages_of_source_are_definitions_below_the_names_around_them():
+    source = """import fs from "fs";
+
+// Keeps tea.
+class Pot {
+  // Whether it is full.
+  full() {
+    const level = () => this.level;
+
+    return level() > 9;
+  }
+}
+"""
+    assert titles(read(source, "tea/pot.js")) == {
+        'import fs from "fs";': ("pot.js",),
+        "// Keeps tea.\nclass Pot {": ("pot.js", "Pot"),
+        source[source.index("// Whether") :].strip(): ("pot.js", "Pot", "full"),
+    }
+    long = source.replace("return", "this.pour();\n" * 200 + "return")
+    found = [p.headings for p in chunk_document(read(long, "a.js")) if "pour" in p.text]
+    assert len(found) > 1 and set(found) == {("a.js", "Pot", "full")}
+
+
 def test_source_that_does_not_parse_is_still_found():
     assert "def f(:" in chunk_document(read_bytes(b"def f(:\n  'x'\n", "broken.py"))[0].text
 
@@ -255,7 +278,7 @@ def split(document: Record, **settings: Any) -> list[str]:
     return [p.text for p in chunk_document(document, ChunkConfig(**settings), embed)]
 
 
-@given(ROWS, st.sampled_from(["a.md", "a.txt", "a.py", "a.html"]), st.sampled_from(STRATEGIES),
+@given(ROWS, st.sampled_from("a.md a.txt a.py a.html a.js".split()), st.sampled_from(STRATEGIES),
        st.integers(0, 30))  # fmt: skip
 def test_every_strategy_gives_bounded_slices_that_hold_all_that_is_visible(
     pieces, path, strategy, overlap

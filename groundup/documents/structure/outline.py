@@ -20,7 +20,7 @@ SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 PARAGRAPH = re.compile(r" {0,3}(?![-+*>] |\d+[.)] |\|)\S")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 SOURCE_ROOTS = ("lib", "src")
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITION = re.compile(r"[ \t]*(?:class|(?:async[ \t]+)?def)[ \t]+(\w+)")
 
 
@@ -33,7 +33,7 @@ def markdown_headings(text: str) -> tuple[Heading, ...]:
     headings: list[Heading] = []
     fence = ""
     above: tuple[int, str] | None = None  # the previous line, if an underline makes it a title
-    for start, line in _iter_lines(text):
+    for start, line in iter_lines(text):
         mark = FENCE.match(line)
         if fence:
             closes = mark and mark[1].startswith(fence) and not line[mark.end() :].strip()
@@ -73,7 +73,7 @@ def python_headings(text: str) -> tuple[Heading, ...]:
     (Heading(level=2, start=6, end=7), Heading(level=3, start=17, end=18))
     """
     headings: list[Heading] = []
-    starts = [start for start, _ in _iter_lines(text)]
+    starts = [start for start, _ in iter_lines(text)]
     module = parse_python(text)
     if module is None:
         return _indented_headings(text)
@@ -91,7 +91,7 @@ def _iter_definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
     stack: list[tuple[int, ast.AST]] = [(2, module)]
     while stack:  # no recursion: code may be nested deeper than Python's stack
         level, node = stack.pop()
-        if isinstance(node, _Definition):
+        if isinstance(node, Definition):
             yield level, node.lineno
             level += 1
         inner = [
@@ -105,7 +105,7 @@ def _iter_definitions(module: ast.Module) -> Iterator[tuple[int, int]]:
 def _indented_headings(text: str) -> tuple[Heading, ...]:
     headings: list[Heading] = []
     outer: list[int] = []
-    for start, line in _iter_lines(text):
+    for start, line in iter_lines(text):
         if match := DEFINITION.match(line):
             indent = len(line) - len(line.lstrip())
             while outer and outer[-1] >= indent:
@@ -113,46 +113,6 @@ def _indented_headings(text: str) -> tuple[Heading, ...]:
             outer.append(indent)
             headings.append(Heading(1 + len(outer), start + match.start(1), start + match.end(1)))
     return tuple(headings)
-
-
-CodeSection = tuple[int, int, tuple[str, ...]]
-"""Start and end in the text, and the names of the definitions around it."""
-
-
-def python_sections(text: str) -> list[CodeSection]:
-    """Sections of Python source, one per definition: its head with the docstring, then its body.
-
-    Empty when it is not valid for this interpreter.
-
-    >>> python_sections("x = 1\\ndef f(): pass\\n")
-    [(0, 6, ()), (6, 20, ('f',))]
-    """
-    module, starts = parse_python(text), [start for start, _ in _iter_lines(text)]
-    return list(_body_sections(module.body, 0, len(text), (), starts)) if module else []
-
-
-def _body_sections(
-    body: list[ast.stmt], start: int, end: int, path: tuple[str, ...], starts: list[int]
-) -> Iterator[CodeSection]:
-    """Yield the sections of a body; `starts` has the start of every line, the text's end last."""
-    first = body[0] if body else None
-    text = first.value if isinstance(first, ast.Expr) else None
-    if first and isinstance(text, ast.Constant) and isinstance(text.value, str):  # a docstring
-        stop = min(end, starts[min(first.end_lineno or 1, len(starts) - 1)])
-        yield start, stop, path
-        start = stop
-    for node in body:
-        if not isinstance(node, _Definition):
-            continue
-        first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
-        begin = min(end, max(start, starts[first - 1]))
-        stop = max(begin, min(end, starts[min(node.end_lineno or first, len(starts) - 1)]))
-        if start < begin:
-            yield start, begin, path
-        yield from _body_sections(node.body, begin, stop, (*path, node.name), starts)
-        start = stop
-    if start < end:
-        yield start, end, path
 
 
 def module_name(path: str) -> str:
@@ -169,7 +129,7 @@ def module_name(path: str) -> str:
     return ".".join(parts)
 
 
-def _iter_lines(text: str) -> Iterator[tuple[int, str]]:
+def iter_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the offset and the content of every line, without its line break."""
     for match in LINE.finditer(text):
         yield match.start(), match[0].rstrip("\r\n")

@@ -135,10 +135,11 @@ def _merge_short(
 ) -> list[TitledSection]:
     """Merge a short span with its parent's or previous sibling's, if both together are short.
 
-    Nothing that is in no passage may lie between them. Definitions of Python keep their own
+    Nothing that is in no passage may lie between them. Definitions of source files keep their own
     passages, whose titles contain their names.
     """
-    if layout.document.kind == "python":
+    kind = layout.document.kind
+    if kind == "python" or kind == "code" and any(each.headings for each in spans):
         return spans
     skipped = [start for start, _ in layout.skipped]
     merged: list[TitledSection] = []

@@ -1,7 +1,7 @@
 """The structure of a document: its sections, their blocks, and where a long block may be split.
 
-A section is what stands under one path of titles, on one page of a PDF, and in Python source one
-definition: its head with the docstring, or its body. Knows nothing of passages; see chunk.py.
+A section is what stands under one path of titles, on one page of a PDF, and in source one
+definition. Knows nothing of passages; see chunk.py.
 """
 
 import bisect
@@ -13,9 +13,8 @@ from typing import NamedTuple
 from groundup.documents import (
     PAGES,
     Record,
+    code_sections,
     is_inside_row,
-    module_name,
-    python_sections,
     split_sentences,
     split_text_lines,
     text_blocks,
@@ -59,14 +58,9 @@ def _cut_at_pages(document: Record, section: TitledSection) -> Iterator[TitledSe
 
 
 def _titled_sections(document: Record) -> Iterator[TitledSection]:
-    if document.kind == "python":
-        module = module_name(document.path)
-        if sections := [
-            TitledSection(start, end, (module, *names))
-            for start, end, names in python_sections(document.text)
-        ]:
-            yield from sections
-            return
+    if sections := code_sections(document):
+        yield from (TitledSection(*section) for section in sections)
+        return
     path: list[tuple[int, str]] = []
     title = _heading_text(document.metadata.get("title") or _first_line(document))
     start = 0

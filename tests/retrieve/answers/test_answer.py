@@ -75,7 +75,7 @@ def test_a_command_that_asks_imports_what_a_question_needs(built):
         "import sys; from groundup.retrieve import ask; from pathlib import Path; "
         "print(ask('What is tea made of?', Path(sys.argv[1])).refused); "
         "print([name for name in ('numpy', 'torch', 'groundup.measure', 'multiprocessing', "
-        "'email.message', 'tarfile', 'rich') if name in sys.modules])"
+        "'email.message', 'tarfile', 'tree_sitter', 'rich') if name in sys.modules])"
     )
     command = child.python_command("-c", script, str(built))
     done = subprocess.run(command, env=child.python_environment(), capture_output=True, text=True)
