@@ -6,7 +6,7 @@ that goes away stops the work for it, whether it streams or waits.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from groundup import __version__
 from groundup.core import GroundupError, record
@@ -90,9 +91,7 @@ def _add_post(
         result = await _until_gone(request, answer(request, checked))
         if isinstance(result, dict):
             return JSONResponse(result)
-        return StreamingResponse(
-            _logged(result), media_type="text/event-stream", headers=STREAM_HEADERS
-        )
+        return EventStream(result, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     reference = {"$ref": f"#/components/schemas/{body.__name__}"}
     content = {"application/json": {"schema": reference}}
@@ -141,11 +140,15 @@ async def _until_gone(request: Request, work: Awaitable[Any]) -> Any:
                 await task
 
 
-async def _logged(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same frames; what goes wrong among them is logged."""
-    async with contextlib.aclosing(frames):  # pyright: ignore: what generates can be closed
-        async for frame in frames:
-            yield frame
+class EventStream(StreamingResponse):
+    """A stream that gives up its work when it ends, not when garbage is next searched for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the frames."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.body_iterator.aclose()  # pyright: ignore
 
 
 def tenant_of(request: Request) -> str:

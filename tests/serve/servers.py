@@ -1,7 +1,6 @@
 """Real servers with tiny models of random weights, for the tests and benchmarks of this room."""
 
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -52,18 +51,21 @@ class Serving(NamedTuple):
 
 
 @contextmanager
-def serving(path: Path | None = None, *words: str, name: str = "tiny") -> Iterator[Serving]:
+def serving(
+    path: Path | None = None, *words: str, name: str = "tiny", log: Path | None = None
+) -> Iterator[Serving]:
     """A server in a process of its own, on a free port, until the block ends."""
     models = [str(path)] if path else []
     command = [*child.python_command("-m", "groundup", "serve", *models, "--port", "0"), *words]
     environment = child.python_environment({"OMP_NUM_THREADS": "1"})
-    with tempfile.NamedTemporaryFile("r") as log:
-        with open(log.name, "wb") as written:
+    with tempfile.TemporaryDirectory() as folder:
+        log = log or Path(folder) / "log"
+        with open(log, "wb") as written:
             process = subprocess.Popen(
                 [*command, "--name", name], env=environment, stdout=written, stderr=written
             )
         try:
-            url = _address(process, Path(log.name))
+            url = _address(process, log)
             yield Serving(url, name, path or Path(words[1]), psutil.Process(process.pid))
         finally:
             process.terminate()

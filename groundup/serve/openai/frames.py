@@ -31,6 +31,7 @@ async def begun(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
     async def all_frames() -> AsyncIterator[bytes]:
         try:
+            yield b""  # taken below: closing it does nothing unless it has begun
             yield first
             async for frame in frames:
                 yield frame
@@ -39,4 +40,6 @@ async def begun(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         finally:
             await frames.aclose()  # pyright: ignore: what generates can be closed
 
-    return all_frames()
+    frames_left = all_frames()
+    await anext(frames_left)
+    return frames_left
