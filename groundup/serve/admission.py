@@ -101,12 +101,10 @@ class Quota:
         for what, allowance in self.allowances.items():
             if limit := allowance.limit:
                 left = allowance.left()
-                values = {
-                    "limit": limit, "remaining": max(0, int(left)),
-                    "reset": f"{(limit - left) * 60 / limit:.3f}s",
-                }  # fmt: skip
-                for name, value in values.items():
-                    yield f"x-ratelimit-{name}-{what}".encode(), str(value).encode()
+                yield f"x-ratelimit-limit-{what}".encode(), b"%d" % limit
+                yield f"x-ratelimit-remaining-{what}".encode(), b"%d" % max(0, left)
+                seconds = (limit - left) * 60 / limit
+                yield f"x-ratelimit-reset-{what}".encode(), b"%.3fs" % seconds
 
 
 class Admission:
@@ -247,7 +245,7 @@ class Reply:
             await self.send({"type": "http.response.body", "body": to_frame(error.to_json())})
 
 
-def is_own_host(host: str) -> bool:
+def is_local_host(host: str) -> bool:
     """Whether a name or address is this machine's own."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -259,7 +257,7 @@ def _check_local(headers: Headers) -> None:
     """ApiError for a page of another site, whose requests a browser sends here."""
     host, origin = headers.get("host", ""), headers.get("origin")
     try:
-        is_own = is_own_host(urlsplit(f"//{host}").hostname or "")
+        is_own = is_local_host(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         is_own = False
     if not is_own or origin is not None and origin.partition("://")[2] != host:

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from groundup import __version__
 from groundup.core import GroundupError, record
@@ -26,7 +27,6 @@ from .openai.chat import complete_chat
 from .openai.completions import complete, encode_inputs
 from .openai.embeddings import embed
 from .openai.errors import ApiError, api_error, invalid_request
-from .openai.frames import Frames
 from .openai.responses import KeptResponses, respond
 from .openai.schemas import (
     ChatRequest,
@@ -93,9 +93,7 @@ def _add_post(
         if isinstance(result, dict):
             data = to_json(result, inf_nan_mode="null")
             return Response(data, media_type="application/json")
-        return StreamingResponse(
-            _logged(result), media_type="text/event-stream", headers=STREAM_HEADERS
-        )
+        return EventStream(result, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     reference = {"$ref": f"#/components/schemas/{body.__name__}"}
     content = {"application/json": {"schema": reference}}
@@ -146,11 +144,15 @@ async def _until_gone(request: Request, work: Awaitable[Any]) -> Any:
                 await task
 
 
-async def _logged(frames: Frames) -> Frames:
-    """The same frames; what goes wrong among them is logged."""
-    async with contextlib.aclosing(frames):
-        async for frame in frames:
-            yield frame
+class EventStream(StreamingResponse):
+    """A stream that gives up its work when it ends, not when garbage is next searched for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the frames."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.body_iterator.aclose()  # pyright: ignore
 
 
 def tenant_of(request: Request) -> str:

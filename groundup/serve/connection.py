@@ -83,13 +83,6 @@ class TimedProtocol(H11Protocol):
         if self.leaving is not None:
             self.leaving.cancel()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the timers too."""
-        super().connection_lost(exc)
-        for timer in (self.arriving, self.leaving):
-            if timer is not None:
-                timer.cancel()
-
 
 class WebServer(uvicorn.Server):
     """uvicorn with such connections: one signal lets answers end, a second one ends at once."""

@@ -83,7 +83,8 @@ class KeyRing:
     """The keys of a file, as it is now."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.stamp, self.keys = path, _stamp(path), list_keys(path).keys
+        self.path, self.keys = path, list_keys(path).keys
+        self.stamp: tuple[int, ...] = ()
 
     def find(self, secret: str) -> ApiKey | None:
         """The key of a secret; None if it is unknown, revoked or expired."""
@@ -98,11 +99,16 @@ class KeyRing:
 
     def _refresh(self) -> None:
         """Read a changed file; without one no key is valid, with a broken one the former are."""
-        stamp = _stamp(self.path)
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            self.keys, self.stamp = (), ()
+            return
+        stamp = status.st_mtime_ns, status.st_ino, status.st_size
         if stamp != self.stamp:
             self.stamp = stamp
             try:
-                self.keys = list_keys(self.path).keys if stamp else ()
+                self.keys = list_keys(self.path).keys
             except ConfigError as error:
                 record.log(f"The former keys stay valid: {error}")
 
@@ -115,14 +121,14 @@ class NewKey(NamedTuple):
     scopes: tuple[str, ...]
     expires: datetime | None
     former_expires: datetime | None = None
-    """Of a rotated key: when the former secret ends."""
+    """When the former key of the name ends."""
 
     def __str__(self) -> str:
         """The key, and what it is for."""
         until = f", until {_format_time(self.expires)}" if self.expires else ""
         lines = [self.key, f"  {self.name} may use it for {', '.join(self.scopes)}{until}."]
         if self.former_expires:
-            lines.append(f"  The former one is valid until {_format_time(self.former_expires)}.")
+            lines.append(f"  The former one ends at {_format_time(self.former_expires)}.")
         return "\n".join([*lines, "  It is not shown again."])
 
 
@@ -223,15 +229,6 @@ def _new_secret(lifetime: timedelta | None) -> tuple[str, KeySecret]:
 
 def _hash(key: str) -> str:
     return sha256(key.encode()).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What changes with a file; None if there is none."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 @contextmanager

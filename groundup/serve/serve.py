@@ -27,7 +27,7 @@ from groundup.core import (
 from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
 from groundup.tokenizer import ChatTemplate, load_tokenizer
 
-from .admission import Admission, AdmissionSettings, is_own_host
+from .admission import Admission, AdmissionSettings, is_local_host
 from .api import create_app
 from .connection import WebServer
 from .engine.process import Engines
@@ -138,7 +138,7 @@ class Server:
 
     def run(self, host: str, port: int) -> ServerReport:
         """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
-        if self.keys is None and not is_own_host(host):
+        if self.keys is None and not is_local_host(host):
             what = f"--host {host} lets other machines ask, which needs keys"
             raise ConfigError(f"{what}: groundup keys add keys.json NAME, then --keys keys.json.")
         with _listen(host, port, self.config.backlog) as listening:

@@ -33,6 +33,7 @@ async def begun(frames: Frames) -> Frames:
 
     async def all_frames() -> Frames:
         try:
+            yield b""  # taken below: closing it does nothing unless it has begun
             yield first
             async for frame in frames:
                 yield frame
@@ -41,4 +42,6 @@ async def begun(frames: Frames) -> Frames:
         finally:
             await frames.aclose()
 
-    return all_frames()
+    frames_left = all_frames()
+    await anext(frames_left)
+    return frames_left
