@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -46,6 +46,7 @@ BODIES = (
 )  # fmt: skip
 GONE = 499
 """Status of an answer that nobody waits for any more."""
+MAX_MEMBERS = 10_000
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -112,7 +113,9 @@ async def _read_body(request: Request, body: type[BodyType]) -> BodyType:
     try:
         data = await request.body()
         data.decode("utf-8")
-        return body.model_validate_json(data)
+        value = from_json(data, allow_inf_nan=False)
+        _check_members(value)
+        return body.model_validate(value)
     except ClientDisconnect:
         raise ApiError(GONE, "The client has gone.") from None
     except UnicodeDecodeError as error:
@@ -120,6 +123,19 @@ async def _read_body(request: Request, body: type[BodyType]) -> BodyType:
         raise ApiError(400, what, code="invalid_json") from None
     except ValidationError as error:
         raise invalid_request(error) from None
+    except ValueError as error:
+        raise ApiError(400, f"The body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def _check_members(value: Any) -> None:
+    """ApiError for an object of so many members that to say what is wrong with each takes long."""
+    inner = [value] if isinstance(value, dict | list) else []
+    while inner:
+        each = inner.pop()
+        if isinstance(each, dict) and len(each) > MAX_MEMBERS:
+            raise ApiError(400, f"An object of the body has more than {MAX_MEMBERS} members.")
+        items = each.values() if isinstance(each, dict) else each
+        inner += [item for item in items if isinstance(item, dict | list)]
 
 
 async def _until_gone(request: Request, work: Awaitable[Any]) -> Any:
@@ -202,7 +218,8 @@ async def _detokenize(request: Request, body: DetokenizeRequest) -> Any:
     served.check_model(body.model)
     if body.tokens:
         await encode_inputs(served, body.tokens)
-    return {"prompt": served.language_model().tokenizer.decode(body.tokens)}
+    tokenizer = served.language_model().tokenizer
+    return {"prompt": await asyncio.to_thread(tokenizer.decode, body.tokens)}
 
 
 def _model_to_json(served: Served) -> dict[str, Any]:

@@ -74,8 +74,8 @@ RAW = {
 """JSON that Python does not write, by the text that stands for it."""
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 17, 1.5, -0.0, 1e308, 2**31, 2**63, -(2**63), 2**64, "", " ",
-    "a", "1", "null", "\n", "😀" * 50, "a" * 5000, "%s{0}${x}", "../../etc/passwd", [], [[]], [None],  # noqa: E501
-    {}, {"a": {}}, {"type": "text"}, {"$ref": "#"}, [1, "a", None], ["a"] * 100, list(range(300)),
+    "a", "1", "null", "\n", "😀" * 50, "a" * 5000, "%s{0}${x}", "../../etc/passwd", [], [[]],
+    [None], {}, {"a": {}}, {"type": "text"}, {"$ref": "#"}, [1, "a"], ["a"] * 100, list(range(300)),
     {"type": "object"}, {str(i): 1 for i in range(50)}, *RAW,
 )  # fmt: skip
 PATHS = (
@@ -152,8 +152,9 @@ def _changed(rng: random.Random) -> HostileRequest:
         if how == 0:
             del inside[place[-1]]
         elif how == 1 and isinstance(inside, dict):
-            name = rng.choice(("x", "functions", "", "model ", "__proto__"))
-            inside[name] = copy.deepcopy(rng.choice(VALUES))
+            inside[rng.choice(("x", "functions", "", "model ", "__proto__"))] = copy.deepcopy(
+                rng.choice(VALUES)
+            )
         else:
             inside[place[-1]] = copy.deepcopy(rng.choice(VALUES))
         if not body:
@@ -211,9 +212,15 @@ def _grammar(rng: random.Random) -> HostileRequest:
 
 def _large(rng: random.Random) -> HostileRequest:
     """More than anybody needs of something."""
+    path, body = rng.choice(large_bodies(rng))()
+    return HostileRequest("large", path, to_bytes(body))
+
+
+def large_bodies(rng: random.Random) -> tuple[Callable[[], tuple[str, Any]], ...]:
+    """What makes paths and bodies of megabytes, or that ask for much."""
     chat, size = FREE | {"messages": QUESTION}, 10 * 2**20
     text = rng.choice(("a" * size, "tea " * (size // 4), "漢" * (size // 3), "\n" * size))
-    bodies: tuple[Callable[[], tuple[str, Any]], ...] = (
+    return (
         lambda: ("/v1/chat/completions", chat | {"messages": [{"role": "user", "content": text}]}),
         lambda: ("/v1/chat/completions", {
             "model": "tiny", "messages": [{"role": "user", "content": text}]}),
@@ -221,6 +228,9 @@ def _large(rng: random.Random) -> HostileRequest:
         lambda: ("/v1/completions", {"model": "tiny", "prompt": ["a"] * 2048, "n": 128}),
         lambda: ("/v1/completions", {"model": "tiny", "prompt": [7] * 10**6}),
         lambda: ("/v1/completions", {"model": "tiny", "prompt": ["a", *[5] * 10**6]}),
+        lambda: ("/v1/completions", {"model": "tiny", "prompt": [-1.5] * 10**6}),
+        lambda: ("/v1/chat/completions", chat | {
+            "messages": [{"role": "user", "content": [5] * 10**6}]}),
         lambda: ("/v1/embeddings", {"model": "tiny", "input": text}),
         lambda: ("/v1/embeddings", {"model": "tiny", "input": ["a b"] * 2048}),
         lambda: ("/v1/responses", {"model": "tiny", "input": text}),
@@ -241,8 +251,6 @@ def _large(rng: random.Random) -> HostileRequest:
         lambda: ("/v1/chat/completions", chat | {"structured_outputs": {
             "choice": [f"{i}" * 500 for i in range(3000)]}}),
     )  # fmt: skip
-    path, body = rng.choice(bodies)()
-    return HostileRequest("large", path, to_bytes(body))
 
 
 def hostile_request(seed: int, number: int) -> HostileRequest:

@@ -11,13 +11,15 @@ import resource
 import select
 import subprocess
 import sys
+import time
 
 from groundup.core import ConfigError, GroundupError, Sampling, child
 
 from .lark import LibraryVocabulary, compile_lark, read_tokens
 
-SECONDS = 4.0
-"""For a grammar; ordinary ones take milliseconds."""
+MAX_CHARACTERS = 2**18
+SECONDS, TOKEN_SECONDS = 4.0, 0.1
+"""For a grammar, and of the processor's time for a token; ordinary ones take milliseconds."""
 START_SECONDS = 60.0
 MEMORY_BYTES, STACK_BYTES = 2**30, 2**22
 """Address space of the process, and half of a thread's stack."""
@@ -32,11 +34,15 @@ class GrammarChecker:
 
     def check(self, sampling: Sampling) -> None:
         """Try a constraint; ConfigError if it is invalid or takes more than the limits."""
+        name = sampling.constraint
+        line = json.dumps({name: getattr(sampling, name)})
+        if len(line) > MAX_CHARACTERS:
+            what = f"Sampling.{name} has {len(line):,} characters, at most {MAX_CHARACTERS:,} are"
+            raise ConfigError(f"{what} compiled; make it shorter.")
         if self.process is None or self.process.poll() is not None:
             self.close()
             self._start()
-        name = sampling.constraint
-        message = self._ask(json.dumps({name: getattr(sampling, name)}), SECONDS)
+        message = self._ask(line, SECONDS)
         if message is None:
             self.close()
             message = (
@@ -85,7 +91,11 @@ def main() -> None:
     for line in sys.stdin.buffer:
         message = ""
         try:
-            compile_lark(Sampling(**json.loads(line)), tokenizer).compute_bitmask()
+            sampling = Sampling(**json.loads(line))
+            matcher, begun = compile_lark(sampling, tokenizer), time.process_time()
+            matcher.compute_bitmask()
+            if time.process_time() - begun > TOKEN_SECONDS:
+                message = f"Sampling.{sampling.constraint} slows every token; make it simpler."
         except GroundupError as error:
             message = str(error)
         print(json.dumps(message), flush=True)

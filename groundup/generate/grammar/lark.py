@@ -17,6 +17,8 @@ WHITESPACE = r" |\n[ \t]{0,32}"
 """White space in JSON, once between two of its tokens: without a bound, a weak model never ends."""
 JSON_OPTIONS = {"whitespace_pattern": WHITESPACE, "lenient": False, "coerce_one_of": False}
 NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
+LIMITS = llguidance.LLParserLimits(max_lexer_states=20_000)
+"""A state has one to two kilobytes; those of ordinary grammars are hundreds."""
 EMBEDDED = re.compile(r'^\w+ *:(?: *"(?:[^"\\]|\\.)*")? *%json (?={)', re.MULTILINE)
 """A rule of a grammar up to its JSON schema."""
 
@@ -48,7 +50,8 @@ def compile_lark(sampling: Sampling, tokenizer: llguidance.LLTokenizer) -> llgui
 
     Raises ConfigError for what cannot be compiled.
     """
-    matcher = llguidance.LLMatcher(tokenizer, _lark_grammar(sampling) + NO_FORCING, log_level=0)
+    text = _lark_grammar(sampling) + NO_FORCING
+    matcher = llguidance.LLMatcher(tokenizer, text, log_level=0, limits=LIMITS)
     if matcher.is_error():
         raise _compile_error(sampling.constraint, matcher.get_error())
     return matcher

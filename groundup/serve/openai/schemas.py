@@ -9,9 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_STOPS, MAX_CHOICES, MAX_PROMPTS = 16, 128, 2048
+FIRST = Field(fail_fast=True)
+"""One wrong item of a list is told, of which there may be a million."""
 Text = Annotated[str, StringConstraints(strict=True)]
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
-Stop = Text | Annotated[list[Text], Field(max_length=MAX_STOPS)] | None
+StopText = Annotated[str, StringConstraints(strict=True, max_length=1000)]
+Texts = Annotated[list[Text], FIRST]
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), FIRST]
+Prompts = (
+    Text
+    | Ids
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), FIRST]
+    | Annotated[list[Ids], Field(min_length=1, max_length=MAX_PROMPTS), FIRST]
+)
+Stop = StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS), FIRST] | None
 
 
 class Body(BaseModel):
@@ -55,7 +65,7 @@ class SamplingFields(IgnoredFields):
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     min_tokens: int | None = Field(None, ge=0)
     stop: Stop = None
-    stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOPS)] | None = None
+    stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOPS), FIRST] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     stream: bool | None = None
@@ -72,9 +82,7 @@ class SamplingFields(IgnoredFields):
 class CompletionRequest(SamplingFields):
     """Continue a prompt."""
 
-    prompt: (
-        Text | Ids | Annotated[list[Text] | list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
-    )
+    prompt: Prompts
     max_tokens: int | None = Field(None, ge=0)
     echo: bool | None = None
     logprobs: int | None = Field(None, ge=0, le=20)
@@ -92,6 +100,9 @@ class ContentPart(Body):
     refusal: Text | None = None
     annotations: list[Any] | None = None
     """Of an answer that is sent back."""
+
+
+Parts = Annotated[list[ContentPart], FIRST]
 
 
 class CalledFunction(Body):
@@ -113,9 +124,9 @@ class ChatMessage(Body):
     """A turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[ContentPart] | None = None
+    content: Text | Parts | None = None
     name: Text | None = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=128)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=128), FIRST] | None = None
     tool_call_id: Text | None = None
     refusal: Text | None = None
     annotations: list[Any] | None = None
@@ -181,7 +192,7 @@ class StructuredOutputs(Body):
 
     json_: dict[str, Any] | Text | None = Field(None, alias="json")
     regex: Text | None = None
-    choice: list[Text] | None = None
+    choice: Texts | None = None
     grammar: Text | None = None
 
 
@@ -190,7 +201,7 @@ class GroundingFields(Body):
 
     grounded: bool | None = None
     """False: the model answers freely; default: from the documents if there are any."""
-    only: Annotated[list[Text], Field(max_length=64)] | None = None
+    only: Annotated[list[Text], Field(max_length=64), FIRST] | None = None
     """Patterns of the paths of the documents that are asked."""
     quotes: int | None = Field(None, ge=1, le=20)
     """How many at most; default: 3."""
@@ -199,19 +210,19 @@ class GroundingFields(Body):
 class ChatRequest(SamplingFields, GroundingFields):
     """Answer a conversation."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST]
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=128), FIRST] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     reasoning_effort: Text | None = None
     verbosity: Text | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], FIRST] | None = None
 
     @property
     def callable_tools(self) -> list[Tool]:
@@ -232,9 +243,7 @@ class EmbeddingRequest(IgnoredFields):
     """Turn texts into vectors."""
 
     model: Text
-    input: (
-        Text | Ids | Annotated[list[Text] | list[Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
-    )
+    input: Prompts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
 
@@ -244,7 +253,9 @@ class TokenizeRequest(Body):
 
     model: Text | None = None
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST] | None = (
+        None
+    )
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
     return_token_strs: bool | None = None
@@ -261,7 +272,7 @@ class DetokenizeRequest(Body):
     """Turn ids into a text."""
 
     model: Text | None = None
-    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
+    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], FIRST]
 
 
 class ResponseMessage(Body):
@@ -269,7 +280,7 @@ class ResponseMessage(Body):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[ContentPart]
+    content: Text | Parts
     id: Text | None = None
     status: Text | None = None
     phase: Text | None = None
@@ -291,7 +302,7 @@ class ResponseCallOutput(Body):
 
     type: Literal["function_call_output"]
     call_id: Text
-    output: Text | list[ContentPart]
+    output: Text | Parts
     id: Text | None = None
     status: Text | None = None
 
@@ -339,6 +350,7 @@ class ResponseRequest(GroundingFields, IgnoredFields):
         | Annotated[
             list[ResponseMessage | ResponseCall | ResponseCallOutput],
             Field(min_length=1, max_length=4096),
+            FIRST,
         ]
     )
     instructions: Text | None = None
@@ -350,11 +362,11 @@ class ResponseRequest(GroundingFields, IgnoredFields):
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: Annotated[list[ResponseTool], Field(max_length=128)] | None = None
+    tools: Annotated[list[ResponseTool], Field(max_length=128), FIRST] | None = None
     tool_choice: Literal["none", "auto", "required"] | ResponseToolChoice | None = None
     parallel_tool_calls: bool | None = None
     text: ResponseText | None = None
-    include: list[Text] | None = None
+    include: Texts | None = None
     truncation: Literal["disabled", "auto"] | None = None
     reasoning: dict[str, Any] | None = None
     background: Literal[False] | None = None
