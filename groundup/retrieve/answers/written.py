@@ -53,7 +53,7 @@ likeness from which it is a copy. Source: Carbonell and Goldstein 1998."""
 MAX_CLAIMS, MAX_TOKENS = 4, 400
 MIN_QUOTE, MAX_QUOTE, MAX_CLAIM = 8, 400, 300
 """Characters."""
-ABOUT = 0.5
+ABOUT = 0.6
 """Smallest weighted share of the question's words in a quote and its titles."""
 NEARLY = 85.0
 """Similarity, in percent, from which the document's own words replace a quote."""

@@ -78,6 +78,8 @@ class ClaimedText(NamedTuple):
         lacking, elsewhere = self.lacking(part), text_terms(line, self.language)
         if any(t.is_name or term_credit(t, elsewhere) >= SUFFIX_CREDIT for t in lacking):
             return False
+        if not is_row and self.puts_title_in_place(part):
+            return False
         if self.first in lacking and EQUATION.search(self.sentence):
             return False  # "Whey is what is left": of what is said of something else
         is_same = all(
@@ -90,6 +92,20 @@ class ClaimedText(NamedTuple):
         is_same = is_same and _months(self.sentence) <= _months(part)
         is_same = is_same and not _other_units(self.sentence, part)
         return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
+
+    def puts_title_in_place(self, part: str) -> bool:
+        """Whether a word that only the titles have stands where the clause has another one.
+
+        "The deposit for a punt", where under "Punts" stands "The deposit for a canoe".
+        """
+        own = self.wanted.credits_for(text_terms(part, self.language))
+        for term, credit in zip(self.wanted.question.terms, own, strict=True):
+            if credit < SUFFIX_CREDIT:
+                word = re.escape(term.text)
+                before = re.search(rf"(?<!\w)(\w+\s\w+)\s{word}(?!\w)", self.sentence)
+                if before and re.search(rf"(?<!\w){re.escape(before[1])}\s\w", part):
+                    return True
+        return False
 
     def clauses(self, line: str) -> list[str]:
         """The clauses of a line that may be about its first word, each with what it takes along.

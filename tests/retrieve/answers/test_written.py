@@ -131,7 +131,7 @@ def test_a_claim_that_its_quote_does_not_support_is_dropped(quote, claim, opened
     [
         ("When may no boat leave?", "No boat leaves after dark", "Boat leaves after dark."),
         (
-            "May kilns be used together?",
+            "May they be used together?",
             "They may not, even if never used together",
             "They may not, even if used together.",
         ),

@@ -204,3 +204,11 @@ def test_a_claim_is_checked_against_one_passage_without_an_index(claim, passage,
 )
 def test_a_text_is_compared_with_a_question_by_words_and_by_what_is_asked(question, text, expected):
     assert match_question(question, text) == expected
+
+
+def test_a_title_gives_no_word_where_the_sentence_has_another(tmp_path):
+    text = "# Punt hire\n\nThe deposit for a canoe is 15 euros. The deposit is 25 euros.\n"
+    (tmp_path / "hire.md").write_text(text)
+    said = "The deposit for a punt is 15 euros.\nThe deposit for a punt is 25 euros."
+    checked = check_text(said, tmp_path)
+    assert [each.support for each in checked.sentences] == ["nowhere", "supported"]
