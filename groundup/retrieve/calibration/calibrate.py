@@ -111,6 +111,9 @@ class CalibrationResult(NamedTuple):
             for p in self.promises
             if p.risk in SHOWN_RISKS
         ]
+        if any(p.wrong > p.risk * p.of for p in self.promises if p.risk in SHOWN_RISKS):
+            lines.append("more were wrong here than promised: bounds lean on other folders, so ask "
+                         "more questions (--questions, --set made=400)")  # fmt: skip
         if not self.promises:
             lines.append(f"no risk up to {RISKS[-1]:.0%} can be promised on so few")
         return "\n".join([*lines, f"curve: {self.page}"])

@@ -14,7 +14,9 @@ from groundup.retrieve import Session, answer_question, answer_to_text, index, o
 from groundup.retrieve.calibration.calibrate import (
     PRIOR,
     CalibrationConfig,
+    CalibrationResult,
     Outcome,
+    Promise,
     calibrate,
     promises_of,
     read_questions,
@@ -213,3 +215,10 @@ def test_a_question_under_a_promise_needs_no_numpy(folder):
     command = child.python_command("-c", script, str(folder))
     done = subprocess.run(command, env=child.python_environment(), capture_output=True, text=True)
     assert done.stdout == "words\n[]\n", done.stderr
+
+
+@pytest.mark.parametrize(("wrong", "says"), [(3, True), (1, False)])
+def test_more_wrong_answers_than_promised_are_said(wrong, says):
+    promise = Promise(0.05, 0.7, 0.61, wrong, 25, 0.041)
+    shown = str(CalibrationResult(60, 40, "words", 0.9, (promise,), "curve.html"))
+    assert ("more were wrong here than promised" in shown) == says
