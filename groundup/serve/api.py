@@ -298,6 +298,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         pairs = [(body, "validation") for body in BODIES]
         template = "#/components/schemas/{model}"
         _, schemas = models_json_schema(pairs, ref_template=template)  # pyright: ignore
+        for schema in schemas["$defs"].values():
+            if model := schema["properties"].get("model") if "properties" in schema else None:
+                model["enum"] = [app.state.served.name]
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
         app.openapi_schema = document
     return app.openapi_schema

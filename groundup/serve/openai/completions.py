@@ -5,7 +5,7 @@ With echo and max_tokens=0 a text is scored, which is how evaluation harnesses a
 
 import asyncio
 import codecs
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple
@@ -163,6 +163,16 @@ def _token_name(data: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
+def _likeliest(decode: Callable[[list[int]], bytes], token: ScoredToken) -> dict[str, float]:
+    """The log-probabilities of the likeliest tokens and of the one that is there, by name."""
+    values = {each.id: each.logprob for each in token.alternatives} | {token.id: token.logprob}
+    found = dict[str, Any]()
+    for id, logprob in values.items():
+        name = _token_name(decode([id]))  # which two tokens may have
+        found[f"token_id:{id}" if name in found else name] = logprob
+    return found
+
+
 def _logprobs(
     served: Served, request: CompletionRequest, tokens: Sequence[ScoredToken], offsets: TextOffsets
 ) -> dict[str, Any] | None:
@@ -171,13 +181,7 @@ def _logprobs(
         return None
     decode = served.language_model().tokenizer.decode_bytes
     data = [decode([token.id]) for token in tokens]
-    best = [
-        None
-        if token.logprob is None
-        else {_token_name(decode([each.id])): each.logprob for each in token.alternatives}
-        | {_token_name(own): token.logprob}
-        for own, token in zip(data, tokens, strict=True)
-    ]
+    best = [None if each.logprob is None else _likeliest(decode, each) for each in tokens]
     return {
         "tokens": [*map(_token_name, data)], "token_logprobs": [each.logprob for each in tokens],
         "top_logprobs": best, "text_offset": [*map(offsets.add, data)],
