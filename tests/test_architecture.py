@@ -27,12 +27,12 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 105_686
+BUDGET = 105_712
 SHARES = {
     "core": 4_989, "measure": 8_476, "kernels": 3_163, "documents": 14_836, "corpus": 12_512,
     "tokenizer": 3_825, "model": 8_471, "embeddings": 2_440, "adapt": 0, "train": 12_484,
-    "generate": 7_000, "prompt": 140, "align": 946, "compress": 130, "retrieve": 9_633,
-    "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 4_810, "console": 0,
+    "generate": 7_000, "prompt": 140, "align": 946, "compress": 130, "retrieve": 9_652,
+    "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 4_817, "console": 0,
     "recipes": 1_873, "": 842,
 }  # fmt: skip
 
