@@ -94,7 +94,7 @@ def test_python_m_groundup_is_the_command(run):
         ("doctor there", "there"),
         (
             "run tini",
-            "There is no recipe `tini`; expected tiny, grounded or FILE.py:function.",
+            "There is no recipe `tini`; expected tiny, grounded, replicas or FILE.py:function.",
         ),
         ("run none.py:main", "There is no recipe file none.py"),
         ("run tiny --dept 3", "--dept. Did you mean --depth?"),

@@ -16,6 +16,7 @@ ROOT = Path(groundup.documents.__file__).parent
 ROOMS = ("books", "code", "conversations", "licences")
 FILES = sorted(path for room in ROOMS for path in ROOT.glob(f"{room}/*.toml"))
 FILES.append(ROOT / "articles/parts.toml")
+FILES.remove(ROOT / "code/definitions.toml")  # queries of another kind
 BUILT = {"ANY_ELEMENT", "LONG_ELEMENT", "CC_ARABIC"}
 """Fragments that the code builds."""
 

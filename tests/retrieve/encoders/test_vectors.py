@@ -22,7 +22,7 @@ from groundup.retrieve import (
     index_or_explain,
     open_index,
 )
-from groundup.retrieve.answers.written import _find_passages
+from groundup.retrieve.answers.passages import find_passages
 from groundup.retrieve.chunks.passage_text import PassageText
 from groundup.retrieve.encoders import meaning, vectors
 from groundup.retrieve.encoders.meaning import FEATURES, Decision, decision, fused_hits
@@ -138,9 +138,9 @@ def test_words_and_vectors_are_fused_for_a_model_that_answers(folder, encoder, t
     assert (
         fused[0].score > 1 > fused[1].score > 0 and fused_hits(opened, asked, hits, 1) == fused[:1]
     )
-    assert _find_passages(opened, asked) == fused
+    assert find_passages(opened, asked, 12) == fused
     without = open_index(index(folder, tmp_path / "plain").path)
-    assert _find_passages(without, asked) == hits
+    assert find_passages(without, asked, 12) == hits
 
 
 def test_without_its_encoder_a_model_is_given_what_words_find(folder, encoder, tmp_path):
@@ -148,7 +148,7 @@ def test_without_its_encoder_a_model_is_given_what_words_find(folder, encoder, t
     index(folder, tmp_path / "i", config_of(copy))
     shutil.rmtree(copy)
     opened, asked = open_index(tmp_path / "i"), "Is the hot furnace old?"
-    assert [hit.passage.path for hit in _find_passages(opened, asked)] == ["kitchen.md"]
+    assert [hit.passage.path for hit in find_passages(opened, asked, 12)] == ["kitchen.md"]
 
 
 def always(intercept):

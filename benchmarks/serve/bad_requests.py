@@ -1,13 +1,13 @@
 """Hostile requests: nothing breaks, memory is bounded, and others' tokens keep coming.
 
-    python -m benchmarks.serve.hostile [--requests 5000] [--seed 0] [--schemathesis COMMAND]
+    python -m benchmarks.serve.bad_requests [--requests 5000] [--seed 0] [--schemathesis COMMAND]
 
 A server of a tiny model and an index gets requests that nobody should send (tests/serve/hostile.py)
 from four clients at a time, while an ordinary client streams answers and times its tokens. Exits 1
 if an answer is a 5xx or has not OpenAI's form, if the engine was started again, if a process grows,
 or if the server answers otherwise afterwards. COMMAND is schemathesis' (pip install schemathesis,
 in an environment of its own), which makes requests of /openapi.json. Writes
-benchmarks/results/serve_hostile.json.
+benchmarks/results/bad_requests.json.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> int:
                 found["schemathesis"] = run_schemathesis(given.schemathesis, server.url)
             found["restarts"] = int(metric(server.url, "groundup:engine_restarts"))
     print(found)
-    keep_part("serve_hostile", f"{given.requests} requests", found)
+    keep_part("bad_requests", f"{given.requests} requests", found)
     return int(not is_good(found))
 
 
