@@ -26,7 +26,7 @@ class SchedulerLimits(NamedTuple):
 
     token_budget: int = 512
     """Tokens of a step: more share each read of the weights, fewer delay the others less."""
-    max_running: int = 128
+    max_running: int = 256
     max_waiting: int = 100_000
     """Sequences that wait at most; more are refused."""
     aging: int = 200
