@@ -335,6 +335,7 @@ def test_a_search_marks_the_words_in_any_form_below_the_answer(page, quotes):
     assert page.evaluate("location.search") == "?q=Renewals+of+the+lease"
     first.get_by_role("link").click()
     page.wait_for_url("**/document?*")
+    page.locator("#text mark").first.wait_for()
     assert {"renewed", "lease"} <= set(page.locator("#text mark").all_inner_texts())
     page.go_back()
     expect(page.locator("#query")).to_have_value("Renewals of the lease")
