@@ -1,17 +1,22 @@
 """Grammars of strangers are compiled in a process of their own first, which may fail at it.
 
 A few words can ask for more memory or time than there is, or for more depth than a stack has, and
-what compiles cannot be interrupted. So a process that can be killed tries it under limits; what it
-compiles in time the engine compiles too.
+what compiles cannot be interrupted. So a process forks for each grammar one that tries it under
+limits and may die; what it compiles in time the engine compiles too.
 """
 
 import base64
 import json
+import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import time
+
+import psutil
+from llguidance import LLTokenizer
 
 from groundup.core import ConfigError, GroundupError, Sampling, child
 
@@ -21,8 +26,9 @@ MAX_CHARACTERS = 2**18
 SECONDS, TOKEN_SECONDS = 4.0, 0.1
 """For a grammar, and of the processor's time for a token; ordinary ones take milliseconds."""
 START_SECONDS = 60.0
-MEMORY_BYTES, STACK_BYTES = 2**30, 2**22
-"""Address space of the process, and half of a thread's stack."""
+MEMORY_BYTES, STACK_BYTES = 2**27, 2**22
+"""What a grammar may take, and half of a thread's stack."""
+TOO_MUCH = f"takes more than {SECONDS:g} s or {MEMORY_BYTES >> 20} MiB to compile; make it simpler."
 
 
 class GrammarChecker:
@@ -42,13 +48,10 @@ class GrammarChecker:
         if self.process is None or self.process.poll() is not None:
             self.close()
             self._start()
-        message = self._ask(line, SECONDS)
+        message = self._ask(line, START_SECONDS)
         if message is None:
             self.close()
-            message = (
-                f"Sampling.{name} takes more than {SECONDS:g} s or {MEMORY_BYTES >> 20} MiB to "
-                "compile; make it simpler."
-            )
+            message = f"Sampling.{name} {TOO_MUCH}"
         if message:
             raise ConfigError(message)
 
@@ -82,23 +85,41 @@ class GrammarChecker:
 
 def main() -> None:
     """Compile what stands on each line of the input, and say what is wrong with it, if anything."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
     tokens, *rest = json.loads(sys.stdin.buffer.readline())
     vocabulary = LibraryVocabulary([base64.b64decode(each) for each in tokens], *rest)
     tokenizer = read_tokens(vocabulary)
     print('""', flush=True)
     for line in sys.stdin.buffer:
-        message = ""
-        try:
-            sampling = Sampling(**json.loads(line))
-            matcher, begun = compile_lark(sampling, tokenizer), time.process_time()
-            matcher.compute_bitmask()
-            if time.process_time() - begun > TOKEN_SECONDS:
-                message = f"Sampling.{sampling.constraint} slows every token; make it simpler."
-        except GroundupError as error:
-            message = str(error)
-        print(json.dumps(message), flush=True)
+        print(json.dumps(_try_apart(Sampling(**json.loads(line)), tokenizer)), flush=True)
+
+
+def _try_apart(sampling: Sampling, tokenizer: LLTokenizer) -> str:
+    """Try a constraint in a process of its own, so that it takes nothing from the next one."""
+    receiver, sender = os.pipe()
+    if not (process := os.fork()):
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        used = psutil.Process().memory_info().vms
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
+        with open(sender, "w", encoding="utf-8") as answer:
+            answer.write(_try(sampling, tokenizer) or "fine")
+        os._exit(0)
+    os.close(sender)
+    with open(receiver, encoding="utf-8") as answer:
+        message = answer.read() or f"Sampling.{sampling.constraint} {TOO_MUCH}"
+    os.waitpid(process, 0)
+    return message.removesuffix("fine")
+
+
+def _try(sampling: Sampling, tokenizer: LLTokenizer) -> str:
+    try:
+        matcher, begun = compile_lark(sampling, tokenizer), time.process_time()
+        matcher.compute_bitmask()
+    except GroundupError as error:
+        return str(error)
+    if time.process_time() - begun > TOKEN_SECONDS:
+        return f"Sampling.{sampling.constraint} slows every token; make it simpler."
+    return ""
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from groundup.tokenizer import ImportedTokenizer
 from .checking import GrammarChecker
 from .lark import LibraryVocabulary, compile_lark, read_tokens
 
-MAX_GRAMMARS, MAX_VOCABULARIES = 64, 4
+MAX_GRAMMARS, MAX_VOCABULARIES = 16, 4
 """How many are kept."""
 
 
