@@ -185,7 +185,7 @@ class _ProgressLines:
             )  # fmt: skip
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        share = 100 * self.done / max(self.total, 1)
+        share = min(100, 100 * self.done / max(self.total, 1))  # a total may be estimated
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         eta = f"{format_duration(left)} left  " if left is not None else ""
         log(f"{self.stage:<10} {share:3.0f} %  {speed} {self.unit}/s  {eta}{numbers}".rstrip())

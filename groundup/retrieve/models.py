@@ -76,10 +76,12 @@ class RerankerChoice(Config):
 
 
 def files_digest(path: Path, what: str = "text encoder") -> str:
-    """Hash of the files of a model's directory; ConfigError if there is no such directory."""
+    """Hash of the files of a model's directory; ConfigError without one, or if it is unfinished."""
     if not any((path / name).is_file() for name in ("config.json", "modules.json", WORDS)):
         option = "--" + what.split()[-1]
         raise ConfigError(f"{path} holds no {what}; `groundup index {option}` takes one.")
+    if (path / ".scratch" / "key").is_file():
+        raise ConfigError(f"{path} is unfinished; run again what makes this {what}.")
     files = sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES)
     return digest([[str(file.relative_to(path)), hash_file(file)] for file in files])
 
@@ -120,7 +122,7 @@ def with_model_digest(config: Choice, what: str) -> Choice:
         return type(config)()
     path, verb = Path(config.path).resolve(), what.split()[-1]
     values = {"path": str(path), "digest": files_digest(path, what)}
-    content = (path / "config.json").read_bytes()
+    content = (model_folder(path) / "config.json").read_bytes()
     if ARCHITECTURES["reader"] not in content and ARCHITECTURES[verb] not in content:
         raise ConfigError(
             f"{path} is no {what}; fine-tune one with: groundup {verb} DOCUMENTS "

@@ -50,6 +50,17 @@ class _Run(NamedTuple):
     is_number: bool
 
 
+def _words_before(question: str, run: _Run) -> list[str]:
+    """The two words before a run; "an axe" is like "a sword"."""
+    return _with_article(question[: run.start].lower(), "a ").split()[-2:]
+
+
+def _with_article(text: str, like: str) -> str:
+    """A text whose "a" or "an" at the end is that of another text, if both end so."""
+    article = re.search(r"\ban? \Z", like)
+    return re.sub(r"\ban? \Z", article[0], text) if article else text
+
+
 @dataclass
 class Session:
     """Questions to an open index, and what the last answer quoted."""
@@ -109,11 +120,11 @@ class Session:
         """
         new, last = self._runs(question), self.last
         is_named = any(run.is_named for run in new)
-        before = question[: new[0].start].lower().split()[-2:] if new else []
+        before = _words_before(question, new[0]) if new else []
         runs = self._runs(last)
         alike = [run for run in runs if new and run[3:] == (is_named, new[0].is_number)]
         alike = alike or (runs if new and len(runs) == 1 else [])  # "who is the cook? and Ann?"
-        after = [(run, last[: run.start].lower().split()[-2:]) for run in alike]
+        after = [(run, _words_before(last, run)) for run in alike]
         same = [run for run, words in after if words == before]  # "of the"
         same = same or [run for run, words in after if words[-1:] == before[-1:]] or alike
         is_property = all("_" in question[run.start : run.end] for run in new)  # its max_length
@@ -124,15 +135,17 @@ class Session:
             return [f"{question.rstrip(' ?!.')} ({each})" for each in subjects]
         phrase = question[new[0].start : new[-1].end]
         ordered = same[::-1] if is_named else same
+        is_whole = " " in phrase or word_pattern("of").match(before[0] if before else "")
         cuts = [
             (run.start, end) for run in ordered
-            for end in sorted({run.middle, run.end}, reverse=run.is_named or " " in phrase)
+            for end in sorted({run.middle, run.end}, reverse=bool(is_whole) or run.is_named)
         ]  # fmt: skip
         begin = word_pattern("follow_up").sub("", question[: new[0].start])
         whole = [question] if word_pattern("question").search(begin) else []  # "and who runs it?"
         if before and PREPOSITION.fullmatch(before[-1]) and f" {before[-1]} " not in last:
             whole.append(f"{last.rstrip(' ?!.')} {before[-1]} {phrase}?")  # "and on Sundays?"
-        full = (last[:start] + phrase + last[end:] for start, end in cuts)
+        lead = question[: new[0].start]
+        full = (_with_article(last[:start], lead) + phrase + last[end:] for start, end in cuts)
         return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in full]
 
     def _runs(self, question: str) -> list[_Run]:

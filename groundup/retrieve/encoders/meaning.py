@@ -25,6 +25,7 @@ from groundup.core import ArtifactError, Hit
 
 from ..answers.quote import QuoteSpan
 from ..chunks.passage_text import PassageText
+from ..wording.language import says_opposite
 from ..wording.question import WeightedQuestion, text_terms
 from .vectors import NearRuns, Run, unit_rows
 
@@ -88,7 +89,8 @@ def decision() -> Decision:
 def nearest_by_meaning(
     index: "OpenIndex", question: str, wanted: WeightedQuestion, score: float
 ) -> Meant | None:
-    """The run of sentences that is nearest to a question; None without any.
+    """The run of sentences that is nearest to a question; None without any, or if it says the
+    opposite.
 
     score  of the best run by words alone, in [0, 1]
     """
@@ -103,6 +105,8 @@ def nearest_by_meaning(
         raise ArtifactError(f"The vectors are of passages that {index.artifact.path} lacks.")
     language = index.entries[passage.document].language
     text = PassageText(Hit(passage, 1.0), index.read_document(passage.document), language)
+    if says_opposite(question, passage.text[run.start : run.end]):
+        return None
     missing = [not index.has(term) for term in wanted.question.terms]
     features = (
         (best - near.mean) / max(near.deviation, 1e-6),

@@ -38,7 +38,14 @@ from groundup.train import (
     TrainingTask,
 )
 
-from ..models import PROMPTS, load_text_encoder, model_folder, prefixes_of
+from ..models import (
+    PROMPTS,
+    RerankerChoice,
+    load_text_encoder,
+    model_folder,
+    prefixes_of,
+    with_model_digest,
+)
 from ..readers.scoring import PairScorer
 from .contrast import ContrastiveLoss, EncodedText, contrastive_batch, two_pass_gradients
 from .fine_tuning import FineTuningConfig, produce_from_base, train_head
@@ -104,10 +111,13 @@ def train_encoder(config: EncoderConfig, source: Path, base: Path, out: Path) ->
     Raises DataError if the documents give no pairs, ConfigError if the base is no encoder, and
     ArtifactError if a directory is not what it should be.
     """
-    files = sorted(Path(config.teacher).rglob("*.safetensors")) if config.teacher else ()
-    if config.teacher and not (files and config.negatives):
-        what = "negatives, which are 0" if files else f"a model, and {config.teacher} holds none"
-        raise ConfigError(f"teacher needs {what}; make one with: groundup reranker.")
+    if config.teacher and not config.negatives:
+        raise ConfigError("teacher needs negatives, which are 0; leave one of both out.")
+    try:
+        teacher = with_model_digest(RerankerChoice(path=config.teacher), "reranker").path
+    except ConfigError as error:
+        raise ConfigError(f"teacher: {error}") from None
+    files = sorted(Path(teacher).rglob("*.safetensors")) if teacher else ()
     return produce_from_base(
         config, Path(source), Path(base), out, stage="encoder", objective="contrastive",
         read=config.pairs.read, write=_train_and_save, files=files,

@@ -90,6 +90,7 @@ class ClaimedText(NamedTuple):
         is_same = is_same and (denials[0] == denials[1] or is_row and denials[1] > 0)
         is_same = is_same and (is_row or _limits(self.sentence) <= _limits(part))
         is_same = is_same and _months(self.sentence) <= _months(part)
+        is_same = is_same and {_tense(self.sentence), _tense(part)} != {"past", "future"}
         is_same = is_same and not _other_units(self.sentence, part)
         return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
 
@@ -138,8 +139,9 @@ class ClaimedText(NamedTuple):
         found, end = list[str](), -1
         for term in self.wanted.question.terms:
             at = part.lower().find(term.text.lower(), max(end, 0))
-            if at < 0 or end >= 0 and len(part[end:at].split()) > 1:
-                break
+            between = part[end:at] if end >= 0 else ""
+            if at < 0 or len(between.split()) > 1 or EQUATION.search(between) or _tense(between):
+                break  # at its verb
             found, end = [*found, term.text], at + len(term.text)
         return " ".join(found)
 
@@ -156,9 +158,9 @@ class ClaimedText(NamedTuple):
         return all(self.has_first(part) or not self.begins_with_subject(part) for part in parts)
 
     def lacks_condition(self, line: str) -> bool:
-        """Whether a line holds only under a condition that the sentence does not state."""
-        condition = word_pattern("condition")
-        return condition.search(line) is not None and not condition.search(self.sentence)
+        """Whether a line holds only under a condition, or as a claim, and the sentence not so."""
+        kinds = (word_pattern("condition"), word_pattern("reported"))
+        return any(kind.search(line) and not kind.search(self.sentence) for kind in kinds)
 
     def lacks_denial(self, heads: str, line: str = "") -> bool:
         """Whether what heads a line denies it: "Do not put these into the dryer:".
@@ -222,6 +224,12 @@ def _words_of(text: str) -> str:
 def _months(text: str) -> set[str]:
     """The months of a text, which begin with a large letter: "may" is a verb."""
     return {word for word in word_pattern("month").findall(text) if word[0].isupper()}
+
+
+def _tense(text: str) -> str:
+    """Whether a text says what has been or what will be; "" if neither or both."""
+    found = [kind for kind in ("past", "future") if word_pattern(kind).search(text)]
+    return found[0] if len(found) == 1 else ""
 
 
 def _other_units(sentence: str, part: str) -> bool:

@@ -74,6 +74,20 @@ def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
     return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
 
 
+def says_opposite(asked: str, text: str) -> bool:
+    """Whether a text has the opposite of a word that is asked for, and not the word itself.
+
+    >>> says_opposite("What is its minimum?", "Its maximum is 7.")
+    True
+    """
+    wanted, said = (set(WORD.findall(each.lower())) for each in (asked, text))
+    return any(
+        one in wanted and one not in said and other in said
+        for pairs in _word_lists()["opposite"].values()
+        for pair in map(str.split, pairs) for one, other in (pair, pair[::-1])
+    )  # fmt: skip
+
+
 def with_digits(text: str, language: str) -> str:
     """A text with "two" to "twenty" as digits.
 

@@ -105,6 +105,10 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
         "limit",
         "condition",
         "passive",
+        "reported",
+        "past",
+        "future",
+        "opposite",
     }
     for kind, by_language in kinds.items():
         assert by_language.keys() <= stop_words().keys() and "english" in by_language
@@ -395,6 +399,7 @@ def test_an_unknown_word_about_the_thing_before_is_refused(tmp_path):
         ("What was the revenue in 2018?", "and in 2019?", "19,500 euros"),
         ("What is the port of Heron?", "and of Kestrel?", "9090"),
         ("When was the boathouse built?", "and how many berths does it have?", "14 berths"),
+        ("What is the fee for an animal head?", "and for a sword?", "12 euros"),
     ],
 )
 def test_a_question_that_follows_takes_what_it_leaves_out_from_the_last(
@@ -420,7 +425,8 @@ def harbour(tmp_path_factory) -> Path:
         "The maintenance contract costs 4,000 euros a year.", "The licence costs 220 euros a year.",
         "The revenue in 2018 was 14,000 euros.", "The revenue in 2019 was 19,500 euros.",
         "The port of Heron is 8080.", "The port of Kestrel is 9090.",
-        "The boathouse has 14 berths.",
+        "The boathouse has 14 berths.", "The fee for an animal head is 30 euros.",
+        "The fee for a sword is 12 euros.",
     )  # fmt: skip
     (folder / "a.md").write_text("\n\n".join(pairs))
     index(folder, folder.with_name("harbour-index"))

@@ -166,11 +166,11 @@ def test_a_cross_encoder_teaches_the_order_of_negatives(folder, base, tmp_path):
     assert not np.array_equal(*weights) and np.isfinite(weights[0]).all()
     with pytest.raises(ConfigError, match="teacher needs negatives, which are 0"):
         train_encoder(EncoderConfig(**taught | {"negatives": 0}), folder, base, tmp_path / "none")
-    with pytest.raises(ConfigError, match="teacher needs a model, and .*empty holds none"):
+    with pytest.raises(ConfigError, match="teacher: .*empty holds no reranker"):
         (tmp_path / "empty").mkdir()
         train_encoder(EncoderConfig(**taught | {"teacher": str(tmp_path / "empty")}), folder, base,
                       tmp_path / "none")  # fmt: skip
-    with pytest.raises(ArtifactError, match="has no classifier"):
+    with pytest.raises(ConfigError, match="teacher: .* is no reranker; fine-tune one with"):
         train_encoder(EncoderConfig(**taught | {"teacher": str(base)}), folder, base,
                       tmp_path / "none")  # fmt: skip
 

@@ -118,6 +118,15 @@ def test_other_words_find_the_nearest_place_and_only_where_words_refuse(
     assert "encoder" not in open_index(tmp_path / "i").__dict__, "read when it is needed"
 
 
+def test_a_place_that_says_the_opposite_is_no_answer(folder, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(meaning, "decision", lambda: always(0.5))
+    (folder / "heating.md").write_text("The boiler warms the house at most to its maximum.\n")
+    index(folder, tmp_path / "i", config_of(encoder))
+    opened = open_index(tmp_path / "i")
+    assert answer_question(opened, "Does the furnace warm the minimum of the dwelling?").refused
+    assert not answer_question(opened, "Does the furnace warm the dwelling?").refused
+
+
 def test_an_unlikely_place_is_shown_and_not_claimed(folder, encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(meaning, "decision", lambda: always(-9.0))
     index(folder, tmp_path / "i", config_of(encoder))

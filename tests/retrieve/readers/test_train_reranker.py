@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from groundup.core import DataError
+from groundup.core import ConfigError, DataError
+from groundup.retrieve.models import RerankerChoice, with_model_digest
 from groundup.retrieve.readers.scoring import PairScorer
 from groundup.retrieve.readers.train_reranker import RerankerConfig, train_reranker
 from tests.retrieve.encoders.small import write_base, write_folder
@@ -35,6 +36,11 @@ def test_a_reranker_is_trained_and_measured(tmp_path):
     assert len(PairScorer.open(made.path).score([("a", "b")])) == 1
     values = json.loads((made.path / "config.json").read_text())
     assert values["architectures"] == ["BertForSequenceClassification"]
+    assert with_model_digest(RerankerChoice(path=str(made.path)), "reranker").digest
+    (made.path / ".scratch").mkdir()
+    (made.path / ".scratch" / "key").write_text("of a run that was killed")
+    with pytest.raises(ConfigError, match="is unfinished; run again what makes this reranker"):
+        with_model_digest(RerankerChoice(path=str(made.path)), "reranker")
 
 
 def test_too_few_documents_are_told(tmp_path):
