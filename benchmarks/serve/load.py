@@ -19,6 +19,7 @@ import os
 import random
 import statistics
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,18 +143,20 @@ def main() -> None:
     rates = [offline_rate(arguments.model, clients)]
     with serving(arguments.model, "--no-receipts", name="load") as running:
         asyncio.run(press(running, 8, 3, ""))  # warm
-        before = held(running)
+        before, expected = held(running), one_answer(running)
         begun = time.perf_counter()
         load = asyncio.run(press(running, clients, arguments.seconds, kind))
         seconds = time.perf_counter() - begun
         after = held(running)
-        left = left_in_use(running)
+        left, after_all = left_in_use(running), one_answer(running)
     rates.append(offline_rate(arguments.model, clients))
     first = sorted(load.first)
     rate, alone = load.tokens / seconds, statistics.mean(rates)
     found = {
         "model": arguments.model.name, "clients": clients, "seconds": round(seconds, 1),
         "answers": load.done, "failed": len(load.failed), "aborted": load.aborted,
+        "failed_by_status": Counter(each.split()[1] for each in load.failed if " " in each),
+        "answers_as_before": after_all == expected,
         "first_token_p50": round(first[len(first) // 2], 3),
         "first_token_p99": round(first[int(0.99 * len(first))], 3),
         "tokens_per_second": round(rate), "offline_tokens_per_second": round(alone),
@@ -164,6 +167,14 @@ def main() -> None:
         found["answers_again_seconds"] = round(load.back_at - load.killed_at, 1)
     print(json.dumps(found, indent=1), *load.failed[:5], sep="\n")
     table.keep_part("serve_load", f"{kind} {arguments.model.name}", found)
+
+
+def one_answer(running: Serving) -> str:
+    """An answer that is the same whenever it is asked for."""
+    text = running.client().completions.create(
+        model=running.name, prompt="The name of the file", max_tokens=TOKENS, temperature=0
+    )
+    return text.choices[0].text
 
 
 def left_in_use(running: Serving) -> dict[str, float]:
