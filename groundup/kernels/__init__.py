@@ -34,6 +34,7 @@ from .loss import (
     LossTerms,
     cross_entropy,
     reference_cross_entropy,
+    token_logprobs,
 )
 from .mask import (
     PATTERN_SIZES,
@@ -146,6 +147,7 @@ __all__ = [
     "sparse_attention",
     "stack_library",
     "tiled_attention",
+    "token_logprobs",
     "use_compile_cache",
     "visible_mask",
     "with_recompute",

@@ -1,4 +1,4 @@
-"""Chunked cross-entropy of next tokens, which never stores all logits.
+"""Chunked cross-entropy and log-probabilities of next tokens, which never store all logits.
 
 The logits of N tokens over V ids are the largest tensor of a training step. Here they exist for
 `chunk` tokens at a time: products in the compute dtype, logsumexp in float32, and the gradients of
@@ -10,7 +10,7 @@ arXiv:2410.10989, §3.2.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -101,6 +101,27 @@ def cross_entropy(
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
 
 
+def token_logprobs(
+    hidden: Float[Tensor, "N D"], head: Float[Tensor, "V D"], targets: Int[Tensor, " N"], *,
+    bias: Float[Tensor, " V"] | None = None, softcap: float | None = None,
+    chunk: int | None = None,
+) -> Float[Tensor, " N"]:  # fmt: skip
+    """Log-probability of each target, nats; arguments as of `cross_entropy`.
+
+    For losses that are no weighted sum of them, such as preferences. Forward keeps no logits, and
+    backward computes those of each chunk again.
+
+    >>> token_logprobs(torch.zeros(1, 2), torch.zeros(8, 2), torch.tensor([3])).exp()
+    tensor([0.1250])
+    """
+    compute = hidden.dtype
+    if torch.is_autocast_enabled(hidden.device.type):
+        compute = torch.get_autocast_dtype(hidden.device.type)
+    chunk = chunk or _default_chunk(len(head), compute.itemsize)
+    plan = LossPlan(chunk, compute, partial(_chunk_losses_and_grads, softcap=softcap))
+    return TokenLogprobs.apply(hidden, head, bias, targets, plan)
+
+
 def _default_chunk(vocab_size: int, item_bytes: int) -> int:
     """Chunk size in tokens: a power of two within `CHUNK_BYTES`.
 
@@ -136,26 +157,12 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         weights: Tensor, plan: LossPlan,
     ) -> Tensor:  # fmt: skip
         """Loop over chunks; gradients only of inputs that require them."""
-        output = head.detach().to(plan.compute)
-        total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
-        wants_hidden, wants_head, wants_bias = ctx.needs_input_grad[:3]
-        leaf = bias if wants_bias else None
-        grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # every chunk is assigned
-        grad_head = torch.zeros_like(head) if wants_head and not len(hidden) else None
-        grad_bias = torch.zeros_like(leaf) if leaf is not None and not len(hidden) else None
-        with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, hidden.shape[0], plan.chunk):
-                part = slice(start, start + plan.chunk)
-                inputs, own = hidden[part].detach().to(plan.compute), (targets[part], weights[part])
-                losses, errors = plan.loss_and_grad(inputs @ output.T, bias, *own)
-                total += losses.sum()
-                if grad_hidden is not None:
-                    grad_hidden[part] = errors @ output
-                if wants_head:
-                    grad_head = _accumulate(grad_head, errors.T @ inputs, head)
-                if leaf is not None:
-                    grad_bias = _accumulate(grad_bias, errors.sum(0), leaf)
-        ctx.gradients = (grad_hidden, grad_head, grad_bias)
+        losses, ctx.gradients = _compute_chunks(
+            hidden, head, bias, targets, weights, plan, ctx.needs_input_grad
+        )
+        total = head.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
+        for part in losses:
+            total += part.sum()
         return total
 
     @staticmethod
@@ -168,6 +175,58 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 gradient.mul_(scale.to(gradient.dtype))
         return (*gradients, None, None, None)
+
+
+class TokenLogprobs(torch.autograd.Function):
+    """Log-probabilities of targets; backward computes the logits of each chunk again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor,
+        plan: LossPlan,
+    ) -> Tensor:  # fmt: skip
+        """Loop over chunks without gradients."""
+        ctx.save_for_backward(hidden, head, bias, targets)
+        ctx.plan = plan
+        ones = hidden.new_ones(len(hidden), dtype=torch.float32)
+        losses, _ = _compute_chunks(hidden, head, bias, targets, ones, plan, (False,) * 3)
+        return -torch.cat([ones[:0], *losses])  # of no tokens, too
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """The gradients of a cross-entropy whose weights are the slopes."""
+        hidden, head, bias, targets = ctx.saved_tensors
+        _, gradients = _compute_chunks(
+            hidden, head, bias, targets, -slopes, ctx.plan, ctx.needs_input_grad
+        )
+        return (*gradients, None, None)
+
+
+def _compute_chunks(
+    hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor,
+    plan: LossPlan, wants: Sequence[bool],
+) -> tuple[list[Tensor], tuple[Tensor | None, ...]]:  # fmt: skip
+    """Each chunk's losses, and the gradients of hidden, head and bias that are wanted."""
+    output = head.detach().to(plan.compute)
+    wants_hidden, wants_head, wants_bias = wants[:3]
+    leaf = bias if wants_bias else None
+    grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # every chunk is assigned
+    grad_head = torch.zeros_like(head) if wants_head and not len(hidden) else None
+    grad_bias = torch.zeros_like(leaf) if leaf is not None and not len(hidden) else None
+    chunks = list[Tensor]()
+    with torch.autocast(hidden.device.type, enabled=False):
+        for start in range(0, hidden.shape[0], plan.chunk):
+            part = slice(start, start + plan.chunk)
+            inputs, own = hidden[part].detach().to(plan.compute), (targets[part], weights[part])
+            losses, errors = plan.loss_and_grad(inputs @ output.T, bias, *own)
+            chunks.append(losses)
+            if grad_hidden is not None:
+                grad_hidden[part] = errors @ output
+            if wants_head:
+                grad_head = _accumulate(grad_head, errors.T @ inputs, head)
+            if leaf is not None:
+                grad_bias = _accumulate(grad_bias, errors.sum(0), leaf)
+    return chunks, (grad_hidden, grad_head, grad_bias)
 
 
 def _accumulate(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:

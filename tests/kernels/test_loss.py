@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 from torch.testing import assert_close
 
 from groundup.core import ConfigError
-from groundup.kernels import LossTerms, cross_entropy, reference_cross_entropy
+from groundup.kernels import LossTerms, cross_entropy, reference_cross_entropy, token_logprobs
 from groundup.kernels.loss import (
     _default_chunk,
     _fused_losses_and_logit_grads,
@@ -169,3 +169,37 @@ def test_a_chunk_that_cannot_be_is_refused(wanted, monkeypatch):
         ConfigError, match=f"GROUNDUP_LOSS_CHUNK={wanted} must be a positive number of tok"
     ):
         _default_chunk(300, 4)
+
+
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@pytest.mark.parametrize("chunk", [1, 8, 100])
+def test_log_probabilities_have_the_gradients_of_any_function_of_them(chunk, softcap):
+    hidden, head, targets, _ = example()
+    bias = torch.randn(len(head), dtype=hidden.dtype, requires_grad=True)
+    leaves, answers = (hidden, head, bias), torch.arange(23) % 4
+    logits = linear(hidden, head, bias)
+    logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    plain = logits.log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+    found = token_logprobs(hidden, head, targets, bias=bias, softcap=softcap, chunk=chunk)
+    assert_close(found, plain, rtol=1e-12, atol=1e-12)
+    losses = [
+        -functional.logsigmoid(0.1 * each.new_zeros(4).index_add(0, answers, each)).sum()
+        for each in (found, plain)
+    ]
+    ours, theirs = (torch.autograd.grad(loss, leaves, retain_graph=True) for loss in losses)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_close(one, other, rtol=1e-10, atol=1e-12)
+    again = torch.autograd.grad(losses[0], leaves)
+    assert all(map(torch.equal, ours, again)), "a second backward gives the same"
+
+
+def test_log_probabilities_under_autocast_and_of_a_frozen_head():
+    hidden, head, targets, _ = example(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = token_logprobs(hidden, head.detach(), targets)
+    plain = linear(hidden, head).log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+    assert found.dtype == torch.float32
+    assert_close(found, plain, rtol=0.05, atol=0.05)
+    found.sum().backward()
+    assert hidden.grad is not None and hidden.grad.dtype == torch.float32 and head.grad is None
+    assert len(token_logprobs(hidden[:0], head, targets[:0])) == 0
