@@ -17,7 +17,7 @@ replicas = pytest.importorskip("groundup.recipes.replicas")
 
 
 def order(body: bytes, names: list[str]) -> list[str]:
-    pending = SimpleNamespace(args=[SimpleNamespace(body=body)])
+    pending = SimpleNamespace(args=[replicas.ForwardedRequest("POST", "/", b"", [], body)])
     found = [SimpleNamespace(replica_id=SimpleNamespace(unique_id=name)) for name in names]
     ranks = asyncio.run(replicas.PrefixRouter.choose_replicas(None, found, pending))
     return [each.replica_id.unique_id for [each] in ranks]
