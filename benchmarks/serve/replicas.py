@@ -10,8 +10,6 @@ Results: results/serve_replicas.json: what came of the requests of each round, o
 import argparse
 import asyncio
 import json
-import os
-import signal
 import socket
 import time
 from collections import Counter
@@ -30,11 +28,11 @@ SHORTEST, LONGER = 40, 8
 """Tokens of the first answer, and by how much each is longer than the one before."""
 
 
-def replica_processes() -> list[int]:
-    """Ids of the processes of replicas on this machine."""
-    every = psutil.process_iter(["cmdline"])
-    lines = {each.pid: " ".join(each.info["cmdline"] or ()) for each in every}
-    return [pid for pid, line in lines.items() if "ServeReplica:groundup:Replica" in line]
+def replica_processes() -> list[psutil.Process]:
+    """The processes of the replicas that this process started."""
+    every = psutil.Process().children(recursive=True)
+    title = "ray::ServeReplica:groundup:Replica"  # and what it does just now
+    return [each for each in every if "".join(each.cmdline()[:1]).startswith(title)]
 
 
 async def ask(client: httpx.AsyncClient, url: str, number: int, is_stream: bool) -> str:
@@ -67,7 +65,7 @@ async def press(url: str, count: int) -> Counter[str]:
             for number in range(count)
         ]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        os.kill(replica_processes()[0], signal.SIGKILL)
+        replica_processes()[0].kill()
         return Counter(await asyncio.gather(*tasks))
 
 

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, no_type_check
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -69,13 +69,11 @@ class PrefixRouter(RequestRouter):
         request: ForwardedRequest | None = pending_request.args[0] if pending_request else None
         prefix = request.body[:PREFIX_BYTES] if request else b""
         avoided = request.avoided if request else frozenset()
+        rank = lambda id: (id in avoided, hashlib.sha256(prefix + id.encode()).digest())  # noqa: E731
+        ranked = sorted(candidate_replicas, key=lambda each: rank(each.replica_id.unique_id))
+        return [[each] for each in ranked]
 
-        def rank(replica: RunningReplica) -> tuple[bool, bytes]:
-            id = replica.replica_id.unique_id
-            return id in avoided, hashlib.sha256(prefix + id.encode()).digest()
-
-        return [[each] for each in sorted(candidate_replicas, key=rank)]
-
+    @no_type_check  # Ray pickles routers by value, which functions that check types are not for
     def _get_next_pending_request_to_route(self) -> PendingRequest | None:
         """Also one that a routing task took and gave up.
 
