@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import psutil
 import ray
+from ray import serve
 
 from benchmarks import table
 from groundup.recipes.replicas import begin_replicas, join_cluster
@@ -81,7 +82,7 @@ def measure(model: Path, count: int) -> dict[str, Any]:
         found = asyncio.run(press(f"http://127.0.0.1:{port}", count))
         return {"seconds": round(time.perf_counter() - begun, 1), **dict(sorted(found.items()))}
     finally:
-        ray.serve.shutdown()
+        serve.shutdown()
         ray.shutdown()
 
 
