@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from fastapi import FastAPI
 from pydantic import Field
+from starlette.types import ASGIApp
 
 from groundup.core import (
     Config,
@@ -237,7 +238,7 @@ class Server:
 class OpenApplication(NamedTuple):
     """A server without a port."""
 
-    application: FastAPI
+    application: ASGIApp
     engines: Engines
 
 
@@ -245,7 +246,8 @@ async def open_application(config: ServeConfig, workers: int, name: str) -> Open
     """What `serve` puts behind a port, for another server that has one; without receipts."""
     server = Server(config, workers, name)
     served = await server.open()
-    return OpenApplication(create_app(served), served.engines)
+    admitted = Admission(create_app(served), served.meter, server.keys, config.admission)
+    return OpenApplication(admitted, served.engines)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
