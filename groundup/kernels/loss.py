@@ -158,7 +158,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         """Loop over chunks; gradients only of inputs that require them."""
         losses, ctx.gradients = _compute_chunks(
-            hidden, head, bias, targets, weights, plan, ctx.needs_input_grad
+            hidden, head, bias, targets, weights, plan=plan, wants=ctx.needs_input_grad
         )
         total = head.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
         for part in losses:
@@ -189,7 +189,9 @@ class TokenLogprobs(torch.autograd.Function):
         ctx.save_for_backward(hidden, head, bias, targets)
         ctx.plan = plan
         ones = hidden.new_ones(len(hidden), dtype=torch.float32)
-        losses, _ = _compute_chunks(hidden, head, bias, targets, ones, plan, (False,) * 3)
+        losses, _ = _compute_chunks(
+            hidden, head, bias, targets, ones, plan=plan, wants=(False, False, False)
+        )
         return -torch.cat([ones[:0], *losses])  # of no tokens, too
 
     @staticmethod
@@ -197,13 +199,13 @@ class TokenLogprobs(torch.autograd.Function):
         """The gradients of a cross-entropy whose weights are the slopes."""
         hidden, head, bias, targets = ctx.saved_tensors
         _, gradients = _compute_chunks(
-            hidden, head, bias, targets, -slopes, ctx.plan, ctx.needs_input_grad
+            hidden, head, bias, targets, -slopes, plan=ctx.plan, wants=ctx.needs_input_grad
         )
         return (*gradients, None, None)
 
 
 def _compute_chunks(
-    hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor,
+    hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor, *,
     plan: LossPlan, wants: Sequence[bool],
 ) -> tuple[list[Tensor], tuple[Tensor | None, ...]]:  # fmt: skip
     """Each chunk's losses, and the gradients of hidden, head and bias that are wanted."""

@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import psutil
 from llguidance import LLTokenizer
 
 from groundup.core import ConfigError, GroundupError, Sampling, child
@@ -28,6 +28,8 @@ SECONDS, TOKEN_SECONDS = 4.0, 0.1
 START_SECONDS = 60.0
 MEMORY_BYTES, STACK_BYTES = 2**27, 2**22
 """What a grammar may take, and half of a thread's stack."""
+STATM = Path("/proc/self/statm")
+"""Pages of this process's address space."""
 TOO_MUCH = f"takes more than {SECONDS:g} s or {MEMORY_BYTES >> 20} MiB to compile; make it simpler."
 
 
@@ -99,8 +101,10 @@ def _try_apart(sampling: Sampling, tokenizer: LLTokenizer) -> str:
     receiver, sender = os.pipe()
     if not (process := os.fork()):
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        used = psutil.Process().memory_info().vms
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
+        if STATM.is_file():  # Linux; elsewhere the time alone is limited
+            pages = int(STATM.read_text().split()[0])
+            most = pages * resource.getpagesize() + MEMORY_BYTES
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         with open(sender, "w", encoding="utf-8") as answer:
             answer.write(_try(sampling, tokenizer) or "fine")
         os._exit(0)
