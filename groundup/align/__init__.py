@@ -1,8 +1,8 @@
 """Align: conversations and supervised fine-tuning on them; preferences and training on them.
 
 `make_examples` creates conversations from a corpus, including refusals; `show_examples` prints them
-with the trained tokens marked; `finetune` trains on them. `import_preferences` reads preferences, and `direct` trains on
-them by DPO, KTO and the like.
+with the trained tokens marked; `finetune` trains on them. `import_preferences` reads preferences,
+and `direct` trains on them by DPO, KTO and the like.
 """
 
 from .direct.losses import Answers, PreferenceLossConfig

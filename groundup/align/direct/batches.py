@@ -1,6 +1,6 @@
 """Answers in packed rows, and their log-probabilities under a model.
 
-    row      prompt a, chosen a | prompt a, rejected a | prompt b, chosen b | …       one document each
+    row      prompt a, chosen a | prompt a, rejected a | prompt b, chosen b | …    one document each
     targets  the next token where it is of the answer, -1 elsewhere
     weights  1 at the first token of each group, so that a step is divided by its groups
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -31,7 +31,7 @@ FILLINGS = {
 """What pads rows."""
 
 
-class Answer(NamedTuple):
+class RenderedAnswer(NamedTuple):
     """A prompt with an answer, as ids."""
 
     ids: np.ndarray
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
         return int(self.ids[self.is_answer][-1])
 
     @classmethod
-    def of_chat(cls, chat: RenderedChat) -> "Answer":
+    def of_chat(cls, chat: RenderedChat) -> "RenderedAnswer":
         """The last answer of a conversation: what was said before it is prompt."""
         mask = np.array(chat.mask)
         begins = np.flatnonzero(mask[1:] & ~mask[:-1])
@@ -56,7 +56,7 @@ class Answer(NamedTuple):
         return cls(np.array(chat.ids), mask, np.zeros(len(mask), np.float32))
 
 
-Group = Sequence[Answer]
+Group = Sequence[RenderedAnswer]
 
 
 def pack_groups(
@@ -85,22 +85,25 @@ def pack_groups(
                 targets[row, place] = np.where(answer.is_answer[1:], answer.ids[1:], PADDING)
                 reference[row, place] = answer.reference[1:]
                 positions[row, place] = np.arange(end - start)
-    tensors = map(torch.from_numpy, (ids, targets, weights, documents))
-    labels = torch.full((len(rows),), label)
     return MicroBatch(
-        *tensors, labels=labels, positions=torch.from_numpy(positions),
-        reference=torch.from_numpy(reference),
+        torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights),
+        torch.from_numpy(documents), labels=torch.full((len(rows),), label),
+        positions=torch.from_numpy(positions), reference=torch.from_numpy(reference),
     )  # fmt: skip
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
     """The rows of several batches as one, padded to the longest."""
-    width, fields = max(batch.ids.shape[1] for batch in batches), dict[str, Tensor]()
-    for name, filling in FILLINGS.items():
-        values = [getattr(batch, name) for batch in batches]
-        fields[name] = torch.cat([pad(v, (0, width - v.shape[1]), value=filling) for v in values])
-    labels = torch.cat([batch.labels for batch in batches if batch.labels is not None])
-    return MicroBatch(**fields, labels=labels)
+    width = max(batch.ids.shape[1] for batch in batches)
+    labels = [batch.labels for batch in batches if batch.labels is not None]
+    joined = {
+        name: torch.cat([
+            pad(getattr(batch, name), (0, width - batch.ids.shape[1]), value=filling)
+            for batch in batches
+        ])
+        for name, filling in FILLINGS.items()
+    }  # fmt: skip
+    return batches[0]._replace(labels=torch.cat(labels), **joined)
 
 
 def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
@@ -129,7 +132,9 @@ def target_logprobs(model: Transformer, batch: MicroBatch) -> Float[Tensor, " N"
 
 
 @torch.no_grad()
-def with_reference(model: Transformer, answers: Sequence[Answer], length: int) -> list[Answer]:
+def with_reference(
+    model: Transformer, answers: Sequence[RenderedAnswer], length: int
+) -> list[RenderedAnswer]:
     """Answers with the log-probabilities that a model gives them now."""
     model.eval()
     device, found = model.head.device, list(answers)

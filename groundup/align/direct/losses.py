@@ -128,7 +128,7 @@ def simpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> F
 
 
 def orpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
-    """Odds ratio preference optimisation: tuning on the chosen answer, and a penalty of the other."""
+    """Odds ratio preference optimisation: tuning on chosen answers, and a penalty of the others."""
     odds = [each.mean - torch.log1p(-each.mean.exp()) for each in (chosen, rejected)]
     return -chosen.mean - config.beta * logsigmoid(odds[0] - odds[1])
 

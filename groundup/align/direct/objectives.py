@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.kernels import LossSum
 from groundup.model import Transformer
@@ -65,9 +65,10 @@ class KtoObjective(NamedTuple):
         return LossSum(kto(answers, is_good, other, self.config).sum(), weight)
 
     def gradients(
-        self, model: Transformer, precision: Precision
+        self, model: nn.Module, precision: Precision
     ) -> Callable[[Sequence[MicroBatch], float], float]:
         """How the training loop computes the gradients of a step."""
+        assert isinstance(model, Transformer), "it is trained without a head"
 
         def gradients(batches: Sequence[MicroBatch], weight: float) -> float:
             device_type, loss = batches[0].ids.device.type, 0.0

@@ -36,7 +36,7 @@ from groundup.train import (
 from ..finetune import check_decoder
 from ..form import ChatFormat, load_chat_format, read_template
 from ..preferences import SPLITS, Preference, read_preferences
-from .batches import Answer, Group, answer_logprobs, join_rows, pack_groups, with_reference
+from .batches import Group, RenderedAnswer, answer_logprobs, join_rows, pack_groups, with_reference
 from .losses import PreferenceLossConfig
 from .objectives import BAD, GOOD, OTHER, KtoObjective, PairObjective
 
@@ -150,7 +150,9 @@ def _compared(
     """The answers that the loss compares, rendered; those that are too long are left out."""
 
     def answers(*texts: tuple[Preference, str]) -> Group:
-        return [Answer.of_chat(form.render(row.conversation(text), name)) for row, text in texts]
+        return [
+            RenderedAnswer.of_chat(form.render(row.conversation(text), name)) for row, text in texts
+        ]
 
     if config.loss.name == "kto":
         single = [(row, text) for row in rows for text in (row.chosen, row.rejected) if text]

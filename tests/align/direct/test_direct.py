@@ -1,4 +1,4 @@
-"""Packed answers have the log-probabilities that they have alone, and training prefers the chosen."""
+"""Packed answers have the log-probabilities that they have alone; training prefers the chosen."""
 
 import json
 
@@ -15,7 +15,12 @@ from groundup.align import (
     import_preferences,
 )
 from groundup.align.direct import stage
-from groundup.align.direct.batches import Answer, answer_logprobs, pack_groups, with_reference
+from groundup.align.direct.batches import (
+    RenderedAnswer,
+    answer_logprobs,
+    pack_groups,
+    with_reference,
+)
 from groundup.align.direct.objectives import KtoObjective, PairObjective
 from groundup.align.direct.stage import ComparedAnswers, _make_batch
 from groundup.core import Artifact, Config, ConfigError, DataError, produce
@@ -42,12 +47,12 @@ def base(tmp_path_factory) -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def answers() -> list[Answer]:
+def answers() -> list[RenderedAnswer]:
     rng = np.random.default_rng(0)
-    made = list[Answer]()
+    made = list[RenderedAnswer]()
     for size in (9, 14, 30, 12, 7, 8, 21, 25, 16, 11):
         mask = np.arange(size) >= rng.integers(2, size - 1)
-        made.append(Answer(rng.integers(0, 256, size), mask, np.zeros(size, np.float32)))
+        made.append(RenderedAnswer(rng.integers(0, 256, size), mask, np.zeros(size, np.float32)))
     return made
 
 
@@ -64,7 +69,7 @@ def alone(model, answer):
 
 def test_only_the_last_answer_of_a_conversation_counts():
     mask = [False, True, True, False, False, True, True]
-    found = Answer.of_chat(RenderedChat("", [1, 2, 3, 4, 5, 6, 7], mask))
+    found = RenderedAnswer.of_chat(RenderedChat("", [1, 2, 3, 4, 5, 6, 7], mask))
     assert found.is_answer.tolist() == [False] * 5 + [True, True] and found.end == 7
 
 
