@@ -134,6 +134,10 @@ GROUPS = (
              "conversations, trained tokens marked", "examples --tokenizer tokenizer"),
         Verb("finetune", "groundup.align:finetune", "a chat model from a base and examples",
              "--model base --examples examples --out tuned", computes=True),
+        Verb("preferences import", "groundup.align:import_preferences",
+             "preferences from JSON lines", "pairs.jsonl --out preferences"),
+        Verb("direct", "groundup.align:direct", "a model trained on preferences: DPO, KTO and kin",
+             "--model tuned --preferences preferences --out preferred", computes=True),
     )),
     Group("Smaller copies", "compress", (
         Verb("quantize", "groundup.compress:quantize", "an 8- or 4-bit copy of a model",

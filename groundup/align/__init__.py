@@ -1,19 +1,30 @@
-"""Align: conversations for supervised fine-tuning, and the fine-tuning itself.
+"""Align: conversations and supervised fine-tuning on them; preferences and training on them.
 
 `make_examples` creates conversations from a corpus, including refusals; `show_examples` prints them
-with the trained tokens marked; `finetune` trains on them.
+with the trained tokens marked; `finetune` trains on them. `import_preferences` reads preferences,
+and `direct` trains on them by DPO, KTO and the like.
 """
 
+from .direct.losses import Answers, PreferenceLossConfig
+from .direct.stage import DirectConfig, direct
 from .examples import ExamplesConfig, make_examples, read_examples, show_examples
 from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .finetune import FinetuneConfig, finetune
+from .preferences import Preference, PreferencesConfig, import_preferences
 
 __all__ = [
     "REFUSAL_TEXT",
+    "Answers",
     "ChatExample",
+    "DirectConfig",
     "ExamplesConfig",
     "FinetuneConfig",
+    "Preference",
+    "PreferenceLossConfig",
+    "PreferencesConfig",
+    "direct",
     "finetune",
+    "import_preferences",
     "is_refusal",
     "make_examples",
     "read_examples",

@@ -109,7 +109,7 @@ def finetune(
     optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
     template = read_template(config.template)
     config = config.model_copy(update={"template": template, "optim": optim})
-    _check_base(config, model)
+    check_decoder(model, config.max_length)
     identity = RunIdentity(
         objective="chat",
         shards={"train": examples.files["train.jsonl"]["sha256"]},
@@ -128,12 +128,12 @@ def finetune(
     )
 
 
-def _check_base(config: FinetuneConfig, base: Artifact) -> None:
+def check_decoder(base: Artifact, max_length: int) -> None:
     """Reject a model that is no decoder, and sequences beyond its context."""
     own = open_config(base.path)
-    if config.max_length > own.context_length:
+    if max_length > own.context_length:
         raise ConfigError(
-            f"max_length={config.max_length} exceeds the model's context_length="
+            f"max_length={max_length} exceeds the model's context_length="
             f"{own.context_length}; give at most that."
         )
     if own.kind != "decoder":

@@ -60,7 +60,9 @@ def check_inputs(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None
 
 
 def _check_model_kind(config: ModelConfig, ids: Tensor, given: ForwardInputs) -> None:
-    check_context_length(config, ids.shape[1] + (0 if given.cache is None else given.cache.length))
+    if given.documents is None or given.positions is None:  # packed ones may be of any total length
+        before = 0 if given.cache is None else given.cache.length
+        check_context_length(config, ids.shape[1] + before)
     if given.cache is not None and config.kind == "encoder":
         raise ConfigError("An encoder cannot use a cache: every token attends to later ones.")
     if (given.encoded is None) == (config.kind == "encoder_decoder"):

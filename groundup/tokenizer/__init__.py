@@ -32,7 +32,7 @@ from .imported.templates import PLAIN_TEMPLATE, ChatTemplate, load_chat_template
 from .imported.tokenizer import ImportedTokenizer, SpecialFrame
 from .loader import Loader, TextBatch
 from .mixing import MixConfig, TokenShards, mix_named, mix_tokens, open_shards
-from .packing import PackedSequences, pack_examples
+from .packing import PackedSequences, first_fit, pack_examples
 from .shards import (
     DocumentText,
     Shard,
@@ -74,6 +74,7 @@ __all__ = [
     "TokensConfig",
     "document_special_ids",
     "encode_corpus",
+    "first_fit",
     "load_bpe_tokenizer",
     "load_chat_template",
     "load_tokenizer",

@@ -62,13 +62,13 @@ def pack_examples(
         dropped[index] = Reason("too_long", message)
     if not sizes:
         raise DataError(f"No example to pack: of {len(examples)}, {len(dropped)} were too long.")
-    return _fill_arrays(examples, _first_fit(sizes, length), length)._replace(dropped=dropped)
+    return _fill_arrays(examples, first_fit(sizes, length), length)._replace(dropped=dropped)
 
 
-def _first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
+def first_fit(sizes: dict[int, int], length: int) -> list[list[int]]:
     """Put each size, largest first, into the first sequence with room; return the keys by sequence.
 
-    >>> _first_fit({0: 3, 1: 6, 2: 4, 3: 5}, length=9)
+    >>> first_fit({0: 3, 1: 6, 2: 4, 3: 5}, length=9)
     [[1, 0], [3, 2]]
     """
     bins: list[list[int]] = []

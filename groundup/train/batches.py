@@ -40,6 +40,8 @@ class MicroBatch(NamedTuple):
     """Loss weight of each sequence's label, in targets."""
     positions: Int[Tensor, "B T"] | None = None
     """Position ids, where they differ from the order in the sequence."""
+    reference: Float[Tensor, "B T"] | None = None
+    """Log-probability of each target under another model, such as the one before training."""
 
 
 BatchSource = Callable[[int], Sequence[MicroBatch]]

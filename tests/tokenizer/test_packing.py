@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from groundup.core import DataError, Message
 from groundup.tokenizer import FastTokenizer, RenderedChat, pack_examples, render
-from groundup.tokenizer.packing import _first_fit
+from groundup.tokenizer.packing import first_fit
 
 
 @st.composite
@@ -43,8 +43,8 @@ def test_padding_counts_nothing(given_examples, length):
 
 
 @given(st.lists(st.integers(1, 50), max_size=40))
-def test_first_fit_fills_rows_at_least_half(sizes):
-    rows = _first_fit(dict(enumerate(sizes)), 50)
+def testfirst_fit_fills_rows_at_least_half(sizes):
+    rows = first_fit(dict(enumerate(sizes)), 50)
     filled = [sum(sizes[key] for key in row) for row in rows]
     assert sorted(key for row in rows for key in row) == list(range(len(sizes)))
     assert all(total <= 50 for total in filled)

@@ -1,0 +1,165 @@
+"""Answers in packed rows, and their log-probabilities under a model.
+
+    row      prompt a, chosen a | prompt a, rejected a | prompt b, chosen b | …    one document each
+    targets  the next token where it is of the answer, -1 elsewhere
+    weights  1 at the first token of each group, so that a step is divided by its groups
+
+A group is what a loss compares: both answers of a pair, or one answer. It stays within a row, so a
+batch may be split between any rows.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from groundup.kernels import token_logprobs
+from groundup.model import Transformer
+from groundup.tokenizer import RenderedChat, first_fit
+from groundup.train import MicroBatch, batch_to_device
+
+from .losses import Answers
+
+PADDING = -1
+FILLINGS = {
+    "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0, "reference": 0.0
+}  # fmt: skip
+"""What pads rows."""
+
+
+class RenderedAnswer(NamedTuple):
+    """A prompt with an answer, as ids."""
+
+    ids: np.ndarray
+    """(T,) of both."""
+    is_answer: np.ndarray
+    """(T,) whether a token is of the answer, its stop token included."""
+    reference: np.ndarray
+    """(T,) log-probability of each token of the answer before training; zeros without a
+    reference."""
+
+    @property
+    def end(self) -> int:
+        """Its last id, which ends the answer."""
+        return int(self.ids[self.is_answer][-1])
+
+    @classmethod
+    def of_chat(cls, chat: RenderedChat) -> "RenderedAnswer":
+        """The last answer of a conversation: what was said before it is prompt."""
+        mask = np.array(chat.mask)
+        begins = np.flatnonzero(mask[1:] & ~mask[:-1])
+        mask[: begins[-1] + 1 if len(begins) else 0] = False
+        return cls(np.array(chat.ids), mask, np.zeros(len(mask), np.float32))
+
+
+Group = Sequence[RenderedAnswer]
+
+
+def pack_groups(
+    groups: Sequence[Group], length: int, *, first: int = 0, label: int = 0
+) -> MicroBatch:
+    """Pack groups into rows of up to `length` positions; an answer of n tokens takes n - 1.
+
+    first  number of the first answer
+    label  of every row
+    """
+    sizes = {at: sum(len(each.ids) - 1 for each in group) for at, group in enumerate(groups)}
+    rows = first_fit(sizes, length)
+    shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
+    ids, targets = np.zeros(shape, np.int64), np.full(shape, PADDING, np.int64)
+    documents, weights = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
+    reference, positions = np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+    starts = np.cumsum([first, *map(len, groups)])
+    for row, members in enumerate(rows):
+        end = 0
+        for at in members:
+            weights[row, end] = 1.0
+            for number, answer in enumerate(groups[at], starts[at]):
+                start, end = end, end + len(answer.ids) - 1
+                place = slice(start, end)
+                ids[row, place], documents[row, place] = answer.ids[:-1], number
+                targets[row, place] = np.where(answer.is_answer[1:], answer.ids[1:], PADDING)
+                reference[row, place] = answer.reference[1:]
+                positions[row, place] = np.arange(end - start)
+    return MicroBatch(
+        torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights),
+        torch.from_numpy(documents), labels=torch.full((len(rows),), label),
+        positions=torch.from_numpy(positions), reference=torch.from_numpy(reference),
+    )  # fmt: skip
+
+
+def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
+    """The rows of several batches as one, padded to the longest."""
+    width = max(batch.ids.shape[1] for batch in batches)
+    labels = [batch.labels for batch in batches if batch.labels is not None]
+    joined = {
+        name: torch.cat([
+            pad(getattr(batch, name), (0, width - batch.ids.shape[1]), value=filling)
+            for batch in batches
+        ])
+        for name, filling in FILLINGS.items()
+    }  # fmt: skip
+    return batches[0]._replace(labels=torch.cat(labels), **joined)
+
+
+def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
+    """Log-probabilities of a batch's answers, in the order of their groups."""
+    assert batch.documents is not None and batch.reference is not None, "see pack_groups"
+    is_answer = batch.targets != PADDING  # (B, T)
+    policy = target_logprobs(model, batch)
+    _, answer = torch.unique(batch.documents[is_answer], return_inverse=True)  # (N,)
+    count = int(answer.max()) + 1 if len(answer) else 0
+
+    def total(values: Float[Tensor, " N"]) -> Float[Tensor, " A"]:
+        return values.new_zeros(count).index_add(0, answer, values)
+
+    reference = batch.reference[is_answer].to(policy.dtype)
+    return Answers(total(policy), total(reference), total(torch.ones_like(policy)))
+
+
+def target_logprobs(model: Transformer, batch: MicroBatch) -> Float[Tensor, " N"]:
+    """Log-probability of each token of the answers, nats, row by row."""
+    is_answer = batch.targets != PADDING
+    hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
+    return token_logprobs(
+        model.output_states(hidden[is_answer]), model.head, batch.targets[is_answer],
+        bias=model.lm_bias, softcap=model.config.output.softcap,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def with_reference(
+    model: Transformer, answers: Sequence[RenderedAnswer], length: int
+) -> list[RenderedAnswer]:
+    """Answers with the log-probabilities that a model gives them now."""
+    model.eval()
+    device, found = model.head.device, list(answers)
+    order = sorted(range(len(answers)), key=lambda at: len(answers[at].ids))
+    for block in _blocks(order, [len(each.ids) for each in answers], length):
+        batch = pack_groups([[answers[at]] for at in block], length)
+        is_answer, reference = batch.targets != PADDING, torch.zeros(batch.ids.shape)
+        reference[is_answer] = target_logprobs(model, batch_to_device(batch, device)).float().cpu()
+        for number, at in enumerate(block):
+            values = np.zeros(len(answers[at].ids), np.float32)
+            values[1:] = reference[batch.documents == number].numpy()
+            found[at] = answers[at]._replace(reference=values)
+    return found
+
+
+ROWS = 8
+"""Rows of a batch without gradients."""
+
+
+def _blocks(order: Sequence[int], sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Runs of an order whose sizes fill some rows."""
+    blocks, filled = [list[int]()], 0
+    for at in order:
+        if filled + sizes[at] > ROWS * length and blocks[-1]:
+            blocks, filled = [*blocks, []], 0
+        blocks[-1].append(at)
+        filled += sizes[at]
+    return blocks

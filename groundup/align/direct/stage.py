@@ -1,0 +1,237 @@
+"""Trains a model on preferences without a reward model: DPO and its kin, and KTO.
+
+The reference is the model before training: what it gives each answer is computed once, before the
+first step, so no second model is in memory. Prompt and answers are rendered by the model's chat
+template, packed, and only tokens of answers count.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from groundup.core import Artifact, ConfigError, DataError, Draft, device, record
+from groundup.model import Transformer, load_to_train, save
+from groundup.train import (
+    Mesh,
+    MicroBatch,
+    OptimConfig,
+    RunIdentity,
+    RunOptions,
+    TrainingConfig,
+    TrainingData,
+    TrainingRun,
+    TrainingTask,
+    batch_to_device,
+    is_imported,
+    merge_optim,
+    produce_model,
+)
+
+from ..finetune import check_decoder
+from ..form import ChatFormat, load_chat_format, read_template
+from ..preferences import SPLITS, Preference, read_preferences
+from .batches import Group, RenderedAnswer, answer_logprobs, join_rows, pack_groups, with_reference
+from .losses import PreferenceLossConfig
+from .objectives import BAD, GOOD, OTHER, KtoObjective, PairObjective
+
+NATIVE_OPTIM = OptimConfig(
+    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
+)
+"""For a model that was trained here."""
+IMPORTED_OPTIM = OptimConfig(
+    matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
+)
+"""For an imported model; the rate is TRL's."""
+ROW_TOKENS = 2048
+VALIDATION_BATCHES = 16
+
+
+class DirectConfig(TrainingConfig):
+    """How to train on preferences."""
+
+    loss: PreferenceLossConfig = PreferenceLossConfig()
+    """Which loss, and its constants."""
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Number of passes over the preferences."""
+    batch_answers: int = Field(default=32, ge=2)
+    """Pairs, or single answers, of an optimizer step."""
+    max_length: int = Field(default=1024, ge=2)
+    """Tokens of a prompt with an answer; longer ones are left out and counted."""
+    template: str = ""
+    """As of `finetune`."""
+    optim: OptimConfig = NATIVE_OPTIM
+    """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
+    learning_rate=1e-6."""
+    validations: int = Field(default=2, ge=1)
+    """Number of evaluations on held-out preferences during the run."""
+
+    @property
+    def row_tokens(self) -> int:
+        """Positions of a row, which holds both answers of a pair."""
+        return max(ROW_TOKENS, 2 * self.max_length)
+
+
+def direct(config: DirectConfig, model: Artifact, preferences: Artifact, out: Path) -> Artifact:
+    """Train a chat model on preferences; a stopped run resumes from its last checkpoint.
+
+    model        a tuned model, whose answers are near those that are compared
+    preferences  pairs of answers, or for kto also single ones: `groundup preferences import`
+
+    Raises DataError if too few preferences fit, ConfigError for a setting that does not.
+    """
+    usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
+    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
+    template = read_template(config.template)
+    config = config.model_copy(update={"template": template, "optim": optim})
+    if config.label_smoothing or config.z_loss:
+        raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
+    check_decoder(model, config.max_length)
+    identity = RunIdentity(
+        objective=config.loss.name, settings=config.hashed_values(),
+        shards={"train": preferences.files["train.jsonl"]["sha256"]},
+        parents={"model": model, "preferences": preferences},
+    )  # fmt: skip
+    return produce_model(
+        config, out, partial(_train_and_save, config, identity), stage="direct", version=1,
+        identity=identity, run_options=RunOptions(),
+    )  # fmt: skip
+
+
+class ComparedAnswers(NamedTuple):
+    """What a loss compares: chosen and rejected; or an answer and one to another prompt."""
+
+    answers: Group
+    is_good: bool = True
+    """Whether a single answer is good."""
+
+
+Compared = Sequence[ComparedAnswers]
+
+
+def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft, mesh: Mesh) -> None:
+    if mesh.device_mesh is not None:
+        raise ConfigError("direct trains in one process; start it without torchrun.")
+    base, source = identity.parents["model"], identity.parents["preferences"]
+    model = load_to_train(base.path).to(device.default_device())
+    form = load_chat_format(base.path, config.template)
+    form.check_fit(model.config.vocab_size)
+    splits = [_compared(config, read_preferences(source, name), form, name) for name in SPLITS]
+    if config.loss.has_reference:
+        splits = [_with_reference(model, split, config) for split in splits]
+    draft.numbers |= {"preferences": len(splits[0])}
+    data = _training_data(config, splits[0], splits[1])
+    pairs, single = PairObjective(config.loss), KtoObjective(config.loss)
+    is_kto = config.loss.name == "kto"
+    task = TrainingTask(
+        model, model, single if is_kto else pairs, data, config.loss.name, is_compiled=False,
+        gradients=single.gradients if is_kto else None,
+    )  # fmt: skip
+    run = TrainingRun(draft, config, task, identity._replace(model=model.config.to_dict()))
+    run.train_to_end()
+    trained = run.final_model()
+    if not is_kto:
+        draft.numbers["held_out"] = preferred(trained, data.held_out[""], config.loss)
+        record.log(f"Held-out pairs: {draft.numbers['held_out']}")
+    save(trained, draft.path, base.path, chat=True)
+    ends = {answer.end for each in splits[0] for answer in each.answers}
+    stops = sorted(ends & set(form.tokenizer.specials.values()))
+    form.save(draft.path, base.path, stops)
+
+
+def _compared(
+    config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str
+) -> list[ComparedAnswers]:
+    """The answers that the loss compares, rendered; those that are too long are left out."""
+
+    def answers(*texts: tuple[Preference, str]) -> Group:
+        return [
+            RenderedAnswer.of_chat(form.render(row.conversation(text), name)) for row, text in texts
+        ]
+
+    if config.loss.name == "kto":
+        single = [(row, text) for row in rows for text in (row.chosen, row.rejected) if text]
+        others = [(row, single[n - 1][1]) for n, (row, _) in enumerate(single)]
+        found = [
+            ComparedAnswers(answers(own, other), own[1] == own[0].chosen)
+            for own, other in zip(single, others, strict=True)
+        ]
+        if len({each.is_good for each in found}) < 2:
+            raise DataError(f"All {name} answers are of one kind; kto needs good and bad ones.")
+    else:
+        pairs = [((row, row.chosen), (row, row.rejected)) for row in rows if row.is_pair]
+        found = [ComparedAnswers(answers(*pair)) for pair in pairs]
+    kept = [each for each in found if max(len(a.ids) for a in each.answers) <= config.max_length]
+    if len(kept) < len(rows):
+        record.log(f"{len(rows) - len(kept)} of {len(rows)} {name} preferences are left out: too "
+                   f"long for max_length={config.max_length}, or no pair.")  # fmt: skip
+    if not kept:
+        raise DataError(f"No {name} preference fits {config.loss.name}; give pairs, or shorter.")
+    return kept
+
+
+def _with_reference(
+    model: Transformer, compared: Compared, config: DirectConfig
+) -> list[ComparedAnswers]:
+    """The same with what the model gives each token now."""
+    flat = [answer for each in compared for answer in each.answers]
+    found = iter(with_reference(model, flat, config.row_tokens))
+    return [each._replace(answers=[next(found) for _ in each.answers]) for each in compared]
+
+
+def _make_batch(config: DirectConfig, chosen: Compared) -> MicroBatch:
+    length = config.row_tokens
+    if config.loss.name != "kto":
+        return pack_groups([each.answers for each in chosen], length)
+    sides = [[each.answers[:1] for each in chosen if each.is_good == good] for good in (0, 1)]
+    bad = pack_groups(sides[BAD], length, label=BAD)
+    good = pack_groups(sides[GOOD], length, first=len(sides[BAD]), label=GOOD)
+    other = pack_groups([each.answers[1:] for each in chosen], length, label=OTHER)
+    return join_rows([bad, good, other._replace(weights=torch.zeros_like(other.weights))])
+
+
+def _training_data(config: DirectConfig, train: Compared, held_out: Compared) -> TrainingData:
+    """Batches of the preferences, in another order each epoch, and held-out batches."""
+    size = min(config.batch_answers, len(train))
+    tokens = size * sum(len(a.ids) for each in train for a in each.answers) // len(train)
+
+    @cache
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([config.seed, epoch]).permutation(len(train))
+
+    def batch(step: int) -> MicroBatch:
+        places = (divmod(place, len(train)) for place in range(step * size, (step + 1) * size))
+        return _make_batch(config, [train[order(epoch)[at]] for epoch, at in places])
+
+    starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
+    return TrainingData(
+        batch,
+        max(1, round(config.epochs * len(train) / size)),
+        lambda step: step * tokens,
+        lambda step: config.row_tokens,
+        {"": [_make_batch(config, held_out[start : start + size]) for start in starts]},
+    )
+
+
+def preferred(
+    model: Transformer, batches: Sequence[MicroBatch], loss: PreferenceLossConfig
+) -> dict[str, float]:
+    """Share of pairs whose chosen answer the loss puts above the other, and by how much.
+
+    By the change against the reference, or without one by the mean log-probability, nats.
+    """
+    model.eval()
+    gains = list[float]()
+    with torch.no_grad():
+        for batch in batches:
+            answers = answer_logprobs(model, batch_to_device(batch, model.head.device))
+            merit = answers.change if loss.has_reference else answers.mean
+            gains += (merit[::2] - merit[1::2]).tolist()
+    share = sum(gain > 0 for gain in gains) / len(gains)
+    margin = math.fsum(gains) / len(gains)
+    return {"preferred": round(share, 4), "margin": round(margin, 4), "pairs": len(gains)}

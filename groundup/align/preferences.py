@@ -1,0 +1,210 @@
+"""Preferences from files: pairs of answers, or single answers that are good or bad.
+
+Rows are TRL's, as JSON lines; texts, or lists of messages with role and content:
+
+    {"prompt": …, "chosen": …, "rejected": …}       a pair; without a prompt, what both begin with
+    {"prompt": …, "completion": …, "label": true}   a single answer
+
+Other columns are ignored. A row that cannot be used is kept aside with its reason. All rows of a
+prompt are in one split.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from groundup.core import (
+    Artifact,
+    Config,
+    Conversation,
+    DataError,
+    Draft,
+    Message,
+    digest,
+    hash_file,
+    produce,
+    record,
+    write_text,
+)
+from groundup.corpus import split_paths
+
+SPLITS = ("train", "validation")
+REJECTED = "rejected.jsonl"
+MAX_SHOWN = 5
+ROLES = ("system", "user", "assistant")
+
+
+class Preference(NamedTuple):
+    """A pair of answers to a prompt, or one answer: then `rejected` is empty or `chosen` is."""
+
+    prompt: Conversation
+    chosen: str
+    """The better or a good answer; empty if the only answer is bad."""
+    rejected: str
+    """The worse or a bad answer; empty if the only answer is good."""
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it compares two answers."""
+        return bool(self.chosen and self.rejected)
+
+    def conversation(self, answer: str) -> Conversation:
+        """The prompt with an answer."""
+        return (*self.prompt, Message("assistant", answer))
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        answers = {"chosen": self.chosen, "rejected": self.rejected}
+        if not self.is_pair:
+            answers = {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
+        prompt = [message._asdict() for message in self.prompt]
+        return json.dumps({"prompt": prompt} | answers, ensure_ascii=False)
+
+
+class PreferencesConfig(Config):
+    """How preferences are split."""
+
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the prompts that are held out."""
+    seed: int = 0
+    """Of the split."""
+    files_digest: str = ""
+    """Hash of the files; set by the stage."""
+
+
+def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) -> Artifact:
+    """Read preferences from files of JSON lines, and hold some out.
+
+    files  with columns prompt, chosen and rejected, or prompt, completion and label
+    out    directory of the preferences; what cannot be used is in rejected.jsonl, with reasons
+
+    Raises DataError for a missing file, and if no row can be used or a split would be empty.
+    """
+    if missing := next((path for path in files if not path.is_file()), None):
+        raise DataError(f"There is no file {missing}; expected preferences as JSON lines.")
+    hashes = digest([hash_file(path) for path in files])
+    config = config.model_copy(update={"files_digest": hashes})
+    return produce(
+        out, kind="preferences", stage="preferences", version=1, config=config, parents={},
+        write=lambda draft: _write_preferences(draft, config, files),
+    )  # fmt: skip
+
+
+def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
+    """The preferences of a split, in order."""
+    lines = artifact.file(f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [parse_preference(json.loads(line)) for line in lines]
+
+
+def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[Path]) -> None:
+    kept, rejected, seen = list[Preference](), list[dict[str, Any]](), set[Preference]()
+    for place, line in _lines(files):
+        try:
+            found = parse_preference(json.loads(line))
+            if found in seen:
+                raise DataError("It is there twice.")
+        except (DataError, ValueError) as error:
+            why = "It is no JSON." if isinstance(error, json.JSONDecodeError) else str(error)
+            rejected.append({"place": place, "reason": why, "row": line.strip()})
+            continue
+        seen.add(found)
+        kept.append(found)
+    for row in rejected[:MAX_SHOWN]:
+        record.log(f"{row['place']} is left out: {row['reason']}")
+    prompts = [json.dumps(each.prompt, ensure_ascii=False) for each in kept]
+    split = split_paths(prompts, config.validation_share, 0.0, config.seed)
+    for name in SPLITS:
+        own = [each for each, prompt in zip(kept, prompts, strict=True) if split[prompt] == name]
+        if not own:
+            raise DataError(
+                f"{len(kept)} usable rows with {len(split)} prompts leave none for {name}; "
+                f"give more ({len(rejected)} were left out)."
+            )
+        write_text(draft.path / f"{name}.jsonl", "".join(f"{each.to_json()}\n" for each in own))
+        pairs = sum(each.is_pair for each in own)
+        draft.numbers[name] = {"pairs": pairs, "single": len(own) - pairs}
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
+    write_text(draft.path / REJECTED, "".join(lines))
+    draft.numbers["rejected"] = dict(Counter(row["reason"] for row in rejected))
+
+
+def _lines(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    for path in files:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield f"{path.name} line {number}", line
+
+
+def parse_preference(row: Any) -> Preference:
+    """Read one row.
+
+    >>> parse_preference({"prompt": "2+2?", "chosen": "4", "rejected": "5"}).chosen
+    '4'
+
+    Raises DataError saying what is wrong with it.
+    """
+    if not isinstance(row, dict):
+        raise DataError("It is no object.")
+    if "completion" in row:
+        prompt, answer = _prompt_of(row.get("prompt")), _answer_of(row["completion"], "completion")
+        if not isinstance(row.get("label"), bool):
+            raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
+        return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
+    if missing := {"chosen", "rejected"} - row.keys():
+        raise DataError(f"It has no {' and no '.join(sorted(missing))}.")
+    sides = row["chosen"], row["rejected"]
+    if row.get("prompt") is None:  # what both begin with
+        row, sides = _split_prompt(*sides)
+    prompt = _prompt_of(row["prompt"])
+    chosen, rejected = map(_answer_of, sides, ("chosen", "rejected"))
+    if chosen == rejected:
+        raise DataError("Its chosen answer equals the rejected one.")
+    return Preference(prompt, chosen, rejected)
+
+
+def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
+    """The common beginning of two conversations or texts, and what follows in each."""
+    if type(chosen) is not type(rejected) or not isinstance(chosen, list | str):
+        raise DataError("Its chosen and rejected are of different kinds.")
+    pairs = zip(chosen, rejected, strict=False)
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    return {"prompt": chosen[:common]}, (chosen[common:], rejected[common:])
+
+
+def _prompt_of(value: Any) -> Conversation:
+    if isinstance(value, str) and value.strip():
+        return (Message("user", value),)
+    messages = _messages_of(value, "prompt")
+    roles = [message.role for message in messages if message.role != "system"]
+    is_in_turn = roles == (["user", "assistant"] * len(roles))[: len(roles)]
+    if not roles or roles[-1] != "user" or not is_in_turn:
+        raise DataError(f"Its prompt's turns are {', '.join(roles) or 'none'}; the user's is last.")
+    return messages
+
+
+def _answer_of(value: Any, name: str) -> str:
+    if isinstance(value, list):
+        messages = _messages_of(value, name)
+        if len(messages) != 1 or messages[0].role != "assistant":
+            raise DataError(f"Its {name} is not one turn of the assistant.")
+        value = messages[0].content
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"Its {name} is empty.")
+    return value
+
+
+def _messages_of(value: Any, name: str) -> Conversation:
+    try:
+        found = tuple(Message(turn["role"], turn["content"]) for turn in value)
+    except (TypeError, KeyError):
+        raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
+    for message in found:
+        if message.role not in ROLES or not isinstance(message.content, str):
+            raise DataError(f"Its {name} has a turn of {message.role!r} that is no text turn.")
+    return found
