@@ -91,7 +91,11 @@ def answer_to_text(answer: Answer) -> str:
     likely = details.get("meaning")
     by = f"found by meaning, {likely:.0%} likely to answer" if likely is not None else ""
     risk = details.get("risk")
-    by = f"of such answers at most {risk:.1%} are wrong" if risk is not None else by
+    by = (
+        f"of such answers at most {risk:.1%} are wrong, with 95 % confidence"
+        if risk is not None
+        else by
+    )
     notes = "; ".join(filter(None, (f"answered for {words}" if words else "", by, note)))
     rest = [word for word in details.get("unanswered", ()) if word not in meant]
     footers = [
