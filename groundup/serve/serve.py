@@ -190,6 +190,7 @@ class Server:
                 return
             former, app.state.served = app.state.served, served
             served.engines.restarts, served.meter.engines = former.engines.restarts, served.engines
+            served.kept = former.kept
             asyncio.create_task(self._end(former.engines, weakref.ref(former)))
             record.log("Reloaded: new requests are answered by what is there now.")
 

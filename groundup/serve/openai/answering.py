@@ -1,13 +1,14 @@
 """From a request's settings to tokens: what chat, completions and responses have in common.
 
-    sampling_of    the settings of a request as ours
     Exchange       one request while it is answered: prompts, chosen ids, times; receipts keep it
+    begin_exchange the exchange of a request, whose settings become ours
     stream_deltas  the text of an exchange, token by token
 
 What a client does not say is what the model's generation_config.json says, else OpenAI's default.
 """
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,12 +25,15 @@ from ..engine.process import ChosenToken, EngineProcess, Engines
 from ..metrics import Meter
 from ..receipts import Receipts
 from .errors import ApiError
+from .kept import KeptResponses
 from .schemas import SamplingFields
 
 LONG_CHARACTERS = 20_000
 """Of texts that take milliseconds to encode."""
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model's generation_config.json may say."""
+NAMED_ALIKE = (*SETTINGS, "presence_penalty", "frequency_penalty", "min_tokens")
+"""Settings of a request that are ours as they are."""
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Served:
     has_index: bool = False
     release: dict[str, Any] = field(default_factory=dict)
     """What of a label is served, or the failed verdict that was accepted."""
+    kept: KeptResponses = field(default_factory=KeptResponses)
 
     @property
     def context_length(self) -> int:
@@ -76,26 +81,6 @@ class Served:
         if name is not None and name != self.name:
             what = f"The model `{name[:200]}` does not exist; this server has `{self.name}`."
             raise ApiError(404, what, param="model", code="model_not_found")
-
-
-def sampling_of(request: SamplingFields, served: Served, extra: dict[str, Any]) -> Sampling:
-    """The settings of a request; `extra` are those that its kind names in its own way.
-
-    Raises ApiError for tokens that are none.
-    """
-    values: dict[str, Any] = {"temperature": 1.0} | served.defaults
-    given = {name: getattr(request, name) for name in SETTINGS}
-    given |= {name: getattr(request, name) for name in ("presence_penalty", "frequency_penalty")}
-    given["min_tokens"], given["stop_tokens"] = request.min_tokens, request.stop_token_ids
-    given["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
-    values |= {name: value for name, value in (given | extra).items() if value is not None}
-    values["top_k"] = max(0, values.get("top_k", 0))  # -1 is none, as at vLLM
-    if request.logit_bias:
-        if wrong := [key for key in request.logit_bias if not key.isdecimal()]:
-            what = f"Invalid key in 'logit_bias': {wrong[0][:40]!r} is no token id."
-            raise ApiError(400, what, param="logit_bias", code="invalid_value")
-        values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
-    return Sampling.model_validate(values)
 
 
 async def encode(
@@ -164,19 +149,52 @@ class Exchange:
 
     def usage(self) -> dict[str, int]:
         """Tokens of prompts and answers; a prompt of several answers counts once."""
-        prompt, new = sum(map(len, self.prompts)) // self.n, sum(map(len, self.answers))
-        return {
-            "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
-        }  # fmt: skip
+        return usage_to_json(sum(map(len, self.prompts)) // self.n, sum(map(len, self.answers)))
+
+
+def usage_to_json(prompt: int, new: int) -> dict[str, int]:
+    """Tokens of prompts and of answers as OpenAI writes them."""
+    return {"prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new}
 
 
 def begin_exchange(
-    kind: str, prompts: Sequence[Sequence[int]], sampling: Sampling, n: int, seed: int | None
-) -> Exchange:
-    """An exchange with `n` answers to each prompt; without a seed each draws one of its own."""
+    served: Served, kind: str, tenant: str, request: SamplingFields,
+    prompts: Sequence[Sequence[int]], extra: dict[str, Any],
+) -> Exchange:  # fmt: skip
+    """An exchange with `n` answers to each prompt; without a seed each draws one of its own.
+
+    extra  settings that a kind of request names in its own way
+
+    Raises ApiError for tokens that are none.
+    """
+    n = request.n or 1
     rows = [list(prompt) for prompt in prompts for _ in range(n)]
-    first = secrets.randbits(31) if seed is None else seed
-    return Exchange(kind, rows, sampling, [first + at for at in range(len(rows))], n=n)
+    first = secrets.randbits(31) if request.seed is None else request.seed
+    seeds = [first + at for at in range(len(rows))]
+    return Exchange(kind, rows, _sampling_of(served, request, extra), seeds, tenant, n)
+
+
+def _sampling_of(served: Served, request: SamplingFields, extra: dict[str, Any]) -> Sampling:
+    given = extra | {name: getattr(request, name) for name in NAMED_ALIKE}
+    given["stop_tokens"] = request.stop_token_ids
+    given["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
+    values: dict[str, Any] = {"temperature": 1.0} | served.defaults
+    values |= {name: value for name, value in given.items() if value is not None}
+    values["top_k"] = max(0, values.get("top_k", 0))  # -1 is none, as at vLLM
+    if request.logit_bias:
+        if wrong := [key for key in request.logit_bias if not key.isdecimal()]:
+            what = f"Invalid key in 'logit_bias': {wrong[0][:40]!r} is no token id."
+            raise ApiError(400, what, param="logit_bias", code="invalid_value")
+        values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
+    return Sampling.model_validate(values)
+
+
+def head_of(served: Served, exchange: Exchange, what: str) -> dict[str, Any]:
+    """What an answer, or each event of its stream, begins with."""
+    return {
+        "id": exchange.id, "object": what, "created": exchange.created, "model": served.name,
+        "system_fingerprint": f"fp_{served.identity[:12]}",
+    }  # fmt: skip
 
 
 class Delta(NamedTuple):
@@ -234,8 +252,6 @@ def token_to_json(served: Served, id: int, logprob: float) -> dict[str, Any]:
 
 def read_defaults(model: Path) -> dict[str, Any]:
     """The settings of a model's generation_config.json that a client may leave to it."""
-    import json
-
     file = model / "generation_config.json"
     values = json.loads(file.read_bytes()) if file.is_file() else {}
     if not isinstance(values, dict):

@@ -12,15 +12,15 @@ from .answering import (
     collect,
     encode,
     fit_tokens,
-    sampling_of,
+    head_of,
     stream_deltas,
     token_to_json,
 )
 from .errors import ApiError
-from .frames import DONE, Frames, begun, to_frame
+from .frames import ChunkWriter, Frames, begun
 from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import ChatRequest
-from .tools import ToolStream, conversation_of, parse_calls, tool_grammar
+from .tools import ToolStream, conversation_of, tool_grammar
 
 
 async def complete_chat(
@@ -33,19 +33,18 @@ async def complete_chat(
     served.check_model(request.model)
     if served.has_index and request.grounded is not False:
         answer = await answer_from_documents(served, request, tenant)
-        return _stream_grounded(served, request, answer) if request.stream else _whole_grounded(
-            served, answer
-        )  # fmt: skip
+        if request.stream:
+            return _stream_grounded(served, request, answer)
+        return _whole_grounded(served, answer)
     exchange = await begin_chat(served, request, tenant)
     if request.stream:
         return await begun(_stream(served, request, exchange))
-    found = await collect(served, exchange)
     choices = [
-        _choice(served, request, exchange, index, pieces) for index, pieces in enumerate(found)
+        _choice(served, request, pieces) | {"index": index}
+        for index, pieces in enumerate(await collect(served, exchange))
     ]
-    return _head(served, exchange, "chat.completion") | {
-        "choices": choices, "usage": exchange.usage()
-    }  # fmt: skip
+    head = head_of(served, exchange, "chat.completion")
+    return head | {"choices": choices, "usage": exchange.usage()}
 
 
 async def begin_chat(
@@ -61,10 +60,7 @@ async def begin_chat(
     ids = await encode(served, size, lambda: prompts.prompt_ids(turns))
     wanted = request.max_completion_tokens or request.max_tokens
     extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}
-    sampling = sampling_of(request, served, extra | _constraint(request))
-    exchange = begin_exchange(kind, [ids], sampling, request.n or 1, request.seed)
-    exchange.tenant = tenant
-    return exchange
+    return begin_exchange(served, kind, tenant, request, [ids], extra | _constraint(request))
 
 
 def _constraint(request: ChatRequest) -> dict[str, Any]:
@@ -89,23 +85,18 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _head(served: Served, exchange: Exchange, what: str) -> dict[str, Any]:
-    return {
-        "id": exchange.id, "object": what, "created": exchange.created, "model": served.name,
-        "system_fingerprint": f"fp_{served.identity[:12]}",
-    }  # fmt: skip
-
-
-def _choice(
-    served: Served, request: ChatRequest, exchange: Exchange, index: int, pieces: Sequence[Delta]
-) -> dict[str, Any]:
-    text, ended = "".join(piece.text for piece in pieces), exchange.ended[index]
-    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if request.callable_tools and (parsed := parse_calls(text)).calls:
-        message |= {"content": parsed.content or None, "tool_calls": parsed.calls}
-        ended = "tool_calls" if ended == "stop" else ended
+def _choice(served: Served, request: ChatRequest, pieces: Sequence[Delta]) -> dict[str, Any]:
+    text, ended = "".join(piece.text for piece in pieces), pieces[-1].token.ended
+    content, calls = ToolStream(request.callable_tools).add(text, is_last=True)
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    if calls:
+        message |= {"content": content or None, "tool_calls": calls}
     logprobs = logprobs_of(served, request, pieces)
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": ended}
+    return {"message": message, "logprobs": logprobs, "finish_reason": _reason(ended, calls)}
+
+
+def _reason(ended: str | None, calls: Sequence[Any]) -> str | None:
+    return "tool_calls" if calls and ended == "stop" else ended
 
 
 def logprobs_of(
@@ -124,73 +115,47 @@ def logprobs_of(
 
 
 async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Frames:
-    head = _head(served, exchange, "chat.completion.chunk")
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
-    empty = {"usage": None} if with_usage else {}
-
-    def frame(index: int, delta: dict[str, Any], ended: str | None, logprobs: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": ended}
-        return to_frame(head | {"choices": [choice]} | empty)
-
-    streams = [ToolStream() for _ in exchange.prompts]
+    writer = ChunkWriter(head_of(served, exchange, "chat.completion.chunk"), request.stream_options)
+    streams = [ToolStream(request.callable_tools) for _ in exchange.prompts]
     opened = set[int]()
     async with aclosing(stream_deltas(served, exchange)) as pieces:
         async for piece in pieces:
-            index = piece.choice
+            index, ended = piece.choice, piece.token.ended
             if index not in opened:
                 opened.add(index)
-                yield frame(index, {"role": "assistant", "content": ""}, None, None)
-            text, ended = piece.text, piece.token.ended
-            delta: dict[str, Any] = {}
-            if request.callable_tools:
-                text, delta = _without_calls(streams[index], text, ended is not None)
-            if text:
-                delta["content"] = text
+                yield writer.frame({"index": index, "delta": {"role": "assistant", "content": ""}})
+            text, calls = streams[index].add(piece.text, ended is not None)
+            delta: dict[str, Any] = {"content": text} if text else {}
+            if calls:
+                delta["tool_calls"] = [{"index": at} | call for at, call in enumerate(calls)]
             logprobs = logprobs_of(served, request, [piece])
             if delta or (logprobs and logprobs["content"]):
-                yield frame(index, delta, None, logprobs)
+                yield writer.frame({"index": index, "delta": delta, "logprobs": logprobs})
             if ended is not None:
-                is_call = ended == "stop" and "tool_calls" in delta
-                yield frame(index, {}, "tool_calls" if is_call else ended, None)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": exchange.usage()})
-    yield DONE
-
-
-def _without_calls(stream: ToolStream, text: str, is_last: bool) -> tuple[str, dict[str, Any]]:
-    """What can be shown as text, and at the end the calls that the rest is."""
-    shown = stream.add(text)
-    if not is_last:
-        return shown, {}
-    parsed = stream.end()
-    calls = [{"index": at} | call for at, call in enumerate(parsed.calls)]
-    return shown + parsed.content, {"tool_calls": calls} if calls else {}
+                reason = _reason(ended, calls)
+                yield writer.frame({"index": index, "delta": {}, "finish_reason": reason})
+    yield writer.end(exchange.usage())
 
 
 def _whole_grounded(served: Served, answer: GroundedAnswer) -> dict[str, Any]:
-    exchange = answer.exchange
     message = {
         "role": "assistant", "content": answer.text, "refusal": None,
         "annotations": answer.annotations,
     }  # fmt: skip
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return _head(served, exchange, "chat.completion") | {
+    return head_of(served, answer.exchange, "chat.completion") | {
         "choices": [choice], "usage": answer.usage, "groundup": answer.details
     }  # fmt: skip
 
 
 async def _stream_grounded(served: Served, request: ChatRequest, answer: GroundedAnswer) -> Frames:
-    head = _head(served, answer.exchange, "chat.completion.chunk")
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
+    head = head_of(served, answer.exchange, "chat.completion.chunk")
+    writer = ChunkWriter(head, request.stream_options)
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": part} for part in answer.parts]
     deltas += [{"annotations": answer.annotations}] if answer.annotations else []
-    empty = {"usage": None} if with_usage else {}
     for delta in deltas:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
-        yield to_frame(head | {"choices": [choice]} | empty)
-    last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
-    yield to_frame(head | {"choices": [last], "groundup": answer.details} | empty)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": answer.usage})
-    yield DONE
+        yield writer.frame({"index": 0, "delta": delta})
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    yield writer.frame(last, {"groundup": answer.details})
+    yield writer.end(answer.usage)

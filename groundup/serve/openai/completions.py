@@ -19,11 +19,11 @@ from .answering import (
     collect,
     encode,
     fit_tokens,
-    sampling_of,
+    head_of,
     stream_deltas,
 )
 from .errors import ApiError
-from .frames import DONE, Frames, begun, to_frame
+from .frames import ChunkWriter, Frames, begun
 from .schemas import MAX_PROMPTS, CompletionRequest
 
 DEFAULT_TOKENS = 16
@@ -62,13 +62,14 @@ async def complete(
     for prompt in prompts:
         fit_tokens(served, prompt, wanted, "prompt")
     extra = {"max_tokens": max(1, wanted), "logprobs": request.logprobs}
-    exchange = begin_exchange("cmpl", prompts, sampling_of(request, served, extra), n, request.seed)
-    exchange.tenant = tenant
+    exchange = begin_exchange(served, "cmpl", tenant, request, prompts, extra)
     scored = [row for row in await _score(served, request, prompts) for _ in range(n)]
     if request.stream:
         return await begun(_stream(served, request, exchange, scored))
-    found = await collect(served, exchange) if wanted else [[] for _ in exchange.prompts]
-    if not wanted:
+    if wanted:
+        found = await collect(served, exchange)
+    else:
+        found = [[] for _ in exchange.prompts]
         served.meter.count(exchange.usage())
     choices = []
     for index, pieces in enumerate(found):
@@ -76,8 +77,9 @@ async def complete(
         text = _echo(served, request, exchange, index) + "".join(piece.text for piece in pieces)
         logprobs = _logprobs(served, request, [*scored[index], *chosen], TextOffsets())
         ended = exchange.ended[index] or "length"
-        choices.append(_choice(index, text, logprobs, ended))
-    return _head(served, exchange) | {"choices": choices, "usage": exchange.usage()}
+        choices.append({"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended})
+    head = head_of(served, exchange, "text_completion")
+    return head | {"choices": choices, "usage": exchange.usage()}
 
 
 async def encode_inputs(
@@ -116,17 +118,6 @@ async def _score(
         values = zip(ids, [None, *found["logprobs"]], best, strict=True)
         rows.append([ScoredToken(*each) for each in values])
     return rows
-
-
-def _head(served: Served, exchange: Exchange) -> dict[str, Any]:
-    return {
-        "id": exchange.id, "object": "text_completion", "created": exchange.created,
-        "model": served.name, "system_fingerprint": f"fp_{served.identity[:12]}",
-    }  # fmt: skip
-
-
-def _choice(index: int, text: str, logprobs: Any, ended: str | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended}
 
 
 def _echo(served: Served, request: CompletionRequest, exchange: Exchange, index: int) -> str:
@@ -192,9 +183,7 @@ async def _stream(
     served: Served, request: CompletionRequest, exchange: Exchange,
     scored: Sequence[Sequence[ScoredToken]],
 ) -> Frames:  # fmt: skip
-    head = _head(served, exchange)
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
-    empty = {"usage": None} if with_usage else {}
+    writer = ChunkWriter(head_of(served, exchange, "text_completion"), request.stream_options)
     offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
     async with aclosing(stream_deltas(served, exchange)) as pieces:
@@ -206,8 +195,6 @@ async def _stream(
             begun.add(index)
             logprobs = _logprobs(served, request, tokens, offsets[index])
             if text or logprobs or token.ended:
-                choices = [_choice(index, text, logprobs, token.ended)]
-                yield to_frame(head | {"choices": choices} | empty)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": exchange.usage()})
-    yield DONE
+                choice = {"index": index, "text": text, "logprobs": logprobs}
+                yield writer.frame(choice | {"finish_reason": token.ended})
+    yield writer.end(exchange.usage())

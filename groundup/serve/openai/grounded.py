@@ -9,9 +9,9 @@ from urllib.parse import quote as percent_encode
 
 from groundup.core import Sampling
 
-from .answering import Exchange, Served
+from .answering import Exchange, Served, usage_to_json
 from .errors import ApiError
-from .schemas import ChatMessage, ChatRequest, GroundingFields
+from .schemas import ChatMessage, ChatRequest
 from .tools import text_of
 
 FREE = ("tools", "response_format", "structured_outputs", "logprobs", "stop")
@@ -45,26 +45,8 @@ async def answer_from_documents(
         name = given[0] if given else "n"
         what = f"{name} is for answers of the model alone; set grounded=false or leave it out."
         raise ApiError(400, what, param=name)
-    questions = user_texts(request.messages)
-    return await ask_documents(served, questions, request, tenant, kind)
-
-
-def user_texts(messages: list[ChatMessage]) -> list[str]:
-    """What the user asked; ApiError if the last message is not the user's."""
-    if messages[-1].role != "user":
-        raise ApiError(400, "The last message must be the user's question.", param="messages")
-    texts = [text_of(each.content) for each in messages if each.role == "user"]
-    if max(map(len, texts)) > MAX_QUESTION:
-        what = f"A question to the documents has at most {MAX_QUESTION} characters; shorten it."
-        raise ApiError(400, what, param="messages", code="context_length_exceeded")
-    return texts
-
-
-async def ask_documents(
-    served: Served, questions: list[str], fields: GroundingFields, tenant: str, kind: str
-) -> GroundedAnswer:
-    """Answer the last of some questions from the documents."""
-    options: dict[str, Any] = {"only": fields.only or [], "limit": fields.quotes or 3}
+    questions = _questions_of(request.messages)
+    options: dict[str, Any] = {"only": request.only or [], "limit": request.quotes or 3}
     engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
     found = await engine.call("ask", {"questions": questions, "options": options})
     exchange.engine = engine
@@ -76,7 +58,9 @@ async def ask_documents(
         parts.append(text[at:end])
         annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
         at = end
-    usage = _usage(served, questions[-1], text)
+    # Without a tokenizer no tokens are counted.
+    encode = served.prompts.tokenizer.encode if served.prompts else lambda text: []
+    usage = usage_to_json(len(encode(questions[-1])), len(encode(text)))
     served.meter.count(usage)
     if served.receipts is not None:
         served.receipts.keep(served, exchange)
@@ -84,17 +68,19 @@ async def ask_documents(
     return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
 
 
+def _questions_of(messages: list[ChatMessage]) -> list[str]:
+    """What the user asked; ApiError if the last message is not the user's."""
+    if messages[-1].role != "user":
+        raise ApiError(400, "The last message must be the user's question.", param="messages")
+    texts = [text_of(each.content) for each in messages if each.role == "user"]
+    if max(map(len, texts)) > MAX_QUESTION:
+        what = f"A question to the documents has at most {MAX_QUESTION} characters; shorten it."
+        raise ApiError(400, what, param="messages", code="context_length_exceeded")
+    return texts
+
+
 def _annotation(quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:
     place = f"start={quote['start']}&end={quote['end']}"
     url = f"/document?path={percent_encode(quote['path'], safe='')}&{place}"
     citation = {"start_index": start, "end_index": end, "title": quote["location"], "url": url}
     return {"type": "url_citation", "url_citation": citation | {"quote": quote["text"]}}
-
-
-def _usage(served: Served, question: str, text: str) -> dict[str, int]:
-    """Tokens of question and answer; none are counted without a tokenizer."""
-    count = served.prompts.tokenizer.encode if served.prompts else lambda text: []
-    asked, written = len(count(question)), len(count(text))
-    return {
-        "prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written
-    }  # fmt: skip
