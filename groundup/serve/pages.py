@@ -87,13 +87,13 @@ async def _about(served: CurrentServed) -> Any:
 
 
 async def _examples(served: CurrentServed) -> Any:
-    return await served.engines.choose().call("examples") if served.has_index else []
+    return await served.engines.choose().ask_documents("examples") if served.has_index else []
 
 
 async def _search(
     served: CurrentServed, q: Words, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Any:
-    return await served.engines.choose().call("search", {"query": q, "limit": limit})
+    return await served.engines.choose().ask_documents("search", q, limit)
 
 
 async def _document(
@@ -101,7 +101,7 @@ async def _document(
     quote: Text = "", q: Text = "", around: Annotated[int, Query(ge=0, le=AROUND)] = AROUND,
 ) -> Any:  # fmt: skip
     place = {"path": path, "start": start, "end": end, "text": quote, "around": around, "query": q}
-    found = await served.engines.choose().call("document", {"place": place})
+    found = await served.engines.choose().ask_documents("read", place)
     if not found:
         raise ApiError(404, "The index has no such document.", param="path", code="not_found")
     return found

@@ -220,10 +220,10 @@ async def stream_deltas(served: Served, exchange: Exchange) -> AsyncGenerator[De
     exchange.engine = served.engines.choose(exchange.prompts[0])
     tokens = exchange.engine.generate(requests)
     try:
-        with served.meter.measure(exchange) as measured:
+        with served.meter.measure(exchange) as count_token:
             async with aclosing(tokens):
                 async for token in tokens:
-                    measured.add(token.request)
+                    count_token(token.request)
                     exchange.answers[token.request].append(token.id)
                     exchange.ended[token.request] = token.ended or ""
                     text = texts[token.request].add(token.id, token.ended is not None)
@@ -244,7 +244,7 @@ async def collect(served: Served, exchange: Exchange) -> list[list[Delta]]:
     return found
 
 
-def token_to_json(served: Served, id: int, logprob: float) -> dict[str, Any]:
+def token_to_json(served: Served, id: int, logprob: float | None) -> dict[str, Any]:
     """A token as OpenAI writes it: its text, its bytes, and its log-probability."""
     data = served.language_model().tokenizer.decode_bytes([id])
     return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}

@@ -8,10 +8,11 @@ import codecs
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import TokenLogprob
 
+from ..engine.process import ChosenToken
 from .answering import (
     Exchange,
     Served,
@@ -28,15 +29,6 @@ from .schemas import MAX_PROMPTS, CompletionRequest
 
 DEFAULT_TOKENS = 16
 """Of an answer, as at OpenAI."""
-
-
-class ScoredToken(NamedTuple):
-    """A token of a prompt or of an answer."""
-
-    id: int
-    logprob: float | None
-    """None for the first token of a prompt, which nothing predicts."""
-    alternatives: Sequence[TokenLogprob]
 
 
 async def complete(
@@ -73,9 +65,9 @@ async def complete(
         served.meter.count(exchange.usage())
     choices = []
     for index, pieces in enumerate(found):
-        chosen = [ScoredToken(t.id, t.logprob, t.alternatives) for _, _, t in pieces]
         text = _echo(served, request, exchange, index) + "".join(piece.text for piece in pieces)
-        logprobs = _logprobs(served, request, [*scored[index], *chosen], TextOffsets())
+        tokens = [*scored[index], *(piece.token for piece in pieces)]
+        logprobs = _logprobs(served, request, tokens, TextOffsets())
         ended = exchange.ended[index] or "length"
         choices.append({"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended})
     head = head_of(served, exchange, "text_completion")
@@ -104,7 +96,7 @@ async def encode_inputs(
 
 async def _score(
     served: Served, request: CompletionRequest, prompts: Sequence[list[int]]
-) -> list[list[ScoredToken]]:
+) -> list[list[ChosenToken]]:
     """The log-probabilities of the prompts, if they are asked for."""
     if not request.echo or request.logprobs is None:
         return [[] for _ in prompts]
@@ -112,11 +104,12 @@ async def _score(
         served.engines.choose(i).call("score", {"ids": i, "top": request.logprobs}) for i in prompts
     ]
     rows = []
-    for ids, found in zip(prompts, await asyncio.gather(*calls), strict=True):
+    for at, (ids, found) in enumerate(zip(prompts, await asyncio.gather(*calls), strict=True)):
         best = [[TokenLogprob(*each) for each in place] for place in found["alternatives"]]
-        best = [[], *(best or [[] for _ in ids[1:]])]
-        values = zip(ids, [None, *found["logprobs"]], best, strict=True)
-        rows.append([ScoredToken(*each) for each in values])
+        best = best or [[] for _ in ids[1:]]
+        rest = zip(ids[1:], found["logprobs"], best, strict=True)
+        tokens = [ChosenToken(at, *values) for values in rest]
+        rows.append([ChosenToken(at, ids[0], None), *tokens])
     return rows
 
 
@@ -154,7 +147,7 @@ def _token_name(data: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def _likeliest(decode: Callable[[list[int]], bytes], token: ScoredToken) -> dict[str, float]:
+def _likeliest(decode: Callable[[list[int]], bytes], token: ChosenToken) -> dict[str, float]:
     """The log-probabilities of the likeliest tokens and of the one that is there, by name."""
     values = {each.id: each.logprob for each in token.alternatives} | {token.id: token.logprob}
     found = dict[str, Any]()
@@ -165,7 +158,7 @@ def _likeliest(decode: Callable[[list[int]], bytes], token: ScoredToken) -> dict
 
 
 def _logprobs(
-    served: Served, request: CompletionRequest, tokens: Sequence[ScoredToken], offsets: TextOffsets
+    served: Served, request: CompletionRequest, tokens: Sequence[ChosenToken], offsets: TextOffsets
 ) -> dict[str, Any] | None:
     """Tokens, their log-probabilities, and where each begins in the text."""
     if request.logprobs is None:
@@ -181,18 +174,18 @@ def _logprobs(
 
 async def _stream(
     served: Served, request: CompletionRequest, exchange: Exchange,
-    scored: Sequence[Sequence[ScoredToken]],
+    scored: Sequence[Sequence[ChosenToken]],
 ) -> Frames:  # fmt: skip
     writer = ChunkWriter(head_of(served, exchange, "text_completion"), request.stream_options)
     offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
     async with aclosing(stream_deltas(served, exchange)) as pieces:
         async for index, text, token in pieces:
-            tokens = [ScoredToken(token.id, token.logprob, token.alternatives)]
+            tokens = [token]
             if index not in begun:
+                begun.add(index)
                 text = _echo(served, request, exchange, index) + text
-                tokens = [*scored[index], *tokens]
-            begun.add(index)
+                tokens = [*scored[index], token]
             logprobs = _logprobs(served, request, tokens, offsets[index])
             if text or logprobs or token.ended:
                 choice = {"index": index, "text": text, "logprobs": logprobs}

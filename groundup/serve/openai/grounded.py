@@ -48,7 +48,7 @@ async def answer_from_documents(
     questions = _questions_of(request.messages)
     options: dict[str, Any] = {"only": request.only or [], "limit": request.quotes or 3}
     engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
-    found = await engine.call("ask", {"questions": questions, "options": options})
+    found = await engine.ask_documents("ask", questions, options)
     exchange.engine = engine
     exchange.asked = {"questions": questions, "options": options, "answer": found}
     text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0
