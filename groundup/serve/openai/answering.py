@@ -139,6 +139,8 @@ class Exchange:
     """Why each answer ended; empty while it runs."""
     asked: dict[str, Any] = field(default_factory=dict)
     """Of an answer from documents: what was asked, and what came."""
+    asked_tokens: tuple[int, int] = (0, 0)
+    """Of that question and answer."""
     engine: EngineProcess | None = None
     """What answers."""
 
@@ -149,12 +151,12 @@ class Exchange:
 
     def usage(self) -> dict[str, int]:
         """Tokens of prompts and answers; a prompt of several answers counts once."""
-        return usage_to_json(sum(map(len, self.prompts)) // self.n, sum(map(len, self.answers)))
-
-
-def usage_to_json(prompt: int, new: int) -> dict[str, int]:
-    """Tokens of prompts and of answers as OpenAI writes them."""
-    return {"prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new}
+        prompt, new = self.asked_tokens
+        prompt += sum(map(len, self.prompts)) // self.n
+        new += sum(map(len, self.answers))
+        return {
+            "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
+        }  # fmt: skip
 
 
 def begin_exchange(

@@ -1,15 +1,16 @@
-"""Chat completions: a conversation is answered by the model, or from the documents."""
+"""Chat completions: a conversation is answered by the model, or from the documents.
 
-from collections.abc import Sequence
+However it is made, an answer comes in parts, of which responses.py makes responses.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from .answering import (
-    Delta,
     Exchange,
     Served,
     begin_exchange,
-    collect,
     encode,
     fit_tokens,
     head_of,
@@ -18,9 +19,24 @@ from .answering import (
 )
 from .errors import ApiError
 from .frames import ChunkWriter, Frames, begun
-from .grounded import GroundedAnswer, answer_from_documents
+from .grounded import ask_documents, grounded_parts
 from .schemas import ChatRequest
 from .tools import ToolStream, conversation_of, tool_grammar
+
+
+class AnswerPart(NamedTuple):
+    """What comes of an answer at once."""
+
+    choice: int
+    text: str
+    calls: list[dict[str, Any]]
+    """Of functions, at the end."""
+    annotations: list[dict[str, Any]]
+    """Of an answer from documents, at the end."""
+    logprobs: list[dict[str, Any]]
+    """Of its tokens, if they are asked for; the end has none."""
+    ended: str | None
+    """Why the answer ends with it."""
 
 
 async def complete_chat(
@@ -31,26 +47,28 @@ async def complete_chat(
     Raises ApiError and what the engine raises, also before a stream begins.
     """
     served.check_model(request.model)
-    if served.has_index and request.grounded is not False:
-        answer = await answer_from_documents(served, request, tenant)
-        if request.stream:
-            return _stream_grounded(served, request, answer)
-        return _whole_grounded(served, answer)
-    exchange = await begin_chat(served, request, tenant)
+    exchange = await begin_answer(served, request, tenant)
     if request.stream:
         return await begun(_stream(served, request, exchange))
-    choices = [
-        _choice(served, request, pieces) | {"index": index}
-        for index, pieces in enumerate(await collect(served, exchange))
-    ]
-    head = head_of(served, exchange, "chat.completion")
-    return head | {"choices": choices, "usage": exchange.usage()}
+    choices: dict[int, list[AnswerPart]] = {}
+    async for part in answer_parts(served, request, exchange):
+        choices.setdefault(part.choice, []).append(part)
+    head = head_of(served, exchange, "chat.completion") | _details(exchange)
+    return head | {
+        "choices": [_choice(request, index, choices[index]) for index in sorted(choices)],
+        "usage": exchange.usage(),
+    }
 
 
-async def begin_chat(
+async def begin_answer(
     served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
 ) -> Exchange:
-    """The exchange of a conversation; ApiError for what the model cannot read or write."""
+    """The exchange of a conversation, which is complete if the documents answer.
+
+    Raises ApiError for what the model cannot read or write, and what the engine raises.
+    """
+    if served.has_index and request.grounded is not False:
+        return await ask_documents(served, request, tenant, kind)
     prompts = served.language_model()
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
@@ -85,77 +103,70 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _choice(served: Served, request: ChatRequest, pieces: Sequence[Delta]) -> dict[str, Any]:
-    text, ended = "".join(piece.text for piece in pieces), pieces[-1].token.ended
-    content, calls = ToolStream(request.callable_tools).add(text, is_last=True)
-    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
-    if calls:
-        message |= {"content": content or None, "tool_calls": calls}
-    logprobs = logprobs_of(served, request, pieces)
-    return {"message": message, "logprobs": logprobs, "finish_reason": _reason(ended, calls)}
+async def answer_parts(
+    served: Served, request: ChatRequest, exchange: Exchange
+) -> AsyncGenerator[AnswerPart, None]:
+    """The parts of an answer as they come; raises what the engine raises."""
+    if exchange.asked:
+        annotations = list[dict[str, Any]]()
+        for text, added in grounded_parts(exchange.asked["answer"]):
+            annotations += added
+            yield AnswerPart(0, text, [], [], [], None)
+        yield AnswerPart(0, "", [], annotations, [], "stop")
+        return
+    streams = [ToolStream(request.callable_tools) for _ in exchange.prompts]
+    async with aclosing(stream_deltas(served, exchange)) as deltas:
+        async for index, text, token in deltas:
+            text, calls = streams[index].add(text, token.ended is not None)
+            ended = "tool_calls" if calls and token.ended == "stop" else token.ended
+            logprobs = list[dict[str, Any]]()
+            if request.logprobs and token.id not in served.engines.facts["end_ids"]:
+                best = [token_to_json(served, each.id, each.logprob) for each in token.alternatives]
+                own = token_to_json(served, token.id, token.logprob)
+                logprobs.append(own | {"top_logprobs": best})
+            yield AnswerPart(index, text, calls, [], logprobs, ended)
 
 
-def _reason(ended: str | None, calls: Sequence[Any]) -> str | None:
-    return "tool_calls" if calls and ended == "stop" else ended
+def _details(exchange: Exchange) -> dict[str, Any]:
+    """What `groundup ask --json` says of an answer from documents."""
+    return {"groundup": exchange.asked["answer"]} if exchange.asked else {}
 
 
-def logprobs_of(
-    served: Served, request: ChatRequest, pieces: Sequence[Delta]
-) -> dict[str, Any] | None:
-    """The log-probabilities of an answer's tokens, if they are asked for; its end has none."""
-    if not request.logprobs:
-        return None
-    content = []
-    for _, _, token in pieces:
-        if token.id in served.engines.facts["end_ids"]:
-            continue
-        best = [token_to_json(served, each.id, each.logprob) for each in token.alternatives]
-        content.append(token_to_json(served, token.id, token.logprob) | {"top_logprobs": best})
-    return {"content": content, "refusal": None}
+def _logprobs(request: ChatRequest, parts: Sequence[AnswerPart]) -> dict[str, Any] | None:
+    content = [each for part in parts for each in part.logprobs]
+    return {"content": content, "refusal": None} if request.logprobs else None
+
+
+def _choice(request: ChatRequest, index: int, parts: Sequence[AnswerPart]) -> dict[str, Any]:
+    text, last = "".join(part.text for part in parts), parts[-1]
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if last.calls:
+        message |= {"content": text or None, "tool_calls": last.calls}
+    if last.annotations:
+        message["annotations"] = last.annotations
+    return {
+        "index": index, "message": message, "logprobs": _logprobs(request, parts),
+        "finish_reason": last.ended,
+    }  # fmt: skip
 
 
 async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Frames:
-    writer = ChunkWriter(head_of(served, exchange, "chat.completion.chunk"), request.stream_options)
-    streams = [ToolStream(request.callable_tools) for _ in exchange.prompts]
-    opened = set[int]()
-    async with aclosing(stream_deltas(served, exchange)) as pieces:
-        async for piece in pieces:
-            index, ended = piece.choice, piece.token.ended
-            if index not in opened:
-                opened.add(index)
-                yield writer.frame({"index": index, "delta": {"role": "assistant", "content": ""}})
-            text, calls = streams[index].add(piece.text, ended is not None)
-            delta: dict[str, Any] = {"content": text} if text else {}
-            if calls:
-                delta["tool_calls"] = [{"index": at} | call for at, call in enumerate(calls)]
-            logprobs = logprobs_of(served, request, [piece])
-            if delta or (logprobs and logprobs["content"]):
-                yield writer.frame({"index": index, "delta": delta, "logprobs": logprobs})
-            if ended is not None:
-                reason = _reason(ended, calls)
-                yield writer.frame({"index": index, "delta": {}, "finish_reason": reason})
+    head = head_of(served, exchange, "chat.completion.chunk")
+    writer, opened = ChunkWriter(head, request.stream_options), set[int]()
+    async with aclosing(answer_parts(served, request, exchange)) as parts:
+        async for part in parts:
+            place = {"index": part.choice}
+            if part.choice not in opened:
+                opened.add(part.choice)
+                yield writer.frame(place | {"delta": {"role": "assistant", "content": ""}})
+            delta: dict[str, Any] = {"content": part.text} if part.text else {}
+            if part.calls:
+                delta["tool_calls"] = [{"index": at} | call for at, call in enumerate(part.calls)]
+            if part.annotations:
+                delta["annotations"] = part.annotations
+            if delta or part.logprobs:
+                yield writer.frame(place | {"delta": delta, "logprobs": _logprobs(request, [part])})
+            if part.ended is not None:
+                last = place | {"delta": {}, "finish_reason": part.ended}
+                yield writer.frame(last, _details(exchange))
     yield writer.end(exchange.usage())
-
-
-def _whole_grounded(served: Served, answer: GroundedAnswer) -> dict[str, Any]:
-    message = {
-        "role": "assistant", "content": answer.text, "refusal": None,
-        "annotations": answer.annotations,
-    }  # fmt: skip
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return head_of(served, answer.exchange, "chat.completion") | {
-        "choices": [choice], "usage": answer.usage, "groundup": answer.details
-    }  # fmt: skip
-
-
-async def _stream_grounded(served: Served, request: ChatRequest, answer: GroundedAnswer) -> Frames:
-    head = head_of(served, answer.exchange, "chat.completion.chunk")
-    writer = ChunkWriter(head, request.stream_options)
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": part} for part in answer.parts]
-    deltas += [{"annotations": answer.annotations}] if answer.annotations else []
-    for delta in deltas:
-        yield writer.frame({"index": 0, "delta": delta})
-    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    yield writer.frame(last, {"groundup": answer.details})
-    yield writer.end(answer.usage)

@@ -4,12 +4,13 @@ Each claim has the quotes that prove it; an annotation says which characters of 
 prove, and opens the place in its document. What the documents do not answer is not answered.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
 from groundup.core import Sampling
 
-from .answering import Exchange, Served, usage_to_json
+from .answering import Exchange, Served
 from .errors import ApiError
 from .schemas import ChatMessage, ChatRequest
 from .tools import text_of
@@ -20,22 +21,7 @@ MAX_QUESTION = 10_000
 """Characters of a question to the documents."""
 
 
-class GroundedAnswer(NamedTuple):
-    """An answer from the documents."""
-
-    exchange: Exchange
-    text: str
-    parts: list[str]
-    """The text in pieces, by claims."""
-    annotations: list[dict[str, Any]]
-    details: dict[str, Any]
-    """As `groundup ask --json` writes them."""
-    usage: dict[str, int]
-
-
-async def answer_from_documents(
-    served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
-) -> GroundedAnswer:
+async def ask_documents(served: Served, request: ChatRequest, tenant: str, kind: str) -> Exchange:
     """Answer the last message of a conversation.
 
     Raises ApiError for what only the model alone can do, and what the engine raises.
@@ -48,24 +34,17 @@ async def answer_from_documents(
     questions = _questions_of(request.messages)
     options: dict[str, Any] = {"only": request.only or [], "limit": request.quotes or 3}
     engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
-    found = await engine.ask_documents("ask", questions, options)
+    answer = await engine.ask_documents("ask", questions, options)
     exchange.engine = engine
-    exchange.asked = {"questions": questions, "options": options, "answer": found}
-    text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0
-    for claim in found["claims"]:
-        start = text.find(claim["text"], at)
-        end = start + len(claim["text"])
-        parts.append(text[at:end])
-        annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
-        at = end
-    # Without a tokenizer no tokens are counted.
-    encode = served.prompts.tokenizer.encode if served.prompts else lambda text: []
-    usage = usage_to_json(len(encode(questions[-1])), len(encode(text)))
-    served.meter.count(usage)
+    exchange.asked = {"questions": questions, "options": options, "answer": answer}
+    if served.prompts is not None:  # without a tokenizer no tokens are counted
+        encode = served.prompts.tokenizer.encode
+        exchange.asked_tokens = len(encode(questions[-1])), len(encode(answer["answer"]))
+    served.meter.count(exchange.usage())
     if served.receipts is not None:
         served.receipts.keep(served, exchange)
         await served.receipts.wait_for_room()
-    return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
+    return exchange
 
 
 def _questions_of(messages: list[ChatMessage]) -> list[str]:
@@ -77,6 +56,25 @@ def _questions_of(messages: list[ChatMessage]) -> list[str]:
         what = f"A question to the documents has at most {MAX_QUESTION} characters; shorten it."
         raise ApiError(400, what, param="messages", code="context_length_exceeded")
     return texts
+
+
+class GroundedPart(NamedTuple):
+    """Some text of an answer, up to the end of a claim, and what proves the claim."""
+
+    text: str
+    annotations: list[dict[str, Any]]
+
+
+def grounded_parts(answer: dict[str, Any]) -> Iterator[GroundedPart]:
+    """An answer, claim by claim; what follows the last one has no annotations."""
+    text, at = answer["answer"], 0
+    for claim in answer["claims"]:
+        start = text.find(claim["text"], at)
+        end = start + len(claim["text"])
+        annotations = [_annotation(quote, start, end) for quote in claim["quotes"]]
+        yield GroundedPart(text[at:end], annotations)
+        at = end
+    yield GroundedPart(text[at:], [])
 
 
 def _annotation(quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:

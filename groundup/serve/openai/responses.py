@@ -13,11 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from .answering import Delta, Exchange, Served, collect, stream_deltas
-from .chat import begin_chat, logprobs_of
+from .answering import Exchange, Served
+from .chat import AnswerPart, answer_parts, begin_answer
 from .errors import ApiError, invalid_request
 from .frames import Frames, begun, to_frame
-from .grounded import GroundedAnswer, answer_from_documents
 from .schemas import (
     ChatMessage,
     ChatRequest,
@@ -27,7 +26,7 @@ from .schemas import (
     ResponseRequest,
     ToolCall,
 )
-from .tools import ToolStream, text_of
+from .tools import text_of
 
 SAME = ("model", "temperature", "top_p", "seed", "grounded", "only", "quotes",
         "parallel_tool_calls")  # fmt: skip
@@ -48,13 +47,7 @@ async def respond(served: Served, request: ResponseRequest, tenant: str) -> dict
     items += [ResponseMessage(role="user", content=said)] if isinstance(said, str) else said
     try:
         chat = ChatRequest.model_validate(_chat_values(request, items))
-        if served.has_index and request.grounded is not False:
-            answer = await answer_from_documents(served, chat, tenant, kind="resp")
-            work = ResponseWork(served, request, chat, items, answer.exchange)
-            return _stream_grounded(work, answer) if request.stream else work.finish(
-                _grounded_output(work, answer), answer.usage
-            )  # fmt: skip
-        exchange = await begin_chat(served, chat, tenant, kind="resp")
+        exchange = await begin_answer(served, chat, tenant, kind="resp")
     except ValidationError as error:
         raise invalid_request(error.errors()) from None
     except ApiError as error:  # of what this API names otherwise
@@ -63,8 +56,7 @@ async def respond(served: Served, request: ResponseRequest, tenant: str) -> dict
     work = ResponseWork(served, request, chat, items, exchange)
     if request.stream:
         return await begun(_stream(work))
-    [pieces] = await collect(served, exchange)
-    return work.finish(work.output(pieces), exchange.usage())
+    return work.finish(work.output([part async for part in answer_parts(served, chat, exchange)]))
 
 
 def _chat_values(request: ResponseRequest, items: Sequence[Item]) -> dict[str, Any]:
@@ -111,6 +103,18 @@ def _new_id(kind: str) -> str:
     return f"{kind}_{secrets.token_hex(12)}"
 
 
+def _new_message() -> dict[str, Any]:
+    return {
+        "type": "message", "id": _new_id("msg"), "role": "assistant", "status": "in_progress",
+        "content": [],
+    }  # fmt: skip
+
+
+def _flat(annotations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations of chat completions as those of responses."""
+    return [{"type": each["type"]} | each["url_citation"] for each in annotations]
+
+
 @dataclass
 class ResponseWork:
     """A response while it is made."""
@@ -121,33 +125,26 @@ class ResponseWork:
     items: list[Item]
     """The conversation before it."""
     exchange: Exchange
-    message_id: str = field(default_factory=lambda: _new_id("msg"))
+    message: dict[str, Any] = field(default_factory=_new_message)
+    """Of the answer, before its text."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
     """Of the events of its stream."""
 
-    def output(self, pieces: Sequence[Delta]) -> list[dict[str, Any]]:
+    def output(self, parts: Sequence[AnswerPart]) -> list[dict[str, Any]]:
         """The items of an answer: a message, and the calls of functions."""
-        text = "".join(piece.text for piece in pieces)
-        content, calls = ToolStream(self.chat.callable_tools).add(text, is_last=True)
-        items = []
-        if content or not calls:
-            found = logprobs_of(self.served, self.chat, pieces)
-            items.append(self.message(content, [], found["content"] if found else []))
-        return items + [
+        text, last = "".join(part.text for part in parts), parts[-1]
+        items = [
             {"type": "function_call", "id": _new_id("fc"), "call_id": call["id"],
              "status": "completed", **call["function"]}
-            for call in calls
+            for call in last.calls
         ]  # fmt: skip
-
-    def message(self, text: str, annotations: list[Any], logprobs: list[Any]) -> dict[str, Any]:
-        """The message of the answer as an item."""
-        part = {
-            "type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs
+        if not text and items:
+            return items
+        content = {
+            "type": "output_text", "text": text, "annotations": _flat(last.annotations),
+            "logprobs": [each for part in parts for each in part.logprobs],
         }  # fmt: skip
-        return {
-            "type": "message", "id": self.message_id, "role": "assistant", "status": "completed",
-            "content": [part],
-        }  # fmt: skip
+        return [self.message | {"status": "completed", "content": [content]}, *items]
 
     def shell(self, status: str) -> dict[str, Any]:
         """A response without its output."""
@@ -168,8 +165,9 @@ class ResponseWork:
             "truncation": request.truncation or "disabled", "store": request.store is not False,
         }  # fmt: skip
 
-    def finish(self, output: list[dict[str, Any]], usage: dict[str, int]) -> dict[str, Any]:
+    def finish(self, output: list[dict[str, Any]]) -> dict[str, Any]:
         """The whole response, which is kept."""
+        usage = self.exchange.usage()
         is_cut = "length" in self.exchange.ended
         response = self.shell("incomplete" if is_cut else "completed") | {"output": output}
         if is_cut:
@@ -192,40 +190,26 @@ class ResponseWork:
         return to_frame(value, value["type"])
 
 
-def _grounded_output(work: ResponseWork, answer: GroundedAnswer) -> list[dict[str, Any]]:
-    flat = [{"type": each["type"]} | each["url_citation"] for each in answer.annotations]
-    return [work.message(answer.text, flat, [])]
-
-
 async def _stream(work: ResponseWork) -> Frames:
-    stream, found, shown = ToolStream(work.chat.callable_tools), list[Delta](), 0
-    place = {"item_id": work.message_id, "output_index": 0, "content_index": 0}
-    async with aclosing(stream_deltas(work.served, work.exchange)) as pieces:
-        async for piece in pieces:
+    place = {"item_id": work.message["id"], "output_index": 0, "content_index": 0}
+    found, logprobs, is_open = list[AnswerPart](), list[dict[str, Any]](), False
+    async with aclosing(answer_parts(work.served, work.chat, work.exchange)) as parts:
+        async for part in parts:
             if not found:
                 yield _opening(work)
-            found.append(piece)
-            text = stream.add(piece.text, piece.token.ended is not None).content
-            if text:
-                if not shown:
-                    yield _item_opening(work, 0, work.message("", [], []))
-                logprobs = logprobs_of(work.served, work.chat, found[shown:])
-                shown = len(found)
-                delta = {"delta": text, "logprobs": logprobs["content"] if logprobs else []}
+            found.append(part)
+            logprobs += part.logprobs
+            if part.text:
+                if not is_open:
+                    is_open = True
+                    yield _item_opening(work, 0, work.message)
+                delta = {"delta": part.text, "logprobs": logprobs}
                 yield work.event("output_text.delta", place | delta)
-    yield _closing(work, work.output(found), work.exchange.usage(), is_open=shown > 0)
-
-
-async def _stream_grounded(work: ResponseWork, answer: GroundedAnswer) -> Frames:
-    [item] = output = _grounded_output(work, answer)
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    yield _opening(work) + _item_opening(work, 0, item)
-    for part in filter(None, answer.parts):
-        yield work.event("output_text.delta", place | {"delta": part, "logprobs": []})
-    for at, each in enumerate(item["content"][0]["annotations"]):
-        added = {"annotation_index": at, "annotation": each}
-        yield work.event("output_text.annotation.added", place | added)
-    yield _closing(work, output, answer.usage, is_open=True)
+                logprobs = []
+            for at, each in enumerate(_flat(part.annotations)):
+                added = {"annotation_index": at, "annotation": each}
+                yield work.event("output_text.annotation.added", place | added)
+    yield _closing(work, work.output(found), is_open)
 
 
 def _opening(work: ResponseWork) -> bytes:
@@ -235,20 +219,16 @@ def _opening(work: ResponseWork) -> bytes:
 
 def _item_opening(work: ResponseWork, at: int, item: dict[str, Any]) -> bytes:
     """The events before the text of a message, or the arguments of a call."""
-    is_message = item["type"] == "message"
-    empty = {"content": []} if is_message else {"arguments": ""}
-    shown = item | empty | {"status": "in_progress"}
-    added = work.event("output_item.added", {"output_index": at, "item": shown})
-    if not is_message:
-        return added
+    if item["type"] != "message":
+        shown = item | {"arguments": "", "status": "in_progress"}
+        return work.event("output_item.added", {"output_index": at, "item": shown})
     place = {"item_id": item["id"], "output_index": at, "content_index": 0}
     part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    added = work.event("output_item.added", {"output_index": at, "item": work.message})
     return added + work.event("content_part.added", place | {"part": part})
 
 
-def _closing(
-    work: ResponseWork, output: list[dict[str, Any]], usage: dict[str, int], is_open: bool
-) -> bytes:
+def _closing(work: ResponseWork, output: list[dict[str, Any]], is_open: bool) -> bytes:
     """The events from the end of the text to that of the response."""
     frames = list[bytes]()
     for at, item in enumerate(output):
@@ -266,6 +246,6 @@ def _closing(
             frames.append(work.event("function_call_arguments.delta", place | {"delta": whole}))
             frames.append(work.event("function_call_arguments.done", place | done))
         frames.append(work.event("output_item.done", {"output_index": at, "item": item}))
-    response = work.finish(output, usage)
+    response = work.finish(output)
     frames.append(work.event(response["status"], {"response": response}))
     return b"".join(frames)
