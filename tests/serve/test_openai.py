@@ -352,9 +352,14 @@ def test_texts_become_tokens_and_texts_again(chat_server):
         ({"max_tokens": 10_000}, openai.BadRequestError, "messages", "maximum context length"),
         ({"logit_bias": {"999": 1.0}}, openai.BadRequestError, None, "vocabulary has 259"),
         ({"stop": ["x"] * 17}, openai.BadRequestError, "stop", "at most 16"),
+        ({"extra_body": {"grounded": True}}, openai.BadRequestError, "grounded", "no index is"),
+        ({"extra_body": {"structured_outputs": {"regex": "a"}},
+          "response_format": {"type": "json_object"}}, openai.BadRequestError,
+         "structured_outputs", "leave out one"),
         ({"messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "data:x"}}]}]},
          openai.BadRequestError, "messages", "image_url"),
+        ({"tool_choice": "required"}, openai.BadRequestError, None, "400 - tool_choice needs tools."),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )  # fmt: skip

@@ -265,6 +265,7 @@ def test_errors_of_responses(client):
         ({"tools": [{"type": "web_search"}]}, "tools.0"),
         ({"background": True}, "background"),
         ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"tool_choice": "required"}, "tool_choice needs tools"),
         ({"stream_options": {"include_obfuscation": False}}, "stream_options is for stream=true"),
     ):
         with pytest.raises(openai.BadRequestError) as error:

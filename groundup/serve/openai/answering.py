@@ -67,7 +67,8 @@ class Served:
     def language_model(self) -> PromptEncoder:
         """What encodes prompts; ApiError if no language model is served."""
         if self.prompts is None:
-            raise ApiError(400, f"The model `{self.name}` writes no text; it has embeddings alone.")
+            what = f"The model `{self.name}` writes no text: it is no language model."
+            raise ApiError(400, what, param="model")
         return self.prompts
 
     @cached_property

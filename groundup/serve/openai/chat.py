@@ -20,7 +20,7 @@ from .answering import (
 from .errors import ApiError
 from .frames import ChunkWriter, Frames, begun
 from .grounded import ask_documents, grounded_parts
-from .schemas import ChatRequest
+from .schemas import ChatRequest, GroundingFields
 from .tools import ToolStream, conversation_of, tool_grammar
 
 
@@ -69,6 +69,10 @@ async def begin_answer(
     """
     if served.has_index and request.grounded is not False:
         return await ask_documents(served, request, tenant, kind)
+    given = [name for name in GroundingFields.model_fields if getattr(request, name)]
+    if given and not served.has_index:
+        what = f"{given[0]} is for answers from documents, and no index is served; leave it out."
+        raise ApiError(400, what, param=given[0])
     prompts = served.language_model()
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
@@ -88,6 +92,9 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     if shape and shape.type != "text":
         given = shape.json_schema and shape.json_schema.schema_
         schema = given if given is not None else {"type": "object"}
+    if form and (schema is not None or request.callable_tools):
+        what = "structured_outputs cannot be used with response_format or tools; leave out one."
+        raise ApiError(400, what, param="structured_outputs")
     if request.callable_tools:
         if request.stop:
             raise ApiError(400, "stop cannot be used with tools; leave out one.", param="stop")

@@ -72,7 +72,9 @@ def invalid_request(errors: Sequence[Any]) -> ApiError:
     if first["type"].startswith("json_"):
         return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
     if first["type"] in TYPES:
-        what = f"Invalid type for '{name}': expected {TYPES[first['type']]}."
+        what = f"Invalid type for {repr(name) if name else 'the body'}"
+        what += f": expected {TYPES[first['type']]}."
         return ApiError(400, what, param=name or None, code="invalid_type")
     message = first["msg"].removeprefix("Value error, ")
-    return ApiError(400, f"Invalid '{name}': {message}", param=name or None, code="invalid_value")
+    what = f"Invalid '{name}': {message}" if name else message  # of several fields together
+    return ApiError(400, what, param=name or None, code="invalid_value")

@@ -70,9 +70,9 @@ def _chat_values(request: ResponseRequest, items: Sequence[Item]) -> dict[str, A
     }  # fmt: skip
     if request.tools:
         values["tools"] = [{"type": "function", "function": each} for each in request.tools]
-        choice = request.tool_choice
-        is_named = choice is not None and not isinstance(choice, str)
-        values["tool_choice"] = {"type": "function", "function": choice} if is_named else choice
+    choice = request.tool_choice
+    is_named = choice is not None and not isinstance(choice, str)
+    values["tool_choice"] = {"type": "function", "function": choice} if is_named else choice
     if request.text and (form := request.text.format):
         schema = {"name": form.name or "answer", "schema": form.schema_, "strict": form.strict}
         given = {"json_schema": schema} if form.type == "json_schema" else {}
