@@ -1,8 +1,7 @@
 """From a request's settings to tokens: what chat, completions and responses have in common.
 
-    Exchange       one request while it is answered: prompts, chosen ids, times; receipts keep it
-    begin_exchange the exchange of a request, whose settings become ours
-    stream_deltas  the text of an exchange, token by token
+    Exchange  one request while it is answered: prompts, chosen ids, times; receipts keep it
+    Served    what answers: it encodes prompts, begins an exchange and streams its text
 
 What a client does not say is what the model's generation_config.json says, else OpenAI's default.
 """
@@ -34,6 +33,54 @@ SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model's generation_config.json may say."""
 NAMED_ALIKE = (*SETTINGS, "presence_penalty", "frequency_penalty", "min_tokens")
 """Settings of a request that are ours as they are."""
+
+
+@dataclass
+class Exchange:
+    """One request while it is answered."""
+
+    kind: str
+    """Begins its id: chatcmpl, cmpl or resp."""
+    prompts: list[list[int]]
+    sampling: Sampling
+    seeds: list[int]
+    tenant: str = ""
+    n: int = 1
+    """Answers to each prompt, which stand together."""
+    id: str = ""
+    created: int = field(default_factory=lambda: int(time.time()))
+    answers: list[list[int]] = field(default_factory=list)
+    """Chosen ids of each prompt."""
+    ended: list[str] = field(default_factory=list)
+    """Why each answer ended; empty while it runs."""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """Of an answer from documents: what was asked, and what came."""
+    asked_tokens: tuple[int, int] = (0, 0)
+    """Of that question and answer."""
+    engine: EngineProcess | None = None
+    """What answers."""
+
+    def __post_init__(self) -> None:
+        self.id = f"{self.kind}{'_' if self.kind == 'resp' else '-'}{secrets.token_hex(16)}"
+        self.answers = [[] for _ in self.prompts]
+        self.ended = [""] * len(self.prompts)
+
+    def usage(self) -> dict[str, int]:
+        """Tokens of prompts and answers; a prompt of several answers counts once."""
+        prompt, new = self.asked_tokens
+        prompt += sum(map(len, self.prompts)) // self.n
+        new += sum(map(len, self.answers))
+        return {
+            "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
+        }  # fmt: skip
+
+
+class Delta(NamedTuple):
+    """One token of an answer and the text that it completes."""
+
+    choice: int
+    text: str
+    token: ChosenToken
 
 
 @dataclass
@@ -83,105 +130,103 @@ class Served:
             what = f"The model `{name[:200]}` does not exist; this server has `{self.name}`."
             raise ApiError(404, what, param="model", code="model_not_found")
 
+    async def encode(
+        self, size: int, work: Callable[[], list[int]], param: str = "messages"
+    ) -> list[int]:
+        """What `work` makes of a text of so many characters, beside other requests if it is long.
 
-async def encode(
-    served: Served, size: int, work: Callable[[], list[int]], param: str = "messages"
-) -> list[int]:
-    """What `work` makes of a text of so many characters, beside other requests if it is long.
+        Raises ApiError, before that, for a text that cannot fit into the context.
+        """
+        if size < LONG_CHARACTERS:
+            return work()
+        least = size // self.longest_token
+        if least > self.context_length:
+            raise self._too_long(f"more than {least}", param)
+        return await asyncio.to_thread(work)
 
-    Raises ApiError, before that, for a text that cannot fit into the context.
-    """
-    if size < LONG_CHARACTERS:
-        return work()
-    context, least = served.context_length, size // served.longest_token
-    if least > context:
-        what = f"This model's maximum context length is {context} tokens; the prompt has more than"
-        raise ApiError(400, f"{what} {least}.", param=param, code="context_length_exceeded")
-    return await asyncio.to_thread(work)
+    def fit_tokens(self, prompt: Sequence[int], wanted: int | None, param: str = "messages") -> int:
+        """Tokens of an answer: as many as are wanted, or all that the context leaves.
 
+        Raises ApiError if they do not fit, before anything is computed.
+        """
+        context, size = self.context_length, len(prompt)
+        if self.prompts is not None and self.prompts.source_frame is not None:
+            size = 0  # a source has a context of its own
+        if size >= context or (wanted or 0) > context - size:
+            asked = f" and {wanted} are asked for" if wanted else ""
+            raise self._too_long(f"{len(prompt)}{asked}. Shorten one of them", param)
+        return wanted or context - size
 
-def fit_tokens(
-    served: Served, prompt: Sequence[int], wanted: int | None, param: str = "messages"
-) -> int:
-    """Tokens of an answer: as many as are wanted, or all that the context leaves.
+    def _too_long(self, size: str, param: str) -> ApiError:
+        context = f"This model's maximum context length is {self.context_length} tokens"
+        what = f"{context}; the prompt has {size}."
+        return ApiError(400, what, param=param, code="context_length_exceeded")
 
-    Raises ApiError if they do not fit, before anything is computed.
-    """
-    context, size = served.context_length, len(prompt)
-    if served.prompts is not None and served.prompts.source_frame is not None:
-        size = 0  # a source has a context of its own
-    if size >= context or (wanted or 0) > context - size:
-        asked = f" and {wanted} are asked for" if wanted else ""
-        what = (
-            f"This model's maximum context length is {context} tokens; the prompt has "
-            f"{len(prompt)}{asked}. Shorten one of them."
-        )
-        raise ApiError(400, what, param=param, code="context_length_exceeded")
-    return wanted or context - size
+    def begin(
+        self, kind: str, tenant: str, request: SamplingFields,
+        prompts: Sequence[Sequence[int]], extra: dict[str, Any],
+    ) -> Exchange:  # fmt: skip
+        """An exchange with `n` answers to each prompt; without a seed each draws one of its own.
 
+        extra  settings that a kind of request names in its own way
 
-@dataclass
-class Exchange:
-    """One request while it is answered."""
+        Raises ApiError for tokens that are none.
+        """
+        n = request.n or 1
+        rows = [list(prompt) for prompt in prompts for _ in range(n)]
+        first = secrets.randbits(31) if request.seed is None else request.seed
+        seeds = [first + at for at in range(len(rows))]
+        return Exchange(kind, rows, _sampling_of(request, self.defaults, extra), seeds, tenant, n)
 
-    kind: str
-    """Begins its id: chatcmpl, cmpl or resp."""
-    prompts: list[list[int]]
-    sampling: Sampling
-    seeds: list[int]
-    tenant: str = ""
-    n: int = 1
-    """Answers to each prompt, which stand together."""
-    id: str = ""
-    created: int = field(default_factory=lambda: int(time.time()))
-    answers: list[list[int]] = field(default_factory=list)
-    """Chosen ids of each prompt."""
-    ended: list[str] = field(default_factory=list)
-    """Why each answer ended; empty while it runs."""
-    asked: dict[str, Any] = field(default_factory=dict)
-    """Of an answer from documents: what was asked, and what came."""
-    asked_tokens: tuple[int, int] = (0, 0)
-    """Of that question and answer."""
-    engine: EngineProcess | None = None
-    """What answers."""
-
-    def __post_init__(self) -> None:
-        self.id = f"{self.kind}{'_' if self.kind == 'resp' else '-'}{secrets.token_hex(16)}"
-        self.answers = [[] for _ in self.prompts]
-        self.ended = [""] * len(self.prompts)
-
-    def usage(self) -> dict[str, int]:
-        """Tokens of prompts and answers; a prompt of several answers counts once."""
-        prompt, new = self.asked_tokens
-        prompt += sum(map(len, self.prompts)) // self.n
-        new += sum(map(len, self.answers))
+    def head(self, exchange: Exchange, what: str) -> dict[str, Any]:
+        """What an answer, or each event of its stream, begins with."""
         return {
-            "prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new
+            "id": exchange.id, "object": what, "created": exchange.created, "model": self.name,
+            "system_fingerprint": f"fp_{self.identity[:12]}",
         }  # fmt: skip
 
+    async def stream(self, exchange: Exchange) -> AsyncGenerator[Delta, None]:
+        """The text of an exchange, as it comes; joined, it is the whole answer.
 
-def begin_exchange(
-    served: Served, kind: str, tenant: str, request: SamplingFields,
-    prompts: Sequence[Sequence[int]], extra: dict[str, Any],
-) -> Exchange:  # fmt: skip
-    """An exchange with `n` answers to each prompt; without a seed each draws one of its own.
+        Raises what the engine raises. When it is closed early, what still runs is given up.
+        """
+        tokenizer, sampling = self.language_model().tokenizer, exchange.sampling
+        texts = [TextStream(tokenizer, sampling) for _ in exchange.prompts]
+        settings = sampling.model_dump(exclude_defaults=True)
+        requests = [
+            {"ids": ids, "sampling": settings, "seed": seed, "salt": exchange.tenant}
+            for ids, seed in zip(exchange.prompts, exchange.seeds, strict=True)
+        ]
+        exchange.engine = self.engines.choose(exchange.prompts[0])
+        tokens = exchange.engine.generate(requests)
+        try:
+            with self.meter.measure(exchange) as count_token:
+                async with aclosing(tokens):
+                    async for token in tokens:
+                        count_token(token.request)
+                        exchange.answers[token.request].append(token.id)
+                        exchange.ended[token.request] = token.ended or ""
+                        text = texts[token.request].add(token.id, token.ended is not None)
+                        yield Delta(token.request, text, token)
+        finally:
+            if self.receipts is not None:
+                self.receipts.keep(self, exchange)
+        if self.receipts is not None:
+            await self.receipts.wait_for_room()
 
-    extra  settings that a kind of request names in its own way
-
-    Raises ApiError for tokens that are none.
-    """
-    n = request.n or 1
-    rows = [list(prompt) for prompt in prompts for _ in range(n)]
-    first = secrets.randbits(31) if request.seed is None else request.seed
-    seeds = [first + at for at in range(len(rows))]
-    return Exchange(kind, rows, _sampling_of(served, request, extra), seeds, tenant, n)
+    def token_to_json(self, id: int, logprob: float | None) -> dict[str, Any]:
+        """A token as OpenAI writes it: its text, its bytes, and its log-probability."""
+        data = self.language_model().tokenizer.decode_bytes([id])
+        return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def _sampling_of(served: Served, request: SamplingFields, extra: dict[str, Any]) -> Sampling:
+def _sampling_of(
+    request: SamplingFields, defaults: dict[str, Any], extra: dict[str, Any]
+) -> Sampling:
     given = extra | {name: getattr(request, name) for name in NAMED_ALIKE}
     given["stop_tokens"] = request.stop_token_ids
     given["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
-    values: dict[str, Any] = {"temperature": 1.0} | served.defaults
+    values: dict[str, Any] = {"temperature": 1.0} | defaults
     values |= {name: value for name, value in given.items() if value is not None}
     values["top_k"] = max(0, values.get("top_k", 0))  # -1 is none, as at vLLM
     if request.logit_bias:
@@ -190,67 +235,6 @@ def _sampling_of(served: Served, request: SamplingFields, extra: dict[str, Any])
             raise ApiError(400, what, param="logit_bias", code="invalid_value")
         values["logit_bias"] = {int(key): value for key, value in request.logit_bias.items()}
     return Sampling.model_validate(values)
-
-
-def head_of(served: Served, exchange: Exchange, what: str) -> dict[str, Any]:
-    """What an answer, or each event of its stream, begins with."""
-    return {
-        "id": exchange.id, "object": what, "created": exchange.created, "model": served.name,
-        "system_fingerprint": f"fp_{served.identity[:12]}",
-    }  # fmt: skip
-
-
-class Delta(NamedTuple):
-    """One token of an answer and the text that it completes."""
-
-    choice: int
-    text: str
-    token: ChosenToken
-
-
-async def stream_deltas(served: Served, exchange: Exchange) -> AsyncGenerator[Delta, None]:
-    """The text of an exchange, as it comes; joined, it is the whole answer.
-
-    Raises what the engine raises. When it is closed early, what still runs is given up.
-    """
-    tokenizer, sampling = served.language_model().tokenizer, exchange.sampling
-    texts = [TextStream(tokenizer, sampling) for _ in exchange.prompts]
-    settings = sampling.model_dump(exclude_defaults=True)
-    requests = [
-        {"ids": ids, "sampling": settings, "seed": seed, "salt": exchange.tenant}
-        for ids, seed in zip(exchange.prompts, exchange.seeds, strict=True)
-    ]
-    exchange.engine = served.engines.choose(exchange.prompts[0])
-    tokens = exchange.engine.generate(requests)
-    try:
-        with served.meter.measure(exchange) as count_token:
-            async with aclosing(tokens):
-                async for token in tokens:
-                    count_token(token.request)
-                    exchange.answers[token.request].append(token.id)
-                    exchange.ended[token.request] = token.ended or ""
-                    text = texts[token.request].add(token.id, token.ended is not None)
-                    yield Delta(token.request, text, token)
-    finally:
-        if served.receipts is not None:
-            served.receipts.keep(served, exchange)
-    if served.receipts is not None:
-        await served.receipts.wait_for_room()
-
-
-async def collect(served: Served, exchange: Exchange) -> list[list[Delta]]:
-    """All pieces of an exchange, by choice."""
-    found: list[list[Delta]] = [[] for _ in exchange.prompts]
-    async with aclosing(stream_deltas(served, exchange)) as pieces:
-        async for piece in pieces:
-            found[piece.choice].append(piece)
-    return found
-
-
-def token_to_json(served: Served, id: int, logprob: float | None) -> dict[str, Any]:
-    """A token as OpenAI writes it: its text, its bytes, and its log-probability."""
-    data = served.language_model().tokenizer.decode_bytes([id])
-    return {"token": data.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(data)}
 
 
 def read_defaults(model: Path) -> dict[str, Any]:

@@ -7,16 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from .answering import (
-    Exchange,
-    Served,
-    begin_exchange,
-    encode,
-    fit_tokens,
-    head_of,
-    stream_deltas,
-    token_to_json,
-)
+from .answering import Exchange, Served
 from .errors import ApiError
 from .frames import ChunkWriter, Frames, begun
 from .grounded import ask_documents, grounded_parts
@@ -53,7 +44,7 @@ async def complete_chat(
     choices: dict[int, list[AnswerPart]] = {}
     async for part in answer_parts(served, request, exchange):
         choices.setdefault(part.choice, []).append(part)
-    head = head_of(served, exchange, "chat.completion") | _details(exchange)
+    head = served.head(exchange, "chat.completion") | _details(exchange)
     return head | {
         "choices": [_choice(request, index, choices[index]) for index in sorted(choices)],
         "usage": exchange.usage(),
@@ -79,10 +70,10 @@ async def begin_answer(
         raise ApiError(400, what, param="messages")
     turns = conversation_of(request.messages, request.callable_tools)
     size = sum(len(turn.content) for turn in turns)
-    ids = await encode(served, size, lambda: prompts.prompt_ids(turns))
+    ids = await served.encode(size, lambda: prompts.prompt_ids(turns))
     wanted = request.max_completion_tokens or request.max_tokens
-    extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}
-    return begin_exchange(served, kind, tenant, request, [ids], extra | _constraint(request))
+    extra = {"max_tokens": served.fit_tokens(ids, wanted), "logprobs": request.top_logprobs}
+    return served.begin(kind, tenant, request, [ids], extra | _constraint(request))
 
 
 def _constraint(request: ChatRequest) -> dict[str, Any]:
@@ -122,14 +113,14 @@ async def answer_parts(
         yield AnswerPart(0, "", [], annotations, [], "stop")
         return
     streams = [ToolStream(request.callable_tools) for _ in exchange.prompts]
-    async with aclosing(stream_deltas(served, exchange)) as deltas:
+    async with aclosing(served.stream(exchange)) as deltas:
         async for index, text, token in deltas:
             text, calls = streams[index].add(text, token.ended is not None)
             ended = "tool_calls" if calls and token.ended == "stop" else token.ended
             logprobs = list[dict[str, Any]]()
             if request.logprobs and token.id not in served.engines.facts["end_ids"]:
-                best = [token_to_json(served, each.id, each.logprob) for each in token.alternatives]
-                own = token_to_json(served, token.id, token.logprob)
+                best = [served.token_to_json(each.id, each.logprob) for each in token.alternatives]
+                own = served.token_to_json(token.id, token.logprob)
                 logprobs.append(own | {"top_logprobs": best})
             yield AnswerPart(index, text, calls, [], logprobs, ended)
 
@@ -158,7 +149,7 @@ def _choice(request: ChatRequest, index: int, parts: Sequence[AnswerPart]) -> di
 
 
 async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Frames:
-    head = head_of(served, exchange, "chat.completion.chunk")
+    head = served.head(exchange, "chat.completion.chunk")
     writer, opened = ChunkWriter(head, request.stream_options), set[int]()
     async with aclosing(answer_parts(served, request, exchange)) as parts:
         async for part in parts:

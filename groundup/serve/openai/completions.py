@@ -13,16 +13,7 @@ from typing import Any
 from groundup.core import TokenLogprob
 
 from ..engine.process import ChosenToken
-from .answering import (
-    Exchange,
-    Served,
-    begin_exchange,
-    collect,
-    encode,
-    fit_tokens,
-    head_of,
-    stream_deltas,
-)
+from .answering import Delta, Exchange, Served
 from .errors import ApiError
 from .frames import ChunkWriter, Frames, begun
 from .schemas import MAX_PROMPTS, CompletionRequest
@@ -52,16 +43,17 @@ async def complete(
         what = "max_tokens=0 is for echo=true without a stream."
         raise ApiError(400, what, param="max_tokens")
     for prompt in prompts:
-        fit_tokens(served, prompt, wanted, "prompt")
+        served.fit_tokens(prompt, wanted, "prompt")
     extra = {"max_tokens": max(1, wanted), "logprobs": request.logprobs}
-    exchange = begin_exchange(served, "cmpl", tenant, request, prompts, extra)
+    exchange = served.begin("cmpl", tenant, request, prompts, extra)
     scored = [row for row in await _score(served, request, prompts) for _ in range(n)]
     if request.stream:
         return await begun(_stream(served, request, exchange, scored))
+    found: list[list[Delta]] = [[] for _ in exchange.prompts]
     if wanted:
-        found = await collect(served, exchange)
+        async for delta in served.stream(exchange):
+            found[delta.choice].append(delta)
     else:
-        found = [[] for _ in exchange.prompts]
         served.meter.count(exchange.usage())
     choices = []
     for index, pieces in enumerate(found):
@@ -70,7 +62,7 @@ async def complete(
         logprobs = _logprobs(served, request, tokens, TextOffsets())
         ended = exchange.ended[index] or "length"
         choices.append({"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended})
-    head = head_of(served, exchange, "text_completion")
+    head = served.head(exchange, "text_completion")
     return head | {"choices": choices, "usage": exchange.usage()}
 
 
@@ -86,7 +78,7 @@ async def encode_inputs(
     for each in [given] if isinstance(given, str) or isinstance(given[0], int) else given:
         text = each if isinstance(each, str) else ""
         work = partial(model.encode_prompt, each) if isinstance(each, str) else partial(list, each)
-        rows.append(await encode(served, len(text), work, param))
+        rows.append(await served.encode(len(text), work, param))
     size = served.engines.facts["vocab_size"]
     if wrong := [id for row in rows for id in row if id >= size]:
         what = f"The token {wrong[0]} is not in the vocabulary of {size}."
@@ -176,10 +168,10 @@ async def _stream(
     served: Served, request: CompletionRequest, exchange: Exchange,
     scored: Sequence[Sequence[ChosenToken]],
 ) -> Frames:  # fmt: skip
-    writer = ChunkWriter(head_of(served, exchange, "text_completion"), request.stream_options)
+    writer = ChunkWriter(served.head(exchange, "text_completion"), request.stream_options)
     offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
-    async with aclosing(stream_deltas(served, exchange)) as pieces:
+    async with aclosing(served.stream(exchange)) as pieces:
         async for index, text, token in pieces:
             tokens = [token]
             if index not in begun:
