@@ -207,7 +207,7 @@ def _replay(content: dict[str, Any], opened: _OpenedModel) -> Replay:
     """Give an answer again and compare."""
     partings, message = list[Parting](), ""
     if asked := content["asked"]:
-        answer = opened.worker.documents.ask(asked["questions"], asked["options"])
+        answer = opened.worker.documents.call("ask", asked["questions"], asked["options"])
         now = from_json(to_json(answer, inf_nan_mode="null"))
         was, now = (
             {name: value for name, value in each.items() if name not in UNCOMPARED}

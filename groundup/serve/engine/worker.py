@@ -145,9 +145,9 @@ class EngineWorker:
         sampling, number = Sampling.model_validate(request["sampling"]), request["id"]
         if sampling.constraint and "grammar" not in request:
             self.compiling.add(number)
-            compiled = self.grammars.start(sampling)
-            again = lambda done: self.schedule(self.do_generate, request | {"grammar": done})  # noqa: E731
-            compiled.add_done_callback(again)
+            self.grammars.start(sampling).add_done_callback(
+                lambda done: self.schedule(self.do_generate, request | {"grammar": done})
+            )
             return
         if sampling.constraint and number not in self.compiling:
             return  # it was given up
@@ -199,7 +199,7 @@ class EngineWorker:
 
     def do_documents(self, request: dict[str, Any]) -> Any:
         """What the documents say: one of their methods, by its name (see documents.py)."""
-        return getattr(self.documents, request["method"])(*request["arguments"])
+        return self.documents.call(request["method"], *request["arguments"])
 
     def do_report(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the engine has done so far, and what it holds now."""
@@ -221,7 +221,7 @@ class EngineWorker:
             "identity": identity_of(self.settings),
         }  # fmt: skip
         if self.settings.index:
-            facts["index"] = self.documents.snapshot_id()
+            facts["index"] = self.documents.current().artifact.id
         if not self.writes:
             return facts | ({} if self.encoder is None else {"kind": "encoder"})
         import torch

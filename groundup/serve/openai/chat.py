@@ -92,13 +92,9 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
         functions = [tool.function for tool in request.callable_tools]
         is_parallel = request.parallel_tool_calls is not False
         return {"grammar": tool_grammar(functions, request.tool_choice, is_parallel, schema)}
-    if form is None:
-        return {} if schema is None else {"json_schema": schema}
-    values = {
-        "json_schema": form.json_, "regex": form.regex, "choices": form.choice,
-        "grammar": form.grammar,
-    }  # fmt: skip
-    return {name: value for name, value in values.items() if value is not None}
+    if form:
+        return form.model_dump(exclude_none=True)
+    return {} if schema is None else {"json_schema": schema}
 
 
 async def answer_parts(

@@ -194,11 +194,11 @@ class ResponseFormat(Body):
 
 
 class StructuredOutputs(Body):
-    """Another form of an answer, as vLLM names them; one of them."""
+    """Another form of an answer, named as vLLM does and here as in Sampling; one of them."""
 
-    json_: dict[str, Any] | Text | None = Field(None, alias="json")
+    json_schema: dict[str, Any] | Text | None = Field(None, alias="json")
     regex: Text | None = None
-    choice: Texts | None = None
+    choices: Texts | None = Field(None, alias="choice")
     grammar: Text | None = None
 
 
