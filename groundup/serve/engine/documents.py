@@ -91,16 +91,15 @@ class Documents:
     ) -> dict[str, Any]:
         """Answer the last question of a conversation.
 
-        options  `only`: patterns of paths; `limit`: number of quotes; `writes`: false for quotes
+        options  `only`: patterns of paths; `limit`: number of quotes
 
         Raises ConfigError for an empty question, a limit below 1, or if no document matches.
         """
-        index = index.only(options.get("only") or ())
-        quotes_alone = replace(index, writer=None)
-        session = Session(quotes_alone, options.get("limit") or 3)
+        index = index.only(options["only"])
+        session = Session(replace(index, writer=None), options["limit"])
         for question in questions[-1 - FOLLOWED : -1]:
             session.ask(question)
-        session.index = index if options.get("writes", True) else quotes_alone
+        session.index = index
         return _to_json(session.ask(questions[-1]), index)
 
     def search(self, index: OpenIndex, query: str, limit: int) -> dict[str, Any]:

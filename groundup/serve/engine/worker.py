@@ -217,7 +217,7 @@ class EngineWorker:
     def describe(self) -> dict[str, Any]:
         """What the server must know of what is open."""
         facts: dict[str, Any] = {
-            "pid": os.getpid(), "groundup": __version__, "device": device.fingerprint(),
+            "groundup": __version__, "device": device.fingerprint(),
             "identity": identity_of(self.settings),
         }  # fmt: skip
         if self.settings.index:
@@ -230,8 +230,7 @@ class EngineWorker:
         room = min(engine.context_length, batch.pool.num_blocks * batch.pool.block_tokens)
         return facts | {
             "kind": "language_model", "context_length": room, "threads": torch.get_num_threads(),
-            "vocab_size": engine.tokenizer.vocab_size, "end_ids": engine.end_ids,
-            "width": engine.model.config.width, "native": self.is_native,
+            "end_ids": engine.end_ids, "native": self.is_native,
             "dtype": str(engine.model.head.dtype).removeprefix("torch."),
             "kernels": torch.backends.cpu.get_cpu_capability(),
         }  # fmt: skip

@@ -79,7 +79,7 @@ async def encode_inputs(
         text = each if isinstance(each, str) else ""
         work = partial(model.encode_prompt, each) if isinstance(each, str) else partial(list, each)
         rows.append(await served.encode(len(text), work, param))
-    size = served.engines.facts["vocab_size"]
+    size = model.tokenizer.vocab_size
     if wrong := [id for row in rows for id in row if id >= size]:
         what = f"The token {wrong[0]} is not in the vocabulary of {size}."
         raise ApiError(400, what, param="prompt", code="invalid_value")
