@@ -8,9 +8,10 @@ threshold the share of wrong answers above it has a posterior,
 
 where r is the share among what other folders answered above it, to the questions of people
 (prior.json); other folders count as PRIOR answers. A risk is promised from the smallest threshold
-whose 95 % quantile is not above it, and neither is the share of wrong answers that was seen here. Questions made by rules are plainer than those of people, so
-their near misses are the most convincing of a few; docs/reference/retrieve.md has what was wrong of
-real questions under the promise.
+whose 95 % quantile is not above it, and neither is the share of wrong answers that was seen here.
+Questions made by rules are plainer than those of people, so their near misses are the most
+convincing of a few; docs/reference/retrieve.md has what was wrong of real questions under the
+promise.
 """
 
 import json
