@@ -56,7 +56,7 @@ class Documents:
     def _open(self) -> OpenIndex:
         path, settings = Path(self.settings.index), self.settings
         home = path.parents[1] if self.is_snapshot else path
-        opened = open_index(path).at_risk(settings.risk, home)
+        opened = open_index(path).at_risk(settings.risk or None, home)
         if self.engine is None:
             return opened
         from groundup.retrieve import with_plain_template
