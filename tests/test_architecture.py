@@ -27,12 +27,12 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 106_917
+BUDGET = 106_806
 SHARES = {
     "core": 4_989, "measure": 8_476, "kernels": 3_226, "documents": 14_836, "corpus": 12_512,
     "tokenizer": 3_826, "model": 8_473, "embeddings": 2_440, "adapt": 0, "train": 12_486,
-    "generate": 7_025, "prompt": 140, "align": 1_820, "compress": 130, "retrieve": 9_703,
-    "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 4_819, "console": 0,
+    "generate": 7_025, "prompt": 140, "align": 1_820, "compress": 130, "retrieve": 9_800,
+    "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 4_611, "console": 0,
     "recipes": 2_054, "": 846,
 }  # fmt: skip
 

@@ -59,9 +59,9 @@ def grounded(
         raise ConfigError(
             f"--out {out} lies in the documents and would be indexed; choose another."
         )
-    encoder = train_encoder(EncoderConfig(), documents, base, out / "encoder")
     learns = SpanReaderConfig(facts=facts)
     reader = train_reader(learns, documents, base, out / "reader", questions=list(questions))
+    encoder = train_encoder(EncoderConfig(), documents, base, out / "encoder")
     models = IndexConfig(
         encoder=TextEncoderConfig(path=str(encoder.path)),
         reader=ReaderChoice(path=str(reader.path)),

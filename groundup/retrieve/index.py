@@ -15,11 +15,13 @@ state gets that state's snapshot again, and the pointer moves by compare-and-swa
 is complete, so a question never reads an incomplete index.
 """
 
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 from uuid import uuid4
 
 from groundup.core import (
@@ -71,6 +73,13 @@ from .wording.language import language_of
 VERSION = 15
 CURVE = "tune.html"
 """Page of `--tune` in the folder of an index."""
+KEPT_SETTINGS = {
+    "chunk": ("sizes of passages", "--set chunk.max_characters=1200, or --tune"),
+    "encoder": ("encoder", "--encoder DIR, none: --set encoder.path="),
+    "reader": ("reader", "--reader DIR, none: --set reader.path="),
+    "reranker": ("reranker", "--reranker DIR, none: --set reranker.path="),
+}
+"""What an index keeps from run to run until it is given again: its name, and how."""
 READABLE_KINDS = "text, HTML, PDF, EPUB, office files, notebooks, mails or code"
 
 
@@ -174,7 +183,8 @@ def index_or_explain(
     reader: Path | None = None, reranker: Path | None = None, why: str | None = None,
     tune: bool = False, strategies: list[str] | None = None,
 ) -> Artifact | str:  # fmt: skip
-    """Index every file of a folder that has text; again: only what changed is new.
+    """Index every file of a folder that has text; again: only what changed is new, and models and
+    sizes stay as they were unless others are given.
 
     HTML, PDF, EPUB, office files, notebooks, LaTeX, mails, and any file of plain text: Markdown,
     CSV, YAML, logs, code of any language. What is left out is counted by reason and listed in the
@@ -199,14 +209,35 @@ def index_or_explain(
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
         return explain_reading(Path(source), why, config)
+    config = config or IndexConfig()
     for name, path in (("encoder", encoder), ("reader", reader), ("reranker", reranker)):
         if path is not None:
-            config = config or IndexConfig()
             model = getattr(config, name).model_copy(update={"path": str(path)})
             config = config.model_copy(update={name: model})
+    config = _with_earlier_settings(config, Path(out))
     if tune:
-        config = _tune(Path(source), Path(out), config or IndexConfig(), strategies or ())
+        config = _tune(Path(source), Path(out), config, strategies or ())
     return index(source, out, config)
+
+
+def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
+    """The settings that are not given, as the current snapshot has them, which is told."""
+    name = current_name(out)
+    manifest = out / "snapshots" / (name or "") / MANIFEST
+    if not name or not manifest.is_file():
+        return config
+    earlier = json.loads(manifest.read_bytes())["config"]
+    default, kept = IndexConfig(), dict[str, Any]()
+    for field in KEPT_SETTINGS.keys() - config.model_fields_set:
+        kind = type(getattr(default, field))
+        values = {key: value for key, value in earlier.get(field, {}).items() if key != "digest"}
+        with suppress(ConfigError, ValueError):  # of another version
+            found = kind.model_validate(values)
+            kept |= {field: found} if found != getattr(default, field) else {}
+    for field in sorted(kept):
+        was = getattr(kept[field], "path", "") or "of before"
+        record.log(f"Keeps the {KEPT_SETTINGS[field][0]} {was}; other: {KEPT_SETTINGS[field][1]}")
+    return config.model_copy(update=kept)
 
 
 def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str]) -> IndexConfig:

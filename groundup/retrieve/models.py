@@ -77,6 +77,8 @@ class RerankerChoice(Config):
 
 def files_digest(path: Path, what: str = "text encoder") -> str:
     """Hash of the files of a model's directory; ConfigError without one, or if it is unfinished."""
+    if not path.is_dir():
+        raise ConfigError(f"There is no directory {path}; expected a {what}'s.")
     if not any((path / name).is_file() for name in ("config.json", "modules.json", WORDS)):
         option = "--" + what.split()[-1]
         raise ConfigError(f"{path} holds no {what}; `groundup index {option}` takes one.")
@@ -191,9 +193,12 @@ def load_text_encoder(
 
     if is_static_encoder(path):
         return load_static_encoder(path)
-    from groundup.model import HeadConfig, load_encoder  # imports torch
+    from groundup.model import HeadConfig, load_encoder, open_config  # imports torch
 
     is_averaged = not (path / "modules.json").is_file()
+    if is_averaged and (kind := open_config(path).kind) != "encoder":
+        raise ConfigError(f"{path} is a {kind} that does not say how it embeds texts; expected an "
+                          "encoder, such as BERT.")  # fmt: skip
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)
 
@@ -219,6 +224,8 @@ def open_language_model(name: str) -> OpenedModel:
         key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
         server = Endpoint.open(EndpointConfig(url=url, model=served, key_env=key))
         return OpenedModel(server, takes_grammar=False)
+    if not Path(name).is_dir():
+        raise ConfigError(f"There is no directory {name}; expected a language model's.")
     return OpenedModel(with_plain_template(Engine.open(name)), takes_grammar=True)
 
 

@@ -95,12 +95,12 @@ class OpenIndex:
     writer: "Writer | None" = None
     """What writes answers; None: they are quotes."""
 
-    def at_risk(self, risk: str, out: Path) -> "OpenIndex":
-        """The same index, which answers only where a risk holds, such as 5%; empty: everywhere.
+    def at_risk(self, risk: str | None, out: Path) -> "OpenIndex":
+        """The same index, which answers only where a risk holds, such as 5%; None: everywhere.
 
         Raises ConfigError for what is no share, and if that risk was not promised (promise.py).
         """
-        if not risk:
+        if risk is None:
             return self
         return replace(self, dial=read_dial(out, self.artifact.id, parse_risk(risk)))
 
@@ -131,7 +131,11 @@ class OpenIndex:
             )
         )  # fmt: skip
         if not left:
-            raise ConfigError(f"No document of the index matches --only {' '.join(filters)}.")
+            known = ", ".join(sorted({entry.language for entry in self.entries.values()}))
+            raise ConfigError(
+                f"No document of the index matches --only {' '.join(filters)}; their languages "
+                f"are {known}."
+            )
         return replace(self, documents=left)
 
     def written_by(self, model: str | LanguageModel, prompt: Path | None = None) -> "OpenIndex":

@@ -40,7 +40,6 @@ ANYONE = ApiKey.model_construct(name="", scopes=("all",))
 """Who asks where no key is needed."""
 HEADER_BYTES = 32_768
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
-EXTRA_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"x-should-retry": "false"}}
 
 
 class AdmissionSettings(Config):
@@ -238,8 +237,7 @@ class Reply:
     async def fail(self, error: ApiError) -> None:
         """End with an error: an answer of its own, or an event of a stream."""
         if not self.status:
-            headers = error.headers | EXTRA_HEADERS.get(error.status, {})
-            answer = JSONResponse(error.to_json(), error.status, headers)
+            answer = JSONResponse(error.to_json(), error.status, error.headers)
             await answer(self.scope, self.receive, self.send)
         elif self.is_stream:
             await self.send({"type": "http.response.body", "body": to_frame(error.to_json())})

@@ -7,9 +7,10 @@ that goes away stops the work for it, whether it streams or waits.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
@@ -27,7 +28,7 @@ from .openai.chat import complete_chat
 from .openai.completions import complete, encode_inputs
 from .openai.embeddings import embed
 from .openai.errors import ApiError, api_error, invalid_request
-from .openai.responses import KeptResponses, respond
+from .openai.responses import respond
 from .openai.schemas import (
     ChatRequest,
     CompletionRequest,
@@ -37,7 +38,7 @@ from .openai.schemas import (
     TokenizeRequest,
 )
 from .openai.tools import conversation_of
-from .pages import add_pages
+from .pages import CurrentServed, add_pages
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 BODIES = (
@@ -56,20 +57,19 @@ def create_app(served: Served) -> FastAPI:
         title="groundup", version=__version__, docs_url=None, redoc_url=None,
         openapi_url="/openapi.json",
     )  # fmt: skip
-    app.state.served, app.state.conversations = served, KeptResponses()
+    app.state.served = served
     _add_routes(app)
-    app.add_exception_handler(GroundupError, _error_answer)
-    app.add_exception_handler(HTTPException, _http_error_answer)
-    app.add_exception_handler(Exception, _defect_answer)
+    for kind in (GroundupError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _error_answer)
     app.openapi = lambda: _openapi(app)  # pyright: ignore: how FastAPI is extended
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
-    _add_post(app, "/v1/chat/completions", ChatRequest, _chat)
-    _add_post(app, "/v1/completions", CompletionRequest, _completions)
-    _add_post(app, "/v1/embeddings", EmbeddingRequest, _embeddings)
-    _add_post(app, "/v1/responses", ResponseRequest, _responses)
+    _add_post(app, "/v1/chat/completions", ChatRequest, complete_chat)
+    _add_post(app, "/v1/completions", CompletionRequest, complete)
+    _add_post(app, "/v1/embeddings", EmbeddingRequest, lambda served, body, _: embed(served, body))
+    _add_post(app, "/v1/responses", ResponseRequest, respond)
     _add_post(app, "/tokenize", TokenizeRequest, _tokenize)
     _add_post(app, "/detokenize", DetokenizeRequest, _detokenize)
     app.get("/v1/models", summary="The models that are served.")(_models)
@@ -82,15 +82,23 @@ def _add_routes(app: FastAPI) -> None:
     add_pages(app)
 
 
+async def tenant_of(request: Request) -> str:
+    """Whose request it is; empty without keys."""
+    return getattr(request.state, "tenant", "")
+
+
+Tenant = Annotated[str, Depends(tenant_of)]
+
+
 def _add_post(
     app: FastAPI, path: str, body: type[BodyType],
-    answer: Callable[[Request, BodyType], Awaitable[Any]],
+    answer: Callable[[Served, BodyType, str], Awaitable[Any]],
 ) -> None:  # fmt: skip
     """Add a route whose body is checked before anything else is done."""
 
-    async def route(request: Request) -> Response:
+    async def route(request: Request, tenant: Tenant) -> Response:
         checked = await _read_body(request, body)
-        result = await _until_gone(request, answer(request, checked))
+        result = await _until_gone(request, answer(request.app.state.served, checked, tenant))
         if isinstance(result, dict):
             data = to_json(result, inf_nan_mode="null")
             return Response(data, media_type="application/json")
@@ -122,7 +130,7 @@ async def _read_body(request: Request, body: type[BodyType]) -> BodyType:
         what = f"The body is not valid UTF-8: {error.reason} at byte {error.start}."
         raise ApiError(400, what, code="invalid_json") from None
     except ValidationError as error:
-        raise invalid_request(error) from None
+        raise invalid_request(error.errors()) from None
     except ValueError as error:
         raise ApiError(400, f"The body is not valid JSON: {error}.", code="invalid_json") from None
 
@@ -171,39 +179,16 @@ class EventStream(StreamingResponse):
             await self.body_iterator.aclose()  # pyright: ignore
 
 
-def tenant_of(request: Request) -> str:
-    """Whose request it is; empty without keys."""
-    return getattr(request.state, "tenant", "")
-
-
-async def _chat(request: Request, body: ChatRequest) -> Any:
-    return await complete_chat(request.app.state.served, body, tenant_of(request))
-
-
-async def _completions(request: Request, body: CompletionRequest) -> Any:
-    return await complete(request.app.state.served, body, tenant_of(request))
-
-
-async def _embeddings(request: Request, body: EmbeddingRequest) -> Any:
-    return await embed(request.app.state.served, body)
-
-
-async def _responses(request: Request, body: ResponseRequest) -> Any:
-    state = request.app.state
-    return await respond(state.served, state.conversations, body, tenant_of(request))
-
-
-async def _tokenize(request: Request, body: TokenizeRequest) -> Any:
-    return await asyncio.to_thread(_tokens_of, request.app.state.served, body)
+async def _tokenize(served: Served, body: TokenizeRequest, _: str) -> dict[str, Any]:
+    served.check_model(body.model)
+    return await asyncio.to_thread(_tokens_of, served, body)
 
 
 def _tokens_of(served: Served, body: TokenizeRequest) -> dict[str, Any]:
-    served.check_model(body.model)
     model, text = served.language_model(), body.prompt or ""
     tokenizer = model.tokenizer
     if body.messages is not None:
-        turns = conversation_of(body.messages, ())
-        ids = model.prompt_ids(turns)
+        ids = model.prompt_ids(conversation_of(body.messages, ()))
     elif body.add_special_tokens is False or not text:
         ids = tokenizer.encode(text)
     else:
@@ -213,8 +198,7 @@ def _tokens_of(served: Served, body: TokenizeRequest) -> dict[str, Any]:
     return {"tokens": ids, "count": len(ids), "max_model_len": size, "token_strs": texts}
 
 
-async def _detokenize(request: Request, body: DetokenizeRequest) -> Any:
-    served: Served = request.app.state.served
+async def _detokenize(served: Served, body: DetokenizeRequest, _: str) -> dict[str, Any]:
     served.check_model(body.model)
     if body.tokens:
         await encode_inputs(served, body.tokens)
@@ -222,7 +206,12 @@ async def _detokenize(request: Request, body: DetokenizeRequest) -> Any:
     return {"prompt": await asyncio.to_thread(tokenizer.decode, body.tokens)}
 
 
-def _model_to_json(served: Served) -> dict[str, Any]:
+async def _models(served: CurrentServed) -> Any:
+    return {"object": "list", "data": [await _model(served, served.name)]}
+
+
+async def _model(served: CurrentServed, name: str) -> Any:
+    served.check_model(name)
     facts = served.engines.facts
     return {
         "id": served.name, "object": "model", "created": served.created, "owned_by": "groundup",
@@ -230,38 +219,25 @@ def _model_to_json(served: Served) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _models(request: Request) -> Any:
-    return {"object": "list", "data": [_model_to_json(request.app.state.served)]}
+async def _stored_response(served: CurrentServed, id: str, tenant: Tenant) -> Any:
+    return served.kept.read(id, tenant).response
 
 
-async def _model(request: Request, name: str) -> Any:
-    request.app.state.served.check_model(name)
-    return _model_to_json(request.app.state.served)
-
-
-async def _stored_response(request: Request, id: str) -> Any:
-    return request.app.state.conversations.read(id, tenant_of(request)).response
-
-
-async def _forget_response(request: Request, id: str) -> Any:
-    request.app.state.conversations.forget(id, tenant_of(request))
+async def _forget_response(served: CurrentServed, id: str, tenant: Tenant) -> Any:
+    served.kept.forget(id, tenant)
     return {"id": id, "object": "response", "deleted": True}
 
 
-async def _health(request: Request) -> Any:
+async def _health() -> Any:
     return {"status": "ok"}
 
 
-async def _ready(request: Request) -> Any:
-    try:
-        request.app.state.served.engines.choose()
-    except EngineLost as error:
-        raise api_error(error) from None
+async def _ready(served: CurrentServed) -> Any:
+    served.engines.choose()
     return {"status": "ready"}
 
 
-async def _metrics(request: Request) -> Response:
-    served: Served = request.app.state.served
+async def _metrics(served: CurrentServed) -> Response:
     for engine in served.engines.running:
         with contextlib.suppress(EngineLost, TimeoutError):
             async with asyncio.timeout(1):
@@ -270,25 +246,21 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _error_answer(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundupError), "registered for these"
-    told = api_error(error)
-    if told.status >= 500:
-        record.log(f"{request.method} {request.url.path}: {told}")
-    return JSONResponse(told.to_json(), told.status, told.headers)
-
-
-async def _http_error_answer(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "registered for these"
-    what = f"{request.method} {request.url.path[:200]}: {error.detail}."
-    code = "not_found" if error.status_code == 404 else None
-    told = ApiError(error.status_code, what, code=code)
-    return JSONResponse(told.to_json(), told.status, error.headers)
-
-
-async def _defect_answer(request: Request, error: Exception) -> Response:
-    record.log(f"{request.method} {request.url.path}: a defect: {type(error).__name__}: {error}")
-    told = ApiError(500, "The server had an error; its log says which.", kind="server_error")
-    return JSONResponse(told.to_json(), told.status)
+    """What a client is told of an error; of a defect the log alone says more."""
+    if isinstance(error, GroundupError):
+        shown = api_error(error)
+    elif isinstance(error, RequestValidationError):  # of the query's parameters
+        shown = invalid_request([each | {"loc": each["loc"][1:]} for each in error.errors()])
+    elif isinstance(error, HTTPException):
+        what = f"{request.method} {request.url.path[:200]}: {error.detail}."
+        code = "not_found" if error.status_code == 404 else None
+        shown = ApiError(error.status_code, what, code=code)
+        shown.headers |= error.headers or {}
+    else:
+        shown = ApiError(500, "The server had an error; its log says which.", kind="server_error")
+    if shown.status >= 500:
+        record.log(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
+    return JSONResponse(shown.to_json(), shown.status, shown.headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -35,13 +35,10 @@ class TimedProtocol(H11Protocol):
         """Wait for headers."""
         super().connection_made(transport)
         self._limit_arrival()
-        if link := transport.get_extra_info("socket"):  # what is left unread after an answer
-            timeout, seconds = (
-                getattr(socket, "TCP_USER_TIMEOUT", None),
-                self.settings.reader_seconds,
-            )
-            if timeout is not None:
-                link.setsockopt(socket.IPPROTO_TCP, timeout, round(seconds * 1000))
+        link = transport.get_extra_info("socket")
+        if link and hasattr(socket, "TCP_USER_TIMEOUT"):  # what is left unread after an answer
+            milliseconds = round(self.settings.reader_seconds * 1000)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def data_received(self, data: bytes) -> None:
         """Read some more."""

@@ -235,16 +235,26 @@ def _hash(key: str) -> str:
 def _edit_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
     """The keys of a file by name, written at the end; an edit waits for others."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder, mask = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY), os.umask(0o077)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with edit_privately(path.parent):
         by_name = {key.name: key for key in list_keys(path).keys} if path.exists() else {}
         yield by_name
         content = KeyList(keys=tuple(by_name.values()))
         write_text(path, content.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def edit_privately(folder: Path) -> Iterator[None]:
+    """Wait for other edits in a folder; files that are made in it are their owner's alone."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        mask = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(mask)
     finally:
-        os.umask(mask)
-        os.close(folder)
+        os.close(handle)
 
 
 def _format_time(when: datetime) -> str:

@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import Response
 
 from groundup.core import page
 
+from .openai.answering import Served
 from .openai.errors import ApiError
 
 FOLDERS = (Path(__file__).with_name("web"), Path(page.__file__).parent)
@@ -35,6 +35,14 @@ AROUND = 500_000
 Words = Annotated[str, Query(min_length=1, max_length=4_000)]
 Text = Annotated[str, Query(max_length=4_000)]
 Byte = Annotated[int, Query(ge=0, lt=2**62)]
+
+
+async def _current_served(request: Request) -> Served:
+    return request.app.state.served
+
+
+CurrentServed = Annotated[Served, Depends(_current_served)]
+"""What is served while a request is answered."""
 
 
 @cache
@@ -55,11 +63,9 @@ def add_pages(app: FastAPI) -> None:
     app.get("/api/examples", summary="Questions that the documents answer.")(_examples)
     app.get("/api/search", summary="Passages with the asked words marked, and an answer.")(_search)
     app.get("/api/document", summary="The text of a document, with a quote marked.")(_document)
-    app.add_exception_handler(RequestValidationError, _parameter_error_answer)
 
 
-async def _page(request: Request) -> Response:
-    served = request.app.state.served
+async def _page(request: Request, served: CurrentServed) -> Response:
     first = "search" if served.has_index and served.prompts is None else "chat"
     return await _static_file(request, f"{request.url.path.strip('/') or first}.html")
 
@@ -74,40 +80,28 @@ async def _static_file(request: Request, name: str) -> Response:
     return Response(data, media_type=kind, headers=headers)
 
 
-async def _about(request: Request) -> Any:
-    served = request.app.state.served
+async def _about(served: CurrentServed) -> Any:
     facts = {name: served.engines.facts.get(name) for name in ("kind", "context_length", "index")}
     writes = served.prompts is not None and served.has_template
     return {"model": served.name, "artifact": served.identity, "writes": writes, **facts}
 
 
-async def _examples(request: Request) -> Any:
-    served = request.app.state.served
-    return await served.engines.choose().call("examples") if served.has_index else []
+async def _examples(served: CurrentServed) -> Any:
+    return await served.engines.choose().ask_documents("examples") if served.has_index else []
 
 
 async def _search(
-    request: Request, q: Words, limit: Annotated[int, Query(ge=1, le=50)] = 10
+    served: CurrentServed, q: Words, limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> Any:
-    return await request.app.state.served.engines.choose().call(
-        "search", {"query": q, "limit": limit}
-    )
+    return await served.engines.choose().ask_documents("search", q, limit)
 
 
 async def _document(
-    request: Request, path: Words, start: Byte = 0, end: Byte = 0, *,
+    served: CurrentServed, path: Words, start: Byte = 0, end: Byte = 0, *,
     quote: Text = "", q: Text = "", around: Annotated[int, Query(ge=0, le=AROUND)] = AROUND,
 ) -> Any:  # fmt: skip
     place = {"path": path, "start": start, "end": end, "text": quote, "around": around, "query": q}
-    found = await request.app.state.served.engines.choose().call("document", {"place": place})
+    found = await served.engines.choose().ask_documents("read", place)
     if not found:
         raise ApiError(404, "The index has no such document.", param="path", code="not_found")
     return found
-
-
-async def _parameter_error_answer(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError), "registered for these"
-    first = error.errors()[0]
-    what = f"Invalid '{first['loc'][-1]}': {first['msg']}."
-    told = ApiError(400, what, param=str(first["loc"][-1]), code="invalid_value")
-    return JSONResponse(told.to_json(), told.status)

@@ -9,11 +9,9 @@ receipts do: none is lost. They hold prompts and answers, so the folder is its o
 """
 
 import asyncio
-import contextlib
 import os
 import queue
 import secrets
-import tempfile
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +23,11 @@ from groundup.core import (
     DataError,
     GroundupError,
     Ledger,
-    fsync_path,
     record,
+    write_text,
 )
+
+from .keys import edit_privately
 
 if TYPE_CHECKING:
     from .openai.answering import Exchange, Served
@@ -59,7 +59,9 @@ class Receipts:
             if folder.stat().st_mode & 0o077:
                 what = f"{folder} holds prompts, and others can open it; run: chmod 700 {folder}"
                 raise ConfigError(f"{what} (or give another folder as --receipts).")
-            _make_key(folder)
+            with edit_privately(folder):  # of servers that begin at once, one makes the key
+                if not (folder / KEY).exists():
+                    write_text(folder / KEY, secrets.token_hex(KEY_BYTES))
         except OSError as error:
             what = f"Receipts cannot be kept in {folder}: {error.strerror}"
             raise ConfigError(f"{what}; give another --receipts DIR, or --no-receipts.") from None
@@ -170,18 +172,3 @@ def read_key(folder: Path) -> bytes:
         what = f"{folder / KEY} is no key, so no receipt there can be checked"
         raise ArtifactError(f"{what}; restore it, or give the folder of a server as --receipts.")
     return key
-
-
-def _make_key(folder: Path) -> None:
-    """Make the key unless there is one; of two servers that do at once, one succeeds."""
-    if (folder / KEY).exists():
-        return
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".key-")  # its owner's alone
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    with contextlib.suppress(FileExistsError):
-        os.link(temporary, folder / KEY)
-    os.unlink(temporary)
-    fsync_path(folder)

@@ -207,7 +207,7 @@ def _replay(content: dict[str, Any], opened: _OpenedModel) -> Replay:
     """Give an answer again and compare."""
     partings, message = list[Parting](), ""
     if asked := content["asked"]:
-        answer = opened.worker.documents.ask(asked["questions"], asked["options"])
+        answer = opened.worker.documents.call("ask", asked["questions"], asked["options"])
         now = from_json(to_json(answer, inf_nan_mode="null"))
         was, now = (
             {name: value for name, value in each.items() if name not in UNCOMPARED}
@@ -227,11 +227,8 @@ def _replay(content: dict[str, Any], opened: _OpenedModel) -> Replay:
 
 def _find_parting(worker: EngineWorker, content: dict[str, Any], at: int) -> Parting | None:
     """Where an answer parts from what is chosen now; None if it does not, as far as it went."""
-    was, ended, decode = (
-        content["answers"][at],
-        content["ended"][at],
-        worker.engine.tokenizer.decode,
-    )
+    was, ended = content["answers"][at], content["ended"][at]
+    decode = worker.engine.tokenizer.decode
     with contextlib.closing(_continue(worker, content, at)) as chosen:
         for place, (id, reason, logits) in enumerate(chosen):
             before = was[place] if place < len(was) else None
@@ -260,7 +257,6 @@ def _continue(
     request = {"id": name, "salt": name, "ids": content["prompts"][at]}
     request["seed"] = content["seeds"][at]
     engine, batch, rows = worker.engine, worker.batch, deque["Tensor"]()
-    assert batch is not None, "a language model has one"
     grammar = compile_grammar(sampling, engine.tokenizer, engine.end_ids)
     number = batch.add(worker.decode_request(request, sampling, grammar))
     batch.observe = lambda logits, _: rows.append(logits[0].clone())

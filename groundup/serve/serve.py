@@ -13,18 +13,13 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from pydantic import Field
 from starlette.types import ASGIApp
 
-from groundup.core import (
-    Config,
-    ConfigError,
-    GroundupError,
-    record,
-)
+from groundup.core import Config, ConfigError, GroundupError, record
 from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
 from groundup.tokenizer import ChatTemplate, load_tokenizer
 
@@ -61,19 +56,12 @@ class ServeConfig(Config):
     """Time for running answers to end after SIGTERM."""
 
 
-class ServerReport(NamedTuple):
-    """How a server ended; everything was said while it ran."""
-
-    requests: int
-    is_printed = True
-
-
 def serve(
     model: Path | None = None, *, index: Path | None = None, host: str = "127.0.0.1",
     port: int = 8000, name: str = "", workers: int = 1, releases: Path = Path("releases"),
     accept_rejected: bool = False, receipts: Path | None = None, no_receipts: bool = False,
     keys: Path | None = None, otlp: str = "", config: ServeConfig | None = None,
-) -> ServerReport:  # fmt: skip
+) -> None:  # fmt: skip
     """Serve a model, an index, or both, to OpenAI's clients and to a browser.
 
     With an index, questions are answered from its documents, with quotes, by the model if there is
@@ -103,18 +91,16 @@ def serve(
             "See `groundup serve --help`."
         )
     settings = config or ServeConfig()
-    given = {"model": model, "index": index}
-    engine = settings.engine.model_copy(
-        update={name: str(path) for name, path in given.items() if path is not None}
-    )
+    paths = {"model": model, "index": index}
+    given = {name: str(path) for name, path in paths.items() if path is not None}
     update = {
-        "engine": engine, "keys": str(keys or settings.keys), "otlp": otlp or settings.otlp
+        "engine": settings.engine.model_copy(update=given), "keys": str(keys or settings.keys),
+        "otlp": otlp or settings.otlp,
     }  # fmt: skip
-    server = Server(
+    Server(
         settings.model_copy(update=update), workers, name, Releases(releases, accept_rejected),
         None if no_receipts else receipts or default_folder(),
-    )  # fmt: skip
-    return server.run(host, port)
+    ).run(host, port)  # fmt: skip
 
 
 class Server:
@@ -137,14 +123,13 @@ class Server:
         """Of the label that is served."""
         self.reloading = asyncio.Lock()
 
-    def run(self, host: str, port: int) -> ServerReport:
+    def run(self, host: str, port: int) -> None:
         """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
         if self.keys is None and not is_local_host(host):
             what = f"--host {host} lets other machines ask, which needs keys"
             raise ConfigError(f"{what}: groundup keys add keys.json NAME, then --keys keys.json.")
         with _listen(host, port, self.config.backlog) as listening:
             asyncio.run(self._run(listening))
-        return ServerReport(0)
 
     async def _run(self, listening: socket.socket) -> None:
         begun = time.perf_counter()
@@ -191,6 +176,7 @@ class Server:
                 return
             former, app.state.served = app.state.served, served
             served.engines.restarts, served.meter.engines = former.engines.restarts, served.engines
+            served.kept = former.kept
             asyncio.create_task(self._end(former.engines, weakref.ref(former)))
             record.log("Reloaded: new requests are answered by what is there now.")
 
@@ -218,20 +204,18 @@ class Server:
 
     def _served(self, engines: Engines) -> Served:
         engine, facts = engines.running[0].settings, engines.facts
-        path = Path(engine.model) if engine.model else None
-        is_writer = facts.get("kind") == "language_model"
-        prompts, has_template = None, True
-        if path is not None and is_writer:
-            tokenizer = load_tokenizer(path)
+        prompts, defaults, has_template = None, dict[str, Any](), True
+        if facts.get("kind") == "language_model":
+            path = Path(engine.model)
+            tokenizer, defaults = load_tokenizer(path), read_defaults(path)
             template = read_chat_template(path, tokenizer)
             own = template if isinstance(template, ChatTemplate) else None
             prompts = PromptEncoder(tokenizer, own, read_source_frame(path))
             has_template = template is not None
         self.meter = self.meter or Meter(engines, self.name)
         return Served(
-            self.name, engines, prompts, read_defaults(path) if path and is_writer else {},
-            self.meter, self.receipts, int(time.time()), facts["identity"].get("model", ""),
-            has_template=has_template, has_index=bool(engine.index),
+            self.name, engines, prompts, defaults, self.meter, self.receipts, int(time.time()),
+            facts["identity"].get("model", ""), has_template, bool(engine.index),
         )  # fmt: skip
 
 
@@ -252,16 +236,13 @@ async def open_application(config: ServeConfig, workers: int, name: str) -> Open
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
     """A listening socket; ConfigError if the address is taken or none of this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    is_ipv6 = ":" in host
     try:
-        listening.bind((host, port))
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if is_ipv6 else socket.AF_INET, backlog=backlog,
+            dualstack_ipv6=is_ipv6 and socket.has_dualstack_ipv6(),
+        )  # fmt: skip
     except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"{host}:{port} is not free ({error.strerror}); give another --host or --port."
-        ) from None
-    listening.listen(backlog)
+        raise ConfigError(f"{error.strerror}; give another --host or --port.") from None
     listening.setblocking(False)
     return listening

@@ -139,7 +139,11 @@ def test_the_command_indexes_with_the_chosen_size_and_prints_a_table(folder, run
     assert "Chosen: fixed, " in table and "80 questions about 2 documents" in table
     manifest = (next((out / "snapshots").iterdir()) / "manifest.json").read_text()
     assert '"strategy": "fixed"' in manifest
-    assert run("index", folder, "--out", out)[0] == 0  # with the defaults again
+    assert "sizes of passages of before; other: --set" in run("index", folder, "--out", out)[2]
+    assert len(list((out / "snapshots").iterdir())) == 1, "nothing has changed"
+    assert run("index", folder, "--out", out, "--set", "chunk.max_characters=900")[0] == 0
+    newest = max((out / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
+    assert '"max_characters": 900' in (newest / "manifest.json").read_text()
 
 
 def test_strategies_without_tune_and_folders_without_sentences_are_refused(folder, run):

@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from groundup.core import Message
 from groundup.generate import Engine
+from groundup.serve.engine.settings import EngineSettings
+from groundup.serve.engine.worker import EngineWorker
 from groundup.serve.serve import serve
 from groundup.tokenizer import FastTokenizer
-from tests.serve.servers import CONTEXT, Serving
+from tests.serve.servers import CONTEXT, Serving, write_encoder
 
 QUESTION: Any = [{"role": "user", "content": "What is tea?"}]
 TOKENIZER = FastTokenizer([])
@@ -321,6 +323,12 @@ def test_embeddings_are_the_same_as_numbers_and_as_base64(client, encoder_server
         encoder_server.client().chat.completions.create(model="encoder", messages=QUESTION)
 
 
+def test_an_encoder_in_the_working_directory_is_not_served(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_encoder(tmp_path / "encoder"))
+    assert EngineWorker(EngineSettings(), None).encoder is None
+    assert EngineWorker(EngineSettings(model="."), None).encoder is not None
+
+
 def test_texts_become_tokens_and_texts_again(chat_server):
     text = "Grüße, 漢字 😀"
     with httpx.Client(base_url=chat_server.url) as http:
@@ -352,9 +360,14 @@ def test_texts_become_tokens_and_texts_again(chat_server):
         ({"max_tokens": 10_000}, openai.BadRequestError, "messages", "maximum context length"),
         ({"logit_bias": {"999": 1.0}}, openai.BadRequestError, None, "vocabulary has 259"),
         ({"stop": ["x"] * 17}, openai.BadRequestError, "stop", "at most 16"),
+        ({"extra_body": {"grounded": True}}, openai.BadRequestError, "grounded", "no index is"),
+        ({"extra_body": {"structured_outputs": {"regex": "a"}},
+          "response_format": {"type": "json_object"}}, openai.BadRequestError,
+         "structured_outputs", "leave out one"),
         ({"messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "data:x"}}]}]},
          openai.BadRequestError, "messages", "image_url"),
+        ({"tool_choice": "auto", "top_logprobs": 1}, openai.BadRequestError, None, "400 - top_log"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )  # fmt: skip

@@ -204,6 +204,8 @@ def test_a_label_moves_under_load_and_no_answer_fails(tmp_path):
     label, receipts = tmp_path / "releases" / "production.jsonl", tmp_path / "receipts"
     words = ("--releases", str(label.parent), "--receipts", str(receipts))
     with serving(Path("production"), *words, name="production") as server:
+        body = {"model": "production", "input": "a", "max_output_tokens": 1}
+        response = httpx.post(f"{server.url}/v1/responses", json=body, timeout=100).json()
         texts = asyncio.run(ask_while_it_moves(server.url, tmp_path, second))
         deadline = time.monotonic() + 30
         while len(server.process.children()) > 1:  # the former engine ends
@@ -214,6 +216,7 @@ def test_a_label_moves_under_load_and_no_answer_fails(tmp_path):
         os.kill(server.process.pid, signal.SIGHUP)
         answer = httpx.get(f"{server.url}/v1/models").json()
         assert answer["data"][0]["id"] == "production" and engine.is_running()
+        assert httpx.get(f"{server.url}/v1/responses/{response['id']}").json() == response
     kept = {id: receipt for id, receipt in read(receipts).items() if id in texts}
     assert {id: text_of(receipt) for id, receipt in kept.items()} == texts
     served = [(each["identity"]["model"], each["release"]["bundle"]) for each in kept.values()]

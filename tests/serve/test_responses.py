@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from groundup.serve.openai.kept import KeptResponses
 from tests.serve.servers import Serving
 
 QUESTION: Any = [{"role": "user", "content": "How warm is it in Oslo?"}]
@@ -222,6 +223,40 @@ def test_a_tool_loop_of_responses(client):
     assert follow.usage.input_tokens == sent.usage.input_tokens
 
 
+def test_parallel_calls_are_the_turn_of_the_message_before_them(client):
+    """Continued by its id or sent back, a conversation is the same prompt, calls included."""
+    answer = respond(client, tools=FLAT, tool_choice="required", max_output_tokens=300)
+    call = next(item for item in answer.output if item.type == "function_call")
+    message = {"role": "assistant", "content": "I look."}
+    flat = {"type": "function_call", "name": call.name, "arguments": call.arguments}
+    calls = [flat | {"call_id": name} for name in ("a", "b")]
+    output = [{"type": "function_call_output", "call_id": name, "output": "7"} for name in "ab"]
+    sent: Any = [{"role": "user", "content": "What is tea?"}, message, *calls, *output]
+    found = respond(client, input=sent)
+    function = {"name": call.name, "arguments": call.arguments}
+    turns = ask(client, tools=None, max_tokens=16, messages=[
+        sent[0],
+        message | {"tool_calls": [{"id": name, "type": "function", "function": function}
+                                  for name in "ab"]},
+        *({"role": "tool", "tool_call_id": name, "content": "7"} for name in "ab"),
+    ])  # fmt: skip
+    assert found.usage.input_tokens == turns.usage.prompt_tokens
+    assert found.output_text == turns.choices[0].message.content
+
+
+def test_what_is_kept_is_bounded():
+    kept, tools = KeptResponses(), [{"type": "function", "name": "f", "description": "x" * 2**20}]
+    for number in range(200):
+        kept.keep("ann", [], {"id": f"resp_{number}", "tools": tools})
+    assert 2**25 < kept.size <= 2**26 and len(kept.kept) < 64
+    kept.forget("resp_199", "ann")
+    kept.keep("ann", [], {"id": "resp_200"})
+    assert kept.size == sum(each.size for each in kept.kept.values())
+    for number in range(2000):
+        kept.keep("ann", [], {"id": f"resp_{number}"})
+    assert len(kept.kept) == 1_000
+
+
 def test_errors_of_responses(client):
     for values, said in (
         ({"input": []}, "input"),
@@ -230,10 +265,17 @@ def test_errors_of_responses(client):
         ({"tools": [{"type": "web_search"}]}, "tools.0"),
         ({"background": True}, "background"),
         ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"tool_choice": "required"}, "tool_choice needs tools"),
+        ({"stream_options": {"include_obfuscation": False}}, "stream_options is for stream=true"),
     ):
         with pytest.raises(openai.BadRequestError) as error:
             respond(client, **values)
         assert said in str(error.value), values
+    image: Any = [{"type": "input_image", "image_url": "data:x"}]
+    for input in ("tea " * 5_000, [{"role": "user", "content": image}]):
+        with pytest.raises(openai.BadRequestError) as error:
+            respond(client, input=input)
+        assert error.value.param == "input"
 
 
 # Documents.

@@ -57,8 +57,8 @@ FURTHER_CLAIM_SHARE = 0.85
 
 
 def ask(
-    question: str, index: Path, *, limit: int = LIMIT, only: Sequence[str] = (), risk: str = "",
-    model: str = "", prompt: Path | None = None,
+    question: str, index: Path, *, limit: int = LIMIT, only: Sequence[str] = (),
+    risk: str | None = None, model: str = "", prompt: Path | None = None,
 ) -> Answer:  # fmt: skip
     """Answer a question from an index with quotes, or refuse.
 

@@ -14,7 +14,7 @@ import re
 import sys
 import webbrowser
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
@@ -22,7 +22,7 @@ from urllib.parse import quote as percent_encode
 from groundup.core import Answer, ArtifactError, ConfigError, GroundupError, Quote, record
 from groundup.documents import file_of
 
-from ..calibration.promise import record_verdict
+from ..calibration.promise import read_calibration, record_verdict
 from ..search import OpenIndex, open_index
 from ..wording.language import word_pattern
 from .answer import answer_question, ask
@@ -95,7 +95,8 @@ class Session:
             answer.details["note"] = none if is_first else f"asked as: {asked}"
         if not follows or not is_of_names or is_first:
             self.subject = self._subject(asked, answer.details.get("did_you_mean") or {})
-        self.last = asked if is_first or not answer.refused else self.last
+        if not (answer.refused and follows) or is_first:  # what follows on nothing stays in mind
+            self.last = asked
         self.questions.append(asked)
         self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
         self.is_refused, self.risk = answer.refused, answer.details.get("risk")
@@ -109,7 +110,11 @@ class Session:
         if not self.quotes or self.out is None:
             raise ConfigError(f"There is no answer that could be {verdict}.")
         quote, is_right = self.quotes[0].text, verdict == "right"
-        return record_verdict(self.out, self.questions[-1], quote, is_right, self.risk)
+        kept = record_verdict(self.out, self.questions[-1], quote, is_right, self.risk)
+        if self.risk is None or not read_calibration(self.out)["withdrawn"]:
+            return kept
+        self.index = replace(self.index, dial=None)
+        return f"{kept}; from here on nothing is promised"
 
     def _completions(self, question: str, is_of_names: bool) -> list[str]:
         """What a question that follows on the last may ask in full, the likeliest first.
@@ -229,7 +234,7 @@ def ask_questions(
     *,
     limit: int = 3,
     only: list[str] | None = None,
-    risk: str = "",
+    risk: str | None = None,
     model: str = "",
     prompt: Path | None = None,
 ) -> "Answer | SessionSummary":

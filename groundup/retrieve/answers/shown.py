@@ -58,8 +58,10 @@ def _left_out_line(details: Mapping[str, Any]) -> str:
 
 
 def _dropped_line(details: Mapping[str, Any]) -> str:
-    dropped = details.get("dropped") or ()
-    return f"written and not supported by its quote: {'; '.join(dropped)}" if dropped else ""
+    """How many claims of a model were left out; what they say may be what a document told it."""
+    count = len([each for each in details.get("dropped") or () if each.strip()])
+    what = "1 claim that the model wrote is" if count == 1 else f"{count} claims that it wrote are"
+    return f"{what} left out: not supported by the quote" if count else ""
 
 
 def _reading_line(details: Mapping[str, Any]) -> str:
@@ -90,8 +92,8 @@ def answer_to_text(answer: Answer) -> str:
         return _refusal_to_text(answer)
     likely = details.get("meaning")
     by = f"found by meaning, {likely:.0%} likely to answer" if likely is not None else ""
-    risk = details.get("risk")
-    by = f"of such answers at most {risk:.1%} are wrong" if risk is not None else by
+    if (risk := details.get("risk")) is not None:
+        by = f"of such answers at most {risk:.1%} are wrong, with 95 % confidence"
     notes = "; ".join(filter(None, (f"answered for {words}" if words else "", by, note)))
     rest = [word for word in details.get("unanswered", ()) if word not in meant]
     footers = [

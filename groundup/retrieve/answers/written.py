@@ -32,6 +32,7 @@ from groundup.core import (
     Sampling,
 )
 from groundup.documents import Record
+from groundup.generate import EndpointError
 from groundup.prompt import Datum, Template
 
 from ..models import open_language_model
@@ -189,7 +190,12 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     if not (passages := pack_passages(index, find_passages(index, question, 2 * PASSAGES))):
         return extractive
     claims, wanted = list[Claim](), weigh_terms(index, question)
-    for row in read_claims(_generate(writer, question, passages)):
+    try:
+        written = _generate(writer, question, passages)
+    except EndpointError as error:  # quotes need no server
+        note = f"in the documents' own words: {error}"
+        return replace(extractive, details=details | {"note": note})
+    for row in read_claims(written):
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
         quote = passage and _supporting_quote(index, passage, row)
         if quote and passage and extractive.refused:

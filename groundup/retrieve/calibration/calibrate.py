@@ -8,9 +8,10 @@ threshold the share of wrong answers above it has a posterior,
 
 where r is the share among what other folders answered above it, to the questions of people
 (prior.json); other folders count as PRIOR answers. A risk is promised from the smallest threshold
-whose 95 % quantile is not above it. Questions made by rules are plainer than those of people, so
-their near misses are the most convincing of a few; docs/reference/retrieve.md has what was wrong of
-real questions under the promise.
+whose 95 % quantile is not above it, and neither is the share of wrong answers that was seen here.
+Questions made by rules are plainer than those of people, so their near misses are the most
+convincing of a few; docs/reference/retrieve.md has what was wrong of real questions under the
+promise.
 """
 
 import json
@@ -48,6 +49,8 @@ PRIOR = 240
 (docs/log/2026-12.md)."""
 RISKS = tuple(step / 100 for step in range(1, 31))
 SHOWN_RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+MIN_SEEN = 10
+"""Answers from which on the share of wrong ones here is a bound too."""
 READ_AT_ONCE = 64
 """Questions whose answers a reader reads together."""
 
@@ -98,6 +101,11 @@ class CalibrationResult(NamedTuple):
     promises: tuple[Promise, ...]
     page: str
 
+    @property
+    def shown(self) -> list[Promise]:
+        """The least risk that can be promised, and round ones above it."""
+        return [p for n, p in enumerate(self.promises) if n == 0 or p.risk in SHOWN_RISKS]
+
     def __str__(self) -> str:
         """A table of what can be promised."""
         area = f", area under its curve {self.auroc:.2f}" if self.auroc is not None else ""
@@ -108,12 +116,8 @@ class CalibrationResult(NamedTuple):
         lines += [
             f"at most {p.risk:.0%} wrong: {p.answered:.0%} answered, {p.wrong} of {p.of} wrong, "
             f"bound {p.bound:.1%}"
-            for p in self.promises
-            if p.risk in SHOWN_RISKS
+            for p in self.shown
         ]
-        if any(p.wrong > p.risk * p.of for p in self.promises if p.risk in SHOWN_RISKS):
-            lines.append("more were wrong here than promised: bounds lean on other folders, so ask "
-                         "more questions (--questions, --set made=400)")  # fmt: skip
         if not self.promises:
             lines.append(f"no risk up to {RISKS[-1]:.0%} can be promised on so few")
         return "\n".join([*lines, f"curve: {self.page}"])
@@ -196,7 +200,8 @@ def read_questions(path: Path) -> Iterator[MadeQuestion]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise DataError(f"{path} cannot be read: {why}.") from None
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -205,8 +210,13 @@ def read_questions(path: Path) -> Iterator[MadeQuestion]:
                 raise ValueError("question is a text, answers a list of texts")
             if not all(isinstance(each, str) and each.strip() for each in answers):
                 raise ValueError("answers is a list of texts")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}:{number}: {type(error).__name__}: {error}.") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path} line {number} is no JSON: {error}.") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(
+                f'{path} line {number} is no question; expected {{"question": "…", "answers": '
+                '["…"]}, without answers if the documents have none.'
+            ) from None
         yield MadeQuestion(question, tuple(answers))
 
 
@@ -256,7 +266,8 @@ def promises_of(
         above = [e for e in outcomes if e.score is not None and e.score >= threshold]
         wrong = sum(not each.is_right for each in above)
         answered = (len(above) - wrong) / answerable
-        bound = risk_bound(wrong, len(above), before)
+        seen = wrong / len(above) if len(above) >= MIN_SEEN else 0.0
+        bound = max(risk_bound(wrong, len(above), before), seen)
         steps.append(
             Promise(0.0, threshold, round(answered, 4), wrong, len(above), round(bound, 4))
         )

@@ -114,7 +114,10 @@ def _fit(
     fit(config, draft, scorer, PairLoss(scorer.has_types), pairs, (base, identity))
     scores = pair_scores(scorer, measured)
     draft.numbers |= {"pairs": len(sides[0]), "held_out": scores}
-    record.log(f"{len(measured)} held-out pairs: {scores}")
+    kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in scores["kinds"].items())
+    record.log(
+        f"{len(measured)} held-out pairs: AUROC {scores['auroc']:.3f}; told rightly: {kinds}"
+    )
     return scorer
 
 

@@ -33,6 +33,13 @@ OPENING = re.compile(
 SHORT = re.compile(r"[^\W\d]+(?: [^\W\d]+)?[ .;]*")
 """A clause that takes along the whole one before: "on Monday and Friday"."""
 PREPOSITION = re.compile(r"(?:to|for|on|in|at|from|by|für|am|im|zu|von|pour|para|per)\s", re.I)
+CONDITIONAL = re.compile(
+    r"\s(?:and|but|und|aber|et|mais|y|pero)\s(?:\w+\s){0,4}?"
+    r"(?:may|can|must|will|shall|is|are|darf|kann|muss|wird|ist|sind)\s[^,;]*?"
+    r"\s(?:if|unless|provided|wenn|falls|sofern|si)\s.*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A clause with a verb of its own and a condition: "and may be used if …"."""
 NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?|[一二三四五六七八九十百千两兩]+")
 
 
@@ -65,6 +72,15 @@ class ClaimedText(NamedTuple):
         """Whether a clause has its first word."""
         words = text_terms(part, self.language)
         return self.first is None or term_credit(self.first, words) >= SUFFIX_CREDIT
+
+    def has_word(self, line: str) -> bool:
+        """Whether a line has one of its words but numbers and months."""
+        own = self.wanted.credits_for(text_terms(line, self.language))
+        pairs = zip(self.wanted.question.terms, own, strict=True)
+        return any(
+            credit >= SUFFIX_CREDIT and not NUMBER.search(term.text) and not _months(term.text)
+            for term, credit in pairs
+        )
 
     def has_all(self, line: str) -> bool:
         """Whether a line has all its words and a condition, as it has."""
@@ -161,6 +177,15 @@ class ClaimedText(NamedTuple):
         """Whether a line holds only under a condition, or as a claim, and the sentence not so."""
         kinds = (word_pattern("condition"), word_pattern("reported"))
         return any(kind.search(line) and not kind.search(self.sentence) for kind in kinds)
+
+    def without_conditional(self, line: str) -> str:
+        """A line without a last clause that alone is conditional, if the sentence states none.
+
+        "It has 22 watts and may be used if the shutter is closed": it has them in any case.
+        """
+        rest = CONDITIONAL.sub("", line)
+        is_about_it = self.lacking(rest) != self.lacking(line)
+        return line if is_about_it or word_pattern("condition").search(self.sentence) else rest
 
     def lacks_denial(self, heads: str, line: str = "") -> bool:
         """Whether what heads a line denies it: "Do not put these into the dryer:".

@@ -258,8 +258,11 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
     around = line
     if pronoun and before:  # "She carries 40": what "The ferry" is
         subject = claim.subject(" ".join(OPENING.sub("", before).split()[:SUBJECT_WORDS]))
+        if " " in subject and not claim.has_word(line):  # "Membership ends": its verb is before
+            return False
         line = f"{subject or pronoun[0]}{line[pronoun.end() :]}"
         around = f"{line} {before}"  # what the sentence before says is not said here
+    line = claim.without_conditional(line)
     if claim.lacks_condition(line) or claim.turns_numbers(line) or claim.lacks_denial(lead, line):
         return False
     if text.is_settings:  # a value is of its own key

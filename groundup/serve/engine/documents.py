@@ -7,11 +7,11 @@ follow-up ("and its maximum?") is asked of what the questions before it were abo
 import random
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from groundup.core import MANIFEST, Answer, ArtifactError, Quote, shown_path
 from groundup.documents import PAGES
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from .settings import EngineSettings
 
-T = TypeVar("T")
 FOLLOWED = 3
 """Questions before the last one of a conversation that a follow-up may be about."""
 EXAMPLES, SAMPLED, TRIES = 3, 60, 24
@@ -57,7 +56,7 @@ class Documents:
     def _open(self) -> OpenIndex:
         path, settings = Path(self.settings.index), self.settings
         home = path.parents[1] if self.is_snapshot else path
-        opened = open_index(path).at_risk(settings.risk, home)
+        opened = open_index(path).at_risk(settings.risk or None, home)
         if self.engine is None:
             return opened
         from groundup.retrieve import with_plain_template
@@ -78,60 +77,34 @@ class Documents:
                 self.opened = self._open()
             return self.opened
 
-    def snapshot_id(self) -> str:
-        """Id of the current snapshot."""
-        return self.current().artifact.id
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What a method below gives of the current snapshot; once more if it is gone meanwhile."""
+        work = getattr(self, method)
+        try:
+            return work(self.current(), *arguments)
+        except ArtifactError:  # two updates ended meanwhile
+            self.opened = self._open()
+            return work(self.opened, *arguments)
 
-    def ask(self, questions: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    def ask(
+        self, index: OpenIndex, questions: Sequence[str], options: dict[str, Any]
+    ) -> dict[str, Any]:
         """Answer the last question of a conversation.
 
-        options  `only`: patterns of paths; `limit`: number of quotes; `writes`: false for quotes
+        options  `only`: patterns of paths; `limit`: number of quotes
 
         Raises ConfigError for an empty question, a limit below 1, or if no document matches.
         """
-        return self._on_current(lambda index: self._ask(index, questions, options))
-
-    def search(self, query: str, limit: int) -> dict[str, Any]:
-        """The passages for a query, with its words marked, and the answer in quotes."""
-        return self._on_current(lambda index: self._search(index, query, limit))
-
-    def read(self, place: dict[str, Any]) -> dict[str, Any]:
-        """The text around a quote of a document, its titles and pages, and where the quote is.
-
-        place  `path`, `start` and `end` (bytes), `text` of the quote or "", `around`: characters,
-               `query`: whose words are marked too, or ""
-
-        Empty if the index has no such document.
-        """
-        return self._on_current(lambda index: _read(index, **place))
-
-    def examples(self) -> list[str]:
-        """A few questions that the documents answer: titles of theirs."""
-        index = self.current()
-        if index.artifact.id not in self.examples_of:
-            self.examples_of = {index.artifact.id: _examples(index)}
-        return self.examples_of[index.artifact.id]
-
-    def _on_current(self, work: Callable[[OpenIndex], T]) -> T:
-        try:
-            return work(self.current())
-        except ArtifactError:  # two updates ended meanwhile
-            self.opened = self._open()
-            return work(self.opened)
-
-    def _ask(
-        self, index: OpenIndex, questions: Sequence[str], options: dict[str, Any]
-    ) -> dict[str, Any]:
-        index = index.only(options.get("only") or ())
-        quotes_alone = replace(index, writer=None)
-        session = Session(quotes_alone, options.get("limit") or 3)
+        index = index.only(options["only"])
+        session = Session(replace(index, writer=None), options["limit"])
         for question in questions[-1 - FOLLOWED : -1]:
             session.ask(question)
-        session.index = index if options.get("writes", True) else quotes_alone
-        return self._to_json(session.ask(questions[-1]), index)
+        session.index = index
+        return _to_json(session.ask(questions[-1]), index)
 
-    def _search(self, index: OpenIndex, query: str, limit: int) -> dict[str, Any]:
-        answer = self._to_json(answer_question(replace(index, writer=None), query), index)
+    def search(self, index: OpenIndex, query: str, limit: int) -> dict[str, Any]:
+        """The passages for a query, with its words marked, and the answer in quotes."""
+        answer = _to_json(answer_question(replace(index, writer=None), query), index)
         for typed, word in (answer["did_you_mean"] or {}).items():
             query = re.sub(rf"\b{re.escape(typed)}\b", word, query)
         passages = [
@@ -143,14 +116,31 @@ class Documents:
         ]  # fmt: skip
         return {"query": query, "answer": answer, "passages": passages}
 
-    def _to_json(self, answer: Answer, index: OpenIndex) -> dict[str, Any]:
-        shown = answer_to_json(answer)
-        for claim, values in zip(answer.claims, shown["claims"], strict=False):
-            values["quotes"] = [
-                quote._asdict() | {"location": quote.location} for quote in claim.quotes
-            ]
-        del shown["root"]  # where this machine has the documents is nobody's business
-        return shown | {"index": index.artifact.id}
+    def read(self, index: OpenIndex, place: dict[str, Any]) -> dict[str, Any]:
+        """The text around a quote of a document, its titles and pages, and where the quote is.
+
+        place  `path`, `start` and `end` (bytes), `text` of the quote or "", `around`: characters,
+               `query`: whose words are marked too, or ""
+
+        Empty if the index has no such document.
+        """
+        return _read(index, **place)
+
+    def examples(self, index: OpenIndex) -> list[str]:
+        """A few questions that the documents answer: titles of theirs."""
+        if index.artifact.id not in self.examples_of:
+            self.examples_of = {index.artifact.id: _examples(index)}
+        return self.examples_of[index.artifact.id]
+
+
+def _to_json(answer: Answer, index: OpenIndex) -> dict[str, Any]:
+    shown = answer_to_json(answer)
+    for claim, values in zip(answer.claims, shown["claims"], strict=False):
+        values["quotes"] = [
+            quote._asdict() | {"location": quote.location} for quote in claim.quotes
+        ]
+    del shown["root"]  # where this machine has the documents is nobody's business
+    return shown | {"index": index.artifact.id}
 
 
 def _read(

@@ -48,15 +48,16 @@ class EngineLost(GroundupError):
 
 
 class ChosenToken(NamedTuple):
-    """One token of an answer."""
+    """One token of an answer, or of a prompt that is scored."""
 
     request: int
     """Index of the prompt."""
     id: int
-    logprob: float
-    alternatives: Sequence[TokenLogprob]
+    logprob: float | None
+    """None for the first token of a prompt, which nothing predicts."""
+    alternatives: Sequence[TokenLogprob] = ()
     """The most likely tokens at its place, if they were asked for."""
-    ended: str | None
+    ended: str | None = None
     """Why the answer ends with it: stop or length."""
 
 
@@ -147,6 +148,10 @@ class EngineProcess:
         if "error" in message:
             raise _error_of(message["error"])
         return message["result"]
+
+    async def ask_documents(self, method: str, *arguments: Any) -> Any:
+        """What a method of the documents gives; raises as `call`."""
+        return await self.call("documents", {"method": method, "arguments": arguments})
 
     async def generate(
         self, requests: Sequence[dict[str, Any]]

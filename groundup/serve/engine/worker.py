@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 THREADS = 2
 """Requests that are worked on at a time beside the batch."""
-IN_THREADS = ("ask", "search", "document", "examples", "embed", "score")
+IN_THREADS = ("documents", "embed", "score")
 
 
 class EngineWorker:
@@ -55,9 +55,8 @@ class EngineWorker:
         """Numbers in the batch by request, of those that run."""
         self.requests: dict[int, int] = {}
         """Requests by their number in the batch."""
-        self.aborted = set[int]()
-        """Requests that were given up while their grammars were compiled."""
         self.compiling = set[int]()
+        """Requests whose grammars are compiled; one that is given up is no longer among them."""
         self.threads = ThreadPoolExecutor(THREADS, "documents")
         self.sending = threading.Lock()
 
@@ -66,7 +65,7 @@ class EngineWorker:
         self.send({"ready": self.describe()})
         threading.Thread(target=self.read, daemon=True).start()
         while self.process_arrived():
-            if self.numbers and self.batch is not None:
+            if self.numbers:
                 self.batch.step()
                 self.send_tokens()
 
@@ -137,7 +136,7 @@ class EngineWorker:
             if event.ended is not None:
                 del self.numbers[request], self.requests[event.request]
         if tokens:
-            self.send({"tokens": tokens, "metrics": self.metrics()})
+            self.send({"tokens": tokens, "metrics": self.do_report()})
 
     # What can be asked for.
 
@@ -146,21 +145,18 @@ class EngineWorker:
         sampling, number = Sampling.model_validate(request["sampling"]), request["id"]
         if sampling.constraint and "grammar" not in request:
             self.compiling.add(number)
-            compiled = self.grammars.start(sampling)
-            again = lambda done: self.schedule(self.do_generate, request | {"grammar": done})  # noqa: E731
-            compiled.add_done_callback(again)
+            self.grammars.start(sampling).add_done_callback(
+                lambda done: self.schedule(self.do_generate, request | {"grammar": done})
+            )
             return
+        if sampling.constraint and number not in self.compiling:
+            return  # it was given up
         self.compiling.discard(number)
-        if number in self.aborted:
-            self.aborted.discard(number)
-            return
-        engine, batch = self.engine, self.batch
-        assert batch is not None, "a language model has one"
-        engine.max_new_tokens(request["ids"], sampling)
+        self.engine.max_new_tokens(request["ids"], sampling)
         grammar = request["grammar"].result() if "grammar" in request else None
-        with batch.lock:  # an answer from documents may step meanwhile: no token may be missed
-            begun = batch.add(self.decode_request(request, sampling, grammar))
-            batch.subscribe(begun, self.events)
+        with self.batch.lock:  # an answer from documents may step meanwhile: no token may be missed
+            begun = self.batch.add(self.decode_request(request, sampling, grammar))
+            self.batch.subscribe(begun, self.events)
         self.numbers[number], self.requests[begun] = begun, number
 
     def decode_request(
@@ -185,14 +181,11 @@ class EngineWorker:
 
     def do_abort(self, request: dict[str, Any]) -> None:
         """Give up a request, and free what it holds."""
+        self.compiling.discard(request["request"])
         number = self.numbers.pop(request["request"], None)
-        if number is None:
-            if request["request"] in self.compiling:
-                self.aborted.add(request["request"])
-            return
-        assert self.batch is not None, "it runs"
-        self.batch.abort(number)
-        del self.requests[number]
+        if number is not None:
+            self.batch.abort(number)
+            del self.requests[number]
 
     def do_score(self, request: dict[str, Any]) -> dict[str, Any]:
         """Log-probabilities of the tokens of a prompt, and the likeliest ones at each place."""
@@ -201,35 +194,18 @@ class EngineWorker:
 
     def do_embed(self, request: dict[str, Any]) -> list[list[float]]:
         """A vector for each text."""
-        if self.encoder is not None:
-            return self.encoder.embed(request["texts"]).tolist()
-        return self.engine.embed(request["texts"]).tolist()
+        encoder = self.engine if self.encoder is None else self.encoder
+        return encoder.embed(request["texts"]).tolist()
 
-    def do_ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """An answer from the documents."""
-        return self.documents.ask(request["questions"], request["options"])
+    def do_documents(self, request: dict[str, Any]) -> Any:
+        """What the documents say: one of their methods, by its name (see documents.py)."""
+        return self.documents.call(request["method"], *request["arguments"])
 
-    def do_search(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Passages for a query, with the asked words marked, and the answer above them."""
-        return self.documents.search(request["query"], request["limit"])
-
-    def do_document(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The text of a document, or of what is around a quote of it; empty if there is none."""
-        return self.documents.read(request["place"])
-
-    def do_examples(self, request: dict[str, Any]) -> list[str]:
-        """Questions that the documents answer."""
-        return self.documents.examples()
-
-    def do_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What the engine has done so far, and what it holds."""
-        return self.metrics()
-
-    def metrics(self) -> dict[str, Any]:
-        """Counts since the engine began, and what it holds now."""
-        batch = self.batch
-        if batch is None:
+    def do_report(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the engine has done so far, and what it holds now."""
+        if not self.writes:
             return {}
+        batch = self.batch
         waiting = sum(map(len, batch.scheduler.waiting.values()))
         return asdict(batch.metrics) | {
             "running": len(batch.scheduler.running), "waiting": waiting + len(self.compiling),
@@ -241,27 +217,28 @@ class EngineWorker:
     def describe(self) -> dict[str, Any]:
         """What the server must know of what is open."""
         facts: dict[str, Any] = {
-            "pid": os.getpid(), "groundup": __version__, "device": device.fingerprint(),
+            "groundup": __version__, "device": device.fingerprint(),
             "identity": identity_of(self.settings),
         }  # fmt: skip
         if self.settings.index:
-            facts["index"] = self.documents.snapshot_id()
-        if not self.settings.model:
-            return facts
-        if self.encoder is not None:
-            return facts | {"kind": "encoder"}
+            facts["index"] = self.documents.current().artifact.id
+        if not self.writes:
+            return facts | ({} if self.encoder is None else {"kind": "encoder"})
         import torch
 
         engine, batch = self.engine, self.batch
-        assert batch is not None, "a language model has one"
         room = min(engine.context_length, batch.pool.num_blocks * batch.pool.block_tokens)
         return facts | {
             "kind": "language_model", "context_length": room, "threads": torch.get_num_threads(),
-            "vocab_size": engine.tokenizer.vocab_size, "end_ids": engine.end_ids,
-            "width": engine.model.config.width, "native": self.is_native,
+            "end_ids": engine.end_ids, "native": self.is_native,
             "dtype": str(engine.model.head.dtype).removeprefix("torch."),
             "kernels": torch.backends.cpu.get_cpu_capability(),
         }  # fmt: skip
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is a language model."""
+        return bool(self.settings.model) and self.encoder is None
 
     @cached_property
     def encoder(self) -> Any:
@@ -269,6 +246,8 @@ class EngineWorker:
         from groundup.embeddings import is_static_encoder
         from groundup.retrieve import load_text_encoder
 
+        if not self.settings.model:
+            return None
         path = Path(self.settings.model)
         is_encoder = (path / "modules.json").is_file() or is_static_encoder(path)
         return load_text_encoder(path) if is_encoder else None
@@ -289,10 +268,8 @@ class EngineWorker:
         return engine
 
     @cached_property
-    def batch(self) -> "BatchEngine | None":
-        """The batch of the language model; None if there is none."""
-        if not self.settings.model or self.encoder is not None:
-            return None
+    def batch(self) -> "BatchEngine":
+        """The batch of the language model; ConfigError if there is none."""
         return self.engine.open_batch(self.settings.cache_tokens, self.settings.max_running)
 
     @cached_property
@@ -309,8 +286,7 @@ class EngineWorker:
 
         if not self.settings.index:
             raise ConfigError("No index is served here; give one: groundup serve --index I.")
-        writes = bool(self.settings.model) and self.encoder is None
-        return Documents(self.settings, self.engine if writes else None)
+        return Documents(self.settings, self.engine if self.writes else None)
 
 
 def main() -> None:

@@ -1,26 +1,33 @@
-"""Chat completions: a conversation is answered by the model, or from the documents."""
+"""Chat completions: a conversation is answered by the model, or from the documents.
 
-from collections.abc import Sequence
+However it is made, an answer comes in parts, of which responses.py makes responses.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
-from .answering import (
-    Delta,
-    Exchange,
-    Served,
-    begin_exchange,
-    collect,
-    encode,
-    fit_tokens,
-    sampling_of,
-    stream_deltas,
-    token_to_json,
-)
+from .answering import Exchange, Served
 from .errors import ApiError
-from .frames import DONE, Frames, begun, to_frame
-from .grounded import GroundedAnswer, answer_from_documents
-from .schemas import ChatRequest
-from .tools import ToolStream, conversation_of, parse_calls, tool_grammar
+from .frames import ChunkWriter, Frames, begun
+from .grounded import ask_documents, grounded_parts
+from .schemas import ChatRequest, GroundingFields
+from .tools import ToolStream, conversation_of, tool_grammar
+
+
+class AnswerPart(NamedTuple):
+    """What comes of an answer at once."""
+
+    choice: int
+    text: str
+    calls: list[dict[str, Any]]
+    """Of functions, at the end."""
+    annotations: list[dict[str, Any]]
+    """Of an answer from documents, at the end."""
+    logprobs: list[dict[str, Any]]
+    """Of its tokens, if they are asked for; the end has none."""
+    ended: str | None
+    """Why the answer ends with it."""
 
 
 async def complete_chat(
@@ -31,40 +38,42 @@ async def complete_chat(
     Raises ApiError and what the engine raises, also before a stream begins.
     """
     served.check_model(request.model)
-    if served.has_index and request.grounded is not False:
-        answer = await answer_from_documents(served, request, tenant)
-        return _stream_grounded(served, request, answer) if request.stream else _whole_grounded(
-            served, answer
-        )  # fmt: skip
-    exchange = await begin_chat(served, request, tenant)
+    exchange = await begin_answer(served, request, tenant)
     if request.stream:
         return await begun(_stream(served, request, exchange))
-    found = await collect(served, exchange)
-    choices = [
-        _choice(served, request, exchange, index, pieces) for index, pieces in enumerate(found)
-    ]
-    return _head(served, exchange, "chat.completion") | {
-        "choices": choices, "usage": exchange.usage()
-    }  # fmt: skip
+    choices: dict[int, list[AnswerPart]] = {}
+    async for part in answer_parts(served, request, exchange):
+        choices.setdefault(part.choice, []).append(part)
+    head = served.head(exchange, "chat.completion") | _details(exchange)
+    return head | {
+        "choices": [_choice(request, index, choices[index]) for index in sorted(choices)],
+        "usage": exchange.usage(),
+    }
 
 
-async def begin_chat(
+async def begin_answer(
     served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
 ) -> Exchange:
-    """The exchange of a conversation; ApiError for what the model cannot read or write."""
+    """The exchange of a conversation, which is complete if the documents answer.
+
+    Raises ApiError for what the model cannot read or write, and what the engine raises.
+    """
+    if served.has_index and request.grounded is not False:
+        return await ask_documents(served, request, tenant, kind)
+    given = [name for name in GroundingFields.model_fields if getattr(request, name)]
+    if given and not served.has_index:
+        what = f"{given[0]} is for answers from documents, and no index is served; leave it out."
+        raise ApiError(400, what, param=given[0])
     prompts = served.language_model()
     if not served.has_template:
         what = f"The model `{served.name}` has no chat template; use /v1/completions."
         raise ApiError(400, what, param="messages")
     turns = conversation_of(request.messages, request.callable_tools)
     size = sum(len(turn.content) for turn in turns)
-    ids = await encode(served, size, lambda: prompts.prompt_ids(turns))
+    ids = await served.encode(size, lambda: prompts.prompt_ids(turns))
     wanted = request.max_completion_tokens or request.max_tokens
-    extra = {"max_tokens": fit_tokens(served, ids, wanted), "logprobs": request.top_logprobs}
-    sampling = sampling_of(request, served, extra | _constraint(request))
-    exchange = begin_exchange(kind, [ids], sampling, request.n or 1, request.seed)
-    exchange.tenant = tenant
-    return exchange
+    extra = {"max_tokens": served.fit_tokens(ids, wanted), "logprobs": request.top_logprobs}
+    return served.begin(kind, tenant, request, [ids], extra | _constraint(request))
 
 
 def _constraint(request: ChatRequest) -> dict[str, Any]:
@@ -74,123 +83,84 @@ def _constraint(request: ChatRequest) -> dict[str, Any]:
     if shape and shape.type != "text":
         given = shape.json_schema and shape.json_schema.schema_
         schema = given if given is not None else {"type": "object"}
+    if form and (schema is not None or request.callable_tools):
+        what = "structured_outputs cannot be used with response_format or tools; leave out one."
+        raise ApiError(400, what, param="structured_outputs")
     if request.callable_tools:
         if request.stop:
             raise ApiError(400, "stop cannot be used with tools; leave out one.", param="stop")
         functions = [tool.function for tool in request.callable_tools]
         is_parallel = request.parallel_tool_calls is not False
         return {"grammar": tool_grammar(functions, request.tool_choice, is_parallel, schema)}
-    if form is None:
-        return {} if schema is None else {"json_schema": schema}
-    values = {
-        "json_schema": form.json_, "regex": form.regex, "choices": form.choice,
-        "grammar": form.grammar,
-    }  # fmt: skip
-    return {name: value for name, value in values.items() if value is not None}
+    if form:
+        return form.model_dump(exclude_none=True)
+    return {} if schema is None else {"json_schema": schema}
 
 
-def _head(served: Served, exchange: Exchange, what: str) -> dict[str, Any]:
-    return {
-        "id": exchange.id, "object": what, "created": exchange.created, "model": served.name,
-        "system_fingerprint": f"fp_{served.identity[:12]}",
-    }  # fmt: skip
+async def answer_parts(
+    served: Served, request: ChatRequest, exchange: Exchange
+) -> AsyncGenerator[AnswerPart, None]:
+    """The parts of an answer as they come; raises what the engine raises."""
+    if exchange.asked:
+        annotations = list[dict[str, Any]]()
+        for text, added in grounded_parts(exchange.asked["answer"]):
+            annotations += added
+            yield AnswerPart(0, text, [], [], [], None)
+        yield AnswerPart(0, "", [], annotations, [], "stop")
+        return
+    streams = [ToolStream(request.callable_tools) for _ in exchange.prompts]
+    async with aclosing(served.stream(exchange)) as deltas:
+        async for index, text, token in deltas:
+            text, calls = streams[index].add(text, token.ended is not None)
+            ended = "tool_calls" if calls and token.ended == "stop" else token.ended
+            logprobs = list[dict[str, Any]]()
+            if request.logprobs and token.id not in served.engines.facts["end_ids"]:
+                best = [served.token_to_json(each.id, each.logprob) for each in token.alternatives]
+                own = served.token_to_json(token.id, token.logprob)
+                logprobs.append(own | {"top_logprobs": best})
+            yield AnswerPart(index, text, calls, [], logprobs, ended)
 
 
-def _choice(
-    served: Served, request: ChatRequest, exchange: Exchange, index: int, pieces: Sequence[Delta]
-) -> dict[str, Any]:
-    text, ended = "".join(piece.text for piece in pieces), exchange.ended[index]
+def _details(exchange: Exchange) -> dict[str, Any]:
+    """What `groundup ask --json` says of an answer from documents."""
+    return {"groundup": exchange.asked["answer"]} if exchange.asked else {}
+
+
+def _logprobs(request: ChatRequest, parts: Sequence[AnswerPart]) -> dict[str, Any] | None:
+    content = [each for part in parts for each in part.logprobs]
+    return {"content": content, "refusal": None} if request.logprobs else None
+
+
+def _choice(request: ChatRequest, index: int, parts: Sequence[AnswerPart]) -> dict[str, Any]:
+    text, last = "".join(part.text for part in parts), parts[-1]
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if request.callable_tools and (parsed := parse_calls(text)).calls:
-        message |= {"content": parsed.content or None, "tool_calls": parsed.calls}
-        ended = "tool_calls" if ended == "stop" else ended
-    logprobs = logprobs_of(served, request, pieces)
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": ended}
-
-
-def logprobs_of(
-    served: Served, request: ChatRequest, pieces: Sequence[Delta]
-) -> dict[str, Any] | None:
-    """The log-probabilities of an answer's tokens, if they are asked for; its end has none."""
-    if not request.logprobs:
-        return None
-    content = []
-    for _, _, token in pieces:
-        if token.id in served.engines.facts["end_ids"]:
-            continue
-        best = [token_to_json(served, each.id, each.logprob) for each in token.alternatives]
-        content.append(token_to_json(served, token.id, token.logprob) | {"top_logprobs": best})
-    return {"content": content, "refusal": None}
+    if last.calls:
+        message |= {"content": text or None, "tool_calls": last.calls}
+    if last.annotations:
+        message["annotations"] = last.annotations
+    return {
+        "index": index, "message": message, "logprobs": _logprobs(request, parts),
+        "finish_reason": last.ended,
+    }  # fmt: skip
 
 
 async def _stream(served: Served, request: ChatRequest, exchange: Exchange) -> Frames:
-    head = _head(served, exchange, "chat.completion.chunk")
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
-    empty = {"usage": None} if with_usage else {}
-
-    def frame(index: int, delta: dict[str, Any], ended: str | None, logprobs: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": ended}
-        return to_frame(head | {"choices": [choice]} | empty)
-
-    streams = [ToolStream() for _ in exchange.prompts]
-    opened = set[int]()
-    async with aclosing(stream_deltas(served, exchange)) as pieces:
-        async for piece in pieces:
-            index = piece.choice
-            if index not in opened:
-                opened.add(index)
-                yield frame(index, {"role": "assistant", "content": ""}, None, None)
-            text, ended = piece.text, piece.token.ended
-            delta: dict[str, Any] = {}
-            if request.callable_tools:
-                text, delta = _without_calls(streams[index], text, ended is not None)
-            if text:
-                delta["content"] = text
-            logprobs = logprobs_of(served, request, [piece])
-            if delta or (logprobs and logprobs["content"]):
-                yield frame(index, delta, None, logprobs)
-            if ended is not None:
-                is_call = ended == "stop" and "tool_calls" in delta
-                yield frame(index, {}, "tool_calls" if is_call else ended, None)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": exchange.usage()})
-    yield DONE
-
-
-def _without_calls(stream: ToolStream, text: str, is_last: bool) -> tuple[str, dict[str, Any]]:
-    """What can be shown as text, and at the end the calls that the rest is."""
-    shown = stream.add(text)
-    if not is_last:
-        return shown, {}
-    parsed = stream.end()
-    calls = [{"index": at} | call for at, call in enumerate(parsed.calls)]
-    return shown + parsed.content, {"tool_calls": calls} if calls else {}
-
-
-def _whole_grounded(served: Served, answer: GroundedAnswer) -> dict[str, Any]:
-    exchange = answer.exchange
-    message = {
-        "role": "assistant", "content": answer.text, "refusal": None,
-        "annotations": answer.annotations,
-    }  # fmt: skip
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return _head(served, exchange, "chat.completion") | {
-        "choices": [choice], "usage": answer.usage, "groundup": answer.details
-    }  # fmt: skip
-
-
-async def _stream_grounded(served: Served, request: ChatRequest, answer: GroundedAnswer) -> Frames:
-    head = _head(served, answer.exchange, "chat.completion.chunk")
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": part} for part in answer.parts]
-    deltas += [{"annotations": answer.annotations}] if answer.annotations else []
-    empty = {"usage": None} if with_usage else {}
-    for delta in deltas:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
-        yield to_frame(head | {"choices": [choice]} | empty)
-    last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
-    yield to_frame(head | {"choices": [last], "groundup": answer.details} | empty)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": answer.usage})
-    yield DONE
+    head = served.head(exchange, "chat.completion.chunk")
+    writer, opened = ChunkWriter(head, request.stream_options), set[int]()
+    async with aclosing(answer_parts(served, request, exchange)) as parts:
+        async for part in parts:
+            place = {"index": part.choice}
+            if part.choice not in opened:
+                opened.add(part.choice)
+                yield writer.frame(place | {"delta": {"role": "assistant", "content": ""}})
+            delta: dict[str, Any] = {"content": part.text} if part.text else {}
+            if part.calls:
+                delta["tool_calls"] = [{"index": at} | call for at, call in enumerate(part.calls)]
+            if part.annotations:
+                delta["annotations"] = part.annotations
+            if delta or part.logprobs:
+                yield writer.frame(place | {"delta": delta, "logprobs": _logprobs(request, [part])})
+            if part.ended is not None:
+                last = place | {"delta": {}, "finish_reason": part.ended}
+                yield writer.frame(last, _details(exchange))
+    yield writer.end(exchange.usage())

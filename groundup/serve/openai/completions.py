@@ -8,35 +8,18 @@ import codecs
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import TokenLogprob
 
-from .answering import (
-    Exchange,
-    Served,
-    begin_exchange,
-    collect,
-    encode,
-    fit_tokens,
-    sampling_of,
-    stream_deltas,
-)
+from ..engine.process import ChosenToken
+from .answering import Delta, Exchange, Served
 from .errors import ApiError
-from .frames import DONE, Frames, begun, to_frame
+from .frames import ChunkWriter, Frames, begun
 from .schemas import MAX_PROMPTS, CompletionRequest
 
 DEFAULT_TOKENS = 16
 """Of an answer, as at OpenAI."""
-
-
-class ScoredToken(NamedTuple):
-    """A token of a prompt or of an answer."""
-
-    id: int
-    logprob: float | None
-    """None for the first token of a prompt, which nothing predicts."""
-    alternatives: Sequence[TokenLogprob]
 
 
 async def complete(
@@ -60,24 +43,27 @@ async def complete(
         what = "max_tokens=0 is for echo=true without a stream."
         raise ApiError(400, what, param="max_tokens")
     for prompt in prompts:
-        fit_tokens(served, prompt, wanted, "prompt")
+        served.fit_tokens(prompt, wanted, "prompt")
     extra = {"max_tokens": max(1, wanted), "logprobs": request.logprobs}
-    exchange = begin_exchange("cmpl", prompts, sampling_of(request, served, extra), n, request.seed)
-    exchange.tenant = tenant
+    exchange = served.begin("cmpl", tenant, request, prompts, extra)
     scored = [row for row in await _score(served, request, prompts) for _ in range(n)]
     if request.stream:
         return await begun(_stream(served, request, exchange, scored))
-    found = await collect(served, exchange) if wanted else [[] for _ in exchange.prompts]
-    if not wanted:
+    found: list[list[Delta]] = [[] for _ in exchange.prompts]
+    if wanted:
+        async for delta in served.stream(exchange):
+            found[delta.choice].append(delta)
+    else:
         served.meter.count(exchange.usage())
     choices = []
     for index, pieces in enumerate(found):
-        chosen = [ScoredToken(t.id, t.logprob, t.alternatives) for _, _, t in pieces]
         text = _echo(served, request, exchange, index) + "".join(piece.text for piece in pieces)
-        logprobs = _logprobs(served, request, [*scored[index], *chosen], TextOffsets())
+        tokens = [*scored[index], *(piece.token for piece in pieces)]
+        logprobs = _logprobs(served, request, tokens, TextOffsets())
         ended = exchange.ended[index] or "length"
-        choices.append(_choice(index, text, logprobs, ended))
-    return _head(served, exchange) | {"choices": choices, "usage": exchange.usage()}
+        choices.append({"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended})
+    head = served.head(exchange, "text_completion")
+    return head | {"choices": choices, "usage": exchange.usage()}
 
 
 async def encode_inputs(
@@ -92,8 +78,8 @@ async def encode_inputs(
     for each in [given] if isinstance(given, str) or isinstance(given[0], int) else given:
         text = each if isinstance(each, str) else ""
         work = partial(model.encode_prompt, each) if isinstance(each, str) else partial(list, each)
-        rows.append(await encode(served, len(text), work, param))
-    size = served.engines.facts["vocab_size"]
+        rows.append(await served.encode(len(text), work, param))
+    size = model.tokenizer.vocab_size
     if wrong := [id for row in rows for id in row if id >= size]:
         what = f"The token {wrong[0]} is not in the vocabulary of {size}."
         raise ApiError(400, what, param="prompt", code="invalid_value")
@@ -102,7 +88,7 @@ async def encode_inputs(
 
 async def _score(
     served: Served, request: CompletionRequest, prompts: Sequence[list[int]]
-) -> list[list[ScoredToken]]:
+) -> list[list[ChosenToken]]:
     """The log-probabilities of the prompts, if they are asked for."""
     if not request.echo or request.logprobs is None:
         return [[] for _ in prompts]
@@ -110,23 +96,13 @@ async def _score(
         served.engines.choose(i).call("score", {"ids": i, "top": request.logprobs}) for i in prompts
     ]
     rows = []
-    for ids, found in zip(prompts, await asyncio.gather(*calls), strict=True):
+    for at, (ids, found) in enumerate(zip(prompts, await asyncio.gather(*calls), strict=True)):
         best = [[TokenLogprob(*each) for each in place] for place in found["alternatives"]]
-        best = [[], *(best or [[] for _ in ids[1:]])]
-        values = zip(ids, [None, *found["logprobs"]], best, strict=True)
-        rows.append([ScoredToken(*each) for each in values])
+        best = best or [[] for _ in ids[1:]]
+        rest = zip(ids[1:], found["logprobs"], best, strict=True)
+        tokens = [ChosenToken(at, *values) for values in rest]
+        rows.append([ChosenToken(at, ids[0], None), *tokens])
     return rows
-
-
-def _head(served: Served, exchange: Exchange) -> dict[str, Any]:
-    return {
-        "id": exchange.id, "object": "text_completion", "created": exchange.created,
-        "model": served.name, "system_fingerprint": f"fp_{served.identity[:12]}",
-    }  # fmt: skip
-
-
-def _choice(index: int, text: str, logprobs: Any, ended: str | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": ended}
 
 
 def _echo(served: Served, request: CompletionRequest, exchange: Exchange, index: int) -> str:
@@ -163,7 +139,7 @@ def _token_name(data: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def _likeliest(decode: Callable[[list[int]], bytes], token: ScoredToken) -> dict[str, float]:
+def _likeliest(decode: Callable[[list[int]], bytes], token: ChosenToken) -> dict[str, float]:
     """The log-probabilities of the likeliest tokens and of the one that is there, by name."""
     values = {each.id: each.logprob for each in token.alternatives} | {token.id: token.logprob}
     found = dict[str, Any]()
@@ -174,7 +150,7 @@ def _likeliest(decode: Callable[[list[int]], bytes], token: ScoredToken) -> dict
 
 
 def _logprobs(
-    served: Served, request: CompletionRequest, tokens: Sequence[ScoredToken], offsets: TextOffsets
+    served: Served, request: CompletionRequest, tokens: Sequence[ChosenToken], offsets: TextOffsets
 ) -> dict[str, Any] | None:
     """Tokens, their log-probabilities, and where each begins in the text."""
     if request.logprobs is None:
@@ -190,24 +166,20 @@ def _logprobs(
 
 async def _stream(
     served: Served, request: CompletionRequest, exchange: Exchange,
-    scored: Sequence[Sequence[ScoredToken]],
+    scored: Sequence[Sequence[ChosenToken]],
 ) -> Frames:  # fmt: skip
-    head = _head(served, exchange)
-    with_usage = request.stream_options is not None and request.stream_options.include_usage
-    empty = {"usage": None} if with_usage else {}
+    writer = ChunkWriter(served.head(exchange, "text_completion"), request.stream_options)
     offsets = [TextOffsets() for _ in exchange.prompts]
     begun = set[int]()
-    async with aclosing(stream_deltas(served, exchange)) as pieces:
+    async with aclosing(served.stream(exchange)) as pieces:
         async for index, text, token in pieces:
-            tokens = [ScoredToken(token.id, token.logprob, token.alternatives)]
+            tokens = [token]
             if index not in begun:
+                begun.add(index)
                 text = _echo(served, request, exchange, index) + text
-                tokens = [*scored[index], *tokens]
-            begun.add(index)
+                tokens = [*scored[index], token]
             logprobs = _logprobs(served, request, tokens, offsets[index])
             if text or logprobs or token.ended:
-                choices = [_choice(index, text, logprobs, token.ended)]
-                yield to_frame(head | {"choices": choices} | empty)
-    if with_usage:
-        yield to_frame(head | {"choices": [], "usage": exchange.usage()})
-    yield DONE
+                choice = {"index": index, "text": text, "logprobs": logprobs}
+                yield writer.frame(choice | {"finish_reason": token.ended})
+    yield writer.end(exchange.usage())

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .answering import Served, fit_tokens
+from .answering import Served
 from .completions import encode_inputs
 from .errors import ApiError
 from .schemas import EmbeddingRequest
@@ -25,7 +25,7 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
     if served.prompts is not None:
         for ids in await encode_inputs(served, given, "input"):
             tokens += len(ids)
-            fit_tokens(served, ids[:-1], None, "input")
+            served.fit_tokens(ids[:-1], None, "input")
     texts = [each if isinstance(each, str) else _decode(served, each) for each in several]
     rows = await served.engines.choose().call("embed", {"texts": texts})
     width = len(rows[0])

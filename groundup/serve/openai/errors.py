@@ -4,11 +4,10 @@
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from groundup.core import CapacityError, GroundupError, MissingExtra
+from groundup.core import CapacityError, GroundupError
 
 from ..engine.process import EngineLost
 
@@ -23,6 +22,8 @@ UNKNOWN, TYPES = "extra_forbidden", {
     "float_type": "a number", "list_type": "an array", "dict_type": "an object",
     "model_type": "an object", "model_attributes_type": "an object",
 }  # fmt: skip
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"x-should-retry": "false"}}
+"""Of answers with some statuses."""
 
 
 class ApiError(GroundupError):
@@ -36,18 +37,14 @@ class ApiError(GroundupError):
     ) -> None:  # fmt: skip
         super().__init__(message if message[-1:] in (".", "!", "?") else f"{message}.")
         self.status, self.kind, self.param, self.code = status, kind, param, code
-        self.retry_seconds = retry_seconds
+        self.headers = dict(HEADERS.get(status, {}))
+        if retry_seconds is not None:
+            self.headers["Retry-After"] = str(max(1, round(retry_seconds)))
 
     def to_json(self) -> dict[str, Any]:
         """The body of the answer."""
         fields = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
         return {"error": fields}
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers of the answer."""
-        seconds = self.retry_seconds
-        return {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}
 
 
 def api_error(error: GroundupError) -> ApiError:
@@ -56,15 +53,12 @@ def api_error(error: GroundupError) -> ApiError:
         return error
     if isinstance(error, EngineLost):
         return ApiError(503, str(error), kind="server_error", retry_seconds=RETRY_SECONDS)
-    if isinstance(error, MissingExtra):
-        return ApiError(501, "This server lacks a package for it.", kind="server_error")
     code = "context_length_exceeded" if isinstance(error, CapacityError) else None
     return ApiError(400, str(error), code=code)
 
 
-def invalid_request(error: ValidationError) -> ApiError:
-    """What is wrong first in a request's body."""
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
+def invalid_request(errors: Sequence[Any]) -> ApiError:
+    """What is wrong first in a request, by pydantic's errors."""
     # Of a choice that begins right and goes wrong later, the later error says more.
     later = (each for each in errors if each["loc"][:1] == errors[0]["loc"][:1])
     first = next((each for each in later if each["type"] not in TYPES), errors[0])
@@ -78,7 +72,9 @@ def invalid_request(error: ValidationError) -> ApiError:
     if first["type"].startswith("json_"):
         return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
     if first["type"] in TYPES:
-        what = f"Invalid type for '{name}': expected {TYPES[first['type']]}."
+        what = f"Invalid type for {repr(name) if name else 'the body'}"
+        what += f": expected {TYPES[first['type']]}."
         return ApiError(400, what, param=name or None, code="invalid_type")
     message = first["msg"].removeprefix("Value error, ")
-    return ApiError(400, f"Invalid '{name}': {message}", param=name or None, code="invalid_value")
+    what = f"Invalid '{name}': {message}" if name else message  # of several fields together
+    return ApiError(400, what, param=name or None, code="invalid_value")

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from groundup.core import GroundupError
 
 from .errors import api_error
+from .schemas import StreamOptions
 
 DONE = b"data: [DONE]\n\n"
 Frames = AsyncGenerator[bytes, None]
@@ -25,6 +26,24 @@ def to_frame(value: dict[str, Any], event: str = "") -> bytes:
     """A value as an event."""
     name = f"event: {event}\n".encode() if event else b""
     return name + b"data: " + to_json(value, inf_nan_mode="null") + b"\n\n"
+
+
+class ChunkWriter:
+    """Writes the events of a stream of choices, with the usage at its end if that is asked for."""
+
+    def __init__(self, head: dict[str, Any], options: StreamOptions | None) -> None:
+        self.has_usage = options is not None and bool(options.include_usage)
+        self.head = head | ({"usage": None} if self.has_usage else {})
+
+    def frame(self, choice: dict[str, Any], extra: dict[str, Any] | None = None) -> bytes:
+        """A part of one choice as an event, and what is said of the whole answer."""
+        choices = [{"logprobs": None, "finish_reason": None} | choice]
+        return to_frame(self.head | {"choices": choices} | (extra or {}))
+
+    def end(self, usage: dict[str, int]) -> bytes:
+        """The last events."""
+        last = to_frame(self.head | {"choices": [], "usage": usage}) if self.has_usage else b""
+        return last + DONE
 
 
 async def begun(frames: Frames) -> Frames:

@@ -4,6 +4,7 @@ Each claim has the quotes that prove it; an annotation says which characters of 
 prove, and opens the place in its document. What the documents do not answer is not answered.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
 
@@ -11,7 +12,7 @@ from groundup.core import Sampling
 
 from .answering import Exchange, Served
 from .errors import ApiError
-from .schemas import ChatMessage, ChatRequest, GroundingFields
+from .schemas import ChatMessage, ChatRequest
 from .tools import text_of
 
 FREE = ("tools", "response_format", "structured_outputs", "logprobs", "stop")
@@ -20,22 +21,7 @@ MAX_QUESTION = 10_000
 """Characters of a question to the documents."""
 
 
-class GroundedAnswer(NamedTuple):
-    """An answer from the documents."""
-
-    exchange: Exchange
-    text: str
-    parts: list[str]
-    """The text in pieces, by claims."""
-    annotations: list[dict[str, Any]]
-    details: dict[str, Any]
-    """As `groundup ask --json` writes them."""
-    usage: dict[str, int]
-
-
-async def answer_from_documents(
-    served: Served, request: ChatRequest, tenant: str, kind: str = "chatcmpl"
-) -> GroundedAnswer:
+async def ask_documents(served: Served, request: ChatRequest, tenant: str, kind: str) -> Exchange:
     """Answer the last message of a conversation.
 
     Raises ApiError for what only the model alone can do, and what the engine raises.
@@ -45,11 +31,23 @@ async def answer_from_documents(
         name = given[0] if given else "n"
         what = f"{name} is for answers of the model alone; set grounded=false or leave it out."
         raise ApiError(400, what, param=name)
-    questions = user_texts(request.messages)
-    return await ask_documents(served, questions, request, tenant, kind)
+    questions = _questions_of(request.messages)
+    options: dict[str, Any] = {"only": request.only or [], "limit": request.quotes or 3}
+    engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
+    answer = await engine.ask_documents("ask", questions, options)
+    exchange.engine = engine
+    exchange.asked = {"questions": questions, "options": options, "answer": answer}
+    if served.prompts is not None:  # without a tokenizer no tokens are counted
+        encode = served.prompts.tokenizer.encode
+        exchange.asked_tokens = len(encode(questions[-1])), len(encode(answer["answer"]))
+    served.meter.count(exchange.usage())
+    if served.receipts is not None:
+        served.receipts.keep(served, exchange)
+        await served.receipts.wait_for_room()
+    return exchange
 
 
-def user_texts(messages: list[ChatMessage]) -> list[str]:
+def _questions_of(messages: list[ChatMessage]) -> list[str]:
     """What the user asked; ApiError if the last message is not the user's."""
     if messages[-1].role != "user":
         raise ApiError(400, "The last message must be the user's question.", param="messages")
@@ -60,28 +58,23 @@ def user_texts(messages: list[ChatMessage]) -> list[str]:
     return texts
 
 
-async def ask_documents(
-    served: Served, questions: list[str], fields: GroundingFields, tenant: str, kind: str
-) -> GroundedAnswer:
-    """Answer the last of some questions from the documents."""
-    options: dict[str, Any] = {"only": fields.only or [], "limit": fields.quotes or 3}
-    engine, exchange = served.engines.choose(), Exchange(kind, [], Sampling(), [], tenant)
-    found = await engine.call("ask", {"questions": questions, "options": options})
-    exchange.engine = engine
-    exchange.asked = {"questions": questions, "options": options, "answer": found}
-    text, parts, annotations, at = found["answer"], list[str](), list[dict[str, Any]](), 0
-    for claim in found["claims"]:
+class GroundedPart(NamedTuple):
+    """Some text of an answer, up to the end of a claim, and what proves the claim."""
+
+    text: str
+    annotations: list[dict[str, Any]]
+
+
+def grounded_parts(answer: dict[str, Any]) -> Iterator[GroundedPart]:
+    """An answer, claim by claim; what follows the last one has no annotations."""
+    text, at = answer["answer"], 0
+    for claim in answer["claims"]:
         start = text.find(claim["text"], at)
         end = start + len(claim["text"])
-        parts.append(text[at:end])
-        annotations += (_annotation(quote, start, end) for quote in claim["quotes"])
+        annotations = [_annotation(quote, start, end) for quote in claim["quotes"]]
+        yield GroundedPart(text[at:end], annotations)
         at = end
-    usage = _usage(served, questions[-1], text)
-    served.meter.count(usage)
-    if served.receipts is not None:
-        served.receipts.keep(served, exchange)
-        await served.receipts.wait_for_room()
-    return GroundedAnswer(exchange, text, [*parts, text[at:]], annotations, found, usage)
+    yield GroundedPart(text[at:], [])
 
 
 def _annotation(quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:
@@ -89,12 +82,3 @@ def _annotation(quote: dict[str, Any], start: int, end: int) -> dict[str, Any]:
     url = f"/document?path={percent_encode(quote['path'], safe='')}&{place}"
     citation = {"start_index": start, "end_index": end, "title": quote["location"], "url": url}
     return {"type": "url_citation", "url_citation": citation | {"quote": quote["text"]}}
-
-
-def _usage(served: Served, question: str, text: str) -> dict[str, int]:
-    """Tokens of question and answer; none are counted without a tokenizer."""
-    count = served.prompts.tokenizer.encode if served.prompts else lambda text: []
-    asked, written = len(count(question)), len(count(text))
-    return {
-        "prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written
-    }  # fmt: skip

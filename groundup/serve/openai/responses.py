@@ -1,174 +1,155 @@
 """The responses API: the same answers as chat completions, in OpenAI's newer form.
 
-A response that is kept can be continued by its id; some are kept in memory, for the tenant that
-asked alone. Streams are named events, numbered, from response.created to response.completed.
+A response that is kept can be continued by its id. Streams are named events, numbered, from
+response.created to response.completed.
 """
 
 import itertools
 import secrets
-from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from .answering import Exchange, Served, collect, stream_deltas
-from .chat import begin_chat, logprobs_of
+from .answering import Exchange, Served
+from .chat import AnswerPart, answer_parts, begin_answer
 from .errors import ApiError, invalid_request
 from .frames import Frames, begun, to_frame
-from .grounded import GroundedAnswer, answer_from_documents
-from .schemas import ChatMessage, ChatRequest, ResponseCall, ResponseMessage, ResponseRequest
-from .tools import ToolStream, parse_calls, text_of
-
-MAX_KEPT, MAX_KEPT_CHARACTERS = 1_000, 2**25
-"""Responses that can be continued, and characters in them; the oldest is forgotten first."""
-SAME = (
-    "model",
-    "temperature",
-    "top_p",
-    "seed",
-    "grounded",
-    "only",
-    "quotes",
-    "parallel_tool_calls",
+from .schemas import (
+    ChatMessage,
+    ChatRequest,
+    Item,
+    ResponseCall,
+    ResponseMessage,
+    ResponseRequest,
+    ToolCall,
 )
+from .tools import text_of
+
+SAME = ("model", "temperature", "top_p", "seed", "grounded", "only", "quotes",
+        "parallel_tool_calls")  # fmt: skip
 """Fields that chat completions name alike."""
+ITEMS = TypeAdapter(list[Item])
 
 
-class KeptResponse(NamedTuple):
-    """A response that can be continued."""
-
-    tenant: str
-    messages: list[ChatMessage]
-    """The conversation with its answer."""
-    response: dict[str, Any]
-
-    @property
-    def characters(self) -> int:
-        """Of its messages."""
-        return sum(len(message.content or "") for message in self.messages)
-
-
-class KeptResponses:
-    """The responses of this server that can be continued."""
-
-    def __init__(self) -> None:
-        self.kept: OrderedDict[str, KeptResponse] = OrderedDict()
-        self.characters = 0
-
-    def keep(self, kept: KeptResponse) -> None:
-        """Keep one, and forget the oldest if there are too many."""
-        self.kept[kept.response["id"]] = kept
-        self.characters += kept.characters
-        while len(self.kept) > MAX_KEPT or self.characters > MAX_KEPT_CHARACTERS:
-            self.characters -= self.kept.popitem(last=False)[1].characters
-
-    def read(self, id: str, tenant: str) -> KeptResponse:
-        """One of a tenant's; ApiError if there is none of that id."""
-        kept = self.kept.get(id)
-        if kept is None or kept.tenant != tenant:
-            what = f"The response '{id[:100]}' is not kept here."
-            raise ApiError(404, what, param="previous_response_id", code="not_found")
-        return kept
-
-    def forget(self, id: str, tenant: str) -> None:
-        """Forget one; ApiError if there is none of that id."""
-        self.characters -= self.read(id, tenant).characters
-        del self.kept[id]
-
-
-async def respond(
-    served: Served, kept: KeptResponses, request: ResponseRequest, tenant: str
-) -> dict[str, Any] | Frames:
+async def respond(served: Served, request: ResponseRequest, tenant: str) -> dict[str, Any] | Frames:
     """Answer: the response, or its stream.
 
     Raises ApiError and what the engine raises, also before a stream begins.
     """
     served.check_model(request.model)
-    chat = _to_chat(kept, request, tenant)
-    work = ResponseWork(served, kept, request, chat, tenant)
-    if served.has_index and request.grounded is not False:
-        answer = await answer_from_documents(served, chat, tenant, kind="resp")
-        if request.stream:
-            return _stream_grounded(work, answer)
-        return work.finish(answer.exchange, _grounded_output(answer), answer.usage)
-    exchange = await begin_chat(served, chat, tenant, kind="resp")
-    if request.stream:
-        return await begun(_stream(work, exchange))
-    [pieces] = await collect(served, exchange)
-    text = "".join(piece.text for piece in pieces)
-    return work.finish(exchange, work.output(text, pieces), exchange.usage())
-
-
-def _to_chat(kept: KeptResponses, request: ResponseRequest, tenant: str) -> ChatRequest:
-    """The same request as one for a chat completion."""
-    messages = list[ChatMessage]()
+    items: list[Item] = []
     if request.previous_response_id is not None:
-        messages += kept.read(request.previous_response_id, tenant).messages
-    items = [ResponseMessage(role="user", content=request.input)] if isinstance(
-        request.input, str) else request.input  # fmt: skip
+        items += served.kept.read(request.previous_response_id, tenant).items
+    said = request.input
+    items += [ResponseMessage(role="user", content=said)] if isinstance(said, str) else said
+    try:
+        chat = ChatRequest.model_validate(_chat_values(request, items))
+        exchange = await begin_answer(served, chat, tenant, kind="resp")
+    except ValidationError as error:
+        raise invalid_request(error.errors()) from None
+    except ApiError as error:  # of what this API names otherwise
+        error.param = "input" if error.param == "messages" else error.param
+        raise
+    work = ResponseWork(served, request, chat, items, exchange)
+    if request.stream:
+        return await begun(_stream(work))
+    return work.finish(work.output([part async for part in answer_parts(served, chat, exchange)]))
+
+
+def _chat_values(request: ResponseRequest, items: Sequence[Item]) -> dict[str, Any]:
+    """The same request as one for a chat completion."""
+    messages = _messages_of(items)
+    if request.instructions:
+        messages.insert(0, ChatMessage(role="system", content=request.instructions))
+    values = {name: getattr(request, name) for name in SAME} | {
+        "messages": messages, "max_completion_tokens": request.max_output_tokens,
+        "logprobs": True if request.top_logprobs else None, "top_logprobs": request.top_logprobs,
+    }  # fmt: skip
+    if request.tools:
+        values["tools"] = [{"type": "function", "function": each} for each in request.tools]
+    choice = request.tool_choice
+    is_named = choice is not None and not isinstance(choice, str)
+    values["tool_choice"] = {"type": "function", "function": choice} if is_named else choice
+    if request.text and (form := request.text.format):
+        schema = {"name": form.name or "answer", "schema": form.schema_, "strict": form.strict}
+        given = {"json_schema": schema} if form.type == "json_schema" else {}
+        values["response_format"] = {"type": form.type} | given
+    return values
+
+
+def _messages_of(items: Sequence[Item]) -> list[ChatMessage]:
+    """The turns that items are; a call belongs to the assistant's turn before it."""
+    messages = list[ChatMessage]()
     for item in items:
         if isinstance(item, ResponseMessage):
             messages.append(ChatMessage(role=item.role, content=text_of(item.content)))
         elif isinstance(item, ResponseCall):
-            function = {"name": item.name, "arguments": item.arguments}
-            calls = [{"id": item.call_id, "function": function}]
-            messages.append(ChatMessage.model_validate({"role": "assistant", "tool_calls": calls}))
+            call = ToolCall(id=item.call_id, function=item)
+            last = messages.pop() if messages and messages[-1].role == "assistant" else None
+            content, calls = (last.content, last.tool_calls or ()) if last else (None, ())
+            messages.append(
+                ChatMessage(role="assistant", content=content, tool_calls=[*calls, call])
+            )
         else:
             text = text_of(item.output)
             messages.append(ChatMessage(role="tool", content=text, tool_call_id=item.call_id))
-    if request.instructions:
-        messages.insert(0, ChatMessage(role="system", content=request.instructions))
-    values = {name: getattr(request, name) for name in SAME} | {
-        "messages": [message.model_dump(exclude_none=True) for message in messages],
-        "max_completion_tokens": request.max_output_tokens,
-        "logprobs": True if request.top_logprobs else None, "top_logprobs": request.top_logprobs,
+    return messages
+
+
+def _new_id(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(12)}"
+
+
+def _new_message() -> dict[str, Any]:
+    return {
+        "type": "message", "id": _new_id("msg"), "role": "assistant", "status": "in_progress",
+        "content": [],
     }  # fmt: skip
-    if request.tools:
-        functions = [tool.model_dump(exclude={"type"}, exclude_none=True) for tool in request.tools]
-        values["tools"] = [{"type": "function", "function": each} for each in functions]
-        choice = request.tool_choice
-        named = {"type": "function", "function": {"name": getattr(choice, "name", "")}}
-        values["tool_choice"] = choice if choice is None or isinstance(choice, str) else named
-    if request.text and request.text.format:
-        values["response_format"] = _response_format(request)
-    try:
-        return ChatRequest.model_validate(values)
-    except ValidationError as error:
-        raise invalid_request(error) from None
 
 
-def _response_format(request: ResponseRequest) -> dict[str, Any]:
-    assert request.text is not None and request.text.format is not None, "the caller looked"
-    shape = request.text.format
-    if shape.type != "json_schema":
-        return {"type": shape.type}
-    schema = {"name": shape.name or "answer", "schema": shape.schema_, "strict": shape.strict}
-    return {"type": shape.type, "json_schema": schema}
+def _flat(annotations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations of chat completions as those of responses."""
+    return [{"type": each["type"]} | each["url_citation"] for each in annotations]
 
 
-class ResponseWork(NamedTuple):
-    """A request, and what answers it."""
+@dataclass
+class ResponseWork:
+    """A response while it is made."""
 
     served: Served
-    kept: KeptResponses
     request: ResponseRequest
     chat: ChatRequest
-    tenant: str
+    items: list[Item]
+    """The conversation before it."""
+    exchange: Exchange
+    message: dict[str, Any] = field(default_factory=_new_message)
+    """Of the answer, before its text."""
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of the events of its stream."""
 
-    def output(self, text: str, pieces: Any = ()) -> list[dict[str, Any]]:
+    def output(self, parts: Sequence[AnswerPart]) -> list[dict[str, Any]]:
         """The items of an answer: a message, and the calls of functions."""
-        parsed = parse_calls(text) if self.chat.callable_tools else None
-        content = parsed.content if parsed else text
-        items = []
-        if content or not (parsed and parsed.calls):
-            found = logprobs_of(self.served, self.chat, pieces)
-            items.append(_message(content, [], found["content"] if found else []))
-        return items + [_call(each) for each in (parsed.calls if parsed else ())]
+        text, last = "".join(part.text for part in parts), parts[-1]
+        items = [
+            {"type": "function_call", "id": _new_id("fc"), "call_id": call["id"],
+             "status": "completed", **call["function"]}
+            for call in last.calls
+        ]  # fmt: skip
+        if not text and items:
+            return items
+        content = {
+            "type": "output_text", "text": text, "annotations": _flat(last.annotations),
+            "logprobs": [each for part in parts for each in part.logprobs],
+        }  # fmt: skip
+        return [self.message | {"status": "completed", "content": [content]}, *items]
 
-    def shell(self, exchange: Exchange, status: str) -> dict[str, Any]:
+    def shell(self, status: str) -> dict[str, Any]:
         """A response without its output."""
-        request, choice = self.request, self.request.tool_choice or "auto"
+        request, exchange = self.request, self.exchange
+        choice = request.tool_choice or "auto"
         shape = request.text and request.text.model_dump(by_alias=True, exclude_none=True)
         return {
             "id": exchange.id, "object": "response", "created_at": exchange.created,
@@ -184,13 +165,11 @@ class ResponseWork(NamedTuple):
             "truncation": request.truncation or "disabled", "store": request.store is not False,
         }  # fmt: skip
 
-    def finish(
-        self, exchange: Exchange, output: list[dict[str, Any]], usage: dict[str, int]
-    ) -> dict[str, Any]:
+    def finish(self, output: list[dict[str, Any]]) -> dict[str, Any]:
         """The whole response, which is kept."""
-        is_cut = "length" in exchange.ended
-        response = self.shell(exchange, "incomplete" if is_cut else "completed")
-        response["output"] = output
+        usage = self.exchange.usage()
+        is_cut = "length" in self.exchange.ended
+        response = self.shell("incomplete" if is_cut else "completed") | {"output": output}
         if is_cut:
             response["incomplete_details"] = {"reason": "max_output_tokens"}
         response["usage"] = {
@@ -198,143 +177,75 @@ class ResponseWork(NamedTuple):
             "total_tokens": usage["total_tokens"], "input_tokens_details": {"cached_tokens": 0},
             "output_tokens_details": {"reasoning_tokens": 0},
         }  # fmt: skip
-        if exchange.asked:
-            response["groundup"] = exchange.asked["answer"]
+        if self.exchange.asked:
+            response["groundup"] = self.exchange.asked["answer"]
         if self.request.store is not False:
-            own = 1 if self.request.instructions else 0  # they are of this response alone
-            messages = [*self.chat.messages[own:], _answer_message(output)]
-            self.kept.keep(KeptResponse(self.tenant, messages, response))
+            items = [*self.items, *ITEMS.validate_python(output)]
+            self.served.kept.keep(self.exchange.tenant, items, response)
         return response
 
-
-def _answer_message(output: list[dict[str, Any]]) -> ChatMessage:
-    """An answer as a turn of the conversation that goes on."""
-    text = "".join(
-        part["text"] for item in output if item["type"] == "message" for part in item["content"]
-    )
-    calls = [
-        {"id": item["call_id"], "function": {"name": item["name"], "arguments": item["arguments"]}}
-        for item in output
-        if item["type"] == "function_call"
-    ]
-    values = {"role": "assistant", "content": text} | ({"tool_calls": calls} if calls else {})
-    return ChatMessage.model_validate(values)
+    def event(self, kind: str, fields: dict[str, Any]) -> bytes:
+        """An event of the stream, with its number."""
+        value = {"type": f"response.{kind}", "sequence_number": next(self.numbers)} | fields
+        return to_frame(value, value["type"])
 
 
-def _message(text: str, annotations: list[Any], logprobs: list[Any]) -> dict[str, Any]:
-    part = {
-        "type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs
-    }  # fmt: skip
-    return {
-        "type": "message", "id": f"msg_{secrets.token_hex(12)}", "role": "assistant",
-        "status": "completed", "content": [part],
-    }  # fmt: skip
-
-
-def _call(call: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "function_call", "id": f"fc_{secrets.token_hex(12)}", "call_id": call["id"],
-        "status": "completed", **call["function"],
-    }  # fmt: skip
-
-
-def _grounded_output(answer: GroundedAnswer) -> list[dict[str, Any]]:
-    flat = [{"type": each["type"]} | each["url_citation"] for each in answer.annotations]
-    return [_message(answer.text, flat, [])]
-
-
-class EventNumbers:
-    """Writes events with their numbers."""
-
-    def __init__(self) -> None:
-        self.numbers = itertools.count()
-
-    def frame(self, kind: str, fields: dict[str, Any]) -> bytes:
-        """An event as bytes."""
-        value = {"type": kind, "sequence_number": next(self.numbers)} | fields
-        return to_frame(value, kind)
-
-
-def _opening(events: EventNumbers, work: ResponseWork, exchange: Exchange) -> bytes:
-    shell = {"response": work.shell(exchange, "in_progress")}
-    return events.frame("response.created", shell) + events.frame("response.in_progress", shell)
-
-
-def _item_opening(events: EventNumbers, at: int, item: dict[str, Any]) -> bytes:
-    empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
-    shown = item | empty | {"status": "in_progress"}
-    return events.frame("response.output_item.added", {"output_index": at, "item": shown})
-
-
-async def _stream(work: ResponseWork, exchange: Exchange) -> Frames:
-    events, item = EventNumbers(), _message("", [], [])
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    stream, found, shown, is_open = ToolStream(), [], 0, False
-    async with aclosing(stream_deltas(work.served, exchange)) as pieces:
-        async for piece in pieces:
+async def _stream(work: ResponseWork) -> Frames:
+    place = {"item_id": work.message["id"], "output_index": 0, "content_index": 0}
+    found, logprobs, is_open = list[AnswerPart](), list[dict[str, Any]](), False
+    async with aclosing(answer_parts(work.served, work.chat, work.exchange)) as parts:
+        async for part in parts:
             if not found:
-                yield _opening(events, work, exchange)
-            found.append(piece)
-            has_tools = bool(work.chat.callable_tools)
-            text = stream.add(piece.text) if has_tools else piece.text
-            if has_tools and piece.token.ended is not None:
-                text += stream.end().content
-            if text and not is_open:
-                is_open = True
-                yield _item_opening(events, 0, item) + _part_opening(events, place)
-            if text:
-                logprobs = logprobs_of(work.served, work.chat, found[shown:])
-                shown = len(found)
-                delta = {"delta": text, "logprobs": logprobs["content"] if logprobs else []}
-                yield events.frame("response.output_text.delta", place | delta)
-    output = work.output("".join(piece.text for piece in found), found)
-    if output[0]["type"] == "message":
-        output[0]["id"] = item["id"]
-    yield _closing(events, work, exchange, output, exchange.usage(), is_open)
+                yield _opening(work)
+            found.append(part)
+            logprobs += part.logprobs
+            if part.text:
+                if not is_open:
+                    is_open = True
+                    yield _item_opening(work, 0, work.message)
+                delta = {"delta": part.text, "logprobs": logprobs}
+                yield work.event("output_text.delta", place | delta)
+                logprobs = []
+            for at, each in enumerate(_flat(part.annotations)):
+                added = {"annotation_index": at, "annotation": each}
+                yield work.event("output_text.annotation.added", place | added)
+    yield _closing(work, work.output(found), is_open)
 
 
-async def _stream_grounded(work: ResponseWork, answer: GroundedAnswer) -> Frames:
-    events, [item] = EventNumbers(), _grounded_output(answer)
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    yield _opening(events, work, answer.exchange)
-    yield _item_opening(events, 0, item) + _part_opening(events, place)
-    for part in filter(None, answer.parts):
-        delta = {"delta": part, "logprobs": []}
-        yield events.frame("response.output_text.delta", place | delta)
-    for at, each in enumerate(item["content"][0]["annotations"]):
-        added = {"annotation_index": at, "annotation": each}
-        yield events.frame("response.output_text.annotation.added", place | added)
-    yield _closing(events, work, answer.exchange, [item], answer.usage, is_open=True)
+def _opening(work: ResponseWork) -> bytes:
+    shell = {"response": work.shell("in_progress")}
+    return work.event("created", shell) + work.event("in_progress", shell)
 
 
-def _part_opening(events: EventNumbers, place: dict[str, Any]) -> bytes:
+def _item_opening(work: ResponseWork, at: int, item: dict[str, Any]) -> bytes:
+    """The events before the text of a message, or the arguments of a call."""
+    if item["type"] != "message":
+        shown = item | {"arguments": "", "status": "in_progress"}
+        return work.event("output_item.added", {"output_index": at, "item": shown})
+    place = {"item_id": item["id"], "output_index": at, "content_index": 0}
     part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    return events.frame("response.content_part.added", place | {"part": part})
+    added = work.event("output_item.added", {"output_index": at, "item": work.message})
+    return added + work.event("content_part.added", place | {"part": part})
 
 
-def _closing(
-    events: EventNumbers, work: ResponseWork, exchange: Exchange, output: list[dict[str, Any]],
-    usage: dict[str, int], is_open: bool,
-) -> bytes:  # fmt: skip
+def _closing(work: ResponseWork, output: list[dict[str, Any]], is_open: bool) -> bytes:
     """The events from the end of the text to that of the response."""
     frames = list[bytes]()
     for at, item in enumerate(output):
         place = {"item_id": item["id"], "output_index": at}
+        if item["type"] != "message" or not is_open:
+            frames.append(_item_opening(work, at, item))
         if item["type"] == "message":
-            part, within = item["content"][0], place | {"content_index": 0}
-            if not is_open:
-                frames += (_item_opening(events, at, item), _part_opening(events, within))
+            part, place["content_index"] = item["content"][0], 0
             done = {"text": part["text"], "logprobs": part["logprobs"]}
-            frames.append(events.frame("response.output_text.done", within | done))
-            frames.append(events.frame("response.content_part.done", within | {"part": part}))
+            frames.append(work.event("output_text.done", place | done))
+            frames.append(work.event("content_part.done", place | {"part": part}))
         else:
-            frames.append(_item_opening(events, at, item))
-            whole, kind = item["arguments"], "response.function_call_arguments"
+            whole = item["arguments"]
             done = {"name": item["name"], "arguments": whole}
-            frames.append(events.frame(f"{kind}.delta", place | {"delta": whole}))
-            frames.append(events.frame(f"{kind}.done", place | done))
-        done = {"output_index": at, "item": item}
-        frames.append(events.frame("response.output_item.done", done))
-    response = work.finish(exchange, output, usage)
-    frames.append(events.frame(f"response.{response['status']}", {"response": response}))
+            frames.append(work.event("function_call_arguments.delta", place | {"delta": whole}))
+            frames.append(work.event("function_call_arguments.done", place | done))
+        frames.append(work.event("output_item.done", {"output_index": at, "item": item}))
+    response = work.finish(output)
+    frames.append(work.event(response["status"], {"response": response}))
     return b"".join(frames)

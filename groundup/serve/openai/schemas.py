@@ -14,13 +14,11 @@ FIRST = Field(fail_fast=True)
 Text = Annotated[str, StringConstraints(strict=True)]
 StopText = Annotated[str, StringConstraints(strict=True, max_length=1000)]
 Texts = Annotated[list[Text], FIRST]
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), FIRST]
-Prompts = (
-    Text
-    | Ids
-    | Annotated[list[Text], Field(min_length=1, max_length=MAX_PROMPTS), FIRST]
-    | Annotated[list[Ids], Field(min_length=1, max_length=MAX_PROMPTS), FIRST]
-)
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Id = Annotated[int, Field(ge=0, lt=2**31)]
+Ids = Annotated[list[Id], Field(min_length=1), FIRST]
+SOME = Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)
+Prompts = Text | Ids | Annotated[list[Text], SOME] | Annotated[list[Ids], SOME]
 Stop = StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS), FIRST] | None
 
 
@@ -51,12 +49,27 @@ class StreamOptions(Body):
     include_obfuscation: bool | None = None
 
 
-class SamplingFields(IgnoredFields):
-    """How tokens are chosen."""
+class AnswerFields(IgnoredFields):
+    """What may be said of any answer that is written."""
 
     model: Text
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @model_validator(mode="after")
+    def check_options(self) -> "AnswerFields":
+        """Options of a stream need one."""
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is for stream=true; leave it out.")
+        return self
+
+
+class SamplingFields(AnswerFields):
+    """How tokens are chosen."""
+
     top_k: int | None = Field(None, ge=-1)
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, ge=1e-3, le=1e3)
@@ -66,17 +79,7 @@ class SamplingFields(IgnoredFields):
     min_tokens: int | None = Field(None, ge=0)
     stop: Stop = None
     stop_token_ids: Annotated[list[int], Field(max_length=MAX_STOPS), FIRST] | None = None
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-
-    @model_validator(mode="after")
-    def check_options(self) -> "SamplingFields":
-        """Options of a stream need one."""
-        if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is for stream=true; leave it out.")
-        return self
 
 
 class CompletionRequest(SamplingFields):
@@ -135,10 +138,13 @@ class ChatMessage(Body):
     function_call: None = None
 
 
+Messages = Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST]
+
+
 class Function(Body):
     """A function that the assistant may call."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    name: Name
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -152,7 +158,7 @@ class Tool(Body):
 
 
 class FunctionName(Body):
-    """Names a function."""
+    """The name of a function."""
 
     name: Text
 
@@ -167,7 +173,7 @@ class ToolChoice(Body):
 class JsonSchema(Body):
     """The schema of an answer."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    name: Name
     description: Text | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
@@ -188,11 +194,11 @@ class ResponseFormat(Body):
 
 
 class StructuredOutputs(Body):
-    """Another form of an answer, as vLLM names them; one of them."""
+    """Another form of an answer, named as vLLM does and here as in Sampling; one of them."""
 
-    json_: dict[str, Any] | Text | None = Field(None, alias="json")
+    json_schema: dict[str, Any] | Text | None = Field(None, alias="json")
     regex: Text | None = None
-    choice: Texts | None = None
+    choices: Texts | None = Field(None, alias="choice")
     grammar: Text | None = None
 
 
@@ -210,7 +216,7 @@ class GroundingFields(Body):
 class ChatRequest(SamplingFields, GroundingFields):
     """Answer a conversation."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST]
+    messages: Messages
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
@@ -253,9 +259,7 @@ class TokenizeRequest(Body):
 
     model: Text | None = None
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST] | None = (
-        None
-    )
+    messages: Messages | None = None
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
     return_token_strs: bool | None = None
@@ -272,63 +276,61 @@ class DetokenizeRequest(Body):
     """Turn ids into a text."""
 
     model: Text | None = None
-    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], FIRST]
+    tokens: Annotated[list[Id], FIRST]
 
 
-class ResponseMessage(Body):
+class ResponseItem(Body):
+    """What all items of a conversation may have when they are sent back."""
+
+    id: Text | None = None
+    status: Text | None = None
+
+
+class ResponseMessage(ResponseItem):
     """A turn, as the responses API writes it; an output that is sent back too."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | Parts
-    id: Text | None = None
-    status: Text | None = None
     phase: Text | None = None
 
 
-class ResponseCall(Body):
+class ResponseCall(ResponseItem, CalledFunction):
     """A call of a function that is sent back."""
 
     type: Literal["function_call"]
     call_id: Text
-    name: Text
-    arguments: Text
-    id: Text | None = None
-    status: Text | None = None
 
 
-class ResponseCallOutput(Body):
+class ResponseCallOutput(ResponseItem):
     """What a function returned."""
 
     type: Literal["function_call_output"]
     call_id: Text
     output: Text | Parts
-    id: Text | None = None
-    status: Text | None = None
 
 
-class ResponseTool(Body):
+Item = ResponseMessage | ResponseCall | ResponseCallOutput
+Items = Annotated[list[Item], Field(min_length=1, max_length=4096), FIRST]
+
+
+class ResponseTool(Function):
     """A function, as the responses API names it."""
 
     type: Literal["function"]
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-    description: Text | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
-class ResponseToolChoice(Body):
-    """The function that must be called."""
+class ResponseToolChoice(FunctionName):
+    """The function that must be called, as the responses API names it."""
 
     type: Literal["function"]
-    name: Text
 
 
 class ResponseTextFormat(Body):
     """The form of an answer, as the responses API writes it."""
 
     type: Literal["text", "json_object", "json_schema"]
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] | None = None
+    name: Name | None = None
     description: Text | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
@@ -341,27 +343,14 @@ class ResponseText(Body):
     verbosity: Text | None = None
 
 
-class ResponseRequest(GroundingFields, IgnoredFields):
+class ResponseRequest(AnswerFields, GroundingFields):
     """Answer, as the responses API asks for it."""
 
-    model: Text
-    input: (
-        Text
-        | Annotated[
-            list[ResponseMessage | ResponseCall | ResponseCallOutput],
-            Field(min_length=1, max_length=4096),
-            FIRST,
-        ]
-    )
+    input: Text | Items
     instructions: Text | None = None
     previous_response_id: Text | None = None
     max_output_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     tools: Annotated[list[ResponseTool], Field(max_length=128), FIRST] | None = None
     tool_choice: Literal["none", "auto", "required"] | ResponseToolChoice | None = None
     parallel_tool_calls: bool | None = None

@@ -18,7 +18,7 @@ from groundup.core import Conversation, Message
 from groundup.generate import StopBuffer
 
 from .errors import ApiError
-from .schemas import ChatMessage, ContentPart, Function, Tool, ToolChoice
+from .schemas import ChatMessage, ContentPart, Function, Tool, ToolCall, ToolChoice
 
 CALL, END = "<tool_call>", "</tool_call>"
 INTRODUCTION = (
@@ -33,6 +33,7 @@ ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "system": "system", "developer": "system", "user": "user", "tool": "user",
     "assistant": "assistant",
 }  # fmt: skip
+"""Whose turn a message is for a model."""
 TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
 MAX_CALLS = 16
 
@@ -57,16 +58,12 @@ def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> C
     called = set[str]()
     for message in messages:
         text = text_of(message.content)
-        role: Literal["system", "user", "assistant"] = (
-            "system" if message.role in ("system", "developer") else "user"
-        )
         if message.role == "assistant":
             if message.content is None and not message.tool_calls and message.refusal is None:
                 raise ApiError(400, "An assistant's message needs content or tool_calls.")
             calls = message.tool_calls or ()
             called |= {call.id for call in calls}
-            shown = (call_to_text(call.function.name, call.function.arguments) for call in calls)
-            text = "\n".join(filter(None, [text, *shown]))
+            text = "\n".join(filter(None, [text, *map(_call_to_text, calls)]))
         elif message.role == "tool":
             if message.tool_call_id not in called:
                 what = "A message of role 'tool' must follow a message with its tool_call_id."
@@ -75,7 +72,7 @@ def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> C
             if turns[-1].role == "user":  # results of one turn's calls stand together
                 turns[-1] = Message("user", f"{turns[-1].content}\n{text}")
                 continue
-        turns.append(Message(role, text))
+        turns.append(Message(ROLES[message.role], text))
     if tools:
         signatures = (f"\n{json.dumps(_signature(tool), ensure_ascii=False)}" for tool in tools)
         introduction = INTRODUCTION.format(tools="".join(signatures))
@@ -86,13 +83,14 @@ def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> C
 
 
 def _signature(tool: Tool) -> dict[str, Any]:
-    function = tool.function.model_dump(exclude_none=True, exclude={"strict"})
+    function = tool.function.model_dump(exclude_none=True, exclude={"strict", "type"})
     return {"type": "function", "function": function}
 
 
-def call_to_text(name: str, arguments: str) -> str:
+def _call_to_text(call: ToolCall) -> str:
     """A call as a model writes it."""
-    return f'{CALL}\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n{END}'
+    name, arguments = json.dumps(call.function.name), call.function.arguments
+    return f'{CALL}\n{{"name": {name}, "arguments": {arguments}}}\n{END}'
 
 
 def tool_grammar(
@@ -160,18 +158,20 @@ def parse_calls(text: str) -> ParsedAnswer:
 
 
 class ToolStream:
-    """Streams the text of an answer that may call functions, without its calls."""
+    """Streams the text of an answer, without the calls of functions if there may be some."""
 
-    def __init__(self) -> None:
-        self.buffer, self.space = StopBuffer([CALL]), ""
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        self.tools, self.buffer, self.space = tools, StopBuffer([CALL]), ""
 
-    def add(self, text: str) -> str:
-        """What can be shown after a further piece: a call and white space before one are not."""
+    def add(self, text: str, is_last: bool) -> ParsedAnswer:
+        """What can be shown after a further piece, and at the end the calls.
+
+        A call is not shown, nor is white space before one.
+        """
+        if not self.tools:
+            return ParsedAnswer(text, [])
         text = self.space + self.buffer.add(text)
         shown = text.rstrip()
         self.space = text[len(shown) :]
-        return shown
-
-    def end(self) -> ParsedAnswer:
-        """The text that is left, and the calls."""
-        return parse_calls(self.space + self.buffer.held)
+        rest = parse_calls(self.space + self.buffer.held) if is_last else ParsedAnswer("", [])
+        return rest._replace(content=shown + rest.content)

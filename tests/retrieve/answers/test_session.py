@@ -413,6 +413,14 @@ def test_a_question_that_follows_takes_what_it_leaves_out_from_the_last(
     assert session.ask("and its zorble?").refused
 
 
+def test_what_follows_on_a_refused_question_is_asked_of_that_one(harbour):
+    session = Session(open_index(harbour))
+    session.ask("Who is the chair of the harbour committee?")
+    assert session.ask("What was the zorble in 2018?").refused
+    found = session.ask("and in 2019?")
+    assert found.refused and "asked as: What was the zorble in 2019?" in answer_to_text(found)
+
+
 @pytest.fixture(scope="module")
 def harbour(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("harbour")
