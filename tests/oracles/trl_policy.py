@@ -20,7 +20,10 @@ ACCELERATOR = SimpleNamespace(
 
 def stand_in(logps: torch.Tensor, **values: Any) -> SimpleNamespace:
     args = SimpleNamespace(
-        use_bias_correction_kl=True, delta=None, sapo_temperature_pos=1.0, sapo_temperature_neg=1.05,
+        use_bias_correction_kl=True,
+        delta=None,
+        sapo_temperature_pos=1.0,
+        sapo_temperature_neg=1.05,
         steps_per_generation=1,
     )
     return SimpleNamespace(

@@ -69,9 +69,7 @@ class Tokens(NamedTuple):
     """Which answer each token is of, from 0."""
 
 
-def advantages(
-    rewards: Float[Tensor, "P G"], name: AlgorithmName
-) -> Float[Tensor, "P G"]:
+def advantages(rewards: Float[Tensor, "P G"], name: AlgorithmName) -> Float[Tensor, "P G"]:
     """How much better each of G answers to P prompts is than was to be expected.
 
     >>> advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), "rloo")

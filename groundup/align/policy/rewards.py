@@ -18,8 +18,14 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from groundup.core import Answer, Config, ConfigError, DataError, Reason, Sample
-from groundup.measure import AnswerScorer, Metric, ReferenceScorer, exact_match, natural_stop
-from groundup.measure import token_f1
+from groundup.measure import (
+    AnswerScorer,
+    Metric,
+    ReferenceScorer,
+    exact_match,
+    natural_stop,
+    token_f1,
+)
 
 from ..preferences import read_prompt
 
@@ -100,7 +106,9 @@ class Reward(NamedTuple):
         for name, (weight, scorer) in self.parts.items():
             score = scorer(sample, answer)
             if isinstance(score, Reason):
-                raise DataError(f"Task {sample.id}: the reward {name} is undefined: {score.message}")
+                raise DataError(
+                    f"Task {sample.id}: the reward {name} is undefined: {score.message}"
+                )
             if not math.isfinite(score.value):
                 raise DataError(f"Task {sample.id}: the reward {name} is {score.value}.")
             total += weight * score.value
@@ -123,8 +131,10 @@ def read_tasks(path: Path) -> list[Sample]:
                 raise DataError("It is no object.")
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
             answers = [answers] if isinstance(answers, str) else answers
-            if not isinstance(answers, list) or not answers or not all(
-                isinstance(each, str) and each.strip() for each in answers
+            if (
+                not isinstance(answers, list)
+                or not answers
+                or not all(isinstance(each, str) and each.strip() for each in answers)
             ):
                 raise DataError("Its answer is neither a text nor a list of texts.")
         except (ValueError, DataError) as error:
