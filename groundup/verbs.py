@@ -138,6 +138,8 @@ GROUPS = (
              "preferences from JSON lines", "pairs.jsonl --out preferences"),
         Verb("direct", "groundup.align:direct", "a model trained on preferences: DPO, KTO and kin",
              "--model tuned --preferences preferences --out preferred", computes=True),
+        Verb("reinforce", "groundup.align:reinforce", "a model trained on rewards: GRPO and kin",
+             "--model tuned --tasks sums.jsonl --out better", computes=True),
     )),
     Group("Smaller copies", "compress", (
         Verb("quantize", "groundup.compress:quantize", "an 8- or 4-bit copy of a model",

@@ -2,7 +2,8 @@
 
 `make_examples` creates conversations from a corpus, including refusals; `show_examples` prints them
 with the trained tokens marked; `finetune` trains on them. `import_preferences` reads preferences,
-and `direct` trains on them by DPO, KTO and the like.
+and `direct` trains on them by DPO, KTO and the like. `reinforce` trains on tasks whose answers a
+program can check, by GRPO and its kin.
 """
 
 from .direct.losses import Answers, PreferenceLossConfig
@@ -10,6 +11,9 @@ from .direct.stage import DirectConfig, direct
 from .examples import ExamplesConfig, make_examples, read_examples, show_examples
 from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .finetune import FinetuneConfig, finetune
+from .policy.losses import PolicyLossConfig
+from .policy.rewards import RewardConfig, read_tasks
+from .policy.stage import PolicyConfig, reinforce
 from .preferences import Preference, PreferencesConfig, import_preferences
 
 __all__ = [
@@ -19,14 +23,19 @@ __all__ = [
     "DirectConfig",
     "ExamplesConfig",
     "FinetuneConfig",
+    "PolicyConfig",
+    "PolicyLossConfig",
     "Preference",
     "PreferenceLossConfig",
     "PreferencesConfig",
+    "RewardConfig",
     "direct",
     "finetune",
     "import_preferences",
     "is_refusal",
     "make_examples",
     "read_examples",
+    "read_tasks",
+    "reinforce",
     "show_examples",
 ]

@@ -152,7 +152,7 @@ def parse_preference(row: Any) -> Preference:
     if not isinstance(row, dict):
         raise DataError("It is no object.")
     if "completion" in row:
-        prompt, answer = _prompt_of(row.get("prompt")), _answer_of(row["completion"], "completion")
+        prompt, answer = read_prompt(row.get("prompt")), _answer_of(row["completion"], "completion")
         if not isinstance(row.get("label"), bool):
             raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
         return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
@@ -161,7 +161,7 @@ def parse_preference(row: Any) -> Preference:
     sides = row["chosen"], row["rejected"]
     if row.get("prompt") is None:  # what both begin with
         row, sides = _split_prompt(*sides)
-    prompt = _prompt_of(row["prompt"])
+    prompt = read_prompt(row["prompt"])
     chosen, rejected = map(_answer_of, sides, ("chosen", "rejected"))
     if chosen == rejected:
         raise DataError("Its chosen answer equals the rejected one.")
@@ -177,7 +177,8 @@ def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any
     return {"prompt": chosen[:common]}, (chosen[common:], rejected[common:])
 
 
-def _prompt_of(value: Any) -> Conversation:
+def read_prompt(value: Any) -> Conversation:
+    """A prompt that is a text or a list of messages; DataError if the user's turn is not last."""
     if isinstance(value, str) and value.strip():
         return (Message("user", value),)
     messages = _messages_of(value, "prompt")

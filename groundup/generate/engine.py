@@ -206,8 +206,9 @@ class Engine(PromptEncoder):
         return tuple(kept)
 
     def continue_ids(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
-    ) -> list[Generation]:
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = (), *,
+        shows_progress: bool = True,
+    ) -> list[Generation]:  # fmt: skip
         """Continue tokenized prompts; `seeds`, one per prompt, replace `sampling.seed`."""
         if seeds and len(seeds) != len(prompts):
             raise DataError(f"{len(prompts)} prompts need as many seeds; got {len(seeds)}.")
@@ -215,7 +216,8 @@ class Engine(PromptEncoder):
             self.max_new_tokens(prompt, sampling)
         answers: dict[int, Generation] = {}
         bar = record.progress("generate", len(prompts), "answers")
-        with bar if len(prompts) >= PROGRESS_FROM else nullcontext() as progress:
+        is_long = shows_progress and len(prompts) >= PROGRESS_FROM
+        with bar if is_long else nullcontext() as progress:
             rows = [list(prompt) for prompt in prompts]
             for index, answer in decode_prompts(self.cached, rows, self._options(sampling), seeds):
                 answers[index] = self.build_generation(_unwrap(answer), sampling)

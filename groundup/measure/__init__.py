@@ -39,6 +39,8 @@ from .release import (
     roll_back_label,
 )
 from .score import (
+    AnswerScorer,
+    Metric,
     ReferenceScorer,
     ScoredAnswers,
     bleu,
@@ -131,6 +133,7 @@ __all__ = [
     "CONFIDENCE",
     "METEOR_PRESETS",
     "TOKENISERS",
+    "AnswerScorer",
     "Bleu",
     "Bundle",
     "Check",
@@ -148,6 +151,7 @@ __all__ = [
     "LabelMove",
     "MeanConfidenceSequence",
     "Meteor",
+    "Metric",
     "RateConfidenceSequence",
     "ReferenceScorer",
     "Requirement",

@@ -42,6 +42,10 @@ class MicroBatch(NamedTuple):
     """Position ids, where they differ from the order in the sequence."""
     reference: Float[Tensor, "B T"] | None = None
     """Log-probability of each target under another model, such as the one before training."""
+    sampled: Float[Tensor, "B T"] | None = None
+    """Log-probability of each target when it was sampled."""
+    advantages: Float[Tensor, "B T"] | None = None
+    """How much better than expected the answer is that a target is of."""
 
 
 BatchSource = Callable[[int], Sequence[MicroBatch]]

@@ -26,7 +26,8 @@ from .losses import Answers
 
 PADDING = -1
 FILLINGS = {
-    "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0, "reference": 0.0
+    "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0,
+    "reference": 0.0, "sampled": 0.0, "advantages": 0.0,
 }  # fmt: skip
 """What pads rows."""
 
@@ -41,6 +42,20 @@ class RenderedAnswer(NamedTuple):
     reference: np.ndarray
     """(T,) log-probability of each token of the answer before training; zeros without a
     reference."""
+    sampled: np.ndarray = np.zeros(0, np.float32)
+    """(T,) log-probabilities that it was sampled with; empty if it was not."""
+    advantage: float = 0.0
+
+    def columns(self, number: int) -> dict[str, np.ndarray]:
+        """What rows hold of it, as the answer of this number."""
+        length = len(self.ids) - 1
+        sampled = self.sampled if len(self.sampled) else np.zeros_like(self.reference)
+        return {
+            "ids": self.ids[:-1], "positions": np.arange(length),
+            "targets": np.where(self.is_answer[1:], self.ids[1:], PADDING),
+            "documents": np.full(length, number), "reference": self.reference[1:],
+            "sampled": sampled[1:], "advantages": np.full(length, self.advantage),
+        }  # fmt: skip
 
     @property
     def end(self) -> int:
@@ -68,28 +83,23 @@ def pack_groups(
     label  of every row
     """
     sizes = {at: sum(len(each.ids) - 1 for each in group) for at, group in enumerate(groups)}
-    rows = first_fit(sizes, length)
+    rows, starts = first_fit(sizes, length), np.cumsum([first, *map(len, groups)])
     shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
-    ids, targets = np.zeros(shape, np.int64), np.full(shape, PADDING, np.int64)
-    documents, weights = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
-    reference, positions = np.zeros(shape, np.float32), np.zeros(shape, np.int64)
-    starts = np.cumsum([first, *map(len, groups)])
+    made = {
+        name: np.full(shape, filling, np.float32 if isinstance(filling, float) else np.int64)
+        for name, filling in FILLINGS.items()
+    }
     for row, members in enumerate(rows):
         end = 0
         for at in members:
-            weights[row, end] = 1.0
+            made["weights"][row, end] = 1.0
             for number, answer in enumerate(groups[at], starts[at]):
                 start, end = end, end + len(answer.ids) - 1
-                place = slice(start, end)
-                ids[row, place], documents[row, place] = answer.ids[:-1], number
-                targets[row, place] = np.where(answer.is_answer[1:], answer.ids[1:], PADDING)
-                reference[row, place] = answer.reference[1:]
-                positions[row, place] = np.arange(end - start)
-    return MicroBatch(
-        torch.from_numpy(ids), torch.from_numpy(targets), torch.from_numpy(weights),
-        torch.from_numpy(documents), labels=torch.full((len(rows),), label),
-        positions=torch.from_numpy(positions), reference=torch.from_numpy(reference),
-    )  # fmt: skip
+                for name, values in answer.columns(number).items():
+                    made[name][row, start:end] = values
+    tensors = {name: torch.from_numpy(values) for name, values in made.items()}
+    batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
+    return batch._replace(**tensors, labels=torch.full((len(rows),), label))
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
@@ -98,7 +108,7 @@ def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
     labels = [batch.labels for batch in batches if batch.labels is not None]
     joined = {
         name: torch.cat([
-            pad(getattr(batch, name), (0, width - batch.ids.shape[1]), value=filling)
+            pad(getattr(batch, name), (0, width - batch.ids.shape[1]), value=float(filling))
             for batch in batches
         ])
         for name, filling in FILLINGS.items()
@@ -121,13 +131,19 @@ def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
     return Answers(total(policy), total(reference), total(torch.ones_like(policy)))
 
 
-def target_logprobs(model: Transformer, batch: MicroBatch) -> Float[Tensor, " N"]:
-    """Log-probability of each token of the answers, nats, row by row."""
+def target_logprobs(
+    model: Transformer, batch: MicroBatch, vocab_size: int | None = None
+) -> Float[Tensor, " N"]:
+    """Log-probability of each token of the answers, nats, row by row.
+
+    vocab_size  ids that can be drawn; None: all
+    """
     is_answer = batch.targets != PADDING
     hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
     return token_logprobs(
-        model.output_states(hidden[is_answer]), model.head, batch.targets[is_answer],
-        bias=model.lm_bias, softcap=model.config.output.softcap,
+        model.output_states(hidden[is_answer]), model.head[:vocab_size], batch.targets[is_answer],
+        bias=None if model.lm_bias is None else model.lm_bias[:vocab_size],
+        softcap=model.config.output.softcap,
     )  # fmt: skip
 
 

@@ -1,0 +1,106 @@
+"""Advantages of answers, and policy gradient losses with clipped ratios.
+
+    A = (r - mean) / (std + 1e-4)        grpo, dapo: of the answers to one prompt
+    A = r - mean                         dr_grpo: of the answers to one prompt
+    A = r - mean of the others           rloo: to one prompt
+    A = r - mean of all                  reinforce: of the step
+
+    l = -min(w A, clip(w, 1 - low, 1 + high) A) + b k        w = p / p_sampled
+    k = w (p_ref / p - log(p_ref / p) - 1)                   an estimate of KL(p | p_ref)
+
+                ratio w    sum of l divided by
+    grpo        token      its answer's tokens, then answers            TRL 1.16 `grpo`
+    dr_grpo     token      answers times the largest length             TRL 1.16 `dr_grpo`
+    dapo        token      tokens                                       TRL 1.16 `dapo`
+    rloo        answer     answers                                      TRL 1.16 RLOO
+    reinforce   answer     answers
+
+The k term is of each token with its token's ratio, as in TRL 1.16 (`use_bias_correction_kl`); rloo
+and reinforce, whose ratio is of the answer, take b times log p - log p_ref from its reward instead.
+Source: GRPO Shao et al. 2024, arXiv:2402.03300; Dr. GRPO Liu et al. 2025, arXiv:2503.20783; DAPO Yu
+et al. 2025, arXiv:2503.14476; RLOO Ahmadian et al. 2024, arXiv:2402.14740; the estimate of KL:
+Schulman 2020.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from groundup.core import Config
+
+AlgorithmName = Literal["grpo", "dr_grpo", "dapo", "rloo", "reinforce"]
+EPSILON = 1e-4
+"""Added to a group's standard deviation, as in TRL."""
+
+
+class PolicyLossConfig(Config):
+    """Which algorithm, and its constants."""
+
+    name: AlgorithmName = "grpo"
+    """grpo, dr_grpo, dapo, rloo or reinforce."""
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    """How far below 1 a ratio counts."""
+    clip_high: float = Field(default=0.2, ge=0)
+    """How far above 1 a ratio counts; DAPO: 0.28."""
+    beta: float = Field(default=0.0, ge=0)
+    """Weight of the divergence from the model before training; 0: none, and no reference."""
+
+    @property
+    def is_by_answer(self) -> bool:
+        """Whether the ratio is of an answer rather than of each of its tokens."""
+        return self.name in ("rloo", "reinforce")
+
+
+class Tokens(NamedTuple):
+    """The tokens of some answers, one after the other."""
+
+    policy: Float[Tensor, " N"]
+    """Log-probabilities, nats."""
+    sampled: Float[Tensor, " N"]
+    """Those that they were sampled with."""
+    reference: Float[Tensor, " N"]
+    """Those of the model before training."""
+    advantages: Float[Tensor, " N"]
+    """Of each token's answer."""
+    answer: Int[Tensor, " N"]
+    """Which answer each token is of, from 0."""
+
+
+def advantages(rewards: Float[Tensor, "P G"], name: AlgorithmName) -> Float[Tensor, "P G"]:
+    """How much better each of G answers to P prompts is than was to be expected.
+
+    >>> advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), "rloo")
+    tensor([[ 0.6667, -0.6667, -0.6667,  0.6667]])
+    """
+    if name == "reinforce":
+        return rewards - rewards.mean()
+    count, mean = rewards.shape[1], rewards.mean(1, keepdim=True)
+    if name == "rloo":
+        return (rewards - mean) * (count / (count - 1))
+    if name == "dr_grpo":
+        return rewards - mean
+    return (rewards - mean) / (rewards.std(1, keepdim=True) + EPSILON)
+
+
+def policy_loss(tokens: Tokens, config: PolicyLossConfig) -> Float[Tensor, ""]:
+    """The sum over answers or tokens that the step's weight divides (rollouts.py)."""
+    count = int(tokens.answer.max()) + 1 if len(tokens.answer) else 0
+    change = tokens.policy - tokens.sampled
+    gains = tokens.advantages
+    if config.is_by_answer:
+        change = change.new_zeros(count).index_add(0, tokens.answer, change)
+        gains = change.new_zeros(count).index_copy(0, tokens.answer, gains)
+    ratio = change.exp()
+    clipped = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
+    losses = -torch.minimum(ratio * gains, clipped * gains)
+    if config.is_by_answer:
+        return losses.sum()
+    if config.beta:
+        gap = tokens.reference - tokens.policy
+        losses = losses + config.beta * ratio * (gap.exp() - gap - 1)
+    if config.name == "grpo":
+        losses = losses / tokens.answer.bincount(minlength=count)[tokens.answer]
+    return losses.sum()

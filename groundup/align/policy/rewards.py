@@ -1,0 +1,145 @@
+"""Rewards that a program can verify: scorers of an answer, summed with weights.
+
+    number   its last number equals that of a reference       exact   it equals a reference
+    f1       words that it shares with a reference            ended   the model ended it itself
+    fresh    share of its runs of three words that occur once
+
+Tasks are JSON lines: {"prompt": …, "answer": …}, the answer a text or a list of texts.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from groundup.core import Answer, Config, ConfigError, DataError, Reason, Sample
+from groundup.measure import (
+    AnswerScorer,
+    Metric,
+    ReferenceScorer,
+    exact_match,
+    natural_stop,
+    token_f1,
+)
+
+from ..preferences import read_prompt
+
+NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
+RUN_WORDS = 3
+
+
+class RewardConfig(Config):
+    """The weight of each reward; 0 leaves it out."""
+
+    number: float = Field(default=1.0, allow_inf_nan=False)
+    """Of 1 where the answer's last number equals a reference's last number."""
+    exact: float = Field(default=0.0, allow_inf_nan=False)
+    """Of 1 where the answer equals a reference, but for case and white space."""
+    f1: float = Field(default=0.0, allow_inf_nan=False)
+    """Of the F1 of the words that the answer shares with a reference."""
+    ended: float = Field(default=0.0, allow_inf_nan=False)
+    """Of 1 where the model ended the answer itself."""
+    fresh: float = Field(default=0.0, allow_inf_nan=False)
+    """Of the share of its runs of three words that occur once."""
+
+
+def last_number(text: str) -> float | None:
+    """The last number of a text.
+
+    >>> last_number("3 + 4 = 1,007.50."), last_number("none")
+    (1007.5, None)
+    """
+    found = NUMBER.findall(text)
+    return float(found[-1].replace("−", "-").replace(",", "")) if found else None
+
+
+def number_match() -> ReferenceScorer:
+    """Scorer: 1 if the answer's last number equals a reference's, else 0."""
+
+    def compare(text: str, references: Any) -> float | Reason:
+        wanted = {last_number(each) for each in references} - {None}
+        if not wanted:
+            return Reason("no_number", "No reference has a number.")
+        return float(last_number(text) in wanted)
+
+    return ReferenceScorer("number_match|last", compare)
+
+
+def fresh_runs() -> AnswerScorer:
+    """Scorer: the share of an answer's runs of three words that occur once in it."""
+
+    def compute(answer: Answer) -> float:
+        words = answer.text.split()
+        runs = Counter(zip(*(words[n:] for n in range(RUN_WORDS)), strict=False))
+        return sum(count == 1 for count in runs.values()) / max(1, runs.total())
+
+    return AnswerScorer("fresh_runs|words:3", compute)
+
+
+SCORERS = {
+    "number": number_match, "exact": exact_match, "f1": token_f1, "ended": natural_stop,
+    "fresh": fresh_runs,
+}  # fmt: skip
+
+
+class Reward(NamedTuple):
+    """A sum of weighted scorers."""
+
+    parts: Mapping[str, tuple[float, Metric]]
+
+    @classmethod
+    def of(cls, config: RewardConfig) -> "Reward":
+        """The reward of a configuration; ConfigError if all weights are 0."""
+        weights = {name: getattr(config, name) for name in SCORERS}
+        if not any(weights.values()):
+            raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
+        return cls({name: (w, SCORERS[name]()) for name, w in weights.items() if w})
+
+    def __call__(self, sample: Sample, answer: Answer) -> float:
+        """The reward of an answer; DataError naming the task if a part is undefined."""
+        total = 0.0
+        for name, (weight, scorer) in self.parts.items():
+            score = scorer(sample, answer)
+            if isinstance(score, Reason):
+                raise DataError(
+                    f"Task {sample.id}: the reward {name} is undefined: {score.message}"
+                )
+            if not math.isfinite(score.value):
+                raise DataError(f"Task {sample.id}: the reward {name} is {score.value}.")
+            total += weight * score.value
+        return total
+
+
+def read_tasks(path: Path) -> list[Sample]:
+    """Prompts with their right answers; DataError naming the line of what is none."""
+    samples = list[Sample]()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The tasks {path} cannot be read: {error}.") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise DataError("It is no object.")
+            prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
+            answers = [answers] if isinstance(answers, str) else answers
+            if (
+                not isinstance(answers, list)
+                or not answers
+                or not all(isinstance(each, str) and each.strip() for each in answers)
+            ):
+                raise DataError("Its answer is neither a text nor a list of texts.")
+        except (ValueError, DataError) as error:
+            raise DataError(f"{path} line {number} is no task: {error}") from None
+        samples.append(Sample(str(number), prompt, references=tuple(answers)))
+    if not samples:
+        raise DataError(f"{path} has no task; expected lines with prompt and answer.")
+    return samples

@@ -1,0 +1,160 @@
+"""A policy learns what is rewarded, from answers whose log-probabilities are the sampler's."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.align.policy import stage
+from groundup.align.policy.losses import PolicyLossConfig
+from groundup.align.policy.rewards import Reward, RewardConfig, last_number, read_tasks
+from groundup.align.policy.rollouts import RolloutPlan, Rollouts, sample_rollouts
+from groundup.align.policy.stage import PolicyConfig, reinforce
+from groundup.core import (
+    Answer,
+    Artifact,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    Sample,
+    produce,
+)
+from groundup.generate import Engine
+from groundup.train import Precision, split_batch
+from groundup.train.loop import accumulate_gradients
+from tests.serve.servers import write_chat_model
+from tests.train.small import without_compiler
+
+PLAN = RolloutPlan(answers=4, max_tokens=8, row_tokens=256, seed=0)
+ENDED = Reward.of(RewardConfig(number=0, ended=1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def uncompiled():
+    with without_compiler():
+        yield
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Artifact:
+    return produce(
+        tmp_path_factory.mktemp("reinforce") / "base", kind="model", stage="test", version=1,
+        config=Config(), parents={}, write=lambda draft: write_chat_model(draft.path, 256),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tasks") / "tasks.jsonl"
+    rows = [{"prompt": f"{a}+{b}", "answer": str(a + b)} for a in range(6) for b in range(6)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def rollouts(engine, tasks, name="grpo", **changes) -> Rollouts:
+    samples, loss = read_tasks(tasks)[:3], PolicyLossConfig(name=name, **changes)
+    reference = engine.model if loss.beta else None
+    return sample_rollouts(engine, samples, 0, PLAN, reward=ENDED, loss=loss, reference=reference)
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo", "rloo", "reinforce"])
+def test_gradients_do_not_depend_on_how_a_step_is_split(name, base, tasks, tmp_path):
+    engine, loss = Engine.open(base.path), PolicyLossConfig(name=name, beta=0.2)
+    model, made = engine.model.double(), rollouts(engine, tasks, name, beta=0.2)
+    config = PolicyConfig(loss=loss, max_tokens=PLAN.max_tokens)
+    draft = Draft(tmp_path, tmp_path, tmp_path)
+    run = stage.PolicyRun(config, draft, [], ENDED, engine, exact=None, reference=None)
+    found = []
+    for width, parts in ((256, 1), (64, 3)):
+        batch = made.batch(loss, PLAN._replace(row_tokens=width))
+        double = {n: getattr(batch, n).double() for n in ("reference", "sampled", "advantages")}
+        model.zero_grad()
+        batches, weight = split_batch(batch._replace(**double), parts), float(batch.weights.sum())
+        total = accumulate_gradients(model, run.loss, Precision())(batches, weight)
+        found.append((torch.cat([p.grad.flatten() for p in model.parameters()]), total))
+    assert_close(found[0], found[1], rtol=1e-7, atol=1e-10)
+
+
+def test_rollouts_are_kept_and_are_of_the_seed_and_the_step(base, tasks, tmp_path):
+    engine = Engine.open(base.path)
+    made = rollouts(engine, tasks)
+    made.write(tmp_path / "0.npz")
+    again = Rollouts.read(tmp_path / "0.npz")
+    for one, other, same in zip(made.answers, again.answers, rollouts(engine, tasks).answers,
+                                strict=True):  # fmt: skip
+        for a, b, c in zip(one, other, same, strict=True):
+            assert np.array_equal(a, b) and np.array_equal(a, c)
+    assert np.array_equal(made.rewards, again.rewards) and made.rewards.shape == (3, 4)
+    assert len({tuple(each.ids) for each in made.answers[:4]}) > 1, "answers of a group differ"
+    assert 0 <= made.numbers()["ended"] <= 1 and "divergence" not in made.numbers()
+
+
+def settings(**changes) -> PolicyConfig:
+    rate = {"learning_rate": 3e-3, "muon_learning_rate": 1e-2, "embedding_learning_rate": 0.02}
+    given = {"steps": 40, "prompts": 4, "answers": 8, "max_tokens": 8, "optim": rate}
+    return PolicyConfig(**given | {"rewards": {"number": 0, "ended": 1}} | changes)
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_what_is_rewarded_is_learnt(name, base, tasks, tmp_path):
+    made = reinforce(settings(loss={"name": name}), base, tasks, tmp_path / "out")
+    rows = [json.loads(x) for x in (made.path / "log/rollouts.jsonl").read_text().splitlines()]
+    first, last = (np.mean([row["ended"] for row in part]) for part in (rows[:5], rows[-5:]))
+    assert len(rows) == 40 and first < 0.3 and last > 0.8, (first, last)
+    assert made.numbers["held_out"]["after"] > made.numbers["held_out"]["before"]
+
+
+def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatch):
+    config = settings(steps=6, updates=2, checkpoints={"every_seconds": 0.0})
+    whole = reinforce(config, base, tasks, tmp_path / "whole")
+    real = stage.PolicyRun.batch
+
+    def killed(run, step):
+        if step == 3:
+            raise KeyboardInterrupt
+        return real(run, step)
+
+    monkeypatch.setattr(stage.PolicyRun, "batch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        reinforce(config, base, tasks, tmp_path / "again")
+    monkeypatch.undo()
+    again = reinforce(config, base, tasks, tmp_path / "again")
+    assert again.files["model.safetensors"] == whole.files["model.safetensors"]
+
+
+def test_rewards_are_verified_and_add_up():
+    sample = Sample("1", (), references=("The sum is 12.",))
+    assert last_number("1,5 of −3") == -3 and last_number("2.50") == 2.5
+    both = Reward.of(RewardConfig(number=2, ended=0.5, fresh=0.25))
+    stopped = {"finish_reason": "stop"}
+    assert both(sample, Answer("so 7 + 5 = 12", details=stopped)) == 2.75
+    assert both(sample, Answer("12 or 13", details={"finish_reason": "length"})) == 0.25
+    assert Reward.of(RewardConfig(number=0, fresh=1))(sample, Answer("a b c a b c a b c")) == 0.0
+    with pytest.raises(DataError, match="Task 1: the reward number is undefined: No reference has"):
+        both(Sample("1", (), references=("none",)), Answer("3"))
+    with pytest.raises(ConfigError, match="All rewards have the weight 0"):
+        Reward.of(RewardConfig(number=0))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("{", "line 1 is no task"), ("[]", "It is no object"), ('{"prompt": "a"}', "neither a text"),
+     ('{"prompt": "", "answer": "b"}', "turns are none"), ("", "has no task"),
+     ('{"prompt": "a", "answer": [""]}', "neither a text")],
+)  # fmt: skip
+def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
+    (tmp_path / "t.jsonl").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=reason):
+        read_tasks(tmp_path / "t.jsonl")
+
+
+def test_settings_that_do_not_fit_are_told(base, tasks, tmp_path):
+    with pytest.raises(DataError, match="36 tasks are too few for prompts=64"):
+        reinforce(settings(prompts=64), base, tasks, tmp_path / "a")
+    with pytest.raises(ConfigError, match="exact is of float32"):
+        reinforce(settings(exact=True, precision="bfloat16"), base, tasks, tmp_path / "a")
+    with pytest.raises(ConfigError, match="max_tokens=999 exceeds|max_length=999 exceeds"):
+        reinforce(settings(max_tokens=999), base, tasks, tmp_path / "a")
