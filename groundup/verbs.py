@@ -130,6 +130,8 @@ GROUPS = (
     Group("Tuning", "align", (
         Verb("examples make", "groundup.align:make_examples", "conversations from a corpus",
              "--corpus corpus --out examples"),
+        Verb("examples import", "groundup.align:import_examples",
+             "conversations of others, cleaned", "chats.jsonl --out examples"),
         Verb("examples show", "groundup.align:show_examples",
              "conversations, trained tokens marked", "examples --tokenizer tokenizer"),
         Verb("finetune", "groundup.align:finetune", "a chat model from a base and examples",

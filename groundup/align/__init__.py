@@ -1,9 +1,9 @@
 """Align: conversations and supervised fine-tuning on them; preferences and training on them.
 
-`make_examples` creates conversations from a corpus, including refusals; `show_examples` prints them
-with the trained tokens marked; `finetune` trains on them. `import_preferences` reads preferences,
-and `direct` trains on them by DPO, KTO and the like. `reinforce` trains on tasks whose answers a
-program can check, by GRPO and its kin.
+`make_examples` creates conversations from a corpus, including refusals, `import_examples` reads
+those of others; `show_examples` prints them with the trained tokens marked; `finetune` trains on
+them. `import_preferences` reads preferences, and `direct` trains on them by DPO, KTO and the like.
+`reinforce` trains on tasks whose answers a program can check, by GRPO and its kin.
 """
 
 from .direct.losses import Answers, PreferenceLossConfig
@@ -11,6 +11,7 @@ from .direct.stage import DirectConfig, direct
 from .examples import ExamplesConfig, make_examples, read_examples, show_examples
 from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .finetune import FinetuneConfig, finetune
+from .importing import ImportExamplesConfig, import_examples
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
 from .policy.stage import PolicyConfig, reinforce
@@ -23,6 +24,7 @@ __all__ = [
     "DirectConfig",
     "ExamplesConfig",
     "FinetuneConfig",
+    "ImportExamplesConfig",
     "PolicyConfig",
     "PolicyLossConfig",
     "Preference",
@@ -31,6 +33,7 @@ __all__ = [
     "RewardConfig",
     "direct",
     "finetune",
+    "import_examples",
     "import_preferences",
     "is_refusal",
     "make_examples",

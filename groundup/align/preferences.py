@@ -10,8 +10,7 @@ prompt are in one split.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,18 +24,14 @@ from groundup.core import (
     DataError,
     Draft,
     Message,
-    digest,
-    hash_file,
     produce,
-    record,
     write_text,
 )
 from groundup.corpus import split_paths
 
+from .layouts import digest_of, keep_rows, read_answer, read_prompt
+
 SPLITS = ("train", "validation")
-REJECTED = "rejected.jsonl"
-MAX_SHOWN = 5
-ROLES = ("system", "user", "assistant")
 
 
 class Preference(NamedTuple):
@@ -85,10 +80,7 @@ def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) 
 
     Raises DataError for a missing file, and if no row can be used or a split would be empty.
     """
-    if missing := next((path for path in files if not path.is_file()), None):
-        raise DataError(f"There is no file {missing}; expected preferences as JSON lines.")
-    hashes = digest([hash_file(path) for path in files])
-    config = config.model_copy(update={"files_digest": hashes})
+    config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
     return produce(
         out, kind="preferences", stage="preferences", version=1, config=config, parents={},
         write=lambda draft: _write_preferences(draft, config, files),
@@ -102,20 +94,8 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
 
 
 def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[Path]) -> None:
-    kept, rejected, seen = list[Preference](), list[dict[str, Any]](), set[Preference]()
-    for place, line in _lines(files):
-        try:
-            found = parse_preference(json.loads(line))
-            if found in seen:
-                raise DataError("It is there twice.")
-        except (DataError, ValueError) as error:
-            why = "It is no JSON." if isinstance(error, json.JSONDecodeError) else str(error)
-            rejected.append({"place": place, "reason": why, "row": line.strip()})
-            continue
-        seen.add(found)
-        kept.append(found)
-    for row in rejected[:MAX_SHOWN]:
-        record.log(f"{row['place']} is left out: {row['reason']}")
+    found = keep_rows(files, parse_preference)
+    kept = found.rows
     prompts = [json.dumps(each.prompt, ensure_ascii=False) for each in kept]
     split = split_paths(prompts, config.validation_share, 0.0, config.seed)
     for name in SPLITS:
@@ -123,22 +103,12 @@ def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[
         if not own:
             raise DataError(
                 f"{len(kept)} usable rows with {len(split)} prompts leave none for {name}; "
-                f"give more ({len(rejected)} were left out)."
+                f"give more ({len(found.rejected)} were left out)."
             )
         write_text(draft.path / f"{name}.jsonl", "".join(f"{each.to_json()}\n" for each in own))
         pairs = sum(each.is_pair for each in own)
         draft.numbers[name] = {"pairs": pairs, "single": len(own) - pairs}
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rejected)
-    write_text(draft.path / REJECTED, "".join(lines))
-    draft.numbers["rejected"] = dict(Counter(row["reason"] for row in rejected))
-
-
-def _lines(files: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for path in files:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"{path.name} line {number}", line
+    found.write_rejected(draft)
 
 
 def parse_preference(row: Any) -> Preference:
@@ -152,7 +122,10 @@ def parse_preference(row: Any) -> Preference:
     if not isinstance(row, dict):
         raise DataError("It is no object.")
     if "completion" in row:
-        prompt, answer = read_prompt(row.get("prompt")), _answer_of(row["completion"], "completion")
+        prompt, answer = (
+            read_prompt(row.get("prompt")),
+            read_answer(row["completion"], "completion"),
+        )
         if not isinstance(row.get("label"), bool):
             raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
         return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
@@ -162,7 +135,7 @@ def parse_preference(row: Any) -> Preference:
     if row.get("prompt") is None:  # what both begin with
         row, sides = _split_prompt(*sides)
     prompt = read_prompt(row["prompt"])
-    chosen, rejected = map(_answer_of, sides, ("chosen", "rejected"))
+    chosen, rejected = map(read_answer, sides, ("chosen", "rejected"))
     if chosen == rejected:
         raise DataError("Its chosen answer equals the rejected one.")
     return Preference(prompt, chosen, rejected)
@@ -175,37 +148,3 @@ def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any
     pairs = zip(chosen, rejected, strict=False)
     common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     return {"prompt": chosen[:common]}, (chosen[common:], rejected[common:])
-
-
-def read_prompt(value: Any) -> Conversation:
-    """A prompt that is a text or a list of messages; DataError if the user's turn is not last."""
-    if isinstance(value, str) and value.strip():
-        return (Message("user", value),)
-    messages = _messages_of(value, "prompt")
-    roles = [message.role for message in messages if message.role != "system"]
-    is_in_turn = roles == (["user", "assistant"] * len(roles))[: len(roles)]
-    if not roles or roles[-1] != "user" or not is_in_turn:
-        raise DataError(f"Its prompt's turns are {', '.join(roles) or 'none'}; the user's is last.")
-    return messages
-
-
-def _answer_of(value: Any, name: str) -> str:
-    if isinstance(value, list):
-        messages = _messages_of(value, name)
-        if len(messages) != 1 or messages[0].role != "assistant":
-            raise DataError(f"Its {name} is not one turn of the assistant.")
-        value = messages[0].content
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"Its {name} is empty.")
-    return value
-
-
-def _messages_of(value: Any, name: str) -> Conversation:
-    try:
-        found = tuple(Message(turn["role"], turn["content"]) for turn in value)
-    except (TypeError, KeyError):
-        raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
-    for message in found:
-        if message.role not in ROLES or not isinstance(message.content, str):
-            raise DataError(f"Its {name} has a turn of {message.role!r} that is no text turn.")
-    return found

@@ -27,7 +27,7 @@ from groundup.measure import (
     token_f1,
 )
 
-from ..preferences import read_prompt
+from ..layouts import read_prompt
 
 NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
 RUN_WORDS = 3

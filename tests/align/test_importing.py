@@ -1,0 +1,93 @@
+"""Conversations in each layout become examples, and what is left out says why."""
+
+import json
+
+import pytest
+
+from groundup.align import ImportExamplesConfig, import_examples, read_examples
+from groundup.align.layouts import read_conversation
+from groundup.core import DataError, Message, Sample
+from groundup.measure import TestSetCard, make_testset
+
+USER, ANSWER = Message("user", "2+2?"), Message("assistant", "4")
+
+
+def turn(role, content):
+    return {"role": role, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"messages": [turn("user", "2+2?"), turn("assistant", "4")]}, (USER, ANSWER)),
+        ({"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}],
+          "id": 7}, (USER, ANSWER)),
+        ({"instruction": "2+2?", "output": "4"}, (USER, ANSWER)),
+        ({"instruction": "Add.", "input": "2 2", "output": "4"},
+         (Message("user", "Add.\n\n2 2"), ANSWER)),
+        ({"prompt": "2+2?", "completion": "4"}, (USER, ANSWER)),
+        ({"messages": [turn("system", "Be brief."), turn("user", "2+2?"), turn("assistant", "4"),
+                       turn("user", "2+2?"), turn("assistant", "4")]},
+         (Message("system", "Be brief."), USER, ANSWER, USER, ANSWER)),
+    ],
+)  # fmt: skip
+def test_rows_of_each_layout_are_read(row, expected):
+    assert read_conversation(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (5, "It is no object"),
+        ({}, "It has no messages"),
+        ({"messages": "x"}, "neither a text nor a list|is neither"),
+        ({"messages": [turn("user", "a")]}, "Its turns are user; expected user, assistant"),
+        ({"messages": [turn("assistant", "a"), turn("user", "b")]}, "turns are assistant, user"),
+        ({"messages": [turn("user", " "), turn("assistant", "a")]}, "A turn is empty"),
+        ({"messages": [turn("tool", "a")]}, "'tool'"),
+        ({"conversations": [{"from": "robot", "value": "a"}]}, "none of ShareGPT's"),
+        ({"instruction": "", "output": "a"}, "Its instruction is no text"),
+        ({"instruction": "a"}, "Its output is empty"),
+        ({"prompt": "a", "completion": None}, "Its completion is empty"),
+    ],
+)
+def test_what_is_no_conversation_says_why(row, reason):
+    with pytest.raises(DataError, match=reason):
+        read_conversation(row)
+
+
+def test_conversations_are_cleaned_and_split_by_their_question(tmp_path):
+    rows = [{"prompt": f"question {n // 2}?", "completion": f"answer {n}"} for n in range(80)]
+    bad = [
+        {"prompt": "a", "completion": "As an AI language model, I cannot."},
+        {"prompt": "b", "completion": "x" * 300}, rows[0], {"prompt": "What is tea?",
+                                                             "completion": "Leaves."},
+    ]  # fmt: skip
+    path = tmp_path / "c.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows + bad))
+    samples = [Sample("1", (Message("user", "What is TEA"),), references=("Leaves",))]
+    testset = make_testset(TestSetCard(name="t"), samples, {}, tmp_path / "testset")
+    config = ImportExamplesConfig(max_characters=200, validation_share=0.2, test_share=0.2)
+    made = import_examples(config, [path], tmp_path / "out", exclude=[testset.path])
+    assert made.numbers["rejected"] == {
+        "It speaks as an AI model.": 1, "It is too long.": 1, "It is there twice.": 1,
+        "Its question is in a test set.": 1,
+    }  # fmt: skip
+    questions = [
+        {example.messages[0].content for example in read_examples(made, split)}
+        for split in ("train", "validation", "test")
+    ]
+    assert sum(map(len, questions)) == 40 and not questions[0] & (questions[1] | questions[2])
+    assert made.numbers["train"]["by_questions"] == {"1": made.numbers["train"]["conversations"]}
+    kept = import_examples(
+        config.model_copy(update={"keep_boilerplate": True}), [path], tmp_path / "kept"
+    )
+    assert "It speaks as an AI model." not in kept.numbers["rejected"]
+
+
+def test_too_few_are_told(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    with pytest.raises(DataError, match="1 conversations leave none for"):
+        import_examples(ImportExamplesConfig(), [tmp_path / "c.jsonl"], tmp_path / "out")
+    with pytest.raises(DataError, match="There is no file .*d.jsonl; expected conversations"):
+        import_examples(ImportExamplesConfig(), [tmp_path / "d.jsonl"], tmp_path / "out")
