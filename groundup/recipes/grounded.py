@@ -4,11 +4,12 @@
               └─────────────────── index by words ────── answers ─ report ─┘ baseline
 
 The encoder learns from pairs of the documents, the reader from files of questions, the documents
-and made facts. Both indexes are asked questions made of the documents: answered ones and near
-misses. The verdict: with models no measure is worse by more than MARGIN than by words alone.
+and made facts. Both indexes are asked the same questions, made of the documents: answered ones and
+near misses. The verdict: with models no measure is worse by more than MARGIN than by words alone.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.core import ConfigError, GateFailed, record, write_text
@@ -17,6 +18,8 @@ from groundup.retrieve import (
     CalibrationConfig,
     EncoderConfig,
     IndexConfig,
+    MadeQuestion,
+    OpenIndex,
     ReaderChoice,
     SpanReaderConfig,
     TextEncoderConfig,
@@ -66,11 +69,13 @@ def grounded(
         encoder=TextEncoderConfig(path=str(encoder.path)),
         reader=ReaderChoice(path=str(reader.path)),
     )
-    asked = CalibrationConfig(made=made)
+    asked, same = CalibrationConfig(made=made), list[MadeQuestion]()
     for name, config in (("words", IndexConfig()), ("index", models)):
         index(documents, out / name, config)
         record.log(str(calibrate(asked, out / name)))
-        _answer_all(out, name, asked)
+        opened = open_index(out / name)
+        same = same or made_questions(opened, asked.made, asked.unanswered, asked.seed)
+        _answer_all(opened, same, out / f"{name}.jsonl")
         grounding(
             out / f"{name}.jsonl", out=out / f"{name}-report", config=GroundingConfig(), name=name
         )
@@ -83,12 +88,11 @@ def grounded(
     return f'Done; ask: groundup ask "…?" --index {out / "index"} --risk 10%'
 
 
-def _answer_all(out: Path, name: str, asked: CalibrationConfig) -> None:
-    """Write the answers of an index to the questions made of it, as rows of `grounding`."""
-    opened = open_index(out / name)
+def _answer_all(index: OpenIndex, questions: Sequence[MadeQuestion], out: Path) -> None:
+    """Write the answers of an index to questions, as rows of `grounding`."""
     rows = list[str]()
-    for one in made_questions(opened, asked.made, asked.unanswered, asked.seed):
-        answer = answer_to_json(answer_question(opened, one.text))
+    for one in questions:
+        answer = answer_to_json(answer_question(index, one.text))
         labels = {"reference": one.answers[0]} if one.answers else {"unanswerable": True}
         rows.append(json.dumps(answer | labels, ensure_ascii=False))
-    write_text(out / f"{name}.jsonl", "".join(f"{row}\n" for row in rows))
+    write_text(out, "".join(f"{row}\n" for row in rows))

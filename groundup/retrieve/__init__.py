@@ -18,7 +18,7 @@ from .verification.texts import TextCheck, check_claim, check_text
 
 if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate
-    from .calibration.made import made_questions
+    from .calibration.made import MadeQuestion, made_questions
     from .encoders.train import EncoderConfig, train_encoder
     from .models import (
         ReaderChoice,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _LATER = {
     "CalibrationConfig": "calibration.calibrate", "calibrate": "calibration.calibrate",
-    "made_questions": "calibration.made", "EncoderConfig": "encoders.train",
+    "made_questions": "calibration.made", "MadeQuestion": "calibration.made",
+    "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
@@ -55,6 +56,7 @@ __all__ = [
     "EncoderConfig",
     "IndexConfig",
     "LexicalIndex",
+    "MadeQuestion",
     "OpenIndex",
     "PairScorer",
     "QuoteProblem",
