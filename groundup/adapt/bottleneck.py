@@ -1,0 +1,124 @@
+"""Bottleneck adapters: a small network in every layer, around which the model stays as it is.
+
+    houlsby    h' = h + u + s W_up f(W_down u)              after attention and feed-forward
+    pfeiffer   h' = h + u + s W_up f(W_down (h + u))        after the feed-forward
+    parallel   h' = h + u + s W_up f(W_down h)              beside the feed-forward
+
+h is the residual stream before a sublayer and its norm, u the sublayer's update. Pre-norm models
+only, where the sum h + u has no norm, as AdapterHub does for LLaMA and its kin.
+Source: Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2020, arXiv:2005.00247; He et al.
+2021, arXiv:2110.04366. Sizes and initial weights are AdapterHub's (init "bert"; "mam_adapter" for
+parallel ones): unlike LoRA's, new sequential ones change the model a little.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groundup.core import ConfigError
+from groundup.model import ModelConfig, Transformer, TransformerBlock
+
+from .config import BottleneckConfig
+from .selection import AdaptedModule, AdapterSelection, add_update, select_sequences
+
+BOTTLENECK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu, "swish": F.silu, "gelu": F.gelu,
+}  # fmt: skip
+BERT_STD = 0.02
+
+
+class Bottleneck(nn.Module):
+    """s W_up f(W_down x), with biases."""
+
+    def __init__(self, width: int, config: BottleneckConfig) -> None:
+        super().__init__()
+        config = config.resolved()
+        assert config.reduction and config.activation and config.scale, "defaults are set"
+        inner = max(1, int(width // config.reduction))
+        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.activation = BOTTLENECK_ACTIVATIONS[config.activation]
+        self.style, self.scale, self.dropout = config.style, config.scale, config.dropout
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal matrices; of parallel ones W_up starts at zero."""
+        for layer in (self.down, self.up):
+            drawn = torch.empty(layer.weight.shape)
+            if self.style != "parallel":
+                drawn.normal_(0.0, BERT_STD, generator=generator)
+            elif layer is self.down:
+                nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+            else:
+                drawn.zero_()
+            layer.weight.copy_(drawn)
+            layer.bias.zero_()
+
+    def forward(self, hidden: Float[Tensor, "B T D"], update: Tensor) -> Float[Tensor, "B T D"]:
+        x = {"houlsby": update, "pfeiffer": hidden + update, "parallel": hidden}[self.style]
+        inner = self.activation(self.down(x.to(self.down.weight.dtype)))
+        return F.dropout(self.up(inner) * self.scale, self.dropout, self.training)
+
+
+class SublayerAdapter(AdaptedModule):
+    """The bottlenecks after one sublayer; the original is that there are none."""
+
+    def forward(
+        self, hidden: Float[Tensor, "B T D"], update: Float[Tensor, "B T D"]
+    ) -> Float[Tensor, "B T D"]:
+        result = update
+        for adapter, rows in self.acting(len(hidden)):
+            own = adapter(select_sequences(hidden, rows), select_sequences(update, rows))
+            result = add_update(result, own, rows)
+        return result.to(update.dtype)
+
+
+def attach_bottleneck(
+    model: Transformer, name: str, config: BottleneckConfig, selection: AdapterSelection, seed: int
+) -> None:
+    """Put new bottlenecks into every layer."""
+    generator = torch.Generator().manual_seed(seed)
+    for bottleneck in add_bottlenecks(model, name, config, selection).values():
+        bottleneck.initialise(generator)
+
+
+def add_bottlenecks(
+    model: Transformer, name: str, config: BottleneckConfig, selection: AdapterSelection
+) -> dict[str, Bottleneck]:
+    """Put unfilled bottlenecks into every layer; by the names of their places."""
+    check_bottleneck_support(model.config)
+    places = ["attention_adapter"] * (config.style == "houlsby") + ["feedforward_adapter"]
+    added: dict[str, Bottleneck] = {}
+    for number, block in enumerate(model.layers):
+        assert isinstance(block, TransformerBlock)
+        for place in places:
+            if getattr(block, place) is None:
+                setattr(block, place, SublayerAdapter(None, selection))
+            weight = model.head
+            dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+            own = Bottleneck(model.config.width, config).to(weight.device, dtype)
+            getattr(block, place).adapters[name] = own.train(model.training)
+            added[f"layers.{number}.{place}"] = own
+    return added
+
+
+def check_bottleneck_support(config: ModelConfig) -> None:
+    """Raise ConfigError for a model whose layers have no place for bottlenecks."""
+    if config.norm.place != "pre" or config.parallel or config.kind == "encoder_decoder":
+        has = f"norm.place={config.norm.place!r}, parallel={config.parallel}, kind={config.kind!r}"
+        raise ConfigError(
+            f"Bottlenecks need sequential sublayers with norms before them, in a decoder or an "
+            f"encoder; this model has {has}. Use LoRA."
+        )
+
+
+def bottlenecks(model: nn.Module, name: str) -> dict[str, Bottleneck]:
+    """The bottlenecks of one adapter, by the names of their places."""
+    return {
+        path.replace(f".adapters.{name}", ""): module
+        for path, module in model.named_modules()
+        if isinstance(module, Bottleneck) and path.endswith(f".adapters.{name}")
+    }

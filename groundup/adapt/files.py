@@ -1,0 +1,87 @@
+"""Adapter directories: PEFT's for LoRA and prefixes, AdapterHub's for bottlenecks.
+
+    adapter_config.json            sizes, and in PEFT's the names of the modules
+    adapter_model.safetensors      PEFT: base_model.model.<module>.lora_A.weight, …
+    adapter.safetensors            AdapterHub: <layer>.output_adapters.adapters.<name>.…
+
+Modules have the names of the model's Hugging Face architecture, so the libraries open what we
+write, and we open what they write; but their pickles never.
+"""
+
+from pathlib import Path
+
+from groundup.core import MANIFEST, Artifact, ArtifactError, atomic_replace, write_json
+from groundup.model import Transformer, save_tensors
+
+from .adapterhub import BOTTLENECK_WEIGHTS, read_bottleneck, write_bottleneck
+from .attach import AdapterSize, discard_modules, get_selection, register_adapter, reserve_name
+from .config import BottleneckConfig, LoraConfig
+from .peft import PEFT_WEIGHTS, read_lora, read_prefix, write_lora, write_prefix
+from .source import ADAPTER_CONFIG, AdapterSource
+
+ADAPTER_FILES = (ADAPTER_CONFIG, PEFT_WEIGHTS, BOTTLENECK_WEIGHTS)
+"""What an adapter directory may hold."""
+
+
+def save_adapter(model: Transformer, name: str, path: Path | str, base: str = "") -> None:
+    """Write one adapter as a directory; adapter_config.json comes last.
+
+    base  name or path of the model that it belongs to
+
+    Raises ConfigError for a model whose family has no names for the adapted modules.
+    """
+    path, config = Path(path), get_selection(model).require(name)
+    file, owner = PEFT_WEIGHTS, "base_model_name_or_path"
+    if isinstance(config, LoraConfig):
+        tensors, values = write_lora(model, name, config)
+    elif isinstance(config, BottleneckConfig):
+        tensors, values = write_bottleneck(model, name, config)
+        file, owner = BOTTLENECK_WEIGHTS, "model_name"
+    else:
+        tensors, values = write_prefix(model, name)
+    path.mkdir(parents=True, exist_ok=True)
+    with atomic_replace(path / file) as temporary:
+        own = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_tensors(own, temporary)
+    write_json(path / ADAPTER_CONFIG, values | {owner: base or None})
+
+
+def load_adapter(
+    model: Transformer, path: Path | str, name: str = "default", *,
+    base: Path | None = None, trainable: bool = False,
+) -> AdapterSize:  # fmt: skip
+    """Attach the adapter of a directory under a name, and let it act.
+
+    base       the model's directory; if both are artifacts, the adapter must be this model's
+    trainable  whether training may continue, such as from fine-tuning into preferences
+
+    Raises ArtifactError for an adapter of another model, or damaged, unsupported or pickled files.
+    """
+    path = Path(path)
+    _check_parent(path, base)
+    source, selection = AdapterSource(path, model, base), reserve_name(model, name)
+    read = {"LORA": read_lora, "PREFIX_TUNING": read_prefix, None: read_bottleneck}
+    kind = source.values.get("peft_type")
+    if kind not in read:
+        raise ArtifactError(f"{path} is of PEFT's type {kind}; groundup reads LORA, PREFIX_TUNING.")
+    try:
+        config = read[kind](model, name, source, selection)
+    except Exception:
+        discard_modules(model, name)
+        raise
+    return register_adapter(model, selection, name, config, trainable=trainable)
+
+
+def _check_parent(path: Path, base: Path | None) -> None:
+    """Raise ArtifactError if the manifest names another model than this directory's."""
+    if not (path / MANIFEST).is_file():
+        return
+    parents = {parent.name: parent for parent in Artifact.open(path, kind="adapter").parents}
+    if base is None or not (base / MANIFEST).is_file() or "model" not in parents:
+        return
+    own, wanted = Artifact.open(base, kind="model"), parents["model"]
+    if own.id != wanted.id:
+        raise ArtifactError(
+            f"{path} is an adapter of the model {wanted.id[:12]} ({wanted.path}); {base} is the "
+            f"model {own.id[:12]}. Give the model that it was trained on."
+        )

@@ -1,0 +1,128 @@
+"""Merge an adapter into the weights: the same function without the adapter's cost.
+
+Sums are computed in float32 or better and rounded once to the base's dtype. `merge_adapter` keeps
+the original weights, so `unmerge_adapter` restores them bit for bit; `merge` writes a model.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    Draft,
+    digest,
+    hash_file,
+    produce,
+    record,
+)
+from groundup.kernels import QuantizedLinear
+from groundup.model import Transformer, load, save
+
+from .attach import adapter_size, get_selection, remove_adapter
+from .config import LoraConfig
+from .files import ADAPTER_FILES, load_adapter
+from .lora import LowRankUpdate, low_rank_updates
+
+
+class MergeConfig(Config):
+    """How to merge an adapter into a model."""
+
+    adapter_digest: str = ""
+    """Hash of the adapter's files; set by the stage."""
+
+
+def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Artifact:
+    """Merge an adapter into the model that it was trained on, with its tokenizer.
+
+    adapter  an adapter of ours, or a PEFT directory of LoRA
+
+    Raises ArtifactError if the adapter is another model's; ConfigError if it cannot be merged: a
+    prefix, a bottleneck, a packed base, or an update of tied embeddings.
+    """
+    adapter = Path(adapter)
+    parents = {"model": model}
+    if (adapter / MANIFEST).is_file():
+        parents["adapter"] = Artifact.open(adapter, kind="adapter")
+    files = {
+        name: hash_file(adapter / name) for name in ADAPTER_FILES if (adapter / name).is_file()
+    }
+    if not files:
+        raise ArtifactError(f"{adapter} is no adapter; expected one of {', '.join(ADAPTER_FILES)}.")
+    return produce(
+        out,
+        kind="model",
+        stage="merge",
+        version=1,
+        config=config.model_copy(update={"adapter_digest": digest(files)}),
+        parents=parents,
+        write=lambda draft: _write_merged(draft, model.path, adapter),
+    )
+
+
+def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
+    model = load(path)
+    load_adapter(model, adapter, base=path)
+    size = adapter_size(model, "default")
+    merge_adapter(model, "default")
+    remove_adapter(model, "default")
+    save(model, draft.path, path)
+    draft.numbers |= {"adapter_parameters": size.parameters, "adapter_bytes": size.bytes}
+    record.log(f"Merged {size}.")
+
+
+@torch.no_grad()
+def merge_adapter(model: Transformer, name: str) -> None:
+    """Add an adapter's updates to the base's weights, and keep those for `unmerge_adapter`.
+
+    Raises ConfigError for what cannot be merged, before any weight changes.
+    """
+    selection = get_selection(model)
+    config = selection.require(name)
+    if selection.merged is not None:
+        raise ConfigError(f"{selection.merged!r} is merged already; unmerge_adapter first.")
+    if not isinstance(config, LoraConfig):
+        what = f"{name!r} is a {config.kind} adapter, which is no update of weights"
+        raise ConfigError(f"{what} and cannot be merged; keep it attached.")
+    updates = low_rank_updates(model, name)
+    merged = {
+        path: _merged_weight(model, path, module.base, update)
+        for path, (module, update) in updates.items()
+    }
+    for path, weight in merged.items():
+        base = updates[path][0].base
+        selection.originals[path] = base.weight.data
+        base.weight.data = weight
+    selection.select(None)
+    selection.merged = name
+
+
+def _merged_weight(model: Transformer, path: str, base: nn.Module, update: LowRankUpdate) -> Tensor:
+    if isinstance(base, QuantizedLinear):
+        what = f"{path} is packed in {base.bits} bits, which an update would have to be rounded to"
+        raise ConfigError(f"{what}; merge into the original model and quantize the result.")
+    if path == "embed_tokens" and model.lm_head is None:
+        what = "embed_tokens is tied to the head, which the adapter does not change"
+        raise ConfigError(f"{what}; keep the adapter attached, or leave out that target.")
+    assert isinstance(base, nn.Linear | nn.Embedding), "LoRA is of these layers"
+    weight = update.merged_weight(base).to(base.weight.dtype)
+    if not weight.isfinite().all():
+        raise ConfigError(f"The merged weight of {path} is not finite; the adapter is damaged.")
+    return weight
+
+
+def unmerge_adapter(model: Transformer) -> None:
+    """Restore the weights that the merged adapter changed, bit for bit, and let it act."""
+    selection = get_selection(model)
+    if selection.merged is None:
+        raise ConfigError("No adapter is merged.")
+    name = selection.merged
+    for path, (module, _) in low_rank_updates(model, name).items():
+        module.base.weight.data = selection.originals.pop(path)
+    selection.merged = None
+    selection.select(name)
