@@ -15,7 +15,7 @@ from torch import Tensor
 from groundup.core import ConfigError
 from groundup.model import Transformer, choose_family, to_hf_module
 
-from .bottleneck import BOTTLENECK_ACTIVATIONS, Bottleneck, add_bottlenecks, bottlenecks
+from .bottleneck import BOTTLENECK_ACTIVATIONS, attach_bottleneck, bottlenecks
 from .config import BottleneckConfig
 from .selection import AdapterSelection
 from .source import AdapterSource
@@ -84,16 +84,16 @@ def read_bottleneck(
     values = source.values.get("config")
     if not isinstance(values, dict) or values.get("architecture") is not None:
         raise source.rejected("it is neither a PEFT adapter nor an AdapterHub bottleneck")
-    source.require_values(FIXED_VALUES | {"non_linearity": tuple(BOTTLENECK_ACTIVATIONS)}, values)
+    source.require_values(values, FIXED_VALUES | {"non_linearity": [*BOTTLENECK_ACTIVATIONS]})
     config = BottleneckConfig(
         style=_read_style(source, values), activation=values.get("non_linearity"),
-        reduction=source.number("reduction_factor", values),
-        scale=source.number("scaling", values, 1.0), dropout=source.number("dropout", values),
+        reduction=source.number(values, "reduction_factor"),
+        scale=source.number(values, "scaling", 1.0), dropout=source.number(values, "dropout", 0),
     )  # fmt: skip
     source.read_tensors(BOTTLENECK_WEIGHTS)
     stored = str(source.values.get("name", name))
-    places: dict[str, Bottleneck] = add_bottlenecks(model, name, config, selection)
-    for path, own in places.items():
+    attach_bottleneck(model, name, config, selection)
+    for path, own in bottlenecks(model, name).items():
         for layer, key in _file_names(model, path, stored).items():
             source.fill(getattr(own, layer).weight, f"{key}.weight")
             source.fill(getattr(own, layer).bias, f"{key}.bias")
@@ -104,10 +104,6 @@ def read_bottleneck(
 def _read_style(source: AdapterSource, values: dict[str, Any]) -> Any:
     """The style whose places and residuals a configuration has."""
     for style, switches in STYLES.items():
-        if all(
-            values.get(key) == value for key, value in switches.items() if key != "init_weights"
-        ):
+        if all(values.get(key) == value for key, value in switches.items()):
             return style
-    raise source.rejected(
-        "its residuals and norms are in other places than groundup's three styles"
-    )
+    raise source.rejected("its residuals and norms are in the places of no style of groundup's")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from groundup.core import ConfigError
@@ -21,10 +22,10 @@ from groundup.kernels import QuantizedLinear
 from groundup.model import Transformer
 
 from .bottleneck import attach_bottleneck
-from .config import AdapterConfig, BottleneckConfig, LoraConfig, PrefixConfig
+from .config import AdapterConfig, LoraConfig, PrefixConfig
 from .lora import attach_lora
 from .prefix import attach_prefix
-from .selection import AdaptedModule, AdapterSelection
+from .selection import AdaptedModule, AdapterRows, AdapterSelection, group_rows
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -43,12 +44,10 @@ class AdapterSize(NamedTuple):
         """One line for people.
 
         >>> str(AdapterSize("docs", "lora", 1234, 4936, 0.0123))
-        'docs (lora): 1,234 parameters, 1.2 % of the model, 4.8 KiB'
+        'docs (lora): 1,234 parameters, 1.2 % of the model, 0.005 MiB'
         """
-        size = f"{self.bytes / 2**20:.1f} MiB" if self.bytes >= 2**20 else None
-        size = size or f"{self.bytes / 2**10:.1f} KiB"
         count = f"{self.parameters:,} parameters, {100 * self.share:.1f} % of the model"
-        return f"{self.name} ({self.kind}): {count}, {size}"
+        return f"{self.name} ({self.kind}): {count}, {self.bytes / 2**20:.3f} MiB"
 
 
 def attach_adapter(
@@ -60,26 +59,24 @@ def attach_adapter(
     this kind of adapter does not support.
     """
     selection = reserve_name(model, name)
-    if isinstance(config, LoraConfig):
-        attach_lora(model, name, config, selection, seed)
-    elif isinstance(config, PrefixConfig):
-        attach_prefix(model, name, config, selection, seed)
-    else:
-        assert isinstance(config, BottleneckConfig), "a configuration is of one of these kinds"
-        attach_bottleneck(model, name, config, selection, seed)
+    with torch.random.fork_rng(devices=[]):  # drawn on the CPU: every device gets the same
+        torch.default_generator.manual_seed(seed)
+        if isinstance(config, LoraConfig):
+            attach_lora(model, name, config, selection)
+        elif isinstance(config, PrefixConfig):
+            attach_prefix(model, name, config, selection)
+        else:
+            attach_bottleneck(model, name, config, selection)
     return register_adapter(model, selection, name, config)
 
 
 def reserve_name(model: Transformer, name: str) -> AdapterSelection:
     """The selection for one more adapter; ConfigError if the name is in use or invalid."""
-    modules = adapted_modules(model)
-    selection = next(iter(modules.values())).selection if modules else AdapterSelection()
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"The adapter's name {name!r} may have letters, digits, _ and - only.")
-    if name in selection.configs:
-        raise ConfigError(f"The model has an adapter {name!r}; remove it, or choose another name.")
-    if selection.merged is not None:
-        raise ConfigError(f"The adapter {selection.merged!r} is merged; unmerge_adapter first.")
+    selection = get_selection(model) if adapted_modules(model) else AdapterSelection()
+    selection.require_unmerged()
+    if name in selection.configs or not NAME.fullmatch(name):
+        why = "is in use" if name in selection.configs else "has other than letters, digits, _, -"
+        raise ConfigError(f"The adapter's name {name!r} {why}; choose another.")
     return selection
 
 
@@ -89,15 +86,13 @@ def register_adapter(
 ) -> AdapterSize:  # fmt: skip
     """Freeze the base and let an adapter whose modules are in place act."""
     selection.configs[name] = config
-    own = {id(weight) for weight in adapter_parameters(model, name).values()}
-    others = {id(p) for each in selection.configs for p in adapter_parameters(model, each).values()}
-    for weight in model.parameters():
-        if id(weight) in own:
-            weight.requires_grad_(trainable)
-        elif id(weight) not in others:
+    for path, weight in model.named_parameters():
+        if ".adapters." not in path:
             weight.requires_grad_(False)
+        elif f".adapters.{name}." in path:
+            weight.requires_grad_(trainable)
     activate_adapter(model, name)
-    return adapter_size(model, name)
+    return adapter_sizes(model)[-1]
 
 
 def adapted_modules(model: nn.Module) -> dict[str, AdaptedModule]:
@@ -108,33 +103,25 @@ def adapted_modules(model: nn.Module) -> dict[str, AdaptedModule]:
 
 def get_selection(model: nn.Module) -> AdapterSelection:
     """The adapters of a model and which of them act; ConfigError if it has none."""
-    for module in model.modules():
-        if isinstance(module, AdaptedModule):
-            return module.selection
+    for module in adapted_modules(model).values():
+        return module.selection
     raise ConfigError("The model has no adapters; attach_adapter or load_adapter first.")
-
-
-def adapter_names(model: nn.Module) -> list[str]:
-    """The names of a model's adapters, in the order of their attachment."""
-    return list(get_selection(model).configs) if adapted_modules(model) else []
 
 
 def activate_adapter(model: Transformer, name: str | None) -> None:
     """Let one adapter act on all sequences; None: the base alone."""
-    selection = get_selection(model)
-    selection.select(name)
-    _update_positions(model, selection)
+    _select(model, [] if name is None else [AdapterRows(name, None)])
 
 
 def activate_rows(model: Transformer, names: Sequence[str | None]) -> None:
     """Let an adapter (None: the base) act on each sequence of the following batches."""
+    _select(model, group_rows(names), len(names))
+
+
+def _select(model: Transformer, groups: list[AdapterRows], batch: int | None = None) -> None:
     selection = get_selection(model)
-    selection.select_rows(names)
-    _update_positions(model, selection)
-
-
-def _update_positions(model: Transformer, selection: AdapterSelection) -> None:
-    configs = [selection.configs[group.name] for group in selection.groups]
+    selection.select(groups, batch)
+    configs = [selection.configs[group.name] for group in groups]
     model.restarts_positions = any(isinstance(config, PrefixConfig) for config in configs)
 
 
@@ -147,8 +134,7 @@ def adapter_off(model: Transformer) -> Iterator[None]:
     try:
         yield
     finally:
-        selection.groups, selection.batch = groups, batch
-        _update_positions(model, selection)
+        _select(model, groups, batch)
 
 
 def remove_adapter(model: Transformer, name: str) -> None:
@@ -166,8 +152,7 @@ def remove_adapter(model: Transformer, name: str) -> None:
     discard_modules(model, name)
     del selection.configs[name]
     if not selection.configs:
-        for weight in model.parameters():
-            weight.requires_grad_(True)
+        model.requires_grad_(True)
 
 
 def discard_modules(model: nn.Module, name: str) -> None:
@@ -176,23 +161,11 @@ def discard_modules(model: nn.Module, name: str) -> None:
         if name in module.adapters:
             del module.adapters[name]
         if not module.adapters:
-            _put_back(model, path, module)
-
-
-def _put_back(model: nn.Module, path: str, module: AdaptedModule) -> None:
-    """Put the original where an adapted module stands."""
-    outer, _, leaf = path.rpartition(".")
-    parent = model.get_submodule(outer)
-    if module.base is not None and not isinstance(module.base, nn.Module):
-        delattr(parent, leaf)  # a function cannot replace a module otherwise
-    setattr(parent, leaf, module.base)
-
-
-def adapter_parameters(model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-    """The parameters of one adapter, by their names in the model."""
-    return {
-        path: weight for path, weight in model.named_parameters() if f".adapters.{name}." in path
-    }
+            outer, _, leaf = path.rpartition(".")
+            parent = model.get_submodule(outer)
+            if module.base is not None and not isinstance(module.base, nn.Module):
+                delattr(parent, leaf)  # a function cannot replace a module otherwise
+            setattr(parent, leaf, module.base)
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -200,17 +173,16 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {path: weight for path, weight in model.named_parameters() if weight.requires_grad}
 
 
-def adapter_size(model: Transformer, name: str) -> AdapterSize:
-    """Parameters and memory of an adapter; print it to see them."""
-    config = get_selection(model).require(name)
-    weights = adapter_parameters(model, name).values()
-    count = sum(weight.numel() for weight in weights)
-    stored = sum(weight.numel() * weight.element_size() for weight in weights)
-    return AdapterSize(name, config.kind, count, stored, count / base_parameters(model))
-
-
-def base_parameters(model: nn.Module) -> int:
-    """Number of the base's weights, packed ones too."""
-    own = sum(p.numel() for path, p in model.named_parameters() if ".adapters." not in path)
-    packed = (m for m in model.modules() if isinstance(m, QuantizedLinear))
-    return own + sum(each.in_features * each.out_features for each in packed)
+def adapter_sizes(model: Transformer) -> list[AdapterSize]:
+    """Parameters and memory of each adapter; print them to see them."""
+    weights = dict(model.named_parameters())
+    packed = [m for m in model.modules() if isinstance(m, QuantizedLinear)]
+    base = sum(weight.numel() for path, weight in weights.items() if ".adapters." not in path)
+    base += sum(module.in_features * module.out_features for module in packed)
+    sizes = []
+    for name, config in get_selection(model).configs.items():
+        own = [weight for path, weight in weights.items() if f".adapters.{name}." in path]
+        count = sum(weight.numel() for weight in own)
+        stored = sum(weight.numel() * weight.element_size() for weight in own)
+        sizes.append(AdapterSize(name, config.kind, count, stored, count / base))
+    return sizes

@@ -14,15 +14,15 @@ parallel ones): unlike LoRA's, new sequential ones change the model a little.
 import math
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError
-from groundup.model import ModelConfig, Transformer, TransformerBlock
+from groundup.model import Transformer, TransformerBlock
 
 from .config import BottleneckConfig
+from .lora import compute_dtype
 from .selection import AdaptedModule, AdapterSelection, add_update, select_sequences
 
 BOTTLENECK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -42,22 +42,17 @@ class Bottleneck(nn.Module):
         self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
         self.activation = BOTTLENECK_ACTIVATIONS[config.activation]
         self.style, self.scale, self.dropout = config.style, config.scale, config.dropout
-
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """Normal matrices; of parallel ones W_up starts at zero."""
         for layer in (self.down, self.up):
-            drawn = torch.empty(layer.weight.shape)
+            nn.init.zeros_(layer.bias)
             if self.style != "parallel":
-                drawn.normal_(0.0, BERT_STD, generator=generator)
+                nn.init.normal_(layer.weight, std=BERT_STD)
             elif layer is self.down:
-                nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5))
             else:
-                drawn.zero_()
-            layer.weight.copy_(drawn)
-            layer.bias.zero_()
+                nn.init.zeros_(layer.weight)
 
     def forward(self, hidden: Float[Tensor, "B T D"], update: Tensor) -> Float[Tensor, "B T D"]:
+        """What to add to a sublayer's update."""
         x = {"houlsby": update, "pfeiffer": hidden + update, "parallel": hidden}[self.style]
         inner = self.activation(self.down(x.to(self.down.weight.dtype)))
         return F.dropout(self.up(inner) * self.scale, self.dropout, self.training)
@@ -77,48 +72,35 @@ class SublayerAdapter(AdaptedModule):
 
 
 def attach_bottleneck(
-    model: Transformer, name: str, config: BottleneckConfig, selection: AdapterSelection, seed: int
-) -> None:
-    """Put new bottlenecks into every layer."""
-    generator = torch.Generator().manual_seed(seed)
-    for bottleneck in add_bottlenecks(model, name, config, selection).values():
-        bottleneck.initialise(generator)
-
-
-def add_bottlenecks(
     model: Transformer, name: str, config: BottleneckConfig, selection: AdapterSelection
-) -> dict[str, Bottleneck]:
-    """Put unfilled bottlenecks into every layer; by the names of their places."""
-    check_bottleneck_support(model.config)
+) -> None:
+    """Put new bottlenecks into every layer.
+
+    Raises ConfigError for a model whose layers have no place for them.
+    """
+    own = model.config
+    if own.norm.place != "pre" or own.parallel or own.kind == "encoder_decoder":
+        has = f"norm.place={own.norm.place!r}, parallel={own.parallel}, kind={own.kind!r}"
+        raise ConfigError(
+            "Bottlenecks need sequential sublayers with norms before them, in a decoder or an "
+            f"encoder; this model has {has}. Use LoRA."
+        )
     places = ["attention_adapter"] * (config.style == "houlsby") + ["feedforward_adapter"]
-    added: dict[str, Bottleneck] = {}
-    for number, block in enumerate(model.layers):
+    for block in model.layers:
         assert isinstance(block, TransformerBlock)
         for place in places:
             if getattr(block, place) is None:
                 setattr(block, place, SublayerAdapter(None, selection))
-            weight = model.head
-            dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
-            own = Bottleneck(model.config.width, config).to(weight.device, dtype)
-            getattr(block, place).adapters[name] = own.train(model.training)
-            added[f"layers.{number}.{place}"] = own
-    return added
-
-
-def check_bottleneck_support(config: ModelConfig) -> None:
-    """Raise ConfigError for a model whose layers have no place for bottlenecks."""
-    if config.norm.place != "pre" or config.parallel or config.kind == "encoder_decoder":
-        has = f"norm.place={config.norm.place!r}, parallel={config.parallel}, kind={config.kind!r}"
-        raise ConfigError(
-            f"Bottlenecks need sequential sublayers with norms before them, in a decoder or an "
-            f"encoder; this model has {has}. Use LoRA."
-        )
+            bottleneck = Bottleneck(own.width, config).train(model.training)
+            bottleneck.to(model.head.device, compute_dtype(model.head.dtype))
+            getattr(block, place).adapters[name] = bottleneck
 
 
 def bottlenecks(model: nn.Module, name: str) -> dict[str, Bottleneck]:
     """The bottlenecks of one adapter, by the names of their places."""
+    end = f".adapters.{name}"
     return {
-        path.replace(f".adapters.{name}", ""): module
+        path.removesuffix(end): module
         for path, module in model.named_modules()
-        if isinstance(module, Bottleneck) and path.endswith(f".adapters.{name}")
+        if isinstance(module, Bottleneck) and path.endswith(end)
     }

@@ -96,10 +96,5 @@ BOTTLENECK_DEFAULTS = {
 }
 """Reduction, activation and scale by style: AdapterHub's DoubleSeqBn, SeqBn and ParBn."""
 
-AdapterConfig = LoraConfig | PrefixConfig | BottleneckConfig
-AnyAdapterConfig = Annotated[AdapterConfig, Field(discriminator="kind")]
-"""Type of a setting that holds any of them, chosen by `kind`."""
-ADAPTER_CONFIGS: dict[str, type[AdapterConfig]] = {
-    "lora": LoraConfig, "prefix": PrefixConfig, "bottleneck": BottleneckConfig,
-}  # fmt: skip
-"""By kind."""
+AdapterConfig = Annotated[LoraConfig | PrefixConfig | BottleneckConfig, Field(discriminator="kind")]
+"""Any of them, chosen by `kind`."""

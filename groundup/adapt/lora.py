@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,185 +25,151 @@ from groundup.model import Transformer
 from .config import ALL_LINEAR, LoraConfig
 from .selection import AdaptedModule, AdapterSelection, add_update, select_sequences
 
+EMBEDDING = "embed_tokens"
 UNADAPTED = ("lm_head", "router")
 """Linear layers that are read as matrices, not called."""
 
+Adaptable = nn.Linear | QuantizedLinear | nn.Embedding
+
 
 class LowRankUpdate(nn.Module):
-    """The matrices of one module's update."""
+    """The matrices of one module's update, float32 or better."""
 
-    def __init__(self, base: nn.Module, rank: int, config: LoraConfig, alpha: float) -> None:
-        """Zeros; `initialise` draws what starts at random."""
+    def __init__(
+        self, base: Adaptable, config: LoraConfig, rank: int | None = None,
+        alpha: float | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        weight = base.weight
-        assert isinstance(weight, Tensor), "adapted modules have one weight"
-        outputs, inputs = _sizes(base)
-        dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        place = {"dtype": dtype, "device": weight.device}
-        self.rank, self.alpha, self.dropout = rank, alpha, config.dropout
-        self.scale = config.scale(rank, alpha)
-        self.A = nn.Parameter(torch.zeros(rank, inputs, **place))
-        self.B = nn.Parameter(torch.zeros(outputs, rank, **place))
-        norms = self.direction_norms(base) if config.dora else None
-        self.magnitude = None if norms is None else nn.Parameter(norms)
-
-    def initialise(self, generator: torch.Generator, *, is_embedding: bool) -> None:
-        """Draw A (of an embedding B) on the CPU, so that every device gets the same numbers."""
-        drawn = torch.empty(self.B.shape if is_embedding else self.A.shape)
-        with torch.no_grad():
-            if is_embedding:
-                self.B.copy_(drawn.normal_(generator=generator))
-            else:
-                nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
-                self.A.copy_(drawn)
+        self.rank, self.alpha = rank or config.rank, alpha or config.alpha
+        self.scale, self.dropout = config.scale(self.rank, self.alpha), config.dropout
+        if isinstance(base, nn.Embedding):
+            self.A = nn.Parameter(torch.zeros(self.rank, base.num_embeddings))
+            self.B = nn.Parameter(torch.randn(base.embedding_dim, self.rank))
+        else:
+            self.A = nn.Parameter(torch.empty(self.rank, base.in_features))
+            self.B = nn.Parameter(torch.zeros(base.out_features, self.rank))
+            nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.to(base.weight.device, compute_dtype(base.weight.dtype))
+        self.magnitude = nn.Parameter(self.direction_norms(base)) if config.dora else None
 
     @torch.no_grad()
-    def direction_norms(self, base: nn.Module) -> Float[Tensor, " O"]:
+    def direction_norms(self, base: Adaptable) -> Float[Tensor, " O"]:
         """|W + s B A| of each output: DoRA's divisor, a constant for the gradient."""
         weight = dense_weight(base).to(self.A.dtype)
         return torch.linalg.vector_norm(weight + self.scale * (self.B @ self.A), dim=1)
 
-    def linear_update(
-        self, x: Float[Tensor, "*batch I"], base: nn.Module, out: Float[Tensor, "*batch O"]
-    ) -> Float[Tensor, "*batch O"]:
-        """What to add to a linear layer's output."""
+    def forward(self, x: Shaped[Tensor, "*batch"], base: Adaptable, out: Tensor) -> Tensor:
+        """What to add to the output of the base for x."""
+        if isinstance(base, nn.Embedding):
+            return F.embedding(x, self.A.T) @ self.B.T * self.scale
         drops = self.training and self.dropout > 0
         x = F.dropout(x, self.dropout, training=drops).to(self.A.dtype)
-        low = F.linear(F.linear(x, self.A), self.B)
+        low = F.linear(F.linear(x, self.A), self.B) * self.scale
         if self.magnitude is None:
-            return low * self.scale
+            return low
         ratio = self.magnitude / self.direction_norms(base)
-        bias = base.bias
-        plain = out if not isinstance(bias, Tensor) else out - bias
         if drops:  # the direction W x too is of the inputs that were kept
             plain = F.linear(x, dense_weight(base).to(x.dtype))
-        return (ratio - 1) * plain + ratio * low * self.scale
-
-    def embedding_update(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch D"]:
-        """What to add to an embedding's output."""
-        return F.embedding(ids, self.A.T) @ self.B.T * self.scale
+        else:
+            plain = out if base.bias is None else out - base.bias
+        return (ratio - 1) * plain + ratio * low
 
     @torch.no_grad()
-    def merged_weight(self, base: nn.Module) -> Tensor:
-        """The weight that contains the update, in float32 or better."""
-        delta = self.scale * (self.B @ self.A)
+    def merged_weight(self, base: nn.Linear | nn.Embedding) -> Tensor:
+        """The weight that contains the update, in the update's dtype."""
+        weight, delta = base.weight.to(self.A.dtype), self.scale * (self.B @ self.A)
         if isinstance(base, nn.Embedding):
-            return base.weight.to(self.A.dtype) + delta.T
-        weight = dense_weight(base).to(self.A.dtype) + delta
+            return weight + delta.T
+        merged = weight + delta
         if self.magnitude is None:
-            return weight
-        return weight * (self.magnitude / self.direction_norms(base))[:, None]
+            return merged
+        return merged * (self.magnitude / self.direction_norms(base))[:, None]
 
 
-class LoraLinear(AdaptedModule):
-    """A linear layer, dense or packed, with low-rank updates."""
-
-    def forward(self, x: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
-        out = result = self.base(x)
-        for adapter, rows in self.acting(len(x)):
-            own, base_out = select_sequences(x, rows), select_sequences(out, rows)
-            update = adapter.linear_update(own, self.base, base_out)
-            result = add_update(result, update, rows)
-        return result.to(out.dtype)
-
-
-class LoraEmbedding(AdaptedModule):
-    """An embedding with low-rank updates; a tied head keeps the original's weight."""
+class LoraModule(AdaptedModule):
+    """A linear layer, dense or packed, or an embedding, with low-rank updates."""
 
     @property
     def weight(self) -> Tensor:
-        """The original's weight."""
+        """The original's weight, which a tied head reads."""
         return self.base.weight
 
-    def forward(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch D"]:
-        out = result = self.base(ids)
-        for adapter, rows in self.acting(len(ids)):
-            update = adapter.embedding_update(select_sequences(ids, rows))
-            result = add_update(result, update, rows)
+    def forward(self, x: Shaped[Tensor, "*batch"]) -> Float[Tensor, "*out"]:
+        out = result = self.base(x)
+        for update, rows in self.acting(len(x)):
+            own, base_out = select_sequences(x, rows), select_sequences(out, rows)
+            result = add_update(result, update(own, self.base, base_out), rows)
         return result.to(out.dtype)
 
 
-def dense_weight(base: nn.Module) -> Tensor:
-    """A linear layer's weight, dequantised if it is packed."""
-    if isinstance(base, QuantizedLinear):
-        return base.dequantize()
-    assert isinstance(base, nn.Linear), "low-rank updates are of linear layers"
-    return base.weight
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of an adapter of weights of this dtype: float32, or float64 like the weights."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _sizes(base: nn.Module) -> tuple[int, int]:
-    """Outputs and inputs of a module as a linear map; an embedding maps ids to features."""
-    if isinstance(base, nn.Embedding):
-        return base.embedding_dim, base.num_embeddings
-    assert isinstance(base, nn.Linear | QuantizedLinear), "low-rank updates are of linear layers"
-    return base.out_features, base.in_features
+def dense_weight(base: Adaptable) -> Tensor:
+    """A module's weight, dequantised if it is packed."""
+    return base.dequantize() if isinstance(base, QuantizedLinear) else base.weight
 
 
-def adaptable_modules(model: Transformer) -> Iterator[tuple[str, nn.Module]]:
-    """Linear layers and the input embedding by their names, behind adapters they may have."""
+def adaptable_modules(model: Transformer) -> Iterator[tuple[str, Adaptable]]:
+    """Linear layers and the input embedding by name; the originals of those with updates."""
     for name, module in model.named_modules():
-        parts = name.split(".")
-        if "adapters" in parts or parts[-1] == "base":
+        *outer, leaf = name.split(".")
+        if leaf in (*UNADAPTED, "base") or "adapters" in outer:
             continue
-        base = module.base if isinstance(module, LoraLinear | LoraEmbedding) else module
-        is_linear = isinstance(base, nn.Linear | QuantizedLinear) and parts[-1] not in UNADAPTED
-        if is_linear or name == "embed_tokens":
+        base = module.base if isinstance(module, LoraModule) else module
+        if isinstance(base, nn.Linear | QuantizedLinear):
+            yield name, base
+        elif isinstance(base, nn.Embedding) and name == EMBEDDING:
             yield name, base
 
 
-def find_targets(model: Transformer, targets: Sequence[str]) -> dict[str, nn.Module]:
-    """The modules that a LoraConfig names.
+def find_targets(model: Transformer, targets: Sequence[str]) -> list[str]:
+    """The names of the modules that a LoraConfig's targets choose, in the model's order.
 
-    Raises ConfigError for a target that is no such module, DoRA's embedding included.
+    Raises ConfigError for a target that is no such module.
     """
-    modules = dict(adaptable_modules(model))
-    chosen: dict[str, nn.Module] = {}
+    known, chosen = [name for name, _ in adaptable_modules(model)], set[str]()
     for target in targets:
-        if target == ALL_LINEAR:
-            own = {name for name in modules if name != "embed_tokens"}
-        else:
-            own = {name for name in modules if name == target or name.endswith(f".{target}")}
+        own = {name for name in known if f".{name}".endswith(f".{target}")}
+        own = {name for name in known if name != EMBEDDING} if target == ALL_LINEAR else own
         if not own:
-            ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in modules))
+            ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in known))
             what = f"The model has no module {target!r} that LoRA adapts"
-            raise ConfigError(f"{what}; name {ALL_LINEAR}, {ends}, or a full name.")
-        chosen |= {name: modules[name] for name in own}
-    return {name: module for name, module in modules.items() if name in chosen}
+            raise ConfigError(f"{what}; give {ALL_LINEAR}, {ends}, or a full name.")
+        chosen |= own
+    return [name for name in known if name in chosen]
 
 
 def attach_lora(
-    model: Transformer, name: str, config: LoraConfig, selection: AdapterSelection, seed: int
+    model: Transformer, name: str, config: LoraConfig, selection: AdapterSelection
 ) -> None:
-    """Put updates with new matrices on the configured targets."""
-    targets = find_targets(model, config.targets)
-    if config.dora and "embed_tokens" in targets:
-        raise ConfigError("DoRA of embed_tokens is not supported; leave out the target, or dora.")
-    generator = torch.Generator().manual_seed(seed)
-    for path, base in targets.items():
-        update = LowRankUpdate(base, config.rank, config, config.alpha)
-        update.initialise(generator, is_embedding=isinstance(base, nn.Embedding))
-        add_low_rank(model, path, name, update, selection)
+    """Put new updates on the configured targets."""
+    paths, modules = find_targets(model, config.targets), dict(adaptable_modules(model))
+    if config.dora and EMBEDDING in paths:
+        raise ConfigError(f"DoRA of {EMBEDDING} is not supported; leave out the target, or dora.")
+    updates = {path: LowRankUpdate(modules[path], config) for path in paths}
+    put_updates(model, name, updates, selection)
 
 
-def add_low_rank(
-    model: Transformer, path: str, name: str, update: LowRankUpdate, selection: AdapterSelection
+def put_updates(
+    model: Transformer, name: str, updates: dict[str, LowRankUpdate], selection: AdapterSelection
 ) -> None:
-    """Put one module's update in its place, next to those of other adapters."""
-    module = model.get_submodule(path)
-    if not isinstance(module, LoraLinear | LoraEmbedding):
-        kind = LoraEmbedding if isinstance(module, nn.Embedding) else LoraLinear
-        module = kind(module, selection)
-        model.set_submodule(path, module)
-    update.train(model.training)
-    module.adapters[name] = update
+    """Put updates in their places, next to those of other adapters."""
+    for path, update in updates.items():
+        module = model.get_submodule(path)
+        if not isinstance(module, LoraModule):
+            module = LoraModule(module, selection)
+            model.set_submodule(path, module)
+        module.adapters[name] = update.train(model.training)
 
 
-def low_rank_updates(model: nn.Module, name: str) -> dict[str, tuple[AdaptedModule, LowRankUpdate]]:
-    """The adapted modules of one adapter by name, and their updates."""
-    found: dict[str, tuple[AdaptedModule, LowRankUpdate]] = {}
-    for path, module in model.named_modules():
-        if isinstance(module, LoraLinear | LoraEmbedding) and name in module.adapters:
-            update = module.adapters[name]
-            assert isinstance(update, LowRankUpdate), "its adapters are of this kind"
-            found[path] = (module, update)
-    return found
+def low_rank_updates(model: nn.Module, name: str) -> dict[str, LowRankUpdate]:
+    """The updates of one adapter by the names of their modules."""
+    end = f".adapters.{name}"
+    return {
+        path.removesuffix(end): module
+        for path, module in model.named_modules()
+        if isinstance(module, LowRankUpdate) and path.endswith(end)
+    }

@@ -7,12 +7,11 @@ the original weights, so `unmerge_adapter` restores them bit for bit; `merge` wr
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup.core import (
     MANIFEST,
     Artifact,
-    ArtifactError,
     Config,
     ConfigError,
     Draft,
@@ -24,10 +23,10 @@ from groundup.core import (
 from groundup.kernels import QuantizedLinear
 from groundup.model import Transformer, load, save
 
-from .attach import adapter_size, get_selection, remove_adapter
+from .attach import activate_adapter, get_selection, remove_adapter
 from .config import LoraConfig
 from .files import ADAPTER_FILES, load_adapter
-from .lora import LowRankUpdate, low_rank_updates
+from .lora import EMBEDDING, Adaptable, LowRankUpdate, adaptable_modules, low_rank_updates
 
 
 class MergeConfig(Config):
@@ -49,11 +48,8 @@ def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Art
     parents = {"model": model}
     if (adapter / MANIFEST).is_file():
         parents["adapter"] = Artifact.open(adapter, kind="adapter")
-    files = {
-        name: hash_file(adapter / name) for name in ADAPTER_FILES if (adapter / name).is_file()
-    }
-    if not files:
-        raise ArtifactError(f"{adapter} is no adapter; expected one of {', '.join(ADAPTER_FILES)}.")
+    present = [name for name in ADAPTER_FILES if (adapter / name).is_file()]
+    files = {name: hash_file(adapter / name) for name in present}
     return produce(
         out,
         kind="model",
@@ -67,8 +63,7 @@ def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Art
 
 def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
     model = load(path)
-    load_adapter(model, adapter, base=path)
-    size = adapter_size(model, "default")
+    size = load_adapter(model, adapter, base=path)
     merge_adapter(model, "default")
     remove_adapter(model, "default")
     save(model, draft.path, path)
@@ -84,32 +79,25 @@ def merge_adapter(model: Transformer, name: str) -> None:
     """
     selection = get_selection(model)
     config = selection.require(name)
-    if selection.merged is not None:
-        raise ConfigError(f"{selection.merged!r} is merged already; unmerge_adapter first.")
+    selection.require_unmerged()
     if not isinstance(config, LoraConfig):
         what = f"{name!r} is a {config.kind} adapter, which is no update of weights"
         raise ConfigError(f"{what} and cannot be merged; keep it attached.")
-    updates = low_rank_updates(model, name)
-    merged = {
-        path: _merged_weight(model, path, module.base, update)
-        for path, (module, update) in updates.items()
-    }
+    updates, bases = low_rank_updates(model, name), dict(adaptable_modules(model))
+    merged = {p: _merged_weight(model, p, bases[p], update) for p, update in updates.items()}
     for path, weight in merged.items():
-        base = updates[path][0].base
-        selection.originals[path] = base.weight.data
-        base.weight.data = weight
-    selection.select(None)
+        selection.originals[path], bases[path].weight.data = bases[path].weight.data, weight
+    activate_adapter(model, None)
     selection.merged = name
 
 
-def _merged_weight(model: Transformer, path: str, base: nn.Module, update: LowRankUpdate) -> Tensor:
+def _merged_weight(model: Transformer, path: str, base: Adaptable, update: LowRankUpdate) -> Tensor:
     if isinstance(base, QuantizedLinear):
         what = f"{path} is packed in {base.bits} bits, which an update would have to be rounded to"
         raise ConfigError(f"{what}; merge into the original model and quantize the result.")
-    if path == "embed_tokens" and model.lm_head is None:
+    if path == EMBEDDING and model.lm_head is None:
         what = "embed_tokens is tied to the head, which the adapter does not change"
         raise ConfigError(f"{what}; keep the adapter attached, or leave out that target.")
-    assert isinstance(base, nn.Linear | nn.Embedding), "LoRA is of these layers"
     weight = update.merged_weight(base).to(base.weight.dtype)
     if not weight.isfinite().all():
         raise ConfigError(f"The merged weight of {path} is not finite; the adapter is damaged.")
@@ -119,10 +107,10 @@ def _merged_weight(model: Transformer, path: str, base: nn.Module, update: LowRa
 def unmerge_adapter(model: Transformer) -> None:
     """Restore the weights that the merged adapter changed, bit for bit, and let it act."""
     selection = get_selection(model)
-    if selection.merged is None:
+    if (name := selection.merged) is None:
         raise ConfigError("No adapter is merged.")
-    name = selection.merged
-    for path, (module, _) in low_rank_updates(model, name).items():
-        module.base.weight.data = selection.originals.pop(path)
+    for path, base in adaptable_modules(model):
+        if path in selection.originals:
+            base.weight.data = selection.originals.pop(path)
     selection.merged = None
-    selection.select(name)
+    activate_adapter(model, name)

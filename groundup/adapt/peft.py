@@ -14,13 +14,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from groundup.model import ModelConfig, Transformer, to_hf_module
+from groundup.model import Transformer, to_hf_module
 
 from .config import ALL_LINEAR, LoraConfig, PrefixConfig
-from .lora import LowRankUpdate, adaptable_modules, add_low_rank, low_rank_updates
-from .prefix import add_prefix, check_prefix_support, prefix_layers
+from .lora import (
+    EMBEDDING,
+    Adaptable,
+    LowRankUpdate,
+    adaptable_modules,
+    low_rank_updates,
+    put_updates,
+)
+from .prefix import attach_prefix, key_width, prefix_layers
 from .selection import AdapterSelection
 from .source import AdapterSource
 
@@ -34,8 +41,8 @@ LORA_VALUES: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "lora_bias": (False,),
     "modules_to_save": (None, []), "layer_replication": (None,), "target_parameters": (None, []),
     "trainable_token_indices": (None, [], {}), "use_qalora": (False,), "use_bdlora": (None, False),
-    "alora_invocation_tokens": (None,), "arrow_config": (None,), "velora_config": (None,),
-    "monteclora_config": (None,), "kasa_config": (None,),
+    "arrow_config": (None,), "velora_config": (None,), "monteclora_config": (None,),
+    "alora_invocation_tokens": (None,), "kasa_config": (None,),
     "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
 }  # fmt: skip
 """Keys that change what an adapter computes, or its base, and the values that are read; unknown
@@ -49,22 +56,22 @@ def write_lora(
     model: Transformer, name: str, config: LoraConfig
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the configuration of a LoRA adapter."""
-    updates = {path: update for path, (_, update) in low_rank_updates(model, name).items()}
-    names = {path: to_hf_module(path, model.config) for path in updates}
-    tensors: dict[str, Tensor] = {}
-    for path, update in updates.items():
-        for weight, key in _lora_keys(names[path], update, path == "embed_tokens").items():
-            tensors[key] = getattr(update, weight)
-    hf = {to_hf_module(path, model.config) for path, _ in adaptable_modules(model) if path in names}
+    updates, names = low_rank_updates(model, name), _hf_names(model)
+    named = {module: updates[path] for module, path in names.items() if path in updates}
+    tensors = {
+        key: getattr(update, weight)
+        for module, update in named.items()
+        for weight, key in _lora_keys(module, update, names[module]).items()
+    }
     values = _common_values(model, "LORA") | {
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
         "use_rslora": config.rank_stabilised,
         "use_dora": config.dora,
-        "target_modules": sorted(_shortest_names(hf, _hf_names(model))),
-        "rank_pattern": {names[p]: u.rank for p, u in updates.items() if u.rank != config.rank},
-        "alpha_pattern": {names[p]: u.alpha for p, u in updates.items() if u.alpha != config.alpha},
+        "target_modules": sorted(_shortest_names(named, names)),
+        "rank_pattern": {m: u.rank for m, u in named.items() if u.rank != config.rank},
+        "alpha_pattern": {m: u.alpha for m, u in named.items() if u.alpha != config.alpha},
         "bias": "none",
         "fan_in_fan_out": False,
         "init_lora_weights": True,
@@ -78,9 +85,9 @@ def _common_values(model: Transformer, kind: str) -> dict[str, Any]:
     return {"peft_type": kind, "peft_version": PEFT_VERSION, "auto_mapping": None} | task
 
 
-def _lora_keys(module: str, update: LowRankUpdate, is_embedding: bool) -> dict[str, str]:
+def _lora_keys(module: str, update: LowRankUpdate, path: str) -> dict[str, str]:
     """The names in a file of an update's parameters."""
-    if is_embedding:
+    if path == EMBEDDING:
         return {each: f"{PREFIX}{module}.lora_embedding_{each}" for each in ("A", "B")}
     keys = {each: f"{PREFIX}{module}.lora_{each}.weight" for each in ("A", "B")}
     if update.magnitude is not None:
@@ -110,7 +117,7 @@ def read_lora(
     model: Transformer, name: str, source: AdapterSource, selection: AdapterSelection
 ) -> LoraConfig:
     """Attach the LoRA adapter of a PEFT directory."""
-    source.require_values(LORA_VALUES, values := source.values)
+    source.require_values(values := source.values, LORA_VALUES)
     source.read_tensors(PEFT_WEIGHTS)
     known, bases = _hf_names(model), dict(adaptable_modules(model))
     pattern = re.compile(re.escape(PREFIX) + r"(.+)\.lora_(?:embedding_)?A(?:\.weight)?")
@@ -118,55 +125,47 @@ def read_lora(
     modules = {match[1]: len(source.tensors[match[0]]) for match in matches}
     if unknown := sorted(modules.keys() - known.keys()):
         raise source.rejected(f"the model has no module {unknown[0]} that LoRA adapts")
-    rank = int(source.number("r", values, next(iter(modules.values()), 1))) or 1
     config = LoraConfig(
-        rank=rank, alpha=source.number("lora_alpha", values, 8), dora=bool(values.get("use_dora")),
-        dropout=source.number("lora_dropout", values), targets=_read_targets(modules, known),
-        rank_stabilised=bool(values.get("use_rslora")),
+        rank=int(source.number(values, "r", 8)), alpha=source.number(values, "lora_alpha", 8),
+        dropout=source.number(values, "lora_dropout", 0), dora=bool(values.get("use_dora")),
+        rank_stabilised=bool(values.get("use_rslora")), targets=_read_targets(modules, known),
     )  # fmt: skip
     updates: dict[str, LowRankUpdate] = {}
     for module, own_rank in modules.items():
-        path, alpha = known[module], _pattern_value(values.get("alpha_pattern"), module)
-        update = LowRankUpdate(
-            bases[path], own_rank, config, config.alpha if alpha is None else alpha
-        )
-        for weight, key in _lora_keys(module, update, path == "embed_tokens").items():
+        base, alpha = bases[path := known[module]], _alpha(values.get("alpha_pattern"), module)
+        updates[path] = update = LowRankUpdate(base, config, own_rank, alpha)
+        for weight, key in _lora_keys(module, update, path).items():
             source.fill(getattr(update, weight), key)
-        _drop_base_copy(source, module, bases[path])
-        updates[path] = update
+        _drop_base_copy(source, module, base)
     source.check_all_used()
-    for path, update in updates.items():
-        add_low_rank(model, path, name, update, selection)
+    put_updates(model, name, updates, selection)
     return config
 
 
 def _read_targets(modules: Iterable[str], known: Mapping[str, str]) -> tuple[str, ...]:
     """Our names of the adapted modules, as short as they may be."""
     paths = {known[module] for module in modules}
-    if paths == set(known.values()) - {"embed_tokens"}:
+    if paths == set(known.values()) - {EMBEDDING}:
         return (ALL_LINEAR,)
     return tuple(sorted(_shortest_names(paths, known.values())))
 
 
-def _pattern_value(patterns: Any, module: str) -> float | None:
-    """The value of the first pattern that a module's name matches, as in PEFT."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return float(value)
-    return None
+def _alpha(patterns: dict[str, Any] | None, module: str) -> float | None:
+    """Alpha of the first pattern that a module's name matches, as in PEFT."""
+    matches = (v for p, v in (patterns or {}).items() if re.match(rf"(.*\.)?({p})$", module))
+    return next(matches, None)
 
 
-def _drop_base_copy(source: AdapterSource, module: str, base: nn.Module) -> None:
+def _drop_base_copy(source: AdapterSource, module: str, base: Adaptable) -> None:
     """PEFT stores an adapted embedding's own weight too, which must be the model's."""
     copy = source.tensors.pop(f"{PREFIX}{module}.base_layer.weight", None)
-    weight = base.weight
-    if copy is not None and not (isinstance(weight, Tensor) and torch.equal(copy, weight.cpu())):
+    if copy is not None and not torch.equal(copy, base.weight.cpu()):
         raise source.rejected(f"it was saved with another {module}.weight than the model's")
 
 
 def write_prefix(model: Transformer, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the configuration of a prefix."""
-    layers, width = prefix_layers(model, name), _key_width(model.config)
+    layers, width = prefix_layers(model, name), key_width(model.config)
     values = _common_values(model, "PREFIX_TUNING") | {
         "num_virtual_tokens": layers[0].length,
         "num_layers": len(layers),
@@ -184,21 +183,14 @@ def read_prefix(
     model: Transformer, name: str, source: AdapterSource, selection: AdapterSelection
 ) -> PrefixConfig:
     """Attach the prefix of a PEFT directory."""
-    source.require_values(PREFIX_VALUES, source.values)
+    source.require_values(source.values, PREFIX_VALUES)
     source.read_tensors(PEFT_WEIGHTS)
-    check_prefix_support(model.config)
-    n = int(source.number("num_virtual_tokens", source.values)) or 1
-    size = 2 * _key_width(model.config)
-    flat = source.take(PROMPT, (n, size * model.config.layers))
+    config = PrefixConfig(length=int(source.number(source.values, "num_virtual_tokens")))
+    size = 2 * key_width(model.config)
+    flat = source.take(PROMPT, (config.length, size * model.config.layers))
     source.check_all_used()
-    layers = add_prefix(model, name, n, None, selection)
+    attach_prefix(model, name, config, selection)
     with torch.no_grad():
-        for layer, table in zip(layers, flat.split(size, dim=1), strict=True):
-            assert layer.table is not None, "it has no projection"
-            layer.table.copy_(table)
-    return PrefixConfig(length=n)
-
-
-def _key_width(config: ModelConfig) -> int:
-    """Features of one layer's keys."""
-    return config.attention.kv_heads * config.attention.head_dim
+        for layer, table in zip(prefix_layers(model, name), flat.split(size, dim=1), strict=True):
+            layer.table.weight.copy_(table)
+    return config

@@ -1,6 +1,6 @@
 """Prefix tuning: learned keys and values that stand before those of every layer.
 
-    out = softmax(q [P_k; k]ᵀ) [P_v; v]        for each layer its own P_k, P_v, of n positions
+    out = softmax(q [P_k; k]ᵀ) [P_v; v]        each layer has its own P_k, P_v, of n positions
 
 The prefix stands before every document: its keys are not rotated, and a document's tokens begin at
 position n. Here they begin at 0 and the prefix's keys are all rotated to -n, which gives the same
@@ -31,19 +31,16 @@ from groundup.model import (
 from .config import PrefixConfig
 from .selection import AdaptedModule, AdapterSelection
 
-PREFIX_POSITIONS = ("rope", "none")
-
 
 class PrefixProjection(nn.Module):
     """The part of a projected prefix that all layers share: tanh(W_0 e)."""
 
     def __init__(self, length: int, width: int, inner: int) -> None:
         super().__init__()
-        self.embedding = nn.Parameter(torch.zeros(length, width))
-        self.inner = nn.utils.skip_init(nn.Linear, width, inner)
+        self.embedding, self.inner = nn.Embedding(length, width), nn.Linear(width, inner)
 
     def forward(self) -> Float[Tensor, "n inner"]:
-        return torch.tanh(self.inner(self.embedding))
+        return torch.tanh(self.inner(self.embedding.weight))
 
 
 class LayerPrefix(nn.Module):
@@ -51,19 +48,14 @@ class LayerPrefix(nn.Module):
 
     def __init__(self, config: ModelConfig, length: int, shared: PrefixProjection | None) -> None:
         super().__init__()
-        part = config.attention
-        size = 2 * part.kv_heads * part.head_dim
+        part, size = config.attention, 2 * key_width(config)
         self.length, self.shape, self.shared = length, (2, part.kv_heads, part.head_dim), shared
-        self.table = nn.Parameter(torch.zeros(length, size)) if shared is None else None
         inner = None if shared is None else shared.inner.out_features
-        self.outer = None if inner is None else nn.utils.skip_init(nn.Linear, inner, size)
+        self.table = nn.Embedding(length, size) if inner is None else nn.Linear(inner, size)
 
     def flat(self) -> Float[Tensor, "n size"]:
         """Keys and values of all positions, as a file holds them."""
-        if self.table is not None:
-            return self.table
-        assert self.outer is not None and self.shared is not None, "else it has a table"
-        return self.outer(self.shared())
+        return self.table.weight if self.shared is None else self.table(self.shared())
 
     def keys_values(self) -> KeysValues:
         """Keys before rotation and values, (1, G, n, K)."""
@@ -76,21 +68,21 @@ class PrefixAttention(AdaptedModule):
 
     def __init__(self, attention: Attention, config: ModelConfig, selection: AdapterSelection):
         super().__init__(attention.attend, selection)
-        self.config, self.pattern = config, attention.pattern
+        self.config, self.is_window = config, attention.pattern.kind == "window"
 
     def forward(
         self, q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"],
         v: Float[Tensor, "B G S K"], *, mask: Mask, scores: ScoreOptions,
     ) -> Float[Tensor, "B H T K"]:  # fmt: skip
-        if mask.prefix is not None:
-            raise ConfigError("A prefix adapter does not combine with a prefix LM's mask.")
         acting = list(self.acting(len(q)))
         if len(acting) == 1 and acting[0][1] is None:
             return self.attend_with(acting[0][0], q, k, v, mask, scores)
         out = self.base(q, k, v, mask=mask, scores=scores)
         for prefix, rows in acting:
             assert rows is not None, "all sequences were handled before"
-            own, rows = _select_mask(mask, rows, len(q)), rows.to(out.device)
+            rows, own = rows.to(out.device), mask
+            if mask.documents is not None and len(mask.documents) == len(q):
+                own = mask._replace(documents=mask.documents[rows])
             part = self.attend_with(prefix, q[rows], k[rows], v[rows], own, scores)
             out = out.index_copy(0, rows, part.to(out.dtype))
         return out
@@ -98,79 +90,53 @@ class PrefixAttention(AdaptedModule):
     def attend_with(
         self, prefix: LayerPrefix, q: Tensor, k: Tensor, v: Tensor, mask: Mask,
         scores: ScoreOptions,
-    ) -> Float[Tensor, "B H T K"]:  # fmt: skip # long: one attention
+    ) -> Float[Tensor, "B H T K"]:  # fmt: skip
         """Attend to the prefix and the keys in one softmax."""
-        n, (B, T) = prefix.length, (len(q), q.shape[2])
-        first, values = prefix.keys_values()
+        (first, values), n = prefix.keys_values(), prefix.length
         if self.config.position.kind == "rope":
             places = torch.full((1, n), -n, device=q.device)
-            by = get_rotation(
-                self.config, places, first.dtype, is_window=self.pattern.kind == "window"
-            )
+            by = get_rotation(self.config, places, first.dtype, is_window=self.is_window)
             first = rotate(first, by) / attention_factor(self.config.position.scaling)
-        keys = torch.cat([first.to(k.dtype).expand(B, -1, -1, -1), k], dim=2)
-        values = torch.cat([values.to(v.dtype).expand(B, -1, -1, -1), v], dim=2)
-        seen = self.visible_keys(mask, n, T, k.shape[2], q.device)  # (b, T, n + S)
+        k, v = (
+            torch.cat([own.to(x.dtype).expand(len(x), -1, -1, -1), x], dim=2)
+            for own, x in ((first, k), (values, v))
+        )  # (B, G, n + S, K)
+        seen = prefix_mask(mask, n, q.shape[2], k.shape[2] - n, q.device)
         out = F.scaled_dot_product_attention(
-            q, keys, values, attn_mask=seen[:, None], scale=scores.scale,
+            q, k, v, attn_mask=seen[:, None], scale=scores.scale,
             enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
         if mask.documents is None:
             return out
-        is_real = mask.documents[:, -T:] >= 0
-        return out.masked_fill(~is_real[:, None, :, None], 0.0)
+        is_padding = mask.documents[:, -q.shape[2] :] < 0
+        return out.masked_fill(is_padding[:, None, :, None], 0.0)
 
-    def visible_keys(
-        self, mask: Mask, n: int, T: int, S: int, device: torch.device
-    ) -> Bool[Tensor, "b T keys"]:
-        """Which of the prefix's and the other keys each query sees; within a window too."""
-        seen = visible_mask(mask, T, S, device)
-        if mask.pattern.kind == "full":
-            return torch.cat([seen.new_ones(len(seen), T, n), seen], dim=2)
+
+def prefix_mask(
+    mask: Mask, n: int, T: int, S: int, device: torch.device
+) -> Bool[Tensor, "b T keys"]:
+    """Which of n keys of a prefix and of S others each query sees; of a window's the near ones."""
+    seen = visible_mask(mask, T, S, device)
+    own = seen.new_ones(len(seen), T, n)
+    if mask.pattern.kind == "window":
         places = torch.arange(S, device=device)[None]
-        if mask.documents is not None:
-            places = document_positions(mask.documents)
-        distance = places[:, -T:, None] + n - torch.arange(n, device=device)  # (b, T, n)
-        near = (distance < mask.pattern.window).expand(len(seen), T, n)
-        return torch.cat([near, seen], dim=2)
-
-
-def _select_mask(mask: Mask, rows: Tensor, batch: int) -> Mask:
-    """The mask of some sequences."""
-    documents = mask.documents
-    if documents is None or len(documents) != batch:
-        return mask
-    return mask._replace(documents=documents[rows.to(documents.device)])
+        places = places if mask.documents is None else document_positions(mask.documents)
+        distances = places[:, -T:, None] + n - torch.arange(n, device=device)  # (b, T, n)
+        own = own & (distances < mask.pattern.window)
+    return torch.cat([own, seen], dim=2)
 
 
 def attach_prefix(
-    model: Transformer, name: str, config: PrefixConfig, selection: AdapterSelection, seed: int
+    model: Transformer, name: str, config: PrefixConfig, selection: AdapterSelection
 ) -> None:
-    """Put a new prefix before the keys of every layer."""
-    check_prefix_support(model.config)
-    generator, part = torch.Generator().manual_seed(seed), model.config.attention
-    width, shared = part.kv_heads * part.head_dim, None
+    """Put a new prefix before the keys of every layer.
+
+    Raises ConfigError for a model before whose keys no prefix can stand.
+    """
+    _check_prefix_support(model.config)
+    width, shared = key_width(model.config), None
     if config.projection:
         shared = PrefixProjection(config.length, width, config.projection_width or width)
-    layers = add_prefix(model, name, config.length, shared, selection)
-    weights = {id(p): p for layer in layers for p in layer.parameters()}
-    tables = {id(layer.table) for layer in layers} | {id(shared and shared.embedding)}
-    with torch.no_grad():
-        for key, weight in weights.items():
-            drawn = torch.empty(weight.shape)
-            bound = 1 / (weight.shape[-1] if weight.ndim > 1 else width) ** 0.5
-            drawn.normal_(generator=generator) if key in tables else drawn.uniform_(
-                -bound, bound, generator=generator
-            )
-            weight.copy_(drawn)
-
-
-def add_prefix(
-    model: Transformer, name: str, length: int, shared: PrefixProjection | None,
-    selection: AdapterSelection,
-) -> list[LayerPrefix]:  # fmt: skip
-    """Put an unfilled prefix into each layer, next to those of other adapters."""
-    layers: list[LayerPrefix] = []
     for block in model.layers:
         assert isinstance(block, TransformerBlock)
         attention = block.attention
@@ -178,34 +144,33 @@ def add_prefix(
             wrapped = PrefixAttention(attention, model.config, selection)
             del attention.attend  # a function cannot be replaced by a module otherwise
             attention.attend = wrapped
-        layer = LayerPrefix(model.config, length, shared).to(model.head.device)
+        layer = LayerPrefix(model.config, config.length, shared).to(model.head.device)
         attention.attend.adapters[name] = layer
-        layers.append(layer)
-    return layers
 
 
-def check_prefix_support(config: ModelConfig) -> None:
-    """Raise ConfigError for a model before whose keys no prefix can stand."""
-    kinds = {pattern.kind for pattern in config.attention.patterns}
+def _check_prefix_support(config: ModelConfig) -> None:
+    position, part = config.position.kind, config.attention
     unsupported = {
-        f"position.kind={config.position.kind!r}": config.position.kind not in PREFIX_POSITIONS,
+        f"position.kind={position!r}": position not in ("rope", "none"),
         f"kind={config.kind!r}": config.kind == "encoder_decoder",
         "prefix=true": config.prefix,
-        "attention.softcap": config.attention.softcap is not None,
-        f"attention patterns {', '.join(sorted(kinds))}": not kinds <= {"full", "window"},
+        f"attention.softcap={part.softcap}": part.softcap is not None,
+        **{f"{p.kind} attention": p.kind not in ("full", "window") for p in part.patterns},
     }
     if wrong := [what for what, is_wrong in unsupported.items() if is_wrong]:
         raise ConfigError(
-            f"A prefix needs rotary or no positions and full or windowed attention; this model "
-            f"has {' and '.join(wrong)}. Use LoRA."
+            "A prefix needs rotary or no positions, and full or windowed attention; this model has "
+            f"{' and '.join(wrong)}. Use LoRA."
         )
+
+
+def key_width(config: ModelConfig) -> int:
+    """Features of one layer's keys."""
+    return config.attention.kv_heads * config.attention.head_dim
 
 
 def prefix_layers(model: Transformer, name: str) -> list[LayerPrefix]:
     """The layers of a prefix, in order."""
+    end = f".adapters.{name}"
     modules = model.named_modules()
-    return [
-        module
-        for path, module in modules
-        if isinstance(module, LayerPrefix) and path.endswith(f".adapters.{name}")
-    ]
+    return [m for path, m in modules if isinstance(m, LayerPrefix) and path.endswith(end)]

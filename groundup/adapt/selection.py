@@ -18,7 +18,7 @@ from .config import AdapterConfig
 
 
 class AdapterRows(NamedTuple):
-    """Sequences of a batch that use one adapter."""
+    """The sequences of a batch that use an adapter."""
 
     name: str
     rows: Tensor | None
@@ -45,33 +45,18 @@ class AdapterSelection:
             raise ConfigError(f"There is no adapter {name!r}; the model has: {known}.")
         return self.configs[name]
 
-    def select(self, name: str | None) -> None:
-        """Let one adapter act on all sequences, or none."""
-        self._check_merged(name)
-        if name is not None:
-            self.require(name)
-        self.groups, self.batch = ([] if name is None else [AdapterRows(name, None)]), None
+    def select(self, groups: list[AdapterRows], batch: int | None = None) -> None:
+        """Let these adapters act; ConfigError for an unknown name, and while one is merged."""
+        self.require_unmerged()
+        for group in groups:
+            self.require(group.name)
+        self.groups, self.batch = groups, batch
 
-    def select_rows(self, names: Sequence[str | None]) -> None:
-        """Let an adapter act on each sequence of a batch."""
-        for name in names:
-            if name is not None:
-                self.require(name)
-        self._check_merged(next(iter(names), None))
-        rows = {name: [i for i, each in enumerate(names) if each == name] for name in names}
-        self.groups = [AdapterRows(n, torch.tensor(r)) for n, r in rows.items() if n is not None]
-        self.batch = len(names)
-
-    def _check_merged(self, name: str | None) -> None:
+    def require_unmerged(self) -> None:
+        """Raise ConfigError if the weights contain an adapter."""
         if self.merged is not None:
             what = f"The adapter {self.merged!r} is merged into the weights"
-            raise ConfigError(f"{what}; unmerge_adapter before {name!r} is selected.")
-
-    def check_batch(self, sequences: int) -> None:
-        """Raise ShapeError unless a batch has the selected number of sequences."""
-        if self.batch not in (None, sequences):
-            what = f"Adapters were selected for {self.batch} sequences; the batch has {sequences}"
-            raise ShapeError(f"{what}: call activate_rows for each batch.")
+            raise ConfigError(f"{what}; call unmerge_adapter first.")
 
 
 class AdaptedModule(Adapted):
@@ -79,17 +64,30 @@ class AdaptedModule(Adapted):
 
     def __init__(self, base: Any, selection: AdapterSelection) -> None:
         super().__init__()
-        self.base = base
-        self.adapters, self.selection = nn.ModuleDict(), selection
+        self.base, self.adapters, self.selection = base, nn.ModuleDict(), selection
 
     def acting(self, sequences: int) -> Iterator[tuple[Any, Tensor | None]]:
         """The selected adapters that this module has, and the sequences that each acts on."""
-        if not self.selection.groups:
-            return
-        self.selection.check_batch(sequences)
+        batch = self.selection.batch
+        if batch not in (None, sequences):
+            what = f"Adapters were selected for {batch} sequences; the batch has {sequences}"
+            raise ShapeError(f"{what}: call activate_rows for each batch.")
         for name, rows in self.selection.groups:
             if name in self.adapters:
                 yield self.adapters[name], rows
+
+
+def group_rows(names: Sequence[str | None]) -> list[AdapterRows]:
+    """The sequences of each adapter, from the adapter of each sequence.
+
+    >>> group_rows(["a", None, "a"])
+    [AdapterRows(name='a', rows=tensor([0, 2]))]
+    """
+    distinct = [name for name in dict.fromkeys(names) if name is not None]
+    return [
+        AdapterRows(name, torch.tensor([i for i, each in enumerate(names) if each == name]))
+        for name in distinct
+    ]
 
 
 def add_update(out: Tensor, update: Tensor, rows: Tensor | None) -> Tensor:

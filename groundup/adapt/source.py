@@ -12,7 +12,6 @@ from groundup.model import Transformer, choose_family, read_json_object, read_sa
 
 ADAPTER_CONFIG = "adapter_config.json"
 PICKLES = ("adapter_model.bin", "pytorch_adapter.bin")
-MAX_LISTED = 4
 
 
 class AdapterSource:
@@ -25,42 +24,32 @@ class AdapterSource:
         """
         self.path, self.values = path, read_json_object(path / ADAPTER_CONFIG)
         self.tensors: dict[str, Tensor] = {}
-        config = model.config
-        own = f"{choose_family(config).name} of {config.layers} layers and width {config.width}"
-        self.model = f"{base} ({own})" if base is not None else f"this model ({own})"
-
-    @property
-    def adapted_model(self) -> str:
-        """What the directory says that it adapts."""
-        for key in ("base_model_name_or_path", "model_name"):
-            if self.values.get(key):
-                return str(self.values[key])
-        return "an unnamed model"
+        config, named = model.config, base or "this model"
+        family = choose_family(config).name
+        self.model = f"{named} ({family}, width {config.width}, {config.layers} layers)"
 
     def rejected(self, why: str) -> ArtifactError:
         """The error that the adapter does not fit, which names both models."""
-        return ArtifactError(
-            f"{self.path}, an adapter of {self.adapted_model}, does not fit {self.model}: {why}."
-        )
+        owner = self.values.get("base_model_name_or_path") or self.values.get("model_name")
+        what = f"{self.path}, an adapter of {owner or 'an unnamed model'}"
+        return ArtifactError(f"{what}, does not fit {self.model}: {why}.")
 
     def read_tensors(self, file: str) -> None:
         """Read a safetensors file; ArtifactError if there is a pickle in its place."""
-        for name in PICKLES:
-            if not (self.path / file).is_file() and (self.path / name).is_file():
-                what = f"{self.path / name} is a pickle, which can execute code when opened"
-                raise ArtifactError(f"{what}; write the adapter as safetensors.")
+        pickle = next((name for name in PICKLES if (self.path / name).is_file()), None)
+        if pickle is not None and not (self.path / file).is_file():
+            what = f"{self.path / pickle} is a pickle, which can execute code when opened"
+            raise ArtifactError(f"{what}; write the adapter as {file}.")
         self.tensors = read_safetensors(self.path / file)
 
-    def require_values(
-        self, allowed: Mapping[str, Sequence[Any]], values: Mapping[str, Any]
-    ) -> None:
+    def require_values(self, values: Mapping[str, Any], allowed: Mapping[str, Sequence]) -> None:
         """Raise ArtifactError for a value that changes what the adapter computes."""
         for key, good in allowed.items():
-            if key in values and values[key] not in good:
+            if values.get(key, good[0]) not in good:
                 what = f"{self.path / ADAPTER_CONFIG} has {key}={str(values[key])[:60]}"
                 raise ArtifactError(f"{what}; groundup supports {key}={good[0]!r}.")
 
-    def number(self, key: str, values: Mapping[str, Any], default: float = 0.0) -> float:
+    def number(self, values: Mapping[str, Any], key: str, default: float | None = None) -> float:
         """A number of the configuration, 0 or more."""
         value = values.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
@@ -72,11 +61,9 @@ class AdapterSource:
         """Remove and return a tensor; ArtifactError if it is missing, misshapen or not finite."""
         if key not in self.tensors:
             raise self.rejected(f"it has no tensor {key}")
-        tensor = self.tensors.pop(key)
-        if tuple(tensor.shape) != tuple(shape):
-            raise self.rejected(
-                f"{key} is {tuple(tensor.shape)} and the model needs {tuple(shape)}"
-            )
+        tensor, shape = self.tensors.pop(key), tuple(shape)
+        if tensor.shape != shape:
+            raise self.rejected(f"{key} is {tuple(tensor.shape)}, and the model needs {shape}")
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise self.rejected(f"{key} has values that are not finite numbers")
         return tensor
@@ -89,7 +76,4 @@ class AdapterSource:
     def check_all_used(self) -> None:
         """Raise ArtifactError for tensors that nothing of the model takes."""
         if self.tensors:
-            listed = ", ".join(sorted(self.tensors)[:MAX_LISTED])
-            more = len(self.tensors) - MAX_LISTED
-            listed += f" and {more} more" if more > 0 else ""
-            raise self.rejected(f"the model has no module for {listed}")
+            raise self.rejected(f"the model has no module for {min(self.tensors)}")

@@ -87,6 +87,8 @@ def write_peer(
     expected["logits"] = logits.detach()
     model.save_pretrained(ROOT / name)
     (ROOT / name / "README.md").unlink()
+    file = ROOT / name / "adapter_config.json"
+    file.write_text(file.read_text().replace(str(ROOT / "model"), "model"))  # of this machine
     if isinstance(config, LoraConfig):
         with torch.no_grad():
             expected["merged"] = model.merge_and_unload()(ids).logits
