@@ -1,9 +1,9 @@
-"""Small models that the tests of this room adapt, and the noise that makes adapters do something."""
+"""Small models that the tests of this room adapt, and noise that gives adapters an effect."""
 
 import torch
-from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 
 from groundup.adapt import trainable_parameters
+from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 
 VOCAB = 61
 CONFIG = ModelConfig(

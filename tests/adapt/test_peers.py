@@ -1,4 +1,4 @@
-"""What PEFT and AdapterHub compute with an adapter, we compute with their files, and they with ours.
+"""What PEFT and AdapterHub compute with an adapter we compute with their files, and they with ours.
 
 The fixtures are of tests/oracles/peft_adapters.py (peft 0.21.2) and adapters_bottleneck.py
 (adapters 1.3.0); `written.json` and `bottlenecks.json` record what they computed with our files.
