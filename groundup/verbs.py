@@ -135,6 +135,10 @@ GROUPS = (
         Verb("finetune", "groundup.align:finetune", "a chat model from a base and examples",
              "--model base --examples examples --out tuned", computes=True),
     )),
+    Group("Adapters", "adapt", (
+        Verb("merge", "groundup.adapt:merge", "a model with an adapter added to its weights",
+             "base tuned --out merged"),
+    )),
     Group("Smaller copies", "compress", (
         Verb("quantize", "groundup.compress:quantize", "an 8- or 4-bit copy of a model",
              "--model tuned --out small"),

@@ -22,7 +22,7 @@ from groundup.core import ConfigError
 from groundup.model import Transformer, TransformerBlock
 
 from .config import BottleneckConfig
-from .lora import compute_dtype
+from .lora import adapter_dtype
 from .selection import AdaptedModule, AdapterSelection, add_update, select_sequences
 
 BOTTLENECK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -92,7 +92,7 @@ def attach_bottleneck(
             if getattr(block, place) is None:
                 setattr(block, place, SublayerAdapter(None, selection))
             bottleneck = Bottleneck(own.width, config).train(model.training)
-            bottleneck.to(model.head.device, compute_dtype(model.head.dtype))
+            bottleneck.to(model.head.device, adapter_dtype(model.head.dtype))
             getattr(block, place).adapters[name] = bottleneck
 
 

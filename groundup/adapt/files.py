@@ -19,8 +19,11 @@ from .config import BottleneckConfig, LoraConfig
 from .peft import PEFT_WEIGHTS, read_lora, read_prefix, write_lora, write_prefix
 from .source import ADAPTER_CONFIG, AdapterSource
 
-ADAPTER_FILES = (ADAPTER_CONFIG, PEFT_WEIGHTS, BOTTLENECK_WEIGHTS)
-"""What an adapter directory may hold."""
+CHAT_TEMPLATE, GENERATION_CONFIG = "chat_template.jinja", "generation_config.json"
+ADAPTER_FILES = (
+    ADAPTER_CONFIG, PEFT_WEIGHTS, BOTTLENECK_WEIGHTS, CHAT_TEMPLATE, GENERATION_CONFIG,
+)  # fmt: skip
+"""What groundup reads of an adapter's directory."""
 
 
 def save_adapter(model: Transformer, name: str, path: Path | str, base: str = "") -> None:

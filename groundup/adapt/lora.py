@@ -49,7 +49,7 @@ class LowRankUpdate(nn.Module):
             self.A = nn.Parameter(torch.empty(self.rank, base.in_features))
             self.B = nn.Parameter(torch.zeros(base.out_features, self.rank))
             nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
-        self.to(base.weight.device, compute_dtype(base.weight.dtype))
+        self.to(base.weight.device, adapter_dtype(base.weight.dtype))
         self.magnitude = nn.Parameter(self.direction_norms(base)) if config.dora else None
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class LoraModule(AdaptedModule):
         return result.to(out.dtype)
 
 
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+def adapter_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype of an adapter of weights of this dtype: float32, or float64 like the weights."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 

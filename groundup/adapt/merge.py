@@ -4,6 +4,7 @@ Sums are computed in float32 or better and rounded once to the base's dtype. `me
 the original weights, so `unmerge_adapter` restores them bit for bit; `merge` writes a model.
 """
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -19,20 +20,21 @@ from groundup.core import (
     hash_file,
     produce,
     record,
+    write_json,
 )
 from groundup.kernels import QuantizedLinear
-from groundup.model import Transformer, load, save
+from groundup.model import Transformer, load, read_json_object, save
 
 from .attach import activate_adapter, get_selection, remove_adapter
 from .config import LoraConfig
-from .files import ADAPTER_FILES, load_adapter
+from .files import ADAPTER_FILES, CHAT_TEMPLATE, GENERATION_CONFIG, load_adapter
 from .lora import EMBEDDING, Adaptable, LowRankUpdate, adaptable_modules, low_rank_updates
 
 
 class MergeConfig(Config):
     """How to merge an adapter into a model."""
 
-    adapter_digest: str = ""
+    source_digest: str = ""
     """Hash of the adapter's files; set by the stage."""
 
 
@@ -48,14 +50,18 @@ def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Art
     parents = {"model": model}
     if (adapter / MANIFEST).is_file():
         parents["adapter"] = Artifact.open(adapter, kind="adapter")
-    present = [name for name in ADAPTER_FILES if (adapter / name).is_file()]
+    present = [
+        name
+        for name in (*ADAPTER_FILES, CHAT_TEMPLATE, GENERATION_CONFIG)
+        if (adapter / name).is_file()
+    ]
     files = {name: hash_file(adapter / name) for name in present}
     return produce(
         out,
         kind="model",
         stage="merge",
         version=1,
-        config=config.model_copy(update={"adapter_digest": digest(files)}),
+        config=config.model_copy(update={"source_digest": digest(files)}),
         parents=parents,
         write=lambda draft: _write_merged(draft, model.path, adapter),
     )
@@ -67,8 +73,19 @@ def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
     merge_adapter(model, "default")
     remove_adapter(model, "default")
     save(model, draft.path, path)
+    _copy_chat_format(adapter, draft.path)
     draft.numbers |= {"adapter_parameters": size.parameters, "adapter_bytes": size.bytes}
     record.log(f"Merged {size}.")
+
+
+def _copy_chat_format(adapter: Path, model: Path) -> None:
+    """The chat template and the ends of answers that an adapter was trained with, if it says so."""
+    if (adapter / CHAT_TEMPLATE).is_file():
+        shutil.copyfile(adapter / CHAT_TEMPLATE, model / CHAT_TEMPLATE)
+    if (adapter / GENERATION_CONFIG).is_file():
+        ends = read_json_object(adapter / GENERATION_CONFIG)
+        for name in (GENERATION_CONFIG, "config.json"):
+            write_json(model / name, read_json_object(model / name) | ends)
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ def write_lora(
         for module, update in named.items()
         for weight, key in _lora_keys(module, update, names[module]).items()
     }
-    values = _common_values(model, "LORA") | {
+    values = _shared_values(model, "LORA") | {
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
@@ -80,7 +80,7 @@ def write_lora(
     return tensors, values
 
 
-def _common_values(model: Transformer, kind: str) -> dict[str, Any]:
+def _shared_values(model: Transformer, kind: str) -> dict[str, Any]:
     task = {"task_type": TASKS[model.config.kind], "inference_mode": True}
     return {"peft_type": kind, "peft_version": PEFT_VERSION, "auto_mapping": None} | task
 
@@ -166,7 +166,7 @@ def _drop_base_copy(source: AdapterSource, module: str, base: Adaptable) -> None
 def write_prefix(model: Transformer, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the configuration of a prefix."""
     layers, width = prefix_layers(model, name), key_width(model.config)
-    values = _common_values(model, "PREFIX_TUNING") | {
+    values = _shared_values(model, "PREFIX_TUNING") | {
         "num_virtual_tokens": layers[0].length,
         "num_layers": len(layers),
         "num_attention_heads": model.config.attention.kv_heads,
@@ -187,7 +187,7 @@ def read_prefix(
     source.read_tensors(PEFT_WEIGHTS)
     config = PrefixConfig(length=int(source.number(source.values, "num_virtual_tokens")))
     size = 2 * key_width(model.config)
-    flat = source.take(PROMPT, (config.length, size * model.config.layers))
+    flat = source.pop(PROMPT, (config.length, size * model.config.layers))
     source.check_all_used()
     attach_prefix(model, name, config, selection)
     with torch.no_grad():

@@ -57,7 +57,7 @@ class AdapterSource:
             raise ArtifactError(f"{what}; expected a number, 0 or more.")
         return value
 
-    def take(self, key: str, shape: Sequence[int]) -> Tensor:
+    def pop(self, key: str, shape: Sequence[int]) -> Tensor:
         """Remove and return a tensor; ArtifactError if it is missing, misshapen or not finite."""
         if key not in self.tensors:
             raise self.rejected(f"it has no tensor {key}")
@@ -71,7 +71,7 @@ class AdapterSource:
     @torch.no_grad()
     def fill(self, weight: nn.Parameter, key: str) -> None:
         """Copy a tensor into a parameter of the same shape."""
-        weight.copy_(self.take(key, weight.shape))
+        weight.copy_(self.pop(key, weight.shape))
 
     def check_all_used(self) -> None:
         """Raise ArtifactError for tensors that nothing of the model takes."""
