@@ -10,19 +10,19 @@ Source: adapters 1.3.0, methods/bottleneck.py, methods/modeling.py, loading.py.
 
 from typing import Any
 
-from torch import Tensor
+from torch import nn
 
 from groundup.core import ConfigError
 from groundup.model import Transformer, choose_family, to_hf_module
 
-from .bottleneck import BOTTLENECK_ACTIVATIONS, attach_bottleneck, bottlenecks
+from .bottleneck import BOTTLENECK_ACTIVATIONS, attach_bottleneck
 from .config import BottleneckConfig
-from .selection import AdapterSelection
+from .selection import adapter_parts
 from .source import AdapterSource
 
 BOTTLENECK_WEIGHTS = "adapter.safetensors"
 HUB_VERSION = "adapters.1.3.0"
-STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[Any, dict[str, Any]] = {
     "houlsby": {"mh_adapter": True, "is_parallel": False, "original_ln_before": False},
     "pfeiffer": {"mh_adapter": False, "is_parallel": False, "original_ln_before": True},
     "parallel": {"mh_adapter": False, "is_parallel": True, "original_ln_before": False},
@@ -36,74 +36,57 @@ FIXED_VALUES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """Values that all three have; others compute something else."""
 PLACES = {"attention_adapter": "attention_adapters", "feedforward_adapter": "output_adapters"}
-ENDS = {"down": "adapter_down.0", "up": "adapter_up"}
+LAYERS = {"down": "adapter_down.0", "up": "adapter_up"}
 ATTENTION = ".self_attn.q_proj"
 
 
 def write_bottleneck(
     model: Transformer, name: str, config: BottleneckConfig
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
     """The tensors and the configuration of a bottleneck adapter."""
-    tensors = {
-        f"{key}.{kind}": getattr(getattr(own, layer), kind)
-        for path, own in bottlenecks(model, name).items()
-        for layer, key in _file_names(model, path, name).items()
-        for kind in ("weight", "bias")
-    }
-    full, family = config.resolved(), choose_family(model.config)
+    family = choose_family(model.config)
     own = {key: good[0] for key, good in FIXED_VALUES.items()} | STYLES[config.style]
-    own |= {"reduction_factor": full.reduction, "non_linearity": full.activation}
-    own |= {"scaling": full.scale, "dropout": full.dropout}
+    own |= {"reduction_factor": config.reduction, "non_linearity": config.activation}
+    own |= {"scaling": config.scale, "dropout": config.dropout}
     own |= {"init_weights": "mam_adapter" if config.style == "parallel" else "bert"}
-    values = {
-        "config": own,
-        "hidden_size": model.config.width,
-        "model_class": family.to_hf_config(model.config)["architectures"][0],
-        "model_type": family.name,
-        "name": name,
-        "version": HUB_VERSION,
-    }
-    return tensors, values
+    values = {"config": own, "hidden_size": model.config.width, "model_type": family.name}
+    values |= {"model_class": family.to_hf_config(model.config)["architectures"][0]}
+    return _named_weights(model, name, name), values | {"name": name, "version": HUB_VERSION}
 
 
-def _file_names(model: Transformer, path: str, name: str) -> dict[str, str]:
-    """The names in a file of the two layers of a bottleneck."""
-    layer, _, place = path.rpartition(".")
-    attention = to_hf_module(f"{layer}.attention.q_proj", model.config)
-    if not attention.endswith(ATTENTION):
-        family = choose_family(model.config).name
-        raise ConfigError(f"AdapterHub's files have no names that groundup knows for {family}.")
-    outer = f"{attention.removesuffix(ATTENTION)}.{PLACES[place]}.adapters.{name}"
-    return {layer: f"{outer}.{end}" for layer, end in ENDS.items()}
+def _named_weights(model: Transformer, name: str, stored: str) -> dict[str, nn.Parameter]:
+    """The parameters of an adapter by their names in a file that calls it `stored`."""
+    named: dict[str, nn.Parameter] = {}
+    for path, own in adapter_parts(model, name).items():
+        block, _, place = path.rpartition(".")
+        attention = to_hf_module(f"{block}.attention.q_proj", model.config)
+        if not attention.endswith(ATTENTION):
+            family = choose_family(model.config).name
+            raise ConfigError(f"groundup does not know AdapterHub's names of modules in {family}.")
+        outer = f"{attention.removesuffix(ATTENTION)}.{PLACES[place]}.adapters.{stored}"
+        for parameter, weight in own.named_parameters():
+            layer, _, kind = parameter.partition(".")
+            named[f"{outer}.{LAYERS[layer]}.{kind}"] = weight
+    return named
 
 
-def read_bottleneck(
-    model: Transformer, name: str, source: AdapterSource, selection: AdapterSelection
-) -> BottleneckConfig:
+def read_bottleneck(source: AdapterSource) -> BottleneckConfig:
     """Attach the bottleneck adapter of an AdapterHub directory."""
     values = source.values.get("config")
     if not isinstance(values, dict) or values.get("architecture") is not None:
         raise source.rejected("it is neither a PEFT adapter nor an AdapterHub bottleneck")
     source.require_values(values, FIXED_VALUES | {"non_linearity": [*BOTTLENECK_ACTIVATIONS]})
+    fits = (s for s, own in STYLES.items() if all(values.get(k) == v for k, v in own.items()))
+    if (style := next(fits, None)) is None:
+        raise source.rejected("its residuals and norms are in the places of no style of groundup's")
     config = BottleneckConfig(
-        style=_read_style(source, values), activation=values.get("non_linearity"),
-        reduction=source.number(values, "reduction_factor"),
-        scale=source.number(values, "scaling", 1.0), dropout=source.number(values, "dropout", 0),
+        style=style, activation=values["non_linearity"], reduction=values["reduction_factor"],
+        scale=values["scaling"], dropout=values.get("dropout", 0),
     )  # fmt: skip
     source.read_tensors(BOTTLENECK_WEIGHTS)
-    stored = str(source.values.get("name", name))
-    attach_bottleneck(model, name, config, selection)
-    for path, own in bottlenecks(model, name).items():
-        for layer, key in _file_names(model, path, stored).items():
-            source.fill(getattr(own, layer).weight, f"{key}.weight")
-            source.fill(getattr(own, layer).bias, f"{key}.bias")
+    model, name = source.model, source.name
+    attach_bottleneck(model, name, config, source.selection)
+    for key, weight in _named_weights(model, name, str(source.values.get("name", name))).items():
+        source.fill(weight, key)
     source.check_all_used()
     return config
-
-
-def _read_style(source: AdapterSource, values: dict[str, Any]) -> Any:
-    """The style whose places and residuals a configuration has."""
-    for style, switches in STYLES.items():
-        if all(values.get(key) == value for key, value in switches.items()):
-            return style
-    raise source.rejected("its residuals and norms are in the places of no style of groundup's")

@@ -18,14 +18,13 @@ import torch
 from torch import nn
 
 from groundup.core import ConfigError
-from groundup.kernels import QuantizedLinear
 from groundup.model import Transformer
 
 from .bottleneck import attach_bottleneck
 from .config import AdapterConfig, LoraConfig, PrefixConfig
 from .lora import attach_lora
 from .prefix import attach_prefix
-from .selection import AdaptedModule, AdapterRows, AdapterSelection, group_rows
+from .selection import AdapterRows, AdapterSelection, adapted_modules, group_rows
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -37,17 +36,15 @@ class AdapterSize(NamedTuple):
     kind: str
     parameters: int
     bytes: int
-    share: float
-    """Of the base's parameters."""
 
     def __str__(self) -> str:
         """One line for people.
 
-        >>> str(AdapterSize("docs", "lora", 1234, 4936, 0.0123))
-        'docs (lora): 1,234 parameters, 1.2 % of the model, 0.005 MiB'
+        >>> str(AdapterSize("docs", "lora", 1234, 4936))
+        'docs (lora): 1,234 parameters, 0.005 MiB'
         """
-        count = f"{self.parameters:,} parameters, {100 * self.share:.1f} % of the model"
-        return f"{self.name} ({self.kind}): {count}, {self.bytes / 2**20:.3f} MiB"
+        size = f"{self.parameters:,} parameters, {self.bytes / 2**20:.3f} MiB"
+        return f"{self.name} ({self.kind}): {size}"
 
 
 def attach_adapter(
@@ -93,12 +90,6 @@ def register_adapter(
             weight.requires_grad_(trainable)
     activate_adapter(model, name)
     return adapter_sizes(model)[-1]
-
-
-def adapted_modules(model: nn.Module) -> dict[str, AdaptedModule]:
-    """The modules that adapters changed, by their names in the model."""
-    modules = model.named_modules()
-    return {path: module for path, module in modules if isinstance(module, AdaptedModule)}
 
 
 def get_selection(model: nn.Module) -> AdapterSelection:
@@ -175,14 +166,9 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def adapter_sizes(model: Transformer) -> list[AdapterSize]:
     """Parameters and memory of each adapter; print them to see them."""
-    weights = dict(model.named_parameters())
-    packed = [m for m in model.modules() if isinstance(m, QuantizedLinear)]
-    base = sum(weight.numel() for path, weight in weights.items() if ".adapters." not in path)
-    base += sum(module.in_features * module.out_features for module in packed)
     sizes = []
     for name, config in get_selection(model).configs.items():
-        own = [weight for path, weight in weights.items() if f".adapters.{name}." in path]
-        count = sum(weight.numel() for weight in own)
+        own = [weight for path, weight in model.named_parameters() if f".adapters.{name}." in path]
         stored = sum(weight.numel() * weight.element_size() for weight in own)
-        sizes.append(AdapterSize(name, config.kind, count, stored, count / base))
+        sizes.append(AdapterSize(name, config.kind, sum(p.numel() for p in own), stored))
     return sizes

@@ -36,8 +36,6 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width: int, config: BottleneckConfig) -> None:
         super().__init__()
-        config = config.resolved()
-        assert config.reduction and config.activation and config.scale, "defaults are set"
         inner = max(1, int(width // config.reduction))
         self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
         self.activation = BOTTLENECK_ACTIVATIONS[config.activation]
@@ -94,13 +92,3 @@ def attach_bottleneck(
             bottleneck = Bottleneck(own.width, config).train(model.training)
             bottleneck.to(model.head.device, adapter_dtype(model.head.dtype))
             getattr(block, place).adapters[name] = bottleneck
-
-
-def bottlenecks(model: nn.Module, name: str) -> dict[str, Bottleneck]:
-    """The bottlenecks of one adapter, by the names of their places."""
-    end = f".adapters.{name}"
-    return {
-        path.removesuffix(end): module
-        for path, module in model.named_modules()
-        if isinstance(module, Bottleneck) and path.endswith(end)
-    }

@@ -8,9 +8,10 @@ Defaults are those of the libraries whose files groundup reads and writes, PEFT 
 """
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundup.core import Config
 
@@ -68,33 +69,23 @@ class BottleneckConfig(Config):
     style: Literal["houlsby", "pfeiffer", "parallel"] = "pfeiffer"
     """After attention and feed-forward, reading their outputs; after the feed-forward, reading its
     residual sum; beside the feed-forward, reading its input."""
-    reduction: float | None = Field(default=None, gt=0)
-    """Width of the model by that of the bottleneck; None: 16, and 2 for `parallel`."""
-    activation: Literal["relu", "swish", "gelu"] | None = None
-    """None: relu, and swish for `houlsby`."""
-    scale: float | None = Field(default=None, gt=0)
-    """Factor of the output; None: 1, and 4 for `parallel`."""
+    reduction: float = Field(default=16.0, gt=0)
+    """Width of the model by that of the bottleneck; 2 for `parallel`."""
+    activation: Literal["relu", "swish", "gelu"] = "relu"
+    """Of the bottleneck's features; swish for `houlsby`."""
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the output; 4 for `parallel`."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the output's features that are zero in training."""
 
-    def resolved(self) -> "BottleneckConfig":
-        """The same with its style's defaults in place of None.
-
-        >>> BottleneckConfig(style="parallel").resolved().reduction
-        2.0
-        """
-        reduction, activation, scale = BOTTLENECK_DEFAULTS[self.style]
-        defaults = {"reduction": reduction, "activation": activation, "scale": scale}
-        unset = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-        return self.model_copy(update=unset)
+    @model_validator(mode="before")
+    @classmethod
+    def default_sizes(cls, values: Any) -> Any:
+        """Use AdapterHub's defaults of each style: DoubleSeqBn, SeqBn and ParBn."""
+        style = values.get("style") if isinstance(values, Mapping) else None
+        return STYLE_DEFAULTS.get(str(style), {}) | dict(values)
 
 
-BOTTLENECK_DEFAULTS = {
-    "houlsby": (16.0, "swish", 1.0),
-    "pfeiffer": (16.0, "relu", 1.0),
-    "parallel": (2.0, "relu", 4.0),
-}
-"""Reduction, activation and scale by style: AdapterHub's DoubleSeqBn, SeqBn and ParBn."""
-
+STYLE_DEFAULTS = {"houlsby": {"activation": "swish"}, "parallel": {"reduction": 2.0, "scale": 4.0}}
 AdapterConfig = Annotated[LoraConfig | PrefixConfig | BottleneckConfig, Field(discriminator="kind")]
 """Any of them, chosen by `kind`."""

@@ -1,16 +1,19 @@
 """Adapter directories: PEFT's for LoRA and prefixes, AdapterHub's for bottlenecks.
 
-    adapter_config.json            sizes, and in PEFT's the names of the modules
-    adapter_model.safetensors      PEFT: base_model.model.<module>.lora_A.weight, …
-    adapter.safetensors            AdapterHub: <layer>.output_adapters.adapters.<name>.…
-
 Modules have the names of the model's Hugging Face architecture, so the libraries open what we
-write, and we open what they write; but their pickles never.
+write, and we open what they write; but their pickles never. See peft.py and adapterhub.py.
 """
 
 from pathlib import Path
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, atomic_replace, write_json
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    atomic_replace,
+    write_json,
+)
 from groundup.model import Transformer, save_tensors
 
 from .adapterhub import BOTTLENECK_WEIGHTS, read_bottleneck, write_bottleneck
@@ -62,15 +65,18 @@ def load_adapter(
     """
     path = Path(path)
     _check_parent(path, base)
-    source, selection = AdapterSource(path, model, base), reserve_name(model, name)
+    selection = reserve_name(model, name)
+    source = AdapterSource(path, model, name, selection, base)
     read = {"LORA": read_lora, "PREFIX_TUNING": read_prefix, None: read_bottleneck}
     kind = source.values.get("peft_type")
     if kind not in read:
         raise ArtifactError(f"{path} is of PEFT's type {kind}; groundup reads LORA, PREFIX_TUNING.")
     try:
-        config = read[kind](model, name, source, selection)
-    except Exception:
+        config = read[kind](source)
+    except BaseException as error:
         discard_modules(model, name)
+        if isinstance(error, ConfigError | KeyError | TypeError):
+            raise source.rejected(f"{path / ADAPTER_CONFIG} is not valid ({error})") from None
         raise
     return register_adapter(model, selection, name, config, trainable=trainable)
 

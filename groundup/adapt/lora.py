@@ -12,6 +12,7 @@ arXiv:2402.09353, section 4.3; Dettmers et al. 2023, arXiv:2305.14314. Initialis
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float, Shaped
@@ -119,10 +120,8 @@ def adaptable_modules(model: Transformer) -> Iterator[tuple[str, Adaptable]]:
         if leaf in (*UNADAPTED, "base") or "adapters" in outer:
             continue
         base = module.base if isinstance(module, LoraModule) else module
-        if isinstance(base, nn.Linear | QuantizedLinear):
-            yield name, base
-        elif isinstance(base, nn.Embedding) and name == EMBEDDING:
-            yield name, base
+        if isinstance(base, nn.Linear | QuantizedLinear) or name == EMBEDDING:
+            yield name, cast(Adaptable, base)
 
 
 def find_targets(model: Transformer, targets: Sequence[str]) -> list[str]:
@@ -163,13 +162,3 @@ def put_updates(
             module = LoraModule(module, selection)
             model.set_submodule(path, module)
         module.adapters[name] = update.train(model.training)
-
-
-def low_rank_updates(model: nn.Module, name: str) -> dict[str, LowRankUpdate]:
-    """The updates of one adapter by the names of their modules."""
-    end = f".adapters.{name}"
-    return {
-        path.removesuffix(end): module
-        for path, module in model.named_modules()
-        if isinstance(module, LowRankUpdate) and path.endswith(end)
-    }

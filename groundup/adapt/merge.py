@@ -28,7 +28,8 @@ from groundup.model import Transformer, load, read_json_object, save
 from .attach import activate_adapter, get_selection, remove_adapter
 from .config import LoraConfig
 from .files import ADAPTER_FILES, CHAT_TEMPLATE, GENERATION_CONFIG, load_adapter
-from .lora import EMBEDDING, Adaptable, LowRankUpdate, adaptable_modules, low_rank_updates
+from .lora import EMBEDDING, Adaptable, LowRankUpdate, adaptable_modules
+from .selection import adapter_parts
 
 
 class MergeConfig(Config):
@@ -50,21 +51,13 @@ def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Art
     parents = {"model": model}
     if (adapter / MANIFEST).is_file():
         parents["adapter"] = Artifact.open(adapter, kind="adapter")
-    present = [
-        name
-        for name in (*ADAPTER_FILES, CHAT_TEMPLATE, GENERATION_CONFIG)
-        if (adapter / name).is_file()
-    ]
-    files = {name: hash_file(adapter / name) for name in present}
+    files = [adapter / name for name in ADAPTER_FILES if (adapter / name).is_file()]
+    source = digest({file.name: hash_file(file) for file in files})
     return produce(
-        out,
-        kind="model",
-        stage="merge",
-        version=1,
-        config=config.model_copy(update={"source_digest": digest(files)}),
-        parents=parents,
+        out, kind="model", stage="merge", version=1, parents=parents,
+        config=config.model_copy(update={"source_digest": source}),
         write=lambda draft: _write_merged(draft, model.path, adapter),
-    )
+    )  # fmt: skip
 
 
 def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
@@ -79,13 +72,13 @@ def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
 
 
 def _copy_chat_format(adapter: Path, model: Path) -> None:
-    """The chat template and the ends of answers that an adapter was trained with, if it says so."""
+    """Copy the chat template and the ends of answers that an adapter was trained with."""
     if (adapter / CHAT_TEMPLATE).is_file():
         shutil.copyfile(adapter / CHAT_TEMPLATE, model / CHAT_TEMPLATE)
-    if (adapter / GENERATION_CONFIG).is_file():
-        ends = read_json_object(adapter / GENERATION_CONFIG)
+    file, key = adapter / GENERATION_CONFIG, "eos_token_id"
+    if file.is_file() and (ends := read_json_object(file).get(key)) is not None:
         for name in (GENERATION_CONFIG, "config.json"):
-            write_json(model / name, read_json_object(model / name) | ends)
+            write_json(model / name, read_json_object(model / name) | {key: ends})
 
 
 @torch.no_grad()
@@ -95,12 +88,12 @@ def merge_adapter(model: Transformer, name: str) -> None:
     Raises ConfigError for what cannot be merged, before any weight changes.
     """
     selection = get_selection(model)
-    config = selection.require(name)
     selection.require_unmerged()
+    config = selection.require(name)
     if not isinstance(config, LoraConfig):
         what = f"{name!r} is a {config.kind} adapter, which is no update of weights"
         raise ConfigError(f"{what} and cannot be merged; keep it attached.")
-    updates, bases = low_rank_updates(model, name), dict(adaptable_modules(model))
+    updates, bases = adapter_parts(model, name), dict(adaptable_modules(model))
     merged = {p: _merged_weight(model, p, bases[p], update) for p, update in updates.items()}
     for path, weight in merged.items():
         selection.originals[path], bases[path].weight.data = bases[path].weight.data, weight

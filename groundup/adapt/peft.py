@@ -10,7 +10,6 @@ Source: peft 0.21.2, utils/save_and_load.py, tuners/lora, tuners/prefix_tuning.
 """
 
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -21,14 +20,12 @@ from groundup.model import Transformer, to_hf_module
 from .config import ALL_LINEAR, LoraConfig, PrefixConfig
 from .lora import (
     EMBEDDING,
-    Adaptable,
     LowRankUpdate,
     adaptable_modules,
-    low_rank_updates,
     put_updates,
 )
-from .prefix import attach_prefix, key_width, prefix_layers
-from .selection import AdapterSelection
+from .prefix import attach_prefix, key_width
+from .selection import adapter_parts
 from .source import AdapterSource
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
@@ -56,33 +53,29 @@ def write_lora(
     model: Transformer, name: str, config: LoraConfig
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the configuration of a LoRA adapter."""
-    updates, names = low_rank_updates(model, name), _hf_names(model)
+    updates, names = adapter_parts(model, name), _hf_names(model)
     named = {module: updates[path] for module, path in names.items() if path in updates}
+    ends = {module.rpartition(".")[2] for module in named}  # enough if they match nothing else
+    is_unique = named.keys() == {module for module in names if module.rpartition(".")[2] in ends}
     tensors = {
         key: getattr(update, weight)
         for module, update in named.items()
         for weight, key in _lora_keys(module, update, names[module]).items()
     }
     values = _shared_values(model, "LORA") | {
-        "r": config.rank,
-        "lora_alpha": config.alpha,
-        "lora_dropout": config.dropout,
-        "use_rslora": config.rank_stabilised,
-        "use_dora": config.dora,
-        "target_modules": sorted(_shortest_names(named, names)),
+        "r": config.rank, "lora_alpha": config.alpha, "lora_dropout": config.dropout,
+        "use_rslora": config.rank_stabilised, "use_dora": config.dora,
+        "target_modules": sorted(ends if is_unique else named),
         "rank_pattern": {m: u.rank for m, u in named.items() if u.rank != config.rank},
         "alpha_pattern": {m: u.alpha for m, u in named.items() if u.alpha != config.alpha},
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "init_lora_weights": True,
-        "modules_to_save": None,
-    }
+        "bias": "none", "fan_in_fan_out": False, "init_lora_weights": True,
+    }  # fmt: skip
     return tensors, values
 
 
 def _shared_values(model: Transformer, kind: str) -> dict[str, Any]:
-    task = {"task_type": TASKS[model.config.kind], "inference_mode": True}
-    return {"peft_type": kind, "peft_version": PEFT_VERSION, "auto_mapping": None} | task
+    values = {"peft_type": kind, "peft_version": PEFT_VERSION, "modules_to_save": None}
+    return values | {"task_type": TASKS[model.config.kind], "inference_mode": True}
 
 
 def _lora_keys(module: str, update: LowRankUpdate, path: str) -> dict[str, str]:
@@ -100,23 +93,9 @@ def _hf_names(model: Transformer) -> dict[str, str]:
     return {to_hf_module(path, model.config): path for path, _ in adaptable_modules(model)}
 
 
-def _shortest_names(chosen: Iterable[str], known: Iterable[str]) -> set[str]:
-    """Last words of names if these choose the same modules, else the names.
-
-    >>> sorted(_shortest_names(["a.q", "b.q"], ["a.q", "b.q", "b.k"]))
-    ['q']
-    >>> _shortest_names(["a.q"], ["a.q", "b.q"])
-    {'a.q'}
-    """
-    words = {name.rpartition(".")[2] for name in chosen}
-    matched = {name for name in known if name.rpartition(".")[2] in words}
-    return words if matched == set(chosen) else set(chosen)
-
-
-def read_lora(
-    model: Transformer, name: str, source: AdapterSource, selection: AdapterSelection
-) -> LoraConfig:
+def read_lora(source: AdapterSource) -> LoraConfig:
     """Attach the LoRA adapter of a PEFT directory."""
+    model = source.model
     source.require_values(values := source.values, LORA_VALUES)
     source.read_tensors(PEFT_WEIGHTS)
     known, bases = _hf_names(model), dict(adaptable_modules(model))
@@ -125,72 +104,52 @@ def read_lora(
     modules = {match[1]: len(source.tensors[match[0]]) for match in matches}
     if unknown := sorted(modules.keys() - known.keys()):
         raise source.rejected(f"the model has no module {unknown[0]} that LoRA adapts")
+    paths = {known[module] for module in modules}
+    targets = (ALL_LINEAR,) if paths == {*known.values()} - {EMBEDDING} else tuple(sorted(paths))
     config = LoraConfig(
-        rank=int(source.number(values, "r", 8)), alpha=source.number(values, "lora_alpha", 8),
-        dropout=source.number(values, "lora_dropout", 0), dora=bool(values.get("use_dora")),
-        rank_stabilised=bool(values.get("use_rslora")), targets=_read_targets(modules, known),
+        rank=values.get("r", 8), alpha=values.get("lora_alpha", 8),
+        dropout=values.get("lora_dropout", 0), dora=bool(values.get("use_dora")),
+        rank_stabilised=bool(values.get("use_rslora")), targets=targets,
     )  # fmt: skip
     updates: dict[str, LowRankUpdate] = {}
     for module, own_rank in modules.items():
-        base, alpha = bases[path := known[module]], _alpha(values.get("alpha_pattern"), module)
+        patterns = (values.get("alpha_pattern") or {}).items()  # the first that matches, as in PEFT
+        alpha = next((v for p, v in patterns if re.match(rf"(.*\.)?({p})$", module)), None)
+        base = bases[path := known[module]]
         updates[path] = update = LowRankUpdate(base, config, own_rank, alpha)
         for weight, key in _lora_keys(module, update, path).items():
             source.fill(getattr(update, weight), key)
-        _drop_base_copy(source, module, base)
+        copy = source.tensors.pop(f"{PREFIX}{module}.base_layer.weight", None)  # of an embedding
+        if copy is not None and not torch.equal(copy, base.weight.cpu()):
+            raise source.rejected(f"it was saved with another {module}.weight than the model's")
     source.check_all_used()
-    put_updates(model, name, updates, selection)
+    put_updates(model, source.name, updates, source.selection)
     return config
-
-
-def _read_targets(modules: Iterable[str], known: Mapping[str, str]) -> tuple[str, ...]:
-    """Our names of the adapted modules, as short as they may be."""
-    paths = {known[module] for module in modules}
-    if paths == set(known.values()) - {EMBEDDING}:
-        return (ALL_LINEAR,)
-    return tuple(sorted(_shortest_names(paths, known.values())))
-
-
-def _alpha(patterns: dict[str, Any] | None, module: str) -> float | None:
-    """Alpha of the first pattern that a module's name matches, as in PEFT."""
-    matches = (v for p, v in (patterns or {}).items() if re.match(rf"(.*\.)?({p})$", module))
-    return next(matches, None)
-
-
-def _drop_base_copy(source: AdapterSource, module: str, base: Adaptable) -> None:
-    """PEFT stores an adapted embedding's own weight too, which must be the model's."""
-    copy = source.tensors.pop(f"{PREFIX}{module}.base_layer.weight", None)
-    if copy is not None and not torch.equal(copy, base.weight.cpu()):
-        raise source.rejected(f"it was saved with another {module}.weight than the model's")
 
 
 def write_prefix(model: Transformer, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the configuration of a prefix."""
-    layers, width = prefix_layers(model, name), key_width(model.config)
+    layers, width = [*adapter_parts(model, name).values()], key_width(model.config)
     values = _shared_values(model, "PREFIX_TUNING") | {
-        "num_virtual_tokens": layers[0].length,
-        "num_layers": len(layers),
-        "num_attention_heads": model.config.attention.kv_heads,
-        "token_dim": width,
-        "encoder_hidden_size": width,
-        "num_transformer_submodules": 1,
-        "prefix_projection": False,
-        "modules_to_save": None,
-    }
+        "num_virtual_tokens": layers[0].length, "num_layers": len(layers), "token_dim": width,
+        "num_attention_heads": model.config.attention.kv_heads, "encoder_hidden_size": width,
+        "num_transformer_submodules": 1, "prefix_projection": False,
+    }  # fmt: skip
     return {PROMPT: torch.cat([layer.flat() for layer in layers], dim=1)}, values
 
 
-def read_prefix(
-    model: Transformer, name: str, source: AdapterSource, selection: AdapterSelection
-) -> PrefixConfig:
+def read_prefix(source: AdapterSource) -> PrefixConfig:
     """Attach the prefix of a PEFT directory."""
+    model = source.model
     source.require_values(source.values, PREFIX_VALUES)
     source.read_tensors(PEFT_WEIGHTS)
-    config = PrefixConfig(length=int(source.number(source.values, "num_virtual_tokens")))
+    config = PrefixConfig(length=source.values.get("num_virtual_tokens", 0))
     size = 2 * key_width(model.config)
     flat = source.pop(PROMPT, (config.length, size * model.config.layers))
     source.check_all_used()
-    attach_prefix(model, name, config, selection)
+    attach_prefix(model, source.name, config, source.selection)
     with torch.no_grad():
-        for layer, table in zip(prefix_layers(model, name), flat.split(size, dim=1), strict=True):
+        tables = flat.split(size, dim=1)
+        for layer, table in zip(adapter_parts(model, source.name).values(), tables, strict=True):
             layer.table.weight.copy_(table)
     return config

@@ -150,27 +150,15 @@ def attach_prefix(
 
 def _check_prefix_support(config: ModelConfig) -> None:
     position, part = config.position.kind, config.attention
-    unsupported = {
-        f"position.kind={position!r}": position not in ("rope", "none"),
-        f"kind={config.kind!r}": config.kind == "encoder_decoder",
-        "prefix=true": config.prefix,
-        f"attention.softcap={part.softcap}": part.softcap is not None,
-        **{f"{p.kind} attention": p.kind not in ("full", "window") for p in part.patterns},
-    }
-    if wrong := [what for what, is_wrong in unsupported.items() if is_wrong]:
-        raise ConfigError(
-            "A prefix needs rotary or no positions, and full or windowed attention; this model has "
-            f"{' and '.join(wrong)}. Use LoRA."
-        )
+    others = {p.kind for p in part.patterns} - {"full", "window"}
+    is_wrong = position not in ("rope", "none") or config.kind == "encoder_decoder" or others
+    if is_wrong or config.prefix or part.softcap is not None:
+        has = f"kind={config.kind!r}, prefix={config.prefix}, position.kind={position!r}, "
+        has += f"softcap={part.softcap}, patterns {', '.join(p.kind for p in part.patterns)}"
+        what = "A prefix needs rotary or no positions, full or windowed attention without softcap"
+        raise ConfigError(f"{what} and no encoder–decoder or prefix LM; this has {has}. Use LoRA.")
 
 
 def key_width(config: ModelConfig) -> int:
     """Features of one layer's keys."""
     return config.attention.kv_heads * config.attention.head_dim
-
-
-def prefix_layers(model: Transformer, name: str) -> list[LayerPrefix]:
-    """The layers of a prefix, in order."""
-    end = f".adapters.{name}"
-    modules = model.named_modules()
-    return [m for path, m in modules if isinstance(m, LayerPrefix) and path.endswith(end)]

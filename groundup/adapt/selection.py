@@ -77,6 +77,18 @@ class AdaptedModule(Adapted):
                 yield self.adapters[name], rows
 
 
+def adapted_modules(model: nn.Module) -> dict[str, AdaptedModule]:
+    """The modules that adapters changed, by their names in the model."""
+    modules = model.named_modules()
+    return {path: module for path, module in modules if isinstance(module, AdaptedModule)}
+
+
+def adapter_parts(model: nn.Module, name: str) -> dict[str, Any]:
+    """What an adapter has in each module that it changes, by the module's name."""
+    modules = adapted_modules(model).items()
+    return {path: module.adapters[name] for path, module in modules if name in module.adapters}
+
+
 def group_rows(names: Sequence[str | None]) -> list[AdapterRows]:
     """The sequences of each adapter, from the adapter of each sequence.
 
@@ -84,10 +96,8 @@ def group_rows(names: Sequence[str | None]) -> list[AdapterRows]:
     [AdapterRows(name='a', rows=tensor([0, 2]))]
     """
     distinct = [name for name in dict.fromkeys(names) if name is not None]
-    return [
-        AdapterRows(name, torch.tensor([i for i, each in enumerate(names) if each == name]))
-        for name in distinct
-    ]
+    rows = {name: [i for i, each in enumerate(names) if each == name] for name in distinct}
+    return [AdapterRows(name, torch.tensor(own)) for name, own in rows.items()]
 
 
 def add_update(out: Tensor, update: Tensor, rows: Tensor | None) -> Tensor:

@@ -10,29 +10,32 @@ from torch import Tensor, nn
 from groundup.core import ArtifactError
 from groundup.model import Transformer, choose_family, read_json_object, read_safetensors
 
+from .selection import AdapterSelection
+
 ADAPTER_CONFIG = "adapter_config.json"
 PICKLES = ("adapter_model.bin", "pytorch_adapter.bin")
 
 
 class AdapterSource:
-    """The values and tensors of an adapter for a model."""
+    """The values and tensors of an adapter, and the model that will have it under a name."""
 
-    def __init__(self, path: Path, model: Transformer, base: Path | None) -> None:
-        """Read adapter_config.json.
-
-        base  the model's directory, named in errors
-        """
+    def __init__(
+        self, path: Path, model: Transformer, name: str, selection: AdapterSelection,
+        base: Path | None,
+    ) -> None:  # fmt: skip
+        """Read adapter_config.json; `base` is the model's directory, named in errors."""
+        self.model, self.name, self.selection = model, name, selection
         self.path, self.values = path, read_json_object(path / ADAPTER_CONFIG)
         self.tensors: dict[str, Tensor] = {}
         config, named = model.config, base or "this model"
         family = choose_family(config).name
-        self.model = f"{named} ({family}, width {config.width}, {config.layers} layers)"
+        self.described = f"{named} ({family}, width {config.width}, {config.layers} layers)"
 
     def rejected(self, why: str) -> ArtifactError:
         """The error that the adapter does not fit, which names both models."""
         owner = self.values.get("base_model_name_or_path") or self.values.get("model_name")
         what = f"{self.path}, an adapter of {owner or 'an unnamed model'}"
-        return ArtifactError(f"{what}, does not fit {self.model}: {why}.")
+        return ArtifactError(f"{what}, does not fit {self.described}: {why}.")
 
     def read_tensors(self, file: str) -> None:
         """Read a safetensors file; ArtifactError if there is a pickle in its place."""
@@ -48,14 +51,6 @@ class AdapterSource:
             if values.get(key, good[0]) not in good:
                 what = f"{self.path / ADAPTER_CONFIG} has {key}={str(values[key])[:60]}"
                 raise ArtifactError(f"{what}; groundup supports {key}={good[0]!r}.")
-
-    def number(self, values: Mapping[str, Any], key: str, default: float | None = None) -> float:
-        """A number of the configuration, 0 or more."""
-        value = values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            what = f"{self.path / ADAPTER_CONFIG} has {key}={value!r}"
-            raise ArtifactError(f"{what}; expected a number, 0 or more.")
-        return value
 
     def pop(self, key: str, shape: Sequence[int]) -> Tensor:
         """Remove and return a tensor; ArtifactError if it is missing, misshapen or not finite."""

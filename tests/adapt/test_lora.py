@@ -9,7 +9,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from groundup.adapt import LoraConfig, attach_adapter, trainable_parameters
-from groundup.adapt.lora import LoraModule, find_targets, low_rank_updates
+from groundup.adapt.lora import LoraModule, find_targets
+from groundup.adapt.selection import adapter_parts
 from groundup.compress import quantize_weights
 from groundup.core import ConfigError
 from groundup.kernels import QuantizedLinear
@@ -39,7 +40,7 @@ def test_a_is_uniform_as_in_peft_and_drawn_from_the_seed():
     for seed in (5, 5, 6):
         model = small_model()
         attach_adapter(model, LoraConfig(rank=8), seed=seed)
-        update = low_rank_updates(model, "default")["layers.0.attention.q_proj"]
+        update = adapter_parts(model, "default")["layers.0.attention.q_proj"]
         assert not update.B.any()
         drawn.append(update.A)
     bound = 1 / math.sqrt(CONFIG.width)
