@@ -14,12 +14,7 @@ from .attach import (
     remove_adapter,
     trainable_parameters,
 )
-from .config import (
-    AdapterConfig,
-    BottleneckConfig,
-    LoraConfig,
-    PrefixConfig,
-)
+from .config import AdapterConfig, BottleneckConfig, LoraConfig, PrefixConfig
 from .files import load_adapter, save_adapter
 from .merge import MergeConfig, merge, merge_adapter, unmerge_adapter
 

@@ -10,7 +10,7 @@ Source: adapters 1.3.0, methods/bottleneck.py, methods/modeling.py, loading.py.
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 from groundup.core import ConfigError
 from groundup.model import Transformer, choose_family, to_hf_module
@@ -18,7 +18,7 @@ from groundup.model import Transformer, choose_family, to_hf_module
 from .bottleneck import BOTTLENECK_ACTIVATIONS, attach_bottleneck
 from .config import BottleneckConfig
 from .selection import adapter_parts
-from .source import AdapterSource
+from .source import AdapterFiles, AdapterSource
 
 BOTTLENECK_WEIGHTS = "adapter.safetensors"
 HUB_VERSION = "adapters.1.3.0"
@@ -40,9 +40,7 @@ LAYERS = {"down": "adapter_down.0", "up": "adapter_up"}
 ATTENTION = ".self_attn.q_proj"
 
 
-def write_bottleneck(
-    model: Transformer, name: str, config: BottleneckConfig
-) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
+def write_bottleneck(model: Transformer, name: str, config: BottleneckConfig) -> AdapterFiles:
     """The tensors and the configuration of a bottleneck adapter."""
     family = choose_family(model.config)
     own = {key: good[0] for key, good in FIXED_VALUES.items()} | STYLES[config.style]
@@ -54,9 +52,9 @@ def write_bottleneck(
     return _named_weights(model, name, name), values | {"name": name, "version": HUB_VERSION}
 
 
-def _named_weights(model: Transformer, name: str, stored: str) -> dict[str, nn.Parameter]:
+def _named_weights(model: Transformer, name: str, stored: str) -> dict[str, Tensor]:
     """The parameters of an adapter by their names in a file that calls it `stored`."""
-    named: dict[str, nn.Parameter] = {}
+    named: dict[str, Tensor] = {}
     for path, own in adapter_parts(model, name).items():
         block, _, place = path.rpartition(".")
         attention = to_hf_module(f"{block}.attention.q_proj", model.config)

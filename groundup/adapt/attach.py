@@ -5,8 +5,7 @@
     activate_rows(model, ["docs", None, "law"])           one for each sequence of the next batches
     remove_adapter(model, "docs")                         the last one leaves the plain model
 
-A switch concerns whole passes: with recomputation of activations the backward pass needs the
-selection of its forward pass.
+A switch must not come between a forward pass and its backward pass, which may recompute it.
 """
 
 import re
@@ -24,9 +23,7 @@ from .bottleneck import attach_bottleneck
 from .config import AdapterConfig, LoraConfig, PrefixConfig
 from .lora import attach_lora
 from .prefix import attach_prefix
-from .selection import AdapterRows, AdapterSelection, adapted_modules, group_rows
-
-NAME = re.compile(r"[A-Za-z0-9_-]+")
+from .selection import AdapterRows, AdapterSelection, adapted_modules
 
 
 class AdapterSize(NamedTuple):
@@ -40,20 +37,19 @@ class AdapterSize(NamedTuple):
     def __str__(self) -> str:
         """One line for people.
 
-        >>> str(AdapterSize("docs", "lora", 1234, 4936))
-        'docs (lora): 1,234 parameters, 0.005 MiB'
+        >>> print(AdapterSize("docs", "lora", 1234, 4936))
+        docs (lora): 1,234 parameters, 0.005 MiB
         """
-        size = f"{self.parameters:,} parameters, {self.bytes / 2**20:.3f} MiB"
-        return f"{self.name} ({self.kind}): {size}"
+        count, size = f"{self.parameters:,} parameters", f"{self.bytes / 2**20:.3f} MiB"
+        return f"{self.name} ({self.kind}): {count}, {size}"
 
 
 def attach_adapter(
     model: Transformer, config: AdapterConfig, name: str = "default", seed: int = 0
 ) -> AdapterSize:
-    """Attach a new adapter and let it act; the base's weights are frozen.
+    """Attach a new adapter, let it act and freeze the base's weights.
 
-    Raises ConfigError for a name in use, targets that the model lacks, and parts of a model that
-    this kind of adapter does not support.
+    Raises ConfigError for a name in use, and for targets or places that the model lacks.
     """
     selection = reserve_name(model, name)
     with torch.random.fork_rng(devices=[]):  # drawn on the CPU: every device gets the same
@@ -71,7 +67,7 @@ def reserve_name(model: Transformer, name: str) -> AdapterSelection:
     """The selection for one more adapter; ConfigError if the name is in use or invalid."""
     selection = get_selection(model) if adapted_modules(model) else AdapterSelection()
     selection.require_unmerged()
-    if name in selection.configs or not NAME.fullmatch(name):
+    if name in selection.configs or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         why = "is in use" if name in selection.configs else "has other than letters, digits, _, -"
         raise ConfigError(f"The adapter's name {name!r} {why}; choose another.")
     return selection
@@ -106,7 +102,10 @@ def activate_adapter(model: Transformer, name: str | None) -> None:
 
 def activate_rows(model: Transformer, names: Sequence[str | None]) -> None:
     """Let an adapter (None: the base) act on each sequence of the following batches."""
-    _select(model, group_rows(names), len(names))
+    distinct = [name for name in dict.fromkeys(names) if name is not None]
+    rows = {name: [i for i, each in enumerate(names) if each == name] for name in distinct}
+    groups = [AdapterRows(name, torch.tensor(own)) for name, own in rows.items()]
+    _select(model, groups, len(names))
 
 
 def _select(model: Transformer, groups: list[AdapterRows], batch: int | None = None) -> None:
@@ -119,8 +118,7 @@ def _select(model: Transformer, groups: list[AdapterRows], batch: int | None = N
 @contextmanager
 def adapter_off(model: Transformer) -> Iterator[None]:
     """The base within the block, such as the reference of a preference loss."""
-    selection = get_selection(model)
-    groups, batch = selection.groups, selection.batch
+    groups, batch = (selection := get_selection(model)).groups, selection.batch
     activate_adapter(model, None)
     try:
         yield
@@ -129,10 +127,7 @@ def adapter_off(model: Transformer) -> Iterator[None]:
 
 
 def remove_adapter(model: Transformer, name: str) -> None:
-    """Remove an adapter; without any left the model is plain and its weights train again.
-
-    What was merged stays in the weights.
-    """
+    """Remove an adapter (what is merged stays); without any left the model is plain and trains."""
     selection = get_selection(model)
     selection.require(name)
     if selection.merged == name:
@@ -169,6 +164,6 @@ def adapter_sizes(model: Transformer) -> list[AdapterSize]:
     sizes = []
     for name, config in get_selection(model).configs.items():
         own = [weight for path, weight in model.named_parameters() if f".adapters.{name}." in path]
-        stored = sum(weight.numel() * weight.element_size() for weight in own)
-        sizes.append(AdapterSize(name, config.kind, sum(p.numel() for p in own), stored))
+        count, stored = sum(p.numel() for p in own), sum(p.nbytes for p in own)
+        sizes.append(AdapterSize(name, config.kind, count, stored))
     return sizes

@@ -4,16 +4,14 @@
     pfeiffer   h' = h + u + s W_up f(W_down (h + u))        after the feed-forward
     parallel   h' = h + u + s W_up f(W_down h)              beside the feed-forward
 
-h is the residual stream before a sublayer and its norm, u the sublayer's update. Pre-norm models
-only, where the sum h + u has no norm, as AdapterHub does for LLaMA and its kin.
+h is the residual stream before a sublayer and its norm, u the sublayer's update; pre-norm models
+only, as AdapterHub does for LLaMA and its kin.
 Source: Houlsby et al. 2019, arXiv:1902.00751; Pfeiffer et al. 2020, arXiv:2005.00247; He et al.
 2021, arXiv:2110.04366. Sizes and initial weights are AdapterHub's (init "bert"; "mam_adapter" for
 parallel ones): unlike LoRA's, new sequential ones change the model a little.
 """
 
-import math
-from collections.abc import Callable
-
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,13 +20,9 @@ from groundup.core import ConfigError
 from groundup.model import Transformer, TransformerBlock
 
 from .config import BottleneckConfig
-from .lora import adapter_dtype
 from .selection import AdaptedModule, AdapterSelection, add_update, select_sequences
 
-BOTTLENECK_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu, "swish": F.silu, "gelu": F.gelu,
-}  # fmt: skip
-BERT_STD = 0.02
+BOTTLENECK_ACTIVATIONS = {"relu": F.relu, "swish": F.silu, "gelu": F.gelu}
 
 
 class Bottleneck(nn.Module):
@@ -43,11 +37,9 @@ class Bottleneck(nn.Module):
         for layer in (self.down, self.up):
             nn.init.zeros_(layer.bias)
             if self.style != "parallel":
-                nn.init.normal_(layer.weight, std=BERT_STD)
-            elif layer is self.down:
-                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5))
-            else:
-                nn.init.zeros_(layer.weight)
+                nn.init.normal_(layer.weight, std=0.02)
+        if self.style == "parallel":  # the other matrix has PyTorch's own initial weights
+            nn.init.zeros_(self.up.weight)
 
     def forward(self, hidden: Float[Tensor, "B T D"], update: Tensor) -> Float[Tensor, "B T D"]:
         """What to add to a sublayer's update."""
@@ -72,17 +64,12 @@ class SublayerAdapter(AdaptedModule):
 def attach_bottleneck(
     model: Transformer, name: str, config: BottleneckConfig, selection: AdapterSelection
 ) -> None:
-    """Put new bottlenecks into every layer.
-
-    Raises ConfigError for a model whose layers have no place for them.
-    """
+    """Put new bottlenecks into every layer; ConfigError if layers have no place for them."""
     own = model.config
     if own.norm.place != "pre" or own.parallel or own.kind == "encoder_decoder":
         has = f"norm.place={own.norm.place!r}, parallel={own.parallel}, kind={own.kind!r}"
-        raise ConfigError(
-            "Bottlenecks need sequential sublayers with norms before them, in a decoder or an "
-            f"encoder; this model has {has}. Use LoRA."
-        )
+        what = "Bottlenecks need sequential sublayers after norms, in a decoder or an encoder"
+        raise ConfigError(f"{what}; this model has {has}. Use LoRA.")
     places = ["attention_adapter"] * (config.style == "houlsby") + ["feedforward_adapter"]
     for block in model.layers:
         assert isinstance(block, TransformerBlock)
@@ -90,5 +77,5 @@ def attach_bottleneck(
             if getattr(block, place) is None:
                 setattr(block, place, SublayerAdapter(None, selection))
             bottleneck = Bottleneck(own.width, config).train(model.training)
-            bottleneck.to(model.head.device, adapter_dtype(model.head.dtype))
+            bottleneck.to(model.head.device, torch.promote_types(model.head.dtype, torch.float32))
             getattr(block, place).adapters[name] = bottleneck

@@ -7,7 +7,6 @@
 Defaults are those of the libraries whose files groundup reads and writes, PEFT and AdapterHub.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -36,15 +35,6 @@ class LoraConfig(Config):
     targets: tuple[str, ...] = (ALL_LINEAR,)
     """Modules by name or by its end, such as q_proj; `all-linear` is every linear layer but the
     head. `embed_tokens` is the input embedding."""
-
-    def scale(self, rank: int, alpha: float | None = None) -> float:
-        """Factor of a module's update.
-
-        >>> LoraConfig(alpha=16).scale(8), LoraConfig(alpha=16, rank_stabilised=True).scale(4)
-        (2.0, 8.0)
-        """
-        alpha = self.alpha if alpha is None else alpha
-        return alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
 
 
 class PrefixConfig(Config):

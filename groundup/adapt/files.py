@@ -6,14 +6,7 @@ write, and we open what they write; but their pickles never. See peft.py and ada
 
 from pathlib import Path
 
-from groundup.core import (
-    MANIFEST,
-    Artifact,
-    ArtifactError,
-    ConfigError,
-    atomic_replace,
-    write_json,
-)
+from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError, atomic_replace, write_json
 from groundup.model import Transformer, save_tensors
 
 from .adapterhub import BOTTLENECK_WEIGHTS, read_bottleneck, write_bottleneck
@@ -24,15 +17,13 @@ from .source import ADAPTER_CONFIG, AdapterSource
 
 CHAT_TEMPLATE, GENERATION_CONFIG = "chat_template.jinja", "generation_config.json"
 ADAPTER_FILES = (
-    ADAPTER_CONFIG, PEFT_WEIGHTS, BOTTLENECK_WEIGHTS, CHAT_TEMPLATE, GENERATION_CONFIG,
+    ADAPTER_CONFIG, PEFT_WEIGHTS, BOTTLENECK_WEIGHTS, CHAT_TEMPLATE, GENERATION_CONFIG
 )  # fmt: skip
 """What groundup reads of an adapter's directory."""
 
 
 def save_adapter(model: Transformer, name: str, path: Path | str, base: str = "") -> None:
-    """Write one adapter as a directory; adapter_config.json comes last.
-
-    base  name or path of the model that it belongs to
+    """Write an adapter of a model, named `base` in the file; adapter_config.json comes last.
 
     Raises ConfigError for a model whose family has no names for the adapted modules.
     """
@@ -46,9 +37,9 @@ def save_adapter(model: Transformer, name: str, path: Path | str, base: str = ""
     else:
         tensors, values = write_prefix(model, name)
     path.mkdir(parents=True, exist_ok=True)
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with atomic_replace(path / file) as temporary:
-        own = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_tensors(own, temporary)
+        save_tensors(tensors, temporary)
     write_json(path / ADAPTER_CONFIG, values | {owner: base or None})
 
 
@@ -73,7 +64,7 @@ def load_adapter(
         raise ArtifactError(f"{path} is of PEFT's type {kind}; groundup reads LORA, PREFIX_TUNING.")
     try:
         config = read[kind](source)
-    except BaseException as error:
+    except Exception as error:
         discard_modules(model, name)
         if isinstance(error, ConfigError | KeyError | TypeError):
             raise source.rejected(f"{path / ADAPTER_CONFIG} is not valid ({error})") from None
@@ -83,14 +74,10 @@ def load_adapter(
 
 def _check_parent(path: Path, base: Path | None) -> None:
     """Raise ArtifactError if the manifest names another model than this directory's."""
-    if not (path / MANIFEST).is_file():
+    if base is None or not all((place / MANIFEST).is_file() for place in (path, base)):
         return
-    parents = {parent.name: parent for parent in Artifact.open(path, kind="adapter").parents}
-    if base is None or not (base / MANIFEST).is_file() or "model" not in parents:
-        return
-    own, wanted = Artifact.open(base, kind="model"), parents["model"]
-    if own.id != wanted.id:
-        raise ArtifactError(
-            f"{path} is an adapter of the model {wanted.id[:12]} ({wanted.path}); {base} is the "
-            f"model {own.id[:12]}. Give the model that it was trained on."
-        )
+    own = Artifact.open(base, kind="model").id
+    for parent in Artifact.open(path, kind="adapter").parents:
+        if parent.name == "model" and parent.id != own:
+            what = f"{path} is an adapter of the model {parent.id[:12]} ({parent.path})"
+            raise ArtifactError(f"{what}, and {base} is the model {own[:12]}; give the former.")

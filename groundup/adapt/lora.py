@@ -42,7 +42,8 @@ class LowRankUpdate(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.rank, self.alpha = rank or config.rank, alpha or config.alpha
-        self.scale, self.dropout = config.scale(self.rank, self.alpha), config.dropout
+        root = math.sqrt(self.rank) if config.rank_stabilised else self.rank
+        self.scale, self.dropout = self.alpha / root, config.dropout
         if isinstance(base, nn.Embedding):
             self.A = nn.Parameter(torch.zeros(self.rank, base.num_embeddings))
             self.B = nn.Parameter(torch.randn(base.embedding_dim, self.rank))
@@ -50,7 +51,7 @@ class LowRankUpdate(nn.Module):
             self.A = nn.Parameter(torch.empty(self.rank, base.in_features))
             self.B = nn.Parameter(torch.zeros(base.out_features, self.rank))
             nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
-        self.to(base.weight.device, adapter_dtype(base.weight.dtype))
+        self.to(base.weight.device, torch.promote_types(base.weight.dtype, torch.float32))
         self.magnitude = nn.Parameter(self.direction_norms(base)) if config.dora else None
 
     @torch.no_grad()
@@ -78,13 +79,11 @@ class LowRankUpdate(nn.Module):
     @torch.no_grad()
     def merged_weight(self, base: nn.Linear | nn.Embedding) -> Tensor:
         """The weight that contains the update, in the update's dtype."""
-        weight, delta = base.weight.to(self.A.dtype), self.scale * (self.B @ self.A)
-        if isinstance(base, nn.Embedding):
-            return weight + delta.T
-        merged = weight + delta
-        if self.magnitude is None:
-            return merged
-        return merged * (self.magnitude / self.direction_norms(base))[:, None]
+        delta = self.scale * (self.B @ self.A)
+        weight = base.weight + (delta.T if isinstance(base, nn.Embedding) else delta)
+        if self.magnitude is None or isinstance(base, nn.Embedding):
+            return weight
+        return weight * (self.magnitude / self.direction_norms(base))[:, None]
 
 
 class LoraModule(AdaptedModule):
@@ -103,11 +102,6 @@ class LoraModule(AdaptedModule):
         return result.to(out.dtype)
 
 
-def adapter_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of an adapter of weights of this dtype: float32, or float64 like the weights."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def dense_weight(base: Adaptable) -> Tensor:
     """A module's weight, dequantised if it is packed."""
     return base.dequantize() if isinstance(base, QuantizedLinear) else base.weight
@@ -124,12 +118,9 @@ def adaptable_modules(model: Transformer) -> Iterator[tuple[str, Adaptable]]:
             yield name, cast(Adaptable, base)
 
 
-def find_targets(model: Transformer, targets: Sequence[str]) -> list[str]:
-    """The names of the modules that a LoraConfig's targets choose, in the model's order.
-
-    Raises ConfigError for a target that is no such module.
-    """
-    known, chosen = [name for name, _ in adaptable_modules(model)], set[str]()
+def find_targets(model: Transformer, targets: Sequence[str]) -> dict[str, Adaptable]:
+    """The modules that a LoraConfig's targets choose; ConfigError for a target that is none."""
+    known, chosen = dict(adaptable_modules(model)), set[str]()
     for target in targets:
         own = {name for name in known if f".{name}".endswith(f".{target}")}
         own = {name for name in known if name != EMBEDDING} if target == ALL_LINEAR else own
@@ -138,17 +129,17 @@ def find_targets(model: Transformer, targets: Sequence[str]) -> list[str]:
             what = f"The model has no module {target!r} that LoRA adapts"
             raise ConfigError(f"{what}; give {ALL_LINEAR}, {ends}, or a full name.")
         chosen |= own
-    return [name for name in known if name in chosen]
+    return {name: module for name, module in known.items() if name in chosen}
 
 
 def attach_lora(
     model: Transformer, name: str, config: LoraConfig, selection: AdapterSelection
 ) -> None:
     """Put new updates on the configured targets."""
-    paths, modules = find_targets(model, config.targets), dict(adaptable_modules(model))
-    if config.dora and EMBEDDING in paths:
+    targets = find_targets(model, config.targets)
+    if config.dora and EMBEDDING in targets:
         raise ConfigError(f"DoRA of {EMBEDDING} is not supported; leave out the target, or dora.")
-    updates = {path: LowRankUpdate(modules[path], config) for path in paths}
+    updates = {path: LowRankUpdate(base, config) for path, base in targets.items()}
     put_updates(model, name, updates, selection)
 
 

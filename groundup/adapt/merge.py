@@ -83,10 +83,7 @@ def _copy_chat_format(adapter: Path, model: Path) -> None:
 
 @torch.no_grad()
 def merge_adapter(model: Transformer, name: str) -> None:
-    """Add an adapter's updates to the base's weights, and keep those for `unmerge_adapter`.
-
-    Raises ConfigError for what cannot be merged, before any weight changes.
-    """
+    """Add an adapter's updates to the weights, which are kept; ConfigError if that cannot be."""
     selection = get_selection(model)
     selection.require_unmerged()
     config = selection.require(name)

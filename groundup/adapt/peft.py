@@ -13,26 +13,17 @@ import re
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from groundup.model import Transformer, to_hf_module
 
 from .config import ALL_LINEAR, LoraConfig, PrefixConfig
-from .lora import (
-    EMBEDDING,
-    LowRankUpdate,
-    adaptable_modules,
-    put_updates,
-)
+from .lora import EMBEDDING, LowRankUpdate, adaptable_modules, put_updates
 from .prefix import attach_prefix, key_width
 from .selection import adapter_parts
-from .source import AdapterSource
+from .source import AdapterFiles, AdapterSource
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
-PEFT_VERSION = "0.21.2"
-"""The version whose format this is."""
-PREFIX = "base_model.model."
-PROMPT = "prompt_embeddings"
+PEFT_VERSION, PREFIX, PROMPT = "0.21.2", "base_model.model.", "prompt_embeddings"
 TASKS = {"decoder": "CAUSAL_LM", "encoder": "FEATURE_EXTRACTION", "encoder_decoder": "SEQ_2_SEQ_LM"}
 LORA_VALUES: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "bias": ("none",), "fan_in_fan_out": (False,), "lora_bias": (False,),
@@ -44,14 +35,10 @@ LORA_VALUES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """Keys that change what an adapter computes, or its base, and the values that are read; unknown
 keys are ignored, as PEFT's own readers do."""
-PREFIX_VALUES: dict[str, tuple[Any, ...]] = {
-    "modules_to_save": (None, []), "num_transformer_submodules": (1, None),
-}  # fmt: skip
+PREFIX_VALUES = {"modules_to_save": (None, []), "num_transformer_submodules": (1, None)}
 
 
-def write_lora(
-    model: Transformer, name: str, config: LoraConfig
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def write_lora(model: Transformer, name: str, config: LoraConfig) -> AdapterFiles:
     """The tensors and the configuration of a LoRA adapter."""
     updates, names = adapter_parts(model, name), _hf_names(model)
     named = {module: updates[path] for module, path in names.items() if path in updates}
@@ -127,7 +114,7 @@ def read_lora(source: AdapterSource) -> LoraConfig:
     return config
 
 
-def write_prefix(model: Transformer, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def write_prefix(model: Transformer, name: str) -> AdapterFiles:
     """The tensors and the configuration of a prefix."""
     layers, width = [*adapter_parts(model, name).values()], key_width(model.config)
     values = _shared_values(model, "PREFIX_TUNING") | {

@@ -23,7 +23,6 @@ from groundup.model import (
     ModelConfig,
     Transformer,
     TransformerBlock,
-    attention_factor,
     get_rotation,
     rotate,
 )
@@ -96,11 +95,10 @@ class PrefixAttention(AdaptedModule):
         if self.config.position.kind == "rope":
             places = torch.full((1, n), -n, device=q.device)
             by = get_rotation(self.config, places, first.dtype, is_window=self.is_window)
-            first = rotate(first, by) / attention_factor(self.config.position.scaling)
-        k, v = (
-            torch.cat([own.to(x.dtype).expand(len(x), -1, -1, -1), x], dim=2)
-            for own, x in ((first, k), (values, v))
-        )  # (B, G, n + S, K)
+            size = torch.hypot(by.cos, by.sin)  # scaled rotations lengthen, but never a prefix
+            first = rotate(first, by._replace(cos=by.cos / size, sin=by.sin / size))
+        first, values = (x.to(k.dtype).expand(len(k), -1, -1, -1) for x in (first, values))
+        k, v = torch.cat([first, k], dim=2), torch.cat([values, v], dim=2)  # (B, G, n + S, K)
         seen = prefix_mask(mask, n, q.shape[2], k.shape[2] - n, q.device)
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=seen[:, None], scale=scores.scale,
@@ -129,10 +127,7 @@ def prefix_mask(
 def attach_prefix(
     model: Transformer, name: str, config: PrefixConfig, selection: AdapterSelection
 ) -> None:
-    """Put a new prefix before the keys of every layer.
-
-    Raises ConfigError for a model before whose keys no prefix can stand.
-    """
+    """Put a new prefix before the keys of every layer; ConfigError where none can stand."""
     _check_prefix_support(model.config)
     width, shared = key_width(model.config), None
     if config.projection:

@@ -5,7 +5,7 @@ it shares with all others of the model. With nothing selected it calls its origi
 model with its adapters off computes exactly what it computed before they were attached.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -87,17 +87,6 @@ def adapter_parts(model: nn.Module, name: str) -> dict[str, Any]:
     """What an adapter has in each module that it changes, by the module's name."""
     modules = adapted_modules(model).items()
     return {path: module.adapters[name] for path, module in modules if name in module.adapters}
-
-
-def group_rows(names: Sequence[str | None]) -> list[AdapterRows]:
-    """The sequences of each adapter, from the adapter of each sequence.
-
-    >>> group_rows(["a", None, "a"])
-    [AdapterRows(name='a', rows=tensor([0, 2]))]
-    """
-    distinct = [name for name in dict.fromkeys(names) if name is not None]
-    rows = {name: [i for i, each in enumerate(names) if each == name] for name in distinct}
-    return [AdapterRows(name, torch.tensor(own)) for name, own in rows.items()]
 
 
 def add_update(out: Tensor, update: Tensor, rows: Tensor | None) -> Tensor:

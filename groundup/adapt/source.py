@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundup.core import ArtifactError
 from groundup.model import Transformer, choose_family, read_json_object, read_safetensors
@@ -13,6 +13,8 @@ from groundup.model import Transformer, choose_family, read_json_object, read_sa
 from .selection import AdapterSelection
 
 ADAPTER_CONFIG = "adapter_config.json"
+AdapterFiles = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors of a file, and the values of adapter_config.json."""
 PICKLES = ("adapter_model.bin", "pytorch_adapter.bin")
 
 
@@ -33,8 +35,8 @@ class AdapterSource:
 
     def rejected(self, why: str) -> ArtifactError:
         """The error that the adapter does not fit, which names both models."""
-        owner = self.values.get("base_model_name_or_path") or self.values.get("model_name")
-        what = f"{self.path}, an adapter of {owner or 'an unnamed model'}"
+        owners = (self.values.get(key) for key in ("base_model_name_or_path", "model_name"))
+        what = f"{self.path}, an adapter of {next(filter(None, owners), 'an unnamed model')}"
         return ArtifactError(f"{what}, does not fit {self.described}: {why}.")
 
     def read_tensors(self, file: str) -> None:
@@ -64,7 +66,7 @@ class AdapterSource:
         return tensor
 
     @torch.no_grad()
-    def fill(self, weight: nn.Parameter, key: str) -> None:
+    def fill(self, weight: Tensor, key: str) -> None:
         """Copy a tensor into a parameter of the same shape."""
         weight.copy_(self.pop(key, weight.shape))
 

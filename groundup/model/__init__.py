@@ -40,7 +40,7 @@ from .describe.routing import routing
 from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
-from .positions import attention_factor, rotate
+from .positions import rotate
 from .presets import Preset, preset, presets
 from .transformer import (
     Adapted,
@@ -103,7 +103,6 @@ __all__ = [
     "TransformerBlock",
     "active_parameters",
     "apply_softcap",
-    "attention_factor",
     "balance_loss",
     "cache_bytes_per_token",
     "choose_family",

@@ -152,7 +152,7 @@ def test_half_precision_bases_have_float32_adapters():
 
 def test_targets_are_names_their_ends_or_all():
     model = small_model()
-    assert find_targets(model, ["layers.1.attention.q_proj"]) == ["layers.1.attention.q_proj"]
+    assert [*find_targets(model, ["layers.1.attention.q_proj"])] == ["layers.1.attention.q_proj"]
     assert len(find_targets(model, ["q_proj"])) == 2
     assert len(find_targets(model, ["all-linear"])) == 2 * 7
     experts = CONFIG.model_copy(update={"feedforward": FeedForwardConfig(experts=ExpertsConfig())})

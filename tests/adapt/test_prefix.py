@@ -13,13 +13,15 @@ from groundup.adapt import (
     save_adapter,
 )
 from groundup.core import ConfigError
-from groundup.kernels import AttentionPattern
+from groundup.kernels import AttentionPattern, Mask, ScoreOptions
 from groundup.model import (
     AttentionConfig,
     Cache,
     NativeDecoder,
     PositionConfig,
     RopeScaling,
+    get_rotation,
+    rotate,
     supports,
 )
 from tests.adapt.models import CONFIG, random_ids, shake_adapter, small_model
@@ -106,3 +108,22 @@ def test_models_without_a_place_for_a_prefix_are_refused():
         with pytest.raises(ConfigError, match=r"position.kind='learned'|softcap=3.0"):
             attach_adapter(model, PrefixConfig())
         model.logits(random_ids(1, 3))
+
+
+@pytest.mark.parametrize("is_window", [False, True])
+def test_a_prefix_stands_before_rotated_tokens_unrotated_as_in_peft(is_window):
+    scaling = RopeScaling(kind="yarn", factor=4.0, original_length=16)
+    position = PositionConfig(scaling=scaling, window_base=100.0 if is_window else None)
+    attention = WINDOW if is_window else CONFIG.attention
+    config = CONFIG.model_copy(update={"position": position, "attention": attention})
+    attend = prefixed(config).layers[0].attention.attend
+    prefix, (q, k, v) = attend.adapters["default"], torch.randn(3, 1, 2, 1, 8)
+    here, after = (
+        get_rotation(config, torch.tensor([[at]]), q.dtype, is_window=is_window) for at in (1, 5)
+    )
+    mask = Mask(pattern=config.pattern(0))
+    out = attend.attend_with(prefix, rotate(q, here), rotate(k, here), v, mask, ScoreOptions())
+    first, values = prefix.keys_values()
+    keys, values = torch.cat([first, rotate(k, after)], 2), torch.cat([values, v], 2)
+    expected = torch.softmax(rotate(q, after) @ keys.mT / 8**0.5, -1) @ values
+    assert_close(out, expected, rtol=0, atol=1e-5)
