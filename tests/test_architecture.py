@@ -27,13 +27,13 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 105_712
+BUDGET = 107_173
 SHARES = {
-    "core": 4_989, "measure": 8_476, "kernels": 3_163, "documents": 14_836, "corpus": 12_512,
-    "tokenizer": 3_825, "model": 8_471, "embeddings": 2_440, "adapt": 0, "train": 12_484,
-    "generate": 7_000, "prompt": 140, "align": 946, "compress": 130, "retrieve": 9_652,
+    "core": 4_989, "measure": 8_476, "kernels": 3_178, "documents": 14_836, "corpus": 12_512,
+    "tokenizer": 3_825, "model": 8_543, "embeddings": 2_440, "adapt": 1_300, "train": 12_486,
+    "generate": 7_000, "prompt": 140, "align": 1_011, "compress": 133, "retrieve": 9_652,
     "evaluate": 9_116, "redteam": 0, "monitor": 0, "serve": 4_817, "console": 0,
-    "recipes": 1_873, "": 842,
+    "recipes": 1_873, "": 846,
 }  # fmt: skip
 
 # Signatures that take any keyword because that is what they are for.

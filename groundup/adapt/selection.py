@@ -18,11 +18,10 @@ from .config import AdapterConfig
 
 
 class AdapterRows(NamedTuple):
-    """The sequences of a batch that use an adapter."""
+    """The sequences of a batch that use an adapter: their indices, or None for all."""
 
     name: str
     rows: Tensor | None
-    """Their indices; None: all."""
 
 
 class AdapterSelection:

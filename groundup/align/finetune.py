@@ -49,10 +49,14 @@ IMPORTED_OPTIM = OptimConfig(
     matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
 )
 """For an imported model, so that it does not forget what it learned."""
-ADAPTER_OPTIM = OptimConfig(
-    matrix_optimizer="adamw", learning_rate=2e-3, embedding_learning_rate=2e-3, epsilon=1e-8
+ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 2e-4, "embedding_learning_rate": 2e-4}
 )
-"""For an adapter, which starts at zero and forgets nothing."""
+"""For an adapter of an imported model: the weights that know something are frozen."""
+NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 2e-3, "embedding_learning_rate": 2e-3}
+)
+"""For an adapter of a model that was trained here."""
 
 
 class FinetuneConfig(TrainingConfig):
@@ -128,7 +132,8 @@ def finetune(
     """
     config = _with_adapter(config, adapter)
     usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
-    usual = usual if config.adapter is None else ADAPTER_OPTIM
+    if config.adapter is not None:
+        usual = ADAPTER_OPTIM if is_imported(model) else NATIVE_ADAPTER_OPTIM
     optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
     template = read_template(config.template)
     config = config.model_copy(update={"template": template, "optim": optim})
