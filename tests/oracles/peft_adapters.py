@@ -88,7 +88,10 @@ def write_peer(
     model.save_pretrained(ROOT / name)
     (ROOT / name / "README.md").unlink()
     file = ROOT / name / "adapter_config.json"
-    file.write_text(file.read_text().replace(str(ROOT / "model"), "model"))  # of this machine
+    values = json.loads(file.read_text()) | {"base_model_name_or_path": "model"}
+    if values.get("target_modules"):  # a set, whose order differs from run to run
+        values["target_modules"] = sorted(values["target_modules"])
+    file.write_text(json.dumps(values, indent=2) + "\n")
     if isinstance(config, LoraConfig):
         with torch.no_grad():
             expected["merged"] = model.merge_and_unload()(ids).logits
