@@ -51,9 +51,7 @@ class Bottleneck(nn.Module):
 class SublayerAdapter(AdaptedModule):
     """The bottlenecks after one sublayer; the original is that there are none."""
 
-    def forward(
-        self, hidden: Float[Tensor, "B T D"], update: Float[Tensor, "B T D"]
-    ) -> Float[Tensor, "B T D"]:
+    def forward(self, hidden: Float[Tensor, "B T D"], update: Tensor) -> Float[Tensor, "B T D"]:
         result = update
         for adapter, rows in self.acting(len(hidden)):
             own = adapter(select_sequences(hidden, rows), select_sequences(update, rows))

@@ -23,7 +23,7 @@ from groundup.core import (
     write_json,
 )
 from groundup.kernels import QuantizedLinear
-from groundup.model import Transformer, load, read_json_object, save
+from groundup.model import Transformer, load, load_to_train, read_json_object, save
 
 from .attach import activate_adapter, get_selection, remove_adapter
 from .config import LoraConfig
@@ -35,6 +35,8 @@ from .selection import adapter_parts
 class MergeConfig(Config):
     """How to merge an adapter into a model."""
 
+    dequantize: bool = False
+    """Write the weights of a packed model as floats; otherwise such a model is refused."""
     source_digest: str = ""
     """Hash of the adapter's files; set by the stage."""
 
@@ -56,12 +58,12 @@ def merge(config: MergeConfig, model: Artifact, adapter: Path, out: Path) -> Art
     return produce(
         out, kind="model", stage="merge", version=1, parents=parents,
         config=config.model_copy(update={"source_digest": source}),
-        write=lambda draft: _write_merged(draft, model.path, adapter),
+        write=lambda draft: _write_merged(draft, model.path, adapter, config),
     )  # fmt: skip
 
 
-def _write_merged(draft: Draft, path: Path, adapter: Path) -> None:
-    model = load(path)
+def _write_merged(draft: Draft, path: Path, adapter: Path, config: MergeConfig) -> None:
+    model = load_to_train(path) if config.dequantize else load(path)
     size = load_adapter(model, adapter, base=path)
     merge_adapter(model, "default")
     remove_adapter(model, "default")
@@ -101,7 +103,7 @@ def merge_adapter(model: Transformer, name: str) -> None:
 def _merged_weight(model: Transformer, path: str, base: Adaptable, update: LowRankUpdate) -> Tensor:
     if isinstance(base, QuantizedLinear):
         what = f"{path} is packed in {base.bits} bits, which an update would have to be rounded to"
-        raise ConfigError(f"{what}; merge into the original model and quantize the result.")
+        raise ConfigError(f"{what}; merge into the original, or here with --set dequantize=true.")
     if path == EMBEDDING and model.lm_head is None:
         what = "embed_tokens is tied to the head, which the adapter does not change"
         raise ConfigError(f"{what}; keep the adapter attached, or leave out that target.")

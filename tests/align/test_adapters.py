@@ -91,6 +91,10 @@ def test_a_packed_base_stays_packed(base, examples, tmp_path):
     assert load_adapter(load(packed.path), tuned.path, base=packed.path).parameters
     with pytest.raises(ConfigError, match="packed in 4 bits"):
         merge(MergeConfig(), packed, tuned.path, tmp_path / "merged")
+    floats = merge(MergeConfig(dequantize=True), packed, tuned.path, tmp_path / "merged")
+    model, ids = load(packed.path), torch.arange(20)[None]
+    load_adapter(model, tuned.path, base=packed.path)
+    torch.testing.assert_close(load(floats.path).logits(ids), model.logits(ids), rtol=0, atol=1e-4)
 
 
 def test_settings_name_the_kind_or_mean_lora(base, examples, tmp_path):

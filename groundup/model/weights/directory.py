@@ -90,7 +90,7 @@ def load_to_train(path: Path | str) -> Transformer:
     for name in quantized:
         model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
     if quantized:
-        record.log(f"{path} is quantized: training starts from its dequantized weights.")
+        record.log(f"{path} is quantized; its weights are dequantized.")
     return model
 
 
