@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from groundup.core import ConfigError
 from groundup.kernels import Mask, ScoreOptions, document_positions, visible_mask
 from groundup.model import (
-    Attention,
     KeysValues,
     ModelConfig,
     Transformer,
@@ -45,29 +44,36 @@ class PrefixProjection(nn.Module):
 class LayerPrefix(nn.Module):
     """One layer's keys and values, in PEFT's order: (n, 2, G, K)."""
 
-    def __init__(self, config: ModelConfig, length: int, shared: PrefixProjection | None) -> None:
+    def __init__(
+        self, config: ModelConfig, layer: int, length: int, shared: PrefixProjection | None
+    ) -> None:
         super().__init__()
         part, size = config.attention, 2 * key_width(config)
         self.length, self.shape, self.shared = length, (2, part.kv_heads, part.head_dim), shared
         inner = None if shared is None else shared.inner.out_features
         self.table = nn.Embedding(length, size) if inner is None else nn.Linear(inner, size)
+        self.rotation = None
+        if config.position.kind == "rope":
+            places, kind = torch.full((1, length), -length), config.pattern(layer).kind
+            by = get_rotation(config, places, torch.float32, is_window=kind == "window")
+            scale = torch.hypot(by.cos, by.sin)  # scaled rotations lengthen, but never a prefix
+            self.rotation = by._replace(cos=by.cos / scale, sin=by.sin / scale)
 
     def flat(self) -> Float[Tensor, "n size"]:
         """Keys and values of all positions, as a file holds them."""
         return self.table.weight if self.shared is None else self.table(self.shared())
 
     def keys_values(self) -> KeysValues:
-        """Keys before rotation and values, (1, G, n, K)."""
+        """Rotated keys, and values, (1, G, n, K)."""
         k, v = self.flat().unflatten(1, self.shape).permute(1, 2, 0, 3)[:, None]
+        if self.rotation is not None:
+            cos, sin = (x.to(k.device) for x in self.rotation)
+            k = rotate(k, self.rotation._replace(cos=cos, sin=sin))
         return KeysValues(k, v)
 
 
 class PrefixAttention(AdaptedModule):
     """An attention function before whose keys a prefix may stand; see `Attention.attend`."""
-
-    def __init__(self, attention: Attention, config: ModelConfig, selection: AdapterSelection):
-        super().__init__(attention.attend, selection)
-        self.config, self.is_window = config, attention.pattern.kind == "window"
 
     def forward(
         self, q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"],
@@ -91,15 +97,9 @@ class PrefixAttention(AdaptedModule):
         scores: ScoreOptions,
     ) -> Float[Tensor, "B H T K"]:  # fmt: skip
         """Attend to the prefix and the keys in one softmax."""
-        (first, values), n = prefix.keys_values(), prefix.length
-        if self.config.position.kind == "rope":
-            places = torch.full((1, n), -n, device=q.device)
-            by = get_rotation(self.config, places, first.dtype, is_window=self.is_window)
-            size = torch.hypot(by.cos, by.sin)  # scaled rotations lengthen, but never a prefix
-            first = rotate(first, by._replace(cos=by.cos / size, sin=by.sin / size))
-        first, values = (x.to(k.dtype).expand(len(k), -1, -1, -1) for x in (first, values))
+        first, values = (x.to(k.dtype).expand(len(k), -1, -1, -1) for x in prefix.keys_values())
+        seen = prefix_mask(mask, prefix.length, q.shape[2], k.shape[2], q.device)
         k, v = torch.cat([first, k], dim=2), torch.cat([values, v], dim=2)  # (B, G, n + S, K)
-        seen = prefix_mask(mask, n, q.shape[2], k.shape[2] - n, q.device)
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=seen[:, None], scale=scores.scale,
             enable_gqa=q.shape[1] != k.shape[1],
@@ -132,14 +132,14 @@ def attach_prefix(
     width, shared = key_width(model.config), None
     if config.projection:
         shared = PrefixProjection(config.length, width, config.projection_width or width)
-    for block in model.layers:
+    for number, block in enumerate(model.layers):
         assert isinstance(block, TransformerBlock)
         attention = block.attention
         if not isinstance(attention.attend, PrefixAttention):
-            wrapped = PrefixAttention(attention, model.config, selection)
+            wrapped = PrefixAttention(attention.attend, selection)
             del attention.attend  # a function cannot be replaced by a module otherwise
             attention.attend = wrapped
-        layer = LayerPrefix(model.config, config.length, shared).to(model.head.device)
+        layer = LayerPrefix(model.config, number, config.length, shared).to(model.head.device)
         attention.attend.adapters[name] = layer
 
 

@@ -199,3 +199,21 @@ def test_new_parallel_bottlenecks_change_nothing():
     before = model.logits(ids)
     attach_adapter(model, BottleneckConfig(style="parallel"))
     assert torch.equal(model.logits(ids), before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_compiled_blocks_compute_the_adapters_gradients(model, name):
+    ids, documents = random_ids(2, 16), torch.tensor([[0] * 7 + [1] * 9, [0] * 16])
+    activate_adapter(model, name)
+    model.train()
+    gradients = []
+    for is_compiled in (False, True):
+        model.is_compiled = is_compiled and model.compile_blocks()
+        model.zero_grad()
+        model(ids, documents=documents).square().sum().backward()
+        own = trainable_parameters(model).items()
+        gradients.append({path: p.grad.clone() for path, p in own if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for path, gradient in gradients[0].items():
+        assert_close(gradients[1][path], gradient, rtol=1e-4, atol=1e-4)

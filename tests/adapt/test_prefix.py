@@ -123,7 +123,7 @@ def test_a_prefix_stands_before_rotated_tokens_unrotated_as_in_peft(is_window):
     )
     mask = Mask(pattern=config.pattern(0))
     out = attend.attend_with(prefix, rotate(q, here), rotate(k, here), v, mask, ScoreOptions())
-    first, values = prefix.keys_values()
+    first, values = prefix.flat().unflatten(1, (2, 2, 8)).permute(1, 2, 0, 3)[:, None]
     keys, values = torch.cat([first, rotate(k, after)], 2), torch.cat([values, v], 2)
     expected = torch.softmax(rotate(q, after) @ keys.mT / 8**0.5, -1) @ values
     assert_close(out, expected, rtol=0, atol=1e-5)
