@@ -143,6 +143,10 @@ GROUPS = (
         Verb("reinforce", "groundup.align:reinforce", "a model trained on rewards: GRPO and kin",
              "--model tuned --tasks sums.jsonl --out better", computes=True),
     )),
+    Group("Adapters", "adapt", (
+        Verb("merge", "groundup.adapt:merge", "a model with an adapter added to its weights",
+             "base tuned --out merged"),
+    )),
     Group("Smaller copies", "compress", (
         Verb("quantize", "groundup.compress:quantize", "an 8- or 4-bit copy of a model",
              "--model tuned --out small"),

@@ -3,19 +3,22 @@
 Only assistant tokens and their stop token have a loss. Conversations are rendered with the chat
 template of serving (form.py) and packed into sequences with block-diagonal attention; their order
 is a function of the step. Imported models start with the usual small learning rates, models that
-were trained here with large ones.
+were trained here with large ones. With an adapter the base is frozen, packed if it is, and the
+adapter alone is trained, checkpointed and saved.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from groundup.core import Artifact, ConfigError, DataError, Draft, device
-from groundup.model import load_to_train, open_config, save
+from groundup.adapt import AdapterConfig, adapter_sizes, attach_adapter, save_adapter
+from groundup.core import Artifact, ConfigError, DataError, Draft, device, record
+from groundup.model import Transformer, load, load_to_train, open_config, save
 from groundup.tokenizer import PackedSequences, pack_examples
 from groundup.train import (
     Mesh,
@@ -46,6 +49,14 @@ IMPORTED_OPTIM = OptimConfig(
     matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
 )
 """For an imported model, so that it does not forget what it learned."""
+ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 2e-4, "embedding_learning_rate": 2e-4}
+)
+"""For an adapter of an imported model: the weights that know something are frozen."""
+NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 2e-3, "embedding_learning_rate": 2e-3}
+)
+"""For an adapter of a model that was trained here."""
 
 
 class FinetuneConfig(TrainingConfig):
@@ -53,6 +64,9 @@ class FinetuneConfig(TrainingConfig):
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Number of passes over the conversations."""
+    adapter: AdapterConfig | None = None
+    """Train this adapter and keep the model's weights; None: train the weights. Its `kind` is lora,
+    prefix or bottleneck, with the settings of docs/reference/adapt.md: adapter.rank=16."""
     max_length: int = Field(default=512, ge=1)
     """Tokens of a packed sequence; longer conversations are skipped and counted."""
     batch_rows: int = Field(default=6, ge=1)
@@ -66,6 +80,12 @@ class FinetuneConfig(TrainingConfig):
     validations: int = Field(default=2, ge=1)
     """Number of evaluations on held-out conversations during the run."""
 
+    @field_validator("adapter", mode="before")
+    @classmethod
+    def default_kind(cls, values: Any) -> Any:
+        """Read settings of an adapter without a kind as LoRA's."""
+        return {"kind": "lora"} | dict(values) if isinstance(values, Mapping) else values
+
     @model_validator(mode="after")
     def check_rows(self) -> "FinetuneConfig":
         """Reject more micro-batches than sequences."""
@@ -74,6 +94,8 @@ class FinetuneConfig(TrainingConfig):
                 f"micro_batches={self.micro_batches} exceeds batch_rows={self.batch_rows}; give "
                 "at most that."
             )
+        if self.adapter is not None and self.ema_decay:
+            raise ConfigError("ema_decay averages all weights, not an adapter's; omit one of them.")
         return self
 
 
@@ -83,18 +105,21 @@ def finetune(
     examples: Artifact,
     out: Path,
     *,
+    adapter: Literal["", "lora", "prefix", "bottleneck"] = "",
     mesh: str = "",
     zero: Literal[1, 2, 3] = 3,
     schedule: Literal["gpipe", "1f1b"] = "1f1b",
     profile: int | None = None,
     tensorboard: bool = False,
 ) -> Artifact:
-    """Fine-tune a model on conversations; a stopped run resumes from its last checkpoint.
+    """Fine-tune a model, or an adapter of it; a stopped run resumes from its last checkpoint.
 
     `torchrun --nproc-per-node N -m groundup finetune` trains on N processes.
 
     model        a base model, also an imported one, with its tokenizer and chat template
     examples     conversations made by `groundup examples make`
+    adapter      train an adapter of this kind alone; the result is its directory, which PEFT or
+                 AdapterHub opens, and `groundup merge` adds to the model
     mesh         processes by dimension, such as data=2,tensor=2; default: data parallel
     zero         stage along the dimension shard: 1 shards optimizer states, 2 also gradients,
                  3 also weights
@@ -105,7 +130,10 @@ def finetune(
     Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
     template in which answers cannot be distinguished from the rest.
     """
+    config = _with_adapter(config, adapter)
     usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
+    if config.adapter is not None:
+        usual = ADAPTER_OPTIM if is_imported(model) else NATIVE_ADAPTER_OPTIM
     optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
     template = read_template(config.template)
     config = config.model_copy(update={"template": template, "optim": optim})
@@ -125,7 +153,18 @@ def finetune(
         version=3,
         identity=identity,
         run_options=options,
+        kind="model" if config.adapter is None else "adapter",
     )
+
+
+def _with_adapter(config: FinetuneConfig, kind: str) -> FinetuneConfig:
+    """The configuration with an adapter of this kind, unless it has one."""
+    if not kind:
+        return config
+    if config.adapter is not None and config.adapter.kind != kind:
+        raise ConfigError(f"--adapter {kind} came with adapter.kind={config.adapter.kind!r}.")
+    values: dict[str, Any] = {"adapter": {"kind": kind}}
+    return FinetuneConfig(**values | config.model_dump(exclude_unset=True))
 
 
 def check_decoder(base: Artifact, max_length: int) -> None:
@@ -144,7 +183,7 @@ def _train_and_save(
     config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
     base, examples = identity.parents["model"], identity.parents["examples"]
-    model = load_to_train(base.path).to(device.default_device())
+    model = _load_base(config, base.path, mesh)
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
     form = load_chat_format(base.path, config.template)
@@ -159,15 +198,32 @@ def _train_and_save(
     run = TrainingRun(
         draft,
         config,
-        TrainingTask(model, model, causal_loss, data, name="chat"),
+        TrainingTask(model, model, causal_loss, data, "chat", is_compiled=config.adapter is None),
         identity._replace(model=model.config.to_dict()),
         run_options=options,
         mesh=mesh,
     )
     run.train_to_end()
-    if mesh.is_first:
-        save(run.final_model(), draft.path, base.path, chat=True)
-        form.save(draft.path, base.path, form.stop_ids(text))
+    trained, stops = run.final_model(), form.stop_ids(text)
+    if config.adapter is not None:
+        size = adapter_sizes(trained)[0]
+        draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
+        save_adapter(trained, size.name, draft.path, str(base.numbers.get("source", base.stage)))
+        form.save_with_adapter(draft.path, base.path, stops)
+    elif mesh.is_first:
+        save(trained, draft.path, base.path, chat=True)
+        form.save(draft.path, base.path, stops)
+
+
+def _load_base(config: FinetuneConfig, path: Path, mesh: Mesh) -> Transformer:
+    """The model to train; with an adapter attached, under which packed weights stay packed."""
+    if config.adapter is None:
+        return load_to_train(path).to(device.default_device())
+    if mesh.device_mesh is not None:
+        raise ConfigError("An adapter trains on one process; omit mesh, or adapter.")
+    model = load(path, torch.float32).to(device.default_device())
+    record.log(f"Training {attach_adapter(model, config.adapter, seed=config.seed)}.")
+    return model
 
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:

@@ -39,6 +39,7 @@ from groundup.tokenizer import (
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 GENERATION_CONFIG_FILE, CONFIG_FILE = "generation_config.json", "config.json"
+TEXT_END_FILES = (GENERATION_CONFIG_FILE, CONFIG_FILE)
 
 
 def read_template(template: str) -> str:
@@ -102,12 +103,13 @@ class ChatFormat:
             write_text(path / CHAT_TEMPLATE_FILE, self.source)
         if isinstance(self.tokenizer, FastTokenizer):
             return  # `save` has written the end-of-text ids
-        files = (GENERATION_CONFIG_FILE, CONFIG_FILE)
-        listed = next(filter(None, (_eos_ids(base / name) for name in files)), [])
-        eos_ids = list(dict.fromkeys([*stops, *listed]))
-        ends = {"eos_token_id": eos_ids if len(eos_ids) > 1 else eos_ids[0]}
-        for name in files:
-            write_json(path / name, _read_json_object(path / name) | ends)
+        for name in TEXT_END_FILES:
+            write_json(path / name, _read_json_object(path / name) | _text_ends(base, stops))
+
+    def save_with_adapter(self, path: Path, base: Path, stops: list[int]) -> None:
+        """Write template and end-of-text ids to an adapter's directory, which `merge` copies."""
+        write_text(path / CHAT_TEMPLATE_FILE, self.source)
+        write_json(path / GENERATION_CONFIG_FILE, _text_ends(base, stops))
 
 
 def load_chat_format(path: Path, template: str) -> ChatFormat:
@@ -149,6 +151,13 @@ def _stored_template(path: Path) -> str | None:
 
 def _read_json_object(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _text_ends(base: Path, stops: list[int]) -> dict[str, Any]:
+    """The end-of-text ids: those that end an answer before those of the base."""
+    listed = next(filter(None, (_eos_ids(base / name) for name in TEXT_END_FILES)), [])
+    ids = list(dict.fromkeys([*stops, *listed]))
+    return {"eos_token_id": ids if len(ids) > 1 else ids[0]}
 
 
 def _eos_ids(file: Path) -> list[int]:

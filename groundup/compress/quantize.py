@@ -20,7 +20,7 @@ from torch import nn
 
 from groundup.core import Artifact, ArtifactError, Config, ConfigError, Draft, produce, record
 from groundup.kernels import WEIGHT_GROUPS, QuantizedLinear, WeightBits
-from groundup.model import Transformer, load, save
+from groundup.model import Transformer, has_adapters, load, save
 
 
 class QuantizeConfig(Config):
@@ -84,8 +84,11 @@ def quantize_weights(
     """Replace every projection of the layers except routers by its quantised version, in place.
 
     Returns the largest relative error of a matrix, |W - Ŵ| / |W| in the Frobenius norm; None if
-    there is no projection. Raises ConfigError if groups do not divide a layer's inputs.
+    there is no projection. Raises ConfigError if groups do not divide a layer's inputs, and for a
+    model with adapters, which would be rounded too.
     """
+    if has_adapters(model):
+        raise ConfigError("Quantize a model before adapters are attached, or merge them first.")
     layers = dict(_projections(model))
     if group is None and bits == 4:
         group = _group_for(layers)

@@ -6,7 +6,7 @@ what a layer means; the native stack multiplies the same integers. Knows nothing
 Source: Jacob et al. 2018, arXiv:1712.05877, with zero point 0.
 """
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int8, UInt8
@@ -113,11 +113,26 @@ class QuantizedLinear(nn.Module):
             flat = x.reshape(-1, self.in_features)  # (N, I)
             out = torch._weight_int8pack_mm(flat, self.weight, self.scale[:, 0].to(x.dtype))
             out = out.reshape(*x.shape[:-1], self.out_features)
+        elif torch.is_grad_enabled() and x.requires_grad:
+            out = cast(Tensor, _PackedProduct.apply(x, self))
         elif is_channel:
             out = F.linear(x, self.weight.to(x.dtype)) * self.scale[:, 0].to(x.dtype)
         else:
             out = F.linear(x, self.dequantize().to(x.dtype))
         return out if self.bias is None else out + self.bias
+
+
+class _PackedProduct(torch.autograd.Function):
+    """x @ dequantised weightᵀ, which keeps the integers for the backward pass, not the floats."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: QuantizedLinear) -> Tensor:
+        ctx.layer = layer
+        return F.linear(x, layer.dequantize().to(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore
+        return grad @ ctx.layer.dequantize().to(grad.dtype), None
 
 
 def _pack_halves(integers: Int8[Tensor, "O I"]) -> UInt8[Tensor, "O half"]:

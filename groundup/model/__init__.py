@@ -1,6 +1,6 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
-from .attention import Cache, EncoderOutput, KeysValues
+from .attention import Attention, Cache, EncoderOutput, KeysValues
 from .config import (
     AttentionConfig,
     DerivedConfig,
@@ -37,11 +37,28 @@ from .describe.costs import (
     mean_flops_per_token,
 )
 from .describe.routing import routing
+from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
+from .positions import rotate
 from .presets import Preset, preset, presets
-from .transformer import Transformer, compiled_block
-from .weights.directory import load, load_to_train, open_config, save, save_tensors
+from .transformer import (
+    Adapted,
+    Transformer,
+    TransformerBlock,
+    compiled_block,
+    get_rotation,
+    has_adapters,
+)
+from .weights.directory import (
+    load,
+    load_to_train,
+    open_config,
+    read_json_object,
+    read_safetensors,
+    save,
+    save_tensors,
+)
 from .weights.encoder import TextEncoder, load_encoder
 from .weights.gguf.export import GgufExport, export_gguf, save_gguf
 from .weights.gguf.reading import load_gguf
@@ -49,6 +66,8 @@ from .weights.heads import load_with_head, save_with_head
 from .weights.importing import ImportConfig, import_model
 
 __all__ = [
+    "Adapted",
+    "Attention",
     "AttentionConfig",
     "Bits",
     "Cache",
@@ -81,10 +100,12 @@ __all__ = [
     "SpanBoundary",
     "TextEncoder",
     "Transformer",
+    "TransformerBlock",
     "active_parameters",
     "apply_softcap",
     "balance_loss",
     "cache_bytes_per_token",
+    "choose_family",
     "compiled_block",
     "count_parameters",
     "describe",
@@ -93,6 +114,8 @@ __all__ = [
     "fits_graph",
     "flops_per_token",
     "from_depth",
+    "get_rotation",
+    "has_adapters",
     "import_model",
     "load",
     "load_encoder",
@@ -103,11 +126,15 @@ __all__ = [
     "open_config",
     "preset",
     "presets",
+    "read_json_object",
+    "read_safetensors",
+    "rotate",
     "routing",
     "save",
     "save_gguf",
     "save_tensors",
     "save_with_head",
     "supports",
+    "to_hf_module",
     "z_loss",
 ]

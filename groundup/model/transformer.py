@@ -60,6 +60,15 @@ residual stream start at zero, so a new model of any depth is the identity.
 """
 
 
+class Adapted(nn.Module):
+    """A module that an adapter puts into a model (`groundup.adapt`); no file holds it."""
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether adapters are attached, so that a model is more than its own weights."""
+    return any(isinstance(module, Adapted) for module in model.modules())
+
+
 class TransformerBlock(nn.Module):
     """One layer: self-attention, cross attention if there is an encoder, feed-forward.
 
@@ -83,11 +92,16 @@ class TransformerBlock(nn.Module):
         self.experts = Experts(config) if config.has_experts(layer) else None
         self.feedforward = FeedForward(config) if self.experts is None else nn.Identity()
         self.feedforward_out_norm = optional_norm(after, config)
+        self.attention_adapter: nn.Module | None = None
+        """(input of the sublayer, its update) -> update: an adapter after the attention."""
+        self.feedforward_adapter: nn.Module | None = None
 
     def forward(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
         """Return the hidden states after this layer."""
         normed = self.attention_norm(hidden)
         update = self.attention(normed, context)
+        if self.attention_adapter is not None:
+            update = self.attention_adapter(hidden, update)
         if self.is_parallel:
             further = self.run_feedforward(normed, context)
             return hidden + self._dropped(update) + self._dropped(further)
@@ -96,6 +110,8 @@ class TransformerBlock(nn.Module):
             update = self.cross(self.cross_norm(hidden), context)
             hidden = self.add_residual(hidden, update, self.cross_out_norm)
         update = self.run_feedforward(self.feedforward_norm(hidden), context)
+        if self.feedforward_adapter is not None:
+            update = self.feedforward_adapter(hidden, update)
         return self.add_residual(hidden, update, self.feedforward_out_norm)
 
     def forward_within_hooks(
@@ -132,6 +148,9 @@ class Stack(nn.Module):
         self.received_hidden: Tensor | None = None
         """Hidden states (B, T, D) from the previous pipeline stage; None: embed the ids."""
         self.recompute: Recompute = "none"
+        self.restarts_positions = False
+        """Whether rotary positions count from the start of each document, as a prefix needs that
+        stands before all of them."""
         self.dropout = 0.0
         kind, width = config.position.kind, config.width
         length = config.context_length + config.position.offset
@@ -211,10 +230,11 @@ class Stack(nn.Module):
         match config.position.kind:
             case "rope":
                 if positions is None:  # only distances matter, so documents need no own positions
-                    positions = torch.arange(start, start + T, device=hidden.device)[None]
-                rotation = window_rotation = _get_rotation(config, positions, dtype)
+                    documents = context.mask.documents if self.restarts_positions else None
+                    positions = _document_positions(documents, start, T, hidden.device)
+                rotation = window_rotation = get_rotation(config, positions, dtype)
                 if config.position.window_base is not None:
-                    window_rotation = _get_rotation(config, positions, dtype, is_window=True)
+                    window_rotation = get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)
             case "alibi":
                 heads, S = config.attention.heads, start + T
@@ -415,10 +435,11 @@ def _document_positions(
     return document_positions(documents)[:, -T:]
 
 
-def _get_rotation(
+def get_rotation(
     config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
     is_window: bool = False,
 ) -> Rotation:  # fmt: skip
+    """The rotation of these positions under a configuration, in at least float32."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:

@@ -165,7 +165,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(base, examples, tmp_path):
     assert steps == list(range(resumed.numbers["steps"]))
 
 
-def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out) -> None:
+def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out, config=TUNING) -> None:
     """Press Ctrl-C once, when a checkpoint is there: a clock looks for it each millisecond."""
 
     def tick(number, frame) -> None:
@@ -178,7 +178,7 @@ def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out) -> None
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
         with pytest.raises(Interrupted, match="run the same command again"):
-            finetune(TUNING, base, examples, out)
+            finetune(config, base, examples, out)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

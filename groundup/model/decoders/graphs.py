@@ -16,19 +16,20 @@ from torch.nn.functional import scaled_dot_product_attention
 from groundup.kernels import Mask, ScoreOptions
 
 from ..attention import Cache, Context, KeysValues
-from ..transformer import Transformer, TransformerBlock
+from ..transformer import Transformer, TransformerBlock, has_adapters
 
 POSITIONS, PATTERNS = ("rope", "learned", "none"), ("full", "window")
 WARM_UP_RUNS = 3
 
 
 def fits_graph(model: Transformer) -> bool:
-    """Whether a step's shapes depend on no number: dense decoders without biases of scores."""
+    """Whether a step's shapes depend on no number: dense decoders without biases or adapters."""
     config = model.config
     return (
         config.kind == "decoder" and not config.prefix and config.feedforward.experts is None
         and config.position.kind in POSITIONS and config.attention.softcap is None
         and all(each.kind in PATTERNS for each in config.attention.patterns)
+        and not has_adapters(model)
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from ..config import ModelConfig, RopeScaling
 from ..feedforward import FeedForward
 from ..norm import LayerNorm, RMSNorm
 from ..positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
-from ..transformer import Transformer, TransformerBlock
+from ..transformer import Transformer, TransformerBlock, has_adapters
 
 Bits = Literal[32, 16, 8, 4]
 NATIVE_POSITIONS = ("rope", "learned", "sinusoidal", "alibi", "none")
@@ -126,14 +126,15 @@ class PagedDecoder(Protocol):
 def supports(model: Transformer) -> bool:
     """Whether the native stack computes this model here.
 
-    On a CPU with a compiler, in float32 or bfloat16, and for the parts that the module names.
+    On a CPU with a compiler, in float32 or bfloat16, for the parts that the module names, and
+    without adapters, which it would not see.
     GROUNDUP_STACK=torch turns it off.
     """
     config, weight = model.config, model.head
     if device.env_choice("GROUNDUP_STACK", "native", "torch") == "torch":
         return False
     return (
-        config.kind == "decoder" and not config.prefix
+        config.kind == "decoder" and not config.prefix and not has_adapters(model)
         and config.position.kind in NATIVE_POSITIONS
         and config.feedforward.experts is None and not config.embedding.types
         and config.output.transform == "none"

@@ -8,6 +8,7 @@ opens such files.
 
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from groundup.core import ArtifactError, ConfigError
@@ -89,6 +90,22 @@ def read_config(values: dict[str, Any], where: str) -> ModelConfig:
             f"{where} has a value that is invalid for {values['model_type']} "
             f"({type(error).__name__}: {error}); copy or make the model again."
         ) from None
+
+
+def to_hf_module(name: str, config: ModelConfig) -> str:
+    """The Hugging Face name of a linear layer or embedding, such as layers.0.attention.q_proj.
+
+    Raises ConfigError for families whose files fuse or transpose its weights.
+    """
+    family, probe = choose_family(config), torch.empty(1, 2)
+    try:
+        state = family.to_hf_state_dict({f"{name}.weight": probe}, config)
+    except KeyError:  # a part of a fused matrix, without the others
+        state = {}
+    if len(state) != 1 or next(iter(state.values())).shape != probe.shape:
+        what = f"{family.name} files fuse or transpose {name}"
+        raise ConfigError(f"{what}, so that an adapter of it has no name there.")
+    return next(iter(state)).removesuffix(".weight")
 
 
 def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:

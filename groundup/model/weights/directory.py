@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from groundup.core import (
     Artifact,
     ArtifactError,
+    ConfigError,
     atomic_replace,
     record,
     require_regular_file,
@@ -36,7 +37,7 @@ from groundup.kernels import QuantizedLinear
 from ..config import ModelConfig
 from ..families.classifiers import has_head
 from ..families.registry import choose_family, get_family, read_config
-from ..transformer import Transformer
+from ..transformer import Transformer, has_adapters
 from .packed import install_packed_weights, is_packed, quantization_config, to_packed_state
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -89,7 +90,7 @@ def load_to_train(path: Path | str) -> Transformer:
     for name in quantized:
         model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
     if quantized:
-        record.log(f"{path} is quantized: training starts from its dequantized weights.")
+        record.log(f"{path} is quantized; its weights are dequantized.")
     return model
 
 
@@ -160,8 +161,12 @@ def save(
                the model that the tokenizer is copied from, otherwise not
 
     A model that no Hugging Face family can express is written in groundup's own format
-    (families/registry.py).
+    (families/registry.py). Raises ConfigError for a model with adapters.
     """
+    if has_adapters(model):
+        raise ConfigError(
+            "The model has adapters, which save_adapter writes; remove or merge them."
+        )
     family = choose_family(model.config, packed=is_quantized(model))
     tensors = family.to_hf_state_dict(packed_state_dict(model), model.config)
     values = family.to_hf_config(model.config) | weight_config(model)
@@ -307,7 +312,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of model.safetensors, or of the shards in the index."""
     state: dict[str, Tensor] = {}
     for file in weight_files(path):
-        shard = _read_safetensors(file)
+        shard = read_safetensors(file)
         if twice := state.keys() & shard.keys():
             what = f"{file} has {_format_tensor_names(twice)}, which another shard of {path} has"
             raise ArtifactError(f"{what} too; copy the model again.")
@@ -345,7 +350,7 @@ def _read_index(path: Path) -> dict[str, str]:
     return shards
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of one file; ArtifactError if it is unreadable or lists a tensor twice."""
     try:
         _check_unique_names(require_regular_file(path))

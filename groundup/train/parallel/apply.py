@@ -91,7 +91,7 @@ def parallelise(
     accumulate = accumulate_gradients(model, loss, precision)
     if "shard" in mesh.dimensions and zero > 1:
         _apply_zero_2_or_3(model, mesh, precision, keeps_weights=zero == 2)
-    parameters = dict(model.named_parameters())
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if "shard" in mesh.dimensions and zero == 1:
         return _apply_zero_1(model, accumulate, mesh)
     if set(mesh.dimensions) <= {"data", "context"} and mesh.dimensions:

@@ -22,6 +22,7 @@ from groundup.core import (
     Artifact,
     DataError,
     Draft,
+    Kind,
     device,
     produce,
     record,
@@ -425,8 +426,9 @@ SERVICES: tuple[Service, ...] = (
 def produce_model(
     config: TrainingConfig, out: Path, write: Callable[[Draft, Mesh], None], *,
     stage: str, version: int, identity: RunIdentity, run_options: RunOptions,
+    kind: Kind = "model",
 ) -> Artifact:  # fmt: skip
-    """Make the model of a training stage on all processes of its mesh.
+    """Make the model (or its adapter) of a training stage on all processes of its mesh.
 
     write     trains and saves; every process calls it, and only rank 0 may write into the draft
     identity  with the input artifacts; a run stopped in `out` must have the same
@@ -437,7 +439,7 @@ def produce_model(
     with joined_processes(run_options.mesh, seed=config.seed) as mesh:
         run_options.check_mesh(mesh)
         make = partial(
-            produce, out, kind="model", stage=stage, version=version, config=config,
+            produce, out, kind=kind, stage=stage, version=version, config=config,
             parents=identity.parents,
         )  # fmt: skip
         return produce_together(

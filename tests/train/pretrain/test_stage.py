@@ -419,7 +419,7 @@ def test_a_quantised_base_goes_on_from_what_its_integers_stand_for(tmp_path, cap
     ids = torch.arange(1, 13)[None]
     record.set_output_mode("plain")
     made = initial_model(longer(1), 32, tmp_path, None)
-    assert "is quantized: training starts from its dequantized weights" in capsys.readouterr().err
+    assert "is quantized; its weights are dequantized" in capsys.readouterr().err
     assert all(weight.dtype == torch.float32 for weight in made.parameters())
     assert sum(p.numel() for p in made.parameters()) == sum(
         p.numel() for p in tiny_model().parameters()
