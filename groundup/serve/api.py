@@ -258,7 +258,9 @@ async def _error_answer(request: Request, error: Exception) -> Response:
         shown.headers |= error.headers or {}
     else:
         shown = ApiError(500, "The server had an error; its log says which.", kind="server_error")
-    if shown.status >= 500:
+    if shown.status >= 500 and not isinstance(
+        error, EngineLost
+    ):  # that is told once, by the keeper
         record.log(f"{request.method} {request.url.path}: {type(error).__name__}: {error}")
     return JSONResponse(shown.to_json(), shown.status, shown.headers)
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +90,9 @@ def serve(
             "There is nothing to serve; give a model, --index DIR, or both. "
             "See `groundup serve --help`."
         )
+    if workers < 1 or not 0 <= port < 2**16:
+        raise ConfigError(f"workers={workers}, port={port}: expected an engine or more, and a port "
+                          "below 65,536.")  # fmt: skip
     settings = config or ServeConfig()
     paths = {"model": model, "index": index}
     given = {name: str(path) for name, path in paths.items() if path is not None}
@@ -122,6 +125,8 @@ class Server:
         self.stamp: tuple[int, ...] = ()
         """Of the label that is served."""
         self.reloading = asyncio.Lock()
+        self.tasks = set[asyncio.Task[None]]()
+        """What runs beside the requests; the event loop alone would not keep it."""
 
     def run(self, host: str, port: int) -> None:
         """Serve until a signal ends it; ConfigError if strangers could ask without keys."""
@@ -152,7 +157,7 @@ class Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload(app)))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload(app)))
         watching = loop.create_task(self._watch(app))
         yield
         watching.cancel()
@@ -177,8 +182,14 @@ class Server:
             former, app.state.served = app.state.served, served
             served.engines.restarts, served.meter.engines = former.engines.restarts, served.engines
             served.kept = former.kept
-            asyncio.create_task(self._end(former.engines, weakref.ref(former)))
-            record.log("Reloaded: new requests are answered by what is there now.")
+            self._begin(self._end(former.engines, weakref.ref(former)))
+            what = served.release.get("bundle") or served.identity
+            record.log(f"Reloaded: new requests are answered by {what or served.name} now.")
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _end(self, engines: Engines, served: weakref.ref[Served]) -> None:
         """End engines when no request has what they served."""

@@ -11,12 +11,14 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from groundup.core import Message
+from groundup.core import CapacityError, Message
 from groundup.generate import Engine
+from groundup.retrieve import load_text_encoder
 from groundup.serve.engine.settings import EngineSettings
 from groundup.serve.engine.worker import EngineWorker
 from groundup.serve.serve import serve
 from groundup.tokenizer import FastTokenizer
+from tests.retrieve.encoders.small import write_base
 from tests.serve.servers import CONTEXT, Serving, write_encoder
 
 QUESTION: Any = [{"role": "user", "content": "What is tea?"}]
@@ -319,8 +321,19 @@ def test_embeddings_are_the_same_as_numbers_and_as_base64(client, encoder_server
         assert who.embeddings.create(model=name, input="tea", dimensions=width)
         with pytest.raises(openai.BadRequestError, match="dimensions"):
             who.embeddings.create(model=name, input="tea", dimensions=width + 1)
+    with pytest.raises(openai.BadRequestError, match="takes texts, not token ids"):
+        encoder_server.client().embeddings.create(model="encoder", input=[[1, 2]])
     with pytest.raises(openai.BadRequestError, match="writes no text"):
         encoder_server.client().chat.completions.create(model="encoder", messages=QUESTION)
+
+
+def test_an_encoder_counts_what_it_reads_and_cuts_nothing_off(tmp_path):
+    worker = EngineWorker(EngineSettings(model=str(write_base(tmp_path / "encoder"))), None)
+    worker.encoder = load_text_encoder(tmp_path / "encoder")
+    found = worker.do_embed({"texts": ["a b c", "d"]})
+    assert found["tokens"] == 4 + 2 * 2 and len(found["rows"]) == 2
+    with pytest.raises(CapacityError, match="Input 1 has 500 tokens; this encoder reads 62"):
+        worker.do_embed({"texts": ["a", "a " * 500]})
 
 
 def test_an_encoder_in_the_working_directory_is_not_served(tmp_path, monkeypatch):
@@ -358,7 +371,13 @@ def test_texts_become_tokens_and_texts_again(chat_server):
         ({"top_logprobs": 2}, openai.BadRequestError, None, "logprobs=true"),
         ({"extra_body": {"temprature": 1}}, openai.BadRequestError, "temprature", "Unknown"),
         ({"max_tokens": 10_000}, openai.BadRequestError, "messages", "maximum context length"),
-        ({"logit_bias": {"999": 1.0}}, openai.BadRequestError, None, "vocabulary has 259"),
+        ({"logit_bias": {"999": 1.0}}, openai.BadRequestError, "logit_bias", "vocabulary has 259"),
+        ({"messages": [{"role": "user"}]}, openai.BadRequestError, "messages.0", "needs content"),
+        ({"max_tokens": 2, "max_completion_tokens": 3}, openai.BadRequestError, None, "give one"),
+        ({"extra_body": {"structured_outputs": {"regex": ""}}}, openai.BadRequestError,
+         "structured_outputs", "not an empty one"),
+        ({"extra_body": {"structured_outputs": {}}}, openai.BadRequestError,
+         "structured_outputs", "give one of json"),
         ({"stop": ["x"] * 17}, openai.BadRequestError, "stop", "at most 16"),
         ({"extra_body": {"grounded": True}}, openai.BadRequestError, "grounded", "no index is"),
         ({"extra_body": {"structured_outputs": {"regex": "a"}},

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -223,3 +224,24 @@ def test_a_label_moves_under_load_and_no_answer_fails(tmp_path):
     assert set(served) == set(bundles.items())
     some = list(kept.values())[::5]  # alone by one model, what was streamed is equal
     assert [each.outcome for each in _replay_all(some)] == ["equal"] * len(some)
+
+
+def test_a_hangup_under_load_opens_the_directory_again_and_no_answer_fails(tmp_path):
+    with serving(write_chat_model(tmp_path / "model"), "--no-receipts") as server:
+        former, deadline = server.engine, time.monotonic() + 100
+
+        def ask(number: int) -> int:
+            client, asked = server.client(), 0
+            while former.is_running():
+                assert time.monotonic() < deadline, "the former engine ends"
+                text = client.completions.create(
+                    model="tiny", prompt=f"question {number}", max_tokens=20, stream=True
+                )
+                asked += list(text)[-1].choices[0].finish_reason in ("stop", "length")
+            return asked
+
+        with ThreadPoolExecutor(4) as threads:
+            asked = [threads.submit(ask, number) for number in range(4)]
+            os.kill(server.process.pid, signal.SIGHUP)
+            assert all(each.result() > 0 for each in asked)
+        assert server.engine.pid != former.pid

@@ -212,7 +212,8 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
         return Answer(text, claims=tuple(claims), details=details | {"cells": []})
     if extractive.refused:
         return replace(extractive, details=details)
-    wrote = "what the model wrote is not supported" if details["dropped"] else "it wrote none"
+    is_dropped = bool(details["dropped"])
+    wrote = "what the model wrote is not supported" if is_dropped else "the model wrote no claim"
     details["note"] = f"in the documents' own words: {wrote}"
     return replace(extractive, details=details)
 

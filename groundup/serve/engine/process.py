@@ -75,6 +75,8 @@ class EngineProcess:
         self.inboxes: dict[int, asyncio.Queue[dict[str, Any] | ChosenToken]] = {}
         self.ready = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
+        self.how = ""
+        """Why it ended."""
         self.reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -104,9 +106,9 @@ class EngineProcess:
             record.log(f"The engine's words were cut off: {error}")
         assert self.process is not None, "it was started"
         code = await self.process.wait()
+        self.how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self.ended.set()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        lost = EngineLost(f"The engine ended ({how}).")
+        lost = EngineLost(f"The engine ended ({self.how}).")
         if not self.ready.done():
             self.ready.set_exception(lost)
         for inbox in self.inboxes.values():
@@ -230,7 +232,8 @@ class Engines:
             is_steady = time.monotonic() - since > STEADY_SECONDS
             wait = FIRST_WAIT_SECONDS if is_steady else min(2 * wait, LONGEST_WAIT_SECONDS)
             self.restarts += 1
-            record.log(f"The engine ended and is started again (number {self.restarts}).")
+            how = f"The engine ended ({self.running[at].how}) and is started again"
+            record.log(f"{how} (number {self.restarts}).")
             engine, since = EngineProcess(self.running[at].settings), time.monotonic()
             try:
                 await engine.start()

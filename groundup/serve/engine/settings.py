@@ -25,7 +25,7 @@ class EngineSettings(Config):
     """Round the weights to 8 or 4 bits; 0: as they are."""
     cache_tokens: int = Field(default=32_768, ge=1)
     """Tokens of all requests that the cache holds."""
-    max_running: int = Field(default=128, ge=1)
+    max_running: int = Field(default=256, ge=1)
     """Requests that are computed at a time."""
 
 

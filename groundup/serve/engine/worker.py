@@ -28,7 +28,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from groundup import __version__
-from groundup.core import ConfigError, GroundupError, Reason, Sampling, device, record
+from groundup.core import (
+    CapacityError,
+    ConfigError,
+    GroundupError,
+    Reason,
+    Sampling,
+    device,
+    record,
+)
 
 from .settings import EngineSettings, identity_of
 
@@ -192,10 +200,20 @@ class EngineWorker:
         scored = self.engine.score_prompt(request["ids"], request["top"])
         return {"logprobs": scored.logprobs, "alternatives": scored.alternatives}
 
-    def do_embed(self, request: dict[str, Any]) -> list[list[float]]:
-        """A vector for each text."""
-        encoder = self.engine if self.encoder is None else self.encoder
-        return encoder.embed(request["texts"]).tolist()
+    def do_embed(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A vector for each text, and how many tokens an encoder read; CapacityError if cut."""
+        from groundup.model import TextEncoder
+
+        texts, encoder, tokens = request["texts"], self.encoder, 0
+        if isinstance(encoder, TextEncoder):
+            sizes = [len(encoder.encode(encoder.prompt + text)) for text in texts]
+            if max(sizes) > encoder.max_tokens:
+                at = sizes.index(max(sizes))
+                raise CapacityError(f"Input {at} has {sizes[at]} tokens; this encoder reads "
+                                    f"{encoder.max_tokens}: shorten or split it.")  # fmt: skip
+            tokens = sum(sizes) + len(texts) * (len(encoder.before) + len(encoder.after))
+        rows = (self.engine if encoder is None else encoder).embed(texts)
+        return {"rows": rows.tolist(), "tokens": tokens}
 
     def do_documents(self, request: dict[str, Any]) -> Any:
         """What the documents say: one of their methods, by its name (see documents.py)."""

@@ -31,6 +31,7 @@ LONG_CHARACTERS = 20_000
 """Of texts that take milliseconds to encode."""
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """What a model's generation_config.json may say."""
+LEAST_TOP_P = 1e-9
 NAMED_ALIKE = (*SETTINGS, "presence_penalty", "frequency_penalty", "min_tokens")
 """Settings of a request that are ours as they are."""
 
@@ -229,6 +230,7 @@ def _sampling_of(
     values: dict[str, Any] = {"temperature": 1.0} | defaults
     values |= {name: value for name, value in given.items() if value is not None}
     values["top_k"] = max(0, values.get("top_k", 0))  # -1 is none, as at vLLM
+    values["top_p"] = values.get("top_p", 1.0) or LEAST_TOP_P  # 0: the most likely token
     if request.logit_bias:
         if wrong := [key for key in request.logit_bias if not key.isdecimal()]:
             what = f"Invalid key in 'logit_bias': {wrong[0][:40]!r} is no token id."

@@ -26,8 +26,12 @@ async def embed(served: Served, request: EmbeddingRequest) -> dict[str, Any]:
         for ids in await encode_inputs(served, given, "input"):
             tokens += len(ids)
             served.fit_tokens(ids[:-1], None, "input")
+    elif not all(isinstance(each, str) for each in several):
+        what = "An encoder takes texts, not token ids; send strings."
+        raise ApiError(400, what, param="input", code="invalid_type")
     texts = [each if isinstance(each, str) else _decode(served, each) for each in several]
-    rows = await served.engines.choose().call("embed", {"texts": texts})
+    found = await served.engines.choose().call("embed", {"texts": texts})
+    rows, tokens = found["rows"], tokens or found["tokens"]
     width = len(rows[0])
     if request.dimensions not in (None, width):
         what = f"This model's vectors have {width} dimensions; leave `dimensions` out."

@@ -22,6 +22,9 @@ UNKNOWN, TYPES = "extra_forbidden", {
     "float_type": "a number", "list_type": "an array", "dict_type": "an object",
     "model_type": "an object", "model_attributes_type": "an object",
 }  # fmt: skip
+SETTING = re.compile(r"\bSampling\.(\w+)")
+RENAMED = {"stop_tokens": "stop_token_ids", "choices": "choice", "json_schema": "response_format"}
+"""Settings of sampling as requests call them."""
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"x-should-retry": "false"}}
 """Of answers with some statuses."""
 
@@ -54,7 +57,10 @@ def api_error(error: GroundupError) -> ApiError:
     if isinstance(error, EngineLost):
         return ApiError(503, str(error), kind="server_error", retry_seconds=RETRY_SECONDS)
     code = "context_length_exceeded" if isinstance(error, CapacityError) else None
-    return ApiError(400, str(error), code=code)
+    fields = [RENAMED.get(name, name) for name in SETTING.findall(str(error))]
+    message = SETTING.sub(lambda found: RENAMED.get(found[1], found[1]), str(error))
+    message = message.replace("Sampling takes", "A request takes")
+    return ApiError(400, message, param=fields[0] if fields else None, code=code)
 
 
 def invalid_request(errors: Sequence[Any]) -> ApiError:

@@ -144,7 +144,8 @@ class ResponseWork:
             "type": "output_text", "text": text, "annotations": _flat(last.annotations),
             "logprobs": [each for part in parts for each in part.logprobs],
         }  # fmt: skip
-        return [self.message | {"status": "completed", "content": [content]}, *items]
+        status = "incomplete" if "length" in self.exchange.ended else "completed"
+        return [self.message | {"status": status, "content": [content]}, *items]
 
     def shell(self, status: str) -> dict[str, Any]:
         """A response without its output."""

@@ -54,7 +54,7 @@ class AnswerFields(IgnoredFields):
 
     model: Text
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -137,6 +137,13 @@ class ChatMessage(Body):
     audio: None = None
     function_call: None = None
 
+    @model_validator(mode="after")
+    def check_content(self) -> "ChatMessage":
+        """Only an assistant's turn may say nothing, for it may call tools."""
+        if self.role != "assistant" and self.content in (None, []):
+            raise ValueError(f"a message of role {self.role} needs content.")
+        return self
+
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1, max_length=4096), FIRST]
 
@@ -201,6 +208,15 @@ class StructuredOutputs(Body):
     choices: Texts | None = Field(None, alias="choice")
     grammar: Text | None = None
 
+    @model_validator(mode="after")
+    def check_one(self) -> "StructuredOutputs":
+        """One form, and not an empty one."""
+        forms = [self.json_schema, self.regex, self.choices, self.grammar]
+        given = [form for form in forms if form is not None]
+        if len(given) != 1 or given[0] in ("", []):
+            raise ValueError("give one of json, regex, choice and grammar, and not an empty one.")
+        return self
+
 
 class GroundingFields(Body):
     """What may be said of answers from documents."""
@@ -240,6 +256,8 @@ class ChatRequest(SamplingFields, GroundingFields):
         """Fields that need each other."""
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs=true.")
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens are the same; give one.")
         if self.tool_choice not in (None, "none", "auto") and not self.tools:
             raise ValueError("tool_choice needs tools.")
         return self

@@ -288,7 +288,7 @@ function refusalOf({ details }) {
   const elements = [make("p", { class: "refused" }, "Not in these documents.")];
   const lines = [];
   if (details.missing?.length) lines.push(`Nowhere in them: ${list(details.missing)}.`);
-  if (details.found?.length) lines.push(`Near each other: ${list(details.found)}.`);
+  if (details.found?.length > 1) lines.push(`Near each other: ${list(details.found)}.`);
   if (details.no_quantity) lines.push(`No ${details.no_quantity} is said there.`);
   if (details.terms?.length === 0) lines.push("The question has no word to look for.");
   if (details.reading != null) lines.push("The reader finds no answer in the nearest place.");
@@ -296,7 +296,7 @@ function refusalOf({ details }) {
   const meant = Object.entries(details.did_you_mean ?? {});
   if (meant.length) {
     const corrected = meant.reduce((text, [typed, word]) => text.replaceAll(typed, word), details.question);
-    elements.push(make("p", {}, "Did you mean ", button(corrected, () => submit(corrected), { class: "link" }), "?"));
+    elements.push(make("p", {}, "Did you mean ", button(corrected, () => submit(corrected), { class: "link" }), /[?.!]$/.test(corrected) ? "" : "?"));
   }
   if (place) {
     const citation = { title: titleOf(place), url: documentUrl("/document", place.path, place), quote: place.text };

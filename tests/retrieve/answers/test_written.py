@@ -225,7 +225,7 @@ def test_a_risk_is_not_promised_for_a_model(opened):
 
 def test_a_model_without_an_answer_leaves_the_quotes(opened):
     answer = written(opened, Model())
-    assert is_quoted(answer) and "it wrote none" in answer_to_text(answer)
+    assert is_quoted(answer) and "the model wrote no claim" in answer_to_text(answer)
 
 
 def test_passages_that_do_not_fit_the_context_are_left_out(opened):
