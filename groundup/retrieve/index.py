@@ -182,6 +182,7 @@ def index_or_explain(
     source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
     reader: Path | None = None, reranker: Path | None = None, why: str | None = None,
     tune: bool = False, strategies: list[str] | None = None,
+    questions: list[Path] | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new, and models and
     sizes stay as they were unless others are given.
@@ -202,9 +203,11 @@ def index_or_explain(
              index nothing
     tune     compare sizes of passages on questions made of the folder, and index with the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
+    questions  file of your questions for --tune, as `calibrate` takes them; may be given again
     """
-    if strategies and not tune:
-        raise ConfigError("--strategies are what --tune compares; give that too.")
+    if (strategies or questions) and not tune:
+        name = "--strategies are what" if strategies else "--questions are of what"
+        raise ConfigError(f"{name} --tune compares; give that too.")
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
@@ -216,7 +219,7 @@ def index_or_explain(
             config = config.model_copy(update={name: model})
     config = _with_earlier_settings(config, Path(out))
     if tune:
-        config = _tune(Path(source), Path(out), config, strategies or ())
+        config = _tune(Path(source), Path(out), config, strategies or (), questions or ())
     return index(source, out, config)
 
 
@@ -240,7 +243,11 @@ def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
     return config.model_copy(update=kept)
 
 
-def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str]) -> IndexConfig:
+def _tune(
+    source: Path, out: Path, config: IndexConfig, strategies: Sequence[str],
+    questions: Sequence[Path],
+) -> IndexConfig:  # fmt: skip
+    from .calibration.calibrate import read_questions  # imports numpy
     from .chunks.tune import size_grid, tune
 
     _check_out_folder(out)
@@ -254,7 +261,8 @@ def _tune(source: Path, out: Path, config: IndexConfig, strategies: Sequence[str
         from .encoders.vectors import open_encoder  # imports numpy
 
         embed = open_encoder(with_digest(config.encoder)).embed
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed)
+    asked = [one for path in questions for one in read_questions(Path(path))]
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed, asked)
     return config.model_copy(update={"chunk": best})
 
 

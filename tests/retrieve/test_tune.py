@@ -1,5 +1,6 @@
 """--tune asks for sentences that were removed, and chooses the smallest size within noise."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,23 @@ def test_the_command_indexes_with_the_chosen_size_and_prints_a_table(folder, run
     assert run("index", folder, "--out", out, "--set", "chunk.max_characters=900")[0] == 0
     newest = max((out / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
     assert '"max_characters": 900' in (newest / "manifest.json").read_text()
+
+
+def test_questions_of_your_own_decide_where_they_have_a_place(folder, run, monkeypatch):
+    monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
+    rows = [
+        {"question": f"What stands near the {thing} house?", "answers": [f"The old {thing} stands"]}
+        for thing in THINGS
+    ]
+    asked = folder.parent / "mine.jsonl"
+    asked.write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, *rows, {"question": "?"}]))
+    out = folder.parent / "i"
+    code, said, table = run("index", folder, "--out", out, "--tune", "--questions", asked)
+    assert code == 0 and "by 16 questions about 2 documents" in table
+    asked.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    code, _, said = run("index", folder, "--out", out, "--tune", "--questions", asked)
+    assert code == 1 and "8 of 8 questions have an answer that stands in the documents" in said
+    assert "give that too" in run("index", folder, "--out", out, "--questions", asked)[2]
 
 
 def test_strategies_without_tune_and_folders_without_sentences_are_refused(folder, run):

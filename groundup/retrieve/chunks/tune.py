@@ -3,8 +3,10 @@
 Questions are sentences of the documents that occur once, each removed from its place and without
 three tenths of its words (inverse cloze: Lee, Chang and Toutanova 2019, arXiv:1906.00300); a
 passage is right if it had half of the sentence. This measures whether the text around a statement
-leads to it, by BM25 alone. The larger passages are, the more of the folder is in the first ones, so
-recall in the first 2,400 characters decides. A sealed test set is not asked: it would be spent.
+leads to it, by BM25 alone. Or they are questions of your own, and a passage is right if it had half
+of the first place of an answer. The larger passages are, the more of the folder is in the first
+ones, so recall in the first 2,400 characters decides. A sealed test set is not asked: it would be
+spent.
 """
 
 import random
@@ -20,6 +22,7 @@ from groundup.core import DataError, Passage, digest, page, record, write_text
 from groundup.documents import NAVIGATION, Record, split_sentences
 from groundup.measure import Interval, paired_difference, ranking
 
+from ..calibration.made import MadeQuestion
 from ..lexical import LexicalIndex
 from ..wording.language import language_of
 from ..wording.question import parse_question
@@ -44,6 +47,8 @@ class PlacedQuestion(NamedTuple):
     document: str
     start: int
     end: int
+    is_removed: bool = True
+    """Whether it is a sentence of that place, which is taken out there."""
 
 
 class ChunkResult(NamedTuple):
@@ -99,6 +104,29 @@ def cloze_questions(documents: Iterable[Record], seed: int = 0) -> list[list[Pla
     return [asked[number::folds] for number in range(folds)]
 
 
+def place_questions(
+    questions: Iterable[MadeQuestion], documents: Sequence[Record]
+) -> list[PlacedQuestion]:
+    """Where the documents first have an answer to each question; those without a place are left.
+
+    Raises DataError if fewer than ten have one.
+    """
+    placed, asked = list[PlacedQuestion](), list(questions)
+    for question in asked:
+        places = (
+            PlacedQuestion(question.text, document.id, start, start + len(answer), is_removed=False)
+            for document in documents for answer in question.answers
+            if (start := document.text.find(answer)) >= 0
+        )  # fmt: skip
+        placed += [place] if (place := next(places, None)) else []
+    if len(placed) < FOLDS:
+        raise DataError(
+            f"{len(placed)} of {len(asked)} questions have an answer that stands in the documents; "
+            f"--tune needs {FOLDS}."
+        )
+    return placed
+
+
 def measure_chunks(
     documents: Sequence[Record], config: ChunkConfig, folds: Sequence[Sequence[PlacedQuestion]],
     embed: Embed | None = None,
@@ -112,7 +140,7 @@ def measure_chunks(
     for fold in folds:
         removed = defaultdict[str, list[PlacedQuestion]](list)
         for asked in fold:
-            removed[asked.document].append(asked)
+            removed[asked.document] += [asked] if asked.is_removed else []
         with tempfile.TemporaryDirectory() as folder:
             index = LexicalIndex(Path(folder))
             for id, (_, found, language) in chunked.items():
@@ -163,13 +191,17 @@ def tune(
     configs: Sequence[ChunkConfig],
     out: Path,
     embed: Embed | None = None,
+    questions: Sequence[MadeQuestion] = (),
 ) -> ChunkConfig:
-    """Compare configurations on documents, log a table, write a page `out` and return the best."""
+    """Compare configurations on documents, log a table, write a page `out` and return the best.
+
+    questions  your own; without any, sentences of the documents are asked
+    """
     kept, size = list[Record](), 0
     for document in sorted(documents, key=lambda each: digest(each.path)):  # a random order
         size += len(document.text)
         kept += [document] if size <= MAX_TEXT or not kept else []
-    folds = cloze_questions(kept)
+    folds = [place_questions(questions, kept)] if questions else cloze_questions(kept)
     results = list[ChunkResult]()
     with record.progress("tune", total=len(configs), unit="configurations") as bar:
         for config in configs:
