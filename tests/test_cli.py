@@ -83,7 +83,7 @@ def test_python_m_groundup_is_the_command(run):
     [
         ("pretran --out x", "There is no command `pretran`; did you mean `groundup pretrain`?"),
         ("exampels make", "did you mean `groundup examples "),
-        ("examples mkae", "`groundup examples make` or `groundup examples show`"),
+        ("examples mkae", "did you mean `groundup examples make` or `groundup examples import`"),
         ("zzz", "There is no command `zzz`; see `--help`."),
         ("corpus x --uot y", "--uot. Did you mean --out?"),
         ("corpus x --out y --set sede=1", "CorpusConfig has no key `sede`; did you mean `seed`?"),

@@ -4,6 +4,7 @@ Each page begins with what the pages before it make: artifacts of the README's j
 names that guides give them. Settings that make a line small are appended, as for the README.
 """
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -74,7 +75,15 @@ SMALL = EXTRA | {
     "groundup corpus ~/handbook --out runs/corpus --set test_share": "--set min_chars=20",
     "groundup tokens mix": "--set tokens=20000",
     "groundup generate": "",
+    "groundup direct": "--set batch_answers=4 --set epochs=0.2",
+    "groundup reinforce": "--set steps=2 --set prompts=2 --set answers=2 --set max_tokens=4",
 }
+ROWS = {
+    "chats.jsonl": [{"prompt": f"question {n}?", "completion": f"answer {n}"} for n in range(30)],
+    "pairs.jsonl": [{"prompt": f"say {n}", "chosen": "yes", "rejected": "no"} for n in range(30)],
+    "sums.jsonl": [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(30)],
+}
+"""What a reader would have of his own to tune on."""
 TYPED = {"groundup chat": "How do I restart?\n", "groundup testset review": "a\n" * 60}
 NAMES = {
     "corpus": ("corpus", "runs/tiny/corpus", "runs/corpus"),
@@ -181,6 +190,8 @@ def work(made, tmp_path, monkeypatch) -> Path:
     Path("schema.json").write_text('{"type": "object", "properties": {"name": {"enum": ["a"]}}}')
     Path("sum.lark").write_text('start: NUMBER "+" NUMBER\nNUMBER: /[0-9]{1,2}/\n')
     Path("pipeline.toml").write_text(PIPELINE.replace("HOME", str(home)), encoding="utf-8")
+    for name, rows in ROWS.items():
+        Path(name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     Path("my-tasks").mkdir()
     return place
 

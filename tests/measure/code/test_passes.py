@@ -121,7 +121,7 @@ TRICKS = {
     "loops": ("    while True: pass\n", "timeout"),
     "eats memory": ("    return [0] * 10**9\n", "wrong"),
     "eats memory and dies": ("    import os; os.kill(os.getpid(), 9)\n", "killed"),
-    "answers without end": ("    import itertools\n    return 'x' * (2**28)\n", "wrong"),
+    "answers without end": ("    import itertools\n    return 'x' * (2**28)\n", "wrong or timeout"),
     "nests without end": ("    x = []\n    x.append(x)\n    return x\n", "wrong"),
 }  # fmt: skip
 
@@ -132,7 +132,7 @@ def test_wrong_code_does_not_pass_whatever_it_tries(box: Sandbox, answer: str, s
         box, assemble_program(PROMPT, answer, "add"), TESTS, "add", PROMPT, LIMITS
     )
     assert not found.passed and found.message, found
-    assert found.status == status or found.status == "memory", found
+    assert found.status in (*status.split(" or "), "memory"), found
 
 
 def test_tests_that_end_early_prove_nothing(box: Sandbox):
