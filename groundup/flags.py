@@ -49,6 +49,7 @@ PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "fit": ("report",),
     "forecast": ("report",),
     "model": ("model",),
+    "preferences": ("preferences",),
     "run": ("model",),
     "second": ("corpus",),
     "sweep": ("report",),

@@ -38,7 +38,7 @@ def test_one_line_names_expected_kinds_what_came_and_each_maker():
         "Expected a report or verdict artifact, got an index (i); make one with "
         "`groundup evaluate` or `groundup gate`."
     )
-    assert wrong_kind_message(("adapter",), "a model", "m").endswith(
+    assert wrong_kind_message(("prompts",), "a model", "m").endswith(
         "got a model (m)."
     )  # no verb makes one
 
