@@ -25,6 +25,7 @@ from groundup.core import (
     Draft,
     Message,
     produce,
+    record,
     write_text,
 )
 from groundup.corpus import split_paths
@@ -109,6 +110,10 @@ def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[
         pairs = sum(each.is_pair for each in own)
         draft.numbers[name] = {"pairs": pairs, "single": len(own) - pairs}
     found.write_rejected(draft)
+    train, held_out = (draft.numbers[name] for name in SPLITS)
+    record.log(f"{train['pairs']} pairs and {train['single']} single answers to train on, "
+               f"{held_out['pairs']} and {held_out['single']} held out, "
+               f"{len(found.rejected)} rows left out.")  # fmt: skip
 
 
 def parse_preference(row: Any) -> Preference:

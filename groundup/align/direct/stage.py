@@ -137,7 +137,8 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft, m
     trained = run.final_model()
     if not is_kto:
         draft.numbers["held_out"] = preferred(trained, data.held_out[""], config.loss)
-        record.log(f"Held-out pairs: {draft.numbers['held_out']}")
+        share, margin, count = draft.numbers["held_out"].values()
+        record.log(f"Held-out pairs: {share:.1%} of {count} preferred, by {margin:.3f} nats.")
     save(trained, draft.path, base.path, chat=True)
     ends = {answer.end for each in splits[0] for answer in each.answers}
     stops = sorted(ends & set(form.tokenizer.specials.values()))
@@ -162,7 +163,10 @@ def _compared(
             for own, other in zip(single, others, strict=True)
         ]
         if len({each.is_good for each in found}) < 2:
-            raise DataError(f"All {name} answers are of one kind; kto needs good and bad ones.")
+            raise DataError(
+                f"All {name} answers are of one kind; kto needs good and bad ones: give more, or "
+                "hold more out (`preferences import --set validation_share=0.3`)."
+            )
     else:
         pairs = [((row, row.chosen), (row, row.rejected)) for row in rows if row.is_pair]
         found = [ComparedAnswers(answers(*pair)) for pair in pairs]
@@ -171,7 +175,10 @@ def _compared(
         record.log(f"{len(rows) - len(kept)} of {len(rows)} {name} preferences are left out: too "
                    f"long for max_length={config.max_length}, or no pair.")  # fmt: skip
     if not kept:
-        raise DataError(f"No {name} preference fits {config.loss.name}; give pairs, or shorter.")
+        raise DataError(
+            f"No {name} preference fits {config.loss.name}; give pairs, or shorter; single answers "
+            "are for --set loss.name=kto."
+        )
     return kept
 
 

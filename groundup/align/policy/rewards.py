@@ -121,14 +121,15 @@ def read_tasks(path: Path) -> list[Sample]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The tasks {path} cannot be read: {error}.") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise DataError(f"The tasks {path} cannot be read: {why}.") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-            if not isinstance(row, dict):
-                raise DataError("It is no object.")
+            if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys():
+                raise DataError('It is no object with "prompt" and "answer".')
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
             answers = [answers] if isinstance(answers, str) else answers
             if (
@@ -137,7 +138,9 @@ def read_tasks(path: Path) -> list[Sample]:
                 or not all(isinstance(each, str) and each.strip() for each in answers)
             ):
                 raise DataError("Its answer is neither a text nor a list of texts.")
-        except (ValueError, DataError) as error:
+        except json.JSONDecodeError:
+            raise DataError(f"{path} line {number} is no JSON.") from None
+        except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
         samples.append(Sample(str(number), prompt, references=tuple(answers)))
     if not samples:

@@ -64,7 +64,7 @@ IMPORTED_OPTIM = OptimConfig(
     matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
 )
 """For an imported model; the rate is TRL's."""
-ROLLOUTS = "rollouts.jsonl"
+ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
 
 
 class PolicyConfig(TrainingConfig):
@@ -232,7 +232,8 @@ def _train_and_save(
     )  # fmt: skip
     scores = {"before": policy.mean_reward(held_out), "tasks": len(held_out)}
     record.log(f"Held-out tasks before: {scores['before']:.3f}")
-    tokens = config.prompts * config.answers * config.max_tokens
+    some = [len(engine.prompt_ids(each.conversation)) for each in train[:SOME_TASKS]]
+    tokens = config.prompts * config.answers * (sum(some) // len(some) + config.max_tokens)
     data = TrainingData(
         policy.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens
     )
@@ -245,6 +246,10 @@ def _train_and_save(
     )
     scores["after"] = policy.mean_reward(held_out)
     record.log(f"Held-out tasks after: {scores['after']:.3f}")
+    rows = record.read_metrics(draft.log / ROLLOUTS)
+    if not any(row["reward deviation"] for row in rows):
+        record.log("Nothing was learnt: all answers to each prompt had the same reward; give tasks "
+                   "that the model answers rightly now and then, or other rewards.")  # fmt: skip
     draft.numbers["held_out"] = scores
     save(trained, draft.path, base.path, chat=True)
     form = load_chat_format(base.path, "")

@@ -40,6 +40,7 @@ CONDITIONAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """A clause with a verb of its own and a condition: "and may be used if …"."""
+WORD = re.compile(r"[^\W\d_]{4,}")
 NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?|[一二三四五六七八九十百千两兩]+")
 
 
@@ -184,7 +185,8 @@ class ClaimedText(NamedTuple):
         "It has 22 watts and may be used if the shutter is closed": it has them in any case.
         """
         rest = CONDITIONAL.sub("", line)
-        is_about_it = self.lacking(rest) != self.lacking(line)
+        words, own, said = (set(WORD.findall(text.lower())) for text in (line, rest, self.sentence))
+        is_about_it = bool(said & words - own)  # "may be used" has no word that is searched
         return line if is_about_it or word_pattern("condition").search(self.sentence) else rest
 
     def lacks_denial(self, heads: str, line: str = "") -> bool:

@@ -125,6 +125,17 @@ def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatc
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
 
 
+def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
+    base, tasks, tmp_path, monkeypatch
+):
+    said = list[str]()
+    monkeypatch.setattr(stage.record, "log", said.append)
+    rewards = {"number": 0, "exact": 1}
+    made = reinforce(settings(steps=2, rewards=rewards), base, tasks, tmp_path / "out")
+    assert said[-1].startswith("Nothing was learnt: all answers")
+    assert made.numbers["held_out"]["after"] == 0.0
+
+
 def test_rewards_are_verified_and_add_up():
     sample = Sample("1", (), references=("The sum is 12.",))
     assert last_number("1,5 of −3") == -3 and last_number("2.50") == 2.5
@@ -141,7 +152,8 @@ def test_rewards_are_verified_and_add_up():
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("{", "line 1 is no task"), ("[]", "It is no object"), ('{"prompt": "a"}', "neither a text"),
+    [("{", "line 1 is no JSON"), ("[]", "It is no object with"),
+     ('{"prompt": "a"}', 'with "prompt" and "answer"'),
      ('{"prompt": "", "answer": "b"}', "turns are none"), ("", "has no task"),
      ('{"prompt": "a", "answer": [""]}', "neither a text")],
 )  # fmt: skip
