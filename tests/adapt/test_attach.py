@@ -185,6 +185,18 @@ def test_what_cannot_be_merged_is_refused_before_anything_changes(model):
         assert all(torch.equal(before[key], t) for key, t in other.state_dict().items())
 
 
+def test_an_adapter_that_is_not_finite_is_not_merged():
+    model = small_model()
+    attach_adapter(model, LoraConfig(rank=4, targets=("q_proj",)))
+    module = model.get_submodule("layers.0.attention.q_proj")
+    before = module.base.weight.clone()
+    with torch.no_grad():
+        module.adapters["default"].B.fill_(float("inf"))
+    with pytest.raises(ConfigError, match="layers.0.attention.q_proj is not finite; the adapter"):
+        merge_adapter(model, "default")
+    assert torch.equal(module.base.weight, before)
+
+
 def test_bottlenecks_need_norms_before_sublayers():
     post = CONFIG.norm.model_copy(update={"place": "post"})
     with pytest.raises(ConfigError, match="norm.place='post'"):

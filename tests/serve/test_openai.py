@@ -322,7 +322,7 @@ def test_embeddings_are_the_same_as_numbers_and_as_base64(client, encoder_server
         with pytest.raises(openai.BadRequestError, match="dimensions"):
             who.embeddings.create(model=name, input="tea", dimensions=width + 1)
     with pytest.raises(openai.BadRequestError, match="takes texts, not token ids"):
-        encoder_server.client().embeddings.create(model="encoder", input=[[1, 2]])
+        who.embeddings.create(model="encoder", input=[[1, 2]])
     with pytest.raises(openai.BadRequestError, match="writes no text"):
         encoder_server.client().chat.completions.create(model="encoder", messages=QUESTION)
 

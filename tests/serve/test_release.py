@@ -231,13 +231,14 @@ def test_a_hangup_under_load_opens_the_directory_again_and_no_answer_fails(tmp_p
         former, deadline = server.engine, time.monotonic() + 100
 
         def ask(number: int) -> int:
-            client, asked = server.client(), 0
-            while former.is_running():
-                assert time.monotonic() < deadline, "the former engine ends"
-                text = client.completions.create(
-                    model="tiny", prompt=f"question {number}", max_tokens=20, stream=True
-                )
-                asked += list(text)[-1].choices[0].finish_reason in ("stop", "length")
+            asked = 0
+            with server.client() as client:
+                while former.is_running():
+                    assert time.monotonic() < deadline, "the former engine ends"
+                    text = client.completions.create(
+                        model="tiny", prompt=f"question {number}", max_tokens=20, stream=True
+                    )
+                    asked += list(text)[-1].choices[0].finish_reason in ("stop", "length")
             return asked
 
         with ThreadPoolExecutor(4) as threads:

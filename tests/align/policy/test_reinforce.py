@@ -108,7 +108,7 @@ def test_what_is_rewarded_is_learnt(name, base, tasks, tmp_path):
 
 
 def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatch):
-    config = settings(steps=6, updates=2, checkpoints={"every_seconds": 0.0})
+    config = settings(steps=6, updates=2, checkpoints={"every_seconds": 0.0, "asynchronous": False})
     whole = reinforce(config, base, tasks, tmp_path / "whole")
     real = stage.PolicyRun.batch
 
