@@ -123,6 +123,8 @@ def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatc
     monkeypatch.undo()
     again = reinforce(config, base, tasks, tmp_path / "again")
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
+    for run in (whole, again):  # each sample has two updates
+        assert len((run.path / "log/rollouts.jsonl").read_text().splitlines()) == 3
 
 
 def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
