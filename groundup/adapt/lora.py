@@ -95,6 +95,7 @@ class LoraModule(AdaptedModule):
         return self.base.weight
 
     def forward(self, x: Shaped[Tensor, "*batch"]) -> Float[Tensor, "*out"]:
+        """The original's output and the updates that act on each sequence."""
         out = result = self.base(x)
         for update, rows in self.acting(len(x)):
             own, base_out = select_sequences(x, rows), select_sequences(out, rows)

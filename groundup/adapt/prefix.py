@@ -38,6 +38,7 @@ class PrefixProjection(nn.Module):
         self.embedding, self.inner = nn.Embedding(length, width), nn.Linear(width, inner)
 
     def forward(self) -> Float[Tensor, "n inner"]:
+        """The hidden features of all positions."""
         return torch.tanh(self.inner(self.embedding.weight))
 
 
@@ -79,6 +80,7 @@ class PrefixAttention(AdaptedModule):
         self, q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"],
         v: Float[Tensor, "B G S K"], *, mask: Mask, scores: ScoreOptions,
     ) -> Float[Tensor, "B H T K"]:  # fmt: skip
+        """Attend, each sequence to the prefixes that act on it."""
         acting = list(self.acting(len(q)))
         if len(acting) == 1 and acting[0][1] is None:
             return self.attend_with(acting[0][0], q, k, v, mask, scores)

@@ -7,7 +7,7 @@ were trained here with large ones. With an adapter the base is frozen, packed if
 adapter alone is trained, checkpointed and saved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +32,10 @@ from groundup.train import (
     TrainingTask,
     causal_loss,
     check_batch_divides,
-    is_imported,
-    merge_optim,
     produce_model,
+    shuffled_indices,
     split_batch,
+    with_usual_optim,
 )
 
 from .examples import read_examples
@@ -131,12 +131,11 @@ def finetune(
     template in which answers cannot be distinguished from the rest.
     """
     config = _with_adapter(config, adapter)
-    usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
+    usual = (NATIVE_OPTIM, IMPORTED_OPTIM)
     if config.adapter is not None:
-        usual = ADAPTER_OPTIM if is_imported(model) else NATIVE_ADAPTER_OPTIM
-    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    template = read_template(config.template)
-    config = config.model_copy(update={"template": template, "optim": optim})
+        usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM)
+    config = with_usual_optim(config, model, *usual)
+    config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
         objective="chat",
@@ -243,9 +242,11 @@ def _training_data(
 ) -> TrainingData:
     """The batches of a run: packed sequences in the order of each epoch."""
     rows, step_tokens = len(text.ids), config.batch_rows * config.max_length
-    validation = _make_batch(held_out, np.arange(len(held_out.ids)))
+    validation = _make_batch(held_out, range(len(held_out.ids)))
     return TrainingData(
-        lambda step: _make_batch(text, _sequence_order(rows, config, step)),
+        lambda step: _make_batch(
+            text, shuffled_indices(step, config.batch_rows, rows, config.seed)
+        ),
         max(1, round(config.epochs * rows / config.batch_rows)),
         lambda step: step * step_tokens,
         lambda step: config.max_length,
@@ -253,17 +254,7 @@ def _training_data(
     )
 
 
-def _sequence_order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
-    """Indices of a step's sequences; each epoch is another permutation."""
-    chosen = []
-    for position in range(step * config.batch_rows, (step + 1) * config.batch_rows):
-        epoch, index = divmod(position, rows)
-        generator = np.random.default_rng([config.seed, epoch])
-        chosen.append(generator.permutation(rows)[index])
-    return np.array(chosen)
-
-
-def _make_batch(rows: PackedSequences, chosen: np.ndarray) -> MicroBatch:
+def _make_batch(rows: PackedSequences, chosen: Sequence[int]) -> MicroBatch:
     arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
     tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])) for array in arrays]
     return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))

@@ -90,14 +90,10 @@ def cross_entropy(
     Products use autocast's dtype if autocast is on. Hidden, head and bias get gradients once: a
     second backward through the same loss raises RuntimeError.
     """
-    compute = hidden.dtype
-    if torch.is_autocast_enabled(hidden.device.type):
-        compute = torch.get_autocast_dtype(hidden.device.type)
-    chunk = chunk or _default_chunk(len(head), compute.itemsize)
     errors = partial(_chunk_losses_and_grads, compiled=compiled, softcap=softcap)
     if terms != NO_TERMS:
         errors = partial(_losses_and_grads_with_terms, terms=terms, softcap=softcap)
-    plan = LossPlan(chunk, compute, errors)
+    plan = LossPlan.of(hidden, head, chunk, errors)
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
 
 
@@ -114,11 +110,7 @@ def token_logprobs(
     >>> token_logprobs(torch.zeros(1, 2), torch.zeros(8, 2), torch.tensor([3])).exp()
     tensor([0.1250])
     """
-    compute = hidden.dtype
-    if torch.is_autocast_enabled(hidden.device.type):
-        compute = torch.get_autocast_dtype(hidden.device.type)
-    chunk = chunk or _default_chunk(len(head), compute.itemsize)
-    plan = LossPlan(chunk, compute, partial(_chunk_losses_and_grads, softcap=softcap))
+    plan = LossPlan.of(hidden, head, chunk, partial(_chunk_losses_and_grads, softcap=softcap))
     return TokenLogprobs.apply(hidden, head, bias, targets, plan)
 
 
@@ -138,14 +130,27 @@ def _default_chunk(vocab_size: int, item_bytes: int) -> int:
     return max(MIN_CHUNK_TOKENS, min(MAX_CHUNK_TOKENS, 1 << fits.bit_length() - 1))
 
 
+LossAndGrad = Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
 class LossPlan(NamedTuple):
     """How to compute the chunks."""
 
     chunk: int
     compute: torch.dtype
-    loss_and_grad: Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
+    loss_and_grad: LossAndGrad
     """Maps a chunk's logits, bias, targets and weights to its losses and logit gradients; another
     function where the vocabulary is sharded."""
+
+    @classmethod
+    def of(
+        cls, hidden: Tensor, head: Tensor, chunk: int | None, loss_and_grad: LossAndGrad
+    ) -> "LossPlan":
+        """In autocast's dtype if autocast is on, and by default in chunks that fit a cache."""
+        compute = hidden.dtype
+        if torch.is_autocast_enabled(hidden.device.type):
+            compute = torch.get_autocast_dtype(hidden.device.type)
+        return cls(chunk or _default_chunk(len(head), compute.itemsize), compute, loss_and_grad)
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):

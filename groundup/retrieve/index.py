@@ -15,7 +15,6 @@ state gets that state's snapshot again, and the pointer moves by compare-and-swa
 is complete, so a question never reads an incomplete index.
 """
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from groundup.core import (
     disk_error,
     lock_folder,
     produce,
+    read_manifest,
     record,
     write_json,
 )
@@ -225,11 +225,10 @@ def index_or_explain(
 
 def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
     """The settings that are not given, as the current snapshot has them, which is told."""
-    name = current_name(out)
-    manifest = out / "snapshots" / (name or "") / MANIFEST
-    if not name or not manifest.is_file():
+    try:
+        earlier = read_manifest(out / "snapshots" / str(current_name(out))).config
+    except ArtifactError:  # none yet, or a damaged one, which is made again
         return config
-    earlier = json.loads(manifest.read_bytes())["config"]
     default, kept = IndexConfig(), dict[str, Any]()
     for field in KEPT_SETTINGS.keys() - config.model_fields_set:
         kind = type(getattr(default, field))

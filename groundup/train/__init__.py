@@ -1,6 +1,6 @@
 """train: how weights change: one training loop, its services, optimizers, and pre-training."""
 
-from .batches import MicroBatch, batch_to_device, split_batch
+from .batches import MicroBatch, batch_to_device, shuffled_indices, split_batch
 from .checkpoint.contract import RunIdentity, shard_hashes
 from .checkpoint.store import (
     CheckpointConfig,
@@ -43,8 +43,14 @@ from .pretrain.config import (
     StageConfig,
     TrainingConfig,
 )
-from .pretrain.run import TrainingData, TrainingRun, TrainingTask, produce_model
-from .pretrain.stage import is_imported, merge_optim, pretrain
+from .pretrain.run import (
+    TrainingData,
+    TrainingRun,
+    TrainingTask,
+    produce_alone,
+    produce_model,
+)
+from .pretrain.stage import is_imported, pretrain, with_usual_optim
 from .services.compiling import (
     CompilationCheck,
     choose_attention,
@@ -141,11 +147,11 @@ __all__ = [
     "log_steps",
     "make_lr_schedule",
     "masked_loss",
-    "merge_optim",
     "optimizer_state_bytes",
     "parallelise",
     "plan",
     "pretrain",
+    "produce_alone",
     "produce_model",
     "produce_together",
     "profile_steps",
@@ -157,6 +163,7 @@ __all__ = [
     "sequence_batch",
     "sequence_to_sequence_loss",
     "shard_hashes",
+    "shuffled_indices",
     "skip_batches",
     "split_batch",
     "summarise_metrics",
@@ -166,4 +173,5 @@ __all__ = [
     "train",
     "validate_steps",
     "validation_scorer",
+    "with_usual_optim",
 ]

@@ -5,10 +5,12 @@ that optimizer step, so a resumed run reads the same data as an uninterrupted on
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 
@@ -46,6 +48,21 @@ class MicroBatch(NamedTuple):
     """Log-probability of each target when it was sampled."""
     advantages: Float[Tensor, "B T"] | None = None
     """How much better than expected the answer is that a target is of."""
+
+
+@lru_cache(4)
+def _epoch_order(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " count"]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def shuffled_indices(step: int, size: int, count: int, seed: int) -> list[int]:
+    """Which of `count` examples a step of `size` reads; each epoch is another permutation.
+
+    >>> sorted(shuffled_indices(0, 2, 4, seed=7) + shuffled_indices(1, 2, 4, seed=7))
+    [0, 1, 2, 3]
+    """
+    places = (divmod(place, count) for place in range(step * size, (step + 1) * size))
+    return [int(_epoch_order(seed, epoch, count)[at]) for epoch, at in places]
 
 
 BatchSource = Callable[[int], Sequence[MicroBatch]]

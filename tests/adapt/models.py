@@ -2,7 +2,7 @@
 
 import torch
 
-from groundup.adapt import trainable_parameters
+from groundup.adapt import adapter_off, trainable_parameters
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 
 VOCAB = 61
@@ -31,6 +31,15 @@ def shake_adapter(model):
     """Add noise to what is trained, and return the model."""
     shake(trainable_parameters(model).values())
     return model
+
+
+def compare_logits(model, theirs, ids):
+    """The largest difference of logits from a peer's, and from those without the adapter."""
+    ours = model.logits(ids)
+    with adapter_off(model):
+        base = model.logits(ids)
+    pairs = {"difference": (ours, theirs), "effect": (ours, base)}
+    return {name: float((a - b).abs().max()) for name, (a, b) in pairs.items()}
 
 
 def random_ids(*shape):

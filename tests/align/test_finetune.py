@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from groundup.align.examples import ChatExample, ExamplesConfig, make_examples
-from groundup.align.finetune import FinetuneConfig, _pack_split, _sequence_order, finetune
+from groundup.align.finetune import FinetuneConfig, _pack_split, finetune
 from groundup.align.form import load_chat_format
 from groundup.core import (
     Artifact,
@@ -222,12 +222,3 @@ def test_two_processes_tune_the_model_of_one(base, examples, tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (weights(Artifact.open(tmp_path / name)) for name in ("one", "two"))
     np.testing.assert_allclose(one, two, atol=1e-4)
-
-
-def test_every_epoch_reads_every_row_once_in_an_order_of_its_own():
-    config = FinetuneConfig(batch_rows=3)
-    places = np.concatenate([_sequence_order(7, config, step) for step in range(14)])
-    epochs = places.reshape(6, 7)
-    assert (np.sort(epochs, axis=1) == np.arange(7)).all()
-    assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
-    assert np.array_equal(_sequence_order(7, config, 5), places[15:18])

@@ -29,7 +29,7 @@ from groundup.tokenizer import (
     save_tokenizer,
     template_digest,
 )
-from groundup.train import OptimConfig, is_imported, merge_optim
+from groundup.train import OptimConfig, is_imported, with_usual_optim
 from tests.align.imported import INST, TURNS, bytes_with_turns, directory_of, imported_of, pieces
 from tests.align.test_finetune import written
 from tests.train.small import without_compiler
@@ -199,10 +199,11 @@ def test_a_model_of_others_takes_gentle_steps_unless_told(tmp_path):
     tuned = finetune(default, base, given(tmp_path, 2), tmp_path / "tuned")
     assert OptimConfig(**tuned.config["optim"]) == IMPORTED_OPTIM
     assert is_imported(tuned) and is_imported(base)
-    some = merge_optim(OptimConfig(learning_rate=1e-4), True, IMPORTED_OPTIM)
+    own = FinetuneConfig(optim={"learning_rate": 1e-4})
+    some = with_usual_optim(own, base, NATIVE_OPTIM, IMPORTED_OPTIM).optim
     assert some == IMPORTED_OPTIM.model_copy(update={"learning_rate": 1e-4})
-    assert not is_imported(written(tmp_path / "ours", [TALK]))  # of no model at all
-    assert merge_optim(OptimConfig(beta1=0.8), False, NATIVE_OPTIM) == NATIVE_OPTIM
+    ours = written(tmp_path / "ours", [TALK])  # of no model at all
+    assert with_usual_optim(default, ours, NATIVE_OPTIM, IMPORTED_OPTIM).optim == NATIVE_OPTIM
     moved = load(tuned.path).head - load(base.path).head
     assert 0 < moved.abs().max() < 1e-4
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import groundup.adapt as adapt
-from groundup.model import Transformer, load
+from groundup.model import load
+from tests.adapt.models import compare_logits, shake, shake_adapter
 
 ROOT = Path(__file__).resolve().parents[1] / "fixtures" / "adapters"
 STYLES = {"houlsby": "double_seq_bn", "pfeiffer": "seq_bn", "parallel": "par_bn"}
@@ -40,12 +41,6 @@ def peer() -> AutoModelForCausalLM:
     return model
 
 
-def shake(weights: list[torch.nn.Parameter]) -> None:
-    """Add noise, so that nothing is zero."""
-    for weight in weights:
-        weight.data += 0.1 * torch.randn_like(weight)
-
-
 def write_peer(style: str, config: str, ids: torch.Tensor, weights: torch.Tensor) -> None:
     """Compute logits and gradients of a random adapter, and save it."""
     shutil.rmtree(ROOT / style, ignore_errors=True)
@@ -54,7 +49,7 @@ def write_peer(style: str, config: str, ids: torch.Tensor, weights: torch.Tensor
     model.add_adapter("theirs", config=config)
     model.train_adapter("theirs")
     trained = {key: weight for key, weight in model.named_parameters() if ".theirs." in key}
-    shake(list(trained.values()))
+    shake(trained.values())
     logits = model(input_ids=ids).logits
     (logits * weights).sum().backward()
     expected = {f"gradient.{key}": weight.grad for key, weight in trained.items()}
@@ -70,22 +65,13 @@ def write_ours(style: str, ids: torch.Tensor) -> dict[str, float]:
     """The largest difference of logits for an adapter that AdapterHub opens, and its effect."""
     model = load(ROOT / "model")
     adapt.attach_adapter(model, adapt.BottleneckConfig(style=style), "ours")
-    shake(list(adapt.trainable_parameters(model).values()))
+    shake_adapter(model)
     with tempfile.TemporaryDirectory() as folder:
         adapt.save_adapter(model, "ours", folder)
         theirs = peer().eval()
         theirs.load_adapter(folder, set_active=True, use_safetensors=True, with_head=False)
         logits = theirs(input_ids=ids).logits
-    return compare(model, logits, ids)
-
-
-def compare(model: Transformer, theirs: torch.Tensor, ids: torch.Tensor) -> dict[str, float]:
-    """The largest difference of logits from a peer's, and from the base's."""
-    ours = model.logits(ids)
-    with adapt.adapter_off(model):
-        base = model.logits(ids)
-    pairs = {"difference": (ours, theirs), "effect": (ours, base)}
-    return {name: float((a - b).abs().max()) for name, (a, b) in pairs.items()}
+    return compare_logits(model, logits, ids)
 
 
 if __name__ == "__main__":

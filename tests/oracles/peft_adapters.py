@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 import groundup.adapt as adapt
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, load, save
+from tests.adapt.models import compare_logits, shake, shake_adapter
 
 ROOT = Path(__file__).resolve().parents[1] / "fixtures" / "adapters"
 VOCAB, TASK = 61, {"task_type": "CAUSAL_LM"}
@@ -53,7 +54,7 @@ def main() -> None:
     for name in ("model", *PEERS):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     model = Transformer(CONFIG, seed=3)
-    shake(list(model.parameters()))
+    shake(model.parameters())
     save(model, ROOT / "model")
     inputs = {"ids": torch.randint(VOCAB, (2, 11)), "weights": torch.randn(2, 11, VOCAB)}
     save_file(inputs, ROOT / "model" / "inputs.safetensors")
@@ -61,12 +62,6 @@ def main() -> None:
         write_peer(name, config, inputs["ids"], inputs["weights"])
     differences = {name: write_ours(config, inputs["ids"]) for name, config in OURS.items()}
     (ROOT / "written.json").write_text(json.dumps(differences, indent=1) + "\n")
-
-
-def shake(weights: list[torch.nn.Parameter]) -> None:
-    """Add noise, so that nothing is zero or one."""
-    for weight in weights:
-        weight.data += 0.1 * torch.randn_like(weight)
 
 
 def peer() -> AutoModelForCausalLM:
@@ -80,7 +75,7 @@ def write_peer(
     """Compute logits and gradients of a random adapter, and save it."""
     model = get_peft_model(peer(), config)
     trained = {key: weight for key, weight in model.named_parameters() if weight.requires_grad}
-    shake(list(trained.values()))
+    shake(trained.values())
     logits = model(input_ids=ids).logits
     (logits * weights).sum().backward()
     expected = {f"gradient.{key}": weight.grad for key, weight in trained.items()}
@@ -105,20 +100,11 @@ def write_ours(config: adapt.AdapterConfig, ids: torch.Tensor) -> dict[str, floa
     """The largest difference of logits for an adapter of ours that PEFT opens, and its effect."""
     model = load(ROOT / "model")
     adapt.attach_adapter(model, config)
-    shake(list(adapt.trainable_parameters(model).values()))
+    shake_adapter(model)
     with tempfile.TemporaryDirectory() as folder:
         adapt.save_adapter(model, "default", folder)
         theirs = PeftModel.from_pretrained(peer(), folder).eval()(input_ids=ids).logits
-    return compare(model, theirs, ids)
-
-
-def compare(model: Transformer, theirs: torch.Tensor, ids: torch.Tensor) -> dict[str, float]:
-    """The largest difference of logits from a peer's, and from the base's."""
-    ours = model.logits(ids)
-    with adapt.adapter_off(model):
-        base = model.logits(ids)
-    pairs = {"difference": (ours, theirs), "effect": (ours, base)}
-    return {name: float((a - b).abs().max()) for name, (a, b) in pairs.items()}
+    return compare_logits(model, theirs, ids)
 
 
 if __name__ == "__main__":

@@ -283,6 +283,16 @@ def test_scores_are_those_of_a_full_pass(client, engine):
     assert choice.logprobs.text_offset[-1] == len(text) - 1
 
 
+def test_separators_of_lines_do_not_break_a_stream(chat_server):
+    text = "a\x85b\u2028c\u2029d\x1ce\r\nf"
+    body = {"model": "tiny", "prompt": text, "max_tokens": 1, "echo": True, "stream": True}
+    with httpx.stream("POST", f"{chat_server.url}/v1/completions", json=body) as answer:
+        *frames, done = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+    chunks = [json.loads(frame) for frame in frames]
+    assert done == "[DONE]"
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks).startswith(text)
+
+
 def test_echo_and_log_probabilities_of_an_answer(client):
     values = {"echo": True, "logprobs": 1, "n": 2}
     whole = complete(client, "Tea", **values)

@@ -194,7 +194,7 @@ def test_a_reader_who_scrolled_away_is_left_there(page, talks):
     assert page.evaluate("[scrollY, document.querySelector('.user').offsetTop]") == [place, top]
     page.locator("#to-end").click()
     until(page, at_end)
-    page.locator("#stop").click()
+    page.keyboard.press("Escape")  # a fast engine may have ended it
     answered(page)
     expect(page.locator("#to-end")).to_be_hidden()
 

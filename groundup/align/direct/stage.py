@@ -7,30 +7,28 @@ template, packed, and only tokens of answers count.
 
 import math
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 
-from groundup.core import Artifact, ConfigError, DataError, Draft, device, record
+from groundup.core import Artifact, DataError, Draft, device, record
 from groundup.model import Transformer, load_to_train, save
 from groundup.train import (
-    Mesh,
     MicroBatch,
     OptimConfig,
     RunIdentity,
-    RunOptions,
     TrainingConfig,
     TrainingData,
     TrainingRun,
     TrainingTask,
     batch_to_device,
-    is_imported,
-    merge_optim,
-    produce_model,
+    produce_alone,
+    resolve_precision,
+    shuffled_indices,
+    with_usual_optim,
 )
 
 from ..finetune import check_decoder
@@ -85,22 +83,16 @@ def direct(config: DirectConfig, model: Artifact, preferences: Artifact, out: Pa
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
-    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    template = read_template(config.template)
-    config = config.model_copy(update={"template": template, "optim": optim})
-    if config.label_smoothing or config.z_loss:
-        raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
+    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
         shards={"train": preferences.files["train.jsonl"]["sha256"]},
         parents={"model": model, "preferences": preferences},
     )  # fmt: skip
-    return produce_model(
-        config, out, partial(_train_and_save, config, identity), stage="direct", version=1,
-        identity=identity, run_options=RunOptions(),
-    )  # fmt: skip
+    write = partial(_train_and_save, config, identity)
+    return produce_alone(config, out, write, stage="direct", identity=identity)
 
 
 class ComparedAnswers(NamedTuple):
@@ -114,9 +106,7 @@ class ComparedAnswers(NamedTuple):
 Compared = Sequence[ComparedAnswers]
 
 
-def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft, mesh: Mesh) -> None:
-    if mesh.device_mesh is not None:
-        raise ConfigError("direct trains in one process; start it without torchrun.")
+def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -> None:
     base, source = identity.parents["model"], identity.parents["preferences"]
     model = load_to_train(base.path).to(device.default_device())
     form = load_chat_format(base.path, config.template)
@@ -171,9 +161,9 @@ def _compared(
         pairs = [((row, row.chosen), (row, row.rejected)) for row in rows if row.is_pair]
         found = [ComparedAnswers(answers(*pair)) for pair in pairs]
     kept = [each for each in found if max(len(a.ids) for a in each.answers) <= config.max_length]
-    if len(kept) < len(rows):
-        record.log(f"{len(rows) - len(kept)} of {len(rows)} {name} preferences are left out: too "
-                   f"long for max_length={config.max_length}, or no pair.")  # fmt: skip
+    if len(kept) < len(found):
+        record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
+                   f"max_length={config.max_length} and left out.")  # fmt: skip
     if not kept:
         raise DataError(
             f"No {name} preference fits {config.loss.name}; give pairs, or shorter; single answers "
@@ -185,9 +175,11 @@ def _compared(
 def _with_reference(
     model: Transformer, compared: Compared, config: DirectConfig
 ) -> list[ComparedAnswers]:
-    """The same with what the model gives each token now."""
+    """The same with what the model gives each token now, in the precision of the training."""
     flat = [answer for each in compared for answer in each.answers]
-    found = iter(with_reference(model, flat, config.row_tokens))
+    device_type = model.head.device.type
+    with resolve_precision(config.precision, model.head.device).autocast(device_type):
+        found = iter(with_reference(model, flat, config.row_tokens))
     return [each._replace(answers=[next(found) for _ in each.answers]) for each in compared]
 
 
@@ -207,13 +199,9 @@ def _training_data(config: DirectConfig, train: Compared, held_out: Compared) ->
     size = min(config.batch_answers, len(train))
     tokens = size * sum(len(a.ids) for each in train for a in each.answers) // len(train)
 
-    @cache
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([config.seed, epoch]).permutation(len(train))
-
     def batch(step: int) -> MicroBatch:
-        places = (divmod(place, len(train)) for place in range(step * size, (step + 1) * size))
-        return _make_batch(config, [train[order(epoch)[at]] for epoch, at in places])
+        chosen = shuffled_indices(step, size, len(train), config.seed)
+        return _make_batch(config, [train[at] for at in chosen])
 
     starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
     return TrainingData(

@@ -11,13 +11,15 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float64
 from pydantic import Field
 
-from groundup.core import Answer, Config, ConfigError, DataError, Reason, Sample
+from groundup.core import Answer, Config, ConfigError, DataError, Generation, Reason, Sample
 from groundup.measure import (
     AnswerScorer,
     Metric,
@@ -29,7 +31,7 @@ from groundup.measure import (
 
 from ..layouts import read_prompt
 
-NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 RUN_WORDS = 3
 
 
@@ -113,6 +115,15 @@ class Reward(NamedTuple):
                 raise DataError(f"Task {sample.id}: the reward {name} is {score.value}.")
             total += weight * score.value
         return total
+
+    def of_answers(
+        self, samples: Sequence[Sample], said: Sequence[Generation]
+    ) -> Float64[np.ndarray, " N"]:
+        """The reward of each answer of an engine."""
+        return np.array([
+            self(sample, Answer(each.text, details={"finish_reason": each.finish_reason}))
+            for sample, each in zip(samples, said, strict=True)
+        ])  # fmt: skip
 
 
 def read_tasks(path: Path) -> list[Sample]:

@@ -2,7 +2,7 @@
 
 Sampled at temperature 1 from all ids, by the engine that serves, whose log-probabilities on the
 native stack are those of `ExactForward`. What is sampled depends on the weights, the seed and the
-step alone. A step's rollouts are kept until the next ones, so a killed run reads them again.
+step alone. Rollouts are kept until the run ends, so a killed run reads them again.
 """
 
 import io
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from groundup.core import Answer, Sample, Sampling, write_bytes
+from groundup.core import Sample, Sampling, write_bytes
 from groundup.generate import Engine
 from groundup.model import Transformer
 from groundup.train import MicroBatch
@@ -115,10 +115,7 @@ def sample_rollouts(
     if reference is not None:
         made = with_reference(reference, made, plan.row_tokens)
     shape = len(tasks), plan.answers
-    rewards = np.array([
-        reward(task, Answer(answer.text, details={"finish_reason": answer.finish_reason}))
-        for task, answer in zip(repeated, said, strict=True)
-    ]).reshape(shape)  # fmt: skip
+    rewards = reward.of_answers(repeated, said).reshape(shape)
     ended = np.array([each.finish_reason == "stop" for each in said]).reshape(shape)
     scored = torch.from_numpy(rewards).float()
     if loss.beta and loss.is_by_answer:

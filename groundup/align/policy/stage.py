@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from groundup.core import (
-    Answer,
     Artifact,
     ConfigError,
     DataError,
@@ -34,19 +32,17 @@ from groundup.generate import Engine, ExactForward
 from groundup.kernels import LossSum
 from groundup.model import Transformer, load_to_train, save
 from groundup.train import (
-    Mesh,
     MicroBatch,
     OptimConfig,
     RunIdentity,
-    RunOptions,
     SpikeConfig,
     TrainingConfig,
     TrainingData,
     TrainingRun,
     TrainingTask,
-    is_imported,
-    merge_optim,
-    produce_model,
+    produce_alone,
+    shuffled_indices,
+    with_usual_optim,
 )
 
 from ..direct.batches import PADDING, target_logprobs
@@ -105,17 +101,15 @@ def reinforce(config: PolicyConfig, model: Artifact, tasks: Path, out: Path) -> 
 
     Raises DataError for what is no task, ConfigError for settings that do not fit.
     """
-    usual = IMPORTED_OPTIM if is_imported(model) else NATIVE_OPTIM
-    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    samples, reward = read_tasks(tasks), Reward.of(config.rewards)
-    values = {"optim": optim, "tasks_digest": hash_file(tasks)}
-    config = config.model_copy(update=values)
-    if config.label_smoothing or config.z_loss or config.dropout:
-        raise ConfigError("label_smoothing, z_loss and dropout are of other losses; omit them.")
+    if config.dropout:
+        raise ConfigError("A policy trains without dropout, as it samples; omit it.")
     if config.exact and config.precision not in ("auto", "float32"):
         raise ConfigError(f"exact is of float32; precision={config.precision!r} came with it.")
     if config.exact:
         config = config.model_copy(update={"precision": "float32"})
+    samples, reward = read_tasks(tasks), Reward.of(config.rewards)
+    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
     train, held_out = (
@@ -129,10 +123,7 @@ def reinforce(config: PolicyConfig, model: Artifact, tasks: Path, out: Path) -> 
         objective=config.loss.name, settings=config.hashed_values(), parents={"model": model}
     )
     write = partial(_train_and_save, config, identity, (train, held_out), reward)
-    return produce_model(
-        config, out, write, stage="reinforce", version=1, identity=identity,
-        run_options=RunOptions(),
-    )  # fmt: skip
+    return produce_alone(config, out, write, stage="reinforce", identity=identity)
 
 
 @dataclass
@@ -177,13 +168,9 @@ class PolicyRun:
 
     def _tasks_of(self, number: int) -> list[Sample]:
         """The tasks of a sample, in another order each epoch."""
-        prompts, count = self.config.prompts, len(self.tasks)
-        chosen = list[Sample]()
-        for at in range(number * prompts, (number + 1) * prompts):
-            epoch, index = divmod(at, count)
-            order = np.random.default_rng([self.config.seed, epoch]).permutation(count)
-            chosen.append(self.tasks[order[index]])
-        return chosen
+        config, count = self.config, len(self.tasks)
+        chosen = shuffled_indices(number, config.prompts, count, config.seed)
+        return [self.tasks[at] for at in chosen]
 
     def loss(self, model: Transformer, batch: MicroBatch, routing: object = None) -> LossSum:
         """The algorithm's sum over a micro-batch, and what divides it."""
@@ -208,19 +195,13 @@ class PolicyRun:
         """Mean reward of the most likely answers of the live model."""
         sampling = Sampling(max_tokens=self.config.max_tokens)
         said = self.engine.generate([each.conversation for each in tasks], sampling)
-        rewards = [
-            self.reward(task, Answer(each.text, details={"finish_reason": each.finish_reason}))
-            for task, each in zip(tasks, said, strict=True)
-        ]
-        return round(float(np.mean(rewards)), 4)
+        return round(float(self.reward.of_answers(tasks, said).mean()), 4)
 
 
 def _train_and_save(
     config: PolicyConfig, identity: RunIdentity, splits: tuple[list[Sample], list[Sample]],
-    reward: Reward, draft: Draft, mesh: Mesh,
+    reward: Reward, draft: Draft,
 ) -> None:  # fmt: skip
-    if mesh.device_mesh is not None:
-        raise ConfigError("reinforce trains in one process; start it without torchrun.")
     base, (train, held_out) = identity.parents["model"], splits
     model = load_to_train(base.path).to(device.default_device())
     opened = Engine.open(base.path)
@@ -253,4 +234,4 @@ def _train_and_save(
     draft.numbers["held_out"] = scores
     save(trained, draft.path, base.path, chat=True)
     form = load_chat_format(base.path, "")
-    form.save(draft.path, base.path, [])
+    form.save(draft.path, base.path, list(opened.end_ids))

@@ -200,18 +200,22 @@ def _reap_until_exit(program: int, control: _socket.socket) -> None:
     The namespace dies with this process, which also exits when the sandbox's caller does.
     """
 
-    def reap(*_: object) -> None:
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    # Reaped in the loop below: a handler may interrupt itself and find nothing left to wait for.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    events = select.poll()
+    events.register(woken, select.POLLIN)
+    events.register(control, 0)  # reports only the hang-up
+    while True:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == program:
                 code = os.waitstatus_to_exitcode(ended[1])
                 os._exit(code if code >= 0 else 128 - code)
-
-    signal.signal(signal.SIGCHLD, reap)
-    reap()
-    caller = select.poll()
-    caller.register(control, 0)  # reports only the hang-up
-    caller.poll()
-    os._exit(125)
+        if control.fileno() in dict(events.poll()):
+            os._exit(125)
+        os.read(woken, 4_096)
 
 
 def main() -> None:

@@ -1,23 +1,21 @@
 """What the training of encoders and of readers shares: a base, documents, one process, one run."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from groundup.core import MANIFEST, Artifact, ConfigError, Draft, digest, hash_file
+from groundup.core import MANIFEST, Artifact, Draft, digest, hash_file
 from groundup.documents import ReadConfig, artifact_kind, fingerprint_folder
 from groundup.model import ModelWithHead
 from groundup.train import (
-    DEFAULT_OPTIONS,
-    Mesh,
     OptimConfig,
     RunIdentity,
     TrainingConfig,
     TrainingRun,
     TrainingTask,
-    is_imported,
-    merge_optim,
-    produce_model,
+    produce_alone,
+    with_usual_optim,
 )
 
 IMPORTED_OPTIM, NATIVE_OPTIM = (
@@ -49,8 +47,6 @@ def produce_from_base(
     files     what else is read
     imported  optimizer of a base that was trained elsewhere
     """
-    if config.label_smoothing or config.z_loss:
-        raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
     parents, own = dict[str, Artifact](), list[Any]()
     if kind := artifact_kind(source):
         parents[kind] = Artifact.open(source, ("corpus", "documents"))
@@ -61,21 +57,11 @@ def produce_from_base(
         own = [[str(path.relative_to(base)), hash_file(path)] for path in paths]
     own += [[path.name, hash_file(path)] for path in files]
     found = [] if kind == "corpus" else sorted(fingerprint_folder(source, read))
-    native = "base" in parents and not is_imported(parents["base"])
-    usual = NATIVE_OPTIM if native else imported
-    optim = merge_optim(config.optim, "optim" in config.model_fields_set, usual)
-    config = config.model_copy(update={"optim": optim, "source_digest": digest([own, found])})
+    config = with_usual_optim(config, parents.get("base"), NATIVE_OPTIM, imported)
+    config = config.model_copy(update={"source_digest": digest([own, found])})
     identity = RunIdentity(objective=objective, settings=config.hashed_values(), parents=parents)
-
-    def write_alone(draft: Draft, mesh: Mesh) -> None:
-        if mesh.device_mesh is not None:
-            raise ConfigError(f"{stage} trains in one process; start it without torchrun.")
-        write(config, source, base, identity, draft)
-
-    return produce_model(
-        config, out, write_alone, stage=stage, version=1, identity=identity,
-        run_options=DEFAULT_OPTIONS,
-    )  # fmt: skip
+    write = partial(write, config, source, base, identity)
+    return produce_alone(config, out, write, stage=stage, identity=identity)
 
 
 def train_head(

@@ -7,7 +7,7 @@ second round with the encoder's own negatives, train again with the result as ba
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -36,6 +36,7 @@ from groundup.train import (
     RunIdentity,
     TrainingData,
     TrainingTask,
+    shuffled_indices,
 )
 
 from ..models import (
@@ -283,18 +284,10 @@ def _training_data(
     count, size = len(pairs.train), min(config.batch_pairs, len(pairs.train))
     tokens = size * (1 + config.negatives) * towers.limit
 
-    @cache
-    def order(epoch: int, number: int) -> list[int]:
-        return np.random.default_rng([config.seed, epoch]).permutation(number).tolist()
-
-    def batch(step: int) -> MicroBatch:
-        places = range(step * size, (step + 1) * size)
-        return train([order(place // count, count)[place % count] for place in places])
-
-    measured = order(0, len(pairs.held_out))
+    measured = shuffled_indices(0, len(pairs.held_out), len(pairs.held_out), config.seed)
     starts = range(0, len(measured), size)[:VALIDATION_BATCHES]
     return TrainingData(
-        batch,
+        lambda step: train(shuffled_indices(step, size, count, config.seed)),
         max(1, round(config.epochs * count / size)),
         lambda step: step * tokens,
         lambda step: towers.limit,

@@ -3,6 +3,9 @@
     data: {"id": "chatcmpl-…", "choices": [{"index": 0, "delta": {"content": "The"}}]}
     data: [DONE]
 
+Separators of lines other than the newline are escaped: clients split streams at them too (httpx's
+`iter_lines`), though the standard does not.
+
 An error before the first event is an HTTP error; a later one is an event, after which the stream
 ends without [DONE], as OpenAI's does.
 """
@@ -18,6 +21,7 @@ from .errors import api_error
 from .schemas import StreamOptions
 
 DONE = b"data: [DONE]\n\n"
+LINE_SEPARATORS = {each.encode(): f"\\u{ord(each):04x}".encode() for each in "\x85\u2028\u2029"}
 Frames = AsyncGenerator[bytes, None]
 """What is streamed, event by event."""
 
@@ -25,7 +29,10 @@ Frames = AsyncGenerator[bytes, None]
 def to_frame(value: dict[str, Any], event: str = "") -> bytes:
     """A value as an event."""
     name = f"event: {event}\n".encode() if event else b""
-    return name + b"data: " + to_json(value, inf_nan_mode="null") + b"\n\n"
+    data = to_json(value, inf_nan_mode="null")
+    for separator, escaped in LINE_SEPARATORS.items():
+        data = data.replace(separator, escaped)
+    return name + b"data: " + data + b"\n\n"
 
 
 class ChunkWriter:

@@ -60,12 +60,10 @@ def parallel_cross_entropy(
 
     The rest is as in `kernels.cross_entropy`.
     """
-    compute = hidden.dtype
-    if torch.is_autocast_enabled(hidden.device.type):
-        compute = torch.get_autocast_dtype(hidden.device.type)
     _, offset = compute_local_shape_and_global_offset(head.shape, head.device_mesh, head.placements)
     ids = VocabularyShard(head.device_mesh.get_group(), offset[0])
-    plan = LossPlan(chunk, compute, partial(_parallel_errors, ids=ids, softcap=softcap))
+    errors = partial(_parallel_errors, ids=ids, softcap=softcap)
+    plan = LossPlan.of(hidden, head, chunk, errors)
     own = head.to_local(grad_placements=head.placements)
     own_bias = None if bias is None else bias.to_local(grad_placements=bias.placements)
     return ChunkedCrossEntropy.apply(hidden, own, own_bias, targets, weights, plan)

@@ -20,6 +20,7 @@ from torch import nn
 
 from groundup.core import (
     Artifact,
+    ConfigError,
     DataError,
     Draft,
     Kind,
@@ -445,6 +446,28 @@ def produce_model(
         return produce_together(
             mesh, out, lambda own: make(write=own), lambda draft: write(draft, mesh)
         )
+
+
+def produce_alone(
+    config: TrainingConfig, out: Path, write: Callable[[Draft], None], *, stage: str,
+    identity: RunIdentity,
+) -> Artifact:  # fmt: skip
+    """Make the model of a stage that trains in one process, by a loss that is none of tokens.
+
+    Raises ConfigError under torchrun and for terms of such losses, and as `produce_model`.
+    """
+    if config.label_smoothing or config.z_loss:
+        raise ConfigError("label_smoothing and z_loss are of losses of tokens; omit them.")
+
+    def write_alone(draft: Draft, mesh: Mesh) -> None:
+        if mesh.device_mesh is not None:
+            raise ConfigError(f"{stage} trains in one process; start it without torchrun.")
+        write(draft)
+
+    return produce_model(
+        config, out, write_alone, stage=stage, version=1, identity=identity,
+        run_options=DEFAULT_OPTIONS,
+    )  # fmt: skip
 
 
 def _require_finite_weights(weights: Mapping[str, torch.Tensor], what: str) -> None:

@@ -11,6 +11,7 @@ arXiv:2306.15595, and Peng et al. 2023, arXiv:2309.00071 (context extension).
 
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ from ..optim.config import OptimConfig
 from ..parallel.data import check_batch_divides
 from ..parallel.mesh import Mesh
 from ..services.validation import held_out_windows
-from .config import DEFAULT_OPTIONS, PretrainConfig, RunOptions
+from .config import DEFAULT_OPTIONS, PretrainConfig, RunOptions, TrainingConfig
 from .phases import make_batch_ramp, make_training_schedule, max_length, source_shares
 from .preflight import preflight
 from .run import TrainingData, TrainingRun, TrainingTask, produce_model
@@ -61,17 +62,27 @@ def resolve_on_base(config: PretrainConfig, base: Artifact, own: ModelConfig) ->
         raise ConfigError(f"{shape[0]} came with a base, which has its own shape; omit one.")
     context = config.context_length if "context_length" in set_fields else own.context_length
     length = config.length if "length" in set_fields else min(config.length, context)
-    usual = IMPORTED_OPTIM if is_imported(base) else TRAINED_HERE_OPTIM
-    optim = merge_optim(config.optim, "optim" in set_fields, usual)
+    config = with_usual_optim(config, base, TRAINED_HERE_OPTIM, IMPORTED_OPTIM)
     objective = config.resolved_objective(own).name
-    settings = {"context_length": context, "length": length, "optim": optim}
+    settings = {"context_length": context, "length": length}
     return config.model_copy(update=settings | {"objective": objective})
 
 
-def merge_optim(optim: OptimConfig, is_set: bool, defaults: OptimConfig) -> OptimConfig:
-    """The settings that the user set, on top of the defaults for this kind of model."""
-    chosen = optim.model_fields_set if is_set else ()
-    return defaults.model_copy(update={name: getattr(optim, name) for name in chosen})
+Settings = TypeVar("Settings", bound=TrainingConfig)
+
+
+def with_usual_optim(
+    config: Settings, base: Artifact | None, native: OptimConfig, imported: OptimConfig
+) -> Settings:
+    """The configuration with what it sets of its optimizer, on top of what is usual for a base.
+
+    native    for a base that was trained here
+    imported  for one that was not, or is no artifact
+    """
+    usual = imported if base is None or is_imported(base) else native
+    chosen = config.optim.model_fields_set if "optim" in config.model_fields_set else ()
+    own = {name: getattr(config.optim, name) for name in chosen}
+    return config.model_copy(update={"optim": usual.model_copy(update=own)})
 
 
 def is_imported(model: Artifact) -> bool:

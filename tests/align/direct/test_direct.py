@@ -23,12 +23,11 @@ from groundup.align.direct.batches import (
 )
 from groundup.align.direct.objectives import KtoObjective, PairObjective
 from groundup.align.direct.stage import ComparedAnswers, _make_batch
-from groundup.core import Artifact, Config, ConfigError, DataError, produce
+from groundup.core import Artifact, ConfigError, DataError
 from groundup.model import load
 from groundup.tokenizer import RenderedChat
 from groundup.train import Precision, split_batch
 from groundup.train.loop import accumulate_gradients
-from tests.serve.servers import write_chat_model
 from tests.train.small import without_compiler
 
 
@@ -36,14 +35,6 @@ from tests.train.small import without_compiler
 def uncompiled():
     with without_compiler():
         yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Artifact:
-    return produce(
-        tmp_path_factory.mktemp("direct") / "base", kind="model", stage="test", version=1,
-        config=Config(), parents={}, write=lambda draft: write_chat_model(draft.path, 256),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +47,8 @@ def answers() -> list[RenderedAnswer]:
     return made
 
 
-def exact(base):
-    return load(base.path).double()
+def exact(chat_model):
+    return load(chat_model.path).double()
 
 
 def alone(model, answer):
@@ -73,8 +64,8 @@ def test_only_the_last_answer_of_a_conversation_counts():
     assert found.is_answer.tolist() == [False] * 5 + [True, True] and found.end == 7
 
 
-def test_packed_answers_have_the_log_probabilities_that_they_have_alone(base, answers):
-    model = exact(base)
+def test_packed_answers_have_the_log_probabilities_that_they_have_alone(chat_model, answers):
+    model = exact(chat_model)
     pairs = list(zip(answers[::2], answers[1::2], strict=True))
     with torch.no_grad():
         found = answer_logprobs(model, pack_groups(pairs, 60))
@@ -89,8 +80,8 @@ def test_packed_answers_have_the_log_probabilities_that_they_have_alone(base, an
 
 
 @pytest.mark.parametrize("name", ["dpo", "ipo", "simpo", "orpo"])
-def test_gradients_of_pairs_do_not_depend_on_how_a_step_is_split(name, base, answers):
-    model = exact(base)
+def test_gradients_of_pairs_do_not_depend_on_how_a_step_is_split(name, chat_model, answers):
+    model = exact(chat_model)
     pairs = list(zip(answers[::2], answers[1::2], strict=True))
     objective = PairObjective(PreferenceLossConfig(name=name))
     found = [
@@ -108,8 +99,11 @@ def gradient(model, batches, objective):
     return torch.cat([p.grad.flatten() for p in model.parameters()]), loss
 
 
-def test_gradients_of_kto_do_not_depend_on_how_a_step_is_split(base, answers):
-    model, config = exact(base), DirectConfig(loss=PreferenceLossConfig(name="kto"), max_length=30)
+def test_gradients_of_kto_do_not_depend_on_how_a_step_is_split(chat_model, answers):
+    model, config = (
+        exact(chat_model),
+        DirectConfig(loss=PreferenceLossConfig(name="kto"), max_length=30),
+    )
     answers = [
         each._replace(reference=each.reference - 0.1) for each in with_reference(model, answers, 60)
     ]
@@ -160,35 +154,37 @@ def settings(name="dpo", **changes):
 
 
 @pytest.mark.parametrize("name", ["dpo", "simpo"])
-def test_training_prefers_the_chosen_answers_of_held_out_prompts(name, base, preferences, tmp_path):
-    made = direct(settings(name), base, preferences, tmp_path / name)
+def test_training_prefers_the_chosen_answers_of_held_out_prompts(
+    name, chat_model, preferences, tmp_path
+):
+    made = direct(settings(name), chat_model, preferences, tmp_path / name)
     held_out = made.numbers["held_out"]
     assert held_out["preferred"] >= 0.9 and held_out["margin"] > 0
-    assert load(made.path).config == load(base.path).config
+    assert load(made.path).config == load(chat_model.path).config
     assert {parent.name for parent in made.parents} == {"model", "preferences"}
 
 
-def test_kto_learns_from_single_answers(base, tmp_path):
+def test_kto_learns_from_single_answers(chat_model, tmp_path):
     rows = [
         {"prompt": f"say {n}", "completion": "yes" if n % 2 else "no", "label": bool(n % 2)}
         for n in range(40)
     ]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     made = import_preferences(PreferencesConfig(), [tmp_path / "p.jsonl"], tmp_path / "preferences")
-    trained = direct(settings("kto"), base, made, tmp_path / "out")
+    trained = direct(settings("kto"), chat_model, made, tmp_path / "out")
     assert trained.numbers["final loss"] < 0.45  # .5 at the start
     one_sided = [row for row in rows if row["label"]]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in one_sided))
     made = import_preferences(PreferencesConfig(), [tmp_path / "p.jsonl"], tmp_path / "good")
     with pytest.raises(DataError, match="answers are of one kind; kto needs good and bad"):
-        direct(settings("kto"), base, made, tmp_path / "none")
+        direct(settings("kto"), chat_model, made, tmp_path / "none")
     with pytest.raises(DataError, match="No train preference fits dpo; give pairs"):
-        direct(settings(), base, made, tmp_path / "none")
+        direct(settings(), chat_model, made, tmp_path / "none")
 
 
-def test_a_stopped_run_ends_with_the_same_bits(base, preferences, tmp_path, monkeypatch):
+def test_a_stopped_run_ends_with_the_same_bits(chat_model, preferences, tmp_path, monkeypatch):
     config = settings(epochs=2, checkpoints={"every_seconds": 0.0})
-    whole = direct(config, base, preferences, tmp_path / "whole")
+    whole = direct(config, chat_model, preferences, tmp_path / "whole")
     real, calls = stage._make_batch, []
 
     def killed(*given):
@@ -199,16 +195,16 @@ def test_a_stopped_run_ends_with_the_same_bits(base, preferences, tmp_path, monk
 
     monkeypatch.setattr(stage, "_make_batch", killed)
     with pytest.raises(KeyboardInterrupt):
-        direct(config, base, preferences, tmp_path / "again")
+        direct(config, chat_model, preferences, tmp_path / "again")
     monkeypatch.undo()
-    again = direct(config, base, preferences, tmp_path / "again")
+    again = direct(config, chat_model, preferences, tmp_path / "again")
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
 
 
-def test_settings_that_do_not_fit_are_told(base, preferences, tmp_path):
+def test_settings_that_do_not_fit_are_told(chat_model, preferences, tmp_path):
     with pytest.raises(ConfigError, match="max_length=1024 exceeds the model's context_length=256"):
-        direct(DirectConfig(), base, preferences, tmp_path / "a")
+        direct(DirectConfig(), chat_model, preferences, tmp_path / "a")
     with pytest.raises(DataError, match="No train preference fits"):
-        direct(settings(max_length=4), base, preferences, tmp_path / "a")
+        direct(settings(max_length=4), chat_model, preferences, tmp_path / "a")
     with pytest.raises(ConfigError, match="label_smoothing"):
-        direct(settings(label_smoothing=0.1), base, preferences, tmp_path / "a")
+        direct(settings(label_smoothing=0.1), chat_model, preferences, tmp_path / "a")

@@ -14,18 +14,14 @@ from groundup.align.policy.rollouts import RolloutPlan, Rollouts, sample_rollout
 from groundup.align.policy.stage import PolicyConfig, reinforce
 from groundup.core import (
     Answer,
-    Artifact,
-    Config,
     ConfigError,
     DataError,
     Draft,
     Sample,
-    produce,
 )
 from groundup.generate import Engine
 from groundup.train import Precision, split_batch
 from groundup.train.loop import accumulate_gradients
-from tests.serve.servers import write_chat_model
 from tests.train.small import without_compiler
 
 PLAN = RolloutPlan(answers=4, max_tokens=8, row_tokens=256, seed=0)
@@ -36,14 +32,6 @@ ENDED = Reward.of(RewardConfig(number=0, ended=1))
 def uncompiled():
     with without_compiler():
         yield
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Artifact:
-    return produce(
-        tmp_path_factory.mktemp("reinforce") / "base", kind="model", stage="test", version=1,
-        config=Config(), parents={}, write=lambda draft: write_chat_model(draft.path, 256),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +49,8 @@ def rollouts(engine, tasks, name="grpo", **changes) -> Rollouts:
 
 
 @pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo", "rloo", "reinforce"])
-def test_gradients_do_not_depend_on_how_a_step_is_split(name, base, tasks, tmp_path):
-    engine, loss = Engine.open(base.path), PolicyLossConfig(name=name, beta=0.2)
+def test_gradients_do_not_depend_on_how_a_step_is_split(name, chat_model, tasks, tmp_path):
+    engine, loss = Engine.open(chat_model.path), PolicyLossConfig(name=name, beta=0.2)
     model, made = engine.model.double(), rollouts(engine, tasks, name, beta=0.2)
     config = PolicyConfig(loss=loss, max_tokens=PLAN.max_tokens)
     draft = Draft(tmp_path, tmp_path, tmp_path)
@@ -78,8 +66,8 @@ def test_gradients_do_not_depend_on_how_a_step_is_split(name, base, tasks, tmp_p
     assert_close(found[0], found[1], rtol=1e-7, atol=1e-10)
 
 
-def test_rollouts_are_kept_and_are_of_the_seed_and_the_step(base, tasks, tmp_path):
-    engine = Engine.open(base.path)
+def test_rollouts_are_kept_and_are_of_the_seed_and_the_step(chat_model, tasks, tmp_path):
+    engine = Engine.open(chat_model.path)
     made = rollouts(engine, tasks)
     made.write(tmp_path / "0.npz")
     again = Rollouts.read(tmp_path / "0.npz")
@@ -99,17 +87,17 @@ def settings(**changes) -> PolicyConfig:
 
 
 @pytest.mark.parametrize("name", ["grpo", "rloo"])
-def test_what_is_rewarded_is_learnt(name, base, tasks, tmp_path):
-    made = reinforce(settings(loss={"name": name}), base, tasks, tmp_path / "out")
+def test_what_is_rewarded_is_learnt(name, chat_model, tasks, tmp_path):
+    made = reinforce(settings(loss={"name": name}), chat_model, tasks, tmp_path / "out")
     rows = [json.loads(x) for x in (made.path / "log/rollouts.jsonl").read_text().splitlines()]
     first, last = (np.mean([row["ended"] for row in part]) for part in (rows[:5], rows[-5:]))
     assert len(rows) == 40 and first < 0.3 and last > 0.8, (first, last)
     assert made.numbers["held_out"]["after"] > made.numbers["held_out"]["before"]
 
 
-def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatch):
+def test_a_stopped_run_ends_with_the_same_bits(chat_model, tasks, tmp_path, monkeypatch):
     config = settings(steps=6, updates=2, checkpoints={"every_seconds": 0.0, "asynchronous": False})
-    whole = reinforce(config, base, tasks, tmp_path / "whole")
+    whole = reinforce(config, chat_model, tasks, tmp_path / "whole")
     real = stage.PolicyRun.batch
 
     def killed(run, step):
@@ -119,28 +107,31 @@ def test_a_stopped_run_ends_with_the_same_bits(base, tasks, tmp_path, monkeypatc
 
     monkeypatch.setattr(stage.PolicyRun, "batch", killed)
     with pytest.raises(KeyboardInterrupt):
-        reinforce(config, base, tasks, tmp_path / "again")
+        reinforce(config, chat_model, tasks, tmp_path / "again")
     monkeypatch.undo()
-    again = reinforce(config, base, tasks, tmp_path / "again")
+    again = reinforce(config, chat_model, tasks, tmp_path / "again")
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
     for run in (whole, again):  # each sample has two updates
         assert len((run.path / "log/rollouts.jsonl").read_text().splitlines()) == 3
 
 
 def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
-    base, tasks, tmp_path, monkeypatch
+    chat_model, tasks, tmp_path, monkeypatch
 ):
     said = list[str]()
     monkeypatch.setattr(stage.record, "log", said.append)
     rewards = {"number": 0, "exact": 1}
-    made = reinforce(settings(steps=2, rewards=rewards), base, tasks, tmp_path / "out")
+    made = reinforce(settings(steps=2, rewards=rewards), chat_model, tasks, tmp_path / "out")
     assert said[-1].startswith("Nothing was learnt: all answers")
     assert made.numbers["held_out"]["after"] == 0.0
 
 
 def test_rewards_are_verified_and_add_up():
     sample = Sample("1", (), references=("The sum is 12.",))
-    assert last_number("1,5 of −3") == -3 and last_number("2.50") == 2.5
+    said = {
+        "1,5 of −3": -3, "2.50": 2.5, "1,007": 1007, "10-5": 5, "of 1.2.3": 3, "9,": 9, "": None,
+    }  # fmt: skip
+    assert {text: last_number(text) for text in said} == said
     both = Reward.of(RewardConfig(number=2, ended=0.5, fresh=0.25))
     stopped = {"finish_reason": "stop"}
     assert both(sample, Answer("so 7 + 5 = 12", details=stopped)) == 2.75
@@ -165,10 +156,10 @@ def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
         read_tasks(tmp_path / "t.jsonl")
 
 
-def test_settings_that_do_not_fit_are_told(base, tasks, tmp_path):
+def test_settings_that_do_not_fit_are_told(chat_model, tasks, tmp_path):
     with pytest.raises(DataError, match="36 tasks are too few for prompts=64"):
-        reinforce(settings(prompts=64), base, tasks, tmp_path / "a")
+        reinforce(settings(prompts=64), chat_model, tasks, tmp_path / "a")
     with pytest.raises(ConfigError, match="exact is of float32"):
-        reinforce(settings(exact=True, precision="bfloat16"), base, tasks, tmp_path / "a")
+        reinforce(settings(exact=True, precision="bfloat16"), chat_model, tasks, tmp_path / "a")
     with pytest.raises(ConfigError, match="max_tokens=999 exceeds|max_length=999 exceeds"):
-        reinforce(settings(max_tokens=999), base, tasks, tmp_path / "a")
+        reinforce(settings(max_tokens=999), chat_model, tasks, tmp_path / "a")
