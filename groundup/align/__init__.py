@@ -8,10 +8,11 @@ them. `import_preferences` reads preferences, and `direct` trains on them by DPO
 
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
-from .examples import ExamplesConfig, make_examples, read_examples, show_examples
-from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .examples.exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .examples.importing import ImportExamplesConfig, import_examples
+from .examples.make import ExamplesConfig, make_examples, read_examples
+from .examples.show import show_examples
 from .finetune import FinetuneConfig, finetune
-from .importing import ImportExamplesConfig, import_examples
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
 from .policy.stage import PolicyConfig, reinforce

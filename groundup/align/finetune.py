@@ -38,7 +38,7 @@ from groundup.train import (
     with_usual_optim,
 )
 
-from .examples import read_examples
+from .examples.make import read_examples
 from .form import ChatFormat, load_chat_format, read_template
 
 NATIVE_OPTIM = OptimConfig(

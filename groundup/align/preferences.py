@@ -30,7 +30,7 @@ from groundup.core import (
 )
 from groundup.corpus import split_paths
 
-from .layouts import digest_of, keep_rows, read_answer, read_prompt
+from .examples.layouts import digest_of, keep_rows, read_answer, read_prompt
 
 SPLITS = ("train", "validation")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from groundup.align import ImportExamplesConfig, import_examples, read_examples
-from groundup.align.layouts import read_conversation
+from groundup.align.examples.layouts import read_conversation
 from groundup.core import DataError, Message, Sample
 from groundup.measure import TestSetCard, make_testset
 

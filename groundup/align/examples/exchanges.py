@@ -3,7 +3,7 @@
 Every answer is text of the documents (a docstring, code, a paragraph) or the one refusal, so an
 example can be traced to its file. What documents offer is read by groundup.corpus, which makes up
 names too, for a test set's unanswerable questions as for these. Phrasings are in phrasings.toml.
-Knows nothing of splits or files; see examples.py.
+Knows nothing of splits or files; see make.py.
 """
 
 import json
@@ -53,7 +53,7 @@ class ChatExample:
     known: bool | None = None
     """Whether the last requested name exists; None if no name is requested."""
     exposure: str = ""
-    """For a known name in a held-out split: `asked` or `read`, see examples.py."""
+    """For a known name in a held-out split: `asked` or `read`, see make.py."""
 
     def to_json(self) -> str:
         """Serialise to one line of JSON."""
