@@ -8,6 +8,7 @@ them. `import_preferences` reads preferences, and `direct` trains on them by DPO
 
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
+from .examples.balance import Balance, balance
 from .examples.exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .examples.importing import ImportExamplesConfig, import_examples
 from .examples.make import ExamplesConfig, make_examples, read_examples
@@ -16,11 +17,19 @@ from .finetune import FinetuneConfig, finetune
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
 from .policy.stage import PolicyConfig, reinforce
-from .preferences import Preference, PreferencesConfig, import_preferences
+from .preferences import (
+    Preference,
+    PreferencesConfig,
+    StepwiseAnswer,
+    import_preferences,
+    read_preferences,
+    read_stepwise,
+)
 
 __all__ = [
     "REFUSAL_TEXT",
     "Answers",
+    "Balance",
     "ChatExample",
     "DirectConfig",
     "ExamplesConfig",
@@ -32,6 +41,8 @@ __all__ = [
     "PreferenceLossConfig",
     "PreferencesConfig",
     "RewardConfig",
+    "StepwiseAnswer",
+    "balance",
     "direct",
     "finetune",
     "import_examples",
@@ -39,6 +50,8 @@ __all__ = [
     "is_refusal",
     "make_examples",
     "read_examples",
+    "read_preferences",
+    "read_stepwise",
     "read_tasks",
     "reinforce",
     "show_examples",

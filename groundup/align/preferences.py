@@ -1,17 +1,32 @@
-"""Preferences from files: pairs of answers, or single answers that are good or bad.
+"""Preferences from files: pairs, rankings, single answers that are good or bad, judged steps.
 
-Rows are TRL's, as JSON lines; texts, or lists of messages with role and content:
+Rows are JSON lines of these columns (TRL's names); a prompt is a text, a list of messages, or what
+`messages`, `conversations` (ShareGPT) or `instruction` and `input` (Alpaca) say; an answer is a
+text or a message:
 
-    {"prompt": …, "chosen": …, "rejected": …}       a pair; without a prompt, what both begin with
-    {"prompt": …, "completion": …, "label": true}   a single answer
+    prompt, chosen, rejected       a pair; without a prompt, what both begin with; a `margin`, or
+                                   `score_chosen` and `score_rejected`, say by how much
+    prompt, completions, scores    a ranking of several (or `ranks`, 1 the best): each two of
+                                   different score are a pair, the difference is its margin
+    prompt, completion, label      a single answer, good or bad; or messages and a label
+    prompt, completions, labels    steps of one answer, each right or not
 
-Other columns are ignored. A row that cannot be used is kept aside with its reason. All rows of a
-prompt are in one split.
+An artifact of kind `preferences` has `train.jsonl` and `validation.jsonl`, whose rows are of three
+forms, with `prompt` as a list of messages and `source`, the file or data set:
+
+    {"prompt": …, "chosen": …, "rejected": …, "margin": 2.0}    `read_preferences`; margin may lack
+    {"prompt": …, "completion": …, "label": true}               `read_preferences`
+    {"prompt": …, "steps": ["…", …], "labels": [true, …]}       `read_stepwise`
+
+All rows of a prompt are in one split. A row that cannot be used is in `rejected.jsonl` with its
+reason: see examples/cleaning.py.
 """
 
 import json
-from collections.abc import Sequence
-from itertools import takewhile
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +34,6 @@ from pydantic import Field
 
 from groundup.core import (
     Artifact,
-    Config,
     Conversation,
     DataError,
     Draft,
@@ -30,9 +44,13 @@ from groundup.core import (
 )
 from groundup.corpus import split_paths
 
-from .examples.layouts import digest_of, keep_rows, read_answer, read_prompt
+from .examples.balance import balance_of, preference_row
+from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_groups
+from .examples.layouts import digest_of, keep_rows, read_answer, read_messages, read_row_prompt
 
 SPLITS = ("train", "validation")
+STEP_BREAK = "\n"
+"""Between the steps of an answer."""
 
 
 class Preference(NamedTuple):
@@ -43,6 +61,8 @@ class Preference(NamedTuple):
     """The better or a good answer; empty if the only answer is bad."""
     rejected: str
     """The worse or a bad answer; empty if the only answer is good."""
+    margin: float | None = None
+    """By how much the chosen answer is better; None if nobody said."""
 
     @property
     def is_pair(self) -> bool:
@@ -53,17 +73,36 @@ class Preference(NamedTuple):
         """The prompt with an answer."""
         return (*self.prompt, Message("assistant", answer))
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        answers = {"chosen": self.chosen, "rejected": self.rejected}
+    def to_dict(self) -> dict[str, Any]:
+        """A row of an artifact."""
+        row: dict[str, Any] = {"prompt": [message._asdict() for message in self.prompt]}
         if not self.is_pair:
-            answers = {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
+            return row | {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
+        margin = {} if self.margin is None else {"margin": self.margin}
+        return row | {"chosen": self.chosen, "rejected": self.rejected} | margin
+
+
+class StepwiseAnswer(NamedTuple):
+    """An answer in steps, of each of which somebody said whether it is right."""
+
+    prompt: Conversation
+    steps: tuple[str, ...]
+    labels: tuple[bool, ...]
+    """Of each step."""
+
+    @property
+    def text(self) -> str:
+        """The complete answer, a step a line."""
+        return STEP_BREAK.join(self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A row of an artifact."""
         prompt = [message._asdict() for message in self.prompt]
-        return json.dumps({"prompt": prompt} | answers, ensure_ascii=False)
+        return {"prompt": prompt, "steps": list(self.steps), "labels": list(self.labels)}
 
 
-class PreferencesConfig(Config):
-    """How preferences are split."""
+class PreferencesConfig(CleaningConfig):
+    """How preferences are cleaned and split."""
 
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the prompts that are held out."""
@@ -73,77 +112,187 @@ class PreferencesConfig(Config):
     """Hash of the files; set by the stage."""
 
 
-def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) -> Artifact:
-    """Read preferences from files of JSON lines, and hold some out.
+def import_preferences(
+    config: PreferencesConfig, files: list[Path], out: Path, *, exclude: list[Path] | None = None
+) -> Artifact:
+    """Read preferences from files of JSON lines, clean them and hold some out.
 
-    files  with columns prompt, chosen and rejected, or prompt, completion and label
-    out    directory of the preferences; what cannot be used is in rejected.jsonl, with reasons
+    files    rows with prompt, chosen and rejected; completions and scores or ranks; completion
+             and label; or completions and labels, which are steps
+    out      directory of the preferences; what cannot be used is in rejected.jsonl, with reasons
+    exclude  a test set whose questions and answers no row may repeat; may be given again
 
     Raises DataError for a missing file, and if no row can be used or a split would be empty.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
+    parents = open_testsets(exclude or ())
+    cleaner = Cleaner(config, parents.values())
     return produce(
-        out, kind="preferences", stage="preferences", version=1, config=config, parents={},
-        write=lambda draft: _write_preferences(draft, config, files),
+        out, kind="preferences", stage="preferences", version=2, config=config, parents=parents,
+        write=lambda draft: _write_preferences(draft, config, files, cleaner),
     )  # fmt: skip
 
 
 def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
-    """The preferences of a split, in order."""
-    lines = artifact.file(f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [parse_preference(json.loads(line)) for line in lines]
+    """The pairs and single answers of a split, in order."""
+    rows = _read_rows(artifact, split)
+    return [found for row in rows if isinstance(found := _parse_one(row), Preference)]
 
 
-def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[Path]) -> None:
-    found = keep_rows(files, parse_preference)
-    kept = found.rows
-    prompts = [json.dumps(each.prompt, ensure_ascii=False) for each in kept]
-    split = split_paths(prompts, config.validation_share, 0.0, config.seed)
+def read_stepwise(artifact: Artifact, split: str) -> list[StepwiseAnswer]:
+    """The answers of a split whose steps are judged, in order."""
+    rows = _read_rows(artifact, split)
+    return [found for row in rows if isinstance(found := _parse_one(row), StepwiseAnswer)]
+
+
+def _read_rows(artifact: Artifact, split: str) -> Iterator[Any]:
+    with open(artifact.file(f"{split}.jsonl"), encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def _write_preferences(
+    draft: Draft, config: PreferencesConfig, files: Sequence[Path], cleaner: Cleaner
+) -> None:
+    found = keep_rows(files, partial(_clean, cleaner))
+    found.require_some()
+    groups = question_groups(found, _texts, config.near_duplicate_threshold)
+    split = split_paths(groups, config.validation_share, 0.0, config.seed)
     for name in SPLITS:
-        own = [each for each, prompt in zip(kept, prompts, strict=True) if split[prompt] == name]
+        own = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
         if not own:
             raise DataError(
-                f"{len(kept)} usable rows with {len(split)} prompts leave none for {name}; "
+                f"{len(found.kept)} usable rows with {len(split)} prompts leave none for {name}; "
                 f"give more ({len(found.rejected)} were left out)."
             )
-        write_text(draft.path / f"{name}.jsonl", "".join(f"{each.to_json()}\n" for each in own))
-        pairs = sum(each.is_pair for each in own)
-        draft.numbers[name] = {"pairs": pairs, "single": len(own) - pairs}
+        rows = [each.row.to_dict() | {"source": each.source} for each in own]
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text(draft.path / f"{name}.jsonl", "".join(lines))
+        pairs, single = (sum(isinstance(each.row, Preference) and each.row.is_pair is is_pair
+                             for each in own) for is_pair in (True, False))  # fmt: skip
+        counts = {"pairs": pairs, "single": single, "stepwise": len(own) - pairs - single}
+        draft.numbers[name] = counts | balance_of(map(preference_row, rows), languages=False)
     found.write_rejected(draft)
     train, held_out = (draft.numbers[name] for name in SPLITS)
-    record.log(f"{train['pairs']} pairs and {train['single']} single answers to train on, "
-               f"{held_out['pairs']} and {held_out['single']} held out, "
+    record.log(f"{train['pairs']} pairs, {train['single']} single and {train['stepwise']} stepwise "
+               f"answers to train on, {held_out['rows']} held out, "
                f"{len(found.rejected)} rows left out.")  # fmt: skip
 
 
-def parse_preference(row: Any) -> Preference:
-    """Read one row.
+def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference | StepwiseAnswer]:
+    """What a row says; DataError saying why it is left out."""
+    found = parse_row(row)
+    for each in found:
+        good = each.text if isinstance(each, StepwiseAnswer) else each.chosen
+        answer = good or (each.rejected if isinstance(each, Preference) else "")
+        cleaner.check((*each.prompt, Message("assistant", answer)), [good])
+    return found
 
-    >>> parse_preference({"prompt": "2+2?", "chosen": "4", "rejected": "5"}).chosen
-    '4'
+
+def _texts(row: Preference | StepwiseAnswer) -> tuple[str, str]:
+    asked = "\n".join(turn.content for turn in row.prompt if turn.role == "user")
+    answer = row.text if isinstance(row, StepwiseAnswer) else f"{row.chosen}\n{row.rejected}"
+    return asked, answer
+
+
+def parse_row(row: Any) -> Sequence[Preference | StepwiseAnswer]:
+    """Read one row, of which a ranking has several pairs.
+
+    >>> row = {"prompt": "2+2?", "completions": ["4", "5", "6"], "scores": [1, 0, 0]}
+    >>> [(pair.chosen, pair.rejected) for pair in parse_row(row)]
+    [('4', '5'), ('4', '6')]
 
     Raises DataError saying what is wrong with it.
     """
     if not isinstance(row, dict):
         raise DataError("It is no object.")
-    if "completion" in row:
-        prompt, answer = (
-            read_prompt(row.get("prompt")),
-            read_answer(row["completion"], "completion"),
-        )
-        if not isinstance(row.get("label"), bool):
-            raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
-        return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
+    if "completions" in row and not {"scores", "ranks"} & row.keys():
+        return [_parse_steps(row, "completions")]
+    return list(_ranked_pairs(row)) if "completions" in row else [_parse_one(row)]
+
+
+def _parse_one(row: Mapping[str, Any]) -> Preference | StepwiseAnswer:
+    """Read a row that is no ranking: of a file, or of an artifact."""
+    if "steps" in row:
+        return _parse_steps(row, "steps")
+    if "completion" in row or "label" in row and "chosen" not in row:
+        prompt, answer = _prompt_and_answer(row)
+        label = row.get("label")
+        if not isinstance(label, bool):
+            raise DataError(f"Its label is {label!r}; expected true or false.")
+        return Preference(prompt, *((answer, "") if label else ("", answer)))
     if missing := {"chosen", "rejected"} - row.keys():
         raise DataError(f"It has no {' and no '.join(sorted(missing))}.")
-    sides = row["chosen"], row["rejected"]
-    if row.get("prompt") is None:  # what both begin with
-        row, sides = _split_prompt(*sides)
-    prompt = read_prompt(row["prompt"])
+    sides, margin = (row["chosen"], row["rejected"]), _margin(row)
+    if not {"prompt", "messages", "conversations", "instruction"} & row.keys():
+        row, sides = _split_prompt(*sides)  # what both begin with
+    prompt = read_row_prompt(row)
     chosen, rejected = map(read_answer, sides, ("chosen", "rejected"))
     if chosen == rejected:
         raise DataError("Its chosen answer equals the rejected one.")
-    return Preference(prompt, chosen, rejected)
+    return Preference(prompt, chosen, rejected, margin)
+
+
+def _prompt_and_answer(row: Mapping[str, Any]) -> tuple[Conversation, str]:
+    """A single answer: in a column of its own, or the last of a list of messages."""
+    name = "conversations" if "conversations" in row else "messages"
+    if "completion" in row or name not in row:
+        answer = row.get("completion", row.get("output"))
+        return read_row_prompt(row), read_answer(answer, "completion")
+    turns = read_messages(row[name], name)
+    if not turns or turns[-1].role != "assistant":
+        raise DataError(f"Its {name} have no answer at the end.")
+    rest = [message._asdict() for message in turns[:-1]]
+    return read_row_prompt(dict(row) | {name: rest}), read_answer(turns[-1].content, name)
+
+
+def _margin(row: Mapping[str, Any]) -> float | None:
+    value = row.get("margin")
+    if value is None and {"score_chosen", "score_rejected"} <= row.keys():
+        better, worse = _numbers([row["score_chosen"], row["score_rejected"]], "scores", 2)
+        value = better - worse
+    return None if value is None else _numbers([value], "margin", 1)[0]
+
+
+def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
+    """Each two answers of a ranking that are not equally good."""
+    prompt, name = read_row_prompt(row), "scores" if "scores" in row else "ranks"
+    answers = _list_of(row, "completions")
+    texts = [read_answer(each, "completions") for each in answers]
+    values = _numbers(row[name], name, len(texts))
+    if len(set(texts)) < len(texts) or len(set(values)) < 2:
+        raise DataError("Its completions are equal, or equally good.")
+    sign = 1.0 if name == "scores" else -1.0
+    order = sorted(zip(texts, values, strict=True), key=lambda each: -sign * each[1])
+    for (better, high), (worse, low) in combinations(order, 2):
+        if high != low:
+            yield Preference(prompt, better, worse, sign * (high - low))
+
+
+def _parse_steps(row: Mapping[str, Any], name: str) -> StepwiseAnswer:
+    steps = _list_of(row, name)
+    labels = row.get("labels")
+    if not isinstance(labels, list) or len(labels) != len(steps):
+        raise DataError(f"Its {name} need as many labels (of steps), or scores or ranks.")
+    if any(label not in (True, False) for label in labels):
+        raise DataError(f"Its labels are {labels[:5]}; expected true or false.")
+    texts = tuple(read_answer(each, name).strip() for each in steps)
+    return StepwiseAnswer(read_row_prompt(row), texts, tuple(map(bool, labels)))
+
+
+def _list_of(row: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(row[name], list) or not row[name]:
+        raise DataError(f"Its {name} are no list of answers.")
+    return row[name]
+
+
+def _numbers(values: Any, name: str, count: int) -> list[float]:
+    """Finite numbers; DataError if they are none, or not as many."""
+    is_listed = isinstance(values, list) and len(values) == count
+    if not is_listed or not all(
+        isinstance(each, int | float) and math.isfinite(each) for each in values
+    ):
+        raise DataError(f"Its {name} are not {count} numbers.")
+    return [float(each) for each in values]
 
 
 def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:

@@ -1,12 +1,13 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
-from .decontaminate.lineage import Contamination, find_contamination
+from .decontaminate.lineage import Contamination, SampleMatcher, find_contamination
 from .dedup.minhash import Pair, near_duplicates
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
 from .explain.report import report
 from .explain.why import RecordHistory, why
 from .explain.withdraw import WithdrawConfig, withdraw
+from .language import UNDETERMINED, IdentifyConfig, identify_language
 from .mixture import (
     MixtureConfig,
     SourceSchedule,
@@ -35,15 +36,18 @@ from .split import SPLITS, Split, read_split, read_split_records, split_paths
 
 __all__ = [
     "SPLITS",
+    "UNDETERMINED",
     "Contamination",
     "CorpusConfig",
     "DocumentCollection",
     "DocumentSection",
     "DocumentedFunction",
+    "IdentifyConfig",
     "MixtureConfig",
     "Pair",
     "QuestionsConfig",
     "RecordHistory",
+    "SampleMatcher",
     "SourceSchedule",
     "Split",
     "WithdrawConfig",
@@ -55,6 +59,7 @@ __all__ = [
     "dry_run_page",
     "find_contamination",
     "identifier_words",
+    "identify_language",
     "make_questions",
     "make_up_name",
     "mixture_weights",

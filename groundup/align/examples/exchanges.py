@@ -54,10 +54,14 @@ class ChatExample:
     """Whether the last requested name exists; None if no name is requested."""
     exposure: str = ""
     """For a known name in a held-out split: `asked` or `read`, see make.py."""
+    source: str = ""
+    """Of an imported one: a data set or file; of one with a quote: the document and line."""
 
     def to_json(self) -> str:
         """Serialise to one line of JSON."""
         row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.source:
+            del row["source"]
         row["messages"] = [message._asdict() for message in self.messages]
         return json.dumps(row, ensure_ascii=False)
 

@@ -1,12 +1,8 @@
 """Conversations of others as examples for fine-tuning: read, cleaned and split.
 
-What is left out is kept aside with its reason: a row in no layout (layouts.py), turns out of order
-or empty, one that is there twice, one that is too long, an answer that only refuses as assistants
-do ("As an AI language model …"), and one whose question is in a test set.
+Layouts are those of layouts.py, reasons to leave a row out those of cleaning.py.
 """
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,38 +10,18 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.core import (
-    Artifact,
-    Config,
-    Conversation,
-    DataError,
-    Draft,
-    produce,
-    record,
-    write_text,
-)
+from groundup.core import Artifact, DataError, Draft, produce, record, write_text
 from groundup.corpus import SPLITS, split_paths
-from groundup.measure import read_samples
 
+from .balance import balance_of, example_row
+from .cleaning import Cleaner, CleaningConfig, open_testsets, question_groups, refuses
 from .exchanges import ChatExample
-from .layouts import digest_of, keep_rows, read_conversation
-
-BOILERPLATE = re.compile(
-    r"\bas an? (?:ai|artificial intelligence)(?: language)? (?:model|assistant)\b"
-    r"|\bi(?:'m| am) (?:just |only )?an? (?:ai|language model)\b"
-    r"|\bals (?:ki|sprachmodell)\b|\ben tant qu'ia\b",
-    re.IGNORECASE,
-)
-"""How assistants of others refuse or excuse themselves."""
+from .layouts import ReadRow, digest_of, keep_rows, read_row
 
 
-class ImportExamplesConfig(Config):
+class ImportExamplesConfig(CleaningConfig):
     """How conversations are cleaned and split."""
 
-    max_characters: int = Field(default=20_000, ge=1)
-    """Of a conversation, all messages together; longer ones are left out."""
-    keep_boilerplate: bool = False
-    """Whether answers that speak "as an AI language model" are kept."""
     validation_share: float = Field(default=0.05, gt=0, lt=1)
     """Share of the conversations for validation."""
     test_share: float = Field(default=0.05, gt=0, lt=1)
@@ -62,78 +38,58 @@ def import_examples(
     """Read conversations from files of JSON lines, clean and split them.
 
     files    rows with messages, conversations (ShareGPT), instruction and output (Alpaca), or
-             prompt and completion
+             prompt and completion; functions that they call in a column tools
     out      directory of the examples; what is left out is in rejected.jsonl, with reasons
-    exclude  a test set whose questions no example may ask; may be given again
+    exclude  a test set whose questions and answers no example may repeat; may be given again
 
     Raises DataError for a missing file, and if too few conversations are left.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "conversations")})
-    parents = {f"testset_{n}": Artifact.open(path, "testset") for n, path in
-               enumerate(exclude or ())}  # fmt: skip
+    parents = open_testsets(exclude or ())
+    cleaner = Cleaner(config, parents.values())
     return produce(
-        out, kind="examples", stage="import-examples", version=1, config=config, parents=parents,
-        write=partial(_write_examples, config, files, list(parents.values())),
+        out, kind="examples", stage="import-examples", version=2, config=config, parents=parents,
+        write=partial(_write_examples, config, files, cleaner),
     )  # fmt: skip
 
 
 def _write_examples(
-    config: ImportExamplesConfig, files: Sequence[Path], testsets: Sequence[Artifact], draft: Draft
+    config: ImportExamplesConfig, files: Sequence[Path], cleaner: Cleaner, draft: Draft
 ) -> None:
-    asked = frozenset(
-        _plain(turn.content)
-        for testset in testsets
-        for sample in read_samples(testset)
-        for turn in sample.conversation if turn.role == "user"
-    )  # fmt: skip
-    found = keep_rows(files, partial(_clean, config, asked))
-    keys = [_plain(each[-2].content) for each in found.rows]  # same question, same split
-    split = split_paths(keys, config.validation_share, config.test_share, config.seed)
+    found = keep_rows(files, partial(_clean, cleaner))
+    found.require_some()
+    groups = question_groups(found, _texts, config.near_duplicate_threshold)
+    split = split_paths(groups, config.validation_share, config.test_share, config.seed)
     for name in SPLITS:
-        own = [each for each, key in zip(found.rows, keys, strict=True) if split[key] == name]
-        if not own:
+        rows = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
+        if not rows:
             raise DataError(
-                f"{len(found.rows)} conversations leave none for {name}; give more "
+                f"{len(found.kept)} conversations leave none for {name}; give more "
                 f"({len(found.rejected)} were left out)."
             )
         examples = [
-            ChatExample(f"{name}-{n:05d}", "chat", f"{name}-{n:05d}", each)
-            for n, each in enumerate(own)
-        ]
-        lines = "".join(f"{each.to_json()}\n" for each in examples)
-        write_text(draft.file(f"{name}.jsonl"), lines)
-        draft.numbers[name] = _balance(own)
+            ChatExample(
+                f"{name}-{n:05d}", each.row.kind, f"{name}-{n:05d}", each.row.messages,
+                refusal=refuses(each.row.messages[-1].content), source=each.source,
+            )
+            for n, each in enumerate(rows)
+        ]  # fmt: skip
+        write_text(draft.file(f"{name}.jsonl"), "".join(f"{each.to_json()}\n" for each in examples))
+        draft.numbers[name] = balance_of(map(example_row, examples), languages=False)
     found.write_rejected(draft)
-    record.log(f"{len(found.rows)} conversations, {len(found.rejected)} left out; train: "
-               f"{draft.numbers['train']}")  # fmt: skip
+    record.log(f"{len(found.kept)} conversations, {len(found.rejected)} left out; see "
+               "`groundup examples balance`.")  # fmt: skip
 
 
-def _clean(config: ImportExamplesConfig, asked: frozenset[str], row: Any) -> Conversation:
+def _clean(cleaner: Cleaner, row: Any) -> Sequence[ReadRow]:
     """A row's conversation; DataError saying why it is left out."""
-    messages = read_conversation(row)
-    if sum(len(message.content) for message in messages) > config.max_characters:
-        raise DataError("It is too long.")
-    answers = (message.content for message in messages if message.role == "assistant")
-    if not config.keep_boilerplate and any(map(BOILERPLATE.search, answers)):
-        raise DataError("It speaks as an AI model.")
-    if any(_plain(turn.content) in asked for turn in messages if turn.role == "user"):
-        raise DataError("Its question is in a test set.")
-    return messages
+    found = read_row(row)
+    answers = [turn.content for turn in found.messages if turn.role == "assistant"]
+    cleaner.check(found.messages, answers)
+    return [found]
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def _balance(conversations: Sequence[Conversation]) -> dict[str, Any]:
-    """How many there are, how long, and of how many turns."""
-    turns = Counter(sum(m.role == "user" for m in each) for each in conversations)
-    answers = sorted(len(m.content) for each in conversations for m in each
-                     if m.role == "assistant")  # fmt: skip
-    return {
-        "conversations": len(conversations),
-        "with_system": sum(each[0].role == "system" for each in conversations),
-        "by_questions": {str(count): turns[count] for count in sorted(turns)},
-        "answer_characters_median": answers[len(answers) // 2],
-        "answer_characters_most": answers[-1],
-    }  # fmt: skip
+def _texts(row: ReadRow) -> tuple[str, str]:
+    said = {role: [turn.content for turn in row.messages if turn.role == role]
+            for role in ("user", "assistant")}  # fmt: skip
+    return "\n".join(said["user"]), "\n".join(said["assistant"])
