@@ -140,6 +140,8 @@ GROUPS = (
              "preferences from JSON lines", "pairs.jsonl --out preferences"),
         Verb("direct", "groundup.align:direct", "a model trained on preferences: DPO, KTO and kin",
              "--model tuned --preferences preferences --out preferred", computes=True),
+        Verb("reward", "groundup.align:reward", "a reward model: how good an answer or a step is",
+             "--model tuned --preferences preferences --out judge", computes=True),
         Verb("reinforce", "groundup.align:reinforce", "a model trained on rewards: GRPO and kin",
              "--model tuned --tasks sums.jsonl --out better", computes=True),
     )),

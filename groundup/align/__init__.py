@@ -16,6 +16,8 @@ from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
 from .policy.stage import PolicyConfig, reinforce
 from .preferences import Preference, PreferencesConfig, import_preferences
+from .reward.model import RewardModel
+from .reward.stage import RewardModelConfig, reward
 
 __all__ = [
     "REFUSAL_TEXT",
@@ -31,6 +33,8 @@ __all__ = [
     "PreferenceLossConfig",
     "PreferencesConfig",
     "RewardConfig",
+    "RewardModel",
+    "RewardModelConfig",
     "direct",
     "finetune",
     "import_examples",
@@ -40,5 +44,6 @@ __all__ = [
     "read_examples",
     "read_tasks",
     "reinforce",
+    "reward",
     "show_examples",
 ]

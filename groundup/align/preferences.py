@@ -1,15 +1,18 @@
-"""Preferences from files: pairs of answers, or single answers that are good or bad.
+"""Preferences from files: pairs of answers, single answers, or steps that are good or bad.
 
 Rows are TRL's, as JSON lines; texts, or lists of messages with role and content:
 
     {"prompt": …, "chosen": …, "rejected": …}       a pair; without a prompt, what both begin with
     {"prompt": …, "completion": …, "label": true}   a single answer
+    {"prompt": …, "completions": […], "labels": [true, …]}       the steps of an answer, as texts
 
-Other columns are ignored. A row that cannot be used is kept aside with its reason. All rows of a
-prompt are in one split.
+A pair may have a "margin": how much better its chosen answer is, for reward models. Other columns
+are ignored. A row that cannot be used is kept aside with its reason. All rows of a prompt are in
+one split.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -36,13 +39,22 @@ SPLITS = ("train", "validation")
 
 
 class Preference(NamedTuple):
-    """A pair of answers to a prompt, or one answer: then `rejected` is empty or `chosen` is."""
+    """A pair of answers to a prompt, or one answer: then `rejected` is empty or `chosen` is.
+
+    An answer of which each step was judged is neither: it has `steps` alone.
+    """
 
     prompt: Conversation
     chosen: str
     """The better or a good answer; empty if the only answer is bad."""
     rejected: str
     """The worse or a bad answer; empty if the only answer is good."""
+    margin: float = 0.0
+    """How much better the chosen answer of a pair was said to be."""
+    steps: tuple[str, ...] = ()
+    """One line or more each."""
+    labels: tuple[bool, ...] = ()
+    """Whether each step is right."""
 
     @property
     def is_pair(self) -> bool:
@@ -55,8 +67,12 @@ class Preference(NamedTuple):
 
     def to_json(self) -> str:
         """One line of JSON."""
-        answers = {"chosen": self.chosen, "rejected": self.rejected}
-        if not self.is_pair:
+        answers: dict[str, Any] = {"chosen": self.chosen, "rejected": self.rejected}
+        if self.margin:
+            answers["margin"] = self.margin
+        if self.steps:
+            answers = {"completions": self.steps, "labels": self.labels}
+        elif not self.is_pair:
             answers = {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
         prompt = [message._asdict() for message in self.prompt]
         return json.dumps({"prompt": prompt} | answers, ensure_ascii=False)
@@ -107,8 +123,12 @@ def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[
                 f"give more ({len(found.rejected)} were left out)."
             )
         write_text(draft.path / f"{name}.jsonl", "".join(f"{each.to_json()}\n" for each in own))
-        pairs = sum(each.is_pair for each in own)
-        draft.numbers[name] = {"pairs": pairs, "single": len(own) - pairs}
+        pairs, stepwise = sum(each.is_pair for each in own), sum(bool(each.steps) for each in own)
+        draft.numbers[name] = {
+            "pairs": pairs,
+            "single": len(own) - pairs - stepwise,
+            "stepwise": stepwise,
+        }
     found.write_rejected(draft)
     train, held_out = (draft.numbers[name] for name in SPLITS)
     record.log(f"{train['pairs']} pairs and {train['single']} single answers to train on, "
@@ -134,16 +154,32 @@ def parse_preference(row: Any) -> Preference:
         if not isinstance(row.get("label"), bool):
             raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
         return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
+    if "completions" in row:
+        return _parse_steps(row)
     if missing := {"chosen", "rejected"} - row.keys():
         raise DataError(f"It has no {' and no '.join(sorted(missing))}.")
     sides = row["chosen"], row["rejected"]
     if row.get("prompt") is None:  # what both begin with
-        row, sides = _split_prompt(*sides)
+        begin, sides = _split_prompt(*sides)
+        row = row | begin
     prompt = read_prompt(row["prompt"])
     chosen, rejected = map(read_answer, sides, ("chosen", "rejected"))
     if chosen == rejected:
         raise DataError("Its chosen answer equals the rejected one.")
-    return Preference(prompt, chosen, rejected)
+    margin = row.get("margin") or 0.0
+    if not isinstance(margin, int | float) or not math.isfinite(margin):
+        raise DataError(f"Its margin is {margin!r}; expected a number.")
+    return Preference(prompt, chosen, rejected, float(margin))
+
+
+def _parse_steps(row: dict[str, Any]) -> Preference:
+    steps, labels = row["completions"], row.get("labels")
+    if not isinstance(steps, list) or not steps or not isinstance(labels, list):
+        raise DataError("It has no lists of completions and of labels.")
+    if len(steps) != len(labels) or not all(isinstance(label, bool) for label in labels):
+        raise DataError(f"Its {len(steps)} steps need as many labels, true or false.")
+    texts = tuple(read_answer(step, "completions") for step in steps)
+    return Preference(read_prompt(row.get("prompt")), "", "", 0.0, texts, tuple(labels))
 
 
 def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:

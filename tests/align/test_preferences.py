@@ -81,7 +81,7 @@ def test_prompts_are_split_whole_and_reasons_are_counted(tmp_path):
     assert not {each.prompt for each in train} & {each.prompt for each in held_out}
     reasons = {"It is there twice.": 1, "It is no JSON.": 1, "It has no chosen and no rejected.": 1}
     assert made.numbers["rejected"] == reasons
-    assert made.numbers["train"] == {"pairs": len(train), "single": 0}
+    assert made.numbers["train"] == {"pairs": len(train), "single": 0, "stepwise": 0}
     aside = [json.loads(line) for line in (made.path / "rejected.jsonl").read_text().splitlines()]
     assert [each["place"] for each in aside] == [f"pairs.jsonl line {n}" for n in (61, 62, 63)]
 
