@@ -22,6 +22,7 @@ from groundup.align.reward.losses import pair_losses, step_losses
 from groundup.align.reward.model import scored_answer, scored_steps, scores_of
 from groundup.align.reward.stage import RewardObjective, _make_batch, _pair_measures
 from groundup.core import ConfigError, DataError, Message
+from groundup.measure import auroc
 from groundup.model import load_with_head
 from groundup.tokenizer import RenderedChat
 from groundup.train import Precision, split_batch
@@ -172,9 +173,11 @@ def test_right_steps_are_told_and_an_answer_is_worth_its_worst(chat_model, stepw
     numbers = made.numbers["held_out"]
     assert numbers["accuracy"][0] > 0.9 and numbers["auroc"] > 0.95 and numbers["steps"] >= 30
     opened = RewardModel.open(made.path)
-    said = ["+1\n+2\n+3", "+1\n-2\n+3", "-1\n+2\n+3", "+1\n+2\n-3"]
-    good, *bad = opened.score([(Message("user", "go 1"), Message("assistant", t)) for t in said])
-    assert good > 0.5 > max(bad)
+    rows = [json.loads(x) for x in (stepwise.path / "validation.jsonl").read_text().splitlines()]
+    asked = [parse_preference(row) for row in rows]
+    scores = opened.score([each.conversation("\n".join(each.steps)) for each in asked])
+    assert auroc(scores, [all(each.labels) for each in asked]) > 0.95
+    assert ((0 <= scores) & (scores <= 1)).all()
 
 
 def test_measures_by_length_and_calibration():
