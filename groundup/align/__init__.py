@@ -20,11 +20,11 @@ from .policy.stage import PolicyConfig, reinforce
 from .preferences import (
     Preference,
     PreferencesConfig,
-    StepwiseAnswer,
     import_preferences,
     read_preferences,
-    read_stepwise,
 )
+from .reward.model import RewardModel
+from .reward.stage import RewardModelConfig, reward
 
 __all__ = [
     "REFUSAL_TEXT",
@@ -41,7 +41,8 @@ __all__ = [
     "PreferenceLossConfig",
     "PreferencesConfig",
     "RewardConfig",
-    "StepwiseAnswer",
+    "RewardModel",
+    "RewardModelConfig",
     "balance",
     "direct",
     "finetune",
@@ -51,8 +52,8 @@ __all__ = [
     "make_examples",
     "read_examples",
     "read_preferences",
-    "read_stepwise",
     "read_tasks",
     "reinforce",
+    "reward",
     "show_examples",
 ]

@@ -12,11 +12,11 @@ text or a message:
     prompt, completions, labels    steps of one answer, each right or not
 
 An artifact of kind `preferences` has `train.jsonl` and `validation.jsonl`, whose rows are of three
-forms, with `prompt` as a list of messages and `source`, the file or data set:
+forms, with `prompt` as a list of messages, answers as texts and `source`, the file or data set:
 
-    {"prompt": …, "chosen": …, "rejected": …, "margin": 2.0}    `read_preferences`; margin may lack
-    {"prompt": …, "completion": …, "label": true}               `read_preferences`
-    {"prompt": …, "steps": ["…", …], "labels": [true, …]}       `read_stepwise`
+    {"prompt": …, "chosen": …, "rejected": …, "margin": 2.0}    without a margin if it is 0
+    {"prompt": …, "completion": …, "label": true}
+    {"prompt": …, "completions": ["…", …], "labels": [true, …]}
 
 All rows of a prompt are in one split. A row that cannot be used is in `rejected.jsonl` with its
 reason: see examples/cleaning.py.
@@ -49,20 +49,25 @@ from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_
 from .examples.layouts import digest_of, keep_rows, read_answer, read_messages, read_row_prompt
 
 SPLITS = ("train", "validation")
-STEP_BREAK = "\n"
-"""Between the steps of an answer."""
 
 
 class Preference(NamedTuple):
-    """A pair of answers to a prompt, or one answer: then `rejected` is empty or `chosen` is."""
+    """A pair of answers to a prompt, or one answer: then `rejected` is empty or `chosen` is.
+
+    An answer of which each step was judged is neither: it has `steps` alone.
+    """
 
     prompt: Conversation
     chosen: str
     """The better or a good answer; empty if the only answer is bad."""
     rejected: str
     """The worse or a bad answer; empty if the only answer is good."""
-    margin: float | None = None
-    """By how much the chosen answer is better; None if nobody said."""
+    margin: float = 0.0
+    """How much better the chosen answer of a pair was said to be."""
+    steps: tuple[str, ...] = ()
+    """One line or more each."""
+    labels: tuple[bool, ...] = ()
+    """Whether each step is right."""
 
     @property
     def is_pair(self) -> bool:
@@ -73,32 +78,20 @@ class Preference(NamedTuple):
         """The prompt with an answer."""
         return (*self.prompt, Message("assistant", answer))
 
-    def to_dict(self) -> dict[str, Any]:
-        """A row of an artifact."""
-        row: dict[str, Any] = {"prompt": [message._asdict() for message in self.prompt]}
-        if not self.is_pair:
-            return row | {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
-        margin = {} if self.margin is None else {"margin": self.margin}
-        return row | {"chosen": self.chosen, "rejected": self.rejected} | margin
-
-
-class StepwiseAnswer(NamedTuple):
-    """An answer in steps, of each of which somebody said whether it is right."""
-
-    prompt: Conversation
-    steps: tuple[str, ...]
-    labels: tuple[bool, ...]
-    """Of each step."""
-
-    @property
-    def text(self) -> str:
-        """The complete answer, a step a line."""
-        return STEP_BREAK.join(self.steps)
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
         """A row of an artifact."""
-        prompt = [message._asdict() for message in self.prompt]
-        return {"prompt": prompt, "steps": list(self.steps), "labels": list(self.labels)}
+        answers: dict[str, Any] = {"chosen": self.chosen, "rejected": self.rejected}
+        if self.margin:
+            answers["margin"] = self.margin
+        if self.steps:
+            answers = {"completions": self.steps, "labels": self.labels}
+        elif not self.is_pair:
+            answers = {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
+        return {"prompt": [message._asdict() for message in self.prompt]} | answers
 
 
 class PreferencesConfig(CleaningConfig):
@@ -134,20 +127,9 @@ def import_preferences(
 
 
 def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
-    """The pairs and single answers of a split, in order."""
-    rows = _read_rows(artifact, split)
-    return [found for row in rows if isinstance(found := _parse_one(row), Preference)]
-
-
-def read_stepwise(artifact: Artifact, split: str) -> list[StepwiseAnswer]:
-    """The answers of a split whose steps are judged, in order."""
-    rows = _read_rows(artifact, split)
-    return [found for row in rows if isinstance(found := _parse_one(row), StepwiseAnswer)]
-
-
-def _read_rows(artifact: Artifact, split: str) -> Iterator[Any]:
+    """The preferences of a split, in order."""
     with open(artifact.file(f"{split}.jsonl"), encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+        return [parse_preference(json.loads(line)) for line in lines]
 
 
 def _write_preferences(
@@ -155,7 +137,8 @@ def _write_preferences(
 ) -> None:
     found = keep_rows(files, partial(_clean, cleaner))
     found.require_some()
-    groups = question_groups(found, _texts, config.near_duplicate_threshold)
+    leaders = question_groups(found, _texts, config.near_duplicate_threshold)
+    groups = [json.dumps(each.prompt, ensure_ascii=False) for each in leaders]
     split = split_paths(groups, config.validation_share, 0.0, config.seed)
     for name in SPLITS:
         own = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
@@ -167,9 +150,9 @@ def _write_preferences(
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_text(draft.path / f"{name}.jsonl", "".join(lines))
-        pairs, single = (sum(isinstance(each.row, Preference) and each.row.is_pair is is_pair
-                             for each in own) for is_pair in (True, False))  # fmt: skip
-        counts = {"pairs": pairs, "single": single, "stepwise": len(own) - pairs - single}
+        pairs, stepwise = (sum(bool(each) for each in column) for column in zip(
+            *((each.row.is_pair, each.row.steps) for each in own), strict=True))  # fmt: skip
+        counts = {"pairs": pairs, "single": len(own) - pairs - stepwise, "stepwise": stepwise}
         draft.numbers[name] = counts | balance_of(map(preference_row, rows), languages=False)
     found.write_rejected(draft)
     train, held_out = (draft.numbers[name] for name in SPLITS)
@@ -178,23 +161,21 @@ def _write_preferences(
                f"{len(found.rejected)} rows left out.")  # fmt: skip
 
 
-def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference | StepwiseAnswer]:
+def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference]:
     """What a row says; DataError saying why it is left out."""
     found = parse_row(row)
     for each in found:
-        good = each.text if isinstance(each, StepwiseAnswer) else each.chosen
-        answer = good or (each.rejected if isinstance(each, Preference) else "")
-        cleaner.check((*each.prompt, Message("assistant", answer)), [good])
+        good = "\n".join(each.steps) or each.chosen
+        cleaner.check(each.conversation(good or each.rejected), [good])
     return found
 
 
-def _texts(row: Preference | StepwiseAnswer) -> tuple[str, str]:
-    asked = "\n".join(turn.content for turn in row.prompt if turn.role == "user")
-    answer = row.text if isinstance(row, StepwiseAnswer) else f"{row.chosen}\n{row.rejected}"
-    return asked, answer
+def _texts(row: Preference) -> tuple[str, str]:
+    asked = (turn.content for turn in row.prompt if turn.role == "user")
+    return "\n".join(asked), "\n".join((*row.steps, row.chosen, row.rejected))
 
 
-def parse_row(row: Any) -> Sequence[Preference | StepwiseAnswer]:
+def parse_row(row: Any) -> Sequence[Preference]:
     """Read one row, of which a ranking has several pairs.
 
     >>> row = {"prompt": "2+2?", "completions": ["4", "5", "6"], "scores": [1, 0, 0]}
@@ -205,15 +186,14 @@ def parse_row(row: Any) -> Sequence[Preference | StepwiseAnswer]:
     """
     if not isinstance(row, dict):
         raise DataError("It is no object.")
-    if "completions" in row and not {"scores", "ranks"} & row.keys():
-        return [_parse_steps(row, "completions")]
-    return list(_ranked_pairs(row)) if "completions" in row else [_parse_one(row)]
+    is_ranking = "completions" in row and {"scores", "ranks"} & row.keys()
+    return list(_ranked_pairs(row)) if is_ranking else [parse_preference(row)]
 
 
-def _parse_one(row: Mapping[str, Any]) -> Preference | StepwiseAnswer:
-    """Read a row that is no ranking: of a file, or of an artifact."""
-    if "steps" in row:
-        return _parse_steps(row, "steps")
+def parse_preference(row: Mapping[str, Any]) -> Preference:
+    """Read a row of an artifact, or one of a file that is no ranking; errors as of `parse_row`."""
+    if "completions" in row:
+        return _parse_steps(row)
     if "completion" in row or "label" in row and "chosen" not in row:
         prompt, answer = _prompt_and_answer(row)
         label = row.get("label")
@@ -245,12 +225,14 @@ def _prompt_and_answer(row: Mapping[str, Any]) -> tuple[Conversation, str]:
     return read_row_prompt(dict(row) | {name: rest}), read_answer(turns[-1].content, name)
 
 
-def _margin(row: Mapping[str, Any]) -> float | None:
+def _margin(row: Mapping[str, Any]) -> float:
     value = row.get("margin")
     if value is None and {"score_chosen", "score_rejected"} <= row.keys():
         better, worse = _numbers([row["score_chosen"], row["score_rejected"]], "scores", 2)
         value = better - worse
-    return None if value is None else _numbers([value], "margin", 1)[0]
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise DataError(f"Its margin is {value!r:.60}; expected a number.")
+    return _numbers([value or 0.0], "margin", 1)[0]
 
 
 def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
@@ -268,30 +250,28 @@ def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
             yield Preference(prompt, better, worse, sign * (high - low))
 
 
-def _parse_steps(row: Mapping[str, Any], name: str) -> StepwiseAnswer:
-    steps = _list_of(row, name)
-    labels = row.get("labels")
-    if not isinstance(labels, list) or len(labels) != len(steps):
-        raise DataError(f"Its {name} need as many labels (of steps), or scores or ranks.")
-    if any(label not in (True, False) for label in labels):
-        raise DataError(f"Its labels are {labels[:5]}; expected true or false.")
-    texts = tuple(read_answer(each, name).strip() for each in steps)
-    return StepwiseAnswer(read_row_prompt(row), texts, tuple(map(bool, labels)))
+def _parse_steps(row: Mapping[str, Any]) -> Preference:
+    steps, labels = _list_of(row, "completions"), row.get("labels")
+    is_listed = isinstance(labels, list) and len(labels) == len(steps)
+    if not is_listed or not all(isinstance(label, bool) for label in labels):
+        raise DataError(f"Its {len(steps)} steps need as many labels, true or false; a ranking has "
+                        "scores or ranks.")  # fmt: skip
+    texts = tuple(read_answer(each, "completions") for each in steps)
+    return Preference(read_row_prompt(row), "", "", 0.0, texts, tuple(labels))
 
 
 def _list_of(row: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(row[name], list) or not row[name]:
-        raise DataError(f"Its {name} are no list of answers.")
+        raise DataError(f"It has no lists of {name} and of labels, scores or ranks.")
     return row[name]
 
 
 def _numbers(values: Any, name: str, count: int) -> list[float]:
     """Finite numbers; DataError if they are none, or not as many."""
     is_listed = isinstance(values, list) and len(values) == count
-    if not is_listed or not all(
-        isinstance(each, int | float) and math.isfinite(each) for each in values
-    ):
-        raise DataError(f"Its {name} are not {count} numbers.")
+    kinds = (int, float)
+    if not is_listed or not all(type(x) in kinds and math.isfinite(x) for x in values):
+        raise DataError(f"Its {name} is {values!r:.60}; expected {count} finite.")
     return [float(each) for each in values]
 
 

@@ -7,11 +7,9 @@ import pytest
 from groundup.align import (
     Preference,
     PreferencesConfig,
-    StepwiseAnswer,
     balance,
     import_preferences,
     read_preferences,
-    read_stepwise,
 )
 from groundup.align.preferences import parse_row
 from groundup.core import DataError, Message
@@ -50,16 +48,13 @@ def turn(role, content):
         ({"messages": [turn("user", "2+2?"), turn("assistant", "4")], "label": True},
          Preference((USER,), "4", "")),
         ({"prompt": "2+2?", "completions": ["2 is 2.", "So 5."], "labels": [True, False]},
-         StepwiseAnswer((USER,), ("2 is 2.", "So 5."), (True, False))),
+         Preference((USER,), "", "", 0.0, ("2 is 2.", "So 5."), (True, False))),
     ],
 )  # fmt: skip
 def test_rows_of_each_layout_are_read_and_written(row, expected):
     (found,) = parse_row(row)
     assert found == expected and parse_row(json.loads(json.dumps(found.to_dict()))) == [found]
-    if isinstance(found, Preference):
-        assert found.is_pair == bool(found.chosen and found.rejected)
-    else:
-        assert found.text == "2 is 2.\nSo 5."
+    assert found.is_pair == bool(found.chosen and found.rejected)
 
 
 def test_a_ranking_is_all_pairs_of_different_score_with_their_margins():
@@ -92,14 +87,14 @@ def test_a_ranking_is_all_pairs_of_different_score_with_their_margins():
         ({"chosen": "a", "rejected": ["b"]}, "different kinds"),
         ({"prompt": "a", "completion": "b", "label": "yes"}, "expected true or false"),
         ({"prompt": "a", "completion": "", "label": True}, "Its completion is empty"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c", "margin": float("nan")}, "not 1 numbers"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "margin": float("nan")}, r"margin is \[nan\]"),
         ({"prompt": "a", "completions": ["b"]}, "need as many labels"),
         ({"prompt": "a", "completions": ["b", "c"], "labels": [True]}, "need as many labels"),
-        ({"prompt": "a", "completions": ["b"], "labels": [-1]}, r"labels are \[-1\]"),
-        ({"prompt": "a", "completions": "b", "labels": [True]}, "no list of answers"),
+        ({"prompt": "a", "completions": ["b"], "labels": [-1]}, "1 steps need as many labels"),
+        ({"prompt": "a", "completions": "b", "labels": [True]}, "no lists of completions"),
         ({"prompt": "a", "completions": ["b", "c"], "scores": [1, 1]}, "equally good"),
         ({"prompt": "a", "completions": ["b", "b"], "scores": [1, 2]}, "are equal"),
-        ({"prompt": "a", "completions": ["b", "c"], "scores": [1]}, "scores are not 2 numbers"),
+        ({"prompt": "a", "completions": ["b", "c"], "scores": [1]}, r"scores is \[1\]; expected 2"),
         ({"messages": [turn("user", "b")], "label": True}, "no answer at the end"),
     ],
 )
@@ -150,8 +145,8 @@ def test_steps_and_pairs_lie_side_by_side_and_are_cleaned(tmp_path):
              {"prompt": "a", "chosen": "b", "rejected": excuse}]  # fmt: skip
     (tmp_path / "all.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     made = import_preferences(PreferencesConfig(), [tmp_path / "all.jsonl"], tmp_path / "out")
-    pairs = [each for name in ("train", "validation") for each in read_preferences(made, name)]
-    steps = [each for name in ("train", "validation") for each in read_stepwise(made, name)]
+    found = [each for name in ("train", "validation") for each in read_preferences(made, name)]
+    pairs, steps = [each for each in found if each.is_pair], [each for each in found if each.steps]
     assert len(pairs) == 61 and len(steps) == 20 and sum(len(each.steps) for each in steps) == 40
     assert made.numbers["rejected"] == {"It refuses as assistants of others do.": 1}
     counts = balance(made.path).splits

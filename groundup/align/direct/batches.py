@@ -9,7 +9,7 @@ batch may be split between any rows.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,20 @@ FILLINGS = {
 """What pads rows."""
 
 
+@runtime_checkable
+class Packable(Protocol):
+    """What rows are packed of."""
+
+    @property
+    def length(self) -> int:
+        """Positions that it takes."""
+        ...
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """What rows hold of it."""
+        ...
+
+
 class RenderedAnswer(NamedTuple):
     """A prompt with an answer, as ids."""
 
@@ -46,15 +60,18 @@ class RenderedAnswer(NamedTuple):
     """(T,) log-probabilities that it was sampled with; empty if it was not."""
     advantage: float = 0.0
 
-    def columns(self, number: int) -> dict[str, np.ndarray]:
-        """What rows hold of it, as the answer of this number."""
-        length = len(self.ids) - 1
+    @property
+    def length(self) -> int:
+        """Positions that it takes: the last id is a target only."""
+        return len(self.ids) - 1
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """What rows hold of it."""
         sampled = self.sampled if len(self.sampled) else np.zeros_like(self.reference)
         return {
-            "ids": self.ids[:-1], "positions": np.arange(length),
-            "targets": np.where(self.is_answer[1:], self.ids[1:], PADDING),
-            "documents": np.full(length, number), "reference": self.reference[1:],
-            "sampled": sampled[1:], "advantages": np.full(length, self.advantage),
+            "ids": self.ids[:-1], "targets": np.where(self.is_answer[1:], self.ids[1:], PADDING),
+            "reference": self.reference[1:], "sampled": sampled[1:],
+            "advantages": np.full(self.length, self.advantage),
         }  # fmt: skip
 
     @property
@@ -75,14 +92,14 @@ Group = Sequence[RenderedAnswer]
 
 
 def pack_groups(
-    groups: Sequence[Group], length: int, *, first: int = 0, label: int = 0
+    groups: Sequence[Sequence[Packable]], length: int, *, first: int = 0, label: int = 0
 ) -> MicroBatch:
-    """Pack groups into rows of up to `length` positions; an answer of n tokens takes n - 1.
+    """Pack groups into rows of up to `length` positions.
 
     first  number of the first answer
     label  of every row
     """
-    sizes = {at: sum(len(each.ids) - 1 for each in group) for at, group in enumerate(groups)}
+    sizes = {at: sum(each.length for each in group) for at, group in enumerate(groups)}
     rows, starts = first_fit(sizes, length), np.cumsum([first, *map(len, groups)])
     shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
     made = {
@@ -94,8 +111,10 @@ def pack_groups(
         for at in members:
             made["weights"][row, end] = 1.0
             for number, answer in enumerate(groups[at], starts[at]):
-                start, end = end, end + len(answer.ids) - 1
-                for name, values in answer.columns(number).items():
+                start, end = end, end + answer.length
+                made["documents"][row, start:end] = number
+                made["positions"][row, start:end] = np.arange(answer.length)
+                for name, values in answer.columns().items():
                     made[name][row, start:end] = values
     tensors = {name: torch.from_numpy(values) for name, values in made.items()}
     batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
@@ -154,8 +173,7 @@ def with_reference(
     """Answers with the log-probabilities that a model gives them now."""
     model.eval()
     device, found = model.head.device, list(answers)
-    order = sorted(range(len(answers)), key=lambda at: len(answers[at].ids))
-    for block in _blocks(order, [len(each.ids) for each in answers], length):
+    for block in batches_of([each.length for each in answers], length):
         batch = pack_groups([[answers[at]] for at in block], length)
         is_answer, reference = batch.targets != PADDING, torch.zeros(batch.ids.shape)
         reference[is_answer] = target_logprobs(model, batch_to_device(batch, device)).float().cpu()
@@ -170,12 +188,12 @@ ROWS = 8
 """Rows of a batch without gradients."""
 
 
-def _blocks(order: Sequence[int], sizes: Sequence[int], length: int) -> list[list[int]]:
-    """Runs of an order whose sizes fill some rows."""
-    blocks, filled = [list[int]()], 0
-    for at in order:
-        if filled + sizes[at] > ROWS * length and blocks[-1]:
-            blocks, filled = [*blocks, []], 0
-        blocks[-1].append(at)
+def batches_of(sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Indices of texts of some sizes, shortest first, in batches that fill some rows."""
+    batches, filled = [list[int]()], 0
+    for at in sorted(range(len(sizes)), key=lambda at: sizes[at]):
+        if filled + sizes[at] > ROWS * length and batches[-1]:
+            batches, filled = [*batches, []], 0
+        batches[-1].append(at)
         filled += sizes[at]
-    return blocks
+    return batches if sizes else []

@@ -6,10 +6,10 @@ template, packed, and only tokens of answers count.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -50,11 +50,9 @@ ROW_TOKENS = 2048
 VALIDATION_BATCHES = 16
 
 
-class DirectConfig(TrainingConfig):
-    """How to train on preferences."""
+class PreferenceTrainingConfig(TrainingConfig):
+    """What every training on preferences has."""
 
-    loss: PreferenceLossConfig = PreferenceLossConfig()
-    """Which loss, and its constants."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Number of passes over the preferences."""
     batch_answers: int = Field(default=32, ge=2)
@@ -73,6 +71,13 @@ class DirectConfig(TrainingConfig):
     def row_tokens(self) -> int:
         """Positions of a row, which holds both answers of a pair."""
         return max(ROW_TOKENS, 2 * self.max_length)
+
+
+class DirectConfig(PreferenceTrainingConfig):
+    """How to train on preferences."""
+
+    loss: PreferenceLossConfig = PreferenceLossConfig()
+    """Which loss, and its constants."""
 
 
 def direct(config: DirectConfig, model: Artifact, preferences: Artifact, out: Path) -> Artifact:
@@ -115,7 +120,8 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}
-    data = _training_data(config, splits[0], splits[1])
+    sizes = [sum(a.length for a in each.answers) for each in splits[0]]
+    data = training_data(config, splits[0], splits[1], partial(_make_batch, config), sizes)
     pairs, single = PairObjective(config.loss), KtoObjective(config.loss)
     is_kto = config.loss.name == "kto"
     task = TrainingTask(
@@ -194,14 +200,23 @@ def _make_batch(config: DirectConfig, chosen: Compared) -> MicroBatch:
     return join_rows([bad, good, other._replace(weights=torch.zeros_like(other.weights))])
 
 
-def _training_data(config: DirectConfig, train: Compared, held_out: Compared) -> TrainingData:
-    """Batches of the preferences, in another order each epoch, and held-out batches."""
+Example = TypeVar("Example")
+
+
+def training_data(
+    config: PreferenceTrainingConfig, train: Sequence[Example], held_out: Sequence[Example],
+    make_batch: Callable[[Sequence[Example]], MicroBatch], sizes: Sequence[int],
+) -> TrainingData:  # fmt: skip
+    """Batches of examples, in another order each epoch, and held-out batches.
+
+    sizes  tokens of each example
+    """
     size = min(config.batch_answers, len(train))
-    tokens = size * sum(len(a.ids) for each in train for a in each.answers) // len(train)
+    tokens = size * sum(sizes) // len(train)
 
     def batch(step: int) -> MicroBatch:
         chosen = shuffled_indices(step, size, len(train), config.seed)
-        return _make_batch(config, [train[at] for at in chosen])
+        return make_batch([train[at] for at in chosen])
 
     starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
     return TrainingData(
@@ -209,7 +224,7 @@ def _training_data(config: DirectConfig, train: Compared, held_out: Compared) ->
         max(1, round(config.epochs * len(train) / size)),
         lambda step: step * tokens,
         lambda step: config.row_tokens,
-        {"": [_make_batch(config, held_out[start : start + size]) for start in starts]},
+        {"": [make_batch(held_out[start : start + size]) for start in starts]},
     )
 
 

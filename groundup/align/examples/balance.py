@@ -100,8 +100,8 @@ def example_row(example: ChatExample) -> BalanceRow:
 def preference_row(row: dict[str, Any]) -> BalanceRow:
     """A row of preferences (preferences.py has their forms) as the report counts it."""
     prompt = tuple(Message(**turn) for turn in row["prompt"])
-    if "steps" in row:
-        kind, answer = "stepwise", "\n".join(row["steps"])
+    if "completions" in row:
+        kind, answer = "stepwise", "\n".join(row["completions"])
     elif "chosen" in row:
         kind, answer = "pair", row["chosen"]
     else:

@@ -101,11 +101,11 @@ class Cleaner:
 
 def question_groups(
     rows: KeptRows[Row], texts: Callable[[Row], tuple[str, str]], threshold: float
-) -> list[str]:
-    """The question that names the group of each kept row, after near duplicates are left out.
+) -> list[Row]:
+    """The first row of the group of each kept row, after near duplicates are left out.
 
-    Questions that are equal or nearly so are one group, which splits do not divide; of a group, a
-    row is left out if its answer, too, has nearly the words of one before.
+    Rows whose questions are equal or nearly so are one group, which splits do not divide; of a
+    group, a row is left out if its answer, too, has nearly the words of one before.
 
     texts  question and answer of a row
     """
@@ -131,8 +131,9 @@ def question_groups(
             dropped.add(number)
         else:
             before.append(words)
+    first_rows = [rows.kept[group].row for n, group in enumerate(groups) if n not in dropped]
     rows.reject(dropped, "It nearly is there twice.")
-    return [questions[group] for n, group in enumerate(groups) if n not in dropped]
+    return first_rows
 
 
 def refuses(answer: str) -> bool:

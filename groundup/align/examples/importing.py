@@ -14,7 +14,7 @@ from groundup.core import Artifact, DataError, Draft, produce, record, write_tex
 from groundup.corpus import SPLITS, split_paths
 
 from .balance import balance_of, example_row
-from .cleaning import Cleaner, CleaningConfig, open_testsets, question_groups, refuses
+from .cleaning import Cleaner, CleaningConfig, open_testsets, plain_words, question_groups, refuses
 from .exchanges import ChatExample
 from .layouts import ReadRow, digest_of, keep_rows, read_row
 
@@ -58,7 +58,8 @@ def _write_examples(
 ) -> None:
     found = keep_rows(files, partial(_clean, cleaner))
     found.require_some()
-    groups = question_groups(found, _texts, config.near_duplicate_threshold)
+    leaders = question_groups(found, _texts, config.near_duplicate_threshold)
+    groups = [plain_words(each.messages[-2].content) for each in leaders]
     split = split_paths(groups, config.validation_share, config.test_share, config.seed)
     for name in SPLITS:
         rows = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]

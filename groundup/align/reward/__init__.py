@@ -1,0 +1,1 @@
+"""Reward models: how good an answer is, or each step of it, learnt from preferences."""

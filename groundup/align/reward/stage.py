@@ -1,0 +1,242 @@
+"""Trains a reward model on preferences: of pairs of answers, or of steps that are right or wrong.
+
+The base is a tuned model; its output embedding is replaced by a head. How well it orders held-out
+pairs is told with an interval, beside the plainest baseline (the longer answer is better), and
+apart for pairs whose better answer is the longer one, and the shorter. Its probabilities are held
+against how often they are right.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from pydantic import Field
+
+from groundup.core import Artifact, DataError, Draft, device, record
+from groundup.kernels import LossSum
+from groundup.measure import auroc, calibration, rate
+from groundup.model import Head, ModelWithHead, load_to_train, save_with_head
+from groundup.train import (
+    MicroBatch,
+    OptimConfig,
+    RunIdentity,
+    TrainingRun,
+    TrainingTask,
+    batch_to_device,
+    produce_alone,
+    with_usual_optim,
+)
+
+from ..direct.batches import PADDING, pack_groups
+from ..direct.stage import PreferenceTrainingConfig, training_data
+from ..finetune import check_decoder
+from ..form import ChatFormat, load_chat_format, read_template
+from ..preferences import SPLITS, read_preferences
+from .losses import pair_losses, step_losses
+from .model import (
+    ANSWER_HEAD,
+    RIGHT,
+    STEP_HEAD,
+    ScoredText,
+    scored_answer,
+    scored_steps,
+    scores_of,
+)
+
+NATIVE_OPTIM = OptimConfig(
+    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
+)
+"""For a base that was trained here."""
+IMPORTED_OPTIM = OptimConfig(
+    matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
+)
+"""For an imported base."""
+
+
+class RewardModelConfig(PreferenceTrainingConfig):
+    """How to train a reward model."""
+
+    of: Literal["answers", "steps"] = "answers"
+    """Whether whole answers are scored, learnt from pairs, or each step, learnt from its label."""
+    centring: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    """Weight c of the square of a pair's sum of scores, which keeps scores around 0."""
+    optim: OptimConfig = NATIVE_OPTIM
+    """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
+    learning_rate=2e-5."""
+
+
+def reward(
+    config: RewardModelConfig, model: Artifact, preferences: Artifact, out: Path
+) -> Artifact:
+    """Train a reward model on preferences; a stopped run resumes from its last checkpoint.
+
+    model        a tuned model, such as the one that the rewards shall train
+    preferences  pairs of answers, or for of=steps rows with steps: `groundup preferences import`
+
+    Raises DataError if too few preferences fit, ConfigError for a setting that does not.
+    """
+    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = config.model_copy(update={"template": read_template(config.template)})
+    check_decoder(model, config.max_length)
+    identity = RunIdentity(
+        objective=f"reward of {config.of}", settings=config.hashed_values(),
+        shards={"train": preferences.files["train.jsonl"]["sha256"]},
+        parents={"model": model, "preferences": preferences},
+    )  # fmt: skip
+    write = partial(_train_and_save, config, identity)
+    return produce_alone(config, out, write, stage="reward", identity=identity)
+
+
+Scored = Sequence[ScoredText]
+"""A pair, the better answer first; or one answer with steps."""
+
+
+class RewardObjective(NamedTuple):
+    """The loss of pairs or steps, summed over a micro-batch's."""
+
+    config: RewardModelConfig
+
+    def __call__(self, module: ModelWithHead, batch: MicroBatch, routing: object = None) -> LossSum:
+        """Nats of a micro-batch, and its number of pairs or steps."""
+        assert batch.advantages is not None, "see pack_groups"
+        scores, weight = scores_of(module, batch), batch.weights.sum(dtype=torch.float64)
+        scored = batch.targets != PADDING
+        if self.config.of == "steps":
+            return LossSum(step_losses(scores, batch.targets[scored]).sum(), weight)
+        margin = batch.advantages[scored][::2]
+        losses = pair_losses(scores[::2], scores[1::2], margin, self.config.centring)
+        return LossSum(losses.sum(), weight)
+
+
+def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Draft) -> None:
+    base, source = identity.parents["model"], identity.parents["preferences"]
+    body = load_to_train(base.path).to(device.default_device())
+    form = load_chat_format(base.path, config.template)
+    form.check_fit(body.config.vocab_size)
+    train, held_out = (_read_scored(config, source, form, name) for name in SPLITS)
+    head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
+    module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
+    sizes = [sum(text.length for text in each) for each in train]
+    data = training_data(config, train, held_out, partial(_make_batch, config), sizes)
+    task = TrainingTask(
+        body, module, RewardObjective(config), data, f"reward of {config.of}", is_compiled=False
+    )
+    run = TrainingRun(draft, config, task, identity._replace(model=body.config.to_dict()))
+    run.train_to_end()
+    module.model = run.final_model()
+    draft.numbers |= {"preferences": len(train)}
+    draft.numbers["held_out"] = measure_reward(module.eval(), config, held_out)
+    record.log(describe_measures(draft.numbers["held_out"]))
+    save_with_head(module, draft.path, base.path, chat=True)
+    ends = {int(text.ids[-1]) for each in train for text in each}
+    form.save(draft.path, base.path, sorted(ends & set(form.tokenizer.specials.values())))
+
+
+def _read_scored(
+    config: RewardModelConfig, source: Artifact, form: ChatFormat, name: str
+) -> list[Scored]:
+    """The texts of a split that are scored; those that are too long are left out."""
+    found = list[Scored]()
+    for row in read_preferences(source, name):
+        if config.of == "steps" and row.steps:
+            found.append([scored_steps(form, row.prompt, row.steps, row.labels, name)])
+        if config.of == "answers" and row.is_pair:
+            chosen, rejected = map(row.conversation, (row.chosen, row.rejected))
+            found.append([
+                scored_answer(form, chosen, name, margin=row.margin),
+                scored_answer(form, rejected, name, is_good=False),
+            ])  # fmt: skip
+    kept = [each for each in found if max(text.length for text in each) <= config.max_length]
+    if len(kept) < len(found):
+        record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
+                   f"max_length={config.max_length} and left out.")  # fmt: skip
+    if not kept:
+        what = "pair" if config.of == "answers" else "row with steps"
+        raise DataError(f"No {name} {what} fits; give more, or shorter ones, or another `of`.")
+    return kept
+
+
+def _make_batch(config: RewardModelConfig, chosen: Sequence[Scored]) -> MicroBatch:
+    batch = pack_groups(chosen, config.row_tokens)
+    if config.of == "answers":
+        return batch
+    return batch._replace(weights=(batch.targets != PADDING).float())
+
+
+def measure_reward(
+    module: ModelWithHead, config: RewardModelConfig, held_out: Sequence[Scored]
+) -> dict[str, Any]:
+    """How well held-out pairs are ordered, or steps told apart."""
+    scores, labels, size = list[torch.Tensor](), list[torch.Tensor](), config.batch_answers
+    lengths, place = list[int](), next(module.parameters()).device
+    for start in range(0, len(held_out), size):
+        some = held_out[start : start + size]
+        batch = pack_groups(some, config.row_tokens)
+        scored = batch.targets != PADDING
+        assert batch.documents is not None, "see pack_groups"
+        with torch.no_grad():
+            found = scores_of(module, batch_to_device(batch, place))
+        scores.append(found.double().cpu())
+        labels.append(batch.targets[scored])
+        flat = [text.length for each in some for text in each]
+        lengths += [flat[at] for at in batch.documents[scored].tolist()]
+    said, given = torch.cat(scores), torch.cat(labels).numpy()
+    if config.of == "steps":
+        return _step_measures(said.softmax(-1)[:, RIGHT].numpy(), given)
+    ahead = said[::2] - said[1::2]
+    return _pair_measures(ahead.numpy(), np.array(lengths[::2]) - np.array(lengths[1::2]))
+
+
+def _pair_measures(
+    ahead: Float64[np.ndarray, " P"], longer: Int64[np.ndarray, " P"]
+) -> dict[str, Any]:
+    """Of how far better answers are ahead in score, and by how many tokens they are longer."""
+
+    def accuracy(chosen: Bool[np.ndarray, " P"]) -> list[float] | None:
+        if not chosen.any():
+            return None
+        return [round(value, 4) for value in rate((ahead[chosen] > 0).astype(float))[:3]]
+
+    sure = 1 / (1 + np.exp(-np.abs(ahead)))  # probability of the answer that is put first
+    error = calibration.calibration_error(sure, ahead > 0)
+    return {
+        "pairs": len(ahead), "accuracy": accuracy(ahead == ahead),
+        "longer_is_better": round(float(((longer > 0) + (longer == 0) / 2).mean()), 4),
+        "accuracy_longer": accuracy(longer > 0), "accuracy_shorter": accuracy(longer < 0),
+        "margin": round(float(ahead.mean()), 4),
+        "calibration_error": round(error.value, 4),
+        "calibration_error_by_chance": round(error.by_chance, 4),
+    }  # fmt: skip
+
+
+def _step_measures(
+    right: Float64[np.ndarray, " S"], labels: Int64[np.ndarray, " S"]
+) -> dict[str, Any]:
+    """Of the probabilities of steps, and whether they are right."""
+    correct, error = (
+        (right > 0.5) == (labels == RIGHT),
+        calibration.calibration_error(right, labels),
+    )
+    both = 0 < labels.sum() < len(labels)
+    return {
+        "steps": len(labels), "right": round(float(labels.mean()), 4),
+        "accuracy": [round(value, 4) for value in rate(correct.astype(float))[:3]],
+        "auroc": round(auroc(right, labels), 4) if both else None,
+        "calibration_error": round(error.value, 4),
+        "calibration_error_by_chance": round(error.by_chance, 4),
+    }  # fmt: skip
+
+
+def describe_measures(found: dict[str, Any]) -> str:
+    """What is measured, as a sentence."""
+    share, low, high = found["accuracy"]
+    of = f"{share:.1%} [{low:.1%}, {high:.1%}] of {found.get('pairs') or found['steps']}"
+    if "steps" in found:
+        usual = max(found["right"], 1 - found["right"])
+        return f"Held-out steps: {of} told right (always the more frequent label: {usual:.1%})."
+    return (f"Held-out pairs: {of} ordered right (the longer answer is better: "
+            f"{found['longer_is_better']:.1%}).")  # fmt: skip
