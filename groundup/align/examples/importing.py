@@ -79,7 +79,7 @@ def _write_examples(
         draft.numbers[name] = balance_of(map(example_row, examples), languages=False)
     found.write_rejected(draft)
     record.log(f"{len(found.kept)} conversations, {len(found.rejected)} left out; see "
-               "`groundup examples balance`.")  # fmt: skip
+               "`groundup balance`.")  # fmt: skip
 
 
 def _clean(cleaner: Cleaner, row: Any) -> Sequence[ReadRow]:
