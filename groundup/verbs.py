@@ -128,8 +128,9 @@ GROUPS = (
              computes=True),
     )),
     Group("Tuning", "align", (
-        Verb("examples make", "groundup.align:make_examples", "conversations from a corpus",
-             "--corpus corpus --out examples"),
+        Verb("examples make", "groundup.recipes.examples:make_examples",
+             "conversations from own documents", "~/handbook --exclude t --out examples",
+             computes=True),
         Verb("examples import", "groundup.align:import_examples",
              "conversations of others, cleaned", "chats.jsonl --out examples"),
         Verb("examples show", "groundup.align:show_examples",

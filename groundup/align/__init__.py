@@ -13,6 +13,7 @@ from .examples.exchanges import REFUSAL_TEXT, ChatExample, is_refusal
 from .examples.importing import ImportExamplesConfig, import_examples
 from .examples.make import ExamplesConfig, make_examples, read_examples
 from .examples.show import show_examples
+from .examples.written import ExampleWriter
 from .finetune import FinetuneConfig, finetune
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
@@ -32,6 +33,7 @@ __all__ = [
     "Balance",
     "ChatExample",
     "DirectConfig",
+    "ExampleWriter",
     "ExamplesConfig",
     "FinetuneConfig",
     "ImportExamplesConfig",

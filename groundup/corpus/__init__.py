@@ -16,14 +16,24 @@ from .mixture import (
 from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .quality.training import train_classifier_folders
-from .questions.candidates import DocumentCollection, question_candidates
+from .questions.candidates import (
+    DocumentCollection,
+    QuestionCandidate,
+    question_candidates,
+    rejection_reason,
+)
 from .questions.definitions import (
     DocumentedFunction,
     DocumentSection,
     documented_functions,
     titled_sections,
 )
-from .questions.make import QuestionsConfig, make_questions
+from .questions.make import (
+    QuestionsConfig,
+    choose_questions,
+    make_questions,
+    read_documents,
+)
 from .questions.names import (
     WordPool,
     count_identifiers,
@@ -45,6 +55,7 @@ __all__ = [
     "IdentifyConfig",
     "MixtureConfig",
     "Pair",
+    "QuestionCandidate",
     "QuestionsConfig",
     "RecordHistory",
     "SampleMatcher",
@@ -52,6 +63,7 @@ __all__ = [
     "Split",
     "WithdrawConfig",
     "WordPool",
+    "choose_questions",
     "compare_runs",
     "corpus",
     "count_identifiers",
@@ -66,8 +78,10 @@ __all__ = [
     "near_duplicates",
     "prepare",
     "question_candidates",
+    "read_documents",
     "read_split",
     "read_split_records",
+    "rejection_reason",
     "report",
     "show_testset",
     "split_paths",

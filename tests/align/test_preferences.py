@@ -87,7 +87,10 @@ def test_a_ranking_is_all_pairs_of_different_score_with_their_margins():
         ({"chosen": "a", "rejected": ["b"]}, "different kinds"),
         ({"prompt": "a", "completion": "b", "label": "yes"}, "expected true or false"),
         ({"prompt": "a", "completion": "", "label": True}, "Its completion is empty"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c", "margin": float("nan")}, r"margin is \[nan\]"),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "margin": float("nan")},
+            r"margin is \[nan\]",
+        ),
         ({"prompt": "a", "completions": ["b"]}, "need as many labels"),
         ({"prompt": "a", "completions": ["b", "c"], "labels": [True]}, "need as many labels"),
         ({"prompt": "a", "completions": ["b"], "labels": [-1]}, "1 steps need as many labels"),

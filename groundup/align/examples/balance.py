@@ -93,7 +93,8 @@ def _read_rows(file: Path) -> Iterable[BalanceRow]:
 
 def example_row(example: ChatExample) -> BalanceRow:
     """An example as the report counts it."""
-    source = example.source or example.group
+    is_quoted = ", line " in example.source
+    source = example.group if is_quoted else example.source or example.group
     return BalanceRow(example.kind, example.messages, source, example.refusal)
 
 
@@ -133,7 +134,7 @@ def balance_of(rows: Iterable[BalanceRow], languages: bool) -> dict[str, Any]:
                                    if turn.role == "user"]),
         "answer_words": _spread([turn.content for row in rows for turn in row.messages
                                  if turn.role == "assistant"]),
-        "sources": _tally(row.source.partition(", line ")[0] for row in rows if row.source),
+        "sources": _tally(row.source for row in rows if row.source),
     }  # fmt: skip
     if pairs := [row for row in rows if row.rejected]:
         found["chosen_words"] = _spread([row.messages[-1].content for row in pairs])

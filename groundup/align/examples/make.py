@@ -1,8 +1,10 @@
-"""Creates conversations for fine-tuning from a corpus, split by file, including made-up names.
+"""Creates conversations for fine-tuning from documents, split by file, including made-up names.
 
-Kinds: `explain` (code given), `docstring`, `write` (code requested), `topic` (a section's
-title given) and `name` (only a name given). Examples of a split come from that split's files only;
-functions of a held-out split whose code is in train too are skipped.
+Kinds: `explain` (code given), `docstring`, `write` (code requested), `topic` (a section's title
+given), `name` (only a name given), those of quoted.py (`question`, `dialogue`, `refusal`) and, with
+a model, `written` (written.py). Examples of a split come from that split's files only; what train
+has too is skipped. Documents that a test set asks about are left out, and what repeats it; their
+names exist all the same.
 
 Names are the exception, because only what was read can be known: names of every split are defined
 in train's files. Those of validation and test are asked in phrasings that train never uses, half of
@@ -16,27 +18,42 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
 
 from groundup.core import (
+    MANIFEST,
     Artifact,
     Config,
     Conversation,
     DataError,
     Draft,
+    Sample,
+    digest,
     produce,
+    record,
+    write_text,
 )
 from groundup.corpus import (
     SPLITS,
+    DocumentCollection,
     DocumentedFunction,
+    QuestionsConfig,
+    choose_questions,
     count_identifiers,
     documented_functions,
     identifier_words,
+    question_candidates,
+    read_documents,
     read_split,
+    split_paths,
     titled_sections,
     word_pools,
 )
-from groundup.documents import Record
+from groundup.documents import ReadConfig, Record
 
+from .cleaning import Cleaner, CleaningConfig, open_testsets
 from .exchanges import (
     PHRASINGS,
     ChatExample,
@@ -50,6 +67,8 @@ from .exchanges import (
     write_code,
     write_docstring,
 )
+from .quoted import quoted_conversations
+from .written import ExampleWriter
 
 
 class ExamplesConfig(Config):
@@ -74,28 +93,113 @@ class ExamplesConfig(Config):
     """Known names of each exposure in validation and in test, and twice as many made-up names."""
     min_occurrences: int = 2
     """Minimum occurrences of a known name's identifier in train's text."""
+    questions: int = 600
+    """Training questions with answers quoted from the documents."""
+    unanswerable: float = Field(default=0.2, ge=0, lt=1)
+    """Share of those questions about names that no document has, which are refused."""
+    per_document: int = Field(default=40, ge=1)
+    """Quoted questions about one document."""
+    written: int = 200
+    """Passages of train that a model, if one is given, writes a question about."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of a folder's documents for validation; a corpus is split already."""
+    test_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of a folder's documents for test."""
+    suffixes: tuple[str, ...] = ()
+    """File suffixes of a folder to read, such as [".html"]; empty means every file with text."""
+    read: ReadConfig = ReadConfig()
+    """Which files of a folder are read."""
     max_chars: int = 1400
     """Maximum characters of a conversation, all messages together."""
     seed: int = 0
     """Seed of every random choice."""
+    source_digest: str = ""
+    """Hash of the documents and of the model that writes; set by the stage."""
 
 
-def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifact:
-    """Create conversations from a corpus.
+class SplitDocuments(NamedTuple):
+    """Documents to ask about, by split, and those that a test set asks about."""
+
+    splits: Mapping[str, Sequence[Record]]
+    excluded: Sequence[Record] = ()
+
+    @property
+    def every(self) -> list[Record]:
+        """All of them, whose names exist."""
+        return [*(document for split in SPLITS for document in self.splits[split]), *self.excluded]
+
+
+def make_examples(
+    config: ExamplesConfig, source: Artifact | Path, out: Path, *, exclude: Sequence[Path] = (),
+    writer: ExampleWriter | None = None,
+) -> Artifact:  # fmt: skip
+    """Create conversations from a corpus, or from a folder or artifact of documents.
+
+    exclude  test sets: their documents are left out, and what repeats their questions or answers
+    writer   a model that writes questions too, and what accepts them
 
     Raises DataError if train's files have nothing to ask about.
     """
+    testsets = open_testsets(exclude)
+    cleaner = Cleaner(CleaningConfig(), testsets.values())
+    if isinstance(source, Path) and (source / MANIFEST).is_file():
+        source = Artifact.open(source, ("corpus", "documents"))
+    if isinstance(source, Artifact) and source.kind == "corpus":
+        parents = {"corpus": source}
+        splits = {split: list(read_split(source, split)) for split in SPLITS}
+    else:
+        path = source.path if isinstance(source, Artifact) else source
+        asked = QuestionsConfig(share=1, suffixes=config.suffixes, read=config.read)
+        read = read_documents(path, asked)
+        usable = [each for each in read.documents if each.path in read.question_paths]
+        parents, splits = read.parents, _split_by_path(config, usable, cleaner.samples)
+    documents = _exclude_documents(splits, cleaner.samples)
+    content = [(each.path, each.sha256) for each in documents.every]
+    hashed = digest([content, writer.digest if writer else ""])
+    config = config.model_copy(update={"source_digest": hashed})
     return produce(
         out,
         kind="examples",
         stage="examples",
-        version=1,
+        version=2,
         config=config,
-        parents={"corpus": corpus},
-        write=lambda draft: _write_examples(
-            draft, config, {split: list(read_split(corpus, split)) for split in SPLITS}
-        ),
+        parents=parents | testsets,
+        write=lambda draft: _write_examples(draft, config, documents, cleaner, writer),
     )
+
+
+def _split_by_path(
+    config: ExamplesConfig, documents: Sequence[Record], samples: Sequence[Sample]
+) -> dict[str, list[Record]]:
+    """Documents by split; those that samples ask about do not fill validation and test."""
+    asked, shares = _asked_documents(samples), (config.validation_share, config.test_share)
+    # By other numbers than a test set of the same seed, whose documents would be one split.
+    names = {d.path: f"examples/{d.path}" for d in documents if not {d.path, d.sha256} & asked}
+    split = split_paths([*names.values()], *shares, config.seed)
+    found: dict[str, list[Record]] = {name: [] for name in SPLITS}
+    for document in documents:
+        name = names.get(document.path)
+        found[split[name] if name else "train"].append(document)
+    return found
+
+
+def _asked_documents(samples: Sequence[Sample]) -> set[str]:
+    """Paths and hashes of the documents that samples ask about."""
+    keys = ("document", "sha256")
+    return {str(s.metadata[key]) for s in samples for key in keys if s.metadata.get(key)}
+
+
+def _exclude_documents(
+    splits: Mapping[str, Sequence[Record]], samples: Sequence[Sample]
+) -> SplitDocuments:
+    """Leave out the documents that samples ask about, by path or content."""
+    asked = _asked_documents(samples)
+    excluded = [d for split in SPLITS for d in splits[split] if {d.path, d.sha256} & asked]
+    if samples:
+        record.log(f"{len(excluded)} documents are left out: the test set asks about them.")
+    gone = {document.path for document in excluded}
+    left = {name: [d for d in own if d.path not in gone] for name, own in splits.items()}
+    return SplitDocuments(left, excluded)
 
 
 def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
@@ -113,12 +217,13 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
 
 
 def _write_examples(
-    draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Record]]
-) -> None:
+    draft: Draft, config: ExamplesConfig, documents: SplitDocuments, cleaner: Cleaner,
+    writer: ExampleWriter | None = None,
+) -> None:  # fmt: skip
     found = {
         split: [
             function
-            for document in documents[split]
+            for document in documents.splits[split]
             if document.kind == "python"
             for function in documented_functions(document)
         ]
@@ -127,28 +232,38 @@ def _write_examples(
     talks = {
         split: [
             *_code_conversations(config, split, found),
-            *_topic_conversations(config, split, documents[split]),
+            *_topic_conversations(config, split, documents.splits[split]),
         ]
         for split in SPLITS
     }
     for split, more in _name_conversations(config, found["train"], documents).items():
         talks[split].extend(more)
+    for split, more in _quoted_conversations(config, documents):
+        talks[split].extend(more)
+    if writer is not None:
+        limits = (config.written, config.held_out)
+        for split, more in writer.conversations(limits, documents.splits, draft).items():
+            talks[split].extend(more)
     if not talks["train"]:
         raise DataError(
-            f"None of the {len(documents['train'])} train documents has a function with a "
-            "docstring or a titled section; make the corpus from documents that have some."
+            f"None of the {len(documents.splits['train'])} train documents has a function with a "
+            "docstring, a titled section or a statement to ask about; give documents that have."
         )
+    overlapping = 0
     for split in SPLITS:
         rng = random.Random(f"{config.seed} {split} order")
         kept = shuffle_copy(_deduplicate(talks[split], config.max_chars), rng)
-        with open(draft.file(f"{split}.jsonl"), "w", encoding="utf-8") as file:
-            for number, talk in enumerate(kept):
-                file.write(replace(talk, id=f"{split}-{number:05d}").to_json() + "\n")
-        kinds = Counter(talk.kind for talk in kept)
-        refusals = sum(talk.refusal for talk in kept)
+        free = [talk for talk in kept if not cleaner.overlap(talk.messages)]
+        overlapping += len(kept) - len(free)
+        rows = [replace(talk, id=f"{split}-{n:05d}") for n, talk in enumerate(free)]
+        write_text(draft.file(f"{split}.jsonl"), "".join(f"{row.to_json()}\n" for row in rows))
+        kinds = Counter(talk.kind for talk in rows)
         draft.numbers[split] = {kind: kinds[kind] for kind in sorted(kinds)} | {
-            "refusals": refusals, "all": len(kept)
+            "refusals": sum(talk.refusal for talk in rows), "all": len(rows)
         }  # fmt: skip
+    if cleaner.samples:
+        numbers = {"documents": len(documents.excluded), "conversations": overlapping}
+        draft.numbers["excluded"] = numbers
 
 
 def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterator[ChatExample]:
@@ -195,21 +310,41 @@ def _topic_conversations(
     yield from islice(fits, config.topic if split == "train" else config.held_out)
 
 
+def _quoted_conversations(
+    config: ExamplesConfig, documents: SplitDocuments
+) -> Iterator[tuple[str, list[ChatExample]]]:
+    """Yield each split's questions with quoted answers; a name is known if any document has it."""
+    every, trained = documents.every, {each.sha256 for each in documents.splits["train"]}
+    collection = DocumentCollection(every)
+    for split in SPLITS:
+        count = config.questions if split == "train" else min(config.questions, config.held_out)
+        if count < 1:
+            continue
+        choice = QuestionsConfig(
+            unanswerable=config.unanswerable, per_document=config.per_document, seed=config.seed
+        )
+        asked = [each.path for each in documents.splits[split]
+                 if split == "train" or each.sha256 not in trained]  # fmt: skip
+        pool = list(question_candidates(collection, asked, (), choice.max_words))
+        chosen = choose_questions(pool, every, count, choice)
+        rng = random.Random(f"{config.seed} {split} quoted")
+        yield split, list(quoted_conversations(chosen, collection.documents, rng))
+
+
 def _name_conversations(
     config: ExamplesConfig,
     found: Sequence[DocumentedFunction],
-    documents: Mapping[str, Sequence[Record]],
+    documents: SplitDocuments,
 ) -> dict[str, list[ChatExample]]:
     """Create every split's conversations about train's names and made-up names.
 
     `taken` starts with every identifier of the complete corpus and grows with each made-up name,
     so that no made-up name exists and none of test was refused in train.
     """
-    every = [document.text for split in SPLITS for document in documents[split]]
-    taken = set(count_identifiers(every))
+    taken = set(count_identifiers(document.text for document in documents.every))
     pools = word_pools(function.identifier for function in found)
     rng = random.Random(f"{config.seed} names")
-    read = shuffle_copy(_learnable_names(config, found, documents["train"]), rng)
+    read = shuffle_copy(_learnable_names(config, found, documents.splits["train"]), rng)
     held_out = 2 * min(config.names_held_out, len(read) // 8)  # of validation and of test
     unasked, asked = read[:held_out], read[held_out : held_out + config.names]
     reused, pairs = shuffle_copy(asked, rng), dict[str, list[NameQuestion]]()
