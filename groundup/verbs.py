@@ -128,7 +128,7 @@ GROUPS = (
              computes=True),
     )),
     Group("Tuning", "align", (
-        Verb("examples make", "groundup.recipes.examples:make_examples",
+        Verb("examples make", "groundup.recipes.examples:examples_from_documents",
              "conversations from own documents", "~/handbook --exclude t --out examples",
              computes=True),
         Verb("examples import", "groundup.align:import_examples",

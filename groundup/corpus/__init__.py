@@ -32,7 +32,7 @@ from .questions.make import (
     QuestionsConfig,
     choose_questions,
     make_questions,
-    read_documents,
+    read_question_documents,
 )
 from .questions.names import (
     WordPool,
@@ -78,7 +78,7 @@ __all__ = [
     "near_duplicates",
     "prepare",
     "question_candidates",
-    "read_documents",
+    "read_question_documents",
     "read_split",
     "read_split_records",
     "rejection_reason",

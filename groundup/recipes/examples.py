@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from groundup.align import ExamplesConfig, ExampleWriter
-from groundup.align import make_examples as stage
+from groundup.align import ExamplesConfig, ExampleWriter, make_examples
 from groundup.core import MANIFEST, Answer, Artifact, ConfigError, Reason, Sample, Score, Scorer
 from groundup.retrieve import check_claim, verify_quotes
 from groundup.retrieve.models import open_language_model
 
 
-def make_examples(
+def examples_from_documents(
     config: ExamplesConfig,
     source: Path | None = None,
     *,
@@ -36,7 +35,7 @@ def make_examples(
             raise ConfigError("--model needs a folder of documents, to verify quotes in its files.")
         opened = open_language_model(model).model
         writer = ExampleWriter(opened, _identity(model), proven_quotes(source))
-    return stage(config, corpus or source, out, exclude=exclude or (), writer=writer)
+    return make_examples(config, corpus or source, out, exclude=exclude or (), writer=writer)
 
 
 def proven_quotes(root: Path) -> Scorer:

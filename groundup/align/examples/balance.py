@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact, Conversation, DataError, Message, MissingExtra, record
 
-from .cleaning import language_of, refuses
+from .cleaning import conversation_language, refuses
 from .exchanges import ChatExample
 
 SHOWN = 8
@@ -140,7 +140,7 @@ def balance_of(rows: Iterable[BalanceRow], languages: bool) -> dict[str, Any]:
         found["chosen_words"] = _spread([row.messages[-1].content for row in pairs])
         found["rejected_words"] = _spread([row.rejected for row in pairs])
     if languages:
-        found["languages"] = _tally(language_of(row.messages) for row in rows)
+        found["languages"] = _tally(conversation_language(row.messages) for row in rows)
     return found
 
 

@@ -84,7 +84,7 @@ class Cleaner:
         if kind := self.overlap(messages):
             raise DataError(f"It {kind} a test set.")
         if self.config.languages:
-            found = language_of(messages)
+            found = conversation_language(messages)
             if found not in (UNDETERMINED, *self.config.languages):
                 raise DataError(f"Its language is {found}.")
 
@@ -141,7 +141,7 @@ def refuses(answer: str) -> bool:
     return is_refusal(answer) or bool(EXCUSE.match(answer) or find_disclaimers(answer))
 
 
-def language_of(messages: Conversation) -> str:
+def conversation_language(messages: Conversation) -> str:
     """The language of what user and assistant say; `und` if it is too short or mixed to tell."""
     said = "\n\n".join(turn.content for turn in messages if turn.role != "system")
     return identify_language(said, LANGUAGE).language

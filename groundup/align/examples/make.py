@@ -45,7 +45,7 @@ from groundup.corpus import (
     documented_functions,
     identifier_words,
     question_candidates,
-    read_documents,
+    read_question_documents,
     read_split,
     split_paths,
     titled_sections,
@@ -150,7 +150,7 @@ def make_examples(
     else:
         path = source.path if isinstance(source, Artifact) else source
         asked = QuestionsConfig(share=1, suffixes=config.suffixes, read=config.read)
-        read = read_documents(path, asked)
+        read = read_question_documents(path, asked)
         usable = [each for each in read.documents if each.path in read.question_paths]
         parents, splits = read.parents, _split_by_path(config, usable, cleaner.samples)
     documents = _exclude_documents(splits, cleaner.samples)
@@ -220,26 +220,7 @@ def _write_examples(
     draft: Draft, config: ExamplesConfig, documents: SplitDocuments, cleaner: Cleaner,
     writer: ExampleWriter | None = None,
 ) -> None:  # fmt: skip
-    found = {
-        split: [
-            function
-            for document in documents.splits[split]
-            if document.kind == "python"
-            for function in documented_functions(document)
-        ]
-        for split in SPLITS
-    }
-    talks = {
-        split: [
-            *_code_conversations(config, split, found),
-            *_topic_conversations(config, split, documents.splits[split]),
-        ]
-        for split in SPLITS
-    }
-    for split, more in _name_conversations(config, found["train"], documents).items():
-        talks[split].extend(more)
-    for split, more in _quoted_conversations(config, documents):
-        talks[split].extend(more)
+    talks = _conversations(config, documents)
     if writer is not None:
         limits = (config.written, config.held_out)
         for split, more in writer.conversations(limits, documents.splits, draft).items():
@@ -264,6 +245,32 @@ def _write_examples(
     if cleaner.samples:
         numbers = {"documents": len(documents.excluded), "conversations": overlapping}
         draft.numbers["excluded"] = numbers
+
+
+def _conversations(
+    config: ExamplesConfig, documents: SplitDocuments
+) -> dict[str, list[ChatExample | None]]:
+    """Each split's conversations by rules, of every kind."""
+    found = {
+        split: [
+            function
+            for document in documents.splits[split]
+            if document.kind == "python"
+            for function in documented_functions(document)
+        ]
+        for split in SPLITS
+    }
+    named = _name_conversations(config, found["train"], documents)
+    quoted = dict(_quoted_conversations(config, documents))
+    return {
+        split: [
+            *_code_conversations(config, split, found),
+            *_topic_conversations(config, split, documents.splits[split]),
+            *named[split],
+            *quoted.get(split, ()),
+        ]
+        for split in SPLITS
+    }
 
 
 def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterator[ChatExample]:

@@ -45,7 +45,7 @@ MAX_TOKENS, MAX_WORDS = 400, 60
 """Of what the model writes, and of its answer."""
 
 
-class Passage(NamedTuple):
+class DocumentSlice(NamedTuple):
     """A slice of a document at blank lines."""
 
     document: Record
@@ -88,7 +88,7 @@ class ExampleWriter(NamedTuple):
         record.log(f"{self.name} wrote {reasons.total()} questions: {dict(reasons.most_common())}")
         return found
 
-    def _write(self, passages: Sequence[Passage], file: Path, split: str) -> list[str]:
+    def _write(self, passages: Sequence[DocumentSlice], file: Path, split: str) -> list[str]:
         """What the model writes about each passage; what is in the file is not asked again."""
         data = file.read_bytes() if file.is_file() else b""
         complete = data[: data.rfind(b"\n") + 1]
@@ -111,7 +111,7 @@ class ExampleWriter(NamedTuple):
                 progress.advance(len(said))
         return written
 
-    def _accepted(self, passage: Passage, text: str) -> ChatExample | str:
+    def _accepted(self, passage: DocumentSlice, text: str) -> ChatExample | str:
         """The example, or why it is not accepted."""
         try:
             row = json.loads(text)
@@ -135,10 +135,10 @@ class ExampleWriter(NamedTuple):
         return ChatExample("", "written", module_name(path), messages, source=source)
 
 
-def _choose_passages(documents: Sequence[Record], count: int) -> list[Passage]:
+def _choose_passages(documents: Sequence[Record], count: int) -> list[DocumentSlice]:
     """Passages in turns of their documents, in random order."""
     order = shuffle_copy(documents, random.Random("written"))
-    waiting, chosen = [_passages(each) for each in order], list[Passage]()
+    waiting, chosen = [_passages(each) for each in order], list[DocumentSlice]()
     while waiting and len(chosen) < count:
         for own in list(waiting):
             passage = next(own, None)
@@ -149,7 +149,7 @@ def _choose_passages(documents: Sequence[Record], count: int) -> list[Passage]:
     return chosen
 
 
-def _passages(document: Record) -> Iterator[Passage]:
+def _passages(document: Record) -> Iterator[DocumentSlice]:
     """Slices at blank lines, each as long as fits."""
     text, start = document.text, 0
     while start < len(text):
@@ -158,5 +158,5 @@ def _passages(document: Record) -> Iterator[Passage]:
             cut = text.rfind("\n\n", start + MIN_PASSAGE, start + PASSAGE)
             end = cut if cut > 0 else start + PASSAGE
         if len(text[start:end].strip()) >= MIN_PASSAGE:
-            yield Passage(document, start, text[start:end].strip())
+            yield DocumentSlice(document, start, text[start:end].strip())
         start = end

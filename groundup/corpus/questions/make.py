@@ -100,7 +100,7 @@ def make_questions(
     many of which rule, and ConfigError if there is no rule of a name.
     """
     _check_config(config, questions)
-    found = read_documents(Path(source), config)
+    found = read_question_documents(Path(source), config)
     collection = DocumentCollection(found.documents)
     rules, limit = config.rules, config.max_words
     pool = list(question_candidates(collection, found.question_paths, rules, limit))
@@ -149,7 +149,7 @@ def _check_config(config: QuestionsConfig, questions: int) -> None:
         raise ConfigError(f"--questions {questions} must be at least 1.")
 
 
-def read_documents(source: Path, config: QuestionsConfig) -> QuestionDocuments:
+def read_question_documents(source: Path, config: QuestionsConfig) -> QuestionDocuments:
     """The documents of a folder or an artifact, and which share of them may be asked about.
 
     Raises DataError for a folder without documents.

@@ -9,8 +9,7 @@ from groundup.align.examples.exchanges import PHRASINGS
 from groundup.core import Artifact, ConfigError, DataError, Generation
 from groundup.corpus import QuestionsConfig, make_questions
 from groundup.measure import read_samples
-from groundup.recipes.examples import make_examples as verb
-from groundup.recipes.examples import proven_quotes
+from groundup.recipes.examples import examples_from_documents, proven_quotes
 from tests.handbook import THINGS, VERBS, write_handbook
 
 CONFIG = ExamplesConfig(questions=200, names=4, held_out=10, topic=10, explain=5, docstring=5)
@@ -178,10 +177,12 @@ def test_a_killed_run_asks_for_the_rest_alone(handbook, tmp_path):
 def test_one_source_and_a_folder_to_verify_in(handbook, made, tmp_path):
     root, _ = handbook
     with pytest.raises(ConfigError, match="one of the two"):
-        verb(CONFIG, out=tmp_path / "e")
+        examples_from_documents(CONFIG, out=tmp_path / "e")
     with pytest.raises(ConfigError, match="--model needs a folder"):
-        verb(CONFIG, made.path, out=tmp_path / "e", model="double")
+        examples_from_documents(CONFIG, made.path, out=tmp_path / "e", model="double")
     with pytest.raises(DataError, match="missing"):
-        verb(CONFIG, tmp_path / "nowhere", out=tmp_path / "e")
-    through = verb(CONFIG, root / "handbook", out=root / "e", exclude=[root / "t"])
+        examples_from_documents(CONFIG, tmp_path / "nowhere", out=tmp_path / "e")
+    through = examples_from_documents(
+        CONFIG, root / "handbook", out=root / "e", exclude=[root / "t"]
+    )
     assert isinstance(through, Artifact) and through.id == made.id
