@@ -3,7 +3,8 @@
 `make_examples` creates conversations from a corpus, including refusals, `import_examples` reads
 those of others; `show_examples` prints them with the trained tokens marked; `finetune` trains on
 them. `import_preferences` reads preferences, and `direct` trains on them by DPO, KTO and the like.
-`reinforce` trains on tasks whose answers a program can check, by GRPO and its kin.
+`reward` trains a reward model on them, and `reinforce` a model on what is rewarded, by GRPO, PPO
+and their kin.
 """
 
 from .direct.losses import Answers, PreferenceLossConfig

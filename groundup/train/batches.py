@@ -47,7 +47,11 @@ class MicroBatch(NamedTuple):
     sampled: Float[Tensor, "B T"] | None = None
     """Log-probability of each target when it was sampled."""
     advantages: Float[Tensor, "B T"] | None = None
-    """How much better than expected the answer is that a target is of."""
+    """How much better than expected a target is, or the answer that it is of."""
+    values: Float[Tensor, "B T"] | None = None
+    """The value of each target when it was sampled."""
+    returns: Float[Tensor, "B T"] | None = None
+    """What each target's value turned out to be."""
 
 
 @lru_cache(4)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from groundup.kernels import token_logprobs
@@ -27,7 +27,7 @@ from .losses import Answers
 PADDING = -1
 FILLINGS = {
     "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0,
-    "reference": 0.0, "sampled": 0.0, "advantages": 0.0,
+    "reference": 0.0, "sampled": 0.0, "advantages": 0.0, "values": 0.0, "returns": 0.0,
 }  # fmt: skip
 """What pads rows."""
 
@@ -41,7 +41,7 @@ class Packable(Protocol):
         """Positions that it takes."""
         ...
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> dict[str, np.ndarray | float]:
         """What rows hold of it."""
         ...
 
@@ -58,20 +58,27 @@ class RenderedAnswer(NamedTuple):
     reference."""
     sampled: np.ndarray = np.zeros(0, np.float32)
     """(T,) log-probabilities that it was sampled with; empty if it was not."""
-    advantage: float = 0.0
+    advantage: np.ndarray = np.zeros(())
+    """() of the answer, or (T,) of each token."""
+    values: np.ndarray = np.zeros(())
+    """(T,) of each token in PPO when it was sampled."""
+    returns: np.ndarray = np.zeros(())
+    """(T,) what they turned out to be."""
 
     @property
     def length(self) -> int:
         """Positions that it takes: the last id is a target only."""
         return len(self.ids) - 1
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> dict[str, np.ndarray | float]:
         """What rows hold of it."""
         sampled = self.sampled if len(self.sampled) else np.zeros_like(self.reference)
         return {
             "ids": self.ids[:-1], "targets": np.where(self.is_answer[1:], self.ids[1:], PADDING),
             "reference": self.reference[1:], "sampled": sampled[1:],
-            "advantages": np.full(self.length, self.advantage),
+            "advantages": self.advantage[1:] if self.advantage.ndim else self.advantage,
+            "values": self.values[1:] if self.values.ndim else 0.0,
+            "returns": self.returns[1:] if self.returns.ndim else 0.0,
         }  # fmt: skip
 
     @property
@@ -150,17 +157,25 @@ def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
     return Answers(total(policy), total(reference), total(torch.ones_like(policy)))
 
 
+def answer_states(model: nn.Module, batch: MicroBatch) -> Float[Tensor, "N D"]:
+    """The hidden states that predict the tokens of the answers, row by row."""
+    hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
+    return hidden[batch.targets != PADDING]
+
+
 def target_logprobs(
-    model: Transformer, batch: MicroBatch, vocab_size: int | None = None
-) -> Float[Tensor, " N"]:
+    model: Transformer, batch: MicroBatch, vocab_size: int | None = None, *,
+    states: Float[Tensor, "N D"] | None = None,
+) -> Float[Tensor, " N"]:  # fmt: skip
     """Log-probability of each token of the answers, nats, row by row.
 
     vocab_size  ids that can be drawn; None: all
+    states      of `answer_states`; None: computed
     """
     is_answer = batch.targets != PADDING
-    hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
+    states = answer_states(model, batch) if states is None else states
     return token_logprobs(
-        model.output_states(hidden[is_answer]), model.head[:vocab_size], batch.targets[is_answer],
+        model.output_states(states), model.head[:vocab_size], batch.targets[is_answer],
         bias=None if model.lm_bias is None else model.lm_bias[:vocab_size],
         softcap=model.config.output.softcap,
     )  # fmt: skip

@@ -4,6 +4,7 @@
     A = r - mean                         dr_grpo: of the answers to one prompt
     A = r - mean of the others           rloo: to one prompt
     A = r - mean of all                  reinforce: of the step
+    A by values of tokens (values.py)    ppo
 
     l = -min(w A, clip(w, 1 - low, 1 + high) A) + b k        w = p / p_sampled
     k = w (p_ref / p - log(p_ref / p) - 1)                   an estimate of KL(p | p_ref)
@@ -14,9 +15,11 @@
     dapo        token      tokens                                       TRL 1.16 `dapo`
     rloo        answer     answers                                      TRL 1.16 RLOO
     reinforce   answer     answers
+    ppo         token      tokens                                       TRL 1.9 PPO
 
 The k term is of each token with its token's ratio, as in TRL 1.16 (`use_bias_correction_kl`); rloo
-and reinforce, whose ratio is of the answer, take b times log p - log p_ref from its reward instead.
+and reinforce, whose ratio is of the answer, take b times log p - log p_ref from its reward instead,
+and ppo from each token's.
 Source: GRPO Shao et al. 2024, arXiv:2402.03300; Dr. GRPO Liu et al. 2025, arXiv:2503.20783; DAPO Yu
 et al. 2025, arXiv:2503.14476; RLOO Ahmadian et al. 2024, arXiv:2402.14740; the estimate of KL:
 Schulman 2020.
@@ -26,12 +29,12 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from groundup.core import Config
+from groundup.core import Config, ConfigError
 
-AlgorithmName = Literal["grpo", "dr_grpo", "dapo", "rloo", "reinforce"]
+AlgorithmName = Literal["grpo", "dr_grpo", "dapo", "rloo", "reinforce", "ppo"]
 EPSILON = 1e-4
 """Added to a group's standard deviation, as in TRL."""
 
@@ -40,18 +43,51 @@ class PolicyLossConfig(Config):
     """Which algorithm, and its constants."""
 
     name: AlgorithmName = "grpo"
-    """grpo, dr_grpo, dapo, rloo or reinforce."""
+    """grpo, dr_grpo, dapo, rloo, reinforce or ppo."""
     clip_low: float = Field(default=0.2, ge=0, lt=1)
     """How far below 1 a ratio counts."""
     clip_high: float = Field(default=0.2, ge=0)
     """How far above 1 a ratio counts; DAPO: 0.28."""
     beta: float = Field(default=0.0, ge=0)
     """Weight of the divergence from the model before training; 0: none, and no reference."""
+    target: float = Field(default=0.0, ge=0)
+    """Divergence of an answer, nats, at which beta is held by changing it; 0: it stays. Of ppo,
+    rloo and reinforce, which have it in the reward."""
+    horizon: int = Field(default=10_000, ge=1)
+    """Answers in which beta changes by a fifth at most."""
+    discount: float = Field(default=1.0, gt=0, le=1)
+    """Of later tokens' rewards, in ppo."""
+    decay: float = Field(default=0.95, ge=0, le=1)
+    """How far advantages of ppo look past a token's value: 0 to the next, 1 to the end."""
+    value_weight: float = Field(default=0.1, ge=0)
+    """Weight of the values' loss in ppo."""
+    value_clip: float = Field(default=0.2, gt=0)
+    """How far an update may move a value in ppo."""
 
     @property
     def is_by_answer(self) -> bool:
         """Whether the ratio is of an answer rather than of each of its tokens."""
         return self.name in ("rloo", "reinforce")
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether the divergence is taken from the reward."""
+        return self.is_by_answer or self.name == "ppo"
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the divergence counts."""
+        return self.beta > 0
+
+    @model_validator(mode="after")
+    def check(self) -> "PolicyLossConfig":
+        """Check that a target has a beta to change."""
+        if self.target and not (self.beta and self.is_penalised):
+            raise ConfigError(
+                "target holds a divergence that is taken from the reward: give beta and ppo, rloo "
+                f"or reinforce; got beta={self.beta:g} and {self.name}."
+            )
+        return self
 
 
 class Tokens(NamedTuple):
@@ -64,7 +100,7 @@ class Tokens(NamedTuple):
     reference: Float[Tensor, " N"]
     """Those of the model before training."""
     advantages: Float[Tensor, " N"]
-    """Of each token's answer."""
+    """Of each token, or of its answer."""
     answer: Int[Tensor, " N"]
     """Which answer each token is of, from 0."""
 
@@ -98,7 +134,7 @@ def policy_loss(tokens: Tokens, config: PolicyLossConfig) -> Float[Tensor, ""]:
     losses = -torch.minimum(ratio * gains, clipped * gains)
     if config.is_by_answer:
         return losses.sum()
-    if config.beta:
+    if config.beta and not config.is_penalised:
         gap = tokens.reference - tokens.policy
         losses = losses + config.beta * ratio * (gap.exp() - gap - 1)
     if config.name == "grpo":

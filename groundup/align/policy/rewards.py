@@ -1,10 +1,12 @@
-"""Rewards that a program can verify: scorers of an answer, summed with weights.
+"""Rewards: scorers of an answer that a program can verify, and reward models, summed with weights.
 
     number   its last number equals that of a reference       exact   it equals a reference
     f1       words that it shares with a reference            ended   the model ended it itself
     fresh    share of its runs of three words that occur once
 
-Tasks are JSON lines: {"prompt": …, "answer": …}, the answer a text or a list of texts.
+Tasks are JSON lines: {"prompt": …, "answer": …}, the answer a text or a list of texts; without
+number, exact and f1 it is not needed. A reward model of answers gives its score, one of steps the
+probability that all steps are right, so outcome and steps may count together.
 """
 
 import json
@@ -13,13 +15,23 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
 from pydantic import Field
 
-from groundup.core import Answer, Config, ConfigError, DataError, Generation, Reason, Sample
+from groundup.core import (
+    Answer,
+    Config,
+    ConfigError,
+    Conversation,
+    DataError,
+    Generation,
+    Message,
+    Reason,
+    Sample,
+)
 from groundup.measure import (
     AnswerScorer,
     Metric,
@@ -48,6 +60,16 @@ class RewardConfig(Config):
     """Of 1 where the model ended the answer itself."""
     fresh: float = Field(default=0.0, allow_inf_nan=False)
     """Of the share of its runs of three words that occur once."""
+    model: float = Field(default=1.0, allow_inf_nan=False)
+    """Of the mean score of the reward models given with --reward."""
+    spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How many standard deviations between the reward models are taken off their mean: where they
+    disagree, a policy has left what they know."""
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether tasks need a right answer."""
+        return any(getattr(self, name) for name in OF_REFERENCES)
 
 
 def last_number(text: str) -> float | None:
@@ -87,20 +109,36 @@ SCORERS = {
     "number": number_match, "exact": exact_match, "f1": token_f1, "ended": natural_stop,
     "fresh": fresh_runs,
 }  # fmt: skip
+OF_REFERENCES = ("number", "exact", "f1")
+
+
+@runtime_checkable
+class AnswerModel(Protocol):
+    """What scores the last answers of conversations, such as a RewardModel."""
+
+    def score(self, conversations: Sequence[Conversation]) -> Float64[np.ndarray, " N"]:
+        """One number each."""
+        ...
 
 
 class Reward(NamedTuple):
-    """A sum of weighted scorers."""
+    """A sum of weighted scorers and of reward models."""
 
     parts: Mapping[str, tuple[float, Metric]]
+    models: Sequence[AnswerModel] = ()
+    weight: float = 1.0
+    """Of the models' score."""
+    spread: float = 0.0
+    """Standard deviations between the models that are taken off their mean."""
 
     @classmethod
-    def of(cls, config: RewardConfig) -> "Reward":
+    def of(cls, config: RewardConfig, models: Sequence[AnswerModel] = ()) -> "Reward":
         """The reward of a configuration; ConfigError if all weights are 0."""
         weights = {name: getattr(config, name) for name in SCORERS}
-        if not any(weights.values()):
+        if not any(weights.values()) and not (models and config.model):
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
-        return cls({name: (w, SCORERS[name]()) for name, w in weights.items() if w})
+        parts = {name: (w, SCORERS[name]()) for name, w in weights.items() if w}
+        return cls(parts, models if config.model else (), config.model, config.spread)
 
     def __call__(self, sample: Sample, answer: Answer) -> float:
         """The reward of an answer; DataError naming the task if a part is undefined."""
@@ -120,15 +158,34 @@ class Reward(NamedTuple):
         self, samples: Sequence[Sample], said: Sequence[Generation]
     ) -> Float64[np.ndarray, " N"]:
         """The reward of each answer of an engine."""
-        return np.array([
+        verified = np.array([
             self(sample, Answer(each.text, details={"finish_reason": each.finish_reason}))
             for sample, each in zip(samples, said, strict=True)
-        ])  # fmt: skip
+        ], np.float64)  # fmt: skip
+        return verified + self._of_models(samples, said)
+
+    def _of_models(
+        self, samples: Sequence[Sample], said: Sequence[Generation]
+    ) -> Float64[np.ndarray, " N"]:
+        if not self.models:
+            return np.zeros(len(samples))
+        talks = [
+            (*sample.conversation, Message("assistant", each.text))
+            for sample, each in zip(samples, said, strict=True)
+        ]
+        scores = np.array([model.score(talks) for model in self.models])  # (models, N)
+        if not np.isfinite(scores).all():
+            at = int(np.argmax(~np.isfinite(scores).all(0)))
+            raise DataError(f"Task {samples[at].id}: a reward model gives no finite score.")
+        return self.weight * (scores.mean(0) - self.spread * scores.std(0))
 
 
-def read_tasks(path: Path) -> list[Sample]:
-    """Prompts with their right answers; DataError naming the line of what is none."""
-    samples = list[Sample]()
+def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
+    """Prompts with their right answers; DataError naming the line of what is none.
+
+    needs_answer  whether each must have one
+    """
+    samples, optional = list[Sample](), set() if needs_answer else {"answer"}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -139,10 +196,13 @@ def read_tasks(path: Path) -> list[Sample]:
             continue
         try:
             row = json.loads(line)
-            if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys():
+            if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys() | optional:
                 raise DataError('It is no object with "prompt" and "answer".')
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
             answers = [answers] if isinstance(answers, str) else answers
+            if answers is None and not needs_answer:
+                samples.append(Sample(str(number), prompt))
+                continue
             if (
                 not isinstance(answers, list)
                 or not answers

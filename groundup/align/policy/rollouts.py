@@ -6,7 +6,7 @@ step alone. Rollouts are kept until the run ends, so a killed run reads them aga
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from groundup.train import MicroBatch
 from ..direct.batches import PADDING, RenderedAnswer, pack_groups, with_reference
 from .losses import PolicyLossConfig, advantages
 from .rewards import Reward
+from .values import token_advantages, whiten
 
 
 class RolloutPlan(NamedTuple):
@@ -42,17 +43,33 @@ class Rollouts(NamedTuple):
     """(prompts, answers)."""
     ended: np.ndarray
     """(prompts, answers) whether the model ended the answer itself."""
+    beta: float = 0.0
+    """Weight of the divergence."""
+
+    @property
+    def divergence(self) -> float:
+        """From the model before training, nats of an answer; 0 without a reference."""
+        change = [float((e.sampled - e.reference).sum()) for e in self.answers if e.reference.any()]
+        return float(np.mean(change)) if change else 0.0
+
+    @property
+    def distinct(self) -> float:
+        """Share of different answers among those to one prompt."""
+        texts = [each.ids[each.is_answer].tobytes() for each in self.answers]
+        prompts, count = self.rewards.shape
+        groups = [texts[at * count : (at + 1) * count] for at in range(prompts)]
+        return sum(len(set(group)) for group in groups) / len(texts)
 
     def numbers(self) -> dict[str, float]:
         """What is recorded of a step."""
         tokens = np.array([each.is_answer.sum() for each in self.answers])
         nats = sum(float(each.sampled.sum()) for each in self.answers)
-        change = [float((e.sampled - e.reference).sum()) for e in self.answers if e.reference.any()]
-        divergence = {"divergence": float(np.mean(change))} if change else {}
+        divergence = {"divergence": self.divergence, "beta": self.beta} if self.beta else {}
         return divergence | {
             "reward": float(self.rewards.mean()),
             "reward deviation": float(self.rewards.std(1).mean()),
             "length": float(tokens.mean()), "ended": float(self.ended.mean()),
+            "distinct": self.distinct,
             "entropy": -nats / max(1, tokens.sum()),  # an estimate: mean of -log p of what it says
         }  # fmt: skip
 
@@ -62,43 +79,47 @@ class Rollouts(NamedTuple):
         columns = {
             f"{name}_{n}": getattr(each, name)
             for n, each in enumerate(self.answers)
-            for name in ("ids", "is_answer", "reference", "sampled", "advantage")
+            for name in RenderedAnswer._fields
         }
-        np.savez(buffer, rewards=self.rewards, ended=self.ended, **columns)
+        np.savez(buffer, rewards=self.rewards, ended=self.ended, beta=self.beta, **columns)
         write_bytes(path, buffer.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> "Rollouts":
         """What `write` kept."""
         with np.load(path, allow_pickle=False) as file:
-            rewards, ended = file["rewards"], file["ended"]
+            rewards, ended, beta = file["rewards"], file["ended"], float(file["beta"])
             answers = [
-                RenderedAnswer(
-                    file[f"ids_{n}"], file[f"is_answer_{n}"], file[f"reference_{n}"],
-                    file[f"sampled_{n}"], float(file[f"advantage_{n}"]),
-                )
+                RenderedAnswer(*(file[f"{name}_{n}"] for name in RenderedAnswer._fields))
                 for n in range(rewards.size)
-            ]  # fmt: skip
-        return cls(answers, rewards, ended)
+            ]
+        return cls(answers, rewards, ended, beta)
 
     def batch(self, loss: PolicyLossConfig, plan: RolloutPlan) -> MicroBatch:
         """Packed, with the weights that divide an algorithm's sum."""
         packed = pack_groups([[each] for each in self.answers], plan.row_tokens)
         weights = packed.weights
-        if loss.name == "dapo":
+        if loss.name in ("dapo", "ppo"):
             weights = (packed.targets != PADDING).float()
         if loss.name == "dr_grpo":
             weights = weights * plan.max_tokens
         return packed._replace(weights=weights)
 
 
+TokenValues = Callable[[Sequence[RenderedAnswer]], list[np.ndarray]]
+"""The value of each token of each answer, (T,) each."""
+
+
 def sample_rollouts(
     engine: Engine, tasks: Sequence[Sample], step: int, plan: RolloutPlan, *, reward: Reward,
     loss: PolicyLossConfig, reference: Transformer | None = None,
+    token_values: TokenValues | None = None,
 ) -> Rollouts:  # fmt: skip
     """Sample answers to some tasks and score them.
 
-    reference  the model before training, if its divergence counts
+    loss          with the weight that the divergence has now
+    reference     the model before training, if its divergence counts
+    token_values  of PPO's value head
     """
     repeated = [task for task in tasks for _ in range(plan.answers)]
     prompts = [engine.prompt_ids(task.conversation) for task in repeated]
@@ -114,13 +135,42 @@ def sample_rollouts(
         made.append(RenderedAnswer(ids, is_answer, np.zeros_like(sampled), sampled))
     if reference is not None:
         made = with_reference(reference, made, plan.row_tokens)
-    shape = len(tasks), plan.answers
-    rewards = reward.of_answers(repeated, said).reshape(shape)
-    ended = np.array([each.finish_reason == "stop" for each in said]).reshape(shape)
+    rewards = reward.of_answers(repeated, said).reshape(len(tasks), plan.answers)
+    ended = np.array([each.finish_reason == "stop" for each in said]).reshape(rewards.shape)
+    if token_values is None:
+        made = _with_answers_advantages(made, rewards, loss)
+    else:
+        made = _with_tokens_advantages(made, rewards.flatten(), token_values(made), loss)
+    return Rollouts(made, rewards, ended, loss.beta)
+
+
+def _with_answers_advantages(
+    made: list[RenderedAnswer], rewards: np.ndarray, loss: PolicyLossConfig
+) -> list[RenderedAnswer]:
     scored = torch.from_numpy(rewards).float()
-    if loss.beta and loss.is_by_answer:
+    if loss.beta and loss.is_penalised:
         change = [float((each.sampled - each.reference).sum()) for each in made]
-        scored = scored - loss.beta * torch.tensor(change).view(shape)
-    gains = advantages(scored, loss.name).flatten().tolist()
-    made = [each._replace(advantage=gain) for each, gain in zip(made, gains, strict=True)]
-    return Rollouts(made, rewards, ended)
+        scored = scored - loss.beta * torch.tensor(change).view(scored.shape)
+    gains = advantages(scored, loss.name).flatten().numpy()
+    return [each._replace(advantage=np.array(gain)) for each, gain in zip(made, gains, strict=True)]
+
+
+def _with_tokens_advantages(
+    made: list[RenderedAnswer], rewards: np.ndarray, values: list[np.ndarray],
+    loss: PolicyLossConfig,
+) -> list[RenderedAnswer]:  # fmt: skip
+    """With PPO's advantages, and with values and returns for its value head."""
+    gains, found = list[np.ndarray](), list[RenderedAnswer]()
+    for each, score, value in zip(made, rewards, values, strict=True):
+        own = each.is_answer
+        of_tokens = -loss.beta * (each.sampled - each.reference)[own].astype(np.float64)
+        of_tokens[-1:] += score
+        gains.append(token_advantages(of_tokens, value[own], loss))
+        returns = np.zeros_like(value)
+        returns[own] = gains[-1] + value[own]
+        found.append(each._replace(values=value, returns=returns))
+    for at, gain in enumerate(whiten(gains)):
+        advantage = np.zeros(len(found[at].ids))
+        advantage[found[at].is_answer] = gain
+        found[at] = found[at]._replace(advantage=advantage)
+    return found

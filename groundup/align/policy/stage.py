@@ -3,7 +3,8 @@
 Each step samples answers with the live weights (`updates` > 1: some steps share one sample), scores
 them, and takes a step of the algorithm in losses.py. `exact` computes log-probabilities in training
 with the sampler's bits, so that the ratio of the first update is exactly 1. What each step sampled
-stands as numbers in log/rollouts.jsonl.
+stands as numbers in log/rollouts.jsonl. PPO has a head of values on the policy's states, which is
+trained with it and not saved.
 """
 
 import copy
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float64
 from pydantic import Field
+from torch import nn
 
 from groundup.core import (
     Artifact,
@@ -30,7 +34,14 @@ from groundup.core import (
 from groundup.corpus import split_paths
 from groundup.generate import Engine, ExactForward
 from groundup.kernels import LossSum
-from groundup.model import Transformer, load_to_train, save
+from groundup.model import (
+    Head,
+    HeadConfig,
+    ModelWithHead,
+    Transformer,
+    load_to_train,
+    save,
+)
 from groundup.train import (
     MicroBatch,
     OptimConfig,
@@ -40,17 +51,28 @@ from groundup.train import (
     TrainingData,
     TrainingRun,
     TrainingTask,
+    batch_to_device,
     produce_alone,
     shuffled_indices,
     with_usual_optim,
 )
 
-from ..direct.batches import PADDING, target_logprobs
+from ..direct.batches import (
+    PADDING,
+    RenderedAnswer,
+    answer_states,
+    batches_of,
+    pack_groups,
+    target_logprobs,
+)
 from ..finetune import check_decoder
 from ..form import load_chat_format
+from ..reward.model import RewardModel
 from .losses import PolicyLossConfig, Tokens, policy_loss
 from .rewards import Reward, RewardConfig, read_tasks
 from .rollouts import RolloutPlan, Rollouts, sample_rollouts
+from .values import adapted_beta, value_losses
+from .watch import Watch, WatchConfig
 
 NATIVE_OPTIM = OptimConfig(
     muon_learning_rate=1e-3, learning_rate=1e-4, embedding_learning_rate=5e-3
@@ -80,6 +102,11 @@ class PolicyConfig(TrainingConfig):
     """Optimizer steps on each sample."""
     max_tokens: int = Field(default=64, ge=1)
     """Tokens of an answer."""
+    online: bool = True
+    """Whether each sample is drawn from the live weights; else all from those before training, a
+    fixed set of answers."""
+    watch: WatchConfig = WatchConfig()
+    """What ends the run early, with its best weights."""
     exact: bool = False
     """Whether the training's log-probabilities have the sampler's bits: float32 on CPUs."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
@@ -93,11 +120,15 @@ class PolicyConfig(TrainingConfig):
     """Hash of the tasks; set by the stage."""
 
 
-def reinforce(config: PolicyConfig, model: Artifact, tasks: Path, out: Path) -> Artifact:
-    """Train a chat model on tasks whose answers a program can check; a stopped run resumes.
+def reinforce(
+    config: PolicyConfig, model: Artifact, tasks: Path, out: Path, reward: list[Path] | None = None
+) -> Artifact:
+    """Train a chat model on what is rewarded; a stopped run resumes.
 
-    model  a tuned model that answers some of the tasks rightly, however rarely
-    tasks  JSON lines with prompt and answer, the right one or a list of such
+    model   a tuned model that answers some of the tasks well, however rarely
+    tasks   JSON lines with prompt and answer, the right one or a list of such
+    reward  reward model of `groundup reward`; several are an ensemble. With one, what a program
+            can check counts if it is set, such as rewards.number=1
 
     Raises DataError for what is no task, ConfigError for settings that do not fit.
     """
@@ -107,7 +138,14 @@ def reinforce(config: PolicyConfig, model: Artifact, tasks: Path, out: Path) -> 
         raise ConfigError(f"exact is of float32; precision={config.precision!r} came with it.")
     if config.exact:
         config = config.model_copy(update={"precision": "float32"})
-    samples, reward = read_tasks(tasks), Reward.of(config.rewards)
+    judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(reward or (), 1)}
+    if judges and "rewards" not in config.model_fields_set:
+        config = config.model_copy(update={"rewards": RewardConfig(number=0)})
+    measure = config.watch.measure or config.rewards
+    needs_answer = config.rewards.needs_answer or measure.needs_answer
+    samples = read_tasks(tasks, needs_answer=needs_answer)
+    models = [RewardModel.open(each.path) for each in judges.values()]
+    rewarded = Reward.of(config.rewards, models), Reward.of(measure, models)
     config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
@@ -120,9 +158,10 @@ def reinforce(config: PolicyConfig, model: Artifact, tasks: Path, out: Path) -> 
             f"{len(samples)} tasks are too few for prompts={config.prompts} and held-out ones."
         )
     identity = RunIdentity(
-        objective=config.loss.name, settings=config.hashed_values(), parents={"model": model}
-    )
-    write = partial(_train_and_save, config, identity, (train, held_out), reward)
+        objective=config.loss.name, settings=config.hashed_values(),
+        parents={"model": model} | judges,
+    )  # fmt: skip
+    write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
     return produce_alone(config, out, write, stage="reinforce", identity=identity)
 
 
@@ -139,6 +178,10 @@ class PolicyRun:
     exact: ExactForward | None
     reference: Transformer | None
     """The model before training, if its divergence counts."""
+    values: ModelWithHead | None = None
+    """The live model with PPO's head of values."""
+    sampler: Engine | None = None
+    """What answers: the live weights, or without `online` those before training."""
 
     def batch(self, step: int) -> MicroBatch:
         """The packed answers of a step."""
@@ -150,14 +193,28 @@ class PolicyRun:
         config, context = self.config, self.engine.model.config.context_length
         return RolloutPlan(config.answers, config.max_tokens, context, config.seed)
 
+    def data(self) -> TrainingData:
+        """What the loop reads."""
+        config, engine = self.config, self.engine
+        some = [len(engine.prompt_ids(each.conversation)) for each in self.tasks[:SOME_TASKS]]
+        tokens = config.prompts * config.answers * (sum(some) // len(some) + config.max_tokens)
+        return TrainingData(
+            self.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens
+        )
+
+    def numbers(self, step: int) -> dict[str, float]:
+        """What is recorded of a step's sample."""
+        return self.rollouts(step // self.config.updates).numbers()
+
     def rollouts(self, number: int) -> Rollouts:
         """A sample: read if the run was killed after it, else drawn now."""
         path = self.draft.scratch / "rollouts" / f"{number}.npz"
         if path.is_file():
             return Rollouts.read(path)
         made = sample_rollouts(
-            self.engine, self._tasks_of(number), number, self.plan, reward=self.reward,
-            loss=self.config.loss, reference=self.reference,
+            self.sampler or self.engine, self._tasks_of(number), number, self.plan,
+            reward=self.reward, loss=self._loss_at(number), reference=self.reference,
+            token_values=self._token_values if self.values is not None else None,
         )  # fmt: skip
         path.parent.mkdir(exist_ok=True)
         made.write(path)
@@ -172,13 +229,46 @@ class PolicyRun:
         chosen = shuffled_indices(number, config.prompts, count, config.seed)
         return [self.tasks[at] for at in chosen]
 
-    def loss(self, model: Transformer, batch: MicroBatch, routing: object = None) -> LossSum:
+    def _loss_at(self, number: int) -> PolicyLossConfig:
+        """The algorithm's constants for a sample: a divergence that is held changes its weight."""
+        loss, count = self.config.loss, self.config.prompts * self.config.answers
+        if not loss.target or not number:
+            return loss
+        last = self.rollouts(number - 1)
+        return loss.model_copy(
+            update={"beta": adapted_beta(last.beta, last.divergence, count, loss)}
+        )
+
+    @torch.no_grad()
+    def _token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
+        """The value of each token of each answer, now."""
+        assert self.values is not None, "called for PPO alone"
+        length, found = self.plan.row_tokens, [np.zeros(len(each.ids)) for each in answers]
+        self.values.eval()
+        for members in batches_of([each.length for each in answers], length):
+            batch = pack_groups([[answers[at]] for at in members], length)
+            assert batch.documents is not None, "see pack_groups"
+            owner = batch.documents[batch.targets != PADDING].numpy()
+            states = answer_states(self.values.model, batch_to_device(batch, self._device))
+            values = self.values.head(states[:, None]).double().cpu().numpy()
+            for number, at in enumerate(members):
+                found[at][answers[at].is_answer] = values[owner == number]
+        self.values.train()
+        return found
+
+    @property
+    def _device(self) -> torch.device:
+        return self.engine.model.head.device
+
+    def loss(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
         """The algorithm's sum over a micro-batch, and what divides it."""
         assert batch.documents is not None and batch.reference is not None, "see pack_groups"
         assert batch.sampled is not None and batch.advantages is not None, "see pack_groups"
-        is_answer = batch.targets != PADDING
+        assert batch.values is not None and batch.returns is not None, "see pack_groups"
+        is_answer, loss, body = batch.targets != PADDING, self.config.loss, self.engine.model
+        states = answer_states(body, batch) if self.exact is None or self.values else None
         if self.exact is None:
-            policy = target_logprobs(model, batch, self.engine.tokenizer.vocab_size)
+            policy = target_logprobs(body, batch, self.engine.tokenizer.vocab_size, states=states)
         else:
             policy = self.exact.log_probs(
                 batch.ids, batch.targets.clamp(min=0), documents=batch.documents, wanted=is_answer
@@ -188,50 +278,80 @@ class PolicyRun:
             policy, batch.sampled[is_answer], batch.reference[is_answer],
             batch.advantages[is_answer], answer,
         )  # fmt: skip
-        total = policy_loss(tokens, self.config.loss)
+        total = policy_loss(tokens, loss)
+        if self.values is not None and states is not None:
+            values = self.values.head(states[:, None])
+            errors = value_losses(
+                values, batch.values[is_answer], batch.returns[is_answer], loss.value_clip
+            )
+            total = total + loss.value_weight * errors.sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
-    def mean_reward(self, tasks: Sequence[Sample]) -> float:
-        """Mean reward of the most likely answers of the live model."""
+    def held_out_rewards(
+        self, tasks: Sequence[Sample], reward: Reward
+    ) -> Float64[np.ndarray, " N"]:
+        """The reward of the most likely answer of the live model to each task."""
         sampling = Sampling(max_tokens=self.config.max_tokens)
-        said = self.engine.generate([each.conversation for each in tasks], sampling)
-        return round(float(self.reward.of_answers(tasks, said).mean()), 4)
+        prompts = [self.engine.prompt_ids(each.conversation) for each in tasks]
+        said = self.engine.continue_ids(prompts, sampling, shows_progress=False)
+        return reward.of_answers(tasks, said)
 
 
 def _train_and_save(
     config: PolicyConfig, identity: RunIdentity, splits: tuple[list[Sample], list[Sample]],
-    reward: Reward, draft: Draft,
+    rewards: tuple[Reward, Reward], draft: Draft,
 ) -> None:  # fmt: skip
-    base, (train, held_out) = identity.parents["model"], splits
-    model = load_to_train(base.path).to(device.default_device())
+    base, (train, held_out), (reward, measure) = identity.parents["model"], splits, rewards
     opened = Engine.open(base.path)
-    engine = Engine(model, opened.tokenizer, end_ids=opened.end_ids, template=opened.template)
-    policy = PolicyRun(
-        config, draft, train, reward, engine,
-        exact=ExactForward(model, vocab_size=opened.tokenizer.vocab_size) if config.exact else None,
-        reference=copy.deepcopy(model).requires_grad_(False) if config.loss.beta else None,
-    )  # fmt: skip
-    scores = {"before": policy.mean_reward(held_out), "tasks": len(held_out)}
+    policy = _open_policy(config, base, opened, train, reward, draft)
+    model, measured = policy.engine.model, partial(policy.held_out_rewards, held_out, measure)
+    watch = Watch(config.watch, draft, config.steps, measured, model)
+    scores = {"before": _mean(policy.held_out_rewards(held_out, reward)), "tasks": len(held_out)}
     record.log(f"Held-out tasks before: {scores['before']:.3f}")
-    some = [len(engine.prompt_ids(each.conversation)) for each in train[:SOME_TASKS]]
-    tokens = config.prompts * config.answers * (sum(some) // len(some) + config.max_tokens)
-    data = TrainingData(
-        policy.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens
-    )
-    task = TrainingTask(model, model, policy.loss, data, config.loss.name, is_compiled=False)
+    task = TrainingTask(
+        model, policy.values or model, policy.loss, policy.data(), config.loss.name,
+        is_compiled=False,
+        is_done=lambda step: watch.is_done(step.number + 1, partial(policy.numbers, step.number)),
+    )  # fmt: skip
     run = TrainingRun(draft, config, task, identity._replace(model=model.config.to_dict()))
+    if not run.resumed.step:
+        watch.is_done(0, dict)
     run.train_to_end()
     trained = run.final_model()
+    if watch.stopped:
+        watch.restore_best(trained)
     policy.engine = Engine(
         trained, opened.tokenizer, end_ids=opened.end_ids, template=opened.template
     )
-    scores["after"] = policy.mean_reward(held_out)
+    scores["after"] = _mean(policy.held_out_rewards(held_out, reward))
     record.log(f"Held-out tasks after: {scores['after']:.3f}")
     rows = record.read_metrics(draft.log / ROLLOUTS)
     if not any(row["reward deviation"] for row in rows):
         record.log("Nothing was learnt: all answers to each prompt had the same reward; give tasks "
                    "that the model answers rightly now and then, or other rewards.")  # fmt: skip
-    draft.numbers["held_out"] = scores
+    draft.numbers |= {"held_out": scores, "watch": watch.summary()}
     save(trained, draft.path, base.path, chat=True)
     form = load_chat_format(base.path, "")
     form.save(draft.path, base.path, list(opened.end_ids))
+
+
+def _open_policy(
+    config: PolicyConfig, base: Artifact, opened: Engine, tasks: Sequence[Sample], reward: Reward,
+    draft: Draft,
+) -> PolicyRun:  # fmt: skip
+    """A run at its start; `opened` has the weights before training."""
+    model = load_to_train(base.path).to(device.default_device())
+    engine = Engine(model, opened.tokenizer, end_ids=opened.end_ids, template=opened.template)
+    head = Head(HeadConfig(kind="number", pooling="last"), model.config.width).to(model.head)
+    vocab_size = opened.tokenizer.vocab_size
+    return PolicyRun(
+        config, draft, tasks, reward, engine,
+        exact=ExactForward(model, vocab_size=vocab_size) if config.exact else None,
+        reference=copy.deepcopy(model).requires_grad_(False) if config.loss.beta else None,
+        values=ModelWithHead(model, head) if config.loss.name == "ppo" else None,
+        sampler=None if config.online else opened,
+    )  # fmt: skip
+
+
+def _mean(values: Float64[np.ndarray, " N"]) -> float:
+    return round(float(values.mean()), 4)

@@ -22,7 +22,7 @@ from groundup.core import Conversation, DataError, Message, device
 from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load_with_head
 from groundup.train import MicroBatch, batch_to_device
 
-from ..direct.batches import PADDING, batches_of, pack_groups
+from ..direct.batches import PADDING, answer_states, batches_of, pack_groups
 from ..form import ChatFormat, load_chat_format
 
 RIGHT = 1
@@ -45,10 +45,9 @@ class ScoredText(NamedTuple):
         """Positions that it takes."""
         return len(self.ids)
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> dict[str, np.ndarray | float]:
         """What rows hold of it."""
-        margins = np.full(self.length, self.margin)
-        return {"ids": self.ids, "targets": self.labels, "advantages": margins}
+        return {"ids": self.ids, "targets": self.labels, "advantages": self.margin}
 
 
 def scored_answer(
@@ -95,8 +94,8 @@ def _labels(length: int, found: dict[int, bool]) -> np.ndarray:
 
 def scores_of(module: ModelWithHead, batch: MicroBatch) -> Tensor:
     """What the head says at the scored positions, row by row: (N,) numbers or (N, 2) logits."""
-    hidden = module.model(batch.ids, documents=batch.documents, positions=batch.positions)
-    scores = module.head(hidden[batch.targets != PADDING][:, None])  # a text of one token each
+    states = answer_states(module.model, batch)
+    scores = module.head(states[:, None])  # a text of one token each
     return scores if scores.ndim == 1 else scores[:, 0]
 
 

@@ -125,6 +125,8 @@ class TrainingTask(NamedTuple):
     """Whether blocks are compiled where possible; not for batches of many shapes."""
     gradients: Callable[[nn.Module, Precision], Gradients] | None = None
     """Gradients of a loss that does not add over micro-batches; on one process only."""
+    is_done: Callable[[TrainStep], bool] = lambda step: False
+    """Whether the run ends after a step, before all are done; on one process only."""
 
     def full_loss(
         self, router: RouterConfig, mesh: Mesh = SINGLE_PROCESS
@@ -229,8 +231,9 @@ class TrainingRun:
         """Train to the end and write the run's numbers into the draft."""
         with ExitStack() as stack:
             self.open_monitors(stack)
-            for _ in self.steps_from(self.resumed.step, SERVICES):
-                pass
+            for step in self.steps_from(self.resumed.step, SERVICES):
+                if self.task.is_done(step):
+                    break
             self.checkpoints.save(self.data.steps, wait=True)
             self.checkpoints.wait()
         if self.mesh.is_first:

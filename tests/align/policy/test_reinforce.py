@@ -1,6 +1,8 @@
 """A policy learns what is rewarded, from answers whose log-probabilities are the sampler's."""
 
 import json
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,9 +19,11 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
+    Generation,
     Sample,
 )
 from groundup.generate import Engine
+from groundup.model import Head, HeadConfig, ModelWithHead, load
 from groundup.train import Precision, split_batch
 from groundup.train.loop import accumulate_gradients
 from tests.train.small import without_compiler
@@ -45,24 +49,36 @@ def tasks(tmp_path_factory):
 def rollouts(engine, tasks, name="grpo", **changes) -> Rollouts:
     samples, loss = read_tasks(tasks)[:3], PolicyLossConfig(name=name, **changes)
     reference = engine.model if loss.beta else None
-    return sample_rollouts(engine, samples, 0, PLAN, reward=ENDED, loss=loss, reference=reference)
+    return sample_rollouts(
+        engine, samples, 0, PLAN, reward=ENDED, loss=loss, reference=reference,
+        token_values=some_values if name == "ppo" else None,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo", "rloo", "reinforce"])
+def some_values(answers) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.random(len(each.ids)) for each in answers]
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo", "rloo", "reinforce", "ppo"])
 def test_gradients_do_not_depend_on_how_a_step_is_split(name, chat_model, tasks, tmp_path):
     engine, loss = Engine.open(chat_model.path), PolicyLossConfig(name=name, beta=0.2)
     model, made = engine.model.double(), rollouts(engine, tasks, name, beta=0.2)
     config = PolicyConfig(loss=loss, max_tokens=PLAN.max_tokens)
     draft = Draft(tmp_path, tmp_path, tmp_path)
-    run = stage.PolicyRun(config, draft, [], ENDED, engine, exact=None, reference=None)
+    head = Head(HeadConfig(kind="number", pooling="last"), model.config.width).double()
+    values = ModelWithHead(model, head) if name == "ppo" else None
+    run = stage.PolicyRun(config, draft, [], ENDED, engine, None, None, values)
+    module = values or model
     found = []
     for width, parts in ((256, 1), (64, 3)):
         batch = made.batch(loss, PLAN._replace(row_tokens=width))
-        double = {n: getattr(batch, n).double() for n in ("reference", "sampled", "advantages")}
-        model.zero_grad()
+        names = ("reference", "sampled", "advantages", "values", "returns")
+        double = {n: getattr(batch, n).double() for n in names}
+        module.zero_grad()
         batches, weight = split_batch(batch._replace(**double), parts), float(batch.weights.sum())
-        total = accumulate_gradients(model, run.loss, Precision())(batches, weight)
-        found.append((torch.cat([p.grad.flatten() for p in model.parameters()]), total))
+        total = accumulate_gradients(module, run.loss, Precision())(batches, weight)
+        found.append((torch.cat([p.grad.flatten() for p in module.parameters()]), total))
     assert_close(found[0], found[1], rtol=1e-7, atol=1e-10)
 
 
@@ -86,17 +102,30 @@ def settings(**changes) -> PolicyConfig:
     return PolicyConfig(**given | {"rewards": {"number": 0, "ended": 1}} | changes)
 
 
-@pytest.mark.parametrize("name", ["grpo", "rloo"])
-def test_what_is_rewarded_is_learnt(name, chat_model, tasks, tmp_path):
-    made = reinforce(settings(loss={"name": name}), chat_model, tasks, tmp_path / "out")
+@pytest.fixture(scope="module")
+def ending(chat_model, tasks, tmp_path_factory):
+    """A model that learnt to end its answers."""
+    return reinforce(settings(), chat_model, tasks, tmp_path_factory.mktemp("ending") / "out")
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
+def test_what_is_rewarded_is_learnt(name, chat_model, tasks, ending, tmp_path):
+    made = ending
+    if name != "grpo":
+        made = reinforce(settings(loss={"name": name}), chat_model, tasks, tmp_path / "out")
     rows = [json.loads(x) for x in (made.path / "log/rollouts.jsonl").read_text().splitlines()]
     first, last = (np.mean([row["ended"] for row in part]) for part in (rows[:5], rows[-5:]))
     assert len(rows) == 40 and first < 0.3 and last > 0.8, (first, last)
     assert made.numbers["held_out"]["after"] > made.numbers["held_out"]["before"]
 
 
-def test_a_stopped_run_ends_with_the_same_bits(chat_model, tasks, tmp_path, monkeypatch):
-    config = settings(steps=6, updates=2, checkpoints={"every_seconds": 0.0, "asynchronous": False})
+PPO = {"loss": {"name": "ppo", "beta": 0.1, "target": 0.5, "horizon": 50}, "watch": {"every": 2}}
+
+
+@pytest.mark.parametrize("given", [{}, PPO, {"online": False}], ids=["grpo", "ppo", "offline"])
+def test_a_stopped_run_ends_with_the_same_bits(chat_model, tasks, tmp_path, monkeypatch, given):
+    frequent = {"every_seconds": 0.0, "asynchronous": False}
+    config = settings(steps=6, updates=2, checkpoints=frequent, **given)
     whole = reinforce(config, chat_model, tasks, tmp_path / "whole")
     real = stage.PolicyRun.batch
 
@@ -113,6 +142,69 @@ def test_a_stopped_run_ends_with_the_same_bits(chat_model, tasks, tmp_path, monk
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
     for run in (whole, again):  # each sample has two updates
         assert len((run.path / "log/rollouts.jsonl").read_text().splitlines()) == 3
+
+
+class Letters:
+    """Scores the share of letters."""
+
+    def score(self, conversations):
+        texts = [talk[-1].content for talk in conversations]
+        return np.array([sum(map(str.isalpha, text)) / max(1, len(text)) for text in texts])
+
+
+class Always(NamedTuple):
+    """Scores of answers, whatever they are."""
+
+    scores: list[float]
+
+    def score(self, conversations):
+        return np.array(self.scores)
+
+
+def test_the_watch_ends_a_run_that_its_rewards_mislead(chat_model, tasks, tmp_path, monkeypatch):
+    measured, seen = iter([0.5, 0.5, 0.9, 0.3, 0.3, 0.9]), list[torch.Tensor]()
+
+    def measure(run, tasks, reward):
+        seen.append(run.engine.model.head.detach().clone())
+        return np.full(len(tasks), next(measured))
+
+    monkeypatch.setattr(stage.PolicyRun, "held_out_rewards", measure)
+    made = reinforce(settings(watch={"every": 2}), chat_model, tasks, tmp_path / "out")
+    found = made.numbers["watch"]
+    assert found["stopped"] == "the held-out measure fell from 0.900 to 0.300"
+    assert (found["best_step"], found["last_step"]) == (2, 6)
+    assert torch.equal(load(made.path).head, seen[2]), "the weights are those of the best look"
+    assert not torch.equal(seen[2], seen[4])
+    assert len((made.path / "log/rollouts.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_reward_model_is_rewarded_and_those_that_disagree_less(
+    chat_model, tasks, tmp_path, monkeypatch
+):
+    open_files = tmp_path / "open.jsonl"
+    open_files.write_text("".join(json.dumps({"prompt": f"say {n}"}) + "\n" for n in range(30)))
+    opened = list[Path]()
+
+    monkeypatch.setattr(stage.RewardModel, "open", lambda path: opened.append(path) or Letters())
+    config = settings(steps=30).model_copy()
+    config = PolicyConfig(**config.to_dict() | {"rewards": {"number": 0}})
+    made = reinforce(config, chat_model, open_files, tmp_path / "out", [chat_model.path])
+    assert made.numbers["held_out"]["after"] > made.numbers["held_out"]["before"] + 0.2
+    assert opened == [chat_model.path]
+    assert [parent.id for parent in made.parents] == [chat_model.id] * 2
+
+
+def test_an_ensemble_is_worth_its_mean_less_its_spread():
+    one, other = Always([1.0, 1.0]), Always([3.0, 3.0])
+    said = [Generation("a", (1,), (-0.1,), "stop")] * 2
+    samples = [Sample("1", (), references=("a",))] * 2
+    for spread, worth in ((0, 2.0), (0.5, 1.5)):
+        config = RewardConfig(number=0, exact=1, model=2, spread=spread)
+        found = Reward.of(config, [one, other]).of_answers(samples, said)
+        assert found.tolist() == [1 + 2 * worth] * 2
+    broken = Always([0.0, np.nan])
+    with pytest.raises(DataError, match="Task 1: a reward model gives no finite score"):
+        Reward.of(config, [broken]).of_answers(samples, said)
 
 
 def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -32,3 +33,26 @@ def test_the_trainers_log_probabilities_are_the_samplers(tmp_path):
     assert torch.equal(found[is_answer], batch.sampled[is_answer]), "the ratio is exactly 1"
     plain = target_logprobs(engine.model, batch, engine.tokenizer.vocab_size)
     assert_close(plain, batch.sampled[is_answer], rtol=1e-4, atol=1e-4)
+
+
+def test_ppo_takes_the_divergence_off_each_token_and_values_what_is_left(tmp_path):
+    engine = Engine.open(write_chat_model(tmp_path / "model", 256))
+    other = Engine.open(write_chat_model(tmp_path / "model", 256)).model
+    with torch.no_grad():
+        other.head.mul_(0.5)  # a reference that differs
+    (tmp_path / "t.jsonl").write_text(json.dumps({"prompt": "1+1", "answer": "2"}))
+    tasks, ended = read_tasks(tmp_path / "t.jsonl"), Reward.of(RewardConfig(number=0, ended=1))
+    loss = PolicyLossConfig(name="ppo", beta=0.5, decay=1.0)
+    made = sample_rollouts(
+        engine, tasks, 0, PLAN, reward=ended, loss=loss, reference=other,
+        token_values=lambda answers: [np.full(len(each.ids), 0.25) for each in answers],
+    )  # fmt: skip
+    assert made.divergence != 0 and made.beta == 0.5
+    for each, score in zip(made.answers, made.rewards.flatten(), strict=True):
+        own = each.is_answer
+        paid = -0.5 * (each.sampled - each.reference)[own].astype(float)
+        paid[-1] += score
+        left = np.cumsum(paid[::-1])[::-1]  # without decay: all that is still to come
+        assert np.allclose(each.returns[own], left) and (each.advantage[~own] == 0).all()
+    gains = np.concatenate([each.advantage[each.is_answer] for each in made.answers])
+    assert abs(gains.mean()) < 1e-9 and abs(gains.std(ddof=1) - 1) < 1e-6
