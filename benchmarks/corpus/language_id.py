@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from groundup.corpus.language import IdentifyConfig
+from groundup.corpus.language import IdentifyConfig, identify_language
 from groundup.measure import wilson_interval
 
 TEN = ("de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "zh")

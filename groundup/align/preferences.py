@@ -252,12 +252,12 @@ def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
 
 def _parse_steps(row: Mapping[str, Any]) -> Preference:
     steps, labels = _list_of(row, "completions"), row.get("labels")
-    is_listed = isinstance(labels, list) and len(labels) == len(steps)
-    if not is_listed or not all(isinstance(label, bool) for label in labels):
+    given = labels if isinstance(labels, list) else []
+    if len(given) != len(steps) or not all(isinstance(label, bool) for label in given):
         raise DataError(f"Its {len(steps)} steps need as many labels, true or false; a ranking has "
                         "scores or ranks.")  # fmt: skip
     texts = tuple(read_answer(each, "completions") for each in steps)
-    return Preference(read_row_prompt(row), "", "", 0.0, texts, tuple(labels))
+    return Preference(read_row_prompt(row), "", "", 0.0, texts, tuple(given))
 
 
 def _list_of(row: Mapping[str, Any], name: str) -> list[Any]:

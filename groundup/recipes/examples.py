@@ -4,8 +4,7 @@ from pathlib import Path
 
 from groundup.align import ExamplesConfig, ExampleWriter, make_examples
 from groundup.core import MANIFEST, Answer, Artifact, ConfigError, Reason, Sample, Score, Scorer
-from groundup.retrieve import check_claim, verify_quotes
-from groundup.retrieve.models import open_language_model
+from groundup.retrieve import check_claim, open_language_model, verify_quotes
 
 
 def examples_from_documents(
@@ -27,7 +26,8 @@ def examples_from_documents(
 
     Raises ConfigError unless there is one source, and for a model without a folder to verify in.
     """
-    if (source is None) == (corpus is None):
+    given = corpus or source
+    if given is None or (corpus and source):
         raise ConfigError("Give a folder of documents, or a corpus with --corpus; one of the two.")
     writer = None
     if model:
@@ -35,7 +35,7 @@ def examples_from_documents(
             raise ConfigError("--model needs a folder of documents, to verify quotes in its files.")
         opened = open_language_model(model).model
         writer = ExampleWriter(opened, _identity(model), proven_quotes(source))
-    return make_examples(config, corpus or source, out, exclude=exclude or (), writer=writer)
+    return make_examples(config, given, out, exclude=exclude or (), writer=writer)
 
 
 def proven_quotes(root: Path) -> Scorer:

@@ -278,8 +278,9 @@ def _alpaca_prompt(row: Mapping[str, Any]) -> Conversation:
 def _text_of(content: Any, has_calls: bool) -> str | None:
     """A message's text, also in parts; None if it is none."""
     if isinstance(content, list):
-        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
-        return "".join(texts) if texts and all(isinstance(each, str) for each in texts) else None
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        texts = [text for text in parts if isinstance(text, str)]
+        return "".join(texts) if texts and len(texts) == len(content) else None
     return content if isinstance(content, str) else "" if content is None and has_calls else None
 
 

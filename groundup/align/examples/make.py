@@ -29,7 +29,6 @@ from groundup.core import (
     Conversation,
     DataError,
     Draft,
-    Sample,
     digest,
     produce,
     record,
@@ -142,18 +141,16 @@ def make_examples(
     """
     testsets = open_testsets(exclude)
     cleaner = Cleaner(CleaningConfig(), testsets.values())
-    if isinstance(source, Path) and (source / MANIFEST).is_file():
-        source = Artifact.open(source, ("corpus", "documents"))
-    if isinstance(source, Artifact) and source.kind == "corpus":
-        parents = {"corpus": source}
-        splits = {split: list(read_split(source, split)) for split in SPLITS}
+    path = source.path if isinstance(source, Artifact) else source
+    opened = Artifact.open(path, ("corpus", "documents")) if (path / MANIFEST).is_file() else None
+    if opened is not None and opened.kind == "corpus":
+        parents = {"corpus": opened}
+        documents = _exclude({split: read_split(opened, split) for split in SPLITS}, cleaner)
     else:
-        path = source.path if isinstance(source, Artifact) else source
         asked = QuestionsConfig(share=1, suffixes=config.suffixes, read=config.read)
         read = read_question_documents(path, asked)
         usable = [each for each in read.documents if each.path in read.question_paths]
-        parents, splits = read.parents, _split_by_path(config, usable, cleaner.samples)
-    documents = _exclude_documents(splits, cleaner.samples)
+        parents, documents = read.parents, _split(config, _exclude({"train": usable}, cleaner))
     content = [(each.path, each.sha256) for each in documents.every]
     hashed = digest([content, writer.digest if writer else ""])
     config = config.model_copy(update={"source_digest": hashed})
@@ -168,38 +165,30 @@ def make_examples(
     )
 
 
-def _split_by_path(
-    config: ExamplesConfig, documents: Sequence[Record], samples: Sequence[Sample]
-) -> dict[str, list[Record]]:
-    """Documents by split; those that samples ask about do not fill validation and test."""
-    asked, shares = _asked_documents(samples), (config.validation_share, config.test_share)
-    # By other numbers than a test set of the same seed, whose documents would be one split.
-    names = {d.path: f"examples/{d.path}" for d in documents if not {d.path, d.sha256} & asked}
-    split = split_paths([*names.values()], *shares, config.seed)
-    found: dict[str, list[Record]] = {name: [] for name in SPLITS}
-    for document in documents:
-        name = names.get(document.path)
-        found[split[name] if name else "train"].append(document)
-    return found
-
-
-def _asked_documents(samples: Sequence[Sample]) -> set[str]:
-    """Paths and hashes of the documents that samples ask about."""
+def _exclude(splits: Mapping[str, Iterable[Record]], cleaner: Cleaner) -> SplitDocuments:
+    """Leave out the documents that test sets ask about, by path or content."""
     keys = ("document", "sha256")
-    return {str(s.metadata[key]) for s in samples for key in keys if s.metadata.get(key)}
-
-
-def _exclude_documents(
-    splits: Mapping[str, Sequence[Record]], samples: Sequence[Sample]
-) -> SplitDocuments:
-    """Leave out the documents that samples ask about, by path or content."""
-    asked = _asked_documents(samples)
-    excluded = [d for split in SPLITS for d in splits[split] if {d.path, d.sha256} & asked]
-    if samples:
+    asked = {str(s.metadata[key]) for s in cleaner.samples for key in keys if s.metadata.get(key)}
+    left: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    excluded = list[Record]()
+    for split, documents in splits.items():
+        for document in documents:
+            is_asked = bool({document.path, document.sha256} & asked)
+            (excluded if is_asked else left[split]).append(document)
+    if cleaner.samples:
         record.log(f"{len(excluded)} documents are left out: the test set asks about them.")
-    gone = {document.path for document in excluded}
-    left = {name: [d for d in own if d.path not in gone] for name, own in splits.items()}
     return SplitDocuments(left, excluded)
+
+
+def _split(config: ExamplesConfig, found: SplitDocuments) -> SplitDocuments:
+    """The documents of a folder by split."""
+    # By other numbers than a test set of the same seed, whose documents would be one split.
+    names = {each.path: f"examples/{each.path}" for each in found.splits["train"]}
+    split = split_paths([*names.values()], config.validation_share, config.test_share, config.seed)
+    splits: dict[str, list[Record]] = {name: [] for name in SPLITS}
+    for document in found.splits["train"]:
+        splits[split[names[document.path]]].append(document)
+    return SplitDocuments(splits, found.excluded)
 
 
 def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
