@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from groundup.core import Artifact, Conversation, DataError, Message, MissingExtra, record
+from groundup.core import Artifact, Conversation, Message, MissingExtra, record
+from groundup.corpus import SPLITS
 
 from .cleaning import conversation_language, refuses
 from .exchanges import ChatExample
@@ -57,38 +58,22 @@ def balance(path: Path) -> Balance:
     """Count what examples or preferences are made of: kinds, turns, lengths, sources, languages.
 
     path  directory of examples or preferences
-
-    Raises DataError naming a damaged line.
     """
     artifact = Artifact.open(path, ("examples", "preferences"))
-    splits, languages = dict[str, dict[str, Any]](), True
-    for name in sorted((each for each in artifact.files if each != "rejected.jsonl"), reverse=True):
-        rows = list(_read_rows(artifact.file(name)))
-        try:
-            splits[name.removesuffix(".jsonl")] = balance_of(rows, languages)
-        except MissingExtra as error:
-            record.log(f"Languages are not counted: {error}")
-            languages = False
-            splits[name.removesuffix(".jsonl")] = balance_of(rows, languages)
-    order = [name for name in ("train", "validation", "test") if name in splits]
-    return Balance(str(path), {name: splits[name] for name in order})
+    names = [name for name in SPLITS if f"{name}.jsonl" in artifact.files]
+    rows = {name: list(_read_rows(artifact.file(f"{name}.jsonl"))) for name in names}
+    try:
+        return Balance(str(path), {name: balance_of(rows[name], True) for name in names})
+    except MissingExtra as error:
+        record.log(f"Languages are not counted: {error}")
+        return Balance(str(path), {name: balance_of(rows[name], False) for name in names})
 
 
 def _read_rows(file: Path) -> Iterable[BalanceRow]:
     with open(file, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                yield (
-                    example_row(ChatExample.from_json(line))
-                    if "id" in row
-                    else (preference_row(row))
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DataError(
-                    f"{file} line {number}: expected an example or a preference; "
-                    f"{type(error).__name__}: {error}."
-                ) from None
+        for line in lines:
+            row = json.loads(line)
+            yield example_row(ChatExample.from_json(line)) if "id" in row else preference_row(row)
 
 
 def example_row(example: ChatExample) -> BalanceRow:

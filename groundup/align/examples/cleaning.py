@@ -95,7 +95,8 @@ class Cleaner:
                 return "asks a question of"
             found = self.matcher.find(turn.content, turn.role == "user") if self.matcher else []
             if turn.role != "system" and found:
-                return "nearly asks a question of" if found[0][1] == "near" else "copies a text of"
+                is_near = any(kind == "near" for _, kind in found)
+                return "nearly asks a question of" if is_near else "copies a text of"
         return ""
 
 
