@@ -99,28 +99,36 @@ def keep_rows(files: Sequence[Path], parse: Callable[[Any], Sequence[Row]]) -> K
     parse  makes one row or several of a line, or raises DataError saying what is wrong with it
     """
     found, seen = KeptRows[Row]([], []), set[Row]()
-    for path in files:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(map(str.strip, file), 1):
-                if not line:
-                    continue
-                place = f"{path.name} line {number}"
-                try:
-                    read = json.loads(line)
-                    if "\\ud" in line.lower():
-                        json.dumps(read, ensure_ascii=False).encode()  # a lone surrogate is no text
-                    rows = [row for row in parse(read) if row not in seen]
-                    if not rows:
-                        raise DataError("It is there twice.")
-                except (DataError, ValueError, RecursionError) as error:
-                    reason = str(error) if isinstance(error, DataError) else "It is no JSON."
-                    found.rejected.append({"place": place, "reason": reason, "row": line})
-                    continue
-                seen.update(rows)
-                source = read.get("source") or read.get("dataset")
-                source = source if isinstance(source, str) else path.name
-                found.kept.extend(KeptRow(row, source, place, line) for row in rows)
+    size = sum(path.stat().st_size for path in files)
+    with record.progress("reading", size, "bytes") as progress:
+        for path in files:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                for number, line in enumerate(file, 1):
+                    progress.advance(len(line))
+                    if line.strip():
+                        _keep_line(found, seen, parse, f"{path.name} line {number}", line.strip())
     return found
+
+
+def _keep_line(
+    found: KeptRows[Row], seen: set[Row], parse: Callable[[Any], Sequence[Row]], place: str,
+    line: str,
+) -> None:  # fmt: skip
+    try:
+        read = json.loads(line)
+        if "\\ud" in line.lower():
+            json.dumps(read, ensure_ascii=False).encode()  # a lone surrogate is no text
+        rows = [row for row in parse(read) if row not in seen]
+        if not rows:
+            raise DataError("It is there twice.")
+    except (DataError, ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, DataError) else "It is no JSON."
+        found.rejected.append({"place": place, "reason": reason, "row": line})
+        return
+    seen.update(rows)
+    source = read.get("source") or read.get("dataset")
+    source = source if isinstance(source, str) else place.rpartition(" line ")[0]
+    found.kept.extend(KeptRow(row, source, place, line) for row in rows)
 
 
 class ReadRow(NamedTuple):

@@ -176,7 +176,8 @@ def _exclude(splits: Mapping[str, Iterable[Record]], cleaner: Cleaner) -> SplitD
             is_asked = bool({document.path, document.sha256} & asked)
             (excluded if is_asked else left[split]).append(document)
     if cleaner.samples:
-        record.log(f"{len(excluded)} documents are left out: the test set asks about them.")
+        count = len(excluded) or "Warning: no"
+        record.log(f"{count} documents are left out because a test set asks about them.")
     return SplitDocuments(left, excluded)
 
 

@@ -11,6 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,15 +139,8 @@ class ExampleWriter(NamedTuple):
 def _choose_passages(documents: Sequence[Record], count: int) -> list[DocumentSlice]:
     """Passages in turns of their documents, in random order."""
     order = shuffle_copy(documents, random.Random("written"))
-    waiting, chosen = [_passages(each) for each in order], list[DocumentSlice]()
-    while waiting and len(chosen) < count:
-        for own in list(waiting):
-            passage = next(own, None)
-            if passage is None:
-                waiting.remove(own)
-            elif len(chosen) < count:
-                chosen.append(passage)
-    return chosen
+    turns = chain.from_iterable(zip_longest(*map(_passages, order)))
+    return list(islice(filter(None, turns), count))
 
 
 def _passages(document: Record) -> Iterator[DocumentSlice]:
