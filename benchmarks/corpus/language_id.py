@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from groundup.corpus.language import IdentifyConfig, _identify, _sample_prose
+from groundup.corpus.language import IdentifyConfig, identify_language
 from groundup.measure import wilson_interval
 
 TEN = ("de", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "zh")
@@ -108,7 +108,7 @@ def main() -> None:
         if len(texts) < 50:
             continue
         begun = time.perf_counter()
-        found = [_identify(_sample_prose(text, config.characters), config) for text in texts]
+        found = [identify_language(text, config) for text in texts]
         seconds, asked = seconds + time.perf_counter() - begun, asked + len(texts)
         right = [one.language == code for one in found]
         guessed = sum(one.guess == code for one in found)

@@ -9,22 +9,32 @@ and their kin.
 
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
-from .examples import ExamplesConfig, make_examples, read_examples, show_examples
-from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .examples.balance import Balance, balance
+from .examples.exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .examples.importing import ImportExamplesConfig, import_examples
+from .examples.make import ExamplesConfig, make_examples, read_examples
+from .examples.show import show_examples
+from .examples.written import ExampleWriter
 from .finetune import FinetuneConfig, finetune
-from .importing import ImportExamplesConfig, import_examples
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
 from .policy.stage import PolicyConfig, reinforce
-from .preferences import Preference, PreferencesConfig, import_preferences
+from .preferences import (
+    Preference,
+    PreferencesConfig,
+    import_preferences,
+    read_preferences,
+)
 from .reward.model import RewardModel
 from .reward.stage import RewardModelConfig, reward
 
 __all__ = [
     "REFUSAL_TEXT",
     "Answers",
+    "Balance",
     "ChatExample",
     "DirectConfig",
+    "ExampleWriter",
     "ExamplesConfig",
     "FinetuneConfig",
     "ImportExamplesConfig",
@@ -36,6 +46,7 @@ __all__ = [
     "RewardConfig",
     "RewardModel",
     "RewardModelConfig",
+    "balance",
     "direct",
     "finetune",
     "import_examples",
@@ -43,6 +54,7 @@ __all__ = [
     "is_refusal",
     "make_examples",
     "read_examples",
+    "read_preferences",
     "read_tasks",
     "reinforce",
     "reward",

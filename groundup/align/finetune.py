@@ -44,7 +44,7 @@ from .adapters import (
     save_trained,
     with_adapter,
 )
-from .examples import read_examples
+from .examples.make import read_examples
 from .form import ChatFormat, read_template
 
 NATIVE_OPTIM = OptimConfig(

@@ -1,20 +1,32 @@
-"""Preferences from files: pairs of answers, single answers, or steps that are good or bad.
+"""Preferences from files: pairs, rankings, single answers that are good or bad, judged steps.
 
-Rows are TRL's, as JSON lines; texts, or lists of messages with role and content:
+Rows are JSON lines of these columns (TRL's names); a prompt is a text, a list of messages, or what
+`messages`, `conversations` (ShareGPT) or `instruction` and `input` (Alpaca) say; an answer is a
+text or a message:
 
-    {"prompt": …, "chosen": …, "rejected": …}       a pair; without a prompt, what both begin with
-    {"prompt": …, "completion": …, "label": true}   a single answer
-    {"prompt": …, "completions": […], "labels": [true, …]}       the steps of an answer, as texts
+    prompt, chosen, rejected       a pair; without a prompt, what both begin with; a `margin`, or
+                                   `score_chosen` and `score_rejected`, say by how much
+    prompt, completions, scores    a ranking of several (or `ranks`, 1 the best): each two of
+                                   different score are a pair, the difference is its margin
+    prompt, completion, label      a single answer, good or bad; or messages and a label
+    prompt, completions, labels    steps of one answer, each right or not
 
-A pair may have a "margin": how much better its chosen answer is, for reward models. Other columns
-are ignored. A row that cannot be used is kept aside with its reason. All rows of a prompt are in
-one split.
+An artifact of kind `preferences` has `train.jsonl` and `validation.jsonl`, whose rows are of three
+forms, with `prompt` as a list of messages, answers as texts and `source`, the file or data set:
+
+    {"prompt": …, "chosen": …, "rejected": …, "margin": 2.0}    without a margin if it is 0
+    {"prompt": …, "completion": …, "label": true}
+    {"prompt": …, "completions": ["…", …], "labels": [true, …]}
+
+All rows of a prompt are in one split. A row that cannot be used is in `rejected.jsonl` with its
+reason: see examples/cleaning.py.
 """
 
 import json
 import math
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +34,6 @@ from pydantic import Field
 
 from groundup.core import (
     Artifact,
-    Config,
     Conversation,
     DataError,
     Draft,
@@ -33,7 +44,9 @@ from groundup.core import (
 )
 from groundup.corpus import split_paths
 
-from .layouts import digest_of, keep_rows, read_answer, read_prompt
+from .examples.balance import balance_of, preference_row
+from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_groups
+from .examples.layouts import digest_of, keep_rows, read_answer, read_messages, read_row_prompt
 
 SPLITS = ("train", "validation")
 
@@ -67,6 +80,10 @@ class Preference(NamedTuple):
 
     def to_json(self) -> str:
         """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A row of an artifact."""
         answers: dict[str, Any] = {"chosen": self.chosen, "rejected": self.rejected}
         if self.margin:
             answers["margin"] = self.margin
@@ -74,12 +91,11 @@ class Preference(NamedTuple):
             answers = {"completions": self.steps, "labels": self.labels}
         elif not self.is_pair:
             answers = {"completion": self.chosen or self.rejected, "label": bool(self.chosen)}
-        prompt = [message._asdict() for message in self.prompt]
-        return json.dumps({"prompt": prompt} | answers, ensure_ascii=False)
+        return {"prompt": [message._asdict() for message in self.prompt]} | answers
 
 
-class PreferencesConfig(Config):
-    """How preferences are split."""
+class PreferencesConfig(CleaningConfig):
+    """How preferences are cleaned and split."""
 
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the prompts that are held out."""
@@ -89,97 +105,174 @@ class PreferencesConfig(Config):
     """Hash of the files; set by the stage."""
 
 
-def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) -> Artifact:
-    """Read preferences from files of JSON lines, and hold some out.
+def import_preferences(
+    config: PreferencesConfig, files: list[Path], out: Path, *, exclude: list[Path] | None = None
+) -> Artifact:
+    """Read preferences from files of JSON lines, clean them and hold some out.
 
-    files  with columns prompt, chosen and rejected, or prompt, completion and label
-    out    directory of the preferences; what cannot be used is in rejected.jsonl, with reasons
+    files    rows with prompt, chosen and rejected; completions and scores or ranks; completion
+             and label; or completions and labels, which are steps
+    out      directory of the preferences; what cannot be used is in rejected.jsonl, with reasons
+    exclude  a test set whose questions and answers no row may repeat; may be given again
 
     Raises DataError for a missing file, and if no row can be used or a split would be empty.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
+    parents = open_testsets(exclude or ())
+    cleaner = Cleaner(config, parents.values())
     return produce(
-        out, kind="preferences", stage="preferences", version=1, config=config, parents={},
-        write=lambda draft: _write_preferences(draft, config, files),
+        out, kind="preferences", stage="preferences", version=2, config=config, parents=parents,
+        write=lambda draft: _write_preferences(draft, config, files, cleaner),
     )  # fmt: skip
 
 
 def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
     """The preferences of a split, in order."""
-    lines = artifact.file(f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [parse_preference(json.loads(line)) for line in lines]
+    with open(artifact.file(f"{split}.jsonl"), encoding="utf-8") as lines:
+        return [parse_preference(json.loads(line)) for line in lines]
 
 
-def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[Path]) -> None:
-    found = keep_rows(files, parse_preference)
-    kept = found.rows
-    prompts = [json.dumps(each.prompt, ensure_ascii=False) for each in kept]
-    split = split_paths(prompts, config.validation_share, 0.0, config.seed)
+def _write_preferences(
+    draft: Draft, config: PreferencesConfig, files: Sequence[Path], cleaner: Cleaner
+) -> None:
+    found = keep_rows(files, partial(_clean, cleaner))
+    found.require_some()
+    leaders = question_groups(found, _texts, config.near_duplicate_threshold)
+    groups = [json.dumps(each.prompt, ensure_ascii=False) for each in leaders]
+    split = split_paths(groups, config.validation_share, 0.0, config.seed)
     for name in SPLITS:
-        own = [each for each, prompt in zip(kept, prompts, strict=True) if split[prompt] == name]
+        own = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
         if not own:
             raise DataError(
-                f"{len(kept)} usable rows with {len(split)} prompts leave none for {name}; "
+                f"{len(found.kept)} usable rows with {len(split)} prompts leave none for {name}; "
                 f"give more ({len(found.rejected)} were left out)."
             )
-        write_text(draft.path / f"{name}.jsonl", "".join(f"{each.to_json()}\n" for each in own))
-        pairs, stepwise = sum(each.is_pair for each in own), sum(bool(each.steps) for each in own)
-        draft.numbers[name] = {
-            "pairs": pairs,
-            "single": len(own) - pairs - stepwise,
-            "stepwise": stepwise,
-        }
+        rows = [each.row.to_dict() | {"source": each.source} for each in own]
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text(draft.path / f"{name}.jsonl", "".join(lines))
+        pairs, stepwise = (sum(bool(each) for each in column) for column in zip(
+            *((each.row.is_pair, each.row.steps) for each in own), strict=True))  # fmt: skip
+        counts = {"pairs": pairs, "single": len(own) - pairs - stepwise, "stepwise": stepwise}
+        draft.numbers[name] = counts | balance_of(map(preference_row, rows), languages=False)
     found.write_rejected(draft)
     train, held_out = (draft.numbers[name] for name in SPLITS)
-    record.log(f"{train['pairs']} pairs and {train['single']} single answers to train on, "
-               f"{held_out['pairs']} and {held_out['single']} held out, "
+    record.log(f"{train['pairs']} pairs, {train['single']} single and {train['stepwise']} stepwise "
+               f"answers to train on, {held_out['rows']} held out, "
                f"{len(found.rejected)} rows left out.")  # fmt: skip
 
 
-def parse_preference(row: Any) -> Preference:
-    """Read one row.
+def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference]:
+    """What a row says; DataError saying why it is left out."""
+    found = parse_row(row)
+    for each in found:
+        good = "\n".join(each.steps) or each.chosen
+        cleaner.check(each.conversation(good or each.rejected), [good])
+    return found
 
-    >>> parse_preference({"prompt": "2+2?", "chosen": "4", "rejected": "5"}).chosen
-    '4'
+
+def _texts(row: Preference) -> tuple[str, str]:
+    asked = (turn.content for turn in row.prompt if turn.role == "user")
+    return "\n".join(asked), "\n".join((*row.steps, row.chosen, row.rejected))
+
+
+def parse_row(row: Any) -> Sequence[Preference]:
+    """Read one row, of which a ranking has several pairs.
+
+    >>> row = {"prompt": "2+2?", "completions": ["4", "5", "6"], "scores": [1, 0, 0]}
+    >>> [(pair.chosen, pair.rejected) for pair in parse_row(row)]
+    [('4', '5'), ('4', '6')]
 
     Raises DataError saying what is wrong with it.
     """
     if not isinstance(row, dict):
         raise DataError("It is no object.")
-    if "completion" in row:
-        prompt, answer = (
-            read_prompt(row.get("prompt")),
-            read_answer(row["completion"], "completion"),
-        )
-        if not isinstance(row.get("label"), bool):
-            raise DataError(f"Its label is {row.get('label')!r}; expected true or false.")
-        return Preference(prompt, *((answer, "") if row["label"] else ("", answer)))
+    is_ranking = "completions" in row and {"scores", "ranks"} & row.keys()
+    return list(_ranked_pairs(row)) if is_ranking else [parse_preference(row)]
+
+
+def parse_preference(row: Mapping[str, Any]) -> Preference:
+    """Read a row of an artifact, or one of a file that is no ranking; errors as of `parse_row`."""
     if "completions" in row:
         return _parse_steps(row)
+    if "completion" in row or "label" in row and "chosen" not in row:
+        prompt, answer = _prompt_and_answer(row)
+        label = row.get("label")
+        if not isinstance(label, bool):
+            raise DataError(f"Its label is {label!r}; expected true or false.")
+        return Preference(prompt, *((answer, "") if label else ("", answer)))
     if missing := {"chosen", "rejected"} - row.keys():
         raise DataError(f"It has no {' and no '.join(sorted(missing))}.")
-    sides = row["chosen"], row["rejected"]
-    if row.get("prompt") is None:  # what both begin with
-        begin, sides = _split_prompt(*sides)
-        row = row | begin
-    prompt = read_prompt(row["prompt"])
+    sides, margin = (row["chosen"], row["rejected"]), _margin(row)
+    if not {"prompt", "messages", "conversations", "instruction"} & row.keys():
+        row, sides = _split_prompt(*sides)  # what both begin with
+    prompt = read_row_prompt(row)
     chosen, rejected = map(read_answer, sides, ("chosen", "rejected"))
     if chosen == rejected:
         raise DataError("Its chosen answer equals the rejected one.")
-    margin = row.get("margin") or 0.0
-    if not isinstance(margin, int | float) or not math.isfinite(margin):
-        raise DataError(f"Its margin is {margin!r}; expected a number.")
-    return Preference(prompt, chosen, rejected, float(margin))
+    return Preference(prompt, chosen, rejected, margin)
 
 
-def _parse_steps(row: dict[str, Any]) -> Preference:
-    steps, labels = row["completions"], row.get("labels")
-    if not isinstance(steps, list) or not steps or not isinstance(labels, list):
-        raise DataError("It has no lists of completions and of labels.")
-    if len(steps) != len(labels) or not all(isinstance(label, bool) for label in labels):
-        raise DataError(f"Its {len(steps)} steps need as many labels, true or false.")
-    texts = tuple(read_answer(step, "completions") for step in steps)
-    return Preference(read_prompt(row.get("prompt")), "", "", 0.0, texts, tuple(labels))
+def _prompt_and_answer(row: Mapping[str, Any]) -> tuple[Conversation, str]:
+    """A single answer: in a column of its own, or the last of a list of messages."""
+    name = "conversations" if "conversations" in row else "messages"
+    if "completion" in row or name not in row:
+        answer = row.get("completion", row.get("output"))
+        return read_row_prompt(row), read_answer(answer, "completion")
+    turns = read_messages(row[name], name)
+    if not turns or turns[-1].role != "assistant":
+        raise DataError(f"Its {name} have no answer at the end.")
+    rest = [message._asdict() for message in turns[:-1]]
+    return read_row_prompt(dict(row) | {name: rest}), read_answer(turns[-1].content, name)
+
+
+def _margin(row: Mapping[str, Any]) -> float:
+    value = row.get("margin")
+    if value is None and {"score_chosen", "score_rejected"} <= row.keys():
+        better, worse = _numbers([row["score_chosen"], row["score_rejected"]], "scores", 2)
+        value = better - worse
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise DataError(f"Its margin is {value!r:.60}; expected a number.")
+    return _numbers([value or 0.0], "margin", 1)[0]
+
+
+def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
+    """Each two answers of a ranking that are not equally good."""
+    prompt, name = read_row_prompt(row), "scores" if "scores" in row else "ranks"
+    answers = _list_of(row, "completions")
+    texts = [read_answer(each, "completions") for each in answers]
+    values = _numbers(row[name], name, len(texts))
+    if len(set(texts)) < len(texts) or len(set(values)) < 2:
+        raise DataError("Its completions are equal, or equally good.")
+    sign = 1.0 if name == "scores" else -1.0
+    order = sorted(zip(texts, values, strict=True), key=lambda each: -sign * each[1])
+    for (better, high), (worse, low) in combinations(order, 2):
+        if high != low:
+            yield Preference(prompt, better, worse, sign * (high - low))
+
+
+def _parse_steps(row: Mapping[str, Any]) -> Preference:
+    steps, labels = _list_of(row, "completions"), row.get("labels")
+    given = labels if isinstance(labels, list) else []
+    if len(given) != len(steps) or not all(isinstance(label, bool) for label in given):
+        raise DataError(f"Its {len(steps)} steps need as many labels, true or false; a ranking has "
+                        "scores or ranks.")  # fmt: skip
+    texts = tuple(read_answer(each, "completions") for each in steps)
+    return Preference(read_row_prompt(row), "", "", 0.0, texts, tuple(given))
+
+
+def _list_of(row: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(row[name], list) or not row[name]:
+        raise DataError(f"It has no lists of {name} and of labels, scores or ranks.")
+    return row[name]
+
+
+def _numbers(values: Any, name: str, count: int) -> list[float]:
+    """Finite numbers; DataError if they are none, or not as many."""
+    is_listed = isinstance(values, list) and len(values) == count
+    kinds = (int, float)
+    if not is_listed or not all(type(x) in kinds and math.isfinite(x) for x in values):
+        raise DataError(f"Its {name} is {values!r:.60}; expected {count} finite.")
+    return [float(each) for each in values]
 
 
 def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:

@@ -104,7 +104,7 @@ class IdentifyLanguage:
 
     def __call__(self, record: Record) -> StepResult:
         config = self.config
-        identified = _identify(_sample_prose(record.text, config.characters), config)
+        identified = identify_language(record.text, config)
         metadata = {"language": identified.language, "language_score": round(identified.score, 4)}
         if not config.keep or identified.language in config.keep:
             return StepResult(metadata=metadata)
@@ -127,7 +127,7 @@ class LanguageParagraphs:
         letters: dict[str, int] = {}
         for start, end in _paragraph_bounds(record):
             text = record.text[start:end]
-            identified = _identify(_sample_prose(text, config.characters), config)
+            identified = identify_language(text, config)
             if identified.language == UNDETERMINED:
                 continue
             letters[identified.language] = letters.get(identified.language, 0) + end - start
@@ -192,7 +192,9 @@ def _is_code_line(line: str) -> bool:
     return bool(dense) and (has_more_symbols or CODE_LINE.match(line) is not None)
 
 
-def _identify(text: str, config: IdentifyConfig) -> LanguageGuess:
+def identify_language(text: str, config: IdentifyConfig) -> LanguageGuess:
+    """The language of a text, of which code is ignored; MissingExtra without its classifiers."""
+    text = _sample_prose(text, config.characters)
     letters = "".join(LETTERS.findall(text))
     if len(letters) < config.min_letters:
         return LanguageGuess(UNDETERMINED, 0.0, "")

@@ -2,6 +2,7 @@
 
 from .code.definitions import code_sections
 from .code.language import detect_code_language, looks_like_code
+from .conversations.turns import find_disclaimers
 from .document import PAGES, Heading, Record, Segment, SourceMap, TextSpan, record_id
 from .licences.expressions import is_licence_allowed, join_expressions
 from .licences.texts import licence_of
@@ -115,6 +116,7 @@ __all__ = [
     "detect_code_language",
     "file_bytes",
     "file_of",
+    "find_disclaimers",
     "find_licences",
     "fingerprint_folder",
     "from_batch",

@@ -131,7 +131,7 @@ def tiny(
     tuning = FinetuneConfig(epochs=step.epochs, **step.chat)  # both are validated first
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "step.json", step._asdict())
-    made = _run_stages(out, training, ExamplesConfig(**step.examples), tuning)
+    made = _run_stages(out, training, ExamplesConfig(questions=0, **step.examples), tuning)
     evaluation = evaluate_run(made, out, step.xz_share)
     made |= {name: _log_artifact(name, each) for name, each in evaluation.artifacts.items()}
     report = produce(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ReaderChoice,
         TextEncoderConfig,
         load_text_encoder,
+        open_language_model,
         with_plain_template,
     )
     from .readers.scoring import PairScorer
@@ -38,7 +39,7 @@ _LATER = {
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
-    "load_text_encoder": "models", "with_plain_template": "models",
+    "load_text_encoder": "models", "open_language_model": "models", "with_plain_template": "models",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -85,6 +86,7 @@ __all__ = [
     "mark_words",
     "match_question",
     "open_index",
+    "open_language_model",
     "open_opinion",
     "search_passages",
     "train_encoder",

@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from groundup.align.examples import ChatExample, ExamplesConfig, make_examples
+from groundup.align.examples.make import ChatExample, ExamplesConfig, make_examples
 from groundup.align.finetune import FinetuneConfig, _pack_split, finetune
 from groundup.align.form import load_chat_format
 from groundup.core import (

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from groundup.align.examples import show_examples
+from groundup.align.examples.show import show_examples
 from groundup.align.finetune import IMPORTED_OPTIM, NATIVE_OPTIM, FinetuneConfig, finetune
 from groundup.align.form import load_chat_format, read_template
 from groundup.compress import QuantizeConfig, quantize

@@ -17,9 +17,8 @@ from groundup.corpus.language import (
     IdentifyLanguage,
     LanguageParagraphs,
     LanguageParagraphsConfig,
-    _identify,
-    _sample_prose,
     _strip_code,
+    identify_language,
 )
 from groundup.documents import Record, SourceMap, TextSpan, apply_result
 
@@ -50,7 +49,7 @@ def record(text: str, spans: tuple[TextSpan, ...] = ()) -> Record:
 def test_a_sentence_is_recognised_alone_and_amid_commands(code):
     config = IdentifyConfig()
     for text in (SENTENCES[code], COMMANDS * 3 + SENTENCES[code] + "\n" + COMMANDS * 3):
-        assert _identify(_sample_prose(text, config.characters), config).language == code
+        assert identify_language(text, config).language == code
 
 
 def test_policy_keeps_drops_and_says_why():
@@ -66,11 +65,11 @@ def test_policy_keeps_drops_and_says_why():
 def test_voters_who_disagree_leave_it_undetermined(monkeypatch):
     monkeypatch.setattr(language, "_fasttext_top5", lambda text: [("da", 0.95)])
     monkeypatch.setattr(language, "_langid_top5", lambda text: [("nb", 0.99)])
-    found = _identify("Vi kan ikke si hvilket språk dette er uten videre", IdentifyConfig())
+    found = identify_language("Vi kan ikke si hvilket språk dette er uten videre", IdentifyConfig())
     assert (found.language, found.guess) == ("und", "no")
     assert found.score == pytest.approx(0.495)
     monkeypatch.setattr(language, "_fasttext_top5", lambda text: [("no", 0.95)])
-    assert _identify("Vi kan ikke si hvilket språk", IdentifyConfig()).language == "no"
+    assert identify_language("Vi kan ikke si hvilket språk", IdentifyConfig()).language == "no"
 
 
 def test_foreign_paragraphs_are_marked_and_cut_by_policy():

@@ -41,7 +41,7 @@ from groundup.measure import (
     token_f1,
 )
 
-from ..layouts import read_prompt
+from ..examples.layouts import read_prompt
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 RUN_WORDS = 3

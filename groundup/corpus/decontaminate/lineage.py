@@ -131,13 +131,38 @@ def _read_training_texts(source: Artifact) -> Iterator[TrainingText]:
                 yield TrainingText(f"{name}: line {number}", content)
 
 
+class SampleMatcher:
+    """Finds the samples that a text copies, or whose question a message nearly is."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.ids = [sample.id for sample in samples]
+        self.index = build_ngram_index(("", each.id, sample_texts(each)) for each in samples)
+        last = pack_strings(s.conversation[-1].content if s.conversation else "" for s in samples)
+        self.questions = SetIndex(shingle_sets(last, match_fold_table(), SHINGLE_TOKENS))
+
+    def find(self, text: str, is_message: bool) -> list[tuple[str, str]]:
+        """Id and kind of overlap of each sample found.
+
+        >>> from groundup.core import Message
+        >>> asked = Message("user", "When did the first ship of the line leave the harbour?")
+        >>> matcher = SampleMatcher([Sample("1", (asked,))])
+        >>> matcher.find("Tell me when did the first ship of the line leave the harbour", True)
+        [('1', 'copied')]
+        """
+        words = match_tokens(text)
+        found = [(match.item.sample, "copied") for match in self.index.find_matches(text, words)]
+        if is_message:
+            shingles = np.unique(ngram_hashes(words.hashes, SHINGLE_TOKENS))
+            near = self.questions.jaccards(shingles) >= NEAR_THRESHOLD
+            found += [(self.ids[number], "near") for number in np.flatnonzero(near).tolist()]
+        return found
+
+
 def _compare_samples(
     samples: Sequence[Sample], texts: Iterable[TrainingText], missing: Sequence[str] = ()
 ) -> Contamination:
     """Compare samples with training texts, one at a time."""
-    index = build_ngram_index(("", sample.id, sample_texts(sample)) for sample in samples)
-    last = pack_strings(s.conversation[-1].content if s.conversation else "" for s in samples)
-    questions = SetIndex(shingle_sets(last, match_fold_table(), SHINGLE_TOKENS))
+    matcher = SampleMatcher(samples)
     about: dict[tuple[str, str], list[str]] = defaultdict(list)
     for sample in samples:
         if sample.references:
@@ -147,18 +172,11 @@ def _compare_samples(
     read = 0
     for text in texts:
         read += 1
-        words = match_tokens(text.text)
-        found = [(match.item.sample, "copied") for match in index.find_matches(text.text, words)]
-        if text.document is None:
-            near = (
-                questions.jaccards(np.unique(ngram_hashes(words.hashes, SHINGLE_TOKENS)))
-                >= NEAR_THRESHOLD
-            )
-            found += [(samples[number].id, "near") for number in np.flatnonzero(near).tolist()]
-        else:
+        found = matcher.find(text.text, is_message=text.document is None)
+        if text.document is not None:
             key = text.document.path, text.document.sha256
             found += [(name, "document") for name in about.get(key, ())]
         for name, how in found:
             overlaps.setdefault((name, how), SampleOverlap(name, how, text.origin))
-    too_short = sum(index.too_short.values())
+    too_short = sum(matcher.index.too_short.values())
     return Contamination(tuple(overlaps.values()), read, tuple(missing), too_short)

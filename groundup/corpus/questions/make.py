@@ -100,23 +100,14 @@ def make_questions(
     many of which rule, and ConfigError if there is no rule of a name.
     """
     _check_config(config, questions)
-    found = _read_source(Path(source), config)
+    found = read_question_documents(Path(source), config)
     collection = DocumentCollection(found.documents)
     rules, limit = config.rules, config.max_words
     pool = list(question_candidates(collection, found.question_paths, rules, limit))
     if not pool and not exact and "corpus" not in found.parents:
         found, config = _widen_share(collection, found, config)
         pool = list(question_candidates(collection, found.question_paths, rules, limit))
-    without = round(questions * config.unanswerable)
-    chosen = _choose_in_turns(pool, questions - without, config)
-    share = config.unanswerable / (1 - config.unanswerable)
-    without = min(without, round(len(chosen) * share))
-    unknown = _unanswerable_questions(chosen, pool, found.documents, without, config)
-    chosen = _choose_in_turns(pool, questions - len(unknown), config) + unknown
-    if len(unknown) < without:
-        record.log(
-            f"{len(unknown)} of {without} unanswerable questions: too few names to make others of"
-        )
+    chosen = choose_questions(pool, found.documents, questions, config)
     if len(chosen) < questions:
         message = _too_few_text(collection, found, config, chosen, questions)
         if not chosen or exact:
@@ -131,6 +122,25 @@ def make_questions(
     return make_testset(_testset_card(config, found, samples), samples, found.parents, out)
 
 
+def choose_questions(
+    pool: Sequence[QuestionCandidate],
+    documents: Sequence[Record],
+    questions: int,
+    config: QuestionsConfig,
+) -> list[QuestionCandidate]:
+    """At most so many of the candidates in turns; at the end those about names in no document."""
+    without = round(questions * config.unanswerable)
+    chosen = _choose_in_turns(pool, questions - without, config)
+    share = config.unanswerable / (1 - config.unanswerable)
+    without = min(without, round(len(chosen) * share))
+    unknown = _unanswerable_questions(chosen, pool, documents, without, config)
+    if len(unknown) < without:
+        record.log(
+            f"{len(unknown)} of {without} unanswerable questions: too few names to make others of"
+        )
+    return _choose_in_turns(pool, questions - len(unknown), config) + unknown
+
+
 def _check_config(config: QuestionsConfig, questions: int) -> None:
     names = [rule.name for rule in RULES]
     if unknown := sorted(set(config.rules) - set(names)):
@@ -139,7 +149,11 @@ def _check_config(config: QuestionsConfig, questions: int) -> None:
         raise ConfigError(f"--questions {questions} must be at least 1.")
 
 
-def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
+def read_question_documents(source: Path, config: QuestionsConfig) -> QuestionDocuments:
+    """The documents of a folder or an artifact, and which share of them may be asked about.
+
+    Raises DataError for a folder without documents.
+    """
     parents: dict[str, Artifact] = {}
     made = Artifact.open(source) if (source / MANIFEST).is_file() else None
     if made is not None and made.kind == "documents":

@@ -280,17 +280,26 @@ class Boilerplate:
         ]  # fmt: skip
 
 
+def find_disclaimers(text: str) -> list[tuple[int, int]]:
+    """Where an assistant speaks of itself as a model, outside quotations.
+
+    >>> find_disclaimers("As an AI language model, I cannot. 4."), find_disclaimers("It is 4.")
+    ([(0, 34)], [])
+    """
+    cited = [match.span() for match in RE.quotation.finditer(text)]
+    found = []
+    for match in RE.disclaimer.finditer(text):
+        before = bisect_right(cited, match.start(), key=lambda cited_span: cited_span[0])
+        if not before or cited[before - 1][1] <= match.start():
+            found.append(match.span())
+    return found
+
+
 def _find_disclaimers(text: str, turn: ConversationTurn) -> list[TextEdit]:
     words = turn_text(text, turn)
     start = text.find(words, turn.start)
-    cited = [match.span() for match in RE.quotation.finditer(words)]
-    edits = []
-    for match in RE.disclaimer.finditer(words):
-        before = bisect_right(cited, match.start(), key=lambda cited_span: cited_span[0])
-        if not before or cited[before - 1][1] <= match.start():
-            bounds = (start + match.start(), start + match.end())
-            edits.append(TextEdit(*bounds, "assistant speaks of itself"))
-    return edits
+    return [TextEdit(start + begin, start + end, "assistant speaks of itself")
+            for begin, end in find_disclaimers(words)]  # fmt: skip
 
 
 def _is_greeting(text: str) -> bool:

@@ -1,12 +1,8 @@
-"""Tools: how a conversation says which functions there are, and how an answer calls them.
+"""Tools of a request: the conversation that a model reads, and the calls that its answer has.
 
-    <tool_call>
-    {"name": "weather", "arguments": {"city": "Oslo"}}
-    </tool_call>
-
-Functions stand in the system's turn, what they returned in the user's, in the form that Qwen's
-templates write and many open models are tuned on. An answer is bound by a grammar to valid calls
-of the functions that are there, whatever the model; without calls it is free text.
+Functions, calls and results stand in turns as groundup/prompt/tools.py writes them, for tuning
+as for serving. An answer is bound by a grammar to valid calls of the functions that are there,
+whatever the model; without calls it is free text.
 """
 
 import json
@@ -16,18 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Conversation, Message
 from groundup.generate import StopBuffer
+from groundup.prompt import CALL_END, CALL_START, append_result, call_to_text, introduce_tools
 
 from .errors import ApiError
-from .schemas import ChatMessage, ContentPart, Function, Tool, ToolCall, ToolChoice
+from .schemas import ChatMessage, ContentPart, Function, Tool, ToolChoice
 
-CALL, END = "<tool_call>", "</tool_call>"
-INTRODUCTION = (
-    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>{tools}\n"
-    "</tools>\n\nFor each function call, return a json object with function name and arguments "
-    'within <tool_call></tool_call> XML tags:\n<tool_call>\n{{"name": <function-name>, '
-    '"arguments": <args-json-object>}}\n</tool_call>'
-)
 NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 ROLES: dict[str, Literal["system", "user", "assistant"]] = {
     "system": "system", "developer": "system", "user": "user", "tool": "user",
@@ -63,34 +52,16 @@ def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> C
                 raise ApiError(400, "An assistant's message needs content or tool_calls.")
             calls = message.tool_calls or ()
             called |= {call.id for call in calls}
-            text = "\n".join(filter(None, [text, *map(_call_to_text, calls)]))
+            said = (call_to_text(each.function.name, each.function.arguments) for each in calls)
+            text = "\n".join(filter(None, [text, *said]))
         elif message.role == "tool":
             if message.tool_call_id not in called:
                 what = "A message of role 'tool' must follow a message with its tool_call_id."
                 raise ApiError(400, what, param="messages")
-            text = f"<tool_response>\n{text}\n</tool_response>"
-            if turns[-1].role == "user":  # results of one turn's calls stand together
-                turns[-1] = Message("user", f"{turns[-1].content}\n{text}")
-                continue
+            append_result(turns, text)
+            continue
         turns.append(Message(ROLES[message.role], text))
-    if tools:
-        signatures = (f"\n{json.dumps(_signature(tool), ensure_ascii=False)}" for tool in tools)
-        introduction = INTRODUCTION.format(tools="".join(signatures))
-        has_system = turns[0].role == "system"
-        before = f"{turns.pop(0).content}\n\n" if has_system else ""
-        turns.insert(0, Message("system", before + introduction))
-    return tuple(turns)
-
-
-def _signature(tool: Tool) -> dict[str, Any]:
-    function = tool.function.model_dump(exclude_none=True, exclude={"strict", "type"})
-    return {"type": "function", "function": function}
-
-
-def _call_to_text(call: ToolCall) -> str:
-    """A call as a model writes it."""
-    name, arguments = json.dumps(call.function.name), call.function.arguments
-    return f'{CALL}\n{{"name": {name}, "arguments": {arguments}}}\n{END}'
+    return introduce_tools(tuple(turns), [tool.function.model_dump() for tool in tools])
 
 
 def tool_grammar(
@@ -119,11 +90,11 @@ def tool_grammar(
     if is_free and schema:
         lines.append(f"plain: %json {json.dumps(schema)}")
     elif is_free:
-        lines.append(rf"PLAIN: /(.|\n)+/ & ~/(.|\n)*{CALL}(.|\n)*/")
+        lines.append(rf"PLAIN: /(.|\n)+/ & ~/(.|\n)*{CALL_START}(.|\n)*/")
     for at, function in enumerate(functions):
-        head = json.dumps(f'{CALL}\n{{"name": {json.dumps(function.name)}, "arguments": ')
+        head = json.dumps(f'{CALL_START}\n{{"name": {json.dumps(function.name)}, "arguments": ')
         arguments = json.dumps(function.parameters or NO_ARGUMENTS)
-        lines.append(f"f{at}: {head} %json {arguments} {json.dumps(chr(125) + chr(10) + END)}")
+        lines.append(f"f{at}: {head} %json {arguments} {json.dumps(chr(125) + chr(10) + CALL_END)}")
     return "\n".join(lines)
 
 
@@ -139,21 +110,21 @@ def parse_calls(text: str) -> ParsedAnswer:
     """Split an answer; a call that was cut off stays text."""
     calls = list[dict[str, Any]]()
     first = len(text)
-    at = text.find(CALL)
+    at = text.find(CALL_START)
     while at >= 0:
-        begin = len(text) - len(text[at + len(CALL) :].lstrip())
+        begin = len(text) - len(text[at + len(CALL_START) :].lstrip())
         try:
             call, end = json.JSONDecoder().raw_decode(text, begin)
             name, arguments = call["name"], call["arguments"]
         except (ValueError, KeyError, TypeError, RecursionError):
             end = begin
         else:
-            if text[end:].lstrip().startswith(END):
+            if text[end:].lstrip().startswith(CALL_END):
                 function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
                 id = f"call_{secrets.token_hex(12)}"
                 calls.append({"id": id, "type": "function", "function": function})
                 first = min(first, at)
-        at = text.find(CALL, end)
+        at = text.find(CALL_START, end)
     return ParsedAnswer(text[:first].rstrip() if calls else text, calls)
 
 
@@ -161,7 +132,7 @@ class ToolStream:
     """Streams the text of an answer, without the calls of functions if there may be some."""
 
     def __init__(self, tools: Sequence[Tool]) -> None:
-        self.tools, self.buffer, self.space = tools, StopBuffer([CALL]), ""
+        self.tools, self.buffer, self.space = tools, StopBuffer([CALL_START]), ""
 
     def add(self, text: str, is_last: bool) -> ParsedAnswer:
         """What can be shown after a further piece, and at the end the calls.

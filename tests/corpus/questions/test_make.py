@@ -9,7 +9,7 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
-from groundup.corpus.questions.make import QuestionsConfig, _read_source, make_questions
+from groundup.corpus.questions.make import QuestionsConfig, make_questions, read_question_documents
 from groundup.corpus.split import hash_fraction
 from groundup.documents import Record, read_folder
 from groundup.measure import check_grounding, read_card, read_samples
@@ -66,7 +66,7 @@ def test_a_folder_is_read_as_it_is_indexed(folder, tmp_path, monkeypatch):
     (root / "pic.png").write_bytes(b"\x89PNG")
     said: list[str] = []
     monkeypatch.setattr(record, "log", said.append)
-    found = _read_source(root, QuestionsConfig())
+    found = read_question_documents(root, QuestionsConfig())
     read = [one for one in read_folder(root) if isinstance(one, Record)]
     assert found.documents == read and said == ["left out 1 files: another kind of file 1"]
     assert {"notes.log", "old.txt", "in.mbox#36"} <= {one.path for one in read}

@@ -1,6 +1,6 @@
 import random
 
-from groundup.align.exchanges import (
+from groundup.align.examples.exchanges import (
     PHRASINGS,
     REFUSAL_TEXT,
     NameQuestion,

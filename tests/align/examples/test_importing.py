@@ -5,7 +5,7 @@ import json
 import pytest
 
 from groundup.align import ImportExamplesConfig, import_examples, read_examples
-from groundup.align.layouts import read_conversation
+from groundup.align.examples.layouts import read_row
 from groundup.core import DataError, Message, Sample
 from groundup.measure import TestSetCard, make_testset
 
@@ -25,14 +25,20 @@ def turn(role, content):
         ({"instruction": "2+2?", "output": "4"}, (USER, ANSWER)),
         ({"instruction": "Add.", "input": "2 2", "output": "4"},
          (Message("user", "Add.\n\n2 2"), ANSWER)),
+        ({"instruction": "Add.", "input": "2 2", "output": "4", "system": "Be brief.",
+          "history": [["2+2?", "4"]]},
+         (Message("system", "Be brief."), USER, ANSWER, Message("user", "Add.\n\n2 2"), ANSWER)),
         ({"prompt": "2+2?", "completion": "4"}, (USER, ANSWER)),
+        ({"prompt": [turn("developer", "Be brief."), turn("user", "2+2?")],
+          "completion": [turn("assistant", [{"type": "text", "text": "4"}])]},
+         (Message("system", "Be brief."), USER, ANSWER)),
         ({"messages": [turn("system", "Be brief."), turn("user", "2+2?"), turn("assistant", "4"),
                        turn("user", "2+2?"), turn("assistant", "4")]},
          (Message("system", "Be brief."), USER, ANSWER, USER, ANSWER)),
     ],
 )  # fmt: skip
 def test_rows_of_each_layout_are_read(row, expected):
-    assert read_conversation(row) == expected
+    assert read_row(row).messages == expected
 
 
 @pytest.mark.parametrize(
@@ -44,8 +50,9 @@ def test_rows_of_each_layout_are_read(row, expected):
         ({"messages": [turn("user", "a")]}, "Its turns are user; expected user, assistant"),
         ({"messages": [turn("assistant", "a"), turn("user", "b")]}, "turns are assistant, user"),
         ({"messages": [turn("user", " "), turn("assistant", "a")]}, "A turn is empty"),
-        ({"messages": [turn("tool", "a")]}, "'tool'"),
-        ({"conversations": [{"from": "robot", "value": "a"}]}, "none of ShareGPT's"),
+        ({"messages": [turn("tool", "a")]}, "result follows no call"),
+        ({"messages": [turn("user", "a"), turn("assistant", None)]}, "'assistant' that is no text"),
+        ({"conversations": [{"from": "robot", "value": "a"}]}, "'robot' that is no text turn"),
         ({"instruction": "", "output": "a"}, "Its instruction is no text"),
         ({"instruction": "a"}, "Its output is empty"),
         ({"prompt": "a", "completion": None}, "Its completion is empty"),
@@ -53,7 +60,7 @@ def test_rows_of_each_layout_are_read(row, expected):
 )
 def test_what_is_no_conversation_says_why(row, reason):
     with pytest.raises(DataError, match=reason):
-        read_conversation(row)
+        read_row(row)
 
 
 def test_conversations_are_cleaned_and_split_by_their_question(tmp_path):
@@ -71,14 +78,14 @@ def test_conversations_are_cleaned_and_split_by_their_question(tmp_path):
     made = import_examples(config, [path], tmp_path / "out", exclude=[testset.path])
     assert made.numbers["rejected"] == {
         "It speaks as an AI model.": 1, "It is too long.": 1, "It is there twice.": 1,
-        "Its question is in a test set.": 1,
+        "It asks a question of a test set.": 1,
     }  # fmt: skip
     questions = [
         {example.messages[0].content for example in read_examples(made, split)}
         for split in ("train", "validation", "test")
     ]
     assert sum(map(len, questions)) == 40 and not questions[0] & (questions[1] | questions[2])
-    assert made.numbers["train"]["by_questions"] == {"1": made.numbers["train"]["conversations"]}
+    assert made.numbers["train"]["turns"] == {"1": made.numbers["train"]["rows"]}
     kept = import_examples(
         config.model_copy(update={"keep_boilerplate": True}), [path], tmp_path / "kept"
     )

@@ -1,24 +1,20 @@
-import io
 import json
 
 import pytest
-from rich.console import Console
 
-from groundup.align.examples import (
+from groundup.align.examples.cleaning import Cleaner, CleaningConfig
+from groundup.align.examples.exchanges import PHRASINGS, is_refusal
+from groundup.align.examples.make import (
     ChatExample,
     ExamplesConfig,
-    _masked_segments,
-    _print_example,
+    SplitDocuments,
     _write_examples,
     make_examples,
     read_examples,
-    show_examples,
 )
-from groundup.align.exchanges import PHRASINGS, is_refusal
-from groundup.core import Config, ConfigError, DataError, Draft, Message, produce
+from groundup.core import DataError, Draft, Message
 from groundup.corpus import SPLITS, CorpusConfig, corpus
 from groundup.documents import read_bytes
-from groundup.tokenizer import FastTokenizer, render, save_tokenizer
 
 VERBS = "read write open close find drop copy move sort join split count".split()
 NOUNS = "text lines bytes header record index page table column row block field".split()
@@ -60,7 +56,7 @@ def corpus_artifact(tmp_path):
 def write(documents, folder, config=CONFIG):
     folder.mkdir(exist_ok=True)
     draft = Draft(folder, folder, folder)
-    _write_examples(draft, config, documents)
+    _write_examples(draft, config, SplitDocuments(documents), Cleaner(CleaningConfig()))
     rows = {
         split: [
             ChatExample.from_json(line)
@@ -78,7 +74,8 @@ def test_examples_of_a_split_come_from_its_own_files(documents, tmp_path):
         for row in rows[split]:
             home = "0123" if row.kind == "name" else modules[split]
             assert row.group[4] in home, row
-    assert {row.kind for row in rows["test"]} == {"explain", "docstring", "write", "topic", "name"}
+    kinds = {"explain", "docstring", "write", "topic", "name"}
+    assert kinds <= {row.kind for row in rows["test"]} <= kinds | {"question", "dialogue"}
 
 
 def test_no_refused_name_exists_and_every_answered_one_does(documents, tmp_path):
@@ -160,62 +157,3 @@ def test_the_stage_makes_an_artifact_of_a_corpus(corpus_artifact, tmp_path):
     (made.path / "test.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match="test.jsonl line 1"):
         next(read_examples(made, "test"))
-
-
-TALK = (
-    Message("user", "Is [bold]é[/bold] shown?"),
-    Message("assistant", "Yes, ⟨é⟩."),
-    Message("user", "Sure?"),
-    Message("assistant", "Sure."),
-)
-EXAMPLE = ChatExample("train-00000", "topic", "m", TALK)
-
-
-def test_what_is_marked_is_what_is_trained():
-    tokenizer = FastTokenizer([])
-    rendered = render(tokenizer, TALK)
-    pieces = list(_masked_segments(rendered, tokenizer))
-    assert "".join(piece for piece, _ in pieces) == rendered.text
-    assert [piece for piece, is_trained in pieces if is_trained] == [
-        "Yes, ⟨é⟩.<|im_end|>",
-        "Sure.<|im_end|>",
-    ]
-
-
-def printed(is_terminal: bool) -> str:
-    tokenizer, screen = FastTokenizer([]), io.StringIO()
-    console = Console(file=screen, force_terminal=is_terminal, width=80, no_color=False)
-    _print_example(console, EXAMPLE, render(tokenizer, TALK), tokenizer)
-    return screen.getvalue()
-
-
-def test_a_pipe_gets_plain_signs_and_a_terminal_styles():
-    plain = printed(is_terminal=False)
-    assert "⟦Sure.<|im_end|>⟧" in plain and "\x1b" not in plain
-    assert "Is [bold]é[/bold] shown?" in plain and plain.startswith("train-00000 · topic · m · ")
-    styled = printed(is_terminal=True)
-    assert "\x1b[" in styled and "⟦" not in styled
-
-
-@pytest.fixture
-def examples(tmp_path):
-    def write(draft):
-        draft.file("train.jsonl").write_text(EXAMPLE.to_json() + "\n" + EXAMPLE.to_json() + "\n")
-
-    save_tokenizer(FastTokenizer([]), tmp_path / "tokenizer")
-    return produce(
-        tmp_path / "examples", kind="examples", stage="examples", version=1, config=Config(),
-        parents={}, write=write,
-    )  # fmt: skip
-
-
-def test_the_verb_prints_as_many_as_asked(examples, tmp_path, capsys):
-    show_examples(examples.path, tokenizer=tmp_path / "tokenizer", count=1)
-    assert capsys.readouterr().out.count("train-00000") == 1
-    show_examples(examples.path, tokenizer=tmp_path / "tokenizer")
-    assert capsys.readouterr().out.count("train-00000") == 2
-
-
-def test_a_kind_that_is_not_there_is_named(examples, tmp_path):
-    with pytest.raises(ConfigError, match="no train example of kind 'name'; it has topic"):
-        show_examples(examples.path, tokenizer=tmp_path / "tokenizer", kind="name")

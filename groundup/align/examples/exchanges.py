@@ -3,7 +3,7 @@
 Every answer is text of the documents (a docstring, code, a paragraph) or the one refusal, so an
 example can be traced to its file. What documents offer is read by groundup.corpus, which makes up
 names too, for a test set's unanswerable questions as for these. Phrasings are in phrasings.toml.
-Knows nothing of splits or files; see examples.py.
+Knows nothing of splits or files; see make.py.
 """
 
 import json
@@ -53,11 +53,15 @@ class ChatExample:
     known: bool | None = None
     """Whether the last requested name exists; None if no name is requested."""
     exposure: str = ""
-    """For a known name in a held-out split: `asked` or `read`, see examples.py."""
+    """For a known name in a held-out split: `asked` or `read`, see make.py."""
+    source: str = ""
+    """Of an imported one: a data set or file; of one with a quote: the document and line."""
 
     def to_json(self) -> str:
         """Serialise to one line of JSON."""
         row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.source:
+            del row["source"]
         row["messages"] = [message._asdict() for message in self.messages]
         return json.dumps(row, ensure_ascii=False)
 
@@ -99,7 +103,7 @@ def explain_code(function: DocumentedFunction, rng: random.Random) -> ChatExampl
         return None
     question = _ask("explain", rng, {"thing": function.kind})
     texts = [f"{question}\n\n{_fence_code(function.code)}", summary]
-    if _draw_follow_up(rng) and summary != function.docstring and _is_short(function):
+    if draw_follow_up(rng) and summary != function.docstring and _is_short(function):
         texts += [_ask("docstring_next", rng, {}), f'"""{function.docstring}"""']
     return _conversation("explain", function.module, *texts)
 
@@ -119,7 +123,7 @@ def write_code(function: DocumentedFunction, rng: random.Random) -> ChatExample 
         return None
     parts = {"thing": function.kind, "identifier": function.identifier, "docstring": summary}
     texts = [_ask("write", rng, parts), _fence_code(function.code)]
-    if _draw_follow_up(rng):
+    if draw_follow_up(rng):
         texts += [_ask("write_next", rng, {}), summary]
     return _conversation("write", function.module, *texts)
 
@@ -130,7 +134,7 @@ def ask_topic(section: DocumentSection, phrasing: str, rng: random.Random) -> Ch
     if not answers:
         return None
     texts = [phrasing.format(title=section.title), answers[0]]
-    if _draw_follow_up(rng) and len(answers) > 1:
+    if draw_follow_up(rng) and len(answers) > 1:
         texts += [_ask("topic_next", rng, {}), answers[1]]
     return _conversation("topic", section.module, *texts)
 
@@ -183,7 +187,7 @@ def name_conversations(
     waiting = sorted(shuffle_copy(namings, rng), key=lambda naming: naming.group)
     while waiting:
         first = waiting[0]
-        limit = rng.choice((2, 3)) if _draw_follow_up(rng) else 1
+        limit = rng.choice((2, 3)) if draw_follow_up(rng) else 1
         turn = [first]
         for other in waiting[1:limit]:
             if other.group == first.group and other.name not in {naming.name for naming in turn}:
@@ -206,7 +210,8 @@ def shuffle_copy(items: Iterable, rng: random.Random) -> list:
     return items
 
 
-def _draw_follow_up(rng: random.Random) -> bool:
+def draw_follow_up(rng: random.Random) -> bool:
+    """Whether a conversation has more than one turn of each side."""
     return rng.random() < LONG_CONVERSATIONS
 
 

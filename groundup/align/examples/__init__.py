@@ -1,0 +1,1 @@
+"""Conversations: made from own documents, or read from the files of others and cleaned."""

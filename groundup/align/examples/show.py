@@ -1,0 +1,77 @@
+"""Conversations as a model reads them, with the trained tokens marked."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from groundup.core import Artifact, ConfigError, Tokenizer
+from groundup.tokenizer import RenderedChat
+
+from ..form import load_chat_format, read_template
+from .exchanges import ChatExample
+from .make import read_examples
+
+TRAINED_STYLE = "bold green"
+"""Style on a terminal; elsewhere trained text is between ⟦ and ⟧."""
+
+
+def show_examples(
+    path: Path, *, tokenizer: Path, template: str = "", split: str = "train", kind: str = "",
+    count: int = 3,
+) -> None:  # fmt: skip
+    """Print the first conversations of an examples artifact with trained tokens marked.
+
+    On a terminal trained tokens are bold and green and the others dim; elsewhere trained tokens are
+    between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
+
+    path       directory of the examples
+    tokenizer  directory of a tokenizer or a model, whose chat template is used
+    template   a file with another chat template, or `plain`; see `groundup finetune --help`
+    split      train, validation or test
+    kind       only conversations of this kind; default: all kinds
+    count      number of conversations
+    """
+    artifact = Artifact.open(path, "examples")
+    form = load_chat_format(tokenizer, read_template(template))
+    console = Console(highlight=False)
+    shown = 0
+    for example in read_examples(artifact, split):
+        if shown == count:
+            break
+        if kind in ("", example.kind):
+            shown += 1
+            rendered = form.render(example.messages, example.id)
+            _print_example(console, example, rendered, form.tokenizer)
+    if not shown and count:
+        kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
+        raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")
+
+
+def _print_example(
+    console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
+) -> None:
+    trained = sum(rendered.mask)
+    console.print(
+        f"{example.id} · {example.kind} · {example.group} · "
+        f"{len(rendered.ids)} tokens, {trained} trained",
+        style="bold",
+        markup=False,
+    )
+    text = Text()
+    for segment, is_trained in _masked_segments(rendered, tokenizer):
+        if console.is_terminal:
+            text.append(segment, style=TRAINED_STYLE if is_trained else "dim")
+        else:
+            text.append(f"⟦{segment}⟧" if is_trained else segment)
+    console.print(text, soft_wrap=True)
+
+
+def _masked_segments(rendered: RenderedChat, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
+    """Yield the text of each run of tokens that are all trained or all not trained."""
+    for is_trained, pairs in groupby(
+        zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]
+    ):
+        yield tokenizer.decode([token for token, _ in pairs]), is_trained

@@ -1,0 +1,44 @@
+"""Journey J2, a model of one's own, from a folder of documents to an adapter, by its commands."""
+
+import json
+
+import pytest
+
+from groundup.cli import main
+from groundup.core import Artifact, Config, produce
+from tests.align.examples.test_documents import write_part
+from tests.serve.servers import write_chat_model
+
+
+@pytest.fixture
+def base(tmp_path):
+    return produce(
+        tmp_path / "base", kind="model", stage="test", version=1, config=Config(), parents={},
+        write=lambda draft: write_chat_model(draft.path, 256),
+    )  # fmt: skip
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    assert ended.value.code == 0, words
+
+
+def test_a_folder_becomes_examples_and_an_adapter_without_its_test_set(base, tmp_path, capsys):
+    handbook, testset, examples = (tmp_path / name for name in ("handbook", "t", "e"))
+    write_part(handbook)
+    run("testset", "make", handbook, "--questions", 12, "--out", testset)
+    small = ["max_chars=160", "names=4", "questions=60", "held_out=8"]
+    settings = [word for setting in small for word in ("--set", setting)]
+    run("examples", "make", handbook, "--exclude", testset, "--out", examples, *settings)
+    run("testset", "show", testset, "--against", examples)
+    assert "no sample occurs in them" in capsys.readouterr().out
+    run("balance", examples, "--json")
+    counts = json.loads(capsys.readouterr().out)["splits"]["train"]
+    assert counts["kinds"]["question"] and counts["refusals"] < counts["rows"] / 2
+    run("finetune", base.path, "--examples", examples, "--adapter", "lora", "--out",
+        tmp_path / "tuned", "--set", "max_length=256", "--set", "epochs=0.2")  # fmt: skip
+    tuned = Artifact.open(tmp_path / "tuned", "adapter")
+    assert [parent.id for parent in tuned.parents] == [base.id, Artifact.open(examples).id]
+    assert tuned.numbers["rows"] > 0 and tuned.numbers["dropped"] == 0
+    assert (tuned.path / "adapter_model.safetensors").is_file()
