@@ -7,18 +7,17 @@ were trained here with large ones. With an adapter the base is frozen, packed if
 adapter alone is trained, checkpointed and saved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from groundup.adapt import AdapterConfig, adapter_sizes, attach_adapter, save_adapter
-from groundup.core import Artifact, ConfigError, DataError, Draft, device, record
-from groundup.model import Transformer, load, load_to_train, open_config, save
+from groundup.core import Artifact, ConfigError, DataError, Draft
+from groundup.model import open_config
 from groundup.tokenizer import PackedSequences, pack_examples
 from groundup.train import (
     Mesh,
@@ -26,7 +25,6 @@ from groundup.train import (
     OptimConfig,
     RunIdentity,
     RunOptions,
-    TrainingConfig,
     TrainingData,
     TrainingRun,
     TrainingTask,
@@ -38,8 +36,16 @@ from groundup.train import (
     with_usual_optim,
 )
 
+from .adapters import (
+    AdaptableConfig,
+    chat_format,
+    is_adapted,
+    load_trainable,
+    save_trained,
+    with_adapter,
+)
 from .examples.make import read_examples
-from .form import ChatFormat, load_chat_format, read_template
+from .form import ChatFormat, read_template
 
 NATIVE_OPTIM = OptimConfig(
     muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
@@ -59,14 +65,11 @@ NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
 """For an adapter of a model that was trained here."""
 
 
-class FinetuneConfig(TrainingConfig):
+class FinetuneConfig(AdaptableConfig):
     """How to fine-tune."""
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Number of passes over the conversations."""
-    adapter: AdapterConfig | None = None
-    """Train this adapter and keep the model's weights; None: train the weights. Its `kind` is lora,
-    prefix or bottleneck, with the settings of docs/reference/adapt.md: adapter.rank=16."""
     max_length: int = Field(default=512, ge=1)
     """Tokens of a packed sequence; longer conversations are skipped and counted."""
     batch_rows: int = Field(default=6, ge=1)
@@ -80,12 +83,6 @@ class FinetuneConfig(TrainingConfig):
     validations: int = Field(default=2, ge=1)
     """Number of evaluations on held-out conversations during the run."""
 
-    @field_validator("adapter", mode="before")
-    @classmethod
-    def default_kind(cls, values: Any) -> Any:
-        """Read settings of an adapter without a kind as LoRA's."""
-        return {"kind": "lora"} | dict(values) if isinstance(values, Mapping) else values
-
     @model_validator(mode="after")
     def check_rows(self) -> "FinetuneConfig":
         """Reject more micro-batches than sequences."""
@@ -94,8 +91,6 @@ class FinetuneConfig(TrainingConfig):
                 f"micro_batches={self.micro_batches} exceeds batch_rows={self.batch_rows}; give "
                 "at most that."
             )
-        if self.adapter is not None and self.ema_decay:
-            raise ConfigError("ema_decay averages all weights, not an adapter's; omit one of them.")
         return self
 
 
@@ -105,7 +100,7 @@ def finetune(
     examples: Artifact,
     out: Path,
     *,
-    adapter: Literal["", "lora", "prefix", "bottleneck"] = "",
+    adapter: str = "",
     mesh: str = "",
     zero: Literal[1, 2, 3] = 3,
     schedule: Literal["gpipe", "1f1b"] = "1f1b",
@@ -118,8 +113,9 @@ def finetune(
 
     model        a base model, also an imported one, with its tokenizer and chat template
     examples     conversations made by `groundup examples make`
-    adapter      train an adapter of this kind alone; the result is its directory, which PEFT or
-                 AdapterHub opens, and `groundup merge` adds to the model
+    adapter      train an adapter alone: a new lora, prefix or bottleneck, or on from an adapter's
+                 directory; the result is a directory that PEFT or AdapterHub opens, and `groundup
+                 merge` adds to the model
     mesh         processes by dimension, such as data=2,tensor=2; default: data parallel
     zero         stage along the dimension shard: 1 shards optimizer states, 2 also gradients,
                  3 also weights
@@ -130,10 +126,9 @@ def finetune(
     Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
     template in which answers cannot be distinguished from the rest.
     """
-    config = _with_adapter(config, adapter)
-    usual = (NATIVE_OPTIM, IMPORTED_OPTIM)
-    if config.adapter is not None:
-        usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM)
+    config, own = with_adapter(config, adapter)
+    adapted = is_adapted(config, own)
+    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
     config = with_usual_optim(config, model, *usual)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
@@ -141,7 +136,7 @@ def finetune(
         objective="chat",
         shards={"train": examples.files["train.jsonl"]["sha256"]},
         settings=config.hashed_values(),
-        parents={"model": model, "examples": examples},
+        parents={"model": model, "examples": examples} | own,
     )
     options = RunOptions(mesh, zero, schedule, profile, tensorboard)
     return produce_model(
@@ -152,18 +147,8 @@ def finetune(
         version=3,
         identity=identity,
         run_options=options,
-        kind="model" if config.adapter is None else "adapter",
+        kind="adapter" if adapted else "model",
     )
-
-
-def _with_adapter(config: FinetuneConfig, kind: str) -> FinetuneConfig:
-    """The configuration with an adapter of this kind, unless it has one."""
-    if not kind:
-        return config
-    if config.adapter is not None and config.adapter.kind != kind:
-        raise ConfigError(f"--adapter {kind} came with adapter.kind={config.adapter.kind!r}.")
-    values: dict[str, Any] = {"adapter": {"kind": kind}}
-    return FinetuneConfig(**values | config.model_dump(exclude_unset=True))
 
 
 def check_decoder(base: Artifact, max_length: int) -> None:
@@ -181,14 +166,17 @@ def check_decoder(base: Artifact, max_length: int) -> None:
 def _train_and_save(
     config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
-    base, examples = identity.parents["model"], identity.parents["examples"]
-    model = _load_base(config, base.path, mesh)
+    parents, adapted = identity.parents, is_adapted(config, identity.parents)
+    if adapted and mesh.device_mesh is not None:
+        raise ConfigError("An adapter trains on one process; omit mesh, or adapter.")
+    model = load_trainable(config, parents)
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
-    form = load_chat_format(base.path, config.template)
+    form = chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
     text, held_out = (
-        _pack_split(examples, split, form, config.max_length) for split in ("train", "validation")
+        _pack_split(parents["examples"], split, form, config.max_length)
+        for split in ("train", "validation")
     )
     draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
     data = _training_data(config, text, held_out)
@@ -197,32 +185,15 @@ def _train_and_save(
     run = TrainingRun(
         draft,
         config,
-        TrainingTask(model, model, causal_loss, data, "chat", is_compiled=config.adapter is None),
+        TrainingTask(model, model, causal_loss, data, "chat", is_compiled=not adapted),
         identity._replace(model=model.config.to_dict()),
         run_options=options,
         mesh=mesh,
     )
     run.train_to_end()
-    trained, stops = run.final_model(), form.stop_ids(text)
-    if config.adapter is not None:
-        size = adapter_sizes(trained)[0]
-        draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
-        save_adapter(trained, size.name, draft.path, str(base.numbers.get("source", base.stage)))
-        form.save_with_adapter(draft.path, base.path, stops)
-    elif mesh.is_first:
-        save(trained, draft.path, base.path, chat=True)
-        form.save(draft.path, base.path, stops)
-
-
-def _load_base(config: FinetuneConfig, path: Path, mesh: Mesh) -> Transformer:
-    """The model to train; with an adapter attached, under which packed weights stay packed."""
-    if config.adapter is None:
-        return load_to_train(path).to(device.default_device())
-    if mesh.device_mesh is not None:
-        raise ConfigError("An adapter trains on one process; omit mesh, or adapter.")
-    model = load(path, torch.float32).to(device.default_device())
-    record.log(f"Training {attach_adapter(model, config.adapter, seed=config.seed)}.")
-    return model
+    trained = run.final_model()
+    if mesh.is_first:
+        save_trained(trained, draft, parents, form, form.stop_ids(text), adapted=adapted)
 
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:

@@ -6,7 +6,20 @@ import pytest
 import torch
 
 from groundup.adapt import MergeConfig, load_adapter, merge
-from groundup.align import ExamplesConfig, FinetuneConfig, finetune, make_examples
+from groundup.align import (
+    DirectConfig,
+    ExamplesConfig,
+    FinetuneConfig,
+    PolicyConfig,
+    PreferencesConfig,
+    direct,
+    finetune,
+    import_preferences,
+    make_examples,
+    reinforce,
+)
+from groundup.align.direct import stage as direct_stage
+from groundup.align.policy import stage as policy_stage
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, load_config, record
 from groundup.generate import Engine
@@ -104,3 +117,97 @@ def test_settings_name_the_kind_or_mean_lora(base, examples, tmp_path):
         finetune(config, base, examples, tmp_path / "out", adapter="prefix")
     with pytest.raises(ConfigError, match="ema_decay averages"):
         FinetuneConfig(adapter={"kind": "prefix"}, ema_decay=0.5)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Artifact:
+    path = tmp_path_factory.mktemp("pairs")
+    rows = [{"prompt": f"say {n}", "chosen": "abc" * 2, "rejected": "XYZ" * 2} for n in range(40)]
+    (path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return import_preferences(PreferencesConfig(), [path / "rows.jsonl"], path / "out")
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tasks") / "tasks.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"say {n}"}) + "\n" for n in range(20)))
+    return path
+
+
+def adapted_logits(base: Artifact, adapter: Artifact) -> torch.Tensor:
+    model = load(base.path)
+    load_adapter(model, adapter.path, base=base.path)
+    return model.logits(torch.arange(20)[None])
+
+
+FAST = {"learning_rate": 1e-2, "embedding_learning_rate": 1e-2, "matrix_optimizer": "adamw"}
+
+
+@pytest.mark.parametrize("begins", ["lora", "tuned"])
+def test_preferences_train_a_new_adapter_or_one_that_was_tuned(
+    base, tuned, pairs, begins, tmp_path, monkeypatch
+):
+    seen = list[torch.Tensor]()
+    real = direct_stage.with_reference
+
+    def watched(model, answers, length):
+        seen.append(model.logits(torch.arange(20)[None]).detach())
+        return real(model, answers, length)
+
+    monkeypatch.setattr(direct_stage, "with_reference", watched)
+    config = DirectConfig(
+        epochs=4, batch_answers=8, max_length=128, optim=FAST, precision="float32"
+    )
+    adapter = str(tuned.path) if begins == "tuned" else begins
+    made = direct(config, base, pairs, tmp_path / "out", adapter)
+    assert made.kind == "adapter" and made.numbers["held_out"]["preferred"] == 1.0
+    assert [parent.name for parent in made.parents].count("adapter") == (begins == "tuned")
+    before = (
+        adapted_logits(base, tuned)
+        if begins == "tuned"
+        else load(base.path).logits(torch.arange(20)[None])
+    )
+    torch.testing.assert_close(seen[0], before, rtol=0, atol=1e-5)
+    assert not torch.allclose(adapted_logits(base, made), before, atol=1e-2)
+
+
+@pytest.mark.parametrize("begins", ["lora", "tuned"])
+@pytest.mark.parametrize("online", [True, False], ids=["online", "offline"])
+def test_rewards_train_an_adapter_whose_reference_is_what_it_was(
+    base, tuned, tasks, begins, online, tmp_path, monkeypatch
+):
+    seen, real = list[torch.Tensor](), policy_stage.with_reference
+
+    def watched(model, answers, length):
+        seen.append(model.logits(torch.arange(20)[None]).detach())
+        return real(model, answers, length)
+
+    monkeypatch.setattr(policy_stage, "with_reference", watched)
+    config = PolicyConfig(
+        steps=4, prompts=2, answers=4, max_tokens=6, optim=FAST, loss={"beta": 0.1},
+        rewards={"number": 0, "fresh": 0, "ended": 1}, online=online,
+    )  # fmt: skip
+    adapter = str(tuned.path) if begins == "tuned" else begins
+    made = reinforce(config, base, tasks, tmp_path / "out", adapter)
+    before = (
+        adapted_logits(base, tuned)
+        if begins == "tuned"
+        else load(base.path).logits(torch.arange(20)[None])
+    )
+    for one in seen:  # at every step, whatever has been learnt
+        torch.testing.assert_close(one, before, rtol=0, atol=1e-5)
+    assert len(seen) == 4 and made.kind == "adapter"
+    merged = merge(MergeConfig(), base, made.path, tmp_path / "merged")
+    assert Engine.open(merged.path).end_ids
+
+
+def test_what_an_adapter_cannot_be_is_told(base, pairs, tuned, tasks, tmp_path):
+    with pytest.raises(ConfigError, match="lorra is neither a kind .* nor a directory"):
+        direct(DirectConfig(max_length=128), base, pairs, tmp_path / "a", "lorra")
+    with pytest.raises(ConfigError, match="adapter.kind='lora'"):
+        config = DirectConfig(max_length=128, adapter={"rank": 2})
+        direct(config, base, pairs, tmp_path / "b", "prefix")
+    with pytest.raises(ConfigError, match="adapter.… settings came with --adapter"):
+        direct(config, base, pairs, tmp_path / "c", str(tuned.path))
+    with pytest.raises(ConfigError, match="exact needs the model's own layers"):
+        reinforce(PolicyConfig(exact=True), base, tasks, tmp_path / "d", "lora")

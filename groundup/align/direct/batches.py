@@ -186,6 +186,7 @@ def with_reference(
     model: Transformer, answers: Sequence[RenderedAnswer], length: int
 ) -> list[RenderedAnswer]:
     """Answers with the log-probabilities that a model gives them now."""
+    was_training = model.training
     model.eval()
     device, found = model.head.device, list(answers)
     for block in batches_of([each.length for each in answers], length):
@@ -196,6 +197,7 @@ def with_reference(
             values = np.zeros(len(answers[at].ids), np.float32)
             values[1:] = reference[batch.documents == number].numpy()
             found[at] = answers[at]._replace(reference=values)
+    model.train(was_training)
     return found
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from pydantic import Field
 
-from groundup.core import Artifact, DataError, Draft, device, record
-from groundup.model import Transformer, load_to_train, save
+from groundup.core import Artifact, DataError, Draft, record
+from groundup.model import Transformer
 from groundup.train import (
     MicroBatch,
     OptimConfig,
@@ -31,8 +31,16 @@ from groundup.train import (
     with_usual_optim,
 )
 
+from ..adapters import (
+    AdaptableConfig,
+    chat_format,
+    is_adapted,
+    load_trainable,
+    save_trained,
+    with_adapter,
+)
 from ..finetune import check_decoder
-from ..form import ChatFormat, load_chat_format, read_template
+from ..form import ChatFormat, read_template
 from ..preferences import SPLITS, Preference, read_preferences
 from .batches import Group, RenderedAnswer, answer_logprobs, join_rows, pack_groups, with_reference
 from .losses import PreferenceLossConfig
@@ -46,6 +54,14 @@ IMPORTED_OPTIM = OptimConfig(
     matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
 )
 """For an imported model; the rate is TRL's."""
+NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 5e-4, "embedding_learning_rate": 5e-4}
+)
+"""For an adapter of a model that was trained here."""
+ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 1e-5, "embedding_learning_rate": 1e-5}
+)
+"""For an adapter of an imported model."""
 ROW_TOKENS = 2048
 VALIDATION_BATCHES = 16
 
@@ -73,31 +89,39 @@ class PreferenceTrainingConfig(TrainingConfig):
         return max(ROW_TOKENS, 2 * self.max_length)
 
 
-class DirectConfig(PreferenceTrainingConfig):
+class DirectConfig(PreferenceTrainingConfig, AdaptableConfig):
     """How to train on preferences."""
 
     loss: PreferenceLossConfig = PreferenceLossConfig()
     """Which loss, and its constants."""
 
 
-def direct(config: DirectConfig, model: Artifact, preferences: Artifact, out: Path) -> Artifact:
+def direct(
+    config: DirectConfig, model: Artifact, preferences: Artifact, out: Path, adapter: str = ""
+) -> Artifact:
     """Train a chat model on preferences; a stopped run resumes from its last checkpoint.
 
     model        a tuned model, whose answers are near those that are compared
     preferences  pairs of answers, or for kto also single ones: `groundup preferences import`
+    adapter      train an adapter alone: a new lora, prefix or bottleneck, or on from the directory
+                 of one that `groundup finetune` trained
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    config, own = with_adapter(config, adapter)
+    adapted = is_adapted(config, own)
+    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = with_usual_optim(config, model, *usual)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
         shards={"train": preferences.files["train.jsonl"]["sha256"]},
-        parents={"model": model, "preferences": preferences},
+        parents={"model": model, "preferences": preferences} | own,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity)
-    return produce_alone(config, out, write, stage="direct", identity=identity)
+    kind = "adapter" if adapted else "model"
+    return produce_alone(config, out, write, stage="direct", identity=identity, kind=kind)
 
 
 class ComparedAnswers(NamedTuple):
@@ -112,9 +136,9 @@ Compared = Sequence[ComparedAnswers]
 
 
 def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -> None:
-    base, source = identity.parents["model"], identity.parents["preferences"]
-    model = load_to_train(base.path).to(device.default_device())
-    form = load_chat_format(base.path, config.template)
+    parents, source = identity.parents, identity.parents["preferences"]
+    model = load_trainable(config, parents)
+    form = chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
     splits = [_compared(config, read_preferences(source, name), form, name) for name in SPLITS]
     if config.loss.has_reference:
@@ -135,10 +159,9 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
         draft.numbers["held_out"] = preferred(trained, data.held_out[""], config.loss)
         share, margin, count = draft.numbers["held_out"].values()
         record.log(f"Held-out pairs: {share:.1%} of {count} preferred, by {margin:.3f} nats.")
-    save(trained, draft.path, base.path, chat=True)
     ends = {answer.end for each in splits[0] for answer in each.answers}
     stops = sorted(ends & set(form.tokenizer.specials.values()))
-    form.save(draft.path, base.path, stops)
+    save_trained(trained, draft, parents, form, stops, adapted=is_adapted(config, parents))
 
 
 def _compared(

@@ -66,11 +66,6 @@ class RewardConfig(Config):
     """How many standard deviations between the reward models are taken off their mean: where they
     disagree, a policy has left what they know."""
 
-    @property
-    def needs_answer(self) -> bool:
-        """Whether tasks need a right answer."""
-        return any(getattr(self, name) for name in OF_REFERENCES)
-
 
 def last_number(text: str) -> float | None:
     """The last number of a text.
@@ -110,6 +105,7 @@ SCORERS = {
     "fresh": fresh_runs,
 }  # fmt: skip
 OF_REFERENCES = ("number", "exact", "f1")
+"""Those for which a task needs a right answer."""
 
 
 @runtime_checkable

@@ -15,10 +15,9 @@ import torch
 
 from groundup.core import Sample, Sampling, write_bytes
 from groundup.generate import Engine
-from groundup.model import Transformer
 from groundup.train import MicroBatch
 
-from ..direct.batches import PADDING, RenderedAnswer, pack_groups, with_reference
+from ..direct.batches import PADDING, RenderedAnswer, pack_groups
 from .losses import PolicyLossConfig, advantages
 from .rewards import Reward
 from .values import token_advantages, whiten
@@ -106,19 +105,21 @@ class Rollouts(NamedTuple):
         return packed._replace(weights=weights)
 
 
+Reference = Callable[[Sequence[RenderedAnswer], int], list[RenderedAnswer]]
+"""Answers with the log-probabilities of the model before training, in rows of so many positions."""
 TokenValues = Callable[[Sequence[RenderedAnswer]], list[np.ndarray]]
 """The value of each token of each answer, (T,) each."""
 
 
 def sample_rollouts(
     engine: Engine, tasks: Sequence[Sample], step: int, plan: RolloutPlan, *, reward: Reward,
-    loss: PolicyLossConfig, reference: Transformer | None = None,
+    loss: PolicyLossConfig, reference: Reference | None = None,
     token_values: TokenValues | None = None,
 ) -> Rollouts:  # fmt: skip
     """Sample answers to some tasks and score them.
 
     loss          with the weight that the divergence has now
-    reference     the model before training, if its divergence counts
+    reference     of the model before training, if its divergence counts
     token_values  of PPO's value head
     """
     repeated = [task for task in tasks for _ in range(plan.answers)]
@@ -134,7 +135,7 @@ def sample_rollouts(
         is_answer = np.arange(len(ids)) >= begins
         made.append(RenderedAnswer(ids, is_answer, np.zeros_like(sampled), sampled))
     if reference is not None:
-        made = with_reference(reference, made, plan.row_tokens)
+        made = reference(made, plan.row_tokens)
     rewards = reward.of_answers(repeated, said).reshape(len(tasks), plan.answers)
     ended = np.array([each.finish_reason == "stop" for each in said]).reshape(rewards.shape)
     if token_values is None:

@@ -9,7 +9,7 @@ trained with it and not saved.
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from jaxtyping import Float64
 from pydantic import Field
 from torch import nn
 
+from groundup.adapt import load_adapter
 from groundup.core import (
     Artifact,
     ConfigError,
@@ -27,27 +28,24 @@ from groundup.core import (
     Draft,
     Sample,
     Sampling,
-    device,
     hash_file,
     record,
 )
 from groundup.corpus import split_paths
-from groundup.generate import Engine, ExactForward
+from groundup.generate import Engine, ExactForward, read_end_ids
 from groundup.kernels import LossSum
 from groundup.model import (
     Head,
     HeadConfig,
     ModelWithHead,
     Transformer,
-    load_to_train,
-    save,
+    load,
 )
 from groundup.train import (
     MicroBatch,
     OptimConfig,
     RunIdentity,
     SpikeConfig,
-    TrainingConfig,
     TrainingData,
     TrainingRun,
     TrainingTask,
@@ -57,6 +55,15 @@ from groundup.train import (
     with_usual_optim,
 )
 
+from ..adapters import (
+    AdaptableConfig,
+    as_before,
+    chat_format,
+    is_adapted,
+    load_trainable,
+    save_trained,
+    with_adapter,
+)
 from ..direct.batches import (
     PADDING,
     RenderedAnswer,
@@ -64,13 +71,13 @@ from ..direct.batches import (
     batches_of,
     pack_groups,
     target_logprobs,
+    with_reference,
 )
 from ..finetune import check_decoder
-from ..form import load_chat_format
 from ..reward.model import RewardModel
 from .losses import PolicyLossConfig, Tokens, policy_loss
-from .rewards import Reward, RewardConfig, read_tasks
-from .rollouts import RolloutPlan, Rollouts, sample_rollouts
+from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
+from .rollouts import Reference, RolloutPlan, Rollouts, sample_rollouts
 from .values import adapted_beta, value_losses
 from .watch import Watch, WatchConfig
 
@@ -82,10 +89,18 @@ IMPORTED_OPTIM = OptimConfig(
     matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
 )
 """For an imported model; the rate is TRL's."""
+NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 5e-4, "embedding_learning_rate": 5e-4}
+)
+"""For an adapter of a model that was trained here."""
+ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
+    update={"learning_rate": 1e-5, "embedding_learning_rate": 1e-5}
+)
+"""For an adapter of an imported model."""
 ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
 
 
-class PolicyConfig(TrainingConfig):
+class PolicyConfig(AdaptableConfig):
     """How to train on rewards."""
 
     loss: PolicyLossConfig = PolicyLossConfig()
@@ -121,32 +136,35 @@ class PolicyConfig(TrainingConfig):
 
 
 def reinforce(
-    config: PolicyConfig, model: Artifact, tasks: Path, out: Path, reward: list[Path] | None = None
-) -> Artifact:
+    config: PolicyConfig, model: Artifact, tasks: Path, out: Path, adapter: str = "",
+    reward: list[Path] | None = None,
+) -> Artifact:  # fmt: skip
     """Train a chat model on what is rewarded; a stopped run resumes.
 
-    model   a tuned model that answers some of the tasks well, however rarely
-    tasks   JSON lines with prompt and answer, the right one or a list of such
-    reward  reward model of `groundup reward`; several are an ensemble. With one, what a program
-            can check counts if it is set, such as rewards.number=1
+    model    a tuned model that answers some of the tasks well, however rarely
+    tasks    JSON lines with prompt and answer, the right one or a list of such
+    adapter  train an adapter alone: a new lora, prefix or bottleneck, or on from the directory of
+             one that `groundup finetune` trained
+    reward   reward model of `groundup reward`; several are an ensemble. With one, what a program
+             can check counts if it is set, such as rewards.number=1
 
     Raises DataError for what is no task, ConfigError for settings that do not fit.
     """
+    config, own = with_adapter(config, adapter)
+    if config.exact and is_adapted(config, own):
+        raise ConfigError("exact needs the model's own layers; omit it, or adapter.")
     if config.dropout:
         raise ConfigError("A policy trains without dropout, as it samples; omit it.")
     if config.exact and config.precision not in ("auto", "float32"):
         raise ConfigError(f"exact is of float32; precision={config.precision!r} came with it.")
     if config.exact:
         config = config.model_copy(update={"precision": "float32"})
-    judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(reward or (), 1)}
-    if judges and "rewards" not in config.model_fields_set:
-        config = config.model_copy(update={"rewards": RewardConfig(number=0)})
-    measure = config.watch.measure or config.rewards
-    needs_answer = config.rewards.needs_answer or measure.needs_answer
+    config, judges, rewarded = _open_rewards(config, reward or ())
+    needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
     samples = read_tasks(tasks, needs_answer=needs_answer)
-    models = [RewardModel.open(each.path) for each in judges.values()]
-    rewarded = Reward.of(config.rewards, models), Reward.of(measure, models)
-    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    adapted = is_adapted(config, own)
+    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = with_usual_optim(config, model, *usual)
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
@@ -159,10 +177,26 @@ def reinforce(
         )
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
-        parents={"model": model} | judges,
+        parents={"model": model} | own | judges,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
-    return produce_alone(config, out, write, stage="reinforce", identity=identity)
+    kind = "adapter" if adapted else "model"
+    return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
+
+
+def _open_rewards(
+    config: PolicyConfig, paths: Sequence[Path]
+) -> tuple[PolicyConfig, dict[str, Artifact], tuple[Reward, Reward]]:
+    """What is rewarded and what is watched, with the reward models as parents.
+
+    With reward models, what a program can check counts only if it is set.
+    """
+    judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
+    models = [RewardModel.open(each.path) for each in judges.values()]
+    if judges and "rewards" not in config.model_fields_set:
+        config = config.model_copy(update={"rewards": RewardConfig(number=0)})
+    measure = config.watch.measure or config.rewards
+    return config, judges, (Reward.of(config.rewards, models), Reward.of(measure, models))
 
 
 @dataclass
@@ -176,12 +210,17 @@ class PolicyRun:
     engine: Engine
     """Of the live weights."""
     exact: ExactForward | None
-    reference: Transformer | None
-    """The model before training, if its divergence counts."""
+    reference: Reference | None
+    """Of the model before training, if its divergence counts."""
     values: ModelWithHead | None = None
     """The live model with PPO's head of values."""
     sampler: Engine | None = None
     """What answers: the live weights, or without `online` those before training."""
+
+    def engine_of(self, model: Transformer) -> Engine:
+        """An engine like that of the live weights."""
+        live = self.engine
+        return Engine(model, live.tokenizer, end_ids=live.end_ids, template=live.template)
 
     def batch(self, step: int) -> MicroBatch:
         """The packed answers of a step."""
@@ -211,11 +250,15 @@ class PolicyRun:
         path = self.draft.scratch / "rollouts" / f"{number}.npz"
         if path.is_file():
             return Rollouts.read(path)
+        model = self.engine.model
+        was_training = model.training
+        model.eval()  # an adapter may have dropout
         made = sample_rollouts(
             self.sampler or self.engine, self._tasks_of(number), number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
             token_values=self._token_values if self.values is not None else None,
         )  # fmt: skip
+        model.train(was_training)
         path.parent.mkdir(exist_ok=True)
         made.write(path)
         numbers = {"step": number * self.config.updates} | made.numbers()
@@ -244,7 +287,6 @@ class PolicyRun:
         """The value of each token of each answer, now."""
         assert self.values is not None, "called for PPO alone"
         length, found = self.plan.row_tokens, [np.zeros(len(each.ids)) for each in answers]
-        self.values.eval()
         for members in batches_of([each.length for each in answers], length):
             batch = pack_groups([[answers[at]] for at in members], length)
             assert batch.documents is not None, "see pack_groups"
@@ -253,7 +295,6 @@ class PolicyRun:
             values = self.values.head(states[:, None]).double().cpu().numpy()
             for number, at in enumerate(members):
                 found[at][answers[at].is_answer] = values[owner == number]
-        self.values.train()
         return found
 
     @property
@@ -301,9 +342,8 @@ def _train_and_save(
     config: PolicyConfig, identity: RunIdentity, splits: tuple[list[Sample], list[Sample]],
     rewards: tuple[Reward, Reward], draft: Draft,
 ) -> None:  # fmt: skip
-    base, (train, held_out), (reward, measure) = identity.parents["model"], splits, rewards
-    opened = Engine.open(base.path)
-    policy = _open_policy(config, base, opened, train, reward, draft)
+    parents, (train, held_out), (reward, measure) = identity.parents, splits, rewards
+    policy = _open_policy(config, parents, train, reward, draft)
     model, measured = policy.engine.model, partial(policy.held_out_rewards, held_out, measure)
     watch = Watch(config.watch, draft, config.steps, measured, model)
     scores = {"before": _mean(policy.held_out_rewards(held_out, reward)), "tasks": len(held_out)}
@@ -320,9 +360,7 @@ def _train_and_save(
     trained = run.final_model()
     if watch.stopped:
         watch.restore_best(trained)
-    policy.engine = Engine(
-        trained, opened.tokenizer, end_ids=opened.end_ids, template=opened.template
-    )
+    policy.engine = policy.engine_of(trained)
     scores["after"] = _mean(policy.held_out_rewards(held_out, reward))
     record.log(f"Held-out tasks after: {scores['after']:.3f}")
     rows = record.read_metrics(draft.log / ROLLOUTS)
@@ -330,27 +368,48 @@ def _train_and_save(
         record.log("Nothing was learnt: all answers to each prompt had the same reward; give tasks "
                    "that the model answers rightly now and then, or other rewards.")  # fmt: skip
     draft.numbers |= {"held_out": scores, "watch": watch.summary()}
-    save(trained, draft.path, base.path, chat=True)
-    form = load_chat_format(base.path, "")
-    form.save(draft.path, base.path, list(opened.end_ids))
+    save_trained(
+        trained, draft, parents, chat_format(parents), [*policy.engine.end_ids],
+        adapted=is_adapted(config, parents),
+    )  # fmt: skip
 
 
 def _open_policy(
-    config: PolicyConfig, base: Artifact, opened: Engine, tasks: Sequence[Sample], reward: Reward,
+    config: PolicyConfig, parents: Mapping[str, Artifact], tasks: Sequence[Sample], reward: Reward,
     draft: Draft,
 ) -> PolicyRun:  # fmt: skip
-    """A run at its start; `opened` has the weights before training."""
-    model = load_to_train(base.path).to(device.default_device())
-    engine = Engine(model, opened.tokenizer, end_ids=opened.end_ids, template=opened.template)
+    """A run at its start."""
+    model, form = load_trainable(config, parents), chat_format(parents)
+    adapter = parents.get("adapter", parents["model"])
+    ends = read_end_ids(adapter.path, form.tokenizer, form.template)
+    engine = Engine(model, form.tokenizer, end_ids=ends, template=form.template)
     head = Head(HeadConfig(kind="number", pooling="last"), model.config.width).to(model.head)
-    vocab_size = opened.tokenizer.vocab_size
-    return PolicyRun(
+    run = PolicyRun(
         config, draft, tasks, reward, engine,
-        exact=ExactForward(model, vocab_size=vocab_size) if config.exact else None,
-        reference=copy.deepcopy(model).requires_grad_(False) if config.loss.beta else None,
+        exact=ExactForward(model, vocab_size=engine.tokenizer.vocab_size) if config.exact else None,
+        reference=_reference(config, model, parents) if config.loss.beta else None,
         values=ModelWithHead(model, head) if config.loss.name == "ppo" else None,
-        sampler=None if config.online else opened,
     )  # fmt: skip
+    if not config.online:
+        before = load(parents["model"].path)
+        if "adapter" in parents:
+            load_adapter(before, adapter.path, base=parents["model"].path)
+        run.sampler = run.engine_of(before.to(model.head.device))
+    return run
+
+
+def _reference(
+    config: PolicyConfig, model: Transformer, parents: Mapping[str, Artifact]
+) -> Reference:
+    """What the model before training says: a copy, or the same one with its adapter switched."""
+    if not is_adapted(config, parents):
+        return partial(with_reference, copy.deepcopy(model).requires_grad_(False))
+
+    def switched(answers: Sequence[RenderedAnswer], length: int) -> list[RenderedAnswer]:
+        with as_before(model, parents) as before:
+            return with_reference(before, answers, length)
+
+    return switched
 
 
 def _mean(values: Float64[np.ndarray, " N"]) -> float:

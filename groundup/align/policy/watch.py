@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import nn
 
+from groundup.adapt import trainable_parameters
 from groundup.core import Config, Draft, record, write_bytes, write_text
 
 from .rewards import RewardConfig
@@ -99,7 +101,8 @@ class Watch:
         row["stopped"] = self.config.exceeded(numbers) or again
         self.rows.append(row)
         if self.best is row:
-            state = {name: each.contiguous() for name, each in self.weights.state_dict().items()}
+            trained = trainable_parameters(self.weights).items()
+            state = {name: weight.detach().contiguous() for name, weight in trained}
             write_bytes(self.best_file, save(state))
         write_text(self.log, "".join(f"{json.dumps(each)}\n" for each in self.rows))
         if row["stopped"]:
@@ -117,7 +120,10 @@ class Watch:
 
     def restore_best(self, model: nn.Module) -> None:
         """Give a model the weights of the best look."""
-        model.load_state_dict(load_file(self.best_file))
+        best = load_file(self.best_file)
+        with torch.no_grad():
+            for name, weight in trainable_parameters(model).items():
+                weight.copy_(best[name])
 
     def _loss_of(self, values: Float64[np.ndarray, " N"]) -> str:
         """How much worse than the best look the values are; empty: not by more than chance."""

@@ -453,9 +453,9 @@ def produce_model(
 
 def produce_alone(
     config: TrainingConfig, out: Path, write: Callable[[Draft], None], *, stage: str,
-    identity: RunIdentity,
+    identity: RunIdentity, kind: Kind = "model",
 ) -> Artifact:  # fmt: skip
-    """Make the model of a stage that trains in one process, by a loss that is none of tokens.
+    """Make the model (or its adapter) of a stage of one process, by a loss that is none of tokens.
 
     Raises ConfigError under torchrun and for terms of such losses, and as `produce_model`.
     """
@@ -469,7 +469,7 @@ def produce_alone(
 
     return produce_model(
         config, out, write_alone, stage=stage, version=1, identity=identity,
-        run_options=DEFAULT_OPTIONS,
+        run_options=DEFAULT_OPTIONS, kind=kind,
     )  # fmt: skip
 
 

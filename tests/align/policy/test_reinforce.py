@@ -1,6 +1,7 @@
 """A policy learns what is rewarded, from answers whose log-probabilities are the sampler's."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from groundup.align.direct.batches import with_reference
 from groundup.align.policy import stage
 from groundup.align.policy.losses import PolicyLossConfig
 from groundup.align.policy.rewards import Reward, RewardConfig, last_number, read_tasks
@@ -48,7 +50,7 @@ def tasks(tmp_path_factory):
 
 def rollouts(engine, tasks, name="grpo", **changes) -> Rollouts:
     samples, loss = read_tasks(tasks)[:3], PolicyLossConfig(name=name, **changes)
-    reference = engine.model if loss.beta else None
+    reference = partial(with_reference, engine.model) if loss.beta else None
     return sample_rollouts(
         engine, samples, 0, PLAN, reward=ENDED, loss=loss, reference=reference,
         token_values=some_values if name == "ppo" else None,
@@ -188,7 +190,7 @@ def test_a_reward_model_is_rewarded_and_those_that_disagree_less(
     monkeypatch.setattr(stage.RewardModel, "open", lambda path: opened.append(path) or Letters())
     config = settings(steps=30).model_copy()
     config = PolicyConfig(**config.to_dict() | {"rewards": {"number": 0}})
-    made = reinforce(config, chat_model, open_files, tmp_path / "out", [chat_model.path])
+    made = reinforce(config, chat_model, open_files, tmp_path / "out", reward=[chat_model.path])
     assert made.numbers["held_out"]["after"] > made.numbers["held_out"]["before"] + 0.2
     assert opened == [chat_model.path]
     assert [parent.id for parent in made.parents] == [chat_model.id] * 2

@@ -1,13 +1,14 @@
 """What is sampled has the log-probabilities that training computes, to the bit if asked for."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.align.direct.batches import PADDING, target_logprobs
+from groundup.align.direct.batches import PADDING, target_logprobs, with_reference
 from groundup.align.policy.losses import PolicyLossConfig
 from groundup.align.policy.rewards import Reward, RewardConfig, read_tasks
 from groundup.align.policy.rollouts import RolloutPlan, sample_rollouts
@@ -44,7 +45,7 @@ def test_ppo_takes_the_divergence_off_each_token_and_values_what_is_left(tmp_pat
     tasks, ended = read_tasks(tmp_path / "t.jsonl"), Reward.of(RewardConfig(number=0, ended=1))
     loss = PolicyLossConfig(name="ppo", beta=0.5, decay=1.0)
     made = sample_rollouts(
-        engine, tasks, 0, PLAN, reward=ended, loss=loss, reference=other,
+        engine, tasks, 0, PLAN, reward=ended, loss=loss, reference=partial(with_reference, other),
         token_values=lambda answers: [np.full(len(each.ids), 0.25) for each in answers],
     )  # fmt: skip
     assert made.divergence != 0 and made.beta == 0.5

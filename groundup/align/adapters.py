@@ -1,0 +1,136 @@
+"""Training an adapter in place of the weights: how a stage begins with one and saves it.
+
+--adapter lora       a new adapter of the model; its reference is the model without it
+--adapter DIRECTORY  an adapter that is trained on; its reference is the adapter as it was
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import field_validator, model_validator
+
+from groundup.adapt import (
+    AdapterConfig,
+    activate_adapter,
+    adapter_sizes,
+    attach_adapter,
+    load_adapter,
+    save_adapter,
+)
+from groundup.core import Artifact, ConfigError, Draft, device, record
+from groundup.model import Transformer, load, load_to_train, save
+from groundup.train import TrainingConfig
+
+from .form import CHAT_TEMPLATE_FILE, ChatFormat, load_chat_format
+
+KINDS = ("lora", "prefix", "bottleneck")
+TRAINED, REFERENCE = "default", "reference"
+"""Names of the adapters of a model that is trained."""
+
+
+class AdaptableConfig(TrainingConfig):
+    """What a training has that may train an adapter."""
+
+    adapter: AdapterConfig | None = None
+    """Train this adapter and keep the model's weights; None: train the weights. Its `kind` is lora,
+    prefix or bottleneck, with the settings of docs/reference/adapt.md: adapter.rank=16."""
+
+    @field_validator("adapter", mode="before")
+    @classmethod
+    def default_kind(cls, values: Any) -> Any:
+        """Read settings of an adapter without a kind as LoRA's."""
+        return {"kind": "lora"} | dict(values) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def check_average(self) -> "AdaptableConfig":
+        """Reject an average of weights that do not change."""
+        if self.adapter is not None and self.ema_decay:
+            raise ConfigError("ema_decay averages all weights, not an adapter's; omit one of them.")
+        return self
+
+
+Settings = TypeVar("Settings", bound=AdaptableConfig)
+
+
+def with_adapter(config: Settings, adapter: str) -> tuple[Settings, dict[str, Artifact]]:
+    """The configuration with the adapter of a flag, and what is trained on of it: a parent.
+
+    Raises ConfigError for neither a kind nor an adapter's directory.
+    """
+    if not adapter:
+        return config, {}
+    if adapter in KINDS:
+        if config.adapter is not None and config.adapter.kind != adapter:
+            raise ConfigError(
+                f"--adapter {adapter} came with adapter.kind={config.adapter.kind!r}."
+            )
+        values: dict[str, Any] = {"adapter": {"kind": adapter}}
+        return type(config)(**values | config.model_dump(exclude_unset=True)), {}
+    if not Path(adapter).is_dir():
+        raise ConfigError(
+            f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
+        )
+    if config.adapter is not None or config.ema_decay:
+        what = "adapter.… settings" if config.adapter is not None else "ema_decay"
+        raise ConfigError(f"{what} came with --adapter {adapter}, which has its own; omit them.")
+    return config, {"adapter": Artifact.open(Path(adapter), "adapter")}
+
+
+def is_adapted(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> bool:
+    """Whether an adapter is trained."""
+    return config.adapter is not None or "adapter" in parents
+
+
+def load_trainable(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> Transformer:
+    """The model to train; under an adapter packed weights stay packed."""
+    path = parents["model"].path
+    if not is_adapted(config, parents):
+        return load_to_train(path).to(device.default_device())
+    model = load(path, torch.float32).to(device.default_device())
+    if config.adapter is not None:
+        size = attach_adapter(model, config.adapter, TRAINED, seed=config.seed)
+    else:
+        size = load_adapter(model, parents["adapter"].path, TRAINED, base=path, trainable=True)
+    record.log(f"Training {size}.")
+    return model
+
+
+def chat_format(parents: Mapping[str, Artifact], template: str = "") -> ChatFormat:
+    """The chat format of a model, with a given template, or that of the adapter trained on."""
+    if not template and "adapter" in parents:
+        template = parents["adapter"].file(CHAT_TEMPLATE_FILE).read_text(encoding="utf-8")
+    return load_chat_format(parents["model"].path, template)
+
+
+@contextmanager
+def as_before(model: Transformer, parents: Mapping[str, Artifact]) -> Iterator[Transformer]:
+    """A model with an adapter, as it was before training, within the block."""
+    name = None
+    if "adapter" in parents:
+        name = REFERENCE
+        if name not in [size.name for size in adapter_sizes(model)]:
+            load_adapter(model, parents["adapter"].path, name, base=parents["model"].path)
+    activate_adapter(model, name)
+    try:
+        yield model
+    finally:
+        activate_adapter(model, TRAINED)
+
+
+def save_trained(
+    model: Transformer, draft: Draft, parents: Mapping[str, Artifact], form: ChatFormat,
+    stops: list[int], *, adapted: bool,
+) -> None:  # fmt: skip
+    """Write the directory of a trained model, or of its adapter."""
+    base = parents["model"]
+    if not adapted:
+        save(model, draft.path, base.path, chat=True)
+        form.save(draft.path, base.path, stops)
+        return
+    size = adapter_sizes(model)[0]
+    draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
+    save_adapter(model, TRAINED, draft.path, str(base.numbers.get("source", base.stage)))
+    form.save_with_adapter(draft.path, base.path, stops)
