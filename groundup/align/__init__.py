@@ -2,7 +2,9 @@
 
 `make_examples` creates conversations from a corpus, including refusals, `import_examples` reads
 those of others; `show_examples` prints them with the trained tokens marked; `finetune` trains on
-them. `import_preferences` reads preferences, and `direct` trains on them by DPO, KTO and the like.
+them. `import_preferences` reads preferences; `sample_answers` and `revise_answers` give answers
+that people (`review_comparisons`), models (`judge_comparisons`) and rewards (`score_comparisons`)
+compare, whose votes `apply_votes` turns into preferences. `direct` trains on them by DPO and kin.
 `reinforce` trains on tasks whose answers a program can check, by GRPO and its kin.
 """
 
@@ -10,6 +12,11 @@ from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
 from .examples import ExamplesConfig, make_examples, read_examples, show_examples
 from .exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .feedback.comparisons import AnswersConfig, sample_answers
+from .feedback.deciding import VotesConfig, apply_votes, review_comparisons
+from .feedback.judge import JudgeConfig, PairwiseJudge
+from .feedback.revise import ReviseConfig, revise_answers
+from .feedback.voting import judge_comparisons, score_comparisons
 from .finetune import FinetuneConfig, finetune
 from .importing import ImportExamplesConfig, import_examples
 from .policy.losses import PolicyLossConfig
@@ -20,25 +27,36 @@ from .preferences import Preference, PreferencesConfig, import_preferences
 __all__ = [
     "REFUSAL_TEXT",
     "Answers",
+    "AnswersConfig",
     "ChatExample",
     "DirectConfig",
     "ExamplesConfig",
     "FinetuneConfig",
     "ImportExamplesConfig",
+    "JudgeConfig",
+    "PairwiseJudge",
     "PolicyConfig",
     "PolicyLossConfig",
     "Preference",
     "PreferenceLossConfig",
     "PreferencesConfig",
+    "ReviseConfig",
     "RewardConfig",
+    "VotesConfig",
+    "apply_votes",
     "direct",
     "finetune",
     "import_examples",
     "import_preferences",
     "is_refusal",
+    "judge_comparisons",
     "make_examples",
     "read_examples",
     "read_tasks",
     "reinforce",
+    "review_comparisons",
+    "revise_answers",
+    "sample_answers",
+    "score_comparisons",
     "show_examples",
 ]

@@ -10,7 +10,6 @@ prompt are in one split.
 """
 
 import json
-from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from groundup.core import (
 )
 from groundup.corpus import split_paths
 
-from .layouts import digest_of, keep_rows, read_answer, read_prompt
+from .layouts import KeptRows, digest_of, keep_rows, read_answer, read_prompt
 
 SPLITS = ("train", "validation")
 
@@ -84,7 +83,7 @@ def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) 
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
     return produce(
         out, kind="preferences", stage="preferences", version=1, config=config, parents={},
-        write=lambda draft: _write_preferences(draft, config, files),
+        write=lambda draft: write_preferences(draft, config, keep_rows(files, parse_preference)),
     )  # fmt: skip
 
 
@@ -94,8 +93,8 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
     return [parse_preference(json.loads(line)) for line in lines]
 
 
-def _write_preferences(draft: Draft, config: PreferencesConfig, files: Sequence[Path]) -> None:
-    found = keep_rows(files, parse_preference)
+def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:
+    """Write preferences by split, and what was left out; DataError if a split would be empty."""
     kept = found.rows
     prompts = [json.dumps(each.prompt, ensure_ascii=False) for each in kept]
     split = split_paths(prompts, config.validation_share, 0.0, config.seed)

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate
     from .calibration.made import MadeQuestion, made_questions
     from .encoders.train import EncoderConfig, train_encoder
-    from .models import (
-        ReaderChoice,
-        TextEncoderConfig,
-        load_text_encoder,
-        with_plain_template,
-    )
+    from .models import ReaderChoice, TextEncoderConfig, load_text_encoder
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
     from .verification.opinions import SecondOpinion, open_opinion
@@ -38,7 +33,7 @@ _LATER = {
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
-    "load_text_encoder": "models", "with_plain_template": "models",
+    "load_text_encoder": "models",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -91,5 +86,4 @@ __all__ = [
     "train_reader",
     "verify",
     "verify_quotes",
-    "with_plain_template",
 ]
