@@ -20,6 +20,7 @@ from groundup.core import (
     Draft,
     Judgement,
     Reason,
+    digest,
     produce,
     write_text,
 )
@@ -41,7 +42,7 @@ from groundup.measure import (
     sample_items,
 )
 
-from ..layouts import KeptRows, digest_of
+from ..layouts import KeptRows
 from ..preferences import Preference, PreferencesConfig, write_preferences
 from .comparisons import AnswerComparison, read_comparisons, reject
 from .voting import CHANGED, read_quarantine
@@ -196,12 +197,13 @@ def apply_votes(config: VotesConfig, comparisons: Artifact, out: Path) -> Artifa
 
     Raises DataError without votes, or if raters do not agree with people as min_agreement asks.
     """
-    ledger = comparisons.path / "ledger" / "votes.jsonl"
     votes = current_votes(read_votes(comparisons.path))
     if not votes:
         first = f"run `groundup preferences review {comparisons.path}` or `preferences judge` first"
         raise DataError(f"{comparisons.path} has no votes; {first}.")
-    config = config.model_copy(update={"files_digest": digest_of([ledger], "votes")})
+    if foreign := {vote.subject for vote in votes} - {r.id for r in read_comparisons(comparisons)}:
+        raise DataError(f"{comparisons.path} has votes on {min(foreign)}, which it does not have.")
+    config = config.model_copy(update={"files_digest": digest([list(vote) for vote in votes])})
     return produce(
         out, kind="preferences", stage="preferences-apply", version=1, config=config,
         parents={"comparisons": comparisons},

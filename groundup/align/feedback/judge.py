@@ -4,17 +4,13 @@ A judge that changes its mind with the order gives a tie; one that answers nonse
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field
-
 from groundup.core import (
     Answer,
-    Config,
     ConfigError,
     Conversation,
     LanguageModel,
@@ -47,26 +43,19 @@ class JudgeConfig(AskingConfig):
     """A reason that ends with the verdict; choice: bound to 1, 2 or tie, for small models."""
 
 
-class Principles(Config):
-    """What is good in an answer."""
-
-    principles: tuple[str, ...] = Field(min_length=1)
-    """A sentence each."""
-
-
 def read_principles(path: Path | None = None) -> tuple[str, ...]:
-    """The sentences of a TOML file, `principles = ["…"]`; by default the package's.
+    """The lines of a text, but for those that begin with #; by default the package's.
 
-    Raises ConfigError for what is none.
+    Raises ConfigError if it cannot be read or has none.
     """
-    path = path or Path(__file__).with_name("principles.toml")
+    path = path or Path(__file__).with_name("principles.txt")
     try:
-        found = Principles(**tomllib.loads(path.read_text(encoding="utf-8"))).principles
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
-        why = f"{path} cannot be read as principles: {error}"
-        raise ConfigError(f'{why}; expected principles = ["…", "…"].') from None
-    if not all(each.strip() for each in found):
-        raise ConfigError(f"{path} has an empty principle; write a sentence or leave it out.")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The principles {path} cannot be read ({error}).") from None
+    found = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
+    if not found:
+        raise ConfigError(f"{path} has no principle; expected a sentence a line.")
     return found
 
 

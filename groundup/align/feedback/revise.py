@@ -66,7 +66,7 @@ def revise_answers(
 
     files       JSON lines with a prompt, and a completion to revise in place of the model's answer
     model       a directory, or http://HOST/v1#NAME
-    principles  TOML file with the list of principles; default: the package's
+    principles  text with a principle a line; default: the package's
 
     Raises DataError for a missing file and if no row can be used, EndpointError if a server fails.
     """

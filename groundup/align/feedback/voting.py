@@ -24,6 +24,8 @@ from .comparisons import AnswerComparison, model_name, model_parents, read_compa
 from .judge import JudgeConfig, PairVerdict, PairwiseJudge, PromptedPair, read_principles
 
 QUARANTINE = "ledger/quarantine.jsonl"
+FINAL_CODES = "no_verdict", "no_reward"
+"""Reasons that stay; others, such as a field that a server rejects, may be gone in the next run."""
 CHANGED = "changed with the order"
 """Begins the reason of a judge's vote that did so; people look at those."""
 CHARACTERS_PER_TOKEN = 4
@@ -61,7 +63,7 @@ def judge_comparisons(
     ranked by their wins over all pairs.
 
     model       a directory, or http://HOST/v1#NAME
-    principles  TOML file with the list of principles; default: the package's
+    principles  text with a principle a line; default: the package's
     prompt      TOML file of the prompt, with principle, turn, answer and question
     dry_run     show the first prompt and count the requests; send nothing
 
@@ -114,17 +116,15 @@ def score_comparisons(comparisons: Artifact, *, config: RewardConfig) -> VotingR
 
 
 def read_quarantine(place: Path) -> list[Judgement]:
-    """What raters put aside: votes without a value, with the reason."""
-    entries = [entry.content for entry in Ledger(place / QUARANTINE).read()]
-    return [
-        Judgement(row["who"], "", row["subject"], "label", "", row["reason"]) for row in entries
-    ]
+    """What raters put aside: labels with the code and the text of the reason."""
+    rows = [entry.content for entry in Ledger(place / QUARANTINE).read()]
+    return [Judgement(r["who"], "", r["subject"], "label", r["code"], r["reason"]) for r in rows]
 
 
 def _subjects_by(comparisons: Artifact, who: str) -> set[str]:
-    """What a rater has voted on, or put aside."""
-    place = comparisons.path
-    votes = [*current_votes(read_votes(place)), *read_quarantine(place)]
+    """What a rater has voted on, or would put aside again."""
+    votes = current_votes(read_votes(comparisons.path))
+    votes += [each for each in read_quarantine(comparisons.path) if each.value in FINAL_CODES]
     return {vote.subject for vote in votes if vote.who == who}
 
 
@@ -143,8 +143,9 @@ def _record_votes(
         elif is_transient(vote) and not accept_failures:
             failures.append(vote)
         else:
-            content = {"who": who, "subject": subject, "reason": vote.message}
-            Ledger(comparisons.path / QUARANTINE).append(content)
+            Ledger(comparisons.path / QUARANTINE).append(
+                {"who": who, "subject": subject, "code": vote.code, "reason": vote.message}
+            )
             aside[vote.code] += 1
     report = VotingReport(
         who, counts["voted"], earlier, counts["ties"], counts["changed"], dict(aside)

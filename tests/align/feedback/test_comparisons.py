@@ -12,7 +12,7 @@ from groundup.align.feedback.comparisons import (
     read_comparisons,
 )
 from groundup.core import DataError, Message, Sampling
-from groundup.generate import Engine
+from groundup.generate import EndpointConfig, EndpointError, Engine
 from groundup.measure import read_votes
 from tests.align.feedback.conftest import address, write_rows
 
@@ -133,6 +133,21 @@ def test_a_server_samples_too(tmp_path, judge_server):
     made = sample_answers(config, [file], tmp_path / "made", model=address(judge_server))
     assert [len(row.answers) for row in read_comparisons(made)] == [2, 2]
     assert made.parents == () and made.config["source"].endswith(address(judge_server))
+
+
+def test_a_server_that_hangs_is_asked_again_by_the_same_command(tmp_path, judge_server):
+    file = write_rows(tmp_path / "rows.jsonl", PROMPTS[:2])
+    late = EndpointConfig(timeouts={"request": 0.5, "attempt": 0.5}, retries={"attempts": 1})
+    config, made = AnswersConfig(answers=2, max_tokens=6), tmp_path / "made"
+    hasty = config.model_copy(update={"endpoint": late})
+    judge_server.engine.suspend()
+    try:
+        with pytest.raises(EndpointError, match="2 answers are missing, mostly timeout"):
+            sample_answers(hasty, [file], made, model=address(judge_server))
+    finally:
+        judge_server.engine.resume()
+    found = read_comparisons(sample_answers(config, [file], made, model=address(judge_server)))
+    assert [len(row.answers) for row in found] == [2, 2]
 
 
 def test_the_name_of_a_model_is_its_folder_s_or_the_server_s():

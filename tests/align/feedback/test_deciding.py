@@ -203,6 +203,12 @@ def test_labels_of_models_need_the_agreement_that_is_asked_for(tmp_path):
     assert len(pairs_of(apply_votes(config, made, tmp_path / "made"))) == 30
 
 
+def test_votes_of_other_comparisons_are_refused(comparisons):
+    record_vote(comparisons.path, Judgement("ana", "", "c00099", "choice", "a", "", ("a", "b")))
+    with pytest.raises(DataError, match="has votes on c00099, which it does not have"):
+        apply_votes(VotesConfig(), comparisons, comparisons.path / "made")
+
+
 def test_pairs_of_votes_are_named_by_their_answers():
     vote = Judgement("ana", "", "c1", "choice", "tie", shown=("b", "a"))
     assert [(each.subject, each.value) for each in pairwise_votes([vote])] == [("c1 a b", "tie")]

@@ -23,10 +23,10 @@ LINES = [
 
 def test_the_model_criticises_by_a_principle_and_revises(tmp_path, judge_model):
     file = write_rows(tmp_path / "rows.jsonl", LINES)
-    (tmp_path / "p.toml").write_text('principles = ["Be short."]')
+    (tmp_path / "p.txt").write_text("Be short.")
     made = revise_answers(
         CONFIG, [file], tmp_path / "made", model=str(judge_model.path),
-        principles=tmp_path / "p.toml",
+        principles=tmp_path / "p.txt",
     )  # fmt: skip
     first, second = read_comparisons(made)
     assert first.answers[0] == "5" and first.origins == ("original", "revised")
@@ -64,14 +64,14 @@ def test_critique_and_revision_are_asked_with_what_came_before(tmp_path, judge_m
 
 
 def test_a_revision_that_changes_nothing_is_left_out(tmp_path, judge_model):
-    (tmp_path / "p.toml").write_text(f"principles = {[read_principles()[0]]}")
+    (tmp_path / "p.txt").write_text(read_principles()[0])
     short = ReviseConfig(max_tokens=1)
 
     def revise(name, completions):
         lines = [{"prompt": "Name a sign.", "completion": each} for each in completions]
         file, model = write_rows(tmp_path / f"{name}.jsonl", lines), str(judge_model.path)
         made = revise_answers(
-            short, [file], tmp_path / name, model=model, principles=tmp_path / "p.toml"
+            short, [file], tmp_path / name, model=model, principles=tmp_path / "p.txt"
         )
         return made, [row.answers for row in read_comparisons(made)]
 

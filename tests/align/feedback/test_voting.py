@@ -97,16 +97,18 @@ def test_nonsense_is_put_aside_with_what_was_said(comparisons, judge_model):
     assert (again.earlier, again.quarantined) == (6, {})
 
 
-def test_a_pair_beyond_the_context_is_put_aside_alone(tmp_path, chat_model, prompt):
-    lines = [{"prompt": "q", "answers": ["a", "b " * 200]}, {"prompt": "q", "answers": ["a", "b"]}]
-    made = compared(tmp_path / "long", lines)
-    (tmp_path / "p.toml").write_text('principles = ["x"]')
-    report = judge_comparisons(
-        made, str(chat_model.path), config=CHOICE, prompt=prompt, principles=tmp_path / "p.toml"
-    )
-    assert report.voted == 0 and report.quarantined == {"CapacityError": 2}
-    [first, _] = read_quarantine(made.path)
-    assert "the context 256" in first.reason
+def test_a_pair_beyond_the_context_is_put_aside_alone_and_asked_again(
+    tmp_path, judge_model, prompt
+):
+    lines = [{"prompt": "q", "answers": ["a", "b " * 2500]}, *rows()]
+    made, judge = compared(tmp_path / "long", lines), str(judge_model.path)
+    report = judge_comparisons(made, judge, config=CHOICE, prompt=prompt)
+    assert report.voted == 6 and report.quarantined == {"CapacityError": 1}
+    [aside] = read_quarantine(made.path)
+    assert (aside.who, aside.subject, aside.value) == (report.who, "c00001", "CapacityError")
+    assert "the context 4096" in aside.reason
+    again = judge_comparisons(made, judge, config=CHOICE, prompt=prompt)
+    assert (again.voted, again.earlier, again.quarantined) == (0, 6, {"CapacityError": 1})
 
 
 def test_a_judge_that_hangs_ends_at_its_limit_and_is_asked_again_or_put_aside(
