@@ -89,8 +89,9 @@ def import_preferences(config: PreferencesConfig, files: list[Path], out: Path) 
 
 def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
     """The preferences of a split, in order."""
-    lines = artifact.file(f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [parse_preference(json.loads(line)) for line in lines]
+    text = artifact.file(f"{split}.jsonl").read_text(encoding="utf-8")
+    lines = text.split("\n")  # splitlines() would also split at U+2028 within a text
+    return [parse_preference(json.loads(line)) for line in lines if line]
 
 
 def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:

@@ -143,7 +143,8 @@ def write_comparisons(draft: Draft, found: KeptRows[AnswerComparison]) -> list[A
 
 def read_comparisons(artifact: Artifact) -> list[AnswerComparison]:
     """The comparisons, in order."""
-    rows = map(json.loads, artifact.file(ROWS).read_text(encoding="utf-8").splitlines())
+    lines = artifact.file(ROWS).read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line]
     return [
         AnswerComparison(
             read_prompt(row["prompt"]), tuple(row["answers"]), tuple(row["references"]),

@@ -130,7 +130,7 @@ def read_tasks(path: Path) -> list[Sample]:
     """Prompts with their right answers; DataError naming the line of what is none."""
     samples = list[Sample]()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"The tasks {path} cannot be read: {why}.") from None

@@ -55,10 +55,12 @@ def test_what_cannot_be_compared_says_why(row, reason):
 
 
 def test_labels_of_a_file_are_votes_of_whoever_gave_them(tmp_path):
-    file = write_rows(tmp_path / "rows.jsonl", [PAIR, {"prompt": "q", "answers": ["a", "b"]}, 3])
+    odd = {"prompt": "q", "answers": ["a\u2028b", "a\x85\nb"]}
+    file = write_rows(tmp_path / "rows.jsonl", [PAIR, odd, 3])
     made = sample_answers(AnswersConfig(labelled_by="simulated:x"), [file], tmp_path / "made")
     [vote] = read_votes(made.path)
     assert (vote.who, vote.subject, vote.value) == ("simulated:x", "c00001", "a")
+    assert list(read_comparisons(made)[1].answers) == odd["answers"]
     assert made.numbers["comparisons"] == 2 and made.numbers["rejected"] == {"It is no object.": 1}
     with pytest.raises(DataError, match="No row can be used, 1 were left out: It is no object"):
         bad = write_rows(tmp_path / "bad.jsonl", [3])
