@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 COMMAND = "groundup"
 PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "base": ("model",),
+    "comparisons": ("comparisons",),
     "corpus": ("corpus",),
     "examples": ("examples",),
     "first": ("corpus",),

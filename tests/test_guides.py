@@ -80,8 +80,10 @@ SMALL = EXTRA | {
 }
 ROWS = {
     "chats.jsonl": [{"prompt": f"question {n}?", "completion": f"answer {n}"} for n in range(30)],
-    "steps.jsonl": [{"prompt": f"sum {n}", "completions": ["one", "two"], "labels": [True, False]}
-                    for n in range(30)],
+    "steps.jsonl": [
+        {"prompt": f"sum {n}", "completions": ["one", "two"], "labels": [True, False]}
+        for n in range(30)
+    ],
     "pairs.jsonl": [{"prompt": f"say {n}", "chosen": "yes", "rejected": "no"} for n in range(30)],
     "prompts.jsonl": [{"prompt": f"say {n}", "answer": "yes"} for n in range(30)],
     "sums.jsonl": [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(30)],

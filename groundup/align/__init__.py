@@ -2,9 +2,10 @@
 
 `make_examples` creates conversations from a corpus, including refusals, `import_examples` reads
 those of others; `show_examples` prints them with the trained tokens marked; `finetune` trains on
-them. `import_preferences` reads preferences, and `direct` trains on them by DPO, KTO and the like.
-`reward` trains a reward model on them, and `reinforce` a model on what is rewarded, by GRPO, PPO
-and their kin.
+them. `import_preferences` reads preferences; `sample_answers` and `revise_answers` give answers
+that people (`review_comparisons`), models (`judge_comparisons`) and rewards (`score_comparisons`)
+compare, whose votes `apply_votes` turns into preferences. `direct` trains on them by DPO and kin,
+`reward` a reward model, and `reinforce` a model on what is rewarded, by GRPO, PPO and their kin.
 """
 
 from .direct.losses import Answers, PreferenceLossConfig
@@ -15,6 +16,11 @@ from .examples.importing import ImportExamplesConfig, import_examples
 from .examples.make import ExamplesConfig, make_examples, read_examples
 from .examples.show import show_examples
 from .examples.written import ExampleWriter
+from .feedback.comparisons import AnswersConfig, sample_answers
+from .feedback.deciding import VotesConfig, apply_votes, review_comparisons
+from .feedback.judge import JudgeConfig, PairwiseJudge
+from .feedback.revise import ReviseConfig, revise_answers
+from .feedback.voting import judge_comparisons, score_comparisons
 from .finetune import FinetuneConfig, finetune
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import RewardConfig, read_tasks
@@ -31,6 +37,7 @@ from .reward.stage import RewardModelConfig, reward
 __all__ = [
     "REFUSAL_TEXT",
     "Answers",
+    "AnswersConfig",
     "Balance",
     "ChatExample",
     "DirectConfig",
@@ -38,25 +45,35 @@ __all__ = [
     "ExamplesConfig",
     "FinetuneConfig",
     "ImportExamplesConfig",
+    "JudgeConfig",
+    "PairwiseJudge",
     "PolicyConfig",
     "PolicyLossConfig",
     "Preference",
     "PreferenceLossConfig",
     "PreferencesConfig",
+    "ReviseConfig",
     "RewardConfig",
     "RewardModel",
     "RewardModelConfig",
+    "VotesConfig",
+    "apply_votes",
     "balance",
     "direct",
     "finetune",
     "import_examples",
     "import_preferences",
     "is_refusal",
+    "judge_comparisons",
     "make_examples",
     "read_examples",
     "read_preferences",
     "read_tasks",
     "reinforce",
+    "review_comparisons",
+    "revise_answers",
     "reward",
+    "sample_answers",
+    "score_comparisons",
     "show_examples",
 ]

@@ -46,7 +46,14 @@ from groundup.corpus import split_paths
 
 from .examples.balance import balance_of, preference_row
 from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_groups
-from .examples.layouts import digest_of, keep_rows, read_answer, read_messages, read_row_prompt
+from .examples.layouts import (
+    KeptRows,
+    digest_of,
+    keep_rows,
+    read_answer,
+    read_messages,
+    read_row_prompt,
+)
 
 SPLITS = ("train", "validation")
 
@@ -120,9 +127,13 @@ def import_preferences(
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
     parents = open_testsets(exclude or ())
     cleaner = Cleaner(config, parents.values())
+
+    def write(draft: Draft) -> None:
+        write_preferences(draft, config, keep_rows(files, partial(_clean, cleaner)))
+
     return produce(
         out, kind="preferences", stage="preferences", version=2, config=config, parents=parents,
-        write=lambda draft: _write_preferences(draft, config, files, cleaner),
+        write=write,
     )  # fmt: skip
 
 
@@ -132,10 +143,8 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
         return [parse_preference(json.loads(line)) for line in lines]
 
 
-def _write_preferences(
-    draft: Draft, config: PreferencesConfig, files: Sequence[Path], cleaner: Cleaner
-) -> None:
-    found = keep_rows(files, partial(_clean, cleaner))
+def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:
+    """Write preferences by split, and what was left out; DataError if a split would be empty."""
     found.require_some()
     leaders = question_groups(found, _texts, config.near_duplicate_threshold)
     groups = [json.dumps(each.prompt, ensure_ascii=False) for each in leaders]

@@ -435,10 +435,10 @@ class Judgement(NamedTuple):
     """ISO 8601, UTC."""
     subject: str
     """Id of the judged item."""
-    form: Literal["label", "rating", "choice", "edit"]
+    form: Literal["label", "rating", "choice", "ranking", "edit"]
     value: str
     reason: str = ""
     shown: tuple[str, ...] = ()
-    """For a choice: the names of the options in the order shown."""
+    """For a choice or ranking: the names of the options in the order shown."""
     seconds: float | None = None
     """Time the judge took, if measured."""

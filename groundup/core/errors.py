@@ -117,7 +117,7 @@ def disk_remedy(number: int | None) -> str:
 
 Kind = Literal[
     "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
-    "preferences", "testset", "index", "prompts", "verdict", "report",
+    "comparisons", "preferences", "testset", "index", "prompts", "verdict", "report",
 ]  # fmt: skip
 COMMAND_OF_KIND: dict[str, str] = {
     "corpus": "`groundup corpus` or `groundup prepare`",
@@ -126,7 +126,8 @@ COMMAND_OF_KIND: dict[str, str] = {
     "vectors": "`groundup vectors train`",
     "model": "`groundup pretrain`, `groundup finetune` or `groundup import`",
     "examples": "`groundup examples make` or `groundup examples import`",
-    "preferences": "`groundup preferences import`",
+    "comparisons": "`groundup preferences sample` or `groundup preferences revise`",
+    "preferences": "`groundup preferences import` or `groundup preferences apply`",
     "adapter": "`groundup finetune --adapter lora`",
     "testset": "`groundup testset make`",
     "index": "`groundup index`",

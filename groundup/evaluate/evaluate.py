@@ -32,7 +32,7 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.generate import Endpoint, EndpointConfig
+from groundup.generate import Endpoint, EndpointConfig, endpoint_settings
 from groundup.measure import log_findings, record_access
 
 from .harness.answer_cache import AnswerCache
@@ -183,13 +183,7 @@ def _open_model(
 ) -> EvaluationTarget:  # fmt: skip
     """Open a model by the form of its name; `sends`: check that the server has it."""
     if name.startswith(("http://", "https://")):
-        url, _, model = name.partition("#")
-        if not model:
-            shown = "http://HOST/v1" if "@" in url else url  # never repeats a password
-            raise ConfigError(
-                f"MODEL is a server's address without a model; add it, as in {shown}#NAME."
-            )
-        settings = config.endpoint.model_copy(update={"url": url, "model": model})
+        settings = endpoint_settings(name, config.endpoint)
         server = Endpoint.open(settings) if sends else Endpoint(settings)
         return EvaluationTarget(server, "endpoint", tasks, limit)
     import torch

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from .endpoint.errors import TRANSIENT_CODES, EndpointError
     from .endpoint.model import Endpoint
+    from .endpoint.opening import endpoint_settings, open_language_model, with_plain_template
     from .endpoint.settings import EndpointConfig
     from .engine import Engine
     from .exact import ExactForward
@@ -42,6 +43,7 @@ _FILES = {
     "read_source_frame",
     "endpoint.errors": "EndpointError TRANSIENT_CODES",
     "endpoint.model": "Endpoint",
+    "endpoint.opening": "endpoint_settings open_language_model with_plain_template",
     "endpoint.settings": "EndpointConfig",
     "engine": "Engine",
     "exact": "ExactForward",
@@ -94,11 +96,14 @@ __all__ = [
     "compile_grammar",
     "decode_prompts",
     "default_batch_tokens",
+    "endpoint_settings",
     "find_stop",
     "generate",
+    "open_language_model",
     "read_chat_template",
     "read_end_ids",
     "read_eos_ids",
     "read_source_frame",
     "score_pairs",
+    "with_plain_template",
 ]

@@ -6,16 +6,17 @@
     label    a word, such as accept or drop
     rating   a number
     choice   the name of the one preferred among `shown`, or tie
+    ranking  the names of `shown`, best first, such as b>a=c: a and c are equally good
     edit     the corrected fields as a JSON object
 
 Nothing is overwritten: the latest vote of a person on a subject in a form counts, earlier ones are
 its history, and an empty value withdraws a vote. Of a choice the option's name is recorded, not its
-position.
+position. The name of a rater that is no person begins with `simulated:`.
 """
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
@@ -28,6 +29,8 @@ from .stats.interval import Interval, rate
 VOTES = "ledger/votes.jsonl"
 TIE = "tie"
 WITHDRAWN = ""
+SIMULATED = "simulated:"
+"""How the name of a rater begins that is no person: a model, a rule, a script."""
 FORMS: tuple[str, ...] = get_args(get_type_hints(Judgement)["form"])
 MAX_VOTE_CHARACTERS = 2**18
 """Maximum length of value and reason: an answer fits, a file pasted by mistake does not."""
@@ -86,9 +89,15 @@ def _form_error(judgement: Judgement) -> str:
             return "must be a number"
     if judgement.form == "choice" and value not in (*judgement.shown, TIE):
         return f"must be one of {', '.join(judgement.shown)} or {TIE}"
+    if judgement.form == "ranking" and not _is_ranking_of(value, judgement.shown):
+        return f"must rank each of {', '.join(judgement.shown)} once, as in a>b=c"
     if judgement.form == "label" and not value.strip():
         return "must be a word"
     return _edit_error(value) if judgement.form == "edit" else ""
+
+
+def _is_ranking_of(value: str, names: Sequence[str]) -> bool:
+    return sorted(value.replace("=", ">").split(">")) == sorted(names)
 
 
 def _edit_error(text: str) -> str:
@@ -136,6 +145,49 @@ def current_votes(judgements: Iterable[Judgement]) -> list[Judgement]:
     return [vote for vote in latest.values() if vote.value != WITHDRAWN]
 
 
+def is_simulated(who: str) -> bool:
+    """Whether a rater is no person."""
+    return who.startswith(SIMULATED)
+
+
+def ranking_vote(who: str, subject: str, scores: Mapping[str, float], reason: str) -> Judgement:
+    """A vote for the options with the higher scores: a choice of two, a ranking of more.
+
+    >>> ranking_vote("ana", "q1", {"a": 0.0, "b": 2.0, "c": 0.0}, "").value
+    'b>a=c'
+    """
+    names = tuple(scores)
+    tiers = [[n for n in names if scores[n] == s] for s in sorted({*scores.values()}, reverse=True)]
+    if len(names) > 2:
+        value = ">".join("=".join(tier) for tier in tiers)
+        return Judgement(who, "", subject, "ranking", value, reason, names)
+    return Judgement(who, "", subject, "choice", tiers[0][0] if tiers[1:] else TIE, reason, names)
+
+
+def pairwise_votes(judgements: Iterable[Judgement]) -> list[Judgement]:
+    """Choices and rankings as choices between two, each pair of options a subject of its own.
+
+    >>> vote = ranking_vote("ana", "q1", {"a": 0.0, "b": 2.0, "c": 0.0}, "")
+    >>> [(each.subject, each.value) for each in pairwise_votes([vote])]
+    [('q1 a b', 'b'), ('q1 a c', 'tie'), ('q1 b c', 'b')]
+    """
+    pairs = []
+    for vote in judgements:
+        if vote.form not in ("choice", "ranking"):
+            continue
+        ranked = vote.value if vote.value != TIE else "=".join(vote.shown)
+        tiers = [tier.split("=") for tier in ranked.split(">")]
+        ranks = {name: rank for rank, tier in enumerate(tiers) for name in tier}
+        for one, other in combinations(sorted(vote.shown), 2):
+            apart = ranks.get(one, len(tiers)) - ranks.get(other, len(tiers))
+            better = TIE if apart == 0 else one if apart < 0 else other
+            subject = f"{vote.subject} {one} {other}"
+            pairs.append(vote._replace(
+                subject=subject, form="choice", value=better, shown=(one, other)
+            ))  # fmt: skip
+    return pairs
+
+
 class PairAgreement(NamedTuple):
     """Agreement of two people on the subjects that both judged."""
 
@@ -160,8 +212,12 @@ class Agreement(NamedTuple):
     """Subjects on which not all agree."""
 
 
-def rater_agreement(judgements: Iterable[Judgement], form: str = "label") -> Agreement:
+def rater_agreement(
+    judgements: Iterable[Judgement], form: str = "label", groups: Mapping[str, str] | None = None
+) -> Agreement:
     """Inter-rater agreement on the current votes.
+
+    groups  the cluster of each subject, such as the question of a pair of answers; none: itself
 
     >>> given = [Judgement("ana", "1", "q1", "label", "accept"),
     ...          Judgement("ben", "1", "q1", "label", "drop")]
@@ -177,13 +233,16 @@ def rater_agreement(judgements: Iterable[Judgement], form: str = "label") -> Agr
     people = sorted({who for row in shared.values() for who in row})
     pairs = []
     for one, other in combinations(people, 2):
-        both = [(row[one], row[other]) for row in shared.values() if {one, other} <= row.keys()]
+        both = {name: row for name, row in shared.items() if {one, other} <= row.keys()}
         if both:
-            share = rate([float(a == b) for a, b in both])
-            kappa = cohen_kappa(*zip(*both, strict=True))
-            pairs.append(PairAgreement(one, other, len(both), share, kappa))
+            left, right = ([row[who] for row in both.values()] for who in (one, other))
+            codes = [(groups or {}).get(name, name) for name in both]
+            same = [float(a == b) for a, b in zip(left, right, strict=True)]
+            kappa = cohen_kappa(left, right, codes)
+            pairs.append(PairAgreement(one, other, len(both), rate(same, codes), kappa))
     rows = [[row.get(who) for who in people] for row in shared.values()]
     nobody = Reason("nobody_shares", "No subject was judged by two people.")
     disputed = tuple(name for name, row in shared.items() if len(set(row.values())) > 1)
-    alpha = krippendorff_alpha(rows) if shared else nobody
+    codes = [(groups or {}).get(name, name) for name in shared]
+    alpha = krippendorff_alpha(rows, groups=codes) if shared else nobody
     return Agreement(len(shared), tuple(pairs), alpha, disputed)

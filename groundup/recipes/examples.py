@@ -4,7 +4,8 @@ from pathlib import Path
 
 from groundup.align import ExamplesConfig, ExampleWriter, make_examples
 from groundup.core import MANIFEST, Answer, Artifact, ConfigError, Reason, Sample, Score, Scorer
-from groundup.retrieve import check_claim, open_language_model, verify_quotes
+from groundup.generate import open_language_model
+from groundup.retrieve import check_claim, verify_quotes
 
 
 def examples_from_documents(

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
         ReaderChoice,
         TextEncoderConfig,
         load_text_encoder,
-        open_language_model,
-        with_plain_template,
     )
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
@@ -39,7 +37,7 @@ _LATER = {
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
-    "load_text_encoder": "models", "open_language_model": "models", "with_plain_template": "models",
+    "load_text_encoder": "models",
 }  # fmt: skip
 """Where names are that import numpy or torch, which most questions need not."""
 
@@ -86,12 +84,10 @@ __all__ = [
     "mark_words",
     "match_question",
     "open_index",
-    "open_language_model",
     "open_opinion",
     "search_passages",
     "train_encoder",
     "train_reader",
     "verify",
     "verify_quotes",
-    "with_plain_template",
 ]

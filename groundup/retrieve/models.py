@@ -1,20 +1,18 @@
 """Which encoder and reader an index has; without numpy and torch, which most questions need not."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from pydantic import Field
 
-from groundup.core import ArtifactError, Config, ConfigError, LanguageModel, digest, hash_file
+from groundup.core import ArtifactError, Config, ConfigError, digest, hash_file
 
 if TYPE_CHECKING:
     import torch
 
     from groundup.embeddings import StaticEncoder
-    from groundup.generate import Engine
     from groundup.model import TextEncoder
 
 PROMPTS, WORDS = "config_sentence_transformers.json", "vocabulary.json"
@@ -201,39 +199,3 @@ def load_text_encoder(
                           "encoder, such as BERT.")  # fmt: skip
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)
-
-
-class OpenedModel(NamedTuple):
-    """A language model."""
-
-    model: LanguageModel
-    takes_grammar: bool
-    """Whether it can be bound to one; servers cannot."""
-
-
-def open_language_model(name: str) -> OpenedModel:
-    """Open a model's directory, or URL#NAME of one on an OpenAI-compatible server.
-
-    A base model, which has no chat template, is asked in plain turns. A server's key is in
-    OPENAI_API_KEY if it needs one.
-    """
-    from groundup.generate import Endpoint, EndpointConfig, Engine  # imports torch
-
-    if "://" in name:
-        url, _, served = name.partition("#")
-        key = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else ""
-        server = Endpoint.open(EndpointConfig(url=url, model=served, key_env=key))
-        return OpenedModel(server, takes_grammar=False)
-    if not Path(name).is_dir():
-        raise ConfigError(f"There is no directory {name}; expected a language model's.")
-    return OpenedModel(with_plain_template(Engine.open(name)), takes_grammar=True)
-
-
-def with_plain_template(engine: "Engine") -> "Engine":
-    """The engine itself; a base model's, which has no chat template, is given plain turns."""
-    from groundup.tokenizer import PLAIN_TEMPLATE, ChatTemplate, ImportedTokenizer
-
-    words = engine.tokenizer
-    if isinstance(words, ImportedTokenizer) and not words.settings.get("chat_template"):
-        engine.template = ChatTemplate(PLAIN_TEMPLATE, words)
-    return engine

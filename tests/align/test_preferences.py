@@ -108,7 +108,7 @@ def test_what_cannot_be_used_says_why(row, reason):
 
 def test_prompts_are_split_whole_and_reasons_are_counted(tmp_path):
     rows = [
-        {"prompt": f"question {n // 2}", "chosen": f"good {n}", "rejected": "bad"}
+        {"prompt": f"question {n // 2}", "chosen": f"good\u2028and {n}", "rejected": "bad\x85"}
         for n in range(60)
     ]
     lines = [*map(json.dumps, rows), json.dumps(rows[0]), "{", json.dumps({"prompt": "a"}), ""]

@@ -10,6 +10,9 @@ from groundup.core import ConfigError, DataError, Judgement, Ledger, Reason
 from groundup.measure.judgement import (
     VOTES,
     current_votes,
+    is_simulated,
+    pairwise_votes,
+    ranking_vote,
     rater_agreement,
     read_votes,
     record_vote,
@@ -138,3 +141,28 @@ def test_votes_that_could_not_be_applied_are_neither_written_nor_read(vote, told
 def test_agreement_in_an_unknown_form_is_refused():
     with pytest.raises(ConfigError, match="form='labels' is unknown; did you mean `label`"):
         rater_agreement([], "labels")
+
+
+@pytest.mark.parametrize("value", ["a>b", "a>b>b", "a>b=c>d", "a b c", ">a>b>c", "c>b>a>"])
+def test_a_ranking_ranks_each_option_once(tmp_path, value):
+    shown = ("a", "b", "c")
+    with pytest.raises(DataError, match="rank each of a, b, c once"):
+        record_vote(tmp_path, Judgement("ana", "", "q1", "ranking", value, shown=shown))
+    record_vote(tmp_path, Judgement("ana", "", "q1", "ranking", "b>a=c", shown=shown))
+    assert [vote.value for vote in read_votes(tmp_path)] == ["b>a=c"]
+
+
+def test_agreement_on_pairs_of_one_question_counts_as_one_question():
+    given = []
+    for at in range(12):
+        for who, scores in (("ana", (3.0, 2.0, 1.0)), ("ben", (3.0, 2.0, 1.0 + 4 * (at < 3)))):
+            named = dict(zip("abc", scores, strict=True))
+            given.append(ranking_vote(who, f"q{at}", named, ""))
+    pairs = pairwise_votes(given)
+    by_question = rater_agreement(pairs, "choice", {vote.subject: vote.subject.split()[0]
+                                                    for vote in pairs})  # fmt: skip
+    [clustered], [alone] = by_question.pairs, rater_agreement(pairs, "choice").pairs
+    assert clustered.subjects == alone.subjects == 36
+    assert clustered.share.estimate == alone.share.estimate == pytest.approx(30 / 36)
+    assert clustered.share.low < alone.share.low and clustered.share.high > alone.share.high
+    assert len(by_question.disputed) == 6 and is_simulated("simulated:x") and not is_simulated("x")

@@ -15,7 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -62,6 +62,16 @@ class KeptRows(Generic[Row]):
     kept: list[KeptRow[Row]]
     rejected: list[dict[str, str]]
     """`place`, `reason` and `row` of each."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows alone."""
+        return [each.row for each in self.kept]
+
+    def with_rows(self, rows: Mapping[int, Row]) -> "KeptRows[Row]":
+        """Other rows in place of those of these numbers; the rest is left out."""
+        kept = [replace(each, row=rows[at]) for at, each in enumerate(self.kept) if at in rows]
+        return KeptRows(kept, self.rejected)
 
     def require_some(self) -> None:
         """Raise DataError with the commonest reasons if no row can be used."""

@@ -183,7 +183,7 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
     """
     samples, optional = list[Sample](), set() if needs_answer else {"answer"}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"The tasks {path} cannot be read: {why}.") from None

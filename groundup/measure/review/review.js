@@ -31,13 +31,47 @@
     const turns = item.conversation.map(([role, content]) =>
       titled(roles[role] || role, content, role === "user" ? "card question" : "card"));
     at("conversation").replaceChildren(...turns);
-    const answers = item.answers.map((text, i) =>
-      titled(item.answers.length > 1 ? `Reference answer ${i + 1}` : "Reference answer", text));
-    if (!answers.length) answers.push(titled("Reference answer", "None: it should be refused."));
+    const kind = item.compares ? "Answer" : "Reference answer";
+    const answers = item.answers.map((text, i) => titled(item.answers.length > 1 ? `${kind} ${i + 1}` : kind, text));
+    if (item.compares) answers.forEach((box, i) => box.append(rankButton(i + 1)));
+    else if (!answers.length) answers.push(titled(kind, "None: it should be refused."));
     at("answers").replaceChildren(...answers);
     showSource(item);
     at("usual").hidden = true;
   };
+  // A ranking, best first, as typed: 2>1=3.
+  let order = "";
+  const ranked = () => order.split(/[>=]/).filter(Boolean);
+  const rankButton = (number) => {
+    const button = made("button", "rank", "");
+    button.type = "button";
+    button.dataset.rank = number;
+    return button;
+  };
+  const showOrder = () => {
+    const pair = state.item.compares === 2;
+    for (const button of document.querySelectorAll("[data-rank]")) {
+      const tier = order.split(">").findIndex((each) => each.split("=").includes(button.dataset.rank));
+      button.textContent = tier < 0 ? (pair ? "Better" : order ? "Next" : "Best") : `Rank ${tier + 1}`;
+      button.setAttribute("aria-label", `Answer ${button.dataset.rank}: ${button.textContent}`);
+      button.disabled = tier >= 0;
+    }
+    document.querySelector("[data-action=save]").hidden = pair;
+    if (order) tell(`Ranked so far, best first: ${order}`);
+  };
+  const rank = (number) => {
+    const { compares } = state.item;
+    if (!compares || number > compares || ranked().includes(`${number}`)) return;
+    order += (order && !order.endsWith("=") ? ">" : "") + number;
+    if (compares === 2) save(); else showOrder();
+  };
+  const save = () => order && vote("rank", { fields: { order: order.replace(/=$/, "") } });
+  const tie = () => {
+    if (!order) order = "=";
+    else if (!order.endsWith("=")) { order += "="; showOrder(); return; }
+    if (order === "=") vote("rank", { fields: { order } });
+  };
+  const unrank = () => { order = order.replace(/(=|>?\d+)$/, ""); tell(""); showOrder(); };
   const showSource = (item) => {
     at("source").hidden = !item.passage;
     if (!item.passage) return;
@@ -65,9 +99,10 @@
     at("ending").hidden = Boolean(item);
     at("summary").textContent = state.summary;
     for (const undo of document.querySelectorAll("[data-action=undo]")) undo.disabled = !done;
-    reason.value = "";
+    reason.value = order = "";
     back();
     if (item) { showItem(item); scrollTo(0, 0); }
+    if (item && item.compares) showOrder();
   };
 
   const back = () => {
@@ -142,22 +177,24 @@
       else { alarm(GONE); retry = setTimeout(() => send(path, body, done), 2000); }
     } finally { busy = false; }
   };
-  const SAID = { accept: "Accepted.", modify: "Modified.", drop: "Dropped." };
+  const SAID = { accept: "Accepted.", modify: "Modified.", drop: "Dropped.", rank: "Recorded." };
   const vote = (action, more = {}) => send("vote", {
     who: state.who, subject: state.item.subject, action, reason: reason.value, ...more,
   }, SAID[action]);
   const load = (name) => send(`state?who=${encodeURIComponent(name || "")}`, undefined, "");
 
   const actions = {
-    accept: () => vote("accept"), modify, drop,
+    accept: () => vote("accept"), modify, drop, tie, save,
     skip: () => send("skip", { who: state.who, subject: state.item.subject }, "Skipped; it comes again at the end."),
     undo: () => state.done && send("undo", { who: state.who }, "Taken back."),
   };
-  const keys = { a: "accept", m: "modify", d: "drop" };
+  const sampleKeys = { a: "accept", m: "modify", d: "drop" };
+  const comparisonKeys = { "=": "tie", Enter: "save", d: "drop" };
   document.addEventListener("click", (event) => {
-    const control = event.target.closest("[data-action], [data-reason]");
+    const control = event.target.closest("[data-action], [data-reason], [data-rank]");
     if (!control || !state) return;
     if (control.dataset.reason) { reason.value = control.dataset.reason; vote("drop"); }
+    else if (control.dataset.rank) rank(Number(control.dataset.rank));
     else actions[control.dataset.action]();
   });
   addEventListener("keydown", (event) => {
@@ -181,7 +218,13 @@
     if (!state.item) return;
     if (key === "r") does(() => reason.focus());
     else if (key === "s") does(actions.skip);
-    else if (keys[key]) does(actions[keys[key]]);
+    else if (state.item.compares && /^[1-9]$/.test(key)) does(() => rank(Number(key)));
+    else if (state.item.compares && key === "Backspace") does(unrank);
+    else if (key === "Enter" && event.target.tagName === "BUTTON") return;
+    else {
+      const keys = state.item.compares ? comparisonKeys : sampleKeys;
+      if (keys[key]) does(actions[keys[key]]);
+    }
   });
   who.addEventListener("change", () => {
     const name = who.value.trim();

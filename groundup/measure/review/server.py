@@ -11,7 +11,7 @@ sample can run. Requests without the secret are rejected. The Host header must b
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from groundup.core import ConfigError, DataError, GroundupError, page
 
-from .sheet import DROP_REASONS, MAX_REVIEWER_NAME, ReviewSheet, reviewer_name
+from .sheet import (
+    COMPARISON_DROP_REASONS,
+    DROP_REASONS,
+    MAX_REVIEWER_NAME,
+    ReviewSheet,
+    reviewer_name,
+)
 
 REVIEW_SHORTCUTS = (
     ("a", "accept the sample as it is"),
@@ -31,18 +37,30 @@ REVIEW_SHORTCUTS = (
     ("u", "undo: take the last decision back"),
     ("r", "write a remark that goes with the decision"),
 )
+COMPARISON_SHORTCUTS = (
+    ("1 to 9", "the better answer; of more than two, the next best one"),
+    ("=", "of two answers, neither is better; of more, the next is as good as the last"),
+    ("Enter", "records a ranking; Backspace takes its last answer out"),
+    ("d", "drop them; then 1 to 3 or words, and Enter"),
+    *REVIEW_SHORTCUTS[3:],
+)
+COMPARISON_BUTTONS = (
+    ("tie", "Equally good", "="),
+    ("save", "Record", "Enter"),
+    ("drop", "Drop", "d"),
+)
 SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("modify", "Modify", "m"), ("drop", "Drop", "d"))
 NAVIGATION_BUTTONS = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
 
 
-def review_page(name: str) -> page.Html:
-    """The document for the review of `name`."""
+def review_page(name: str, compares: bool = False) -> page.Html:
+    """The document for the review of `name`; `compares`: of answers, not of samples."""
     sheet = page.HtmlPage(
         f"Review {name}".strip(),
         "",
         style=page.read_resource(__file__, "review.css"),
         script=page.read_resource(__file__, "review.js"),
-        shortcuts=REVIEW_SHORTCUTS,
+        shortcuts=COMPARISON_SHORTCUTS if compares else REVIEW_SHORTCUTS,
         is_served=True,
     )
     item = page.element(
@@ -59,7 +77,7 @@ def review_page(name: str) -> page.Html:
         page.element("div.buttons", _shortcut_button("undo", "Undo", "u")),
         attributes={"id": "ending", "hidden": True},
     )
-    sheet.add(_status_bar(), item, _decision_controls(), completion)
+    sheet.add(_status_bar(), item, _decision_controls(compares), completion)
     return sheet.render()
 
 
@@ -79,9 +97,10 @@ def _status_bar() -> page.Html:
     )
 
 
-def _decision_controls() -> page.Html:
+def _decision_controls(compares: bool) -> page.Html:
+    buttons = COMPARISON_BUTTONS if compares else SAMPLE_BUTTONS
     rows = [
-        page.element("div.buttons", *[_shortcut_button(*each) for each in SAMPLE_BUTTONS]),
+        page.element("div.buttons", *[_shortcut_button(*each) for each in buttons]),
         page.element(
             "div.buttons.moves", *[_shortcut_button(*each) for each in NAVIGATION_BUTTONS]
         ),
@@ -90,7 +109,7 @@ def _decision_controls() -> page.Html:
         "div.decide.card",
         page.element("div.row", *rows, attributes={"id": "buttons"}),
         page.element("div.editing", attributes={"id": "editing", "hidden": True}),
-        _reason_form(),
+        _reason_form(COMPARISON_DROP_REASONS if compares else DROP_REASONS),
         attributes={"id": "decide", "hidden": True},
     )
 
@@ -101,14 +120,14 @@ def _shortcut_button(action: str, text: str, key: str) -> page.Html:
     return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
 
 
-def _reason_form() -> page.Html:
+def _reason_form(reasons: Sequence[str]) -> page.Html:
     usual = [
         page.element(
             "button",
             page.join_html([page.element("kbd", str(number)), " ", reason]),
             attributes={"type": "button", "data-reason": reason},
         )
-        for number, reason in enumerate(DROP_REASONS, start=1)
+        for number, reason in enumerate(reasons, start=1)
     ]
     field = {"id": "reason", "maxlength": 1000, "autocomplete": "off"}
     return page.element(
@@ -153,14 +172,18 @@ class ReviewServer(ThreadingHTTPServer):
     """A page sends many requests at once; with the default of 5 some wait for seconds."""
 
     def __init__(
-        self, name: str, open_sheet: Callable[[str], ReviewSheet], who: str, port: int = 0
-    ) -> None:
+        self, name: str, open_sheet: Callable[[str], ReviewSheet], who: str, port: int = 0, *,
+        compares: bool = False,
+    ) -> None:  # fmt: skip
         """Bind the port, 0 for a free one; `who` is the default reviewer.
+
+        compares  whether answers are compared, instead of samples reviewed
 
         Raises ConfigError if the port is in use or out of range.
         """
         self.secret = secrets.token_urlsafe(24)
         self.title, self.who, self.open_sheet = name, who, open_sheet
+        self.compares = compares
         self.sheets: dict[str, ReviewSheet] = {}
         self.lock = Lock()
         try:
@@ -192,12 +215,14 @@ class ReviewServer(ThreadingHTTPServer):
 def _review_state(sheet: ReviewSheet) -> dict[str, Any]:
     """What the page shows next."""
     item, (done, total) = sheet.current, sheet.progress
+    shown = {} if item is None else item._asdict() | {"question": item.question}
+    names = shown.pop("names", ())  # they could tell who wrote an answer
     return {
         "who": sheet.who,
         "done": done,
         "total": total,
         "summary": str(sheet.summary()) if item is None else "",
-        "item": None if item is None else item._asdict() | {"question": item.question},
+        "item": None if item is None else shown | {"compares": len(names)},
     }
 
 
@@ -242,7 +267,7 @@ class ReviewRequests(BaseHTTPRequestHandler):
         """Content type and body for a GET."""
         route, query = self.route()
         if route == "":
-            return "text/html", review_page(self.server.title).encode()
+            return "text/html", review_page(self.server.title, self.server.compares).encode()
         if route != "state":
             raise RequestRejected(HTTPStatus.NOT_FOUND, "There is no such page here.")
         with self.server.lock:

@@ -7,6 +7,7 @@ different items. Independent of terminal and page, which both use it. Every deci
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,14 @@ import numpy as np
 
 from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
 
-from ..judgement import current_votes, read_votes, record_vote, withdraw_vote
+from ..judgement import (
+    TIE,
+    current_votes,
+    ranking_vote,
+    read_votes,
+    record_vote,
+    withdraw_vote,
+)
 from ..stats.interval import Interval, wilson_interval
 
 MAX_REVIEWER_NAME = 100
@@ -29,6 +37,12 @@ DROP_REASONS = (
     "not worth asking",
 )
 """Common reasons for dropping a sample, one key each."""
+COMPARISON_DROP_REASONS = (
+    "no answer is acceptable",
+    "the question makes no sense",
+    "I cannot tell",
+)
+"""Common reasons for dropping answers that are compared."""
 
 
 class ReviewItem(NamedTuple):
@@ -41,13 +55,20 @@ class ReviewItem(NamedTuple):
     conversation: Conversation
     """The question, with earlier turns."""
     answers: tuple[str, ...]
-    """The reference answers."""
+    """The reference answers, or those to compare."""
     passage: str = ""
     """Source text that should support the answer."""
     span: tuple[int, int] | None = None
     """Character range of the answer in the passage."""
     source: str = ""
     """File or title of the passage."""
+    names: tuple[str, ...] = ()
+    """Names of answers that are compared, recorded with a vote and never shown; else empty."""
+
+    @property
+    def drop_reasons(self) -> tuple[str, ...]:
+        """Common reasons for dropping it."""
+        return COMPARISON_DROP_REASONS if self.names else DROP_REASONS
 
     @property
     def question(self) -> str:
@@ -67,12 +88,19 @@ class ReviewSummary(NamedTuple):
     modified: int
     dropped: int
     chosen: int
-    """Number of choices between two answers in the ledger; the sheet offers none."""
+    """Number of choices and rankings."""
     error: Interval | Reason
     """Share of reviewed samples that were dropped or modified."""
+    ties: int = 0
+    """Number of those in which some answers are equally good."""
 
     def __str__(self) -> str:
         """A line or two for a terminal."""
+        if isinstance(self.error, Reason) and self.error.code == "compared":
+            return (
+                f"{self.who} has compared {self.reviewed} of {self.total}: {self.ties} ties, "
+                f"{self.dropped} dropped."
+            )
         head = (
             f"{self.who} has reviewed {self.reviewed} of {self.total}: {self.accepted} accepted, "
             f"{self.modified} modified, {self.dropped} dropped."
@@ -139,6 +167,15 @@ def sample_items(items: Sequence[ReviewItem], number: int, seed: int = 0) -> lis
     return [items[index] for index in sorted(chosen)]
 
 
+def _shuffle_answers(item: ReviewItem, who: str, salt: str) -> ReviewItem:
+    """The answers of a comparison in an order of the reviewer's own; other items as they are."""
+    order = sorted(item.names, key=lambda name: digest([who, salt, item.subject, name]))
+    texts = dict(zip(item.names, item.answers, strict=False))
+    if not order:
+        return item
+    return item._replace(answers=tuple(texts[name] for name in order), names=tuple(order))
+
+
 def reviewer_name(text: str) -> str:
     """Strip and validate a reviewer's name; DataError if it is invalid."""
     name = text.strip()
@@ -157,7 +194,7 @@ class ReviewSheet:
         self.is_timed = True  # False if decisions come from a file
         self.skipped: set[str] = set()
         shuffled = sorted(items, key=lambda item: digest([who, salt, item.subject]))
-        self.items = {item.subject: item for item in shuffled}
+        self.items = {item.subject: _shuffle_answers(item, who, salt) for item in shuffled}
         self.decided: dict[str, Judgement] = {}
         for vote in current_votes(read_votes(self.folder)):
             if vote.who == who and vote.subject in self.items:
@@ -195,11 +232,13 @@ class ReviewSheet:
     ) -> Judgement:  # fmt: skip
         """Record a decision durably, replacing an earlier one of this reviewer, and move on.
 
-        accept, drop (needs a reason) or modify (needs `fields`).
+        accept, drop (needs a reason) or modify (needs `fields`); of answers to compare, drop or
+        rank (needs `fields` with an `order` of their positions, such as 2>1=3).
         Raises DataError, recording nothing, if the action does not fit the item.
         """
         item = self.item(subject)
-        vote = _sample_vote(item, action, reason, fields or {})
+        make_vote = _comparison_vote if item.names else _sample_vote
+        vote = make_vote(item, action, reason, fields or {})
         is_seen = self.is_timed and subject == self.shown
         seconds = round(time.monotonic() - self.shown_at, 1) if is_seen else None
         vote = vote._replace(who=self.who, reason=reason.strip(), seconds=seconds)
@@ -233,13 +272,53 @@ class ReviewSheet:
         """The results so far."""
         votes = self.decided.values()
         kinds = [vote.value if vote.form == "label" else vote.form for vote in votes]
-        accepted, modified, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
+        accepted, modified, dropped = map(kinds.count, ("accept", "edit", "drop"))
+        chosen = kinds.count("choice") + kinds.count("ranking")
+        ties = sum(vote.value == TIE or "=" in vote.value for vote in votes if vote.shown)
         none = Reason("nothing_reviewed", "No sample was reviewed yet.")
+        if any(item.names for item in self.items.values()):
+            none = Reason("compared", "Answers were compared; no sample was reviewed.")
         judged = accepted + modified + dropped
-        error = wilson_interval(modified + dropped, judged) if judged else none
+        is_known = judged and none.code != "compared"
+        error = wilson_interval(modified + dropped, judged) if is_known else none
         return ReviewSummary(
-            self.who, len(kinds), len(self.items), accepted, modified, dropped, chosen, error
+            self.who, len(kinds), len(self.items), accepted, modified, dropped, chosen, error, ties
         )
+
+
+def _comparison_vote(
+    item: ReviewItem, action: str, reason: str, fields: Mapping[str, object]
+) -> Judgement:  # fmt: skip
+    if action not in ("rank", "drop"):
+        raise DataError(f"Answers that are compared are decided by rank or drop; got {action!r}.")
+    if action == "drop":
+        return _sample_vote(item, action, reason, fields)
+    tiers = parse_order(str(fields.get("order", "")), len(item.names))
+    scores = {item.names[at]: float(-rank) for rank, tier in enumerate(tiers) for at in tier}
+    return ranking_vote("", item.subject, {name: scores[name] for name in item.names}, "")
+
+
+def parse_order(text: str, count: int) -> list[list[int]]:
+    """The positions, from 0, of `count` answers that are numbered from 1, best first.
+
+    `=` alone makes all equal; a single one that is left out comes last.
+
+    >>> parse_order("2>1=3", 3), parse_order("1", 2), parse_order("=", 2)
+    ([[1], [0, 2]], [[0], [1]], [[0, 1]])
+
+    Raises DataError for anything else.
+    """
+    every, text = range(count), "".join(text.split())
+    if text == "=":
+        return [list(every)]
+    if not re.fullmatch(r"[0-9]{1,2}([>=][0-9]{1,2})*", text):
+        raise DataError(f"Rank the answers by their numbers, best first, as in 2>1; got {text!r}.")
+    tiers = [[int(number) - 1 for number in tier.split("=")] for tier in text.split(">")]
+    ranked = [at for tier in tiers for at in tier]
+    missing = sorted({*every} - {*ranked})
+    if len(ranked) > len({*ranked}) or not {*ranked} <= {*every} or len(missing) > 1:
+        raise DataError(f"Rank each of the answers 1 to {count} once, as in 2>1; got {text!r}.")
+    return [*tiers, missing] if missing else tiers
 
 
 def _sample_vote(

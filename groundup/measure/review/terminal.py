@@ -6,6 +6,9 @@ If stdin is no terminal, each line is a decision: a key, then its argument.
     m question=… answer=…      modify one or both     u   undo the last decision
     d the reason               drop                   q   quit; all decisions are kept
     h                          list the keys
+
+Answers that are compared are ranked by their numbers, best first: `2` or `2>1`, `=` if all are
+equally good, `2>1=3`; the reason follows.
 """
 
 import os
@@ -14,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 
@@ -24,12 +27,21 @@ from rich.text import Text
 
 from groundup.core import ConfigError, DataError
 
-from .sheet import DROP_REASONS, ReviewItem, ReviewSheet
+from .sheet import ReviewItem, ReviewSheet
 
 MAX_COLUMNS = 80
 CONTEXT_CHARACTERS = 1500
 """Characters of a passage that are shown around the answer's span."""
 SAMPLE_KEYS = "a accept   m modify   d drop   s skip   u undo   h help   q quit"
+PAIR_KEYS = "1 or 2 better   = tie   r reason   d drop   s skip   u undo   h help   q quit"
+RANKING_KEYS = "2>1=3 ranks   = tie   r reason   d drop   s skip   u undo   h help   q quit"
+COMPARISON_HELP = (
+    "The number of the better answer chooses it; of several, their numbers rank them, best first, "
+    "as in 2>1=3; = says that all are equally good; r takes the reason of the next decision; d "
+    "drops them, with a reason; s skips, it comes again at the end; u takes the last decision "
+    "back; q ends, all decided is kept. In a file each line is one of them: `1 REASON`, "
+    "`2>1=3 REASON`, `d REASON`."
+)
 SAMPLE_HELP = (
     "a accepts it is; m modifies question or answer; d drops it, with a reason; s skips it, it "
     "comes again at the end; u takes the last decision back; q ends, all decided is kept. In a "
@@ -56,7 +68,11 @@ class LineInput:
                 return key
         return "q"
 
-    def read_reason(self) -> str:
+    def read_order(self, item: ReviewItem, key: str) -> str:
+        """The ranking, which is the key."""
+        return key
+
+    def read_reason(self, usual: Sequence[str]) -> str:
         """The text after the key."""
         return self.text.strip()
 
@@ -76,7 +92,7 @@ class KeyInput:
     """Input from single keys of a terminal."""
 
     text = ""
-    """What follows a key: nothing."""
+    """The reason of the next decision."""
 
     def read_key(self) -> str:
         """One key of the terminal; Ctrl-C interrupts, Ctrl-D is q."""
@@ -92,14 +108,21 @@ class KeyInput:
             termios.tcsetattr(handle, termios.TCSADRAIN, before)
         return "q" if key in ("", "\x04", "\0") else key  # end of input
 
-    def read_reason(self) -> str:
+    def read_order(self, item: ReviewItem, key: str) -> str:
+        """The ranking that begins with the key: of two answers, the key alone."""
+        if len(item.names) == 2 or key == "=":
+            return key
+        return key + input(f"\nranking, best first, as in 2>1=3: {key}")
+
+    def read_reason(self, usual: Sequence[str]) -> str:
         """Read a reason: a number of the usual ones, or text."""
         print()
-        for number, reason in enumerate(DROP_REASONS, start=1):
+        for number, reason in enumerate(usual, start=1):
             print(f"  {number}  {reason}")
-        typed = input("reason (number or words; empty goes back): ").strip()
-        if typed.isdecimal() and 1 <= int(typed) <= len(DROP_REASONS):
-            return DROP_REASONS[int(typed) - 1]
+        hint = "number or words; empty goes back" if usual else "of the next decision"
+        typed = input(f"reason ({hint}): ").strip()
+        if typed.isdecimal() and 1 <= int(typed) <= len(usual):
+            return usual[int(typed) - 1]
         return typed
 
     def read_correction(self, item: ReviewItem) -> dict[str, object]:
@@ -196,22 +219,44 @@ def _apply_key(
     sheet: ReviewSheet, item: ReviewItem, key: str, keyboard: KeyInput | LineInput
 ) -> str:
     if key in ("h", "?"):
-        return SAMPLE_HELP
+        return COMPARISON_HELP if item.names else SAMPLE_HELP
     if key == "s":
         sheet.skip(item.subject)
         return "Skipped; it comes again at the end."
     if key == "u":
         return "Taken back." if sheet.undo() else "There is nothing to take back."
+    if key == "d":
+        sheet.decide(item.subject, "drop", reason=keyboard.read_reason(item.drop_reasons))
+        return "Dropped."
+    if item.names:
+        return _apply_comparison_key(sheet, item, key, keyboard)
     if key == "a":
         sheet.decide(item.subject, "accept", reason=keyboard.text.strip())
         return "Accepted."
-    if key == "d":
-        sheet.decide(item.subject, "drop", reason=keyboard.read_reason())
-        return "Dropped."
     if key == "m":
         sheet.decide(item.subject, "modify", fields=keyboard.read_correction(item))
         return "Modified."
     raise DataError(f"There is no key {key!r}; keys: {SAMPLE_KEYS}")
+
+
+def _apply_comparison_key(
+    sheet: ReviewSheet, item: ReviewItem, key: str, keyboard: KeyInput | LineInput
+) -> str:
+    if key == "r":
+        keyboard.text = keyboard.read_reason(())
+        return f"Reason: {keyboard.text}"
+    if not key.startswith(("=", *"123456789")):
+        raise DataError(f"There is no key {key!r}; keys: {_keys_of(item)}")
+    order, reason = keyboard.read_order(item, key), keyboard.text.strip()
+    sheet.decide(item.subject, "rank", reason=reason, fields={"order": order})
+    keyboard.text = ""
+    return "Recorded."
+
+
+def _keys_of(item: ReviewItem) -> str:
+    if not item.names:
+        return SAMPLE_KEYS
+    return PAIR_KEYS if len(item.names) == 2 else RANKING_KEYS
 
 
 def _item_screen(sheet: ReviewSheet, item: ReviewItem) -> Iterator[RenderableType]:
@@ -230,7 +275,7 @@ def _item_screen(sheet: ReviewSheet, item: ReviewItem) -> Iterator[RenderableTyp
     if item.passage:
         yield from _titled_text(f"Source  {item.source}".rstrip(), _highlight_answer(item))
     yield ""
-    yield Text(SAMPLE_KEYS, style="dim")
+    yield Text(_keys_of(item), style="dim")
 
 
 def _titled_text(name: str, text: str | Text) -> Iterator[RenderableType]:

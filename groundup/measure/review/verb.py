@@ -6,7 +6,7 @@ Votes go to the test set's ledger, outside its id: the sealed samples stay uncha
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ from groundup.core import Artifact, ConfigError, Judgement, Reason, record, user
 
 from ..judgement import Agreement, current_votes, rater_agreement, read_votes
 from ..testset import read_card, read_samples
-from .server import ReviewServer
 from .sheet import (
     ReviewItem,
     ReviewSheet,
@@ -24,7 +23,6 @@ from .sheet import (
     sample_item,
     sample_items,
 )
-from .terminal import review_in_terminal
 
 
 def review_testset(
@@ -54,21 +52,36 @@ def review_testset(
         subjects = set(rater_agreement(_votes_as_labels(read_votes(testset.path))).disputed)
         items = [item for item in items if item.subject in subjects]
     read = set(read_card(testset).get("review", {}).get("read_samples", ()))
-    items, who = _sample_unreviewed_first(items, read, sample, seed), _resolve_reviewer(who)
+    items = _sample_unreviewed_first(items, read, sample, seed)
+    title = str(read_card(testset).get("name", ""))
+    return run_review(
+        lambda name: ReviewSheet(testset.path, items, name, testset.id), who,
+        title=title, port=port if page else None,
+    )  # fmt: skip
 
-    def sheet_of(name: str) -> ReviewSheet:
-        return ReviewSheet(testset.path, items, name, testset.id)
 
+def run_review(
+    open_sheet: Callable[[str], ReviewSheet], who: str, *, title: str, port: int | None = None,
+    compares: bool = False,
+) -> ReviewSummary:  # fmt: skip
+    """Review in the terminal, or on a page at a port, until all is decided or the reviewer ends.
+
+    who       empty: git's user.name, or the system's user
+    compares  whether answers are compared, instead of samples reviewed
+    """
+    from .server import ReviewServer  # imports http.server
+    from .terminal import review_in_terminal  # imports rich
+
+    who = _resolve_reviewer(who)
     with suppress(KeyboardInterrupt):
-        if page:
-            title = str(read_card(testset).get("name", ""))
-            with ReviewServer(title, sheet_of, who, port) as server:
+        if port is None:
+            review_in_terminal(open_sheet(who))
+        else:
+            with ReviewServer(title, open_sheet, who, port, compares=compares) as server:
                 record.log(f"Review at {server.url}")
                 record.log("Keep the address secret. Ctrl-C ends; every vote is on disk at once.")
                 server.serve_forever()
-        else:
-            review_in_terminal(sheet_of(who))
-    return sheet_of(who).summary()
+    return open_sheet(who).summary()
 
 
 def _sample_unreviewed_first(

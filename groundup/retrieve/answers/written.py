@@ -32,10 +32,9 @@ from groundup.core import (
     Sampling,
 )
 from groundup.documents import Record
-from groundup.generate import EndpointError
+from groundup.generate import EndpointError, open_language_model
 from groundup.prompt import Datum, Template
 
-from ..models import open_language_model
 from ..readers.judge import opinion
 from ..verification.texts import is_supported
 from ..wording.question import WeightedQuestion, text_terms
@@ -81,7 +80,7 @@ class Writer(NamedTuple):
 
 
 def open_answer_writer(model: str | LanguageModel, prompt: Path | None = None) -> Writer:
-    """Open a model's directory, or URL#NAME of one on a server (models.py), with its prompt.
+    """Open a model's directory, or URL#NAME of one on a server, with its prompt.
 
     model  one that is open already and takes grammars, instead
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import LanguageModel, Sampling
+from groundup.generate import open_language_model
 from groundup.prompt import Datum, Template
 
 from ..chunks.passage_text import PassageText
-from ..models import open_language_model
 from ..readers.scoring import PairScorer, Supported
 
 PROMPT = Path(__file__).with_name("prompt.toml")

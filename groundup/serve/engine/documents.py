@@ -59,7 +59,7 @@ class Documents:
         opened = open_index(path).at_risk(settings.risk or None, home)
         if self.engine is None:
             return opened
-        from groundup.retrieve import with_plain_template
+        from groundup.generate import with_plain_template
 
         prompt = Path(settings.prompt) if settings.prompt else None
         return opened.written_by(with_plain_template(self.engine), prompt)

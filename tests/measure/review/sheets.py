@@ -43,6 +43,20 @@ def sheet(place: Path, who: str = "ana", number: int = 8) -> ReviewSheet:
     return ReviewSheet(place, items(number), who, "salt")
 
 
+def compared_items(number: int = 6) -> list[ReviewItem]:
+    """Pairs of answers, but for every third, which has three; names would tell who wrote them."""
+    asked, texts = (Message("user", "When is it lit?"),), ("At night.", "Never, I think.", "Daily.")
+    names = ("name-ours", "name-theirs", "name-third")
+    return [
+        ReviewItem(f"p{n}", "", asked, texts[:count], names=names[:count])
+        for n in range(number) if (count := 3 if n % 3 == 2 else 2)
+    ]  # fmt: skip
+
+
+def compared_sheet(place: Path, who: str = "ana", number: int = 6) -> ReviewSheet:
+    return ReviewSheet(place, compared_items(number), who, "salt")
+
+
 class Terminal:
     """A real terminal with `groundup testset review` in it, in a fork of this process."""
 

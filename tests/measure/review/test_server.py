@@ -13,6 +13,7 @@ import pytest
 from groundup.core import ConfigError, Message, Sample
 from groundup.measure.judgement import current_votes, read_votes
 from groundup.measure.review.server import (
+    COMPARISON_SHORTCUTS,
     MAX_BODY_BYTES,
     REVIEW_SHORTCUTS,
     ReviewServer,
@@ -21,7 +22,7 @@ from groundup.measure.review.server import (
 from groundup.measure.review.sheet import ReviewSheet, sample_item
 from tests.chromium import Chromium, needs_chromium
 from tests.core.page.reading import Reading
-from tests.measure.review.sheets import items, sheet
+from tests.measure.review.sheets import compared_sheet, items, sheet
 
 
 @contextmanager
@@ -427,3 +428,69 @@ def test_the_page_fits_its_window(tmp_path, browser, width):
         assert not browser.is_too_wide()
         browser.press("m")
         assert not browser.is_too_wide()
+
+
+@contextmanager
+def comparing(place) -> Iterator[ReviewServer]:
+    make = lambda who: compared_sheet(place, who)  # noqa: E731
+    with serving(ReviewServer("pairs", make, "ana", compares=True)) as running:
+        yield running
+
+
+def test_answers_to_compare_are_sent_without_who_wrote_them(tmp_path):
+    text = " ".join(Reading(review_page("pairs", compares=True)).text.split())
+    assert all(meaning in text for _, meaning in COMPARISON_SHORTCUTS)
+    assert "Accept" not in text and "I cannot tell" in text
+    with comparing(tmp_path) as server:
+        first = state(server)["item"]
+        reply = post(server, "vote", {"who": "ana", "subject": first["subject"], "action": "rank",
+                                      "fields": {"order": "1"}, "reason": "so"})  # fmt: skip
+        assert reply.status == 200 and "name-" not in reply.text + json.dumps(first)
+        assert first["compares"] == len(first["answers"])
+        for fields in ({"order": "9"}, {"order": [1]}, {}, {"order": "1>1"}):
+            wrong = {"who": "ana", "subject": first["subject"], "action": "rank", "fields": fields}
+            assert post(server, "vote", wrong).status == 422
+    [vote] = current_votes(read_votes(tmp_path))
+    assert vote.value == (vote.shown[0] if len(vote.shown) == 2 else ">".join(vote.shown))
+
+
+@needs_chromium
+def test_answers_are_compared_on_the_page_by_keys_and_by_mouse(tmp_path, browser):
+    one = compared_sheet(tmp_path)
+    browser.problems.clear()
+    with comparing(tmp_path) as server:
+        browser.open(server.url)
+        for number, item in enumerate(one.items.values(), 1):
+            browser.wait(SHOWN)
+            assert "name-" not in browser.js("document.documentElement.outerHTML")
+            assert browser.js("[...document.querySelectorAll('#answers .text')].map("
+                              "n => n.textContent)") == list(item.answers)  # fmt: skip
+            if len(item.names) == 3:
+                browser.press("2")
+                browser.press("1")
+                browser.wait("document.querySelector('#told').textContent.endsWith('2>1')")
+                browser.press("Backspace")
+                browser.press("=")
+                browser.press("3")
+                browser.wait("document.querySelector('#told').textContent.endsWith('2=3')")
+                browser.press("Enter") if number % 2 else browser.click("[data-action=save]")
+            elif number == 1:
+                browser.press("r")
+                browser.type("so")
+                browser.press("Enter")
+                browser.press("2")
+            else:
+                browser.click("[data-rank='1']") if number % 2 else browser.press("=")
+            browser.wait(done(number))
+        browser.wait("document.title == 'Reviewed'")
+        assert "ana has compared 6 of 6" in browser.text("#summary")
+    assert browser.problems == []
+    votes = {vote.subject: vote for vote in current_votes(read_votes(tmp_path))}
+    for number, (subject, item) in enumerate(one.items.items(), 1):
+        names, value = item.names, votes[subject].value
+        if len(names) == 3:
+            assert value == f"{names[1]}={names[2]}>{names[0]}"
+        else:
+            assert value == (names[1] if number == 1 else names[0] if number % 2 else "tie")
+    first = next(iter(one.items))
+    assert votes[first].reason == ("so" if len(one.items[first].names) == 2 else "")

@@ -13,10 +13,11 @@ from groundup.measure.review.sheet import (
     ReviewItem,
     ReviewSheet,
     _changed_fields,
+    parse_order,
     sample_item,
     sample_items,
 )
-from tests.measure.review.sheets import PASSAGE, items, sheet
+from tests.measure.review.sheets import PASSAGE, compared_sheet, items, sheet
 
 
 def item(subject: str, kind: str = "") -> ReviewItem:
@@ -164,3 +165,59 @@ def test_the_summary_says_how_much_was_wrong(tmp_path):
     assert (found.accepted, found.modified, found.dropped, found.reviewed) == (6, 1, 1, 8)
     assert not isinstance(found.error, Reason) and found.error.estimate == 0.25
     assert "25.0 % [7.1, 59.1] of the samples read" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "order"),
+    [
+        ("1", 2, [[0], [1]]), ("2", 2, [[1], [0]]), ("=", 2, [[0, 1]]), ("1=2", 2, [[0, 1]]),
+        ("2 > 1 = 3", 3, [[1], [0, 2]]), ("3>1", 3, [[2], [0], [1]]), ("=", 3, [[0, 1, 2]]),
+        ("1=3", 3, [[0, 2], [1]]),
+        ("12>1", 12, None), ("0>1", 2, None), ("3", 2, None), ("1", 3, None), ("1>1", 2, None),
+        ("", 2, None), ("1>", 2, None), (">1", 2, None), ("1 2", 2, None), ("a", 2, None),
+        ("1=2=3>1", 3, None), ("-1", 2, None), ("²", 2, None),
+    ],
+)  # fmt: skip
+def test_orders_are_read_and_others_refused(text, count, order):
+    if order is None:
+        with pytest.raises(DataError, match="Rank "):
+            parse_order(text, count)
+    else:
+        assert parse_order(text, count) == order
+
+
+def test_comparisons_are_ranked_by_name_in_a_blind_order(tmp_path):
+    one = compared_sheet(tmp_path)
+    for subject, item in one.items.items():
+        vote = one.decide(
+            subject, "rank", fields={"order": "2" if len(item.names) == 2 else "3>1=2"}
+        )
+        assert vote.shown == item.names and vote.who == "ana"
+        text = item.answers[item.names.index("name-ours")]
+        assert text == "At night."
+        if len(item.names) == 2:
+            assert (vote.form, vote.value) == ("choice", item.names[1])
+        else:
+            first, second, third = item.names
+            assert (vote.form, vote.value) == ("ranking", f"{third}>{first}={second}")
+    assert len({item.names for item in one.items.values() if len(item.names) == 2}) == 2
+    assert str(one.summary()) == "ana has compared 6 of 6: 2 ties, 0 dropped."
+    assert compared_sheet(tmp_path).items == one.items  # a new session shows the same order
+    others = [compared_sheet(tmp_path, who).items["p2"].names for who in ("ben", "cleo", "dora")]
+    assert len({one.items["p2"].names, *others}) > 1
+
+
+def test_a_comparison_is_dropped_or_taken_back_and_nothing_else(tmp_path):
+    one = compared_sheet(tmp_path)
+    one.decide("p0", "drop", reason="no answer is acceptable")
+    one.decide("p0", "rank", fields={"order": "="})
+    (vote,) = current_votes(read_votes(tmp_path))
+    assert (vote.form, vote.value) == ("choice", "tie")
+    assert one.undo() == one.items["p0"] and current_votes(read_votes(tmp_path)) == []
+    for action, fields, says in [
+        ("accept", {}, "rank or drop"), ("rank", {}, "Rank the answers"), ("drop", {}, "a reason"),
+        ("modify", {"question": "x"}, "rank or drop"), ("rank", {"order": 3}, "1 to 2 once"),
+    ]:  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            one.decide("p0", action, fields=fields)
+    assert current_votes(read_votes(tmp_path)) == []

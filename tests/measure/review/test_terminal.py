@@ -17,7 +17,14 @@ from groundup.measure.review.terminal import (
     _replace_controls,
     review_in_terminal,
 )
-from tests.measure.review.sheets import Terminal, items, sheet, testset
+from tests.measure.review.sheets import (
+    Terminal,
+    compared_items,
+    compared_sheet,
+    items,
+    sheet,
+    testset,
+)
 
 
 @pytest.fixture
@@ -167,3 +174,70 @@ def test_control_c_keeps_what_was_decided(tmp_path):
         os.kill(terminal.process, signal.SIGINT)
         terminal.until("ana has reviewed 1 of 8")
         assert terminal.end() == 0
+
+
+def test_answers_are_ranked_by_lines_and_their_writers_stay_hidden(tmp_path, lines):
+    one = compared_sheet(tmp_path)
+    order = list(one.items)
+    script = [
+        "3>1=2 the third" if len(one.items[subject].names) == 3 else "2 clearer"
+        for subject in order[:4]
+    ]
+    told = lines(one, "\n".join(["h", *script, "d nonsense", "=", ""]))
+    assert "Answer 1" in told and "name-" not in told and "as in 2>1=3" in told
+    assert max(map(len, told.splitlines())) <= 80
+    votes = {vote.subject: vote for vote in current_votes(read_votes(tmp_path))}
+    for subject in order[:4]:
+        names, vote = one.items[subject].names, votes[subject]
+        expected = (names[1], "clearer") if len(names) == 2 else (
+            f"{names[2]}>{names[0]}={names[1]}", "the third")  # fmt: skip
+        assert (vote.value, vote.reason) == expected
+    assert (votes[order[4]].value, votes[order[4]].reason) == ("drop", "nonsense")
+    assert set(votes[order[5]].value) >= {"="} or votes[order[5]].value == "tie"
+    for line, says in (("a", "no key 'a'"), ("m", "no key"), ("9", "once"), ("1>1", "once")):
+        with pytest.raises(DataError, match=f"Line 1: .*{says}"):
+            lines(compared_sheet(tmp_path / line), f"{line}\n")
+
+
+def test_keys_rank_answers_with_a_reason_in_a_real_terminal(tmp_path, monkeypatch):
+    def review(self, path, *flags):
+        def show(*_):
+            from groundup.measure.review.sheet import ReviewSheet
+
+            review_in_terminal(ReviewSheet(path, compared_items(2), "ana", "salt"))
+            two = ReviewSheet(path, compared_items(3)[2:], "ana", "salt")
+            review_in_terminal(two)
+
+        os.environ |= {"COLUMNS": "80", "TERM": "xterm"}
+        sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+        try:
+            show()
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+
+    monkeypatch.setattr(Terminal, "review", review)
+    with Terminal(tmp_path) as terminal:
+        terminal.until("1 of 2")
+        terminal.press("r")
+        terminal.until("reason (of the next decision): ")
+        terminal.press("short\n")
+        terminal.until("Reason: short")
+        terminal.press("2")
+        terminal.until("2 of 2")
+        terminal.press("d")
+        terminal.until("no answer is acceptable")
+        terminal.press("3\n")
+        terminal.until("1 of 1")
+        terminal.press("2")
+        terminal.until("as in 2>1=3: 2")
+        terminal.press(">1=3\n")
+        assert terminal.end() == 0
+    votes = [vote for vote in read_votes(tmp_path)]
+    one = compared_sheet(tmp_path)
+    assert [(vote.form, vote.reason) for vote in votes] == [
+        ("choice", "short"), ("label", "I cannot tell"), ("ranking", ""),
+    ]  # fmt: skip
+    assert votes[0].value == votes[0].shown[1] and votes[0].seconds is not None
+    first, second, third = one.items["p2"].names
+    assert votes[2].value == f"{second}>{first}={third}"

@@ -1,0 +1,1 @@
+"""feedback: which of several answers is better, by people, by models, and by both."""

@@ -1,0 +1,233 @@
+"""Comparisons: prompts with several answers, which people and models then compare.
+
+Rows are JSON lines; other columns are ignored:
+
+    {"prompt": …, "answers": [ …, … ]}                several answers
+    {"prompt": …, "chosen": …, "rejected": …}         a pair, as in preferences.py
+    {"prompt": …} or {"prompt": …, "answer": …}       a prompt, and what is right for rewards:
+                                                      a model samples the answers
+
+The votes on a comparison lie in the artifact's ledger; its answers are named a, b, … there.
+"""
+
+import json
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from groundup.core import (
+    Artifact,
+    Conversation,
+    DataError,
+    Draft,
+    Judgement,
+    LanguageModel,
+    Reason,
+    Sample,
+    Sampling,
+    produce,
+    record,
+    write_text,
+)
+from groundup.generate import open_language_model
+from groundup.measure import record_vote
+
+from ..examples.layouts import KeptRows, digest_of, keep_rows, read_answer, read_prompt
+from ..preferences import parse_preference
+from .asking import AskingConfig, ask_and_keep
+
+ROWS = "comparisons.jsonl"
+MAX_ANSWERS = len(ascii_lowercase)
+
+
+class AnswerComparison(NamedTuple):
+    """Answers to one prompt."""
+
+    prompt: Conversation
+    answers: tuple[str, ...]
+    """None, while a model has not sampled them."""
+    references: tuple[str, ...] = ()
+    """Right answers, for rewards."""
+    origins: tuple[str, ...] = ()
+    """Where each answer comes from, which no rater sees."""
+    id: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the answers in votes."""
+        return tuple(ascii_lowercase[: len(self.answers)])
+
+    @property
+    def sample(self) -> Sample:
+        """The prompt as a scorer sees it."""
+        return Sample(self.id, self.prompt, self.references)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        prompt = [message._asdict() for message in self.prompt]
+        return json.dumps(self._asdict() | {"prompt": prompt}, ensure_ascii=False)
+
+
+class AnswersConfig(AskingConfig):
+    """How answers are sampled."""
+
+    answers: int = Field(default=4, ge=2, le=MAX_ANSWERS)
+    """To each prompt that has none."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the sampling."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Of the sampling."""
+    seed: int = 0
+    """Of the sampling."""
+    labelled_by: str = ""
+    """Who chose in rows with chosen and rejected, recorded as a vote; begins with `simulated:` if
+    that was no person; empty: no vote."""
+    source: str = ""
+    """Hash of the files, and the server; set by the stage."""
+
+
+def sample_answers(
+    config: AnswersConfig, files: list[Path], out: Path, *, model: str = ""
+) -> Artifact:
+    """Read prompts with several answers, or sample the answers, for people and models to compare.
+
+    files  JSON lines with prompt and answers, prompt, chosen and rejected, or a prompt alone
+    model  answers the prompts that have none: a directory, or http://HOST/v1#NAME
+
+    Raises DataError for a missing file and if no row can be used, EndpointError if a server fails.
+    """
+    parents = model_parents(model)
+    source = " ".join([digest_of(files, "prompts"), *([model] if model and not parents else [])])
+    config = config.model_copy(update={"source": source})
+
+    def write(draft: Draft) -> None:
+        found = keep_rows(files, lambda row: [parse_comparison(row, samples=bool(model))])
+        if any(not row.answers for row in found.rows):
+            found = _sample(config, open_language_model(model, config.endpoint).model, found, draft)
+        rows = write_comparisons(draft, found)
+        if who := config.labelled_by:
+            for row in rows:
+                if row.origins == PAIR:
+                    vote = Judgement(who, "", row.id, "choice", "a", shown=row.names)
+                    record_vote(draft.path, vote)
+
+    return produce(out, kind="comparisons", stage="preferences-sample", version=1, config=config,
+                   parents=parents, write=write)  # fmt: skip
+
+
+def model_parents(model: str) -> dict[str, Artifact]:
+    """The parents of an artifact that a model makes: itself, but for one on a server."""
+    return {} if not model or "://" in model else {"model": Artifact.open(model, "model")}
+
+
+def model_name(model: str) -> str:
+    """The name of a model in votes: its folder's, or the one on a server."""
+    return model.rpartition("#")[2] if "://" in model else Path(model).resolve().name
+
+
+def write_comparisons(draft: Draft, found: KeptRows[AnswerComparison]) -> list[AnswerComparison]:
+    """Write the rows with their ids, and what was left out; DataError if there is none."""
+    rows = [row._replace(id=f"c{number:05d}") for number, row in enumerate(found.rows, 1)]
+    if not rows:
+        reason = f": {found.rejected[0]['reason']}" if found.rejected else "."
+        raise DataError(f"No row can be used, {len(found.rejected)} were left out{reason}")
+    write_text(draft.file(ROWS), "".join(f"{row.to_json()}\n" for row in rows))
+    found.write_rejected(draft)
+    draft.numbers |= {"comparisons": len(rows), "answers": sum(len(row.answers) for row in rows)}
+    record.log(f"{len(rows)} prompts with answers to compare, {len(found.rejected)} rows left out.")
+    return rows
+
+
+def read_comparisons(artifact: Artifact) -> list[AnswerComparison]:
+    """The comparisons, in order."""
+    lines = artifact.file(ROWS).read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line]
+    return [
+        AnswerComparison(
+            read_prompt(row["prompt"]), tuple(row["answers"]), tuple(row["references"]),
+            tuple(row["origins"]), row["id"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+PAIR = ("chosen", "rejected")
+
+
+def parse_comparison(row: Any, samples: bool = False) -> AnswerComparison:
+    """Read one row.
+
+    samples  whether a prompt may be without answers
+
+    >>> parse_comparison({"prompt": "2+2?", "answers": ["4", "5", "four"]}).names
+    ('a', 'b', 'c')
+
+    Raises DataError saying what is wrong with it.
+    """
+    if not isinstance(row, dict):
+        raise DataError("It is no object.")
+    if {"chosen", "rejected"} & row.keys():
+        if "answers" in row:
+            raise DataError("It has answers and a chosen one; expected one of the two.")
+        pair = parse_preference(row)
+        return AnswerComparison(pair.prompt, (pair.chosen, pair.rejected), origins=PAIR)
+    prompt, answers = read_prompt(row.get("prompt")), row.get("answers")
+    references = _texts(row.get("answer") or [], "answer")
+    if answers is None and samples:
+        return AnswerComparison(prompt, (), references)
+    if answers is None:
+        raise DataError("It has no answers; give them, or a --model that samples them.")
+    texts, origins = _texts(answers, "answers"), _texts(row.get("origins") or [], "origins")
+    if not 2 <= len(texts) <= MAX_ANSWERS:
+        raise DataError(f"Answers to compare are 2 to {MAX_ANSWERS}; it has {len(texts)}.")
+    if len({*texts}) < len(texts):
+        raise DataError("Two of its answers are equal.")
+    if len(origins) not in (0, len(texts)):
+        raise DataError("Its origins are not one for each answer.")
+    return AnswerComparison(prompt, texts, references, origins)
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list):
+        raise DataError(f"Its {name} are no list of texts.")
+    return tuple(read_answer(each, name) for each in values)
+
+
+def _sample(
+    config: AnswersConfig, model: LanguageModel, found: KeptRows[AnswerComparison], draft: Draft
+) -> KeptRows[AnswerComparison]:
+    """The rows with answers that the model sampled; equal ones count once."""
+    prompts = {at: row.prompt for at, row in enumerate(found.rows) if not row.answers}
+    sampled = {at: dict[str, None]() for at in prompts}  # a set that keeps the order
+    failed: dict[int, Reason] = {}
+    for number in range(config.answers):
+        sampling = Sampling(
+            temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens,
+            seed=config.seed + number,
+        )  # fmt: skip
+        file = draft.scratch / f"answers-{number + 1}.jsonl"
+        for at, answer in ask_and_keep(
+            model, prompts, sampling, file, accept_failures=config.accept_failures
+        ).items():
+            if isinstance(answer, Reason):
+                failed[at] = answer
+            elif answer.strip():
+                sampled[at][answer] = None
+    rows = dict(enumerate(found.rows))
+    for at, answers in sampled.items():
+        if len(answers) > 1:
+            origins = ("model",) * len(answers)
+            rows[at] = rows[at]._replace(answers=tuple(answers), origins=origins)
+            continue
+        few = f"Its {config.answers} answers are {len(answers)} different one that is not empty."
+        reject(found, rows.pop(at), failed[at].message if at in failed else few)
+    return found.with_rows(rows)
+
+
+def reject(found: KeptRows[Any], row: AnswerComparison, reason: str) -> None:
+    """Keep a row aside with its reason."""
+    place = row.id or row.prompt[-1].content[:80]
+    found.rejected.append({"place": place, "reason": reason, "row": row.to_json()})
