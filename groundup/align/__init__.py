@@ -8,6 +8,7 @@ compare, whose votes `apply_votes` turns into preferences. `direct` trains on th
 `reward` a reward model, and `reinforce` a model on what is rewarded, by GRPO, PPO and their kin.
 """
 
+from .direct.batches import with_reference
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
 from .examples.balance import Balance, balance
@@ -23,8 +24,10 @@ from .feedback.revise import ReviseConfig, revise_answers
 from .feedback.voting import judge_comparisons, score_comparisons
 from .finetune import FinetuneConfig, finetune
 from .policy.losses import PolicyLossConfig
-from .policy.rewards import RewardConfig, read_tasks
+from .policy.rewards import Reward, RewardConfig, read_tasks
+from .policy.rollouts import RolloutPlan, Rollouts, sample_rollouts
 from .policy.stage import PolicyConfig, reinforce
+from .policy.watch import WatchConfig
 from .preferences import (
     Preference,
     PreferencesConfig,
@@ -53,10 +56,14 @@ __all__ = [
     "PreferenceLossConfig",
     "PreferencesConfig",
     "ReviseConfig",
+    "Reward",
     "RewardConfig",
     "RewardModel",
     "RewardModelConfig",
+    "RolloutPlan",
+    "Rollouts",
     "VotesConfig",
+    "WatchConfig",
     "apply_votes",
     "balance",
     "direct",
@@ -74,6 +81,8 @@ __all__ = [
     "revise_answers",
     "reward",
     "sample_answers",
+    "sample_rollouts",
     "score_comparisons",
     "show_examples",
+    "with_reference",
 ]

@@ -20,8 +20,12 @@ class Recipe(NamedTuple):
 RECIPES = {
     "tiny": Recipe("from Python's own text to a chat model, an 8-bit copy, an index and a report",
                    "--out runs/tiny --tokens 1000000"),
+    "align": Recipe("a model tuned for a task, then trained on by DPO, KTO, PPO and GRPO, compared",
+                    "--base runs/tiny/base --tokens runs/tiny/tokens"),
     "grounded": Recipe("an encoder and a reader for a folder, an index, its calibration, a verdict",
                        "--documents ~/handbook --base minilm --questions squad.json"),
+    "reason": Recipe("chains of thought, rewarded for the outcome, the steps, and both",
+                     "--base runs/tiny/base --tokens runs/tiny/tokens"),
     "replicas": Recipe("a server on a Ray cluster, by as many replicas as you ask for",
                        "--model tuned --count 2"),
 }  # fmt: skip

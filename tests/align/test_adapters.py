@@ -178,9 +178,9 @@ def test_rewards_train_an_adapter_whose_reference_is_what_it_was(
 ):
     seen, real = list[torch.Tensor](), policy_stage.with_reference
 
-    def watched(model, answers, length):
+    def watched(model, answers, length, vocab_size):
         seen.append(model.logits(torch.arange(20)[None]).detach())
-        return real(model, answers, length)
+        return real(model, answers, length, vocab_size)
 
     monkeypatch.setattr(policy_stage, "with_reference", watched)
     config = PolicyConfig(

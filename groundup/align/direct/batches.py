@@ -183,16 +183,21 @@ def target_logprobs(
 
 @torch.no_grad()
 def with_reference(
-    model: Transformer, answers: Sequence[RenderedAnswer], length: int
-) -> list[RenderedAnswer]:
-    """Answers with the log-probabilities that a model gives them now."""
+    model: Transformer, answers: Sequence[RenderedAnswer], length: int,
+    vocab_size: int | None = None,
+) -> list[RenderedAnswer]:  # fmt: skip
+    """Answers with the log-probabilities that a model gives them now, in rows of some length.
+
+    vocab_size  ids that can be drawn; None: all
+    """
     was_training = model.training
     model.eval()
     device, found = model.head.device, list(answers)
     for block in batches_of([each.length for each in answers], length):
         batch = pack_groups([[answers[at]] for at in block], length)
         is_answer, reference = batch.targets != PADDING, torch.zeros(batch.ids.shape)
-        reference[is_answer] = target_logprobs(model, batch_to_device(batch, device)).float().cpu()
+        logprobs = target_logprobs(model, batch_to_device(batch, device), vocab_size)
+        reference[is_answer] = logprobs.float().cpu()
         for number, at in enumerate(block):
             values = np.zeros(len(answers[at].ids), np.float32)
             values[1:] = reference[batch.documents == number].numpy()

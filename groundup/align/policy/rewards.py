@@ -3,6 +3,7 @@
     number   its last number equals that of a reference       exact   it equals a reference
     f1       words that it shares with a reference            ended   the model ended it itself
     fresh    share of its runs of three words that occur once
+    equations  share of the equations that it states, such as 7 + 8 = 15, that hold
 
 Tasks are JSON lines: {"prompt": …, "answer": …}, the answer a text or a list of texts; without
 number, exact and f1 it is not needed. A reward model of answers gives its score, one of steps the
@@ -11,6 +12,7 @@ probability that all steps are right, so outcome and steps may count together.
 
 import json
 import math
+import operator
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -44,6 +46,8 @@ from groundup.measure import (
 from ..examples.layouts import read_prompt
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
+EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 RUN_WORDS = 3
 
 
@@ -60,6 +64,9 @@ class RewardConfig(Config):
     """Of 1 where the model ended the answer itself."""
     fresh: float = Field(default=0.0, allow_inf_nan=False)
     """Of the share of its runs of three words that occur once."""
+    equations: float = Field(default=0.0, allow_inf_nan=False)
+    """Of the share of the equations that it states that hold; 0 without any. The steps of a
+    calculation are checked so."""
     model: float = Field(default=1.0, allow_inf_nan=False)
     """Of the mean score of the reward models given with --reward."""
     spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -100,9 +107,20 @@ def fresh_runs() -> AnswerScorer:
     return AnswerScorer("fresh_runs|words:3", compute)
 
 
+def true_equations() -> AnswerScorer:
+    """Scorer: the share of an answer's equations of two whole numbers that hold."""
+
+    def compute(answer: Answer) -> float:
+        found = EQUATION.findall(answer.text)
+        holds = [OPERATORS[sign](int(a), int(b)) == int(c) for a, sign, b, c in found]
+        return sum(holds) / max(1, len(holds))
+
+    return AnswerScorer("true_equations", compute)
+
+
 SCORERS = {
     "number": number_match, "exact": exact_match, "f1": token_f1, "ended": natural_stop,
-    "fresh": fresh_runs,
+    "fresh": fresh_runs, "equations": true_equations,
 }  # fmt: skip
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""

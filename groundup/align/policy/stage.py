@@ -383,11 +383,12 @@ def _open_policy(
     adapter = parents.get("adapter", parents["model"])
     ends = read_end_ids(adapter.path, form.tokenizer, form.template)
     engine = Engine(model, form.tokenizer, end_ids=ends, template=form.template)
+    vocab_size = form.tokenizer.vocab_size
     head = Head(HeadConfig(kind="number", pooling="last"), model.config.width).to(model.head)
     run = PolicyRun(
         config, draft, tasks, reward, engine,
-        exact=ExactForward(model, vocab_size=engine.tokenizer.vocab_size) if config.exact else None,
-        reference=_reference(config, model, parents) if config.loss.beta else None,
+        exact=ExactForward(model, vocab_size=vocab_size) if config.exact else None,
+        reference=_reference(config, model, parents, vocab_size) if config.loss.beta else None,
         values=ModelWithHead(model, head) if config.loss.name == "ppo" else None,
     )  # fmt: skip
     if not config.online:
@@ -399,15 +400,16 @@ def _open_policy(
 
 
 def _reference(
-    config: PolicyConfig, model: Transformer, parents: Mapping[str, Artifact]
+    config: PolicyConfig, model: Transformer, parents: Mapping[str, Artifact], vocab_size: int
 ) -> Reference:
     """What the model before training says: a copy, or the same one with its adapter switched."""
     if not is_adapted(config, parents):
-        return partial(with_reference, copy.deepcopy(model).requires_grad_(False))
+        before = copy.deepcopy(model).requires_grad_(False)
+        return partial(with_reference, before, vocab_size=vocab_size)
 
     def switched(answers: Sequence[RenderedAnswer], length: int) -> list[RenderedAnswer]:
         with as_before(model, parents) as before:
-            return with_reference(before, answers, length)
+            return with_reference(before, answers, length, vocab_size)
 
     return switched
 

@@ -220,6 +220,16 @@ def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
     assert made.numbers["held_out"]["after"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("40 + 30 = 70\n7 - 8 = -1\n70 + -1 = 69", 1.0), ("2 + 2 = 5, 2*3=6", 0.5), ("none", 0.0),
+     ("12 + 1 = 130", 0.0), ("1.5 + 1 = 2", 0.0), ("9 + 1 = 10.", 1.0), ("1 + 1 = 2.5", 0.0)],
+)  # fmt: skip
+def test_the_equations_of_an_answer_are_checked(text, share):
+    reward = Reward.of(RewardConfig(number=0, equations=1))
+    assert reward(Sample("1", ()), Answer(text)) == share
+
+
 def test_rewards_are_verified_and_add_up():
     sample = Sample("1", (), references=("The sum is 12.",))
     said = {

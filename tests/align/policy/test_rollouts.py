@@ -57,3 +57,14 @@ def test_ppo_takes_the_divergence_off_each_token_and_values_what_is_left(tmp_pat
         assert np.allclose(each.returns[own], left) and (each.advantage[~own] == 0).all()
     gains = np.concatenate([each.advantage[each.is_answer] for each in made.answers])
     assert abs(gains.mean()) < 1e-9 and abs(gains.std(ddof=1) - 1) < 1e-6
+
+
+def test_a_reference_that_is_the_policy_itself_is_no_divergence(tmp_path):
+    engine = Engine.open(write_chat_model(tmp_path / "model", 256))
+    (tmp_path / "t.jsonl").write_text(json.dumps({"prompt": "1+1", "answer": "2"}))
+    tasks, ended = read_tasks(tmp_path / "t.jsonl"), Reward.of(RewardConfig(number=0, ended=1))
+    assert engine.tokenizer.vocab_size < len(engine.model.head), "some ids are never drawn"
+    same = partial(with_reference, engine.model, vocab_size=engine.tokenizer.vocab_size)
+    loss = PolicyLossConfig(beta=0.1)
+    made = sample_rollouts(engine, tasks, 0, PLAN, reward=ended, loss=loss, reference=same)
+    assert abs(made.divergence) < 1e-4

@@ -1,0 +1,247 @@
+"""Models trained on from one start, side by side on tasks whose answers a program can check.
+
+Measured are right answers, how often a sampled answer is better than one of the start, divergence
+from it, variety, and what is left of the base's knowledge: bits per byte of unseen text.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from groundup.align import (
+    PolicyLossConfig,
+    Reward,
+    RewardConfig,
+    RolloutPlan,
+    Rollouts,
+    sample_rollouts,
+    with_reference,
+)
+from groundup.core import (
+    Artifact,
+    Config,
+    Draft,
+    Sample,
+    Sampling,
+    device,
+    page,
+    record,
+    write_json,
+    write_text,
+)
+from groundup.evaluate import EvaluateConfig, evaluate, read_report
+from groundup.generate import Engine
+from groundup.measure import Interval, bootstrap, rate
+from groundup.model import load
+
+RIGHT = RewardConfig(number=1)
+SAMPLED = 4
+"""Answers to each task."""
+NUMBERS, HELD_OUT = range(10, 100), 12
+
+
+class TaskFiles(NamedTuple):
+    """Files of a task, as JSON lines."""
+
+    conversations: Path
+    tasks: Path
+    test: Path
+
+
+class SumsConfig(NamedTuple):
+    """How many of the sums and differences of two-digit numbers are used, and for what."""
+
+    shown: int
+    """Conversations of tuning."""
+    rewarded: int
+    tested: int = 300
+    steps: bool = False
+    """Whether tuning shows the steps of a calculation, one a line."""
+
+
+class PolicyMeasures(NamedTuple):
+    """What a model is worth on the test's tasks."""
+
+    right: Interval
+    """Share of its most likely answers that are right."""
+    wins: Interval
+    """Share of tasks on which its sampled answers are better than the tuned model's, ties half."""
+    sampled: float
+    """Share of its sampled answers that are right."""
+    divergence: float
+    """From the tuned model, nats of an answer."""
+    distinct: float
+    """Share of different answers among those sampled to one prompt."""
+    bits_per_byte: float | None
+    """Of unseen text; None without tokens."""
+    seconds: float
+    """Of training."""
+
+
+def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
+    """Write the tasks; some numbers occur in the test alone."""
+    rng = np.random.default_rng(seed)
+    held_out = {int(each) for each in rng.choice([*NUMBERS], HELD_OUT, replace=False)}
+    every: list[tuple[int, int, int]] = [
+        (a, sign, b) for a in NUMBERS for b in NUMBERS for sign in (1, -1)
+    ]
+    every = [every[at] for at in rng.permutation(len(every))]
+    train = [each for each in every if not {each[0], each[2]} & held_out]
+    test = [each for each in every if {each[0], each[2]} & held_out]
+    rows = [_row(*each, config.steps) for each in train]
+    talks = [
+        {"messages": [{"role": "user", "content": row["prompt"]},
+                      {"role": "assistant", "content": row["said"]}]}
+        for row in rows[: config.shown]
+    ]  # fmt: skip
+    path.mkdir(parents=True, exist_ok=True)
+    files = TaskFiles(path / "conversations.jsonl", path / "tasks.jsonl", path / "test.jsonl")
+    asked = [_row(*each, config.steps) for each in test[: config.tested]]
+    for file, some in zip(files, (talks, rows[: config.rewarded], asked), strict=True):
+        write_text(file, "".join(f"{json.dumps(row)}\n" for row in some))
+    return files
+
+
+def _row(a: int, sign: int, b: int, steps: bool) -> dict[str, str]:
+    """A task, its answer and what tuning shows.
+
+    >>> _row(47, 1, 38, steps=True)["said"]
+    '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
+    """
+    said, mark = str(a + sign * b), "+" if sign > 0 else "-"
+    if steps:
+        tens, ones = a // 10 * 10 + sign * (b // 10 * 10), a % 10 + sign * (b % 10)
+        said = (
+            f"{a // 10 * 10} {mark} {b // 10 * 10} = {tens}\n"
+            f"{a % 10} {mark} {b % 10} = {ones}\n"
+            f"{tens} + {ones} = {tens + ones}"
+        )
+    return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b), "said": said}
+
+
+def measure_policies(
+    models: Mapping[str, Artifact], tasks: Sequence[Sample], tokens: Artifact | None, out: Path, *,
+    max_tokens: int, seed: int,
+) -> dict[str, PolicyMeasures]:  # fmt: skip
+    """Measure models on tasks; the first is what the others are compared with."""
+    found, scorer, first = (
+        dict[str, PolicyMeasures](),
+        Reward.of(RIGHT),
+        next(iter(models.values())),
+    )
+    before, usual = load(first.path).to(device.default_device()), np.zeros(0)
+    for name, artifact in models.items():
+        engine = Engine.open(artifact.path)
+        prompts = [engine.prompt_ids(each.conversation) for each in tasks]
+        said = engine.continue_ids(prompts, Sampling(max_tokens=max_tokens), shows_progress=False)
+        right = rate((scorer.of_answers(tasks, said) > 0).astype(float))
+        plan = RolloutPlan(SAMPLED, max_tokens, engine.model.config.context_length, seed)
+        usual_logprobs = partial(with_reference, before, vocab_size=engine.tokenizer.vocab_size)
+        drawn = _sample(engine, tasks, scorer, plan, usual_logprobs)
+        scores = drawn.rewards.mean(1)
+        usual = usual if len(usual) else scores
+        wins = bootstrap((scores > usual) + (scores == usual) / 2, limits=(0, 1))
+        left = None if tokens is None else _bits_per_byte(artifact, tokens, out / name)
+        found[name] = PolicyMeasures(
+            right, wins, float(scores.mean()), drawn.divergence, drawn.distinct, left,
+            artifact.seconds,
+        )  # fmt: skip
+        record.log(f"{name:<6} right {right}, better than tuned {wins}")
+    return found
+
+
+def _sample(
+    engine: Engine, tasks: Sequence[Sample], scorer: Reward, plan: RolloutPlan, reference: Any
+) -> Rollouts:
+    loss = PolicyLossConfig(beta=1.0)  # so that the divergence is measured
+    return sample_rollouts(engine, tasks, 0, plan, reward=scorer, loss=loss, reference=reference)
+
+
+def _bits_per_byte(model: Artifact, tokens: Artifact, out: Path) -> float:
+    config = EvaluateConfig(split="validation", batch_tokens=4_096)
+    evaluate(str(model.path), config=config, tokens=tokens, out=out)
+    measures = read_report(Artifact.open(out, "report")).tasks[0].measures
+    found = next(each.result for each in measures if each.key == "bits_per_byte")
+    return found.estimate if isinstance(found, Interval) else float("nan")
+
+
+class PolicyReportConfig(Config):
+    """No settings: the report depends on its parents."""
+
+
+def write_report(
+    draft: Draft, title: str, methods: Mapping[str, str], found: Mapping[str, PolicyMeasures],
+    sections: Iterable[tuple[str, str, page.Html]] = (),
+) -> None:  # fmt: skip
+    """Write report.json and report.html.
+
+    methods   what each model but the first was trained on, in a few words
+    sections  title, lead and content of what else the page shows
+    """
+    first = next(iter(found))
+    usual = found[first].right.estimate
+    best = max(methods, key=lambda name: found[name].right.estimate)
+    better = [name for name in methods if found[name].right.low > usual]
+    lead = (
+        f"{best} answers {found[best].right.estimate:.0%} of the test's tasks rightly, {first} "
+        f"{usual:.0%}; certainly better than it: {', '.join(better) or 'none'}."
+    )
+    draft.numbers |= {name: _as_numbers(each) for name, each in found.items()}
+    write_json(draft.path / "report.json", {"lead": lead, "models": draft.numbers})
+    sheet = page.HtmlPage(title, lead)
+    gates = [_gate(name, methods[name], found[name], first, usual) for name in methods]
+    sheet.section("Right answers", f"The most likely answer to each task of the test, beside "
+                  f"{first}.", page.forest_plot(gates))  # fmt: skip
+    sheet.section(
+        "Side by side", f"A sampled answer wins if it is right and that of {first} is not; ties "
+        f"count half. The divergence is that of an answer from {first}.", _table(found),
+    )  # fmt: skip
+    for section in sections:
+        sheet.section(*section)
+    write_text(draft.path / "report.html", sheet.render())
+
+
+def _gate(name: str, what: str, found: PolicyMeasures, first: str, usual: float) -> page.Gate:
+    estimate, low, high = (100 * each for each in found.right[:3])
+    return page.Gate(
+        name, f"Trained on {what}: right more often than {first}.", estimate, low, high,
+        100 * usual, "%", "higher", low > 100 * usual, is_undecided=high > 100 * usual,
+    )  # fmt: skip
+
+
+def _table(found: Mapping[str, PolicyMeasures]) -> page.Html:
+    titles = (
+        "right, %", "sampled right, %", "wins, %", "interval", "divergence, nats", "different, %",
+        "bits per byte of unseen text", "seconds",
+    )  # fmt: skip
+    rows = [
+        [name, 100 * each.right.estimate, 100 * each.sampled, 100 * each.wins.estimate,
+         f"{100 * each.wins.low:.0f} to {100 * each.wins.high:.0f}", each.divergence,
+         100 * each.distinct, each.bits_per_byte, each.seconds]
+        for name, each in found.items()
+    ]  # fmt: skip
+    columns = ["model", *(page.TableColumn(title, title != "interval") for title in titles)]
+    return page.table_element("Models on the test's tasks", columns, rows)
+
+
+def rewards_chart(models: Mapping[str, Artifact]) -> page.Html:
+    """The mean reward of what each update sampled."""
+    curves = list[page.Series]()
+    for name, model in models.items():
+        rows = record.read_metrics(model.path / "log" / "rollouts.jsonl")
+        curves.append(
+            page.Series(name, [row["step"] for row in rows], [row["reward"] for row in rows])
+        )
+    title = "Mean reward of an update's answers"
+    return page.line_chart(title, curves, x_label="update", y_label="reward")
+
+
+def _as_numbers(found: PolicyMeasures) -> dict[str, Any]:
+    values = found._asdict()
+    for name in ("right", "wins"):
+        values[name] = [round(each, 4) for each in values[name][:3]]
+    return {name: round(v, 4) if isinstance(v, float) else v for name, v in values.items()}

@@ -1,0 +1,93 @@
+"""Chains of thought, rewarded for their outcome, for their steps, and for both.
+
+    base ─ worked examples ─ tuned ┬ outcome   the last number is right
+                                   ├ steps     the share of its equations that hold
+                                   └ both
+
+The task is that of the recipe `align`, answered in three equations, one a line, of which the last
+one has the answer. Rewarded alone, true equations need not lead to an answer: what is watched is
+the outcome. All three take the same number of samples.
+"""
+
+from pathlib import Path
+
+from groundup.align import (
+    FinetuneConfig,
+    ImportExamplesConfig,
+    PolicyConfig,
+    RewardConfig,
+    WatchConfig,
+    finetune,
+    import_examples,
+    read_tasks,
+    reinforce,
+)
+from groundup.core import MANIFEST, Artifact, Draft, produce
+
+from .policies import (
+    RIGHT,
+    PolicyReportConfig,
+    SumsConfig,
+    measure_policies,
+    rewards_chart,
+    write_report,
+    write_sums,
+)
+
+TASK = SumsConfig(shown=800, rewarded=4_000, steps=True)
+ANSWERS, MAX_TOKENS = 8, 40
+REWARDS = {
+    "outcome": RewardConfig(number=1),
+    "steps": RewardConfig(number=0, equations=1),
+    "both": RewardConfig(number=1, equations=1),
+}
+METHODS = {
+    "outcome": "right answers",
+    "steps": "equations that hold",
+    "both": "right answers and equations that hold",
+}
+
+
+def reason(
+    *,
+    base: Path = Path("runs/tiny/base"),
+    tokens: Path = Path("runs/tiny/tokens"),
+    out: Path = Path("runs/reason"),
+    steps: int = 60,
+    seed: int = 0,
+) -> str:
+    """Tune a base model on worked examples, and reward its outcome, its steps, or both.
+
+    base    a base model, such as the demo's
+    tokens  its tokens, on whose held-out text its knowledge is measured; left out if missing
+    out     folder of the artifacts; an existing run is resumed
+    steps   updates of each training
+    seed    of the task, and of every training
+    """
+    files = write_sums(out / "task", TASK, seed)
+    examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
+    tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
+    models = {"tuned": finetune(tuning, Artifact.open(base, "model"), examples, out / "tuned")}
+    for name, rewards in REWARDS.items():
+        config = PolicyConfig(
+            steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02,
+            seed=seed, rewards=rewards, watch=WatchConfig(measure=RIGHT),
+        )  # fmt: skip
+        models[name] = reinforce(config, models["tuned"], files.tasks, out / name)
+    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
+
+    def write(draft: Draft) -> None:
+        found = measure_policies(
+            models, read_tasks(files.test), text, out / "evaluations", max_tokens=MAX_TOKENS,
+            seed=seed,
+        )  # fmt: skip
+        charts = rewards_chart({name: models[name] for name in METHODS})
+        lead = "Each in its own unit: outcome and steps give at most 1, both 2."
+        sections = [("Rewards in training", lead, charts)]
+        write_report(draft, "Thinking in steps: what to reward", METHODS, found, sections)
+
+    report = produce(
+        out / "report", kind="report", stage="reason-report", version=1,
+        config=PolicyReportConfig(), parents=models, write=write,
+    )  # fmt: skip
+    return f"Done; the report is {report.path / 'report.html'}"
