@@ -8,6 +8,7 @@ what may succeed later is not kept, and the run ends with an error once all else
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeGuard
 
@@ -66,32 +67,43 @@ def _ask_alone(model: LanguageModel, prompt: Conversation, sampling: Sampling) -
         return Reason(type(error).__name__, str(error))
 
 
-def ask_and_keep(
-    model: LanguageModel, prompts: Mapping[int, Conversation], sampling: Sampling, kept: Path, *,
-    accept_failures: bool = False,
-) -> dict[int, str | Reason]:  # fmt: skip
-    """The answers by their prompts' numbers; those in the file `kept` are not asked again.
+@dataclass
+class Asker:
+    """Asks a model in phases; what it answers is kept in a folder, and not asked for again."""
 
-    Raises EndpointError if some are missing that may still come.
-    """
-    failures = list[Reason]()
-    with closing(record.MetricsFile(kept)) as file:
-        found: dict[int, str | Reason] = {
-            row["at"]: Reason(*row["reason"]) if "reason" in row else row["text"]
-            for row in record.read_metrics(kept)
-        }
-        todo = [at for at in prompts if at not in found]
-        with record.progress(kept.stem, len(prompts), "answers", len(prompts) - len(todo)) as bar:
-            for index, answer in ask_model(model, [prompts[at] for at in todo], sampling):
-                bar.advance(1)
-                if is_transient(answer) and not accept_failures:
-                    failures.append(answer)
-                    continue
-                found[todo[index]] = answer
-                content = {"reason": answer} if isinstance(answer, Reason) else {"text": answer}
-                file.write(at=todo[index], **content)
-    require_all(failures)
-    return found
+    model: LanguageModel
+    folder: Path
+    accept_failures: bool
+    failed: dict[int, str] = field(default_factory=dict)
+    """Why prompts have no answer, by their numbers."""
+
+    def ask(
+        self, phase: str, prompts: Mapping[int, Conversation], sampling: Sampling
+    ) -> dict[int, str]:
+        """The answers by their prompts' numbers, without those that are empty.
+
+        Raises EndpointError if some are missing that may still come.
+        """
+        failures, kept = list[Reason](), self.folder / f"{phase}.jsonl"
+        with closing(record.MetricsFile(kept)) as file:
+            found = {row.pop("at"): row for row in record.read_metrics(kept)}
+            todo = [at for at in prompts if at not in found]
+            with record.progress(phase, len(prompts), "answers", len(found)) as bar:
+                for index, answer in ask_model(self.model, [prompts[at] for at in todo], sampling):
+                    bar.advance(1)
+                    if is_transient(answer) and not self.accept_failures:
+                        failures.append(answer)
+                        continue
+                    is_text = not isinstance(answer, Reason)
+                    row = {"text": answer} if is_text else {"failed": answer.message}
+                    found[todo[index]] = row
+                    file.write(at=todo[index], **row)
+        require_all(failures)
+        self.failed |= {
+            at: row.get("failed", f"Its {phase} is empty.")
+            for at, row in found.items() if not row.get("text", "").strip()
+        }  # fmt: skip
+        return {at: row["text"] for at, row in found.items() if row.get("text", "").strip()}
 
 
 def is_transient(answer: object) -> TypeGuard[Reason]:

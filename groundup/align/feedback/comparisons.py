@@ -23,8 +23,6 @@ from groundup.core import (
     DataError,
     Draft,
     Judgement,
-    LanguageModel,
-    Reason,
     Sample,
     Sampling,
     produce,
@@ -36,7 +34,7 @@ from groundup.measure import record_vote
 
 from ..examples.layouts import KeptRows, digest_of, keep_rows, read_answer, read_prompt
 from ..preferences import parse_preference
-from .asking import AskingConfig, ask_and_keep
+from .asking import Asker, AskingConfig
 
 ROWS = "comparisons.jsonl"
 MAX_ANSWERS = len(ascii_lowercase)
@@ -105,7 +103,8 @@ def sample_answers(
     def write(draft: Draft) -> None:
         found = keep_rows(files, lambda row: [parse_comparison(row, samples=bool(model))])
         if any(not row.answers for row in found.rows):
-            found = _sample(config, open_language_model(model, config.endpoint).model, found, draft)
+            opened = open_language_model(model, config.endpoint).model
+            found = _sample(config, Asker(opened, draft.scratch, config.accept_failures), found)
         rows = write_comparisons(draft, found)
         if who := config.labelled_by:
             for row in rows:
@@ -197,33 +196,26 @@ def _texts(value: Any, name: str) -> tuple[str, ...]:
 
 
 def _sample(
-    config: AnswersConfig, model: LanguageModel, found: KeptRows[AnswerComparison], draft: Draft
+    config: AnswersConfig, asker: Asker, found: KeptRows[AnswerComparison]
 ) -> KeptRows[AnswerComparison]:
     """The rows with answers that the model sampled; equal ones count once."""
     prompts = {at: row.prompt for at, row in enumerate(found.rows) if not row.answers}
     sampled = {at: dict[str, None]() for at in prompts}  # a set that keeps the order
-    failed: dict[int, Reason] = {}
     for number in range(config.answers):
         sampling = Sampling(
             temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_tokens,
             seed=config.seed + number,
         )  # fmt: skip
-        file = draft.scratch / f"answers-{number + 1}.jsonl"
-        for at, answer in ask_and_keep(
-            model, prompts, sampling, file, accept_failures=config.accept_failures
-        ).items():
-            if isinstance(answer, Reason):
-                failed[at] = answer
-            elif answer.strip():
-                sampled[at][answer] = None
+        for at, answer in asker.ask(f"answer {number + 1}", prompts, sampling).items():
+            sampled[at][answer] = None
     rows = dict(enumerate(found.rows))
     for at, answers in sampled.items():
         if len(answers) > 1:
             origins = ("model",) * len(answers)
             rows[at] = rows[at]._replace(answers=tuple(answers), origins=origins)
             continue
-        few = f"Its {config.answers} answers are {len(answers)} different one that is not empty."
-        reject(found, rows.pop(at), failed[at].message if at in failed else few)
+        few = f"Its {config.answers} sampled answers are all equal."
+        reject(found, rows.pop(at), asker.failed.get(at, few))
     return found.with_rows(rows)
 
 

@@ -114,13 +114,13 @@ def review_comparisons(
         raise ConfigError(f"--sample {sample} must be 0 for all prompts, or how many to look at.")
     votes = read_votes(comparisons.path)
     report = report_votes(votes, read_quarantine(comparisons.path))
-    if results:
-        return report
     items = [
         ReviewItem(row.id, "", row.prompt, row.answers, names=row.names)
         for row in read_comparisons(comparisons)
         if not disputed or row.id in report.disputed
     ]
+    if results or not items:
+        return report
     items = sample_items(items, sample, seed)
     return run_review(
         lambda name: ReviewSheet(comparisons.path, items, name, comparisons.id), who,
@@ -230,14 +230,15 @@ def _write_votes(
             is_silent = not own
             reject(found, row, aside.get(row.id, preferences) if is_silent else preferences)
             continue
-        label = PEOPLE if people else "simulated"
+        label = "by people" if people else "simulated"
         labels[label] += len(preferences)
         found.kept.extend(KeptRow(each, label, row.id, row.to_json()) for each in preferences)
     lines = (json.dumps(vote._asdict()) + "\n" for each in counted.values() for vote in each)
     write_text(draft.file("votes.jsonl"), "".join(lines))
     write_preferences(draft, config, found)
     draft.numbers |= {
-        "labels": dict(labels), "raters": [each._asdict() for each in report.raters],
+        "labels by people": labels["by people"], "labels simulated": labels["simulated"],
+        "raters": [each._asdict() for each in report.raters],
         "agreement": [_pair_numbers(each) for each in report.agreement.pairs],
         "agreement_with_people": [_pair_numbers(each) for each in report.with_people],
         "disputed": len(report.disputed),

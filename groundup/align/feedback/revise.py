@@ -6,7 +6,6 @@ Source: Bai et al. 2022, arXiv:2212.08073, section 3.1. Departs: no examples, on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from groundup.core import (
     Conversation,
     Draft,
     Judgement,
-    LanguageModel,
-    Reason,
     Sampling,
     produce,
 )
@@ -28,7 +25,7 @@ from groundup.measure import SIMULATED, record_vote
 from groundup.prompt import Datum, Template
 
 from ..examples.layouts import KeptRows, digest_of, keep_rows, read_answer, read_prompt
-from .asking import AskingConfig, ask_and_keep
+from .asking import Asker, AskingConfig
 from .comparisons import (
     AnswerComparison,
     model_name,
@@ -78,7 +75,8 @@ def revise_answers(
     def write(draft: Draft) -> None:
         found = keep_rows(files, lambda row: [_parse(row)])
         opened = open_language_model(model, config.endpoint).model
-        found, critiques = _revise(_Phases(config, opened, draft.scratch, {}), found)
+        asker = Asker(opened, draft.scratch, config.accept_failures)
+        found, critiques = _revise(config, asker, found)
         rows = write_comparisons(draft, found)
         for row, critique in zip(rows, critiques, strict=True):
             vote = Judgement(name, "", row.id, "choice", "b", critique, shown=row.names)
@@ -96,41 +94,15 @@ def _parse(row: Any) -> AnswerComparison:
     return parse_comparison({"prompt": row.get("prompt")} if isinstance(row, dict) else row, True)
 
 
-@dataclass
-class _Phases:
-    """Asks for all answers, then all critiques, then all revisions."""
-
-    config: ReviseConfig
-    model: LanguageModel
-    scratch: Path
-    failed: dict[int, str]
-    """Why a row has no answer, critique or revision."""
-
-    def ask(self, phase: str, prompts: dict[int, Conversation]) -> dict[int, str]:
-        """The texts of a phase, by the numbers of their rows."""
-        sampling = Sampling(
-            temperature=self.config.temperature, max_tokens=self.config.max_tokens,
-            seed=self.config.seed,
-        )  # fmt: skip
-        file, accepts = self.scratch / f"{phase}.jsonl", self.config.accept_failures
-        texts = dict[int, str]()
-        for at, text in ask_and_keep(
-            self.model, prompts, sampling, file, accept_failures=accepts
-        ).items():
-            if isinstance(text, Reason) or not text.strip():
-                empty = f"Its {phase} is empty."
-                self.failed[at] = text.message if isinstance(text, Reason) else empty
-            else:
-                texts[at] = text.strip()
-        return texts
-
-
 def _revise(
-    phases: _Phases, found: KeptRows[AnswerComparison]
+    config: ReviseConfig, asker: Asker, found: KeptRows[AnswerComparison]
 ) -> tuple[KeptRows[AnswerComparison], list[str]]:
     """The rows with original and revised answers, and a critique for each."""
-    principles, template = phases.config.principles, Template.read(PROMPT)
-    random = np.random.default_rng(phases.config.seed)
+    sampling = Sampling(
+        temperature=config.temperature, max_tokens=config.max_tokens, seed=config.seed
+    )
+    principles, template = config.principles, Template.read(PROMPT)
+    random = np.random.default_rng(config.seed)
     drawn = [principles[at] for at in random.integers(len(principles), size=len(found.rows))]
     kept = dict(enumerate(found.rows))
 
@@ -142,17 +114,17 @@ def _revise(
         })  # fmt: skip
 
     original = {at: row.answers[0] for at, row in kept.items() if row.answers}
-    original |= phases.ask("answer", {at: row.prompt for at, row in kept.items()
-                                      if not row.answers})  # fmt: skip
-    critiques = phases.ask("critique", {at: prompt(at, CRITIQUE) for at in original})
+    unanswered = {at: row.prompt for at, row in kept.items() if not row.answers}
+    original |= asker.ask("answer", unanswered, sampling)
+    critiques = asker.ask("critique", {at: prompt(at, CRITIQUE) for at in original}, sampling)
     asked = {at: prompt(at, REVISION, [text]) for at, text in critiques.items()}
-    revised = phases.ask("revision", asked)
+    revised = asker.ask("revision", asked, sampling)
     rows, reasons = dict[int, AnswerComparison](), list[str]()
     for at, row in kept.items():
-        if at not in phases.failed and original[at].strip() != revised[at]:
+        if at not in asker.failed and original[at].strip() != revised[at].strip():
             pair = original[at], revised[at]
             rows[at] = row._replace(answers=pair, origins=ORIGINS)
             reasons.append(critiques[at])
             continue
-        reject(found, row, phases.failed.get(at, "Its revised answer equals the original one."))
+        reject(found, row, asker.failed.get(at, "Its revised answer equals the original one."))
     return found.with_rows(rows), reasons

@@ -112,7 +112,7 @@ def test_answers_that_are_all_alike_are_left_out(tmp_path, judge_model):
     made = sample_answers(config, [file], tmp_path / "made", model=str(judge_model.path))
     assert [row.answers for row in read_comparisons(made)] == [("4", "5")]
     [(reason, count)] = made.numbers["rejected"].items()
-    assert reason.startswith("Its 2 answers are ") and count == 3
+    assert reason == "Its 2 sampled answers are all equal." and count == 3
 
 
 def test_prompts_beyond_the_context_are_left_out_and_the_others_answered(tmp_path, chat_model):

@@ -42,6 +42,10 @@ def pairs_of(made):
     ]  # fmt: skip
 
 
+def labels_of(made):
+    return made.numbers["labels by people"], made.numbers["labels simulated"]
+
+
 @pytest.fixture
 def typed(monkeypatch):
     return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
@@ -119,7 +123,7 @@ def test_rankings_become_pairs_and_ties_drops_and_silence_say_why(comparisons):
     assert made.numbers["rejected"] == {
         "Its answers tie.": 1, "Dropped: as I see it": 1, "It has no vote.": 2,
     }  # fmt: skip
-    assert made.numbers["labels"] == {"people": 3}
+    assert labels_of(made) == (3, 0)
     assert [parent.name for parent in made.parents] == ["comparisons"]
     best = VotesConfig(pairs="best_worst", validation_share=0.5)
     ends = pairs_of(apply_votes(best, comparisons, comparisons.path / "ends"))
@@ -135,13 +139,13 @@ def test_a_majority_decides_and_people_come_before_others(comparisons):
     by_prompt = {prompt: chosen for prompt, chosen, _ in pairs_of(made)}
     assert by_prompt == {"Which fruit?": by_prompt["Which fruit?"], "Why 0?": "yes",
                          "Why 1?": "yes", "Why 2?": "yes"}  # fmt: skip
-    assert made.numbers["labels"] == {"people": 3, "simulated": 3}
+    assert labels_of(made) == (3, 3)
     assert made.numbers["rejected"]["Its answers tie."] == 1
     rows = [json.loads(line) for line in (made.path / "votes.jsonl").read_text().splitlines()]
     assert {row["who"] for row in rows} == {AI, "ana", "ben", "cleo"} and len(rows) == 13
     alone = VotesConfig(raters="simulated", validation_share=0.4)
     judged = apply_votes(alone, comparisons, comparisons.path / "judged")
-    assert judged.numbers["labels"] == {"simulated": 7}
+    assert labels_of(judged) == (0, 7)
     people = VotesConfig(raters="people", validation_share=0.4)
     assert len(pairs_of(apply_votes(people, comparisons, comparisons.path / "people"))) == 3
 
@@ -177,6 +181,7 @@ def test_what_is_disputed_goes_to_people_until_they_settle_it(comparisons, typed
     assert disputed() == ("c00005",)  # the judge's tie against one person
     choose(comparisons, "cleo", [None] * 4 + ["a"])
     assert disputed() == ()
+    assert str(review_comparisons(comparisons, who="dora", disputed=True)).endswith("shows them)")
 
 
 def test_what_a_judge_gave_no_verdict_on_is_disputed(comparisons, judge_model):

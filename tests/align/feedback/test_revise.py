@@ -31,7 +31,7 @@ def test_the_model_criticises_by_a_principle_and_revises(tmp_path, judge_model):
     first, second = read_comparisons(made)
     assert first.answers[0] == "5" and first.origins == ("original", "revised")
     engine, sampling = Engine.open(judge_model.path), Sampling(max_tokens=8)
-    assert second.answers[0] == engine.generate([second.prompt], sampling)[0].text.strip()
+    assert second.answers[0] == engine.generate([second.prompt], sampling)[0].text
     votes = read_votes(made.path)
     assert [(vote.who, vote.value) for vote in votes] == [("simulated:revision judge", "b")] * 2
     assert all(vote.reason for vote in votes)
