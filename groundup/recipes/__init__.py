@@ -15,17 +15,19 @@ class Recipe(NamedTuple):
 
     about: str
     example: str
+    folder: str = ""
+    """Where its module is, with the dot; empty: in this package."""
 
 
 RECIPES = {
     "tiny": Recipe("from Python's own text to a chat model, an 8-bit copy, an index and a report",
                    "--out runs/tiny --tokens 1000000"),
     "align": Recipe("a model tuned for a task, then trained on by DPO, KTO, PPO and GRPO, compared",
-                    "--base runs/tiny/base --tokens runs/tiny/tokens"),
+                    "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
     "grounded": Recipe("an encoder and a reader for a folder, an index, its calibration, a verdict",
                        "--documents ~/handbook --base minilm --questions squad.json"),
     "reason": Recipe("chains of thought, rewarded for the outcome, the steps, and both",
-                     "--base runs/tiny/base --tokens runs/tiny/tokens"),
+                     "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
     "replicas": Recipe("a server on a Ray cluster, by as many replicas as you ask for",
                        "--model tuned --count 2"),
 }  # fmt: skip
@@ -50,7 +52,7 @@ def run(name: str | None = None) -> Callable[..., Any]:
         raise ConfigError(
             f"There is no recipe `{name}`; expected {', '.join(RECIPES)} or FILE.py:function."
         )
-    return getattr(import_module(f"groundup.recipes.{name}"), name)
+    return getattr(import_module(f"groundup.recipes.{RECIPES[name].folder}{name}"), name)
 
 
 __all__ = ["EXAMPLES", "RECIPES", "Recipe", "run"]

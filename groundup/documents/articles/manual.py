@@ -19,7 +19,7 @@ from ..markup import Markup, read_html
 from ..readers.encodings import compose_maps
 from ..readers.reader import ProgramLimits, Refused, run_program
 from ..record import ExtractedText, Record, StepResult, TextSpan
-from ..web.alignment import align
+from ..web.alignment import align_to_page
 from .writer import MarkedSlice, metadata_edits, record_source
 
 COMMAND = ("mandoc", "-K", "utf-8", "-T", "html", "-O", "fragment")
@@ -100,7 +100,9 @@ class Manual:
         return StepResult(
             edits=tuple(metadata_edits(text, moved)),
             metadata={name: value for name, value in title.items() if value},
-            extracted=ExtractedText(compose_maps(align(text, bare).map, source), tuple(spans)),
+            extracted=ExtractedText(
+                compose_maps(align_to_page(text, bare).map, source), tuple(spans)
+            ),
         )
 
     def _moved_sections(self, markup: Markup) -> "list[MarkedSlice]":

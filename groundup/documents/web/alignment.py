@@ -291,10 +291,10 @@ class _SegmentBuilder:
         self.end = end
 
 
-def align(text: str, page: str) -> AlignedText:
+def align_to_page(text: str, page: str) -> AlignedText:
     """Map of an extracted text to the bytes in UTF-8 of the page that it came from.
 
-    >>> align("a b\\nc", "<p>a <b>b</b><p>c").map.segments[0][:4]
+    >>> align_to_page("a b\\nc", "<p>a <b>b</b><p>c").map.segments[0][:4]
     (0, 4, 3, 9)
     """
     squeezed = _SqueezedPage(page)

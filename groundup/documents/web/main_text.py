@@ -18,7 +18,7 @@ from ..markup import find_tex_source
 from ..readers.encodings import WIDE_STARTS, compose_maps, decode
 from ..readers.reader import Refused
 from ..record import ExtractedText, Record, StepResult, edited_text
-from .alignment import align
+from .alignment import align_to_page
 from .chrome import detach_chrome, restore_chrome
 from .links import CHROME_KINDS, CleanedText, clean_marked_text, mark_tags
 
@@ -78,7 +78,7 @@ class MainText:
             text, edits, code = self.extract(_flatten_lists(_drop_mathml(page)))
         if not text.strip():
             return StepResult("no text", 0.0)
-        map, unaligned = align(text, page)
+        map, unaligned = align_to_page(text, page)
         if unaligned:
             metadata["lines_without_place"] = unaligned
         extracted = ExtractedText(compose_maps(map, source), code)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents.web.alignment import align as aligned
+from groundup.documents.web.alignment import align_to_page as aligned
 from tests.checking import unchecked
 
 WORDS = st.text(st.sampled_from("abcé世 "), min_size=1, max_size=30).filter(str.strip)

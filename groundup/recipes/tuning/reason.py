@@ -30,7 +30,7 @@ from .policies import (
     SumsConfig,
     measure_policies,
     rewards_chart,
-    write_report,
+    write_comparison,
     write_sums,
 )
 
@@ -84,7 +84,7 @@ def reason(
         charts = rewards_chart({name: models[name] for name in METHODS})
         lead = "Each in its own unit: outcome and steps give at most 1, both 2."
         sections = [("Rewards in training", lead, charts)]
-        write_report(draft, "Thinking in steps: what to reward", METHODS, found, sections)
+        write_comparison(draft, "Thinking in steps: what to reward", METHODS, found, sections)
 
     report = produce(
         out / "report", kind="report", stage="reason-report", version=1,

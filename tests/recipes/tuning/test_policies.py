@@ -7,12 +7,12 @@ import pytest
 from groundup.align import read_tasks
 from groundup.core import Artifact, Draft
 from groundup.measure import Interval
-from groundup.recipes.policies import (
+from groundup.recipes.tuning.policies import (
     NUMBERS,
     PolicyMeasures,
     SumsConfig,
     measure_policies,
-    write_report,
+    write_comparison,
     write_sums,
 )
 from tests.align.conftest import chat_model  # noqa: F401 - a fixture
@@ -75,7 +75,7 @@ def test_the_page_says_which_is_certainly_better(tmp_path, low):
     found = {"tuned": measures(0.5, 0.45), "dpo": measures(0.7, low), "kto": measures(0.3, 0.2)}
     draft = Draft(tmp_path, tmp_path, tmp_path)
     methods = {"dpo": "pairs", "kto": "answers"}
-    write_report(draft, "Two ways", methods, found)
+    write_comparison(draft, "Two ways", methods, found)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["models"]["dpo"]["right"] == [0.7, low, 0.8]
     assert report["lead"].endswith("better than it: dpo." if low > 0.5 else "better than it: none.")

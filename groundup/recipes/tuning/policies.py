@@ -173,7 +173,7 @@ class PolicyReportConfig(Config):
     """No settings: the report depends on its parents."""
 
 
-def write_report(
+def write_comparison(
     draft: Draft, title: str, methods: Mapping[str, str], found: Mapping[str, PolicyMeasures],
     sections: Iterable[tuple[str, str, page.Html]] = (),
 ) -> None:  # fmt: skip

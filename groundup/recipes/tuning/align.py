@@ -41,7 +41,7 @@ from .policies import (
     TaskFiles,
     measure_policies,
     rewards_chart,
-    write_report,
+    write_comparison,
     write_sums,
 )
 
@@ -94,7 +94,7 @@ def align(
         )
         charts = rewards_chart({"ppo": made["ppo"]}) + rewards_chart({"grpo": made["grpo"]})
         sections = [("Rewards in training", lead, page.Html(charts))]
-        write_report(draft, "One task, four ways to train on", METHODS, found, sections)
+        write_comparison(draft, "One task, four ways to train on", METHODS, found, sections)
 
     report = produce(
         out / "report", kind="report", stage="align-report", version=1,
