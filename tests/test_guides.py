@@ -54,6 +54,9 @@ NOT_HERE = {
     "groundup import gemma": "published weights",
     "groundup evaluate hf:": "Transformers and published weights",
     "groundup evaluate http": "a server",
+    "groundup preferences judge": "a server; tests/align/feedback/test_voting.py",
+    "groundup preferences apply n": "rewards that differ",
+    "groundup preferences revise": "a model that heeds a critique; test_revise.py there",
     "groundup tasks overlap": "a downloaded data set",
     "groundup testset review runs/questions --sample 50 --page": "a browser; test_server.py",
     "groundup run examples": "downloaded texts; test_examples.py, slow",
@@ -76,6 +79,7 @@ SMALL = EXTRA | {
     "groundup tokens mix": "--set tokens=20000",
     "groundup generate": "",
     "groundup direct": "--set batch_answers=4 --set epochs=0.2",
+    "groundup preferences sample": "--set answers=2 --set max_tokens=8",
     "groundup reinforce": "--set steps=2 --set prompts=2 --set answers=2 --set max_tokens=4",
 }
 ROWS = {
@@ -89,7 +93,10 @@ ROWS = {
     "sums.jsonl": [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(30)],
 }
 """What a reader would have of his own to tune on."""
-TYPED = {"groundup chat": "How do I restart?\n", "groundup testset review": "a\n" * 60}
+TYPED = {
+    "groundup chat": "How do I restart?\n", "groundup testset review": "a\n" * 60,
+    "groundup preferences review": "1\n" * 30,
+}  # fmt: skip
 NAMES = {
     "corpus": ("corpus", "runs/tiny/corpus", "runs/corpus"),
     "tokenizer": ("tokenizer", "runs/tiny/tokenizer", "runs/tokenizer"),
