@@ -19,6 +19,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -182,7 +183,7 @@ def index_or_explain(
     source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
     reader: Path | None = None, reranker: Path | None = None, why: str | None = None,
     tune: bool = False, strategies: list[str] | None = None,
-    questions: list[Path] | None = None,
+    questions: list[Path] | None = None, test: Artifact | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new, and models and
     sizes stay as they were unless others are given.
@@ -204,10 +205,14 @@ def index_or_explain(
     tune     compare sizes of passages on questions made of the folder, and index with the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
     questions  file of your questions for --tune, as `calibrate` takes them; may be given again
+    test     a test set (`groundup testset make`) whose validation part --tune asks; what is sealed
+             is not read
     """
-    if (strategies or questions) and not tune:
-        name = "--strategies are what" if strategies else "--questions are of what"
-        raise ConfigError(f"{name} --tune compares; give that too.")
+    if (strategies or questions or test) and not tune:
+        name = "strategies" if strategies else "questions" if questions else "test"
+        raise ConfigError(f"--{name} is for --tune; give that too.")
+    if questions and test:
+        raise ConfigError("--tune asks --questions or the validation part of --test; give one.")
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
@@ -219,7 +224,7 @@ def index_or_explain(
             config = config.model_copy(update={name: model})
     config = _with_earlier_settings(config, Path(out))
     if tune:
-        config = _tune(Path(source), Path(out), config, strategies or (), questions or ())
+        config = _tune(Path(source), Path(out), config, strategies or (), questions or (), test)
     return index(source, out, config)
 
 
@@ -244,10 +249,17 @@ def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
 
 def _tune(
     source: Path, out: Path, config: IndexConfig, strategies: Sequence[str],
-    questions: Sequence[Path],
+    questions: Sequence[Path], test: Artifact | None,
 ) -> IndexConfig:  # fmt: skip
     from .calibration.calibrate import read_questions  # imports numpy
-    from .chunks.tune import size_grid, tune
+    from .chunks.tune import (
+        Questions,
+        cloze_questions,
+        place_questions,
+        size_grid,
+        tune,
+        validation_questions,
+    )
 
     _check_out_folder(out)
     corpus = _parent_artifacts(source).get("corpus")
@@ -260,8 +272,17 @@ def _tune(
         from .encoders.vectors import open_encoder  # imports numpy
 
         embed = open_encoder(with_digest(config.encoder)).embed
-    asked = [one for path in questions for one in read_questions(Path(path))]
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed, asked)
+    if questions:
+        asked = [each for path in questions for each in read_questions(Path(path))]
+        asks = Questions(partial(place_questions, asked))
+    else:
+        asks = validation_questions(test) if test else Questions(cloze_questions)
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed, asks)
+    if test:
+        from groundup.measure import record_choice
+
+        record_choice(test, "index --tune", f"{best.strategy}, {best.max_characters} characters")
+        record.log(f"Recorded in {test.path}; its sealed part was not read.")
     return config.model_copy(update={"chunk": best})
 
 

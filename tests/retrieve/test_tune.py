@@ -1,13 +1,14 @@
 """--tune asks for sentences that were removed, and chooses the smallest size within noise."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from groundup.core import ConfigError, DataError
+from groundup.core import Artifact, ConfigError, DataError, Message, Sample
 from groundup.documents import Record, read_bytes
-from groundup.measure import Interval
+from groundup.measure import Interval, TestSetCard, make_testset, read_accesses, read_choices
 from groundup.retrieve import ChunkConfig
 from groundup.retrieve.chunks.tune import (
     FOLDS,
@@ -162,6 +163,46 @@ def test_questions_of_your_own_decide_where_they_have_a_place(folder, run, monke
     code, _, said = run("index", folder, "--out", out, "--tune", "--questions", asked)
     assert code == 1 and "8 of 8 questions have an answer that stands in the documents" in said
     assert "give that too" in run("index", folder, "--out", out, "--questions", asked)[2]
+
+
+def sealed(out: Path, validation: list[Sample]) -> Artifact:
+    sample = Sample("s", (Message("user", "What is sealed?"),), ("x",), "sealed.md")
+    return make_testset(TestSetCard(name="t"), [sample], {}, out, validation=validation)
+
+
+def test_the_validation_part_of_a_test_set_decides_and_what_is_sealed_is_not_read(
+    folder, run, monkeypatch
+):
+    monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
+    samples = list[Sample]()
+    for name in ("a.md", "b.md"):
+        text = document(name).text
+        for thing in THINGS:
+            quote = f"The old {thing} weighs"
+            start = text.index(quote)
+            about = {"document": name, "quote": quote, "start": start, "end": start + len(quote)}
+            asked = (Message("user", f"What does the {thing} of {name} do?"),)
+            samples.append(Sample(f"{thing} {name}", asked, (quote,), name, about))
+    moved = replace(samples[0], id="moved", metadata=samples[0].metadata | {"start": 0, "end": 9})
+    test = sealed(folder.parent / "t", [*samples, moved])
+    monkeypatch.setattr("groundup.measure.testset.read_samples", None)
+    out = folder.parent / "i"
+    code, _, table = run("index", folder, "--out", out, "--tune", "--test", test.path)
+    assert code == 0 and "by 16 questions about 2 documents" in table
+    (choice,) = read_choices(test)
+    chosen = table.split("Chosen: ")[1].split(", by")[0]
+    assert choice.content == {"who": "index --tune", "chosen": chosen}
+    assert read_accesses(test) == [], "nothing is spent"
+
+
+def test_a_test_set_that_cannot_be_asked_is_refused(folder, run):
+    out, none = folder.parent / "i", sealed(folder.parent / "none", [])
+    said = run("index", folder, "--out", out, "--tune", "--test", none.path)[2]
+    assert "has no validation part" in said and "--set validation=0.2" in said
+    assert "give that too" in run("index", folder, "--out", out, "--test", none.path)[2]
+    both = ("--tune", "--test", none.path, "--questions", folder / "a.md")
+    assert "give one" in run("index", folder, "--out", out, *both)[2]
+    assert not out.exists() and read_choices(none) == []
 
 
 def test_strategies_without_tune_and_folders_without_sentences_are_refused(folder, run):

@@ -3,24 +3,24 @@
 Questions are sentences of the documents that occur once, each removed from its place and without
 three tenths of its words (inverse cloze: Lee, Chang and Toutanova 2019, arXiv:1906.00300); a
 passage is right if it had half of the sentence. This measures whether the text around a statement
-leads to it, by BM25 alone. Or they are questions of your own, and a passage is right if it had half
-of the first place of an answer. The larger passages are, the more of the folder is in the first
-ones, so recall in the first 2,400 characters decides. A sealed test set is not asked: it would be
-spent.
+leads to it, by BM25 alone. Or they are the validation part of a test set or questions of your own,
+and a passage is right if it had half of the answer's place, or of the first place of an answer. The
+larger passages are, the more of the folder is in the first ones, so recall in the first 2,400
+characters decides. The sealed part of a test set is not asked: it would be spent.
 """
 
 import random
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import DataError, Passage, digest, page, record, write_text
+from groundup.core import Artifact, DataError, Passage, digest, page, record, write_text
 from groundup.documents import NAVIGATION, Record, split_sentences
-from groundup.measure import Interval, paired_difference, ranking
+from groundup.measure import Interval, paired_difference, ranking, read_validation
 
 from ..calibration.made import MadeQuestion
 from ..lexical import LexicalIndex
@@ -49,6 +49,15 @@ class PlacedQuestion(NamedTuple):
     end: int
     is_removed: bool = True
     """Whether it is a sentence of that place, which is taken out there."""
+
+
+class Questions(NamedTuple):
+    """What is asked of the documents that are compared."""
+
+    place: Callable[[Sequence[Record]], Sequence[Sequence[PlacedQuestion]]]
+    """The questions about some documents, in folds."""
+    paths: frozenset[str] = frozenset()
+    """Of documents that are compared even if the folder is too large for all."""
 
 
 class ChunkResult(NamedTuple):
@@ -106,7 +115,7 @@ def cloze_questions(documents: Iterable[Record], seed: int = 0) -> list[list[Pla
 
 def place_questions(
     questions: Iterable[MadeQuestion], documents: Sequence[Record]
-) -> list[PlacedQuestion]:
+) -> list[list[PlacedQuestion]]:
     """Where the documents first have an answer to each question; those without a place are left.
 
     Raises DataError if fewer than ten have one.
@@ -119,12 +128,37 @@ def place_questions(
             if (start := document.text.find(answer)) >= 0
         )  # fmt: skip
         placed += [place] if (place := next(places, None)) else []
+    return _enough(placed, len(asked))
+
+
+def validation_questions(testset: Artifact) -> Questions:
+    """Those of a test set's validation part, where it quotes the documents; DataError without."""
+    samples = list(read_validation(testset))
+    if not samples:
+        raise DataError(
+            f"{testset.path} has no validation part, and what is sealed would be spent; make one "
+            "with a larger part: groundup testset make DOCUMENTS --set validation=0.2"
+        )
+
+    def place(documents: Sequence[Record]) -> list[list[PlacedQuestion]]:
+        placed, known = list[PlacedQuestion](), {each.path: each for each in documents}
+        for sample in samples:
+            about, document = sample.metadata, known.get(sample.metadata.get("document", ""))
+            if document and document.text[about["start"] : about["end"]] == about["quote"]:
+                asked, span = sample.conversation[-1].content, (about["start"], about["end"])
+                placed.append(PlacedQuestion(asked, document.id, *span, is_removed=False))
+        return _enough(placed, len(samples))
+
+    return Questions(place, frozenset(str(each.metadata.get("document")) for each in samples))
+
+
+def _enough(placed: list[PlacedQuestion], count: int) -> list[list[PlacedQuestion]]:
     if len(placed) < FOLDS:
         raise DataError(
-            f"{len(placed)} of {len(asked)} questions have an answer that stands in the documents; "
+            f"{len(placed)} of {count} questions have an answer that stands in the documents; "
             f"--tune needs {FOLDS}."
         )
-    return placed
+    return [placed]
 
 
 def measure_chunks(
@@ -191,17 +225,18 @@ def tune(
     configs: Sequence[ChunkConfig],
     out: Path,
     embed: Embed | None = None,
-    questions: Sequence[MadeQuestion] = (),
+    questions: Questions | None = None,
 ) -> ChunkConfig:
     """Compare configurations on documents, log a table, write a page `out` and return the best.
 
-    questions  your own; without any, sentences of the documents are asked
+    questions  default: sentences of the documents
     """
-    kept, size = list[Record](), 0
-    for document in sorted(documents, key=lambda each: digest(each.path)):  # a random order
+    asked, kept, size = questions or Questions(cloze_questions), list[Record](), 0
+    order = sorted(documents, key=lambda each: (each.path not in asked.paths, digest(each.path)))
+    for document in order:  # a random one
         size += len(document.text)
         kept += [document] if size <= MAX_TEXT or not kept else []
-    folds = [place_questions(questions, kept)] if questions else cloze_questions(kept)
+    folds = asked.place(kept)
     results = list[ChunkResult]()
     with record.progress("tune", total=len(configs), unit="configurations") as bar:
         for config in configs:
@@ -217,8 +252,8 @@ def tune(
         points[strategy].append((most, *scores[-1][:3]))
     for row in (columns, *rows):
         record.log("  ".join(map(str.ljust, row, (9, 10, 8, 24, 24, 24, 24))).rstrip())
-    asked = f"{sum(map(len, folds))} questions about {len(kept)} documents"
-    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, by {asked}."
+    of = f"{sum(map(len, folds))} questions about {len(kept)} documents"
+    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, by {of}."
     record.log(f"{chosen} The curve: {out}")
     sheet = page.HtmlPage("Size of passages", chosen)
     lines = [page.Series(name, *zip(*rows, strict=True)) for name, rows in points.items()]
