@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from .encoders.train import EncoderConfig, train_encoder
     from .models import (
         ReaderChoice,
+        RerankerChoice,
         TextEncoderConfig,
         load_text_encoder,
         with_plain_template,
     )
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
+    from .readers.train_reranker import RerankerConfig, train_reranker
     from .verification.opinions import SecondOpinion, open_opinion
 
 _LATER = {
@@ -35,6 +37,8 @@ _LATER = {
     "made_questions": "calibration.made", "MadeQuestion": "calibration.made",
     "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
+    "RerankerChoice": "models", "RerankerConfig": "readers.train_reranker",
+    "train_reranker": "readers.train_reranker",
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
@@ -61,6 +65,8 @@ __all__ = [
     "PairScorer",
     "QuoteProblem",
     "ReaderChoice",
+    "RerankerChoice",
+    "RerankerConfig",
     "SecondOpinion",
     "Session",
     "SpanReaderConfig",
@@ -89,6 +95,7 @@ __all__ = [
     "search_passages",
     "train_encoder",
     "train_reader",
+    "train_reranker",
     "verify",
     "verify_quotes",
     "with_plain_template",
