@@ -50,7 +50,8 @@ class ShownTestset(NamedTuple):
         accesses = f"{self.accesses} test-set accesses so far"
         yield "samples", f"{card['samples']} in {card['groups']} groups, {accesses}"
         if count := card.get("validation"):
-            yield "validation", f"{count} about other documents; settings chosen by them so far: {self.choices}"
+            text = f"{count} about other documents; settings chosen by them so far: "
+            yield "validation", f"{text}{self.choices}"
         for field in CARD_FIELDS:
             if card.get(field):
                 yield field.replace("_", " "), str(card[field])
