@@ -359,10 +359,8 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     card = TestSetCard(**testset.config)
     fields = _review_fields(cast, decisions, len(samples))
     fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *decisions})
-    result = make_testset(
-        card.model_copy(update=fields), remaining, {"testset": testset}, out,
-        validation=read_validation(testset),
-    )  # fmt: skip
+    card, others = card.model_copy(update=fields), read_validation(testset)
+    result = make_testset(card, remaining, {"testset": testset}, out, validation=others)
     recorded = Counter((each.who, each.candidate) for each in read_accesses(result))
     for each in read_accesses(testset):
         if recorded[each.who, each.candidate]:

@@ -1,14 +1,13 @@
 """From documents to answers that are proved, refused or promised, and a verdict on it.
 
-    documents ─ reader ─ reranker ─┐
-              ├ encoder ───────────┴ index ─ calibration ─ answers ─ report ─ verdict
-              └─────────────────────── index by words ──── answers ─ report ─┘ baseline
+    documents ─ encoder, reader, reranker ─ index ─ calibration ─ answers ─ report ─ verdict
+              └──────────────────── index by words ────────────── answers ─ report ─┘ baseline
 
 The encoder learns from pairs of the documents, the reader from files of questions, the documents
-and made facts, the reranker from the reader and both. The same questions are asked of every index;
-they are made of the documents: answered ones and near misses. The index keeps the reranker if a
-verdict says that the right passage ranks no lower than without. The last verdict: with models no
-measure is worse by more than MARGIN than by words alone.
+and made facts, the reranker from files of questions and pairs, with passages of other documents.
+Every index is asked the same questions, made of the documents: answered ones and near misses. The
+reranker is kept if a verdict says that the right passage ranks no lower than without. The last
+verdict: with models no measure is worse by more than MARGIN than by words alone.
 """
 
 import json
@@ -84,7 +83,7 @@ def grounded(
     reader = train_reader(learns, documents, base, out / "reader", questions=list(questions))
     encoder = train_encoder(EncoderConfig(), documents, base, out / "encoder")
     ranks = train_reranker(
-        RerankerConfig(), documents, reader.path, out / "reranker", questions=list(questions)
+        RerankerConfig(), documents, base, out / "reranker", questions=list(questions)
     )
     models = IndexConfig(
         encoder=TextEncoderConfig(path=str(encoder.path)),
@@ -98,10 +97,9 @@ def grounded(
     for name, config in (("words", IndexConfig()), ("index", models)):
         index(documents, out / name, config)
         record.log(str(calibrate(asked, out / name)))
-        _answer_all(open_index(out / name), same, out / f"{name}.jsonl")
-        grounding(
-            out / f"{name}.jsonl", out=out / f"{name}-report", config=GroundingConfig(), name=name
-        )
+        rows, report = out / f"{name}.jsonl", out / f"{name}-report"
+        _answer_all(open_index(out / name), same, rows)
+        grounding(rows, out=report, config=GroundingConfig(), name=name)
     try:
         report, verdict = out / "index-report", out / "verdict"
         gate(report, against=out / "words-report", margin=MARGIN, out=verdict)

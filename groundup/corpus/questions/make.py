@@ -114,10 +114,9 @@ def make_questions(
     if not pool and not exact and "corpus" not in found.parents:
         found, config = _widen_share(collection, found, config)
         pool = list(question_candidates(collection, found.question_paths, rules, limit))
-    without = round(questions * config.unanswerable)
-    chosen = _choose_in_turns(pool, questions - without, config)
+    chosen = _choose_in_turns(pool, questions - round(questions * config.unanswerable), config)
     share = config.unanswerable / (1 - config.unanswerable)
-    without = min(without, round(len(chosen) * share))
+    without = min(round(questions * config.unanswerable), round(len(chosen) * share))
     unknown = _unanswerable_questions(chosen, pool, found.documents, without, config)
     chosen = _choose_in_turns(pool, questions - len(unknown), config) + unknown
     if len(unknown) < without:
@@ -132,7 +131,7 @@ def make_questions(
     from groundup.measure import make_testset
 
     others = list(question_candidates(collection, found.validation_paths, rules, limit))
-    others = _choose_in_turns(others, questions, config) if config.validation else []
+    others = _choose_in_turns(others, questions, config)
     samples, validation = (
         [_testset_sample(one) for one in sorted(part, key=partial(_shuffled, config.seed))]
         for part in (chosen, others)
@@ -166,6 +165,7 @@ def _read_source(source: Path, config: QuestionsConfig) -> QuestionDocuments:
             {document.path for document in splits[split] if not is_generated(document)}
             for split in ("test", "validation")
         )
+        validation = validation if config.validation else set[str]()
         return QuestionDocuments(documents, asked, validation, {"corpus": made}, Counter())
     documents, set_aside = [], Counter[str]()
     for read in read_folder(source, config.read, suffixes=config.suffixes or None):
@@ -190,7 +190,7 @@ def _paths_of_share(order: Sequence[Record], share: float) -> set[str]:
 
 
 def _validation_paths(order: Sequence[Record], config: QuestionsConfig) -> set[str]:
-    """Paths of the documents that follow those of the share."""
+    """Paths of the documents that follow those of the share; none for a validation of 0."""
     both = config.share + config.validation
     return _paths_of_share(order, both) - _paths_of_share(order, config.share)
 

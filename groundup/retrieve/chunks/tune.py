@@ -54,7 +54,7 @@ class PlacedQuestion(NamedTuple):
 class Questions(NamedTuple):
     """What is asked of the documents that are compared."""
 
-    place: Callable[[Sequence[Record]], Sequence[Sequence[PlacedQuestion]]]
+    locate: Callable[[Sequence[Record]], Sequence[Sequence[PlacedQuestion]]]
     """The questions about some documents, in folds."""
     paths: frozenset[str] = frozenset()
     """Of documents that are compared even if the folder is too large for all."""
@@ -140,7 +140,7 @@ def validation_questions(testset: Artifact) -> Questions:
             "with a larger part: groundup testset make DOCUMENTS --set validation=0.2"
         )
 
-    def place(documents: Sequence[Record]) -> list[list[PlacedQuestion]]:
+    def locate(documents: Sequence[Record]) -> list[list[PlacedQuestion]]:
         placed, known = list[PlacedQuestion](), {each.path: each for each in documents}
         for sample in samples:
             about, document = sample.metadata, known.get(sample.metadata.get("document", ""))
@@ -149,7 +149,7 @@ def validation_questions(testset: Artifact) -> Questions:
                 placed.append(PlacedQuestion(asked, document.id, *span, is_removed=False))
         return _enough(placed, len(samples))
 
-    return Questions(place, frozenset(str(each.metadata.get("document")) for each in samples))
+    return Questions(locate, frozenset(str(each.metadata.get("document")) for each in samples))
 
 
 def _enough(placed: list[PlacedQuestion], count: int) -> list[list[PlacedQuestion]]:
@@ -236,7 +236,7 @@ def tune(
     for document in order:  # a random one
         size += len(document.text)
         kept += [document] if size <= MAX_TEXT or not kept else []
-    folds = asked.place(kept)
+    folds = asked.locate(kept)
     results = list[ChunkResult]()
     with record.progress("tune", total=len(configs), unit="configurations") as bar:
         for config in configs:
