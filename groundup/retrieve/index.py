@@ -202,7 +202,8 @@ def index_or_explain(
              it orders the passages that words find
     why      a file of the folder or the corpus, or FILE#MEMBER: say how it is read or why not, and
              index nothing
-    tune     compare sizes of passages on questions made of the folder, and index with the best
+    tune     compare sizes of passages on the questions of --test or --questions, and index with
+             the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
     questions  file of your questions for --tune, as `calibrate` takes them; may be given again
     test     a test set (`groundup testset make`) whose validation part --tune asks; what is sealed
@@ -211,8 +212,11 @@ def index_or_explain(
     if (strategies or questions or test) and not tune:
         name = "strategies" if strategies else "questions" if questions else "test"
         raise ConfigError(f"--{name} is for --tune; give that too.")
-    if questions and test:
-        raise ConfigError("--tune asks --questions or the validation part of --test; give one.")
+    if tune and bool(questions) == bool(test):
+        raise ConfigError(
+            "--tune asks the validation part of a test set (--test, which `groundup testset make` "
+            "writes) or questions of yours (--questions mine.jsonl); give one of both."
+        )
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
@@ -252,14 +256,7 @@ def _tune(
     questions: Sequence[Path], test: Artifact | None,
 ) -> IndexConfig:  # fmt: skip
     from .calibration.calibrate import read_questions  # imports numpy
-    from .chunks.tune import (
-        Questions,
-        cloze_questions,
-        place_questions,
-        size_grid,
-        tune,
-        validation_questions,
-    )
+    from .chunks.tune import Questions, place_questions, size_grid, tune, validation_questions
 
     _check_out_folder(out)
     corpus = _parent_artifacts(source).get("corpus")
@@ -272,12 +269,9 @@ def _tune(
         from .encoders.vectors import open_encoder  # imports numpy
 
         embed = open_encoder(with_digest(config.encoder)).embed
-    if questions:
-        asked = [each for path in questions for each in read_questions(Path(path))]
-        asks = Questions(partial(place_questions, asked))
-    else:
-        asks = validation_questions(test) if test else Questions(cloze_questions)
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed, asks)
+    asked = [each for path in questions for each in read_questions(Path(path))]
+    asks = validation_questions(test) if test else Questions(partial(place_questions, asked))
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, asks, embed)
     if test:
         from groundup.measure import record_choice
 
