@@ -62,8 +62,7 @@ def grounded(
     facts: int = 8_000,
     made: int = 400,
 ) -> str:
-    """Train an encoder, a reader and a reranker for a folder, index it, calibrate, and judge the
-    answers.
+    """Train an encoder, a reader and a reranker for a folder, index it, and judge the answers.
 
     documents  folder to be asked
     base       an encoder such as MiniLM, which all are trained from
@@ -79,19 +78,18 @@ def grounded(
         raise ConfigError(
             f"--out {out} lies in the documents and would be indexed; choose another."
         )
-    learns = SpanReaderConfig(facts=facts)
-    reader = train_reader(learns, documents, base, out / "reader", questions=list(questions))
+    learns, given = SpanReaderConfig(facts=facts), list(questions)
+    reader = train_reader(learns, documents, base, out / "reader", questions=given)
     encoder = train_encoder(EncoderConfig(), documents, base, out / "encoder")
-    ranks = train_reranker(
-        RerankerConfig(), documents, base, out / "reranker", questions=list(questions)
-    )
+    place, ranking = out / "reranker", RerankerConfig()
+    ranks = train_reranker(ranking, documents, base, place, questions=given)
     models = IndexConfig(
         encoder=TextEncoderConfig(path=str(encoder.path)),
         reader=ReaderChoice(path=str(reader.path)),
     )
-    asked = CalibrationConfig(made=made)
-    index(documents, out / "words")
-    same = made_questions(open_index(out / "words"), asked.made, asked.unanswered, asked.seed)
+    asked, words = CalibrationConfig(made=made), out / "words"
+    index(documents, words)
+    same = made_questions(open_index(words), asked.made, asked.unanswered, asked.seed)
     if _keeps_reranker(documents, models, ranks, same, out):
         models = _with_reranker(models, ranks)
     for name, config in (("words", IndexConfig()), ("index", models)):
@@ -101,8 +99,8 @@ def grounded(
         _answer_all(open_index(out / name), same, rows)
         grounding(rows, out=report, config=GroundingConfig(), name=name)
     try:
-        report, verdict = out / "index-report", out / "verdict"
-        gate(report, against=out / "words-report", margin=MARGIN, out=verdict)
+        against, verdict = out / "words-report", out / "verdict"
+        gate(out / "index-report", against=against, margin=MARGIN, out=verdict)
     except GateFailed as failure:
         record.log(f"The models do not pass: {failure}")
         raise
