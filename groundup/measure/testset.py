@@ -1,14 +1,19 @@
 """Test sets: sealed samples with a card, and a ledger of every access to them.
 
     DIR/samples.jsonl       one Sample per line
+    DIR/validation.jsonl    the validation part, if it has one: samples about other documents
     DIR/card.json           statistics, source, reviewers and findings
     DIR/ledger/looks.jsonl  test-set accesses: who scored what, and when; see core/ledger.py
     DIR/ledger/votes.jsonl  reviewers' votes on its samples; see judgement.py
+    DIR/ledger/validation.jsonl  what was chosen by the validation part
 
 Each candidate scored on a test set is another chance to pass by luck, so a gate widens its
 intervals by the number of candidates in the ledger; see verdict.py. Copies in sibling folders have
 the same id, and accesses to one count for all. A review does not change a test set: `apply_review`
 creates a new one from the votes.
+
+The validation part is not sealed: settings are chosen by it, as often as needed, and no gate counts
+that, because it has no document in common with the samples that decide.
 """
 
 import json
@@ -52,7 +57,8 @@ from .stats.interval import wilson_interval
 
 DECISIONS = ("accept", "drop")
 """Labels that accept or drop a sample."""
-ACCESS_LEDGER = "ledger/looks.jsonl"
+ACCESS_LEDGER, VALIDATION_LEDGER = "ledger/looks.jsonl", "ledger/validation.jsonl"
+SAMPLES, VALIDATION = "samples.jsonl", "validation.jsonl"
 SPAN_FIELDS = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
 """Metadata fields that locate a quoted reference in its source."""
 
@@ -83,25 +89,36 @@ class TestSetCard(Config):
 
 
 def make_testset(
-    card: TestSetCard, samples: Iterable[Sample], parents: Mapping[str, Artifact], out: Path
-) -> Artifact:
+    card: TestSetCard, samples: Iterable[Sample], parents: Mapping[str, Artifact], out: Path, *,
+    validation: Iterable[Sample] = (),
+) -> Artifact:  # fmt: skip
     """Seal samples as an artifact of kind testset.
 
-    Raises DataError if there are none, an id occurs twice, or a sample is not JSON-serializable.
+    validation  samples about other documents, which stay unsealed
+
+    Raises DataError if there are none, an id occurs twice, a sample is not JSON-serializable, or
+    the validation part has a group of the sealed one.
     """
-    samples = list(samples)
-    rows = [_validated_row(sample) for sample in samples]
+    samples, others = list(samples), list(validation)
+    rows, other_rows = list(map(_validated_row, samples)), list(map(_validated_row, others))
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
-    (twice, most), *_ = Counter(sample.id for sample in samples).most_common(1)
+    (twice, most), *_ = Counter(sample.id for sample in [*samples, *others]).most_common(1)
     if most > 1:
         raise DataError(f"The test set {card.name} has the sample id {twice!r} twice.")
-    card = card.model_copy(update={"content": digest(rows)})
+    if shared := {each.group for each in samples} & {each.group for each in others}:
+        raise DataError(
+            f"The validation part of {card.name} is about {min(shared)!r}, as the sealed one is; "
+            "split them by document."
+        )
+    card = card.model_copy(update={"content": digest([rows, other_rows] if others else rows)})
 
     def write(draft: Draft) -> None:
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        write_text(draft.file("samples.jsonl"), "".join(lines))
-        statistics = card_statistics(samples)
+        for name, values in ((SAMPLES, rows), (VALIDATION, other_rows)):
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in values]
+            if lines:
+                write_text(draft.file(name), "".join(lines))
+        statistics = card_statistics(samples) | {"validation": len(others)}
         draft.numbers |= {name: n for name, n in statistics.items() if isinstance(n, int)}
         problems = [finding._asdict() for finding in examine_samples(samples, card.margin)]
         write_json(draft.file("card.json"), card.to_dict() | statistics | {"findings": problems})
@@ -113,7 +130,26 @@ def make_testset(
 
 def read_samples(testset: Artifact) -> Iterator[Sample]:
     """Yield the samples of a test set; DataError naming a damaged line."""
-    with open(testset.file("samples.jsonl"), encoding="utf-8", newline="\n") as file:
+    return _read_file(testset.file(SAMPLES))
+
+
+def read_validation(testset: Artifact) -> Iterator[Sample]:
+    """Yield the samples of the validation part, without a test-set access; none if it has none."""
+    return _read_file(testset.file(VALIDATION)) if VALIDATION in testset.files else iter(())
+
+
+def record_choice(testset: Artifact, who: str, chosen: str) -> None:
+    """Record what was chosen by the validation part; no gate counts it."""
+    Ledger(testset.path / VALIDATION_LEDGER).append({"who": who, "chosen": chosen})
+
+
+def read_choices(testset: Artifact) -> list[LedgerEntry]:
+    """What was chosen by the validation part, oldest first."""
+    return list(Ledger(testset.path / VALIDATION_LEDGER).read())
+
+
+def _read_file(path: Path) -> Iterator[Sample]:
+    with open(path, encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
@@ -323,7 +359,8 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     card = TestSetCard(**testset.config)
     fields = _review_fields(cast, decisions, len(samples))
     fields["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *decisions})
-    result = make_testset(card.model_copy(update=fields), remaining, {"testset": testset}, out)
+    card, others = card.model_copy(update=fields), read_validation(testset)
+    result = make_testset(card, remaining, {"testset": testset}, out, validation=others)
     recorded = Counter((each.who, each.candidate) for each in read_accesses(result))
     for each in read_accesses(testset):
         if recorded[each.who, each.candidate]:

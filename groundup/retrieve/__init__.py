@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from .encoders.train import EncoderConfig, train_encoder
     from .models import (
         ReaderChoice,
+        RerankerChoice,
         TextEncoderConfig,
         load_text_encoder,
     )
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
+    from .readers.train_reranker import RerankerConfig, train_reranker
     from .verification.opinions import SecondOpinion, open_opinion
 
 _LATER = {
@@ -34,6 +36,8 @@ _LATER = {
     "made_questions": "calibration.made", "MadeQuestion": "calibration.made",
     "EncoderConfig": "encoders.train",
     "train_encoder": "encoders.train", "ReaderChoice": "models", "TextEncoderConfig": "models",
+    "RerankerChoice": "models", "RerankerConfig": "readers.train_reranker",
+    "train_reranker": "readers.train_reranker",
     "PairScorer": "readers.scoring", "SpanReaderConfig": "readers.train",
     "train_reader": "readers.train", "SecondOpinion": "verification.opinions",
     "open_opinion": "verification.opinions",
@@ -60,6 +64,8 @@ __all__ = [
     "PairScorer",
     "QuoteProblem",
     "ReaderChoice",
+    "RerankerChoice",
+    "RerankerConfig",
     "SecondOpinion",
     "Session",
     "SpanReaderConfig",
@@ -88,6 +94,7 @@ __all__ = [
     "search_passages",
     "train_encoder",
     "train_reader",
+    "train_reranker",
     "verify",
     "verify_quotes",
 ]

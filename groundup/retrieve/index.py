@@ -19,6 +19,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -182,7 +183,7 @@ def index_or_explain(
     source: Path, out: Path, config: IndexConfig | None = None, *, encoder: Path | None = None,
     reader: Path | None = None, reranker: Path | None = None, why: str | None = None,
     tune: bool = False, strategies: list[str] | None = None,
-    questions: list[Path] | None = None,
+    questions: list[Path] | None = None, test: Artifact | None = None,
 ) -> Artifact | str:  # fmt: skip
     """Index every file of a folder that has text; again: only what changed is new, and models and
     sizes stay as they were unless others are given.
@@ -201,13 +202,21 @@ def index_or_explain(
              it orders the passages that words find
     why      a file of the folder or the corpus, or FILE#MEMBER: say how it is read or why not, and
              index nothing
-    tune     compare sizes of passages on questions made of the folder, and index with the best
+    tune     compare sizes of passages on the questions of --test or --questions, and index with
+             the best
     strategies  a way to split that --tune compares, such as fixed; may be given again
     questions  file of your questions for --tune, as `calibrate` takes them; may be given again
+    test     a test set (`groundup testset make`) whose validation part --tune asks; what is sealed
+             is not read
     """
-    if (strategies or questions) and not tune:
-        name = "--strategies are what" if strategies else "--questions are of what"
-        raise ConfigError(f"{name} --tune compares; give that too.")
+    if (strategies or questions or test) and not tune:
+        name = "strategies" if strategies else "questions" if questions else "test"
+        raise ConfigError(f"--{name} is for --tune; give that too.")
+    if tune and bool(questions) == bool(test):
+        raise ConfigError(
+            "--tune asks the validation part of a test set (--test, which `groundup testset make` "
+            "writes) or questions of yours (--questions mine.jsonl); give one of both."
+        )
     if why == "":
         raise ConfigError("--why names no file; give the path of one, such as: --why notes.md")
     if why is not None:
@@ -219,7 +228,7 @@ def index_or_explain(
             config = config.model_copy(update={name: model})
     config = _with_earlier_settings(config, Path(out))
     if tune:
-        config = _tune(Path(source), Path(out), config, strategies or (), questions or ())
+        config = _tune(Path(source), Path(out), config, strategies or (), questions or (), test)
     return index(source, out, config)
 
 
@@ -244,10 +253,10 @@ def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
 
 def _tune(
     source: Path, out: Path, config: IndexConfig, strategies: Sequence[str],
-    questions: Sequence[Path],
+    questions: Sequence[Path], test: Artifact | None,
 ) -> IndexConfig:  # fmt: skip
     from .calibration.calibrate import read_questions  # imports numpy
-    from .chunks.tune import size_grid, tune
+    from .chunks.tune import Questions, place_questions, size_grid, tune, validation_questions
 
     _check_out_folder(out)
     corpus = _parent_artifacts(source).get("corpus")
@@ -260,8 +269,14 @@ def _tune(
         from .encoders.vectors import open_encoder  # imports numpy
 
         embed = open_encoder(with_digest(config.encoder)).embed
-    asked = [one for path in questions for one in read_questions(Path(path))]
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, embed, asked)
+    asked = [each for path in questions for each in read_questions(Path(path))]
+    asks = validation_questions(test) if test else Questions(partial(place_questions, asked))
+    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, asks, embed)
+    if test:
+        from groundup.measure import record_choice
+
+        record_choice(test, "index --tune", f"{best.strategy}, {best.max_characters} characters")
+        record.log(f"Recorded in {test.path}; its sealed part was not read.")
     return config.model_copy(update={"chunk": best})
 
 

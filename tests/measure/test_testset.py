@@ -13,8 +13,11 @@ from groundup.measure.testset import (
     make_testset,
     read_accesses,
     read_card,
+    read_choices,
     read_samples,
+    read_validation,
     record_access,
+    record_choice,
     scored_candidates,
 )
 from groundup.measure.testset import (
@@ -57,6 +60,22 @@ def test_other_samples_are_another_test_set(tmp_path):
     one = make_testset(CARD, samples(), {}, tmp_path / "a")
     two = make_testset(CARD, samples()[:2], {}, tmp_path / "b")
     assert one.id != two.id and one.key != two.key
+
+
+def test_a_validation_part_is_about_other_documents_and_is_not_sealed(tmp_path):
+    others = [Sample("4", (Message("user", "Why?"),), ("so",), "n.md")]
+    made = make_testset(CARD, samples(), {}, tmp_path / "t", validation=others)
+    assert list(read_validation(made)) == others and list(read_samples(made)) == samples()
+    assert read_card(made)["validation"] == 1 and read_card(made)["samples"] == 3
+    record_choice(made, "ana", "600 characters")
+    assert [each.content["chosen"] for each in read_choices(made)] == ["600 characters"]
+    assert scored_candidates(made) == [] and Artifact.open(made.path).id == made.id
+    without = make_testset(CARD, samples(), {}, tmp_path / "u")
+    assert list(read_validation(without)) == [] and without.key != made.key
+    with pytest.raises(DataError, match=r"part of questions is about 'm\.py', as the sealed one"):
+        make_testset(CARD, samples(), {}, tmp_path / "v", validation=[Sample("5", (), (), "m.py")])
+    with pytest.raises(DataError, match="'1' twice"):
+        make_testset(CARD, samples(), {}, tmp_path / "v", validation=[Sample("1", (), (), "n.md")])
 
 
 def test_the_card_counts(tmp_path):
@@ -130,6 +149,13 @@ def test_a_review_makes_another_test_set_without_the_dropped_with_the_modified(t
     assert set(review["modified_samples"]) == {"q2", "q3"}
     assert read_card(testset)["review"] == {} and read_card(testset, True)["review"]["read"] == 4
     assert error["estimate"] == 0.75 and 0.3 < error["low"] < 0.31 and 0.95 < error["high"] < 0.96
+
+
+def test_a_review_keeps_the_validation_part(tmp_path):
+    others = [Sample("v", (Message("user", "Why?"),), ("so",), "n.md")]
+    made = make_testset(CARD, questions(), {}, tmp_path / "t", validation=others)
+    vote(made.path, Judgement("ana", "", "q1", "label", "drop"))
+    assert list(read_validation(apply_review(made, tmp_path / "t2"))) == others
 
 
 def test_the_last_vote_of_each_person_counts_and_most_decide(testset, tmp_path):

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from groundup.core import Artifact, ConfigError, GateFailed
+from groundup.recipes import grounded as recipe
 from groundup.recipes.grounded import grounded
-from groundup.retrieve import ask
+from groundup.retrieve import IndexConfig, MadeQuestion, ask, index, made_questions, open_index
 from tests.retrieve.encoders.small import write_base
 
 THINGS = "punt kayak canoe dinghy skiff raft barge ferry tender yawl".split()
@@ -48,10 +49,39 @@ def test_the_recipe_runs_to_its_verdict_and_again_from_what_is_there(documents, 
             ended.append(str(failure))
     assert ended[0] == ended[1]
     assert Artifact.open(out / "verdict", "verdict").kind == "verdict"
+    keeps = Artifact.open(out / "verdict-reranker", "verdict").numbers["passed"]
+    kept = open_index(out / "index").artifact.config["reranker"]["path"]
+    assert (kept == str(out / "reranker")) if keeps else not kept
     for name in ("index-report", "words-report"):
         assert Artifact.open(out / name, "report").numbers["rows"] > 10
     assert (out / "words" / "calibration.json").is_file()
     assert "reading" in ask("How much does the old kayak cost?", out / "index").details
+
+
+@pytest.mark.parametrize(("places", "keeps"), [((0.5, 0.5), True), ((0.5, 0.4), False)])
+def test_the_index_keeps_a_reranker_that_does_not_lose(
+    documents, tmp_path, monkeypatch, places, keeps
+):
+    made = index(documents, tmp_path / "words")
+    asked = 4 * made_questions(open_index(tmp_path / "words"), 40, 0.4, 0)
+    ranks = iter([place for place in places for each in asked if each.answers])
+    monkeypatch.setattr(recipe, "_reciprocal_rank", lambda index, question: next(ranks))
+    monkeypatch.setattr(recipe, "_with_reranker", lambda models, reranker: models)
+    for _ in range(2):  # the second time nothing is asked
+        assert recipe._keeps_reranker(documents, IndexConfig(), made, asked, tmp_path) is keeps
+    with pytest.raises(StopIteration):
+        next(ranks)
+
+
+def test_the_place_of_the_right_passage_counts_and_that_of_another_document_does_not(
+    documents, tmp_path
+):
+    index(documents, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    right = MadeQuestion("How much does the old raft cost?", ("45 euros",), "raft.md")
+    assert recipe._reciprocal_rank(opened, right) == 1
+    assert recipe._reciprocal_rank(opened, right._replace(path="punt.md")) == 0
+    assert recipe._reciprocal_rank(opened, right._replace(answers=("4 euros",))) == 0
 
 
 def test_an_output_among_the_documents_is_refused(documents, tmp_path):

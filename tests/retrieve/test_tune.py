@@ -1,20 +1,20 @@
-"""--tune asks for sentences that were removed, and chooses the smallest size within noise."""
+"""--tune asks questions that have a place, and chooses the smallest size within noise."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from groundup.core import ConfigError, DataError
+from groundup.core import Artifact, ConfigError, Message, Sample
 from groundup.documents import Record, read_bytes
-from groundup.measure import Interval
+from groundup.measure import Interval, TestSetCard, make_testset, read_accesses, read_choices
 from groundup.retrieve import ChunkConfig
 from groundup.retrieve.chunks.tune import (
-    FOLDS,
     SIZES,
     ChunkResult,
     PlacedQuestion,
-    cloze_questions,
+    Questions,
     measure_chunks,
     size_grid,
     smallest_within_noise,
@@ -37,48 +37,19 @@ def document(name: str = "a.md") -> Record:
     return read_bytes("\n\n".join(parts).encode(), name)
 
 
-def test_questions_are_sentences_with_seven_tenths_of_their_words_in_order():
-    made = document()
-    folds = cloze_questions([made])
-    asked = [each for fold in folds for each in fold]
-    assert len(folds) == FOLDS and len(asked) == len({each.start for each in asked}) == 40
-    for each in asked:
-        words = made.text[each.start : each.end].split()
-        kept = each.text.split()
-        assert len(kept) == round(0.7 * len(words))
-        rest = iter(words)
-        assert all(word in rest for word in kept)
-    assert cloze_questions([made]) == folds
-    assert cloze_questions([made], seed=1) != folds
-
-
-def test_sentences_that_occur_twice_are_not_asked():
-    made = document()
-    twice = read_bytes(made.text.encode(), "b.md")
-    with pytest.raises(DataError, match="has 0 sentences of 8 words or more that occur once"):
-        cloze_questions([made, twice])
-
-
-def test_a_few_of_many_sentences_are_removed_at_once():
-    many = [document(f"{number}.md") for number in range(100)]
-    (fold,) = cloze_questions(many)
-    assert len(fold) == 300
-
-
-def test_what_is_asked_is_removed_and_the_text_around_it_is_found():
+def test_a_passage_is_right_if_it_has_half_of_the_place():
     made = read_bytes(
         b"# Tea\n\nThe kettle boils slowly. Limescale goes with vinegar. It shines.\n\n"
         b"# Cocoa\n\nThe pan is small. Stir it well.\n", "a.md",
     )  # fmt: skip
     start = made.text.index("Limescale")
     end = start + len("Limescale goes with vinegar.")
-    config = ChunkConfig(min_characters=0)
-    inside = PlacedQuestion("kettle", made.id, start, end)
-    removed = PlacedQuestion("limescale vinegar", made.id, start, end)
+    right = PlacedQuestion("kettle", made.id, start, end)
     wrong = PlacedQuestion("stir the pan", made.id, start, end)
-    result = measure_chunks([made], config, [[inside, removed, wrong]])
-    assert result.passages == 2 and result.found == [1.0, 0.0, 0.0]
-    assert [round(score.estimate, 3) for score in result.scores] == [0.333] * 4
+    partly = PlacedQuestion("kettle", made.id, 0, len(made.text))
+    result = measure_chunks([made], ChunkConfig(min_characters=0), [right, wrong, partly])
+    assert result.passages == 2 and result.found == [1.0, 0.0, 1.0]
+    assert [round(score.estimate, 3) for score in result.scores] == [0.667] * 4
 
 
 def test_only_what_fits_the_characters_that_are_read_counts():
@@ -86,7 +57,7 @@ def test_only_what_fits_the_characters_that_are_read_counts():
     made = read_bytes(f"Kettle {words}. Kettle ends here.".encode(), "a.txt")
     asked = [PlacedQuestion("kettle", made.id, 100, 120)] * 2
     config = ChunkConfig(max_characters=10_000)
-    result = measure_chunks([made], config, [asked[:1], asked[:1]])
+    result = measure_chunks([made], config, asked)
     assert result.found == [0.0, 0.0] and result.scores[0].estimate == 1
 
 
@@ -116,7 +87,10 @@ def test_the_grid_has_every_size_and_grows_overlap_and_parents_with_it():
 def test_tune_writes_a_curve_for_each_strategy(tmp_path):
     grid = [ChunkConfig(max_characters=300), ChunkConfig(), ChunkConfig(strategy="sentence")]
     page = tmp_path / "new" / "tune.html"
-    best = tune([document()], grid, page)
+    made = document()
+    places = [made.text.index(f"The old {thing} {verb}") for thing in THINGS for verb in VERBS]
+    asked = [PlacedQuestion(made.text[at : at + 30], made.id, at, at + 30) for at in places]
+    best = tune([made], grid, page, Questions(lambda documents: asked))
     assert best in grid
     text = page.read_text()
     assert f"Chosen: {best.strategy}, {best.max_characters} characters, by 40 questions" in text
@@ -131,13 +105,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "d"
 
 
+def write_questions(path: Path, times: int) -> Path:
+    rows = [
+        {"question": f"What stands near the {thing} house?", "answers": [f"The old {thing} stands"]}
+        for thing in THINGS
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in [*times * rows, {"question": "?"}]))
+    return path
+
+
 def test_the_command_indexes_with_the_chosen_size_and_prints_a_table(folder, run, monkeypatch):
     monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
-    out = folder.parent / "i"
-    code, said, table = run("index", folder, "--out", out, "--tune", "--strategies", "fixed")
+    out, asked = folder.parent / "i", write_questions(folder.parent / "mine.jsonl", 2)
+    tuned = ("--tune", "--questions", asked)
+    code, said, table = run("index", folder, "--out", out, *tuned, "--strategies", "fixed")
     assert code == 0 and (out / "tune.html").is_file()
     assert "in 2,400 characters" in table and table.count("fixed  ") == 2
-    assert "Chosen: fixed, " in table and "80 questions about 2 documents" in table
+    assert "Chosen: fixed, " in table and "16 questions about 2 documents" in table
     manifest = (next((out / "snapshots").iterdir()) / "manifest.json").read_text()
     assert '"strategy": "fixed"' in manifest
     assert "sizes of passages of before; other: --set" in run("index", folder, "--out", out)[2]
@@ -147,30 +131,57 @@ def test_the_command_indexes_with_the_chosen_size_and_prints_a_table(folder, run
     assert '"max_characters": 900' in (newest / "manifest.json").read_text()
 
 
-def test_questions_of_your_own_decide_where_they_have_a_place(folder, run, monkeypatch):
-    monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
-    rows = [
-        {"question": f"What stands near the {thing} house?", "answers": [f"The old {thing} stands"]}
-        for thing in THINGS
-    ]
-    asked = folder.parent / "mine.jsonl"
-    asked.write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, *rows, {"question": "?"}]))
-    out = folder.parent / "i"
-    code, said, table = run("index", folder, "--out", out, "--tune", "--questions", asked)
-    assert code == 0 and "by 16 questions about 2 documents" in table
-    asked.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+def test_questions_of_your_own_decide_where_they_have_a_place(folder, run):
+    out, asked = folder.parent / "i", write_questions(folder.parent / "mine.jsonl", 1)
     code, _, said = run("index", folder, "--out", out, "--tune", "--questions", asked)
-    assert code == 1 and "8 of 8 questions have an answer that stands in the documents" in said
+    assert code == 1 and "8 of 9 questions have an answer that stands in the documents" in said
     assert "give that too" in run("index", folder, "--out", out, "--questions", asked)[2]
 
 
-def test_strategies_without_tune_and_folders_without_sentences_are_refused(folder, run):
+def sealed(out: Path, validation: list[Sample]) -> Artifact:
+    sample = Sample("s", (Message("user", "What is sealed?"),), ("x",), "sealed.md")
+    return make_testset(TestSetCard(name="t"), [sample], {}, out, validation=validation)
+
+
+def test_the_validation_part_of_a_test_set_decides_and_what_is_sealed_is_not_read(
+    folder, run, monkeypatch
+):
+    monkeypatch.setattr("groundup.retrieve.chunks.tune.SIZES", (300, 1200))
+    samples = list[Sample]()
+    for name in ("a.md", "b.md"):
+        text = document(name).text
+        for thing in THINGS:
+            quote = f"The old {thing} weighs"
+            start = text.index(quote)
+            about = {"document": name, "quote": quote, "start": start, "end": start + len(quote)}
+            asked = (Message("user", f"What does the {thing} of {name} do?"),)
+            samples.append(Sample(f"{thing} {name}", asked, (quote,), name, about))
+    moved = replace(samples[0], id="moved", metadata=samples[0].metadata | {"start": 0, "end": 9})
+    test = sealed(folder.parent / "t", [*samples, moved])
+    monkeypatch.setattr("groundup.measure.testset.read_samples", None)
+    out = folder.parent / "i"
+    code, _, table = run("index", folder, "--out", out, "--tune", "--test", test.path)
+    assert code == 0 and "by 16 questions about 2 documents" in table
+    (choice,) = read_choices(test)
+    chosen = table.split("Chosen: ")[1].split(", by")[0]
+    assert choice.content == {"who": "index --tune", "chosen": chosen}
+    assert read_accesses(test) == [], "nothing is spent"
+
+
+def test_a_test_set_that_cannot_be_asked_is_refused(folder, run):
+    out, none = folder.parent / "i", sealed(folder.parent / "none", [])
+    said = run("index", folder, "--out", out, "--tune", "--test", none.path)[2]
+    assert "has no validation part" in said and "--set validation=0.2" in said
+    assert "give that too" in run("index", folder, "--out", out, "--test", none.path)[2]
+    both = ("--tune", "--test", none.path, "--questions", folder / "a.md")
+    for given in (both, ("--tune",)):
+        assert "give one of both" in run("index", folder, "--out", out, *given)[2]
+    assert not out.exists() and read_choices(none) == []
+
+
+def test_strategies_without_tune_are_refused(folder, run):
     out = folder.parent / "i"
     assert "give that too" in run("index", folder, "--out", out, "--strategies", "fixed")[2]
-    for path in folder.iterdir():
-        path.write_text("Tea.")
-    code, _, said = run("index", folder, "--out", out, "--tune")
-    assert code == 1 and "has 0 sentences" in said and "index without it" in said
     assert not out.exists()
 
 
@@ -182,5 +193,6 @@ def test_a_page_of_an_earlier_run_does_not_stop_the_next(folder, run):
     other = folder.parent / "j"
     other.mkdir()
     (other / "notes.txt").write_text("x")
-    code, _, said = run("index", folder, "--out", other, "--tune")
+    asked = write_questions(folder.parent / "mine.jsonl", 2)
+    code, _, said = run("index", folder, "--out", other, "--tune", "--questions", asked)
     assert code == 1 and "is not empty and holds no index" in said

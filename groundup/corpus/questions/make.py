@@ -2,14 +2,16 @@
 
 Documents are split by path, like in a corpus: with the same seed, the documents of a smaller share
 are among those of a larger one, so a corpus with `test_share` >= `share` does not train on what is
-asked. Every document of the source is read, because a name that several documents explain needs its
-document's title, and a made-up name must be in none. Questions are chosen in turns: from the least
-used rule, then the least used document, in an order that depends on the seed.
+asked. The validation part is about the documents that follow in that order; of a corpus about its
+validation split. Every document of the source is read, because a name that several documents
+explain needs its document's title, and a made-up name must be in none. Questions are chosen in
+turns: from the least used rule, then the least used document, in an order that depends on the seed.
 """
 
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +53,9 @@ class QuestionsConfig(Config):
 
     share: float = Field(default=0.3, gt=0, le=1)
     """Share of the documents that may be asked about; the others are left to train on."""
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the documents that the validation part is about, by which settings may be chosen
+    (`groundup index --tune --test`); of a corpus its validation split is."""
     unanswerable: float = Field(default=0.1, ge=0, lt=1)
     """Share of the questions about names that no document has."""
     per_document: int = Field(default=8, ge=1)
@@ -77,6 +82,8 @@ class QuestionDocuments(NamedTuple):
     documents: list[Record]
     question_paths: set[str]
     """Paths of those that questions may be about."""
+    validation_paths: set[str]
+    """Paths of those that the validation part may be about."""
     parents: dict[str, Artifact]
     rejected: Counter[str]
     """Files that were not read, by reason."""
@@ -115,11 +122,18 @@ def make_questions(
         record.log(f"Warning: {message}")
     from groundup.measure import make_testset
 
-    samples = [
-        _testset_sample(one)
-        for one in sorted(chosen, key=lambda one: hash_fraction(one.id, config.seed))
-    ]
-    return make_testset(_testset_card(config, found, samples), samples, found.parents, out)
+    others = list(question_candidates(collection, found.validation_paths, rules, limit))
+    others = _choose_in_turns(others, questions, config)
+    samples, validation = (
+        [_testset_sample(one) for one in sorted(part, key=partial(_shuffled, config.seed))]
+        for part in (chosen, others)
+    )
+    card = _testset_card(config, found, samples)
+    return make_testset(card, samples, found.parents, out, validation=validation)
+
+
+def _shuffled(seed: int, one: QuestionCandidate) -> float:
+    return hash_fraction(one.id, seed)
 
 
 def choose_questions(
@@ -162,8 +176,12 @@ def read_question_documents(source: Path, config: QuestionsConfig) -> QuestionDo
         made = Artifact.open(source, "corpus")
         splits = {split: list(read_split(made, split)) for split in SPLITS}
         documents = [document for split in SPLITS for document in splits[split]]
-        asked = {document.path for document in splits["test"] if not is_generated(document)}
-        return QuestionDocuments(documents, asked, {"corpus": made}, Counter())
+        asked, validation = (
+            {document.path for document in splits[split] if not is_generated(document)}
+            for split in ("test", "validation")
+        )
+        validation = validation if config.validation else set[str]()
+        return QuestionDocuments(documents, asked, validation, {"corpus": made}, Counter())
     documents, set_aside = [], Counter[str]()
     for read in read_folder(source, config.read, suffixes=config.suffixes or None):
         if isinstance(read, Rejected):
@@ -176,13 +194,20 @@ def read_question_documents(source: Path, config: QuestionsConfig) -> QuestionDo
         why = _format_tally(set_aside) or "it is empty"
         raise DataError(f"{source} has no documents to ask about ({why}); give text, HTML or code.")
     order = sorted(documents, key=lambda document: hash_fraction(document.path, config.seed))
-    return QuestionDocuments(documents, _paths_of_share(order, config.share), parents, set_aside)
+    paths = _paths_of_share(order, config.share), _validation_paths(order, config)
+    return QuestionDocuments(documents, *paths, parents, set_aside)
 
 
 def _paths_of_share(order: Sequence[Record], share: float) -> set[str]:
     """Paths of the documents that a share of them takes, those that explain nothing left out."""
     taken = order[: max(1, round(share * len(order)))]
     return {document.path for document in taken if not is_generated(document)}
+
+
+def _validation_paths(order: Sequence[Record], config: QuestionsConfig) -> set[str]:
+    """Paths of the documents that follow those of the share; none for a validation of 0."""
+    both = config.share + config.validation
+    return _paths_of_share(order, both) - _paths_of_share(order, config.share)
 
 
 def _choose_in_turns(
@@ -270,7 +295,10 @@ def _widen_share(
                 f"{len(found.documents)} documents, so {len(paths)} are asked (share={share:g}); "
                 "a corpus to train on needs a test_share as large"
             )
-            return found._replace(question_paths=paths), config.model_copy(update={"share": share})
+            config = config.model_copy(update={"share": share})
+            order = sorted(found.documents, key=lambda each: hash_fraction(each.path, config.seed))
+            left = _validation_paths(order, config)
+            return found._replace(question_paths=paths, validation_paths=left), config
     return found, config
 
 
@@ -336,5 +364,5 @@ def _testset_card(
         "questions made by rules, each answer a slice of its document",
         coverage="; ".join(about for name, about in RULE_DESCRIPTIONS.items() if name in kinds),
         licence=config.licence,
-        made={"stage": "questions", "version": 2, "documents": source} | unusual,
+        made={"stage": "questions", "version": 3, "documents": source} | unusual,
     )

@@ -25,6 +25,7 @@ class ShownTestset(NamedTuple):
     card: dict[str, Any]
     findings: "tuple[Finding, ...]"
     accesses: int
+    choices: int
     contamination: Contamination | None
     samples: tuple[Sample, ...]
 
@@ -48,6 +49,9 @@ class ShownTestset(NamedTuple):
         card = self.card
         accesses = f"{self.accesses} test-set accesses so far"
         yield "samples", f"{card['samples']} in {card['groups']} groups, {accesses}"
+        if count := card.get("validation"):
+            text = f"{count} about other documents; settings chosen by them so far: "
+            yield "validation", f"{text}{self.choices}"
         for field in CARD_FIELDS:
             if card.get(field):
                 yield field.replace("_", " "), str(card[field])
@@ -94,6 +98,7 @@ def show_testset(
         check_grounding,
         read_accesses,
         read_card,
+        read_choices,
         read_samples,
         testset_findings,
     )
@@ -113,6 +118,6 @@ def show_testset(
     card = read_card(testset, with_votes=True)
     return ShownTestset(
         str(card.get("name") or testset.path.name), str(testset.path), testset.id, card,
-        tuple(found), len(read_accesses(testset)),
+        tuple(found), len(read_accesses(testset)), len(read_choices(testset)),
         find_contamination(read, against) if against else None, tuple(read[:samples]),
     )  # fmt: skip

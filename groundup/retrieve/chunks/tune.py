@@ -1,26 +1,21 @@
-"""Which size of passages finds the right place first: measured on the folder itself.
+"""Which size of passages finds the right place first, by BM25: measured by questions.
 
-Questions are sentences of the documents that occur once, each removed from its place and without
-three tenths of its words (inverse cloze: Lee, Chang and Toutanova 2019, arXiv:1906.00300); a
-passage is right if it had half of the sentence. This measures whether the text around a statement
-leads to it, by BM25 alone. Or they are questions of your own, and a passage is right if it had half
-of the first place of an answer. The larger passages are, the more of the folder is in the first
-ones, so recall in the first 2,400 characters decides. A sealed test set is not asked: it would be
-spent.
+They are the validation part of a test set, where a passage is right if it had half of the place
+that a sample quotes, or your own, where it had half of the first place of an answer. The larger
+passages are, the more of the folder is in the first ones, so recall in the first 2,400 characters
+decides. The sealed part of a test set is not asked: it would be spent.
 """
 
-import random
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import DataError, Passage, digest, page, record, write_text
-from groundup.documents import NAVIGATION, Record, split_sentences
-from groundup.measure import Interval, paired_difference, ranking
+from groundup.core import Artifact, DataError, Passage, digest, page, record, write_text
+from groundup.documents import Record
+from groundup.measure import Interval, paired_difference, ranking, read_validation
 
 from ..calibration.made import MadeQuestion
 from ..lexical import LexicalIndex
@@ -30,11 +25,9 @@ from .chunk import ChunkConfig, chunk_document, parent_hits
 from .strategies import Embed
 
 SIZES = (300, 600, 1200, 2400)
-MAX_QUESTIONS, MAX_TEXT = 300, 4_000_000
-"""Questions, and characters of the documents that are drawn from a larger folder."""
-MIN_WORDS, MAX_SENTENCE, KEPT_WORDS = 8, 300, 0.7
-FOLDS = 10
-"""At most a tenth of the sentences is removed at a time, so that there is text around them."""
+MAX_TEXT = 4_000_000
+"""Characters of the documents that are drawn from a larger folder."""
+MIN_QUESTIONS = 10
 HITS, READ_CHARACTERS = 40, 2400
 NAMES = ("recall@1", "recall@3", "nDCG@10", f"in {READ_CHARACTERS:,} characters")
 MEASURES = (ranking.recall(1), ranking.recall(3), ranking.ndcg(10), ranking.recall(HITS))
@@ -47,8 +40,15 @@ class PlacedQuestion(NamedTuple):
     document: str
     start: int
     end: int
-    is_removed: bool = True
-    """Whether it is a sentence of that place, which is taken out there."""
+
+
+class Questions(NamedTuple):
+    """What is asked of the documents that are compared."""
+
+    locate: Callable[[Sequence[Record]], Sequence[PlacedQuestion]]
+    """The questions about some documents."""
+    paths: frozenset[str] = frozenset()
+    """Of documents that are compared even if the folder is too large for all."""
 
 
 class ChunkResult(NamedTuple):
@@ -75,35 +75,6 @@ def size_grid(config: ChunkConfig, strategies: Sequence[str] = ()) -> list[Chunk
     return configs
 
 
-def cloze_questions(documents: Iterable[Record], seed: int = 0) -> list[list[PlacedQuestion]]:
-    """Sentences with some of their words, in folds: those of one are removed together.
-
-    Raises DataError if the documents have fewer than ten sentences that can be asked.
-    """
-    found = list[PlacedQuestion]()
-    for document in documents:
-        skipped = document.metadata.get(NAVIGATION, ())
-        for start, end, kind in split_sentences(document.text, document.kind == "html"):
-            text = document.text[start:end]
-            is_read = kind == "prose" and not any(a <= start < b for a, b in skipped)
-            if is_read and len(text) <= MAX_SENTENCE and len(text.split()) >= MIN_WORDS:
-                found.append(PlacedQuestion(text, document.id, start, end))
-    times = Counter(each.text for each in found)
-    found = [each for each in found if times[each.text] == 1]
-    if len(found) < FOLDS:
-        raise DataError(
-            f"The folder has {len(found)} sentences of {MIN_WORDS} words or more that occur once; "
-            f"--tune needs {FOLDS}; index without it."
-        )
-    draw, asked = random.Random(seed), list[PlacedQuestion]()
-    for each in draw.sample(found, min(MAX_QUESTIONS, len(found))):
-        words = each.text.split()
-        kept = sorted(draw.sample(range(len(words)), round(KEPT_WORDS * len(words))))
-        asked.append(each._replace(text=" ".join(words[at] for at in kept)))
-    folds = -(-FOLDS * len(asked) // len(found))
-    return [asked[number::folds] for number in range(folds)]
-
-
 def place_questions(
     questions: Iterable[MadeQuestion], documents: Sequence[Record]
 ) -> list[PlacedQuestion]:
@@ -114,47 +85,65 @@ def place_questions(
     placed, asked = list[PlacedQuestion](), list(questions)
     for question in asked:
         places = (
-            PlacedQuestion(question.text, document.id, start, start + len(answer), is_removed=False)
+            PlacedQuestion(question.text, document.id, start, start + len(answer))
             for document in documents for answer in question.answers
             if (start := document.text.find(answer)) >= 0
         )  # fmt: skip
         placed += [place] if (place := next(places, None)) else []
-    if len(placed) < FOLDS:
+    return _enough(placed, len(asked))
+
+
+def validation_questions(testset: Artifact) -> Questions:
+    """Those of a test set's validation part, where it quotes the documents; DataError without."""
+    samples = list(read_validation(testset))
+    if not samples:
         raise DataError(
-            f"{len(placed)} of {len(asked)} questions have an answer that stands in the documents; "
-            f"--tune needs {FOLDS}."
+            f"{testset.path} has no validation part, and what is sealed would be spent; make one "
+            "with a larger part: groundup testset make DOCUMENTS --set validation=0.2"
+        )
+
+    def locate(documents: Sequence[Record]) -> list[PlacedQuestion]:
+        placed, known = list[PlacedQuestion](), {each.path: each for each in documents}
+        for sample in samples:
+            about, document = sample.metadata, known.get(sample.metadata.get("document", ""))
+            if document and document.text[about["start"] : about["end"]] == about["quote"]:
+                asked, span = sample.conversation[-1].content, (about["start"], about["end"])
+                placed.append(PlacedQuestion(asked, document.id, *span))
+        return _enough(placed, len(samples))
+
+    return Questions(locate, frozenset(str(each.metadata.get("document")) for each in samples))
+
+
+def _enough(placed: list[PlacedQuestion], count: int) -> list[PlacedQuestion]:
+    if len(placed) < MIN_QUESTIONS:
+        raise DataError(
+            f"{len(placed)} of {count} questions have an answer that stands in the documents; "
+            f"--tune needs {MIN_QUESTIONS}."
         )
     return placed
 
 
 def measure_chunks(
-    documents: Sequence[Record], config: ChunkConfig, folds: Sequence[Sequence[PlacedQuestion]],
+    documents: Sequence[Record], config: ChunkConfig, questions: Sequence[PlacedQuestion],
     embed: Embed | None = None,
 ) -> ChunkResult:  # fmt: skip
-    """Index documents in one way, without each fold's sentences, and ask its questions."""
-    chunked = {
-        each.id: (each, chunk_document(each, config, embed), language_of(each.text))
-        for each in documents
-    }
-    ranked, read, passages = list[list[str]](), list[list[str]](), 0
-    for fold in folds:
-        removed = defaultdict[str, list[PlacedQuestion]](list)
-        for asked in fold:
-            removed[asked.document] += [asked] if asked.is_removed else []
-        with tempfile.TemporaryDirectory() as folder:
-            index = LexicalIndex(Path(folder))
-            for id, (_, found, language) in chunked.items():
-                index.add((_without(each, removed[id]) for each in found), language)
-            index.commit()
-            passages = len(index)
-            for asked in fold:
-                terms = parse_question(asked.text, chunked[asked.document][2])
-                hits = parent_hits(index.search_terms(terms, HITS), lambda id: chunked[id][0])
-                names = [_name(hit.passage, asked) for hit in hits]
-                ends = accumulate(len(hit.passage.text) for hit in hits)
-                count = sum(end <= READ_CHARACTERS for end in ends)
-                ranked.append(list(dict.fromkeys(names)))
-                read.append(list(dict.fromkeys(names[:count])))
+    """Index documents in one way and ask questions."""
+    known = {each.id: (each, language_of(each.text)) for each in documents}
+    ranked, read = list[list[str]](), list[list[str]]()
+    with tempfile.TemporaryDirectory() as folder:
+        index = LexicalIndex(Path(folder))
+        for each, language in known.values():
+            index.add(chunk_document(each, config, embed), language)
+        index.commit()
+        passages = len(index)
+        for asked in questions:
+            terms = parse_question(asked.text, known[asked.document][1])
+            hits = parent_hits(index.search_terms(terms, HITS), lambda id: known[id][0])
+            names = [_name(hit.passage, asked) for hit in hits]
+            ends = accumulate(len(hit.passage.text) for hit in hits)
+            count = sum(end <= READ_CHARACTERS for end in ends)
+            ranked.append(list(dict.fromkeys(names)))
+            read.append(list(dict.fromkeys(names[:count])))
     relevance = {str(number): {"right": 1} for number in range(len(ranked))}
     scores = [
         ranking.score_rankings(measure, dict(zip(relevance, lists, strict=True)), relevance)
@@ -162,14 +151,6 @@ def measure_chunks(
     ]
     means = [mean for each in scores if isinstance(mean := each.mean(), Interval)]
     return ChunkResult(config, passages, means, list(scores[-1].values.values()))
-
-
-def _without(passage: Passage, questions: Iterable[PlacedQuestion]) -> Passage:
-    text, size = passage.text, len(passage.text)
-    for asked in sorted(questions, key=lambda each: -each.start):
-        start, end = (min(max(0, at - passage.start), size) for at in (asked.start, asked.end))
-        text = f"{text[:start]} {text[end:]}" if start < end else text
-    return replace(passage, text=text)
 
 
 def _name(passage: Passage, asked: PlacedQuestion) -> str:
@@ -187,25 +168,20 @@ def smallest_within_noise(results: Sequence[ChunkResult]) -> ChunkResult:
 
 
 def tune(
-    documents: Iterable[Record],
-    configs: Sequence[ChunkConfig],
-    out: Path,
+    documents: Iterable[Record], configs: Sequence[ChunkConfig], out: Path, questions: Questions,
     embed: Embed | None = None,
-    questions: Sequence[MadeQuestion] = (),
-) -> ChunkConfig:
-    """Compare configurations on documents, log a table, write a page `out` and return the best.
-
-    questions  your own; without any, sentences of the documents are asked
-    """
+) -> ChunkConfig:  # fmt: skip
+    """Compare configurations on documents, log a table, write a page `out` and return the best."""
     kept, size = list[Record](), 0
-    for document in sorted(documents, key=lambda each: digest(each.path)):  # a random order
+    drawn = sorted(documents, key=lambda each: digest(each.path))  # in a random order
+    for document in sorted(drawn, key=lambda each: each.path not in questions.paths):
         size += len(document.text)
         kept += [document] if size <= MAX_TEXT or not kept else []
-    folds = [place_questions(questions, kept)] if questions else cloze_questions(kept)
+    asked = questions.locate(kept)
     results = list[ChunkResult]()
     with record.progress("tune", total=len(configs), unit="configurations") as bar:
         for config in configs:
-            results.append(measure_chunks(kept, config, folds, embed))
+            results.append(measure_chunks(kept, config, asked, embed))
             bar.advance(1)
     best = smallest_within_noise(results).config
     columns, rows = ("strategy", "characters", "passages", *NAMES), list[tuple[str, ...]]()
@@ -217,8 +193,8 @@ def tune(
         points[strategy].append((most, *scores[-1][:3]))
     for row in (columns, *rows):
         record.log("  ".join(map(str.ljust, row, (9, 10, 8, 24, 24, 24, 24))).rstrip())
-    asked = f"{sum(map(len, folds))} questions about {len(kept)} documents"
-    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, by {asked}."
+    of = f"{len(asked)} questions about {len(kept)} documents"
+    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, by {of}."
     record.log(f"{chosen} The curve: {out}")
     sheet = page.HtmlPage("Size of passages", chosen)
     lines = [page.Series(name, *zip(*rows, strict=True)) for name, rows in points.items()]

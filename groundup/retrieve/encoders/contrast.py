@@ -128,8 +128,6 @@ class ContrastiveLoss:
     """InfoNCE over a batch, in nats, summed over its queries."""
 
     temperature: float
-    is_symmetric: bool
-    """Whether half of the loss finds the query of each own passage among all queries."""
     teacher_weight: float = 1.0
     """Of the distillation, if there is a teacher."""
 
@@ -145,10 +143,6 @@ class ContrastiveLoss:
             scores = vectors.queries.to(wide) @ vectors.passages.to(wide).mT  # (B, P)
             logits = (scores / self.temperature).masked_fill(~positives.allowed, float("-inf"))
             total = F.cross_entropy(logits, own, reduction="sum")
-            if self.is_symmetric:
-                order = torch.arange(len(own), device=own.device)
-                # Each own passage with all queries: (B, B).
-                total = (total + F.cross_entropy(logits[:, own].mT, order, reduction="sum")) / 2
             if positives.taught is None:
                 return total
             return total + self.teacher_weight * _distillation(

@@ -91,8 +91,6 @@ class EncoderConfig(FineTuningConfig):
     its hard negatives is learnt too; empty: none."""
     teacher_weight: float = Field(default=1.0, gt=0)
     """Of that part of the loss."""
-    symmetric: bool = False
-    """Whether half of the loss finds the query of a passage."""
     query_prefix: str | None = None
     """Prefix of every query; None: the base's."""
     passage_prefix: str | None = None
@@ -135,7 +133,7 @@ def _train_and_save(
     model = towers.passages.model
     body = model.model
     assert isinstance(body, Transformer), "a directory's model is a Transformer"
-    loss = ContrastiveLoss(config.temperature, config.symmetric, config.teacher_weight)
+    loss = ContrastiveLoss(config.temperature, config.teacher_weight)
     two_pass = partial(two_pass_gradients, loss) if config.micro_batches > 1 else None
     data = _training_data(config, pairs, prepared, towers)
     task = TrainingTask(body, model, loss, data, "encoder", is_compiled=False, gradients=two_pass)

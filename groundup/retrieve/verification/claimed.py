@@ -4,10 +4,11 @@ Compared with a clause of a line, or the whole of it, and with what stands above
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..wording.language import FALLBACK, language_of, stop_words, word_pattern
+from ..wording.language import FALLBACK, language_of, says_opposite, stop_words, word_pattern
 from ..wording.question import (
     SUFFIX_CREDIT,
     QuestionTerm,
@@ -18,18 +19,21 @@ from ..wording.question import (
     text_terms,
     unit_pattern,
 )
+from .wordings import CLAUSE, NUMBER, OPENING, completes
 
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a passage must cover. Own choice."""
-CLAUSE = re.compile(r"[,;:]\s|\s[–—-]\s|\s\(|\s(?:and|but|while|und|aber|et|mais|y|pero|en|och)\s")
 EQUATION = re.compile(r"\b(?:is|are|was|were|ist|sind|war|waren|est|sont|es|son|è|sono)\b", re.I)
+WHEN_WORD = re.compile(r"\b(?:when(?:ever)?|once|while|wenn|sobald|quand|cuando)\b", re.I)
+WHEN = re.compile(rf"\A\W*{WHEN_WORD.pattern}[^,;]*,", re.I)
+"""Begins a line of what holds in some cases: "When the lift is out of service, the …"."""
 ELLIPSIS = re.compile(r"(?:[^\W\d]+\s){1,4}\d[\w.,:%°€£$ ]{0,20}")
 """A clause that takes its verb from the one before: "the annex in 1954"."""
-OPENING = re.compile(
-    r"\A(?:In|At|On|From|By|For|After|Before|During|With|Within|Until|Since|Under)\s(?:the |an? )?"
-    r"\w+[^,]*?(?:,\s|\s(?=the\b|an?\b|[A-Z]))"
+AHEAD = re.compile(
+    r"\A\W*(?:\w{1,2}[.)]\s+)?(?:(?:when|as|because|whereas)\s)?"
+    r"(?:(?:in|at|on|from|by|for|after|before|during)\s\w+\s(?=(?:it|they|he|she)\b))?"
 )
-"""What may stand before the subject: "In 1972 the"."""
+"""What may stand before the subject of a clause: "8. The club", "when Otto", "in winter it"."""
 SHORT = re.compile(r"[^\W\d]+(?: [^\W\d]+)?[ .;]*")
 """A clause that takes along the whole one before: "on Monday and Friday"."""
 PREPOSITION = re.compile(r"(?:to|for|on|in|at|from|by|für|am|im|zu|von|pour|para|per)\s", re.I)
@@ -40,8 +44,9 @@ CONDITIONAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """A clause with a verb of its own and a condition: "and may be used if …"."""
+OWNED = re.compile(r"(?:his|her|my|our|your)\b", re.I)
+TITLE = re.compile(r"(?:Dr|Mrs?|Ms|Prof|Sir|Herr|Frau)\.?", re.I)
 WORD = re.compile(r"[^\W\d_]{4,}")
-NUMBER = re.compile(r"[-−+]?\d(?:[\d.,]*\d)?|[一二三四五六七八九十百千两兩]+")
 
 
 class ClaimedText(NamedTuple):
@@ -97,12 +102,18 @@ class ClaimedText(NamedTuple):
             return False
         if not is_row and self.puts_title_in_place(part):
             return False
-        if self.first in lacking and EQUATION.search(self.sentence):
+        if self.first in lacking and not is_row:
             return False  # "Whey is what is left": of what is said of something else
+        if not is_row and self.says_opposite_of(part):
+            return False
         is_same = all(
             set(pattern.findall(self.sentence.lower())) <= set(pattern.findall(part.lower()))
-            for pattern in (NUMBER, numerals_of(self.language), word_pattern("exact"))
+            for pattern in (NUMBER, numerals_of(self.language))
         )
+        own = set(word_pattern("exact").findall(self.sentence.lower()))
+        own -= set(word_pattern("exact").findall(part.lower()))
+        missing = {term.text.lower() for term in lacking}  # a row's columns may be "last_check"
+        is_same = is_same and (not own or is_row and own.isdisjoint(missing))
         denials = [len(word_pattern("negation").findall(p)) for p in (self.sentence, part)]
         is_same = is_same and (denials[0] == denials[1] or is_row and denials[1] > 0)
         is_same = is_same and (is_row or _limits(self.sentence) <= _limits(part))
@@ -110,6 +121,11 @@ class ClaimedText(NamedTuple):
         is_same = is_same and {_tense(self.sentence), _tense(part)} != {"past", "future"}
         is_same = is_same and not _other_units(self.sentence, part)
         return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
+
+    def says_opposite_of(self, line: str) -> bool:
+        """Whether a word is opposite to one of a line: "higher numbers mean higher priority"."""
+        own, said = (Counter(WORD.findall(text.lower())) for text in (self.sentence, line))
+        return says_opposite(" ".join(own - said), " ".join(said - own))
 
     def puts_title_in_place(self, part: str) -> bool:
         """Whether a word that only the titles have stands where the clause has another one.
@@ -129,22 +145,24 @@ class ClaimedText(NamedTuple):
         """The clauses of a line that may be about its first word, each with what it takes along.
 
         "The hut was built in 1911, the annex in 1954": the second clause takes the verb. One that
-        begins without a subject, "and holds 3 litres", takes that of the first, and a short one,
+        begins without a subject, "and holds 3 litres", takes the one before, and a short one,
         "on Monday and Friday", the clause before. All take what opens the line: "In winter the …".
         """
-        parts, whole = CLAUSE.split(line), list[str]()
-        opening = OPENING.match(line)
+        parts, signs, whole = CLAUSE.split(line), ["", *CLAUSE.findall(line)], list[str]()
+        opening, head = OPENING.match(line), parts[0]
         for number, part in enumerate(parts):
+            head = part if ";" in signs[number] and self.begins_with_subject(part) else head
             is_short = SHORT.fullmatch(part) and not word_pattern("negation").search(part)
-            if number and ELLIPSIS.fullmatch(part.rstrip(" .;")):
-                before = _words_of(" ".join(parts[:number]))
-                part = f"{part} {before}" if self.has_first(part) else part
+            if number and completes(self.sentence, part, " ".join(parts[:number])):
+                part = self.sentence
+            elif number and ELLIPSIS.fullmatch(part.rstrip(" .;")):
+                pass  # of another subject, and it lacks its verb
             elif number and is_short:
                 is_other = PREPOSITION.match(part)  # "to men on Fridays": not of the same day
                 before = word_pattern("exact").sub(" ", whole[-1]) if is_other else whole[-1]
                 part = f"{before} {part}"
             elif number and not self.begins_with_subject(part):
-                part = f"{self.subject(parts[0])} {part}"
+                part = f"{self.subject(head)} {part}"
             whole.append(f"{opening[0]} {part}" if number and opening else part)
         has = [self.has_first(part) for part in whole]
         return [
@@ -163,10 +181,12 @@ class ClaimedText(NamedTuple):
         return " ".join(found)
 
     def begins_with_subject(self, text: str) -> bool:
-        """Whether a clause begins with an article, a possessive or a name."""
+        """Whether a clause begins with an article, a possessive or a name, or "in winter it"."""
+        text = AHEAD.sub("", text)
         first = re.match(r"[A-ZÄÖÜ][\w'-]*", text)
         is_name = first is not None and first[0].lower() not in stop_words()[self.language]
-        return is_name or any(word_pattern(k).match(text) for k in ("article", "pronoun"))
+        is_word = any(word_pattern(k).match(text) for k in ("article", "pronoun", "subject"))
+        return is_name or is_word or OWNED.match(text) is not None
 
     def numbers_are_of(self, line: str) -> bool:
         """Whether no number of its is of a clause with another subject."""
@@ -177,7 +197,12 @@ class ClaimedText(NamedTuple):
     def lacks_condition(self, line: str) -> bool:
         """Whether a line holds only under a condition, or as a claim, and the sentence not so."""
         kinds = (word_pattern("condition"), word_pattern("reported"))
-        return any(kind.search(line) and not kind.search(self.sentence) for kind in kinds)
+        when = WHEN.match(line)
+        is_case = when and not _tense(when[0]) and not WHEN_WORD.search(self.sentence)
+        is_case = is_case and not word_pattern("condition").search(self.sentence)
+        return bool(is_case) or any(
+            kind.search(line) and not kind.search(self.sentence) for kind in kinds
+        )
 
     def without_conditional(self, line: str) -> str:
         """A line without a last clause that alone is conditional, if the sentence states none.
@@ -217,7 +242,7 @@ class ClaimedText(NamedTuple):
             return False
         if passive[0] != passive[1] or EQUATION.search(self.sentence) and not passive[0]:
             return False
-        starts = [OPENING.sub("", each) for each in both]
+        starts = [AHEAD.sub("", OPENING.sub("", each)) for each in both]
         if not all(map(self.begins_with_subject, starts)):
             return False
         own, other = map(str.lower, starts)
@@ -225,7 +250,10 @@ class ClaimedText(NamedTuple):
         terms = [term for term in terms if term.text.lower() in own and term.text.lower() in other]
         if len(terms) < 2:
             return False
-        names = next((n for n, term in enumerate(terms) if not term.is_name), len(terms) - 1)
+        terms = [term for term in terms if not TITLE.fullmatch(term.text)]
+        name = next((n for n, term in enumerate(terms) if term.is_name), 0)
+        rest = range(name, len(terms))
+        names = next((n for n in rest if not terms[n].is_name), len(terms) - 1)
         pairs = [(max(0, names - 1), max(1, names))]
         pairs += [(0, len(terms) - 1)] if list(both) == starts else []
         places = ([terms[each].text.lower() for each in pair] for pair in pairs)
@@ -241,11 +269,6 @@ class ClaimedText(NamedTuple):
         names = re.findall(r"(?<=[\w,;)] )[A-Z]\w+", between) if self.language != "german" else []
         is_same = all(name.lower() in self.sentence.lower() for name in names)
         return order == sorted(order) and is_same
-
-
-def _words_of(text: str) -> str:
-    """A text without its numbers and negations, which are of its own clauses."""
-    return word_pattern("negation").sub(" ", NUMBER.sub(" ", text))
 
 
 def _months(text: str) -> set[str]:

@@ -33,7 +33,8 @@ from ..wording.question import (
     term_credit,
     text_terms,
 )
-from .claimed import MIN_SUPPORT, NUMBER, OPENING, ClaimedText
+from .claimed import AHEAD, MIN_SUPPORT, ClaimedText
+from .wordings import FIRST, LINK, NUMBER, OPENING, moved, openings, simpler, without_source
 
 if TYPE_CHECKING:
     from .opinions import SecondOpinion
@@ -50,6 +51,8 @@ ABSENT_WEIGHT = 3.0
 """Weight of a word that a passage lacks, without an index to say how rare it is. Of 298 true claims
 whose subject was replaced by a word of another document 274 are nowhere, 172 with a weight of 1; as
 many true ones are supported (2026-12-01)."""
+KEY = re.compile(r"[^\W\d_]\d")
+"""In the name of a row, such as B1, whose number is of no column."""
 PASSAGE_FILES = (".csv", ".tsv", ".md", ".rst")
 """Files whose passages can be read as the file is: in others a part is not well-formed."""
 Cells = Sequence[tuple[str, str]]
@@ -142,7 +145,7 @@ def check_claim(
         return "quoted"
     texts = _passage_texts(passage, source)
     language = texts[0].language if texts else FALLBACK
-    said = with_digits(claim, language_of(claim, language))
+    said = with_digits(without_source(claim), language_of(claim, language))
     terms = parse_question(said, language).terms
     words = [words for text in texts for words in (*text.terms, text.outer)]
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
@@ -193,7 +196,8 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
 def _check_sentence(
     index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
-    parsed, (said, wanted) = index.parse(sentence), _weighted(index, sentence)
+    plain = without_source(sentence)
+    parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
     texts = [
         PassageText(hit, index.read_document(document), index.entries[document].language)
         for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES)
@@ -239,7 +243,7 @@ def _find_support(
 
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
     """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
-    line, head = with_digits(text.texts[at], text.language), text.heads[at]
+    line, head = LINK.sub("", with_digits(text.texts[at], text.language)), text.heads[at]
     pronoun = word_pattern("subject").match(line)
     before = text.antecedent(at) if pronoun else ""
     titles = [*text.passage.headings, *(text.texts[number] for _, number in text.sections[at])]
@@ -262,6 +266,8 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
             return False
         line = f"{subject or pronoun[0]}{line[pronoun.end() :]}"
         around = f"{line} {before}"  # what the sentence before says is not said here
+    if not text.is_settings and _is_worded(claim, lead, line):
+        return True
     line = claim.without_conditional(line)
     if claim.lacks_condition(line) or claim.turns_numbers(line) or claim.lacks_denial(lead, line):
         return False
@@ -276,6 +282,21 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
     return any(claim.is_said_by(part, around) and not claim.is_turned(part) for part in parts)
 
 
+def _is_worded(claim: ClaimedText, lead: str, line: str) -> bool:
+    """Whether a line says a sentence in the same words, some of them in another place."""
+    if claim.lacks_denial(lead):
+        return False
+    others = list(moved(claim.sentence))
+    wanted = {_plain(each) for each in (claim.sentence, *others)}
+    cases = (claim._replace(sentence=each) for each in others if FIRST.match(each))
+    if FIRST.match(line) and any(c.is_in_order(line) and c.is_said_by(line, line) for c in cases):
+        return True
+    return any(
+        _plain(AHEAD.sub("", opening)) in wanted
+        for each in simpler(line) if not claim.lacks_condition(each) for opening in openings(each)
+    )  # fmt: skip
+
+
 def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:
     """Whether a sentence is of this row of a table, and its numbers of the columns that it names.
 
@@ -285,7 +306,11 @@ def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -
     if any(term_credit(term, row) >= SUFFIX_CREDIT for row in rows for term in lacking):
         return False
     said = set(stem_words(sentence, text.language))
-    heads = [(set(stem_words(name.replace("_", " "), text.language)), cell) for name, cell in cells]
+    heads = [
+        (set(stem_words(name.replace("_", " "), text.language)), cell)
+        for name, cell in cells
+        if NUMBER.search(cell) and not (KEY.search(cell) and _plain(cell) in _plain(sentence))
+    ]
     shares = [(len(said & words) / max(1, len(words)), cell) for words, cell in heads]
     most = max((share for share, _ in shares), default=0.0)
     for number in NUMBER.findall(sentence) if most else ():

@@ -10,11 +10,12 @@ import pytest
 from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
 from groundup.corpus.questions.make import QuestionsConfig, make_questions, read_question_documents
-from groundup.corpus.split import hash_fraction
+from groundup.corpus.split import hash_fraction, read_split
 from groundup.documents import Record, read_folder
-from groundup.measure import check_grounding, read_card, read_samples
+from groundup.measure import check_grounding, read_card, read_samples, read_validation
 
 WORDS = "cache log retry queue index batch token model chunk query score store".split()
+PARTS = read_samples, read_validation
 VERBS = ("Read", "Write", "Copy", "Remove", "Check", "Create")
 
 
@@ -107,6 +108,33 @@ def test_a_corpus_is_asked_about_its_test_split(folder, tmp_path):
     held_out = {page.name for page in folder.iterdir() if hash_fraction(page.name, 0) < 0.4}
     assert {sample.group for sample in read_samples(testset)} <= held_out
     assert [parent.id for parent in testset.parents] == [source.id]
+
+
+def test_the_validation_part_is_about_the_documents_that_follow(folder, tmp_path):
+    settings: dict[str, Any] = {"share": 0.25, "validation": 0.25}
+    testset = made(folder, tmp_path / "t", questions=10, **settings)
+    sealed, others = ({each.group for each in read(testset)} for read in PARTS)
+    order = sorted(f"{word}.html" for word in WORDS)
+    order = sorted(order, key=lambda path: hash_fraction(path, 0))
+    assert sealed == set(order[:3]) and others == set(order[3:6])
+    kinds = {each.metadata["kind"] for each in read_validation(testset)}
+    assert "purpose" in kinds and "unanswerable" not in kinds
+    without = made(folder, tmp_path / "u", questions=10, share=0.25, validation=0)
+    assert not list(read_validation(without))
+    assert list(read_samples(without)) == list(read_samples(testset))
+
+
+def test_the_validation_part_of_a_corpus_is_about_its_validation_split(folder, tmp_path):
+    shares = {"test_share": 0.3, "validation_share": 0.3}
+    config = CorpusConfig.model_validate(shares | {"near_duplicate_threshold": 0})
+    built = corpus(config, folder, tmp_path / "corpus")
+    testset = made(built.path, tmp_path / "t", questions=10)
+    sealed, others = ({each.group for each in read(testset)} for read in PARTS)
+    splits = {
+        each.path: split for split in ("test", "validation") for each in read_split(built, split)
+    }
+    assert {splits[path] for path in sealed} == {"test"}
+    assert {splits[path] for path in others} == {"validation"}
 
 
 def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_path, capsys):

@@ -20,7 +20,7 @@ from groundup.retrieve.encoders.contrast import (
 from groundup.train import Precision, split_batch
 from tests.retrieve.encoders.small import embedder, random_batch
 
-LOSS = ContrastiveLoss(0.1, False)
+LOSS = ContrastiveLoss(0.1)
 
 
 def gradients(model):
@@ -35,10 +35,9 @@ def one_pass(model, loss, batch):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 8])
-@pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_two_passes_give_the_gradient_of_one(parts, symmetric, dtype, limit):
-    model, batch, loss = embedder(dtype), random_batch(), ContrastiveLoss(0.1, symmetric)
+def test_two_passes_give_the_gradient_of_one(parts, dtype, limit):
+    model, batch, loss = embedder(dtype), random_batch(), ContrastiveLoss(0.1)
     expected, slopes = one_pass(model, loss, batch)
     model.zero_grad()
     got = two_pass_gradients(loss, model, Precision())(split_batch(batch, parts), 16.0)
@@ -56,7 +55,7 @@ def test_a_teacher_adds_the_divergence_of_its_order_of_own_and_hard_negatives(pa
     queries = [EncodedText([20 + at], 40 + at) for at in range(4)]
     taught = [(0, 2.0), (1, 1.0), (2, 0.5), (3, -1.0)]
     taught += [(at, score) for at in range(4) for score in (0.3 * at, -2.0)]
-    loss = ContrastiveLoss(0.1, False, teacher_weight=2.0)
+    loss = ContrastiveLoss(0.1, teacher_weight=2.0)
     batch = contrastive_batch(queries, texts, 4, taught)
     plain = contrastive_batch(queries, texts, 4)
     expected, slopes = one_pass(model, loss, batch)
@@ -110,31 +109,18 @@ def test_a_loss_by_hand():
     own = torch.tensor([0, 1])
     everything = torch.ones(2, 3, dtype=torch.bool)
     by_hand = math.log(math.e + 2) - 1 + math.log(2 * math.e + 1) - 1
-    assert float(ContrastiveLoss(1.0, False).total(half, Positives(own, everything))) == (
+    assert float(ContrastiveLoss(1.0).total(half, Positives(own, everything))) == (
         pytest.approx(by_hand)
     )
     without_copy = everything.clone()
     without_copy[1, 2] = False
     by_hand = math.log(math.e + 2) - 1 + math.log(math.e + 1) - 1
-    assert float(ContrastiveLoss(1.0, False).total(half, Positives(own, without_copy))) == (
+    assert float(ContrastiveLoss(1.0).total(half, Positives(own, without_copy))) == (
         pytest.approx(by_hand)
     )
-    backwards = 2 * (math.log(math.e + 1) - 1)
-    assert float(ContrastiveLoss(1.0, True).total(half, Positives(own, without_copy))) == (
-        pytest.approx((by_hand + backwards) / 2)
-    )
-    sharp = ContrastiveLoss(0.5, False).total(half, Positives(own, without_copy))
+    sharp = ContrastiveLoss(0.5).total(half, Positives(own, without_copy))
     by_hand = math.log(math.e**2 + 2) - 2 + math.log(math.e**2 + 1) - 2
     assert float(sharp) == pytest.approx(by_hand)
-
-
-def test_backwards_each_own_passage_is_compared_with_all_queries():
-    vectors = Embedded(torch.eye(2), torch.tensor([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]))
-    positives = Positives(torch.tensor([2, 1]), torch.ones(2, 3, dtype=torch.bool))
-    forwards = float(ContrastiveLoss(1.0, False).total(vectors, positives))
-    own = math.log(math.e + 1) - 1 + math.log(math.e**0.6 + math.e**0.8) - 0.8
-    both = float(ContrastiveLoss(1.0, True).total(vectors, positives))
-    assert both == pytest.approx((forwards + own) / 2)
 
 
 def test_passages_are_in_the_order_of_their_lengths_and_labels_say_where():

@@ -116,7 +116,7 @@ def test_training_lowers_the_loss_and_finds_more(folder, base, tmp_path):
     settings = SETTINGS | {
         "epochs": 8, "optim": {"learning_rate": 3e-3, "embedding_learning_rate": 3e-3,
                                 "matrix_optimizer": "adamw"},
-        "symmetric": True, "negatives": 0, "dropout": 0.0, "micro_batches": 1,
+        "negatives": 0, "dropout": 0.0, "micro_batches": 1,
     }  # fmt: skip
     made = train_encoder(EncoderConfig(**settings), folder, base, tmp_path / "out")
     lines = (made.path / "log" / "metrics.jsonl").read_text().splitlines()

@@ -177,6 +177,90 @@ def test_who_did_what_how_much_and_when_are_those_of_one_clause(
     assert (sentence.support != "nowhere") == is_supported
 
 
+LIGHT = "The tower is 31 metres tall, and its lantern burns 58 metres above the sea."
+CASE = "When the lift is out of order, the price is halved."
+
+
+@pytest.mark.parametrize(
+    ("line", "claim", "is_supported"),
+    [
+        (CASE, "The price is halved.", False),
+        (CASE, "The price is halved when the lift is out of order.", True),
+        ("When the lamp was new in 1934, Ann left.", "Ann left.", True),
+        ("The pump works only when the valve is open.", "The pump works.", False),
+        ("The pump works only when the valve is open.",
+         "Only when the valve is open, the pump works.", True),
+        ("According to Ann Lee, the tank leaks.", "The tank leaks.", False),
+        ("According to Ann Lee, the tank leaks.", "The tank leaks according to Ann Lee.", True),
+        ("The lid stays shut, because steam burns.", "Because steam burns, the lid stays shut.",
+         True),
+        ("Groups book two weeks ahead.", "Two weeks ahead groups book.", True),
+        ("The old boat, the Marit, was built at Lorne in 1987 and carries 8 cars.",
+         "At Lorne in 1987 the old boat, the Marit, was built.", True),
+        ("The Marit carries 8 cars; her sister, the Eider, carried no cars.",
+         "The Eider carried no cars.", True),
+        ("The Marit carries 8 cars; her sister, the Eider, carried no cars.",
+         "The Marit carried no cars.", False),
+        ("The rye rests for eighteen hours, the wheat for four.",
+         "The wheat rests for four hours.", True),
+        ("The rye rests for eighteen hours, the wheat for four.",
+         "The wheat rests for eighteen hours.", False),
+        ("The rye rests for eighteen hours, the wheat for four.",
+         "The wheat rises for four hours.", False),
+        ("The fridge in room 3 holds 240 doses and the one in the cellar 600.",
+         "The fridge in the cellar holds 600 doses.", True),
+        ("Adults pay 9 pounds a day, students 5 pounds.", "Students pay 5 pounds a day.", True),
+        ("Adults pay 9 pounds a day, students 5 pounds.", "Adults pay 5 pounds a day.", False),
+        ("If the file is lost, it is made anew; old ones are moved after 90 days.",
+         "Old ones are moved after 90 days.", True),
+        ("If it fits, it is kept; otherwise the box is sent back.", "The box is sent back.", False),
+        ("Recursive objects (those that contain themselves) may cause a loop.",
+         "Recursive objects may cause a loop.", True),
+        (LIGHT, "The tower is 58 metres tall.", False),
+        ("Ada heads the practice, and Ben looks after the patients.",
+         "Ada looks after the patients.", False),
+        ("Boats leave at 06:30; in winter it leaves at 07:15.", "Boats leave at 07:15.", False),
+        ("Dr Ames taught Dr Bell at York.", "Dr Bell taught Dr Ames at York.", False),
+        ("It stands since 1932, when Otto Lamm bought it from Karl Voss.",
+         "Karl Voss bought it from Otto Lamm.", False),
+        ("1. The club lends the boat to the school.", "The school lends the boat to the club.",
+         False),
+        ("Lower numbers mean higher priority.", "Higher numbers mean higher priority.", False),
+        ("A shallow copy makes an object and puts parts of the original into it.",
+         "A deep copy makes an object and puts parts of the original into it.", False),
+        ("The mill leans.", "According to the manual, the mill leans.", True),
+        ("The mill leans.", "The guide says that the mill leans to the east.", False),
+    ],
+)  # fmt: skip
+def test_a_sentence_may_be_worded_otherwise_but_not_say_more(line, claim, is_supported, tmp_path):
+    (tmp_path / "a.md").write_text(f"{line}\n")
+    (sentence,) = check_text(claim, tmp_path).sentences
+    assert (sentence.support != "nowhere") == is_supported
+
+
+BAYS = (
+    "bay,goods,max_load_kg,temperature_c,keeper,last_check\n"
+    "B1,butter,700,4,Osei,2024-02-26\nC2,bulbs,350,21,Duval,2024-03-08\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_supported"),
+    [
+        ("The butter in bay B1 is kept at 4 °C.", True),
+        ("The maximum load of bay C2 is 350 kg.", True),
+        ("The maximum load of bay C2 is 21 kg.", False),
+        ("Bay C2 was last checked on 2024-03-08.", True),
+        ("Bay C2 was first checked on 2024-03-08.", False),
+        ("The butter in bay B1 is kept at 21 °C.", False),
+    ],
+)
+def test_the_number_in_a_row_s_name_is_of_no_column(claim, is_supported, tmp_path):
+    (tmp_path / "bays.csv").write_text(BAYS)
+    (sentence,) = check_text(claim, tmp_path).sentences
+    assert (sentence.support != "nowhere") == is_supported
+
+
 TABLE = "shelf,height,checked\nA1,210,2024-01-05\nB2,180,2024-03-18\n"
 
 
