@@ -22,6 +22,8 @@ RECIPES = {
                    "--out runs/tiny --tokens 1000000"),
     "grounded": Recipe("an encoder and a reader for a folder, an index, its calibration, a verdict",
                        "--documents ~/handbook --base minilm --questions squad.json"),
+    "abstain": Recipe("a model learns what it does not know, on facts of which it was taught half",
+                      "--base base --examples examples --tokens tokens"),
     "replicas": Recipe("a server on a Ray cluster, by as many replicas as you ask for",
                        "--model tuned --count 2"),
 }  # fmt: skip
