@@ -35,7 +35,7 @@ from groundup.core import Artifact, Config, Draft, Message, page, produce, write
 from groundup.evaluate import EvaluateConfig, evaluate, read_sample_rows
 from groundup.measure import Interval, rate, ratio_of_sums
 from groundup.model import open_config
-from groundup.train import OptimConfig
+from groundup.train import OptimConfig, SpikeConfig
 
 SYLLABLES = (
     "b br c d dr f fl g gl h j k kl l m n p pr r s sk st t tr v w z".split(),
@@ -65,14 +65,16 @@ TUNING = FinetuneConfig(
     optim=OptimConfig(
         matrix_optimizer="adamw", learning_rate=4e-3, embedding_learning_rate=4e-3, epsilon=1e-8
     ),
+    spikes=SpikeConfig(policy="off"),
 )  # fmt: skip
+"""Spikes are no defect here: small batches of facts that the control cannot know."""
 LAST_LAYER = (
     "attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj",
     "feedforward.gate_proj", "feedforward.up_proj", "feedforward.down_proj",
 )  # fmt: skip
 """What an adapter updates, of the last layer alone: there is how sure the model is of its answer.
 Updates of all layers learn by heart whom to refuse."""
-REFUSALS = RefusalsConfig(max_unknown=0.4, kinds=REHEARSED)
+REFUSALS = RefusalsConfig(max_unknown=0.45, kinds=REHEARSED)
 TEXT = "documents-validation"
 
 

@@ -27,6 +27,7 @@ from groundup.align.abstain.questions import (
 )
 from groundup.align.abstain.refusals import SURE, SURE_QUESTION, UNSURE, label_questions
 from groundup.align.abstain.selective import (
+    RiskPoint,
     answer_instead,
     choose_threshold,
     risk_coverage,
@@ -65,7 +66,7 @@ def half_known(chat_model, tmp_path_factory):
     said = engine.generate([asked(text) for text in texts], Sampling(max_tokens=6))
     rows = [
         {"question": text, "group": f"group {n // 2}",
-         "answers": ["gold"] if n // 2 % 2 else [each.text.strip()]}
+         "answers": ["gold"] if n // 2 % 2 else ["other words", each.text.strip()]}
         for n, (text, each) in enumerate(zip(texts, said, strict=True))
     ]  # fmt: skip
     return write_questions(tmp_path_factory.mktemp("asked") / "asked.jsonl", rows)
@@ -155,7 +156,7 @@ def test_unknown_questions_are_refused_and_known_ones_keep_the_models_words(
         for each in examples:
             question, answer = (turn.content for turn in each.messages)
             assert each.refusal == is_refusal(answer) == (each.kind == "unknown")
-            assert gold[question]["answers"] == ([answer] if each.known else ["gold"])
+            assert each.refusal or answer == gold[question]["answers"][-1] != "gold"
         assert made.numbers[split]["all"] == len(examples)
     assert not groups[0] & groups[1] and len(groups[0] | groups[1]) == 20
     assert refusals(chat_model, half_known, tmp_path / "made").id == made.id
@@ -249,14 +250,20 @@ def test_risk_over_coverage_counts_equal_scores_together():
     assert risk_coverage([0.5], [False])[0].bound(0.95) == 1
 
 
-def test_a_threshold_is_the_last_whose_bound_keeps_the_risk():
-    scores = np.linspace(1, 0, 200).tolist()
-    points = risk_coverage(scores, [n < 100 for n in range(200)])
-    chosen = choose_threshold(points, 0.1)
-    assert chosen is not None and chosen.bound(0.95) <= 0.1 < points[chosen.answered].bound(0.95)
-    assert 100 < chosen.answered < 110
-    assert choose_threshold(risk_coverage(scores, [n > 0 for n in range(200)]), 0.1) is None
-    assert choose_threshold(points[:10], 0.1) is None
+def chosen_of(right, risk):
+    scores = np.linspace(1, 0, len(right)).tolist()
+    return choose_threshold(risk_coverage(scores, right), risk)
+
+
+def test_a_threshold_is_the_last_before_the_first_that_may_exceed_the_risk():
+    chosen = chosen_of([True] * 100 + [False] * 100, 0.1)
+    assert chosen is not None and (chosen.answered, chosen.wrong) == (103, 3)
+    assert chosen.bound(0.9875) <= 0.1 < RiskPoint(0, 0, 4, 104).bound(0.9875)
+    late = chosen_of([False] + [True] * 199, 0.1)  # found from a later start
+    assert late is not None and late.answered == 200
+    again = chosen_of([True] * 60 + [False] * 30 + [True] * 400, 0.1)  # never after a failure
+    assert again is not None and again.answered < 65
+    assert chosen_of([True] * 10, 0.1) is None and chosen_of([False] * 200, 0.5) is None
 
 
 def test_a_chosen_threshold_keeps_its_risk_on_new_questions_as_often_as_promised():
@@ -274,7 +281,7 @@ def test_a_chosen_threshold_keeps_its_risk_on_new_questions_as_often_as_promised
 def test_a_refused_question_is_answered_otherwise_and_scored(chat_model, half_known, tmp_path):
     engine = Engine.open(chat_model.path)
     question = json.loads(half_known.read_text().splitlines()[0])
-    refusal = question["answers"][0]  # what the model says, so that it refuses
+    refusal = question["answers"][-1]  # what the model says, so that it refuses
     config = SelectiveConfig(**SHORT, refusal=refusal)
     made = calibrate_abstention(config, chat_model, [half_known], tmp_path / "made")
     first, *_ = scored = read_scored(made)

@@ -7,9 +7,11 @@ Every question is answered, also those that the model would refuse, and scored:
     likelihood  P(its answer)                          of any model
 
 Of the answers whose score is at least a threshold the coverage is their share of all, the risk the
-share of wrong ones. Thresholds are tried from the strictest on, each by an exact binomial bound, up
+share of wrong ones. Thresholds are tried from the strictest on, each by an exact binomial test, up
 to the first that may exceed the target; so the confidence holds for the one that is chosen, however
-many are tried (fixed sequence testing). Questions count as independent: give one of each group.
+many are tried (fixed sequence testing). This begins at four places, with a quarter of the error
+each, lest a wrong answer among the first ends it. Questions count as independent: give one of each
+group.
 Sources: Geifman & El-Yaniv 2017, arXiv:1705.08500; Angelopoulos et al. 2021, arXiv:2110.01052.
 """
 
@@ -30,6 +32,7 @@ from groundup.core import (
     Sampling,
     page,
     produce,
+    record,
     write_text,
 )
 from groundup.generate import Engine
@@ -46,7 +49,7 @@ from .questions import (
 )
 from .refusals import SURE, UNSURE, sure_prompt
 
-PAGE, DRAWN_POINTS = "report.html", 200
+PAGE, DRAWN_POINTS, STARTS = "report.html", 200, 4
 
 
 class SelectiveConfig(AnsweringConfig):
@@ -136,13 +139,19 @@ def _write_report(
     right = [each.is_right for each in scored]
     points = risk_coverage([each.score for each in scored], right)
     chosen = {risk: choose_threshold(points, risk, config.confidence) for risk in config.risks}
+    kept = 1 - (1 - config.confidence) / STARTS
+    for risk, point in chosen.items():
+        record.log(f"At most {risk:.0%} wrong: " + (
+            f"scores from {point.threshold:.3g} on, {point.coverage:.0%} answered, {point.wrong} "
+            f"of {point.answered} wrong" if point else "no threshold, on these questions"
+        ))  # fmt: skip
     has_both = 0 < sum(right) < len(right)
     draft.numbers |= {
         "questions": len(scored), "right": sum(right),
         "refused": sum(each.is_refusal for each in scored),
         "auroc": round(auroc([e.score for e in scored], right), 4) if has_both else None,
         "thresholds": {
-            f"{risk:g}": point and point._asdict() | {"bound": point.bound(config.confidence)}
+            f"{risk:g}": point and point._asdict() | {"bound": point.bound(kept)}
             for risk, point in chosen.items()
         },
     }  # fmt: skip
@@ -224,16 +233,20 @@ def risk_coverage(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPo
 def choose_threshold(
     points: Sequence[RiskPoint], risk: float, confidence: float = 0.95
 ) -> RiskPoint | None:
-    """The last point before the first whose bound exceeds the risk, or None.
+    """The point with the most answers that keeps a risk, or None.
 
-    Points with so few answers that even no wrong one would exceed it are passed over.
+    From each start, a share of the coverage, points are tested until the first that fails although
+    it has answers enough to pass.
     """
-    chosen = None
-    for point in points:
-        if point.exceeds(risk) <= 1 - confidence:
-            chosen = point
-        elif chosen or point.wrong:
-            break
+    error, chosen = (1 - confidence) / STARTS, None
+    for start in range(STARTS):
+        for point in points:
+            if point.coverage < start / STARTS:
+                continue
+            if point.exceeds(risk) <= error:
+                chosen = max(chosen or point, point, key=lambda each: each.answered)
+            elif (1 - risk) ** point.answered <= error:
+                break
     return chosen
 
 
@@ -255,7 +268,7 @@ def _draw(
                               y_label="share of wrong answers"))  # fmt: skip
     rows = [
         (f"{risk:.0%}", *((p.threshold, p.coverage, f"{p.wrong} of {p.answered}",
-                           p.bound(config.confidence))
+                           p.bound(1 - (1 - config.confidence) / STARTS))
                           if p else (None, None, "none keeps it", None)))
         for risk, p in chosen.items()
     ]  # fmt: skip
