@@ -74,7 +74,7 @@ LAST_LAYER = (
 )  # fmt: skip
 """What an adapter updates, of the last layer alone: there is how sure the model is of its answer.
 Updates of all layers learn by heart whom to refuse."""
-REFUSALS = RefusalsConfig(max_unknown=0.45, kinds=REHEARSED)
+REFUSALS = RefusalsConfig(kinds=REHEARSED)
 TEXT = "documents-validation"
 
 
