@@ -59,6 +59,7 @@ NOT_HERE = {
     "groundup run examples": "downloaded texts; test_examples.py, slow",
     "groundup generate runs/translate": "what an example makes",
     "groundup run tiny": "minutes; test_tiny.py, slow",
+    "groundup run abstain": "minutes; test_abstain.py, slow",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }
 """Lines by their beginnings, and what they need."""
@@ -76,9 +77,12 @@ SMALL = EXTRA | {
     "groundup tokens mix": "--set tokens=20000",
     "groundup generate": "",
     "groundup direct": "--set batch_answers=4 --set epochs=0.2",
+    "groundup abstain make": "--set form=answer",  # so small a model knows nothing
     "groundup reinforce": "--set steps=2 --set prompts=2 --set answers=2 --set max_tokens=4",
 }
 ROWS = {
+    "asked.jsonl": [{"question": f"where is {n}?", "answers": ["here"]} for n in range(30)],
+    "held-out.jsonl": [{"question": f"is it {n}?", "answers": ["yes"]} for n in range(10)],
     "chats.jsonl": [{"prompt": f"question {n}?", "completion": f"answer {n}"} for n in range(30)],
     "pairs.jsonl": [{"prompt": f"say {n}", "chosen": "yes", "rejected": "no"} for n in range(30)],
     "sums.jsonl": [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(30)],
