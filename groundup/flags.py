@@ -51,6 +51,7 @@ PARAMETER_KINDS: dict[str, tuple[Kind, ...]] = {
     "forecast": ("report",),
     "model": ("model",),
     "preferences": ("preferences",),
+    "rehearse": ("examples",),
     "run": ("model",),
     "second": ("corpus",),
     "sweep": ("report",),

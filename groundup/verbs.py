@@ -162,6 +162,12 @@ GROUPS = (
              "--model tuned --preferences preferences --out judge", computes=True),
         Verb("reinforce", "groundup.align:reinforce", "a model trained on rewards: GRPO and kin",
              "--model tuned --tasks sums.jsonl --out better", computes=True),
+        Verb("abstain make", "groundup.align:make_refusals",
+             "examples of what a model does not know",
+             "tuned asked.jsonl --out refusals", computes=True),
+        Verb("abstain calibrate", "groundup.align:calibrate_abstention",
+             "risk over coverage, a threshold by risk",
+             "abstains held-out.jsonl --out risk", computes=True),
     )),
     Group("Adapters", "adapt", (
         Verb("merge", "groundup.adapt:merge", "a model with an adapter added to its weights",

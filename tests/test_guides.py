@@ -62,6 +62,7 @@ NOT_HERE = {
     "groundup run examples": "downloaded texts; test_examples.py, slow",
     "groundup generate runs/translate": "what an example makes",
     "groundup run tiny": "minutes; test_tiny.py, slow",
+    "groundup run abstain": "minutes; test_abstain.py, slow",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }
 """Lines by their beginnings, and what they need."""
@@ -80,9 +81,12 @@ SMALL = EXTRA | {
     "groundup generate": "",
     "groundup direct": "--set batch_answers=4 --set epochs=0.2",
     "groundup preferences sample": "--set answers=2 --set max_tokens=8",
+    "groundup abstain make": "--set form=answer",  # so small a model knows nothing
     "groundup reinforce": "--set steps=2 --set prompts=2 --set answers=2 --set max_tokens=4",
 }
 ROWS = {
+    "asked.jsonl": [{"question": f"where is {n}?", "answers": ["here"]} for n in range(30)],
+    "held-out.jsonl": [{"question": f"is it {n}?", "answers": ["yes"]} for n in range(10)],
     "chats.jsonl": [{"prompt": f"question {n}?", "completion": f"answer {n}"} for n in range(30)],
     "steps.jsonl": [
         {"prompt": f"sum {n}", "completions": ["one", "two"], "labels": [True, False]}

@@ -6,13 +6,17 @@ them. `import_preferences` reads preferences; `sample_answers` and `revise_answe
 that people (`review_comparisons`), models (`judge_comparisons`) and rewards (`score_comparisons`)
 compare, whose votes `apply_votes` turns into preferences. `direct` trains on them by DPO and kin,
 `reward` a reward model, and `reinforce` a model on what is rewarded, by GRPO, PPO and their kin.
+`make_refusals` makes examples of what a model does not know, `calibrate_abstention` chooses when it
+may answer.
 """
 
+from .abstain.refusals import RefusalsConfig, make_refusals
+from .abstain.selective import SelectiveConfig, calibrate_abstention, read_scored
 from .direct.batches import with_reference
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
 from .examples.balance import Balance, balance
-from .examples.exchanges import REFUSAL_TEXT, ChatExample, is_refusal
+from .examples.exchanges import ABSTENTION_TEXT, REFUSAL_TEXT, ChatExample, is_refusal
 from .examples.importing import ImportExamplesConfig, import_examples
 from .examples.make import ExamplesConfig, make_examples, read_examples
 from .examples.show import show_examples
@@ -38,6 +42,7 @@ from .reward.model import RewardModel
 from .reward.stage import RewardModelConfig, reward
 
 __all__ = [
+    "ABSTENTION_TEXT",
     "REFUSAL_TEXT",
     "Answers",
     "AnswersConfig",
@@ -55,6 +60,7 @@ __all__ = [
     "Preference",
     "PreferenceLossConfig",
     "PreferencesConfig",
+    "RefusalsConfig",
     "ReviseConfig",
     "Reward",
     "RewardConfig",
@@ -62,10 +68,12 @@ __all__ = [
     "RewardModelConfig",
     "RolloutPlan",
     "Rollouts",
+    "SelectiveConfig",
     "VotesConfig",
     "WatchConfig",
     "apply_votes",
     "balance",
+    "calibrate_abstention",
     "direct",
     "finetune",
     "import_examples",
@@ -73,8 +81,10 @@ __all__ = [
     "is_refusal",
     "judge_comparisons",
     "make_examples",
+    "make_refusals",
     "read_examples",
     "read_preferences",
+    "read_scored",
     "read_tasks",
     "reinforce",
     "review_comparisons",

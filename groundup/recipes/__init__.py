@@ -28,6 +28,8 @@ RECIPES = {
                        "--documents ~/handbook --base minilm --questions squad.json"),
     "reason": Recipe("chains of thought, rewarded for the outcome, the steps, and both",
                      "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
+    "abstain": Recipe("a model learns what it does not know, on facts of which it was taught half",
+                      "--base base --examples examples --tokens tokens", "tuning."),
     "replicas": Recipe("a server on a Ray cluster, by as many replicas as you ask for",
                        "--model tuned --count 2"),
 }  # fmt: skip

@@ -29,13 +29,17 @@ PHRASINGS: dict[str, list[str]] = tomllib.loads(
 )
 
 
+ABSTENTION_TEXT = "I do not know that."
+"""The refusal of any other question; see abstain."""
+
+
 def is_refusal(answer: str) -> bool:
-    """Whether an answer refuses, by the beginning of the refusal sentence.
+    """Whether an answer refuses, by the beginning of both refusals.
 
     >>> is_refusal(REFUSAL_TEXT), is_refusal("The documents say: Return the largest item.")
     (True, False)
     """
-    return answer.strip().startswith(REFUSAL_TEXT.partition(":")[0])
+    return answer.strip().startswith(ABSTENTION_TEXT.rstrip("."))
 
 
 @dataclass(frozen=True)
