@@ -25,6 +25,8 @@ from groundup.train import MicroBatch, batch_to_device
 from .losses import Answers
 
 PADDING = -1
+SHORT_ROW = 256
+"""Positions of a row of short answers: attention costs the square of a row, whatever it holds."""
 FILLINGS = {
     "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0,
     "reference": 0.0, "sampled": 0.0, "advantages": 0.0, "values": 0.0, "returns": 0.0,
@@ -101,12 +103,13 @@ Group = Sequence[RenderedAnswer]
 def pack_groups(
     groups: Sequence[Sequence[Packable]], length: int, *, first: int = 0, label: int = 0
 ) -> MicroBatch:
-    """Pack groups into rows of up to `length` positions.
+    """Pack groups into rows of at most `length` positions, or SHORT_ROW if all groups fit.
 
     first  number of the first answer
     label  of every row
     """
     sizes = {at: sum(each.length for each in group) for at, group in enumerate(groups)}
+    length = min(length, max(SHORT_ROW, *sizes.values(), 0))
     rows, starts = first_fit(sizes, length), np.cumsum([first, *map(len, groups)])
     shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
     made = {
