@@ -140,7 +140,7 @@ def answer_questions(
     """The model's answers, in order; a killed run reads those that its scratch folder has."""
     path = draft.scratch / ANSWERS
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    answered = [AnsweredQuestion(*json.loads(line)) for line in text.splitlines()]
+    answered = [AnsweredQuestion(*json.loads(line)) for line in text.split("\n") if line]
     with record.progress("answer", len(questions), "questions") as bar:
         bar.advance(len(answered))
         for start in range(len(answered), len(questions), QUESTIONS_AT_ONCE):

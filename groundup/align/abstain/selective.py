@@ -124,8 +124,8 @@ def calibrate_abstention(
 
 def read_scored(report: Artifact) -> list[ScoredAnswer]:
     """The answers of a report, in the order of the questions."""
-    lines = report.file(ANSWERS).read_text(encoding="utf-8").splitlines()
-    return [ScoredAnswer(**json.loads(line)) for line in lines]
+    with open(report.file(ANSWERS), encoding="utf-8") as lines:
+        return [ScoredAnswer(**json.loads(line)) for line in lines]
 
 
 def _write_report(

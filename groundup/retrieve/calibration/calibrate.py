@@ -198,11 +198,13 @@ def answer_all(index: OpenIndex, questions: Sequence[str]) -> list[tuple[Answer,
 def read_questions(path: Path) -> Iterator[MadeQuestion]:
     """The questions of a file; DataError naming the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"{path} cannot be read: {why}.") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             question, answers = row["question"], row.get("answers", [])
