@@ -26,6 +26,8 @@ RECIPES = {
                     "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
     "grounded": Recipe("an encoder and a reader for a folder, an index, its calibration, a verdict",
                        "--documents ~/handbook --base minilm --questions squad.json"),
+    "own": Recipe("a model of your documents: test set, examples, adapter, report, verdict",
+                  "--documents ~/handbook --base qwen", "tuning."),
     "reason": Recipe("chains of thought, rewarded for the outcome, the steps, and both",
                      "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
     "abstain": Recipe("a model learns what it does not know, on facts of which it was taught half",

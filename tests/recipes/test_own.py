@@ -1,11 +1,14 @@
 """Journey J2, a model of one's own, from a folder of documents to an adapter, by its commands."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
 from groundup.cli import main
-from groundup.core import Artifact, Config, produce
+from groundup.core import Artifact, Config, ConfigError, GateFailed, produce
+from groundup.measure import read_verdict
+from groundup.recipes.tuning.own import own
 from tests.align.examples.test_documents import write_part
 from tests.serve.servers import write_chat_model
 
@@ -42,3 +45,18 @@ def test_a_folder_becomes_examples_and_an_adapter_without_its_test_set(base, tmp
     assert [parent.id for parent in tuned.parents] == [base.id, Artifact.open(examples).id]
     assert tuned.numbers["rows"] > 0 and tuned.numbers["dropped"] == 0
     assert (tuned.path / "adapter_model.safetensors").is_file()
+
+
+def test_the_recipe_runs_to_its_verdict_and_again_from_what_is_there(base, tmp_path):
+    handbook, out = tmp_path / "handbook", tmp_path / "out"
+    write_part(handbook)
+    for _ in range(2):
+        with suppress(GateFailed):  # a model of random weights learns little in a moment
+            own(documents=handbook, base=base.path, out=out, questions=12, epochs=0.1)
+    names = ("testset", "examples", "tuned", "model", "report", "verdict")
+    made = {name: Artifact.open(out / name) for name in names}
+    assert {parent.id for parent in made["model"].parents} == {base.id, made["tuned"].id}
+    assert made["testset"].id in [parent.id for parent in made["report"].parents]
+    assert read_verdict(made["verdict"]).checks
+    with pytest.raises(ConfigError, match="lies in the documents"):
+        own(documents=handbook, base=base.path, out=handbook / "runs")
