@@ -63,6 +63,8 @@ NOT_HERE = {
     "groundup generate runs/translate": "what an example makes",
     "groundup run tiny": "minutes; test_tiny.py, slow",
     "groundup run abstain": "minutes; test_abstain.py, slow",
+    "groundup run align": "minutes; tuning/test_recipes.py, slow",
+    "groundup run reason": "minutes; tuning/test_recipes.py does it in small",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }
 """Lines by their beginnings, and what they need."""
