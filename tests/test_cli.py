@@ -19,6 +19,7 @@ from groundup.core import (
 from groundup.corpus import CorpusConfig, corpus
 from groundup.flags import import_target
 from groundup.measure import Interval, at_most, check_requirement, write_verdict
+from groundup.recipes import RECIPES
 from groundup.verbs import VERBS, usage
 from tests.artifacts import artifact
 
@@ -94,7 +95,7 @@ def test_python_m_groundup_is_the_command(run):
         ("doctor there", "there"),
         (
             "run tini",
-            "There is no recipe `tini`; expected tiny, grounded, replicas or FILE.py:function.",
+            f"There is no recipe `tini`; expected {', '.join(RECIPES)} or FILE.py:function.",
         ),
         ("run none.py:main", "There is no recipe file none.py"),
         ("run tiny --dept 3", "--dept. Did you mean --depth?"),

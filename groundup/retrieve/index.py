@@ -271,7 +271,8 @@ def _tune(
         embed = open_encoder(with_digest(config.encoder)).embed
     asked = [each for path in questions for each in read_questions(Path(path))]
     asks = validation_questions(test) if test else Questions(partial(place_questions, asked))
-    best = tune(documents, size_grid(config.chunk, strategies), out / CURVE, asks, embed)
+    grid = size_grid(config.chunk, strategies)
+    best = tune(documents, grid, out / CURVE, asks, config.chunk, embed)
     if test:
         from groundup.measure import record_choice
 

@@ -15,9 +15,9 @@ from groundup.retrieve.chunks.tune import (
     ChunkResult,
     PlacedQuestion,
     Questions,
+    best_beyond_chance,
     measure_chunks,
     size_grid,
-    smallest_within_noise,
     tune,
 )
 
@@ -67,11 +67,14 @@ def result(size: int, found: list[float]) -> ChunkResult:
     return ChunkResult(ChunkConfig(max_characters=size), 10, scores, found)
 
 
-def test_the_smallest_size_within_noise_is_chosen():
+def test_the_usual_size_stays_unless_another_is_better_beyond_chance():
     poor, near, best = [0.0] * 50 + [1.0] * 50, [1.0] * 89 + [0.0] * 11, [1.0] * 90 + [0.0] * 10
     results = [result(300, poor), result(600, near), result(1200, best), result(2400, near)]
-    assert smallest_within_noise(results).config.max_characters == 600
-    assert smallest_within_noise(results[:1]).config.max_characters == 300
+    for usual, chosen in ((300, 1200), (600, 600), (1200, 1200), (2400, 2400), (500, 1200)):
+        found = best_beyond_chance(results, ChunkConfig(max_characters=usual))
+        assert found.config.max_characters == chosen
+    same = [result(300, near), result(2400, near)]
+    assert best_beyond_chance(same, ChunkConfig(max_characters=500)).config.max_characters == 300
 
 
 def test_the_grid_has_every_size_and_grows_overlap_and_parents_with_it():
@@ -90,10 +93,11 @@ def test_tune_writes_a_curve_for_each_strategy(tmp_path):
     made = document()
     places = [made.text.index(f"The old {thing} {verb}") for thing in THINGS for verb in VERBS]
     asked = [PlacedQuestion(made.text[at : at + 30], made.id, at, at + 30) for at in places]
-    best = tune([made], grid, page, Questions(lambda documents: asked))
+    best = tune([made], grid, page, Questions(lambda documents: asked), grid[0])
     assert best in grid
     text = page.read_text()
-    assert f"Chosen: {best.strategy}, {best.max_characters} characters, by 40 questions" in text
+    assert f"Chosen: {best.strategy}, {best.max_characters} characters, " in text
+    assert "better beyond chance, by 40 questions" in text
     assert 'class="line series-1' in text and 'class="dot series-2' in text and "recall@3" in text
 
 
@@ -163,7 +167,7 @@ def test_the_validation_part_of_a_test_set_decides_and_what_is_sealed_is_not_rea
     code, _, table = run("index", folder, "--out", out, "--tune", "--test", test.path)
     assert code == 0 and "by 16 questions about 2 documents" in table
     (choice,) = read_choices(test)
-    chosen = table.split("Chosen: ")[1].split(", by")[0]
+    chosen = table.split("Chosen: ")[1].split(" characters")[0] + " characters"
     assert choice.content == {"who": "index --tune", "chosen": chosen}
     assert read_accesses(test) == [], "nothing is spent"
 
@@ -171,7 +175,7 @@ def test_the_validation_part_of_a_test_set_decides_and_what_is_sealed_is_not_rea
 def test_a_test_set_that_cannot_be_asked_is_refused(folder, run):
     out, none = folder.parent / "i", sealed(folder.parent / "none", [])
     said = run("index", folder, "--out", out, "--tune", "--test", none.path)[2]
-    assert "has no validation part" in said and "--set validation=0.2" in said
+    assert "has no validation part" in said and "--questions FILE" in said
     assert "give that too" in run("index", folder, "--out", out, "--test", none.path)[2]
     both = ("--tune", "--test", none.path, "--questions", folder / "a.md")
     for given in (both, ("--tune",)):

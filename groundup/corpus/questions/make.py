@@ -128,6 +128,9 @@ def make_questions(
         [_testset_sample(one) for one in sorted(part, key=partial(_shuffled, config.seed))]
         for part in (chosen, others)
     )
+    if not validation:
+        record.log("No validation part: too few documents have questions; `index --tune` needs one "
+                   "of ten questions, or --questions FILE.")  # fmt: skip
     card = _testset_card(config, found, samples)
     return make_testset(card, samples, found.parents, out, validation=validation)
 

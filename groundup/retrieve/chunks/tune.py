@@ -8,7 +8,7 @@ decides. The sealed part of a test set is not asked: it would be spent.
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +99,8 @@ def validation_questions(testset: Artifact) -> Questions:
     if not samples:
         raise DataError(
             f"{testset.path} has no validation part, and what is sealed would be spent; make one "
-            "with a larger part: groundup testset make DOCUMENTS --set validation=0.2"
+            "of more documents (groundup testset make DOCUMENTS --set validation=0.3), or give "
+            "questions of your own with --questions FILE"
         )
 
     def locate(documents: Sequence[Record]) -> list[PlacedQuestion]:
@@ -118,7 +119,8 @@ def _enough(placed: list[PlacedQuestion], count: int) -> list[PlacedQuestion]:
     if len(placed) < MIN_QUESTIONS:
         raise DataError(
             f"{len(placed)} of {count} questions have an answer that stands in the documents; "
-            f"--tune needs {MIN_QUESTIONS}."
+            f"--tune needs {MIN_QUESTIONS}: take the folder as it was when they were made, or give "
+            "questions of your own with --questions FILE."
         )
     return placed
 
@@ -159,19 +161,26 @@ def _name(passage: Passage, asked: PlacedQuestion) -> str:
     return "right" if is_right else passage.id
 
 
-def smallest_within_noise(results: Sequence[ChunkResult]) -> ChunkResult:
-    """The smallest size that is not worse than the best by a 95 % interval of paired questions."""
-    best = max(results, key=lambda each: each.scores[-1].estimate)
-    gaps = [paired_difference(best.found, each.found, limits=(-1, 1)) for each in results]
-    close = [each for each, gap in zip(results, gaps, strict=True) if gap.low <= 0]
-    return min(close, key=lambda each: (each.config.max_characters, -each.scores[-1].estimate))
+def best_beyond_chance(results: Sequence[ChunkResult], usual: ChunkConfig) -> ChunkResult:
+    """The usual configuration, or the best of those that a 95 % interval puts above it.
+
+    The interval is of the paired difference. Without the usual one the best of all.
+    """
+    better = list(results)
+    if own := next((each for each in results if each.config == usual), None):
+        gaps = [paired_difference(each.found, own.found, limits=(-1, 1)) for each in results]
+        better = [each for each, gap in zip(results, gaps, strict=True) if gap.low > 0] or [own]
+    return max(better, key=lambda each: (each.scores[-1].estimate, -each.config.max_characters))
 
 
 def tune(
     documents: Iterable[Record], configs: Sequence[ChunkConfig], out: Path, questions: Questions,
-    embed: Embed | None = None,
+    usual: ChunkConfig, embed: Embed | None = None,
 ) -> ChunkConfig:  # fmt: skip
-    """Compare configurations on documents, log a table, write a page `out` and return the best."""
+    """Compare configurations on documents, log a table, write a page `out` and return the best.
+
+    usual  the configuration without tuning, which stays unless another is better beyond chance
+    """
     kept, size = list[Record](), 0
     drawn = sorted(documents, key=lambda each: digest(each.path))  # in a random order
     for document in sorted(drawn, key=lambda each: each.path not in questions.paths):
@@ -183,7 +192,7 @@ def tune(
         for config in configs:
             results.append(measure_chunks(kept, config, asked, embed))
             bar.advance(1)
-    best = smallest_within_noise(results).config
+    best = best_beyond_chance(results, usual).config
     columns, rows = ("strategy", "characters", "passages", *NAMES), list[tuple[str, ...]]()
     points = defaultdict[str, list[tuple[float, ...]]](list)
     for config, passages, scores, _ in results:
@@ -194,13 +203,26 @@ def tune(
     for row in (columns, *rows):
         record.log("  ".join(map(str.ljust, row, (9, 10, 8, 24, 24, 24, 24))).rstrip())
     of = f"{len(asked)} questions about {len(kept)} documents"
-    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, by {of}."
+    why = "no other is better beyond chance" if best == usual else "better beyond chance"
+    why = why if usual in configs else "the best"
+    chosen = f"Chosen: {best.strategy}, {best.max_characters} characters, {why}, by {of}."
     record.log(f"{chosen} The curve: {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, _curve_page(chosen, columns, rows, points))
+    return best
+
+
+def _curve_page(
+    chosen: str, columns: Sequence[str], rows: Sequence[Sequence[str]],
+    points: Mapping[str, Sequence[tuple[float, ...]]],
+) -> page.Html:  # fmt: skip
     sheet = page.HtmlPage("Size of passages", chosen)
-    lines = [page.Series(name, *zip(*rows, strict=True)) for name, rows in points.items()]
+    lines = [page.Series(name, *zip(*found, strict=True)) for name, found in points.items()]
     title, below = f"Found {NAMES[-1]}", "characters of a passage, at most"
     sheet.add(page.line_chart(title, lines, x_label=below, y_label="share of questions"))
-    sheet.add(page.table_element("Every size; the smallest within noise is chosen", columns, rows))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, sheet.render())
-    return best
+    sheet.add(
+        page.table_element(
+            "Every size; the usual one stays unless another is better beyond chance", columns, rows
+        )
+    )
+    return sheet.render()
