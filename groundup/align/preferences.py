@@ -241,7 +241,10 @@ def _margin(row: Mapping[str, Any]) -> float:
         value = better - worse
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise DataError(f"Its margin is {value!r:.60}; expected a number.")
-    return _numbers([value or 0.0], "margin", 1)[0]
+    margin = _numbers([value or 0.0], "margin", 1)[0]
+    if margin < 0:
+        raise DataError(f"Its margin is {margin:g}, so its rejected answer is the better one.")
+    return margin
 
 
 def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
@@ -249,6 +252,8 @@ def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
     prompt, name = read_row_prompt(row), "scores" if "scores" in row else "ranks"
     answers = _list_of(row, "completions")
     texts = [read_answer(each, "completions") for each in answers]
+    if {"scores", "ranks"} <= row.keys():
+        raise DataError("It has scores and ranks; expected one of the two.")
     values = _numbers(row[name], name, len(texts))
     if len(set(texts)) < len(texts) or len(set(values)) < 2:
         raise DataError("Its completions are equal, or equally good.")

@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -57,7 +57,7 @@ class SelectiveConfig(AnsweringConfig):
 
     score: Literal["refusal", "sure", "likelihood"] = "refusal"
     """What is compared with the threshold."""
-    risks: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2)
+    risks: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.1, 0.2)
     """Shares of wrong answers for which thresholds are chosen."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Probability with which a chosen threshold keeps its risk on further such questions."""

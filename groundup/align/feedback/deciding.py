@@ -217,7 +217,7 @@ def _write_votes(
     report = report_votes(votes)
     _check_agreement(config, report)
     aside = {vote.subject: vote.reason for vote in read_quarantine(comparisons.path)}
-    counted = dict[str, list[Judgement]]()
+    counted, voted = dict[str, list[Judgement]](), {vote.subject for vote in votes}
     for vote in votes:
         if config.raters == "all" or is_simulated(vote.who) == (config.raters == "simulated"):
             counted.setdefault(vote.subject, []).append(vote)
@@ -227,8 +227,10 @@ def _write_votes(
         people = [vote for vote in own if not is_simulated(vote.who)]
         preferences = _decide(row, people or own, config.pairs)
         if isinstance(preferences, str):
-            is_silent = not own
-            reject(found, row, aside.get(row.id, preferences) if is_silent else preferences)
+            reason = aside.get(row.id, preferences) if row.id not in voted else preferences
+            if not own and row.id in voted:
+                reason = f"It has no vote that counts: raters={config.raters}."
+            reject(found, row, reason)
             continue
         label = "by people" if people else "simulated"
         labels[label] += len(preferences)

@@ -70,6 +70,11 @@ class PolicyLossConfig(Config):
         return self.name in ("rloo", "reinforce")
 
     @property
+    def is_by_group(self) -> bool:
+        """Whether the answers to one prompt are compared with each other."""
+        return self.name not in ("reinforce", "ppo")
+
+    @property
     def is_penalised(self) -> bool:
         """Whether the divergence is taken from the reward."""
         return self.is_by_answer or self.name == "ppo"

@@ -211,7 +211,8 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
         try:
             row = json.loads(line)
             if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys() | optional:
-                raise DataError('It is no object with "prompt" and "answer".')
+                why = " that rewards or watch.measure compare with" if needs_answer else ""
+                raise DataError(f'It is no object with "prompt" and "answer"{why}.')
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
             answers = [answers] if isinstance(answers, str) else answers
             if answers is None and not needs_answer:

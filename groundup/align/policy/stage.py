@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float64
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from groundup.adapt import load_adapter
@@ -111,8 +111,9 @@ class PolicyConfig(AdaptableConfig):
     """Optimizer steps."""
     prompts: int = Field(default=8, ge=1)
     """Tasks of a sample."""
-    answers: int = Field(default=8, ge=2)
-    """Answers to each."""
+    answers: int = Field(default=8, ge=1)
+    """Answers to each; two at least where they are compared with each other: not in ppo and
+    reinforce."""
     updates: int = Field(default=1, ge=1)
     """Optimizer steps on each sample."""
     max_tokens: int = Field(default=64, ge=1)
@@ -134,6 +135,18 @@ class PolicyConfig(AdaptableConfig):
     tasks_digest: str = ""
     """Hash of the tasks; set by the stage."""
 
+    @model_validator(mode="after")
+    def check(self) -> "PolicyConfig":
+        """Check that groups are groups, and that a divergence that is watched is measured."""
+        if self.answers < 2 and self.loss.is_by_group:
+            raise ConfigError(
+                f"answers={self.answers} came with {self.loss.name}, which compares the answers to "
+                "one prompt; give at least 2."
+            )
+        if self.watch.max_divergence and not self.loss.beta:
+            raise ConfigError("watch.max_divergence needs a reference; give loss.beta too.")
+        return self
+
 
 def reinforce(
     config: PolicyConfig, model: Artifact, tasks: Path, out: Path, adapter: str = "",
@@ -142,7 +155,8 @@ def reinforce(
     """Train a chat model on what is rewarded; a stopped run resumes.
 
     model    a tuned model that answers some of the tasks well, however rarely
-    tasks    JSON lines with prompt and answer, the right one or a list of such
+    tasks    JSON lines with prompt and answer, the right one or a list of such; with reward models
+             alone a prompt will do
     adapter  train an adapter alone: a new lora, prefix or bottleneck, or on from the directory of
              one that `groundup finetune` trained
     reward   reward model of `groundup reward`; several are an ensemble. With one, what a program
@@ -195,8 +209,13 @@ def _open_rewards(
     models = [RewardModel.open(each.path) for each in judges.values()]
     if judges and "rewards" not in config.model_fields_set:
         config = config.model_copy(update={"rewards": RewardConfig(number=0)})
-    measure = config.watch.measure or config.rewards
-    return config, judges, (Reward.of(config.rewards, models), Reward.of(measure, models))
+    if config.rewards.spread and not models:
+        raise ConfigError("rewards.spread is between reward models; give them with --reward.")
+    rewarded, measure = Reward.of(config.rewards, models), config.watch.measure
+    if measure is None:
+        return config, judges, (rewarded, rewarded)
+    counted = models if "model" in measure.model_fields_set else []  # they may be what is misled
+    return config, judges, (rewarded, Reward.of(measure, counted))
 
 
 @dataclass
@@ -216,6 +235,16 @@ class PolicyRun:
     """The live model with PPO's head of values."""
     sampler: Engine | None = None
     """What answers: the live weights, or without `online` those before training."""
+
+    def check_lengths(self, tasks: Sequence[Sample]) -> None:
+        """Raise DataError naming a task whose prompt leaves no room for an answer."""
+        context = self.engine.model.config.context_length
+        for task in tasks:
+            if (length := len(self.engine.prompt_ids(task.conversation))) >= context:
+                raise DataError(
+                    f"The prompt of the task in line {task.id} has {length} tokens and the context "
+                    f"{context}, which leaves none for the answer; shorten it, or leave it out."
+                )
 
     def engine_of(self, model: Transformer) -> Engine:
         """An engine like that of the live weights."""
@@ -346,6 +375,7 @@ def _train_and_save(
     policy = _open_policy(config, parents, train, reward, draft)
     model, measured = policy.engine.model, partial(policy.held_out_rewards, held_out, measure)
     watch = Watch(config.watch, draft, config.steps, measured, model)
+    policy.check_lengths([*train, *held_out])
     scores = {"before": _mean(policy.held_out_rewards(held_out, reward)), "tasks": len(held_out)}
     record.log(f"Held-out tasks before: {scores['before']:.3f}")
     task = TrainingTask(

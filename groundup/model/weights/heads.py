@@ -165,7 +165,7 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> ModelW
         if has_head(read_config_values(path)):
             return _load_classifier(path, dtype)
     if not has_modules:
-        raise ArtifactError(f"{path} has no classifier or embedding head; open it with load.")
+        raise ArtifactError(f"{path} has no head: no classifier, reward or embedding model.")
     spec = read_sentence_encoder(path)
     model = load(spec.encoder, dtype)
     return ModelWithHead(model, Head(spec.head, model.config.width)).eval()

@@ -72,13 +72,14 @@ def align(
     steps   updates of PPO and of GRPO
     seed    of the task, and of every training
     """
+    root = Artifact.open(base, "model")
+    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
     files = write_sums(out / "task", TASK, seed)
     examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
     tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
-    tuned = finetune(tuning, Artifact.open(base, "model"), examples, out / "tuned")
+    tuned = finetune(tuning, root, examples, out / "tuned")
     made = _train_methods(tuned, files, out, steps, seed)
     models = {"tuned": tuned} | {name: made[name] for name in METHODS}
-    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
 
     def write(draft: Draft) -> None:
         found = measure_policies(

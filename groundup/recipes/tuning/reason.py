@@ -64,17 +64,18 @@ def reason(
     steps   updates of each training
     seed    of the task, and of every training
     """
+    root = Artifact.open(base, "model")
+    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
     files = write_sums(out / "task", TASK, seed)
     examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
     tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
-    models = {"tuned": finetune(tuning, Artifact.open(base, "model"), examples, out / "tuned")}
+    models = {"tuned": finetune(tuning, root, examples, out / "tuned")}
     for name, rewards in REWARDS.items():
         config = PolicyConfig(
             steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02,
             seed=seed, rewards=rewards, watch=WatchConfig(measure=RIGHT),
         )  # fmt: skip
         models[name] = reinforce(config, models["tuned"], files.tasks, out / name)
-    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
 
     def write(draft: Draft) -> None:
         found = measure_policies(

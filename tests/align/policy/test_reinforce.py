@@ -196,6 +196,16 @@ def test_a_reward_model_is_rewarded_and_those_that_disagree_less(
     assert [parent.id for parent in made.parents] == [chat_model.id] * 2
 
 
+def test_the_watch_measures_without_the_reward_models_unless_they_are_named(chat_model):
+    judges, read = [Always([1.0])], stage._open_rewards
+    for measure, counts in (({"ended": 1}, 0), ({"ended": 1, "model": 1}, 1), (None, 1)):
+        config = settings(rewards={"number": 0}, watch={"measure": measure})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stage.RewardModel, "open", lambda path: judges[0])
+            rewarded, watched = read(config, [chat_model.path])[2]
+        assert len(rewarded.models) == 1 and len(watched.models) == counts
+
+
 def test_an_ensemble_is_worth_its_mean_less_its_spread():
     one, other = Always([1.0, 1.0]), Always([3.0, 3.0])
     said = [Generation("a", (1,), (-0.1,), "stop")] * 2
@@ -261,6 +271,18 @@ def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
 
 
 def test_settings_that_do_not_fit_are_told(chat_model, tasks, tmp_path):
+    with pytest.raises(ConfigError, match="answers=1 came with rloo"):
+        settings(answers=1, loss={"name": "rloo"})
+    assert settings(answers=1, loss={"name": "ppo"}).answers == 1
+    with pytest.raises(ConfigError, match="max_divergence needs a reference"):
+        settings(watch={"max_divergence": 1.0})
+    with pytest.raises(ConfigError, match="spread is between reward models"):
+        reinforce(settings(rewards={"ended": 1, "spread": 1}), chat_model, tasks, tmp_path / "a")
+    (tmp_path / "long.jsonl").write_text(
+        "".join(json.dumps({"prompt": "1" * n, "answer": "1"}) + "\n" for n in range(9, 400, 10))
+    )
+    with pytest.raises(DataError, match="The prompt of the task in line .* has .* tokens and the"):
+        reinforce(settings(), chat_model, tmp_path / "long.jsonl", tmp_path / "a")
     with pytest.raises(DataError, match="36 tasks are too few for prompts=64"):
         reinforce(settings(prompts=64), chat_model, tasks, tmp_path / "a")
     with pytest.raises(ConfigError, match="exact is of float32"):

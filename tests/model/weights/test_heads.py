@@ -119,7 +119,7 @@ def test_a_model_with_a_head_is_not_opened_without_and_the_other_way_round(tmp_p
         load(FIXTURES / "heads" / "bert_moods")
     save(Transformer(encoder(), seed=0), tmp_path)
     with pytest.raises(
-        ArtifactError, match="has no classifier or embedding head; open it with load"
+        ArtifactError, match="has no head: no classifier, reward or embedding model"
     ):
         load_with_head(tmp_path)
     with pytest.raises(ArtifactError, match="nowhere/config.json cannot be read"):
