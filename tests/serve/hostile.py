@@ -306,9 +306,9 @@ def send_raw(url: str, data: bytes) -> str:
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(2**16):
                 received += part
-        except ConnectionError:
-            pass  # it may close on us
         except TimeoutError:
             return "no answer and not closed"
+        except OSError:
+            pass  # it may close on us
     statuses = [line.split()[1] for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.")]
     return "" if all(status < b"500" for status in statuses) else f"{statuses} for {data[:60]!r}"

@@ -285,12 +285,16 @@ def test_passages_are_split_where_the_meaning_changes(folder, encoder, tmp_path)
 
 
 def test_sizes_of_passages_by_meaning_are_compared_with_the_encoder(folder, encoder, tmp_path):
+    questions, asked = tmp_path / "mine.jsonl", list[str]()
     for number in range(12):
         words = " ".join(f"word{number}{letter}" for letter in "abcdefghi")
         (folder / f"{number}.md").write_text(f"The pond has {words}. Ducks swim there daily.\n")
+        asked.append(json.dumps({"question": f"Which pond has {words}?", "answers": [words]}))
+    questions.write_text("\n".join(asked))
     made = index_or_explain(
-        folder, tmp_path / "i", encoder=encoder, tune=True, strategies=["semantic"]
-    )
+        folder, tmp_path / "i", encoder=encoder, tune=True, strategies=["semantic"],
+        questions=[questions],
+    )  # fmt: skip
     assert made.config["chunk"]["strategy"] == "semantic" and made.numbers["runs"] > 12
 
 

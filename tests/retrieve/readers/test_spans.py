@@ -97,7 +97,7 @@ def test_a_directory_of_a_reader_opens_and_others_do_not(reader, base, tmp_path)
     assert opened.read("who", ["a cat sat"])[0].score == pytest.approx(
         reader.read("who", ["a cat sat"])[0].score, abs=1e-3
     )
-    with pytest.raises(ArtifactError, match="no classifier or embedding head"):
+    with pytest.raises(ArtifactError, match="has no head: no classifier"):
         SpanReader.open(base)
 
 
