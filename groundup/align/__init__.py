@@ -12,7 +12,6 @@ may answer.
 
 from .abstain.refusals import RefusalsConfig, make_refusals
 from .abstain.selective import SelectiveConfig, calibrate_abstention, read_scored
-from .direct.batches import with_reference
 from .direct.losses import Answers, PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
 from .examples.balance import Balance, balance
@@ -27,6 +26,7 @@ from .feedback.judge import JudgeConfig, PairwiseJudge
 from .feedback.revise import ReviseConfig, revise_answers
 from .feedback.voting import judge_comparisons, score_comparisons
 from .finetune import FinetuneConfig, finetune
+from .packing import with_reference
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import Reward, RewardConfig, read_tasks
 from .policy.rollouts import RolloutPlan, Rollouts, sample_rollouts

@@ -7,7 +7,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import field_validator, model_validator
@@ -22,7 +22,7 @@ from groundup.adapt import (
 )
 from groundup.core import Artifact, ConfigError, Draft, device, record
 from groundup.model import Transformer, load, load_to_train, save
-from groundup.train import TrainingConfig
+from groundup.train import OptimConfig, TrainingConfig, with_usual_optim
 
 from .form import CHAT_TEMPLATE_FILE, ChatFormat, load_chat_format
 
@@ -55,11 +55,40 @@ class AdaptableConfig(TrainingConfig):
 Settings = TypeVar("Settings", bound=AdaptableConfig)
 
 
-def with_adapter(config: Settings, adapter: str) -> tuple[Settings, dict[str, Artifact]]:
-    """The configuration with the adapter of a flag, and what is trained on of it: a parent.
+class UsualOptim(NamedTuple):
+    """A stage's optimizers, by what is trained, if nothing is set of them."""
 
-    Raises ConfigError for neither a kind nor an adapter's directory.
+    native: OptimConfig
+    """A model that was trained here."""
+    imported: OptimConfig
+    """One that was not."""
+    adapter: OptimConfig
+    """An adapter of a model that was trained here."""
+    imported_adapter: OptimConfig
+
+
+def adamw(rate: float) -> OptimConfig:
+    """AdamW with one rate for all weights, as peers have it."""
+    return OptimConfig(
+        matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate, epsilon=1e-8
+    )
+
+
+def with_adapter(
+    config: Settings, adapter: str, model: Artifact, usual: UsualOptim
+) -> tuple[Settings, dict[str, Artifact]]:
+    """The configuration with the adapter of a flag and its optimizer, and the adapter's parent.
+
+    The parent is the adapter that is trained on. Raises ConfigError for neither a kind nor an
+    adapter's directory.
     """
+    config, own = _with_adapter(config, adapter)
+    adapted = is_adapted(config, own)
+    rates = (usual.adapter, usual.imported_adapter) if adapted else (usual.native, usual.imported)
+    return with_usual_optim(config, model, *rates), own
+
+
+def _with_adapter(config: Settings, adapter: str) -> tuple[Settings, dict[str, Artifact]]:
     if not adapter:
         return config, {}
     if adapter in KINDS:

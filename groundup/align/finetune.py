@@ -33,11 +33,12 @@ from groundup.train import (
     produce_model,
     shuffled_indices,
     split_batch,
-    with_usual_optim,
 )
 
 from .adapters import (
     AdaptableConfig,
+    UsualOptim,
+    adamw,
     chat_format,
     is_adapted,
     load_trainable,
@@ -47,22 +48,11 @@ from .adapters import (
 from .examples.make import read_examples
 from .form import ChatFormat, read_template
 
-NATIVE_OPTIM = OptimConfig(
-    muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
-)
-"""For a model that was trained here."""
-IMPORTED_OPTIM = OptimConfig(
-    matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
-)
-"""For an imported model, so that it does not forget what it learned."""
-ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 2e-4, "embedding_learning_rate": 2e-4}
-)
-"""For an adapter of an imported model: the weights that know something are frozen."""
-NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 2e-3, "embedding_learning_rate": 2e-3}
-)
-"""For an adapter of a model that was trained here."""
+USUAL = UsualOptim(
+    OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1),
+    imported=adamw(2e-5), adapter=adamw(2e-3), imported_adapter=adamw(2e-4),
+)  # fmt: skip
+"""An imported model is not to forget what it learned; under an adapter it cannot."""
 
 
 class FinetuneConfig(AdaptableConfig):
@@ -77,7 +67,7 @@ class FinetuneConfig(AdaptableConfig):
     template: str = ""
     """A file with a chat template, or `plain` for turns in plain words; empty: the model's own, or
     groundup's if the model has none and its vocabulary has the special tokens."""
-    optim: OptimConfig = NATIVE_OPTIM
+    optim: OptimConfig = USUAL.native
     """Optimizer and schedule. The defaults of an imported model are
     matrix_optimizer=adamw and learning_rate=2e-5."""
     validations: int = Field(default=2, ge=1)
@@ -126,10 +116,7 @@ def finetune(
     Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
     template in which answers cannot be distinguished from the rest.
     """
-    config, own = with_adapter(config, adapter)
-    adapted = is_adapted(config, own)
-    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
-    config = with_usual_optim(config, model, *usual)
+    config, own = with_adapter(config, adapter, model, USUAL)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -147,7 +134,7 @@ def finetune(
         version=3,
         identity=identity,
         run_options=options,
-        kind="adapter" if adapted else "model",
+        kind="adapter" if is_adapted(config, own) else "model",
     )
 
 

@@ -233,10 +233,20 @@ def index_or_explain(
 
 
 def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
-    """The settings that are not given, as the current snapshot has them, which is told."""
-    try:
-        earlier = read_manifest(out / "snapshots" / str(current_name(out))).config
-    except ArtifactError:  # none yet, or a damaged one, which is made again
+    """The settings that are not given, as the current snapshot has them, which is told.
+
+    Of a damaged index they are those of the newest snapshot that says them.
+    """
+    manifests = (out / "snapshots").glob(f"*/{MANIFEST}")
+    written = sorted(manifests, key=lambda file: file.stat().st_mtime)
+    current = out / "snapshots" / str(current_name(out))
+    earlier = None
+    for place in (current, *(file.parent for file in reversed(written))):
+        with suppress(ArtifactError):
+            earlier = read_manifest(place).config if earlier is None else earlier
+    if earlier is None:
+        if written:
+            record.log("No snapshot says its settings; give encoder, reader and sizes again.")
         return config
     default, kept = IndexConfig(), dict[str, Any]()
     for field in KEPT_SETTINGS.keys() - config.model_fields_set:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, Pointer, record
-from groundup.retrieve import answer_question, ask, index, open_index
+from groundup.core import MANIFEST, Artifact, ArtifactError, Pointer, record
+from groundup.retrieve import ChunkConfig, IndexConfig, answer_question, ask, index, open_index
+from groundup.retrieve.index import index_or_explain
 from groundup.retrieve.snapshots import (
     KEPT_SNAPSHOTS,
     POINTER_LEDGER,
@@ -51,6 +52,23 @@ def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(fold
     assert "\n" not in str(error.value)
     assert index(folder, out) == made
     assert "leaves" in ask(ASKED, out).text
+
+
+@pytest.mark.parametrize("what", ["ledger", "manifest", "every manifest"])
+def test_a_damaged_index_keeps_its_settings_or_says_that_it_cannot(folder, tmp_path, heard, what):
+    out, sized = tmp_path / "i", IndexConfig(chunk=ChunkConfig(max_characters=333))
+    (folder / "tea.md").write_text("# Tea\n\nTea is made of leaves.\n")
+    older = index_or_explain(folder, out, sized)
+    (folder / "tea.md").write_text("# Tea\n\nTea is made of buds.\n")
+    current = index_or_explain(folder, out)
+    damaged = {"ledger": [out / POINTER_LEDGER], "manifest": [current.path / MANIFEST]}
+    for file in damaged.get(what, [each.path / MANIFEST for each in (older, current)]):
+        file.write_text("junk")
+    made = index_or_explain(folder, out)
+    is_lost = what == "every manifest"
+    assert made.config["chunk"]["max_characters"] == (1200 if is_lost else 333)
+    lost = "No snapshot says its settings; give encoder, reader and sizes again."
+    assert (lost in heard()) == is_lost
 
 
 def test_of_two_first_writers_the_later_one_is_told_to_run_again(folder, tmp_path):

@@ -15,7 +15,7 @@ from groundup.kernels import LossSum
 from groundup.model import Transformer
 from groundup.train import MicroBatch, Precision
 
-from .batches import answer_logprobs
+from ..packing import PADDING, target_logprobs
 from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 
 BAD, GOOD, OTHER = 0, 1, 2
@@ -84,6 +84,21 @@ class KtoObjective(NamedTuple):
             return loss
 
         return gradients
+
+
+def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
+    """Log-probabilities of a batch's answers, in the order of their groups."""
+    assert batch.documents is not None and batch.reference is not None, "see pack_groups"
+    is_answer = batch.targets != PADDING  # (B, T)
+    policy = target_logprobs(model, batch)
+    _, answer = torch.unique(batch.documents[is_answer], return_inverse=True)  # (N,)
+    count = int(answer.max()) + 1 if len(answer) else 0
+
+    def total(values: Float[Tensor, " N"]) -> Float[Tensor, " A"]:
+        return values.new_zeros(count).index_add(0, answer, values)
+
+    reference = batch.reference[is_answer].to(policy.dtype)
+    return Answers(total(policy), total(reference), total(torch.ones_like(policy)))
 
 
 def _others(batch: MicroBatch) -> MicroBatch:

@@ -6,13 +6,12 @@ template, packed, and only tokens of answers count.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 
 from groundup.core import Artifact, DataError, Draft, record
 from groundup.model import Transformer
@@ -20,19 +19,17 @@ from groundup.train import (
     MicroBatch,
     OptimConfig,
     RunIdentity,
-    TrainingConfig,
-    TrainingData,
     TrainingRun,
     TrainingTask,
     batch_to_device,
     produce_alone,
     resolve_precision,
-    shuffled_indices,
-    with_usual_optim,
 )
 
 from ..adapters import (
     AdaptableConfig,
+    UsualOptim,
+    adamw,
     chat_format,
     is_adapted,
     load_trainable,
@@ -41,52 +38,24 @@ from ..adapters import (
 )
 from ..finetune import check_decoder
 from ..form import ChatFormat, read_template
+from ..packing import (
+    Group,
+    PreferenceTrainingConfig,
+    RenderedAnswer,
+    join_rows,
+    pack_groups,
+    training_data,
+    with_reference,
+)
 from ..preferences import SPLITS, Preference, read_preferences
-from .batches import Group, RenderedAnswer, answer_logprobs, join_rows, pack_groups, with_reference
 from .losses import PreferenceLossConfig
-from .objectives import BAD, GOOD, OTHER, KtoObjective, PairObjective
+from .objectives import BAD, GOOD, OTHER, KtoObjective, PairObjective, answer_logprobs
 
-NATIVE_OPTIM = OptimConfig(
-    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
-)
-"""For a model that was trained here."""
-IMPORTED_OPTIM = OptimConfig(
-    matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
-)
-"""For an imported model; the rate is TRL's."""
-NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 5e-4, "embedding_learning_rate": 5e-4}
-)
-"""For an adapter of a model that was trained here."""
-ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 1e-5, "embedding_learning_rate": 1e-5}
-)
-"""For an adapter of an imported model."""
-ROW_TOKENS = 2048
-VALIDATION_BATCHES = 16
-
-
-class PreferenceTrainingConfig(TrainingConfig):
-    """What every training on preferences has."""
-
-    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Number of passes over the preferences."""
-    batch_answers: int = Field(default=32, ge=2)
-    """Pairs, or single answers, of an optimizer step."""
-    max_length: int = Field(default=1024, ge=2)
-    """Tokens of a prompt with an answer; longer ones are left out and counted."""
-    template: str = ""
-    """As of `finetune`."""
-    optim: OptimConfig = NATIVE_OPTIM
-    """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
-    learning_rate=1e-6."""
-    validations: int = Field(default=2, ge=1)
-    """Number of evaluations on held-out preferences during the run."""
-
-    @property
-    def row_tokens(self) -> int:
-        """Positions of a row, which holds both answers of a pair."""
-        return max(ROW_TOKENS, 2 * self.max_length)
+USUAL = UsualOptim(
+    OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
+    imported=adamw(1e-6), adapter=adamw(5e-4), imported_adapter=adamw(1e-5),
+)  # fmt: skip
+"""Of an imported model TRL's rate."""
 
 
 class DirectConfig(PreferenceTrainingConfig, AdaptableConfig):
@@ -94,6 +63,9 @@ class DirectConfig(PreferenceTrainingConfig, AdaptableConfig):
 
     loss: PreferenceLossConfig = PreferenceLossConfig()
     """Which loss, and its constants."""
+    optim: OptimConfig = USUAL.native
+    """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
+    learning_rate=1e-6."""
 
 
 def direct(
@@ -108,10 +80,7 @@ def direct(
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    config, own = with_adapter(config, adapter)
-    adapted = is_adapted(config, own)
-    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
-    config = with_usual_optim(config, model, *usual)
+    config, own = with_adapter(config, adapter, model, USUAL)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -120,7 +89,7 @@ def direct(
         parents={"model": model, "preferences": preferences} | own,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity)
-    kind = "adapter" if adapted else "model"
+    kind = "adapter" if is_adapted(config, own) else "model"
     return produce_alone(config, out, write, stage="direct", identity=identity, kind=kind)
 
 
@@ -221,34 +190,6 @@ def _make_batch(config: DirectConfig, chosen: Compared) -> MicroBatch:
     good = pack_groups(sides[GOOD], length, first=len(sides[BAD]), label=GOOD)
     other = pack_groups([each.answers[1:] for each in chosen], length, label=OTHER)
     return join_rows([bad, good, other._replace(weights=torch.zeros_like(other.weights))])
-
-
-Example = TypeVar("Example")
-
-
-def training_data(
-    config: PreferenceTrainingConfig, train: Sequence[Example], held_out: Sequence[Example],
-    make_batch: Callable[[Sequence[Example]], MicroBatch], sizes: Sequence[int],
-) -> TrainingData:  # fmt: skip
-    """Batches of examples, in another order each epoch, and held-out batches.
-
-    sizes  tokens of each example
-    """
-    size = min(config.batch_answers, len(train))
-    tokens = size * sum(sizes) // len(train)
-
-    def batch(step: int) -> MicroBatch:
-        chosen = shuffled_indices(step, size, len(train), config.seed)
-        return make_batch([train[at] for at in chosen])
-
-    starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
-    return TrainingData(
-        batch,
-        max(1, round(config.epochs * len(train) / size)),
-        lambda step: step * tokens,
-        lambda step: config.row_tokens,
-        {"": [make_batch(held_out[start : start + size]) for start in starts]},
-    )
 
 
 def preferred(

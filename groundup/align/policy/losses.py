@@ -79,11 +79,6 @@ class PolicyLossConfig(Config):
         """Whether the divergence is taken from the reward."""
         return self.is_by_answer or self.name == "ppo"
 
-    @property
-    def has_reference(self) -> bool:
-        """Whether the divergence counts."""
-        return self.beta > 0
-
     @model_validator(mode="after")
     def check(self) -> "PolicyLossConfig":
         """Check that a target has a beta to change."""

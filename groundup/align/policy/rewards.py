@@ -151,6 +151,8 @@ class Reward(NamedTuple):
         weights = {name: getattr(config, name) for name in SCORERS}
         if not any(weights.values()) and not (models and config.model):
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
+        if config.spread and not models:
+            raise ConfigError("spread is between reward models, and there are none here; omit it.")
         parts = {name: (w, SCORERS[name]()) for name, w in weights.items() if w}
         return cls(parts, models if config.model else (), config.model, config.spread)
 

@@ -17,7 +17,7 @@ from groundup.core import Sample, Sampling, write_bytes
 from groundup.generate import Engine
 from groundup.train import MicroBatch
 
-from ..direct.batches import PADDING, RenderedAnswer, pack_groups
+from ..packing import PADDING, RenderedAnswer, pack_groups
 from .losses import PolicyLossConfig, advantages
 from .rewards import Reward
 from .values import token_advantages, whiten
@@ -64,9 +64,10 @@ class Rollouts(NamedTuple):
         tokens = np.array([each.is_answer.sum() for each in self.answers])
         nats = sum(float(each.sampled.sum()) for each in self.answers)
         divergence = {"divergence": self.divergence, "beta": self.beta} if self.beta else {}
+        groups = self.rewards if self.rewards.shape[1] > 1 else self.rewards.T  # one of all
         return divergence | {
             "reward": float(self.rewards.mean()),
-            "reward deviation": float(self.rewards.std(1).mean()),
+            "reward deviation": float(groups.std(1).mean()),
             "length": float(tokens.mean()), "ended": float(self.ended.mean()),
             "distinct": self.distinct,
             "entropy": -nats / max(1, tokens.sum()),  # an estimate: mean of -log p of what it says

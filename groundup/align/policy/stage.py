@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from groundup.adapt import load_adapter
 from groundup.core import (
@@ -49,14 +48,14 @@ from groundup.train import (
     TrainingData,
     TrainingRun,
     TrainingTask,
-    batch_to_device,
     produce_alone,
     shuffled_indices,
-    with_usual_optim,
 )
 
 from ..adapters import (
     AdaptableConfig,
+    UsualOptim,
+    adamw,
     as_before,
     chat_format,
     is_adapted,
@@ -64,39 +63,27 @@ from ..adapters import (
     save_trained,
     with_adapter,
 )
-from ..direct.batches import (
+from ..finetune import check_decoder
+from ..packing import (
     PADDING,
     RenderedAnswer,
     answer_states,
-    batches_of,
-    pack_groups,
     target_logprobs,
+    values_of_targets,
     with_reference,
 )
-from ..finetune import check_decoder
 from ..reward.model import RewardModel
 from .losses import PolicyLossConfig, Tokens, policy_loss
 from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
 from .rollouts import Reference, RolloutPlan, Rollouts, sample_rollouts
 from .values import adapted_beta, value_losses
-from .watch import Watch, WatchConfig
+from .watch import HeldOut, Watch, WatchConfig
 
-NATIVE_OPTIM = OptimConfig(
-    muon_learning_rate=1e-3, learning_rate=1e-4, embedding_learning_rate=5e-3
-)
-"""For a model that was trained here."""
-IMPORTED_OPTIM = OptimConfig(
-    matrix_optimizer="adamw", learning_rate=1e-6, embedding_learning_rate=1e-6, epsilon=1e-8
-)
-"""For an imported model; the rate is TRL's."""
-NATIVE_ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 5e-4, "embedding_learning_rate": 5e-4}
-)
-"""For an adapter of a model that was trained here."""
-ADAPTER_OPTIM = IMPORTED_OPTIM.model_copy(
-    update={"learning_rate": 1e-5, "embedding_learning_rate": 1e-5}
-)
-"""For an adapter of an imported model."""
+USUAL = UsualOptim(
+    OptimConfig(muon_learning_rate=1e-3, learning_rate=1e-4, embedding_learning_rate=5e-3),
+    imported=adamw(1e-6), adapter=adamw(5e-4), imported_adapter=adamw(1e-5),
+)  # fmt: skip
+"""Of an imported model TRL's rate."""
 ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
 
 
@@ -127,7 +114,7 @@ class PolicyConfig(AdaptableConfig):
     """Whether the training's log-probabilities have the sampler's bits: float32 on CPUs."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the tasks that are answered before and after, and never trained on."""
-    optim: OptimConfig = NATIVE_OPTIM
+    optim: OptimConfig = USUAL.native
     """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
     learning_rate=1e-6."""
     spikes: SpikeConfig = SpikeConfig(policy="off")
@@ -164,7 +151,7 @@ def reinforce(
 
     Raises DataError for what is no task, ConfigError for settings that do not fit.
     """
-    config, own = with_adapter(config, adapter)
+    config, own = with_adapter(config, adapter, model, USUAL)
     if config.exact and is_adapted(config, own):
         raise ConfigError("exact needs the model's own layers; omit it, or adapter.")
     if config.dropout:
@@ -176,9 +163,6 @@ def reinforce(
     config, judges, rewarded = _open_rewards(config, reward or ())
     needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
     samples = read_tasks(tasks, needs_answer=needs_answer)
-    adapted = is_adapted(config, own)
-    usual = (NATIVE_ADAPTER_OPTIM, ADAPTER_OPTIM) if adapted else (NATIVE_OPTIM, IMPORTED_OPTIM)
-    config = with_usual_optim(config, model, *usual)
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
@@ -194,7 +178,7 @@ def reinforce(
         parents={"model": model} | own | judges,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
-    kind = "adapter" if adapted else "model"
+    kind = "adapter" if is_adapted(config, own) else "model"
     return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
 
 
@@ -209,8 +193,6 @@ def _open_rewards(
     models = [RewardModel.open(each.path) for each in judges.values()]
     if judges and "rewards" not in config.model_fields_set:
         config = config.model_copy(update={"rewards": RewardConfig(number=0)})
-    if config.rewards.spread and not models:
-        raise ConfigError("rewards.spread is between reward models; give them with --reward.")
     rewarded, measure = Reward.of(config.rewards, models), config.watch.measure
     if measure is None:
         return config, judges, (rewarded, rewarded)
@@ -285,7 +267,7 @@ class PolicyRun:
         made = sample_rollouts(
             self.sampler or self.engine, self._tasks_of(number), number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
-            token_values=self._token_values if self.values is not None else None,
+            token_values=self.token_values if self.values is not None else None,
         )  # fmt: skip
         model.train(was_training)
         path.parent.mkdir(exist_ok=True)
@@ -311,24 +293,21 @@ class PolicyRun:
             update={"beta": adapted_beta(last.beta, last.divergence, count, loss)}
         )
 
-    @torch.no_grad()
-    def _token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
-        """The value of each token of each answer, now."""
-        assert self.values is not None, "called for PPO alone"
-        length, found = self.plan.row_tokens, [np.zeros(len(each.ids)) for each in answers]
-        for members in batches_of([each.length for each in answers], length):
-            batch = pack_groups([[answers[at]] for at in members], length)
-            assert batch.documents is not None, "see pack_groups"
-            owner = batch.documents[batch.targets != PADDING].numpy()
-            states = answer_states(self.values.model, batch_to_device(batch, self._device))
-            values = self.values.head(states[:, None]).double().cpu().numpy()
-            for number, at in enumerate(members):
-                found[at][answers[at].is_answer] = values[owner == number]
-        return found
+    def token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
+        """The value of each token of each answer, now, by PPO's head."""
+        module = self.values
+        assert module is not None, "called for PPO alone"
 
-    @property
-    def _device(self) -> torch.device:
-        return self.engine.model.head.device
+        def compute(batch: MicroBatch) -> Tensor:
+            return module.head(answer_states(module.model, batch)[:, None])
+
+        found = [np.zeros(len(each.ids)) for each in answers]
+        values = values_of_targets(
+            answers, self.plan.row_tokens, self.engine.model.head.device, compute
+        )
+        for each, own, given in zip(answers, found, values, strict=True):
+            own[each.is_answer] = given
+        return found
 
     def loss(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
         """The algorithm's sum over a micro-batch, and what divides it."""
@@ -357,14 +336,14 @@ class PolicyRun:
             total = total + loss.value_weight * errors.sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
-    def held_out_rewards(
-        self, tasks: Sequence[Sample], reward: Reward
-    ) -> Float64[np.ndarray, " N"]:
-        """The reward of the most likely answer of the live model to each task."""
+    def look(self, tasks: Sequence[Sample], measure: Reward) -> HeldOut:
+        """What the most likely answers of the live model are worth."""
         sampling = Sampling(max_tokens=self.config.max_tokens)
         prompts = [self.engine.prompt_ids(each.conversation) for each in tasks]
         said = self.engine.continue_ids(prompts, sampling, shows_progress=False)
-        return reward.of_answers(tasks, said)
+        rewards = self.reward.of_answers(tasks, said)
+        measures = rewards if measure is self.reward else measure.of_answers(tasks, said)
+        return HeldOut(measures, float(rewards.mean()))
 
 
 def _train_and_save(
@@ -373,11 +352,9 @@ def _train_and_save(
 ) -> None:  # fmt: skip
     parents, (train, held_out), (reward, measure) = identity.parents, splits, rewards
     policy = _open_policy(config, parents, train, reward, draft)
-    model, measured = policy.engine.model, partial(policy.held_out_rewards, held_out, measure)
-    watch = Watch(config.watch, draft, config.steps, measured, model)
+    model, look = policy.engine.model, partial(policy.look, held_out, measure)
+    watch = Watch(config.watch, draft, config.steps, look, model)
     policy.check_lengths([*train, *held_out])
-    scores = {"before": _mean(policy.held_out_rewards(held_out, reward)), "tasks": len(held_out)}
-    record.log(f"Held-out tasks before: {scores['before']:.3f}")
     task = TrainingTask(
         model, policy.values or model, policy.loss, policy.data(), config.loss.name,
         is_compiled=False,
@@ -386,17 +363,20 @@ def _train_and_save(
     run = TrainingRun(draft, config, task, identity._replace(model=model.config.to_dict()))
     if not run.resumed.step:
         watch.is_done(0, dict)
+    before = watch.rows[0]["held out"]
+    record.log(f"Held-out tasks before: {before:.3f}")
     run.train_to_end()
     trained = run.final_model()
     if watch.stopped:
         watch.restore_best(trained)
     policy.engine = policy.engine_of(trained)
-    scores["after"] = _mean(policy.held_out_rewards(held_out, reward))
-    record.log(f"Held-out tasks after: {scores['after']:.3f}")
+    after = watch.best["held out"] if watch.stopped else look().reward
+    record.log(f"Held-out tasks after: {after:.3f}")
     rows = record.read_metrics(draft.log / ROLLOUTS)
     if not any(row["reward deviation"] for row in rows):
         record.log("Nothing was learnt: all answers to each prompt had the same reward; give tasks "
                    "that the model answers rightly now and then, or other rewards.")  # fmt: skip
+    scores = {"before": round(before, 4), "after": round(after, 4), "tasks": len(held_out)}
     draft.numbers |= {"held_out": scores, "watch": watch.summary()}
     save_trained(
         trained, draft, parents, chat_format(parents), [*policy.engine.end_ids],
@@ -442,7 +422,3 @@ def _reference(
             return with_reference(before, answers, length, vocab_size)
 
     return switched
-
-
-def _mean(values: Float64[np.ndarray, " N"]) -> float:
-    return round(float(values.mean()), 4)

@@ -8,7 +8,7 @@ look is a row of log/watch.jsonl.
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -58,19 +58,28 @@ class WatchConfig(Config):
         return ""
 
 
+class HeldOut(NamedTuple):
+    """What the answers to the held-out tasks are worth."""
+
+    measures: Float64[np.ndarray, " N"]
+    """Of each task, in the same order every time."""
+    reward: float
+    """Their mean by what is trained on."""
+
+
 class Watch:
     """Looks at a run, and keeps its best weights."""
 
     def __init__(
         self, config: WatchConfig, draft: Draft, steps: int,
-        measure: Callable[[], Float64[np.ndarray, " N"]], weights: nn.Module,
+        look: Callable[[], HeldOut], weights: nn.Module,
     ) -> None:  # fmt: skip
         """Read what an earlier part of a stopped run saw.
 
-        measure  of each held-out task, in the same order every time
+        look     at the held-out tasks, answered by the live model
         weights  of the live model
         """
-        self.config, self.measure, self.weights = config, measure, weights
+        self.config, self.look, self.weights = config, look, weights
         self.log, self.best_file = draft.log / WATCH, draft.scratch / BEST
         self.every = config.every or max(1, steps // LOOKS)
         self.rows: list[dict[str, Any]] = record.read_metrics(self.log) if self.log.exists() else []
@@ -94,8 +103,9 @@ class Watch:
             return False
         numbers = sampled()
         self.rows = [row for row in self.rows if row["step"] < step]
-        values = self.measure()
-        row = {"step": step, "measure": float(values.mean()), "values": values.tolist(), **numbers}
+        values, reward = self.look()
+        row = {"step": step, "measure": float(values.mean()), "held out": reward}
+        row |= {"values": values.tolist(), **numbers}
         row["lost"] = self._loss_of(values)
         again = row["lost"] if self.rows and self.rows[-1]["lost"] else ""
         row["stopped"] = self.config.exceeded(numbers) or again

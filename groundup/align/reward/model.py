@@ -9,6 +9,7 @@ worst step. The positions are counted, never found by an id: padding may equal t
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +21,10 @@ from torch import Tensor
 
 from groundup.core import Conversation, DataError, Message, device
 from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load_with_head
-from groundup.train import MicroBatch, batch_to_device
+from groundup.train import MicroBatch
 
-from ..direct.batches import PADDING, answer_states, batches_of, pack_groups
 from ..form import ChatFormat, load_chat_format
+from ..packing import PADDING, answer_states, values_of_targets
 
 RIGHT = 1
 ANSWER_HEAD = HeadConfig(kind="number", pooling="last", bias=False)
@@ -99,6 +100,12 @@ def scores_of(module: ModelWithHead, batch: MicroBatch) -> Tensor:
     return scores if scores.ndim == 1 else scores[:, 0]
 
 
+def right_probabilities(scores: np.ndarray) -> np.ndarray:
+    """p(right) of steps from their two logits."""
+    odds = scores[:, 1 - RIGHT].astype(np.float64) - scores[:, RIGHT]
+    return 1 / (1 + np.exp(np.minimum(odds, 700)))
+
+
 class RewardModel(NamedTuple):
     """A trained reward model, ready to score."""
 
@@ -142,16 +149,10 @@ class RewardModel(NamedTuple):
                 f"The reward model {self.path} reads {self.context} tokens, and an answer with its "
                 f"prompt has {longest}; sample shorter ones, or train one of a longer context."
             )
-        found = np.full(len(texts), np.inf)
-        for members in batches_of([each.length for each in texts], self.context):
-            batch = pack_groups([[texts[at]] for at in members], self.context)
-            assert batch.documents is not None, "see pack_groups"
-            owner = batch.documents[batch.targets != PADDING].numpy()
-            with torch.no_grad():
-                scores = scores_of(self.module, batch_to_device(batch, self.device))
-            values = scores.float().softmax(-1)[:, RIGHT] if self.is_of_steps else scores
-            np.minimum.at(found, np.array(members)[owner], values.double().cpu().numpy())
-        return found
+        found = values_of_targets(texts, self.context, self.device, partial(scores_of, self.module))
+        return np.array([
+            right_probabilities(own).min() if self.is_of_steps else own.item() for own in found
+        ], np.float64)  # fmt: skip
 
     def _scored(self, conversation: Conversation) -> ScoredText:
         if not self.is_of_steps:

@@ -26,15 +26,20 @@ from groundup.train import (
     RunIdentity,
     TrainingRun,
     TrainingTask,
-    batch_to_device,
     produce_alone,
     with_usual_optim,
 )
 
-from ..direct.batches import PADDING, pack_groups
-from ..direct.stage import PreferenceTrainingConfig, training_data
+from ..adapters import adamw
 from ..finetune import check_decoder
 from ..form import ChatFormat, load_chat_format, read_template
+from ..packing import (
+    PADDING,
+    PreferenceTrainingConfig,
+    pack_groups,
+    training_data,
+    values_of_targets,
+)
 from ..preferences import SPLITS, read_preferences
 from .losses import pair_losses, step_losses
 from .model import (
@@ -42,6 +47,7 @@ from .model import (
     RIGHT,
     STEP_HEAD,
     ScoredText,
+    right_probabilities,
     scored_answer,
     scored_steps,
     scores_of,
@@ -50,11 +56,6 @@ from .model import (
 NATIVE_OPTIM = OptimConfig(
     muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
 )
-"""For a base that was trained here."""
-IMPORTED_OPTIM = OptimConfig(
-    matrix_optimizer="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
-)
-"""For an imported base."""
 
 
 class RewardModelConfig(PreferenceTrainingConfig):
@@ -79,7 +80,7 @@ def reward(
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    config = with_usual_optim(config, model, NATIVE_OPTIM, IMPORTED_OPTIM)
+    config = with_usual_optim(config, model, NATIVE_OPTIM, adamw(2e-5))
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -171,24 +172,16 @@ def measure_reward(
     module: ModelWithHead, config: RewardModelConfig, held_out: Sequence[Scored]
 ) -> dict[str, Any]:
     """How well held-out pairs are ordered, or steps told apart."""
-    scores, labels, size = list[torch.Tensor](), list[torch.Tensor](), config.batch_answers
-    lengths, place = list[int](), next(module.parameters()).device
-    for start in range(0, len(held_out), size):
-        some = held_out[start : start + size]
-        batch = pack_groups(some, config.row_tokens)
-        scored = batch.targets != PADDING
-        assert batch.documents is not None, "see pack_groups"
-        with torch.no_grad():
-            found = scores_of(module, batch_to_device(batch, place))
-        scores.append(found.double().cpu())
-        labels.append(batch.targets[scored])
-        flat = [text.length for each in some for text in each]
-        lengths += [flat[at] for at in batch.documents[scored].tolist()]
-    said, given = torch.cat(scores), torch.cat(labels).numpy()
+    texts = [text for each in held_out for text in each]
+    place = next(module.parameters()).device
+    found = values_of_targets(texts, config.row_tokens, place, partial(scores_of, module))
+    said = np.concatenate(found)
     if config.of == "steps":
-        return _step_measures(said.softmax(-1)[:, RIGHT].numpy(), given)
-    ahead = said[::2] - said[1::2]
-    return _pair_measures(ahead.numpy(), np.array(lengths[::2]) - np.array(lengths[1::2]))
+        labels = np.concatenate([text.labels[text.labels != PADDING] for text in texts])
+        return _step_measures(right_probabilities(said), labels)
+    lengths = np.array([text.length for text in texts])
+    ahead = said[::2].astype(np.float64) - said[1::2]
+    return _pair_measures(ahead, lengths[::2] - lengths[1::2])
 
 
 def _pair_measures(

@@ -13,8 +13,6 @@ from pathlib import Path
 from groundup.align import (
     AnswersConfig,
     DirectConfig,
-    FinetuneConfig,
-    ImportExamplesConfig,
     PolicyConfig,
     PolicyLossConfig,
     PreferenceLossConfig,
@@ -24,15 +22,13 @@ from groundup.align import (
     WatchConfig,
     apply_votes,
     direct,
-    finetune,
-    import_examples,
     read_tasks,
     reinforce,
     reward,
     sample_answers,
     score_comparisons,
 )
-from groundup.core import MANIFEST, Artifact, Draft, page, produce, record, write_text
+from groundup.core import Artifact, Draft, page, produce, record, write_text
 
 from .policies import (
     RIGHT,
@@ -41,8 +37,8 @@ from .policies import (
     TaskFiles,
     measure_policies,
     rewards_chart,
+    tune_for_sums,
     write_comparison,
-    write_sums,
 )
 
 TASK = SumsConfig(shown=2_000, rewarded=4_000)
@@ -72,12 +68,7 @@ def align(
     steps   updates of PPO and of GRPO
     seed    of the task, and of every training
     """
-    root = Artifact.open(base, "model")
-    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
-    files = write_sums(out / "task", TASK, seed)
-    examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
-    tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
-    tuned = finetune(tuning, root, examples, out / "tuned")
+    files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
     made = _train_methods(tuned, files, out, steps, seed)
     models = {"tuned": tuned} | {name: made[name] for name in METHODS}
 

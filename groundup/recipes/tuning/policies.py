@@ -13,15 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groundup.align import (
+    FinetuneConfig,
+    ImportExamplesConfig,
     PolicyLossConfig,
     Reward,
     RewardConfig,
     RolloutPlan,
     Rollouts,
+    finetune,
+    import_examples,
     sample_rollouts,
     with_reference,
 )
 from groundup.core import (
+    MANIFEST,
     Artifact,
     Config,
     Draft,
@@ -61,6 +66,24 @@ class SumsConfig(NamedTuple):
     tested: int = 300
     steps: bool = False
     """Whether tuning shows the steps of a calculation, one a line."""
+
+
+class Start(NamedTuple):
+    """What the trainings of a recipe begin with."""
+
+    files: TaskFiles
+    tuned: Artifact
+    tokens: Artifact | None
+
+
+def tune_for_sums(base: Path, tokens: Path, out: Path, config: SumsConfig, seed: int) -> Start:
+    """Tune a base model on conversations of the task; both inputs are looked at first."""
+    root = Artifact.open(base, "model")
+    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
+    files = write_sums(out / "task", config, seed)
+    examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
+    tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
+    return Start(files, finetune(tuning, root, examples, out / "tuned"), text)
 
 
 class PolicyMeasures(NamedTuple):

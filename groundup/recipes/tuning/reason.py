@@ -12,17 +12,13 @@ the outcome. All three take the same number of samples.
 from pathlib import Path
 
 from groundup.align import (
-    FinetuneConfig,
-    ImportExamplesConfig,
     PolicyConfig,
     RewardConfig,
     WatchConfig,
-    finetune,
-    import_examples,
     read_tasks,
     reinforce,
 )
-from groundup.core import MANIFEST, Artifact, Draft, produce
+from groundup.core import Draft, produce
 
 from .policies import (
     RIGHT,
@@ -30,8 +26,8 @@ from .policies import (
     SumsConfig,
     measure_policies,
     rewards_chart,
+    tune_for_sums,
     write_comparison,
-    write_sums,
 )
 
 TASK = SumsConfig(shown=800, rewarded=4_000, steps=True)
@@ -64,12 +60,8 @@ def reason(
     steps   updates of each training
     seed    of the task, and of every training
     """
-    root = Artifact.open(base, "model")
-    text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
-    files = write_sums(out / "task", TASK, seed)
-    examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
-    tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
-    models = {"tuned": finetune(tuning, root, examples, out / "tuned")}
+    files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
+    models = {"tuned": tuned}
     for name, rewards in REWARDS.items():
         config = PolicyConfig(
             steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02,

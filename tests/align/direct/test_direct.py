@@ -15,14 +15,13 @@ from groundup.align import (
     import_preferences,
 )
 from groundup.align.direct import stage
-from groundup.align.direct.batches import (
+from groundup.align.direct.objectives import KtoObjective, PairObjective, answer_logprobs
+from groundup.align.direct.stage import ComparedAnswers, _make_batch
+from groundup.align.packing import (
     RenderedAnswer,
-    answer_logprobs,
     pack_groups,
     with_reference,
 )
-from groundup.align.direct.objectives import KtoObjective, PairObjective
-from groundup.align.direct.stage import ComparedAnswers, _make_batch
 from groundup.core import Artifact, ConfigError, DataError
 from groundup.model import load
 from groundup.tokenizer import RenderedChat

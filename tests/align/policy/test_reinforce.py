@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.align.direct.batches import with_reference
+from groundup.align.packing import with_reference
 from groundup.align.policy import stage
 from groundup.align.policy.losses import PolicyLossConfig
 from groundup.align.policy.rewards import Reward, RewardConfig, last_number, read_tasks
 from groundup.align.policy.rollouts import RolloutPlan, Rollouts, sample_rollouts
 from groundup.align.policy.stage import PolicyConfig, reinforce
+from groundup.align.policy.watch import HeldOut
 from groundup.core import (
     Answer,
     ConfigError,
@@ -164,19 +165,22 @@ class Always(NamedTuple):
 
 
 def test_the_watch_ends_a_run_that_its_rewards_mislead(chat_model, tasks, tmp_path, monkeypatch):
-    measured, seen = iter([0.5, 0.5, 0.9, 0.3, 0.3, 0.9]), list[torch.Tensor]()
+    measured, seen = iter([0.5, 0.9, 0.3, 0.3]), list[torch.Tensor]()
 
-    def measure(run, tasks, reward):
+    def look(run, tasks, measure):
         seen.append(run.engine.model.head.detach().clone())
-        return np.full(len(tasks), next(measured))
+        value = next(measured)
+        return HeldOut(np.full(len(tasks), value), -value)
 
-    monkeypatch.setattr(stage.PolicyRun, "held_out_rewards", measure)
+    monkeypatch.setattr(stage.PolicyRun, "look", look)
     made = reinforce(settings(watch={"every": 2}), chat_model, tasks, tmp_path / "out")
     found = made.numbers["watch"]
     assert found["stopped"] == "the held-out measure fell from 0.900 to 0.300"
     assert (found["best_step"], found["last_step"]) == (2, 6)
-    assert torch.equal(load(made.path).head, seen[2]), "the weights are those of the best look"
-    assert not torch.equal(seen[2], seen[4])
+    assert torch.equal(load(made.path).head, seen[1]), "the weights are those of the best look"
+    assert not torch.equal(seen[1], seen[3])
+    scores = made.numbers["held_out"]
+    assert (scores["before"], scores["after"]) == (-0.5, -0.9), "of the best look"
     assert len((made.path / "log/rollouts.jsonl").read_text().splitlines()) == 6
 
 
@@ -228,6 +232,9 @@ def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
     made = reinforce(settings(steps=2, rewards=rewards), chat_model, tasks, tmp_path / "out")
     assert said[-1].startswith("Nothing was learnt: all answers")
     assert made.numbers["held_out"]["after"] == 0.0
+    alone = settings(steps=2, prompts=16, answers=1, loss={"name": "reinforce"})
+    reinforce(alone, chat_model, tasks, tmp_path / "alone")
+    assert said[-1].startswith("Held-out tasks after"), "answers to other prompts differ"
 
 
 @pytest.mark.parametrize(
@@ -255,6 +262,8 @@ def test_rewards_are_verified_and_add_up():
         both(Sample("1", (), references=("none",)), Answer("3"))
     with pytest.raises(ConfigError, match="All rewards have the weight 0"):
         Reward.of(RewardConfig(number=0))
+    with pytest.raises(ConfigError, match="spread is between reward models, and there are none"):
+        Reward.of(RewardConfig(spread=1))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.align.direct.batches import PADDING, target_logprobs, with_reference
+from groundup.align.packing import PADDING, target_logprobs, with_reference
 from groundup.align.policy.losses import PolicyLossConfig
 from groundup.align.policy.rewards import Reward, RewardConfig, read_tasks
 from groundup.align.policy.rollouts import RolloutPlan, sample_rollouts

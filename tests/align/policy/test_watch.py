@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from groundup.align.policy.watch import Watch, WatchConfig
+from groundup.align.policy.watch import HeldOut, Watch, WatchConfig
 from groundup.core import Draft
 
 SAMPLED = {"entropy": 1.0, "distinct": 0.5, "divergence": 3.0, "length": 20.0}
@@ -21,7 +21,10 @@ class Looks:
         self.model, self.measures = nn.Linear(1, 1, bias=False), iter(measures)
         draft = Draft(path, log=path / "log", scratch=path / "scratch")
         config = WatchConfig(**{"every": 1} | config)
-        self.watch = Watch(config, draft, 10, lambda: next(self.measures), self.model)
+        self.watch = Watch(config, draft, 10, self.look, self.model)
+
+    def look(self) -> HeldOut:
+        return HeldOut(next(self.measures), 0.25)
 
     def at(self, step: int, **numbers: float) -> bool:
         with torch.no_grad():

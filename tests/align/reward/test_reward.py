@@ -15,8 +15,8 @@ from groundup.align import (
     import_preferences,
     reward,
 )
-from groundup.align.direct.batches import PADDING, pack_groups
 from groundup.align.form import load_chat_format
+from groundup.align.packing import PADDING, pack_groups
 from groundup.align.preferences import parse_preference
 from groundup.align.reward.losses import pair_losses, step_losses
 from groundup.align.reward.model import scored_answer, scored_steps, scores_of

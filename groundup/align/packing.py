@@ -1,4 +1,4 @@
-"""Answers in packed rows, and their log-probabilities under a model.
+"""Answers in packed rows, and what a model gives their tokens.
 
     row      prompt a, chosen a | prompt a, rejected a | prompt b, chosen b | …    one document each
     targets  the next token where it is of the answer, -1 elsewhere
@@ -8,21 +8,27 @@ A group is what a loss compares: both answers of a pair, or one answer. It stays
 batch may be split between any rows.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from groundup.kernels import token_logprobs
 from groundup.model import Transformer
 from groundup.tokenizer import RenderedChat, first_fit
-from groundup.train import MicroBatch, batch_to_device
-
-from .losses import Answers
+from groundup.train import (
+    MicroBatch,
+    TrainingConfig,
+    TrainingData,
+    batch_to_device,
+    shuffled_indices,
+)
 
 PADDING = -1
 SHORT_ROW = 256
@@ -88,6 +94,12 @@ class RenderedAnswer(NamedTuple):
         """Its last id, which ends the answer."""
         return int(self.ids[self.is_answer][-1])
 
+    def with_reference(self, logprobs: np.ndarray) -> "RenderedAnswer":
+        """With the log-probabilities of its answer's tokens before training."""
+        reference = np.zeros(len(self.ids), np.float32)
+        reference[self.is_answer] = logprobs
+        return self._replace(reference=reference)
+
     @classmethod
     def of_chat(cls, chat: RenderedChat) -> "RenderedAnswer":
         """The last answer of a conversation: what was said before it is prompt."""
@@ -145,21 +157,6 @@ def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
     return batches[0]._replace(labels=torch.cat(labels), **joined)
 
 
-def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
-    """Log-probabilities of a batch's answers, in the order of their groups."""
-    assert batch.documents is not None and batch.reference is not None, "see pack_groups"
-    is_answer = batch.targets != PADDING  # (B, T)
-    policy = target_logprobs(model, batch)
-    _, answer = torch.unique(batch.documents[is_answer], return_inverse=True)  # (N,)
-    count = int(answer.max()) + 1 if len(answer) else 0
-
-    def total(values: Float[Tensor, " N"]) -> Float[Tensor, " A"]:
-        return values.new_zeros(count).index_add(0, answer, values)
-
-    reference = batch.reference[is_answer].to(policy.dtype)
-    return Answers(total(policy), total(reference), total(torch.ones_like(policy)))
-
-
 def answer_states(model: nn.Module, batch: MicroBatch) -> Float[Tensor, "N D"]:
     """The hidden states that predict the tokens of the answers, row by row."""
     hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
@@ -185,6 +182,26 @@ def target_logprobs(
 
 
 @torch.no_grad()
+def values_of_targets(
+    items: Sequence[Packable], length: int, device: torch.device,
+    compute: Callable[[MicroBatch], Tensor],
+) -> list[np.ndarray]:  # fmt: skip
+    """What a model gives the targets of each item: (n, …) of its n targets, in their order.
+
+    length   positions of a row, at most
+    compute  gives the targets of a batch, row by row, a value or several each
+    """
+    found = [np.zeros(0)] * len(items)
+    for members in batches_of([each.length for each in items], length):
+        batch = pack_groups([[items[at]] for at in members], length)
+        assert batch.documents is not None, "see pack_groups"
+        owner = batch.documents[batch.targets != PADDING].numpy()
+        values = compute(batch_to_device(batch, device)).float().cpu().numpy()
+        for number, at in enumerate(members):
+            found[at] = values[owner == number]
+    return found
+
+
 def with_reference(
     model: Transformer, answers: Sequence[RenderedAnswer], length: int,
     vocab_size: int | None = None,
@@ -194,19 +211,10 @@ def with_reference(
     vocab_size  ids that can be drawn; None: all
     """
     was_training = model.training
-    model.eval()
-    device, found = model.head.device, list(answers)
-    for block in batches_of([each.length for each in answers], length):
-        batch = pack_groups([[answers[at]] for at in block], length)
-        is_answer, reference = batch.targets != PADDING, torch.zeros(batch.ids.shape)
-        logprobs = target_logprobs(model, batch_to_device(batch, device), vocab_size)
-        reference[is_answer] = logprobs.float().cpu()
-        for number, at in enumerate(block):
-            values = np.zeros(len(answers[at].ids), np.float32)
-            values[1:] = reference[batch.documents == number].numpy()
-            found[at] = answers[at]._replace(reference=values)
+    compute = partial(target_logprobs, model.eval(), vocab_size=vocab_size)
+    logprobs = values_of_targets(answers, length, model.head.device, compute)
     model.train(was_training)
-    return found
+    return [each.with_reference(own) for each, own in zip(answers, logprobs, strict=True)]
 
 
 ROWS = 8
@@ -222,3 +230,55 @@ def batches_of(sizes: Sequence[int], length: int) -> list[list[int]]:
         batches[-1].append(at)
         filled += sizes[at]
     return batches if sizes else []
+
+
+ROW_TOKENS = 2048
+VALIDATION_BATCHES = 16
+
+
+class PreferenceTrainingConfig(TrainingConfig):
+    """What every training on preferences has."""
+
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Number of passes over the preferences."""
+    batch_answers: int = Field(default=32, ge=2)
+    """Pairs, or single answers, of an optimizer step."""
+    max_length: int = Field(default=1024, ge=2)
+    """Tokens of a prompt with an answer; longer ones are left out and counted."""
+    template: str = ""
+    """As of `finetune`."""
+    validations: int = Field(default=2, ge=1)
+    """Number of evaluations on held-out preferences during the run."""
+
+    @property
+    def row_tokens(self) -> int:
+        """Positions of a row, which holds both answers of a pair."""
+        return max(ROW_TOKENS, 2 * self.max_length)
+
+
+Example = TypeVar("Example")
+
+
+def training_data(
+    config: PreferenceTrainingConfig, train: Sequence[Example], held_out: Sequence[Example],
+    make_batch: Callable[[Sequence[Example]], MicroBatch], sizes: Sequence[int],
+) -> TrainingData:  # fmt: skip
+    """Batches of examples, in another order each epoch, and held-out batches.
+
+    sizes  tokens of each example
+    """
+    size = min(config.batch_answers, len(train))
+    tokens = size * sum(sizes) // len(train)
+
+    def batch(step: int) -> MicroBatch:
+        chosen = shuffled_indices(step, size, len(train), config.seed)
+        return make_batch([train[at] for at in chosen])
+
+    starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
+    return TrainingData(
+        batch,
+        max(1, round(config.epochs * len(train) / size)),
+        lambda step: step * tokens,
+        lambda step: config.row_tokens,
+        {"": [make_batch(held_out[start : start + size]) for start in starts]},
+    )
