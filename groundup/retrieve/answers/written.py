@@ -51,8 +51,8 @@ RELEVANCE, COPY = 0.7, 0.8
 """Weight of a passage's score beside how like it is to those already chosen (MMR, lambda), and the
 likeness from which it is a copy. Source: Carbonell and Goldstein 1998."""
 MAX_CLAIMS, MAX_TOKENS = 4, 400
-MIN_QUOTE, MAX_QUOTE, MAX_CLAIM = 8, 400, 300
-"""Characters."""
+MIN_QUOTE, MAX_QUOTE, MAX_CLAIM, MAX_SHOWN = 8, 400, 300, 80
+"""Characters; the last of an answer that cannot be read."""
 ABOUT = 0.6
 """Smallest weighted share of the question's words in a quote and its titles."""
 NEARLY = 85.0
@@ -68,6 +68,7 @@ SCHEMA = {
     }}},
 }  # fmt: skip
 """The form of an answer for a model on a server, which takes no grammar; quotes are looked for."""
+NO_CLAIMS = re.compile(r'"claims"\s*:\s*\[\s*\]')
 
 
 class Writer(NamedTuple):
@@ -194,7 +195,8 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     except EndpointError as error:  # quotes need no server
         note = f"in the documents' own words: {error}"
         return replace(extractive, details=details | {"note": note})
-    for row in read_claims(written):
+    rows = list(read_claims(written))
+    for row in rows:
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
         quote = passage and _supporting_quote(index, passage, row)
         if quote and passage and extractive.refused:
@@ -209,11 +211,13 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     if claims:
         text = " ".join(claim.text for claim in claims)
         return Answer(text, claims=tuple(claims), details=details | {"cells": []})
-    if extractive.refused:
+    wrote = "what the model wrote is not supported" if rows else "the model wrote no claim"
+    if not rows and not NO_CLAIMS.search(written):
+        wrote = "the model's answer could not be read: expected claims in JSON, "
+        wrote += f"got {written[:MAX_SHOWN]!r}"
+    elif extractive.refused:
         return replace(extractive, details=details)
-    is_dropped = bool(details["dropped"])
-    wrote = "what the model wrote is not supported" if is_dropped else "the model wrote no claim"
-    details["note"] = f"in the documents' own words: {wrote}"
+    details["note"] = wrote if extractive.refused else f"in the documents' own words: {wrote}"
     return replace(extractive, details=details)
 
 
@@ -260,10 +264,11 @@ def read_claims(text: str) -> Iterator[dict[str, Any]]:
     ...     '"claim": "c"}, {"passage": 2, "quo')]
     ['a b']
     """
-    for match in re.finditer(r"\{[^{}]*\}", text):
+    decoder = json.JSONDecoder(strict=False)
+    for match in re.finditer(r"\{", text):
         try:
-            row = json.loads(match[0], strict=False)
-        except ValueError:
+            row, _ = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
             continue
         types = {"passage": int, "quote": str, "claim": str}
         if all(isinstance(row.get(name), kind) for name, kind in types.items()):

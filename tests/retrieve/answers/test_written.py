@@ -10,6 +10,7 @@ from groundup.core import CapacityError, ConfigError, Generation, LanguageModel,
 from groundup.prompt import Template
 from groundup.retrieve import (
     answer_question,
+    answer_to_json,
     answer_to_text,
     index,
     open_index,
@@ -226,6 +227,22 @@ def test_a_risk_is_not_promised_for_a_model(opened):
 def test_a_model_without_an_answer_leaves_the_quotes(opened):
     answer = written(opened, Model())
     assert is_quoted(answer) and "the model wrote no claim" in answer_to_text(answer)
+
+
+@pytest.mark.parametrize("text", ["", "Sure! The deposit is 80 euros." + "!" * 90, '{"claims": [{"q'])
+def test_an_answer_that_cannot_be_read_is_said_with_its_beginning(text, opened):
+    model = Model()
+    model.text = text
+    answer = written(opened, model)
+    note = f"the model's answer could not be read: expected claims in JSON, got {text[:80]!r}"
+    assert is_quoted(answer) and note in answer_to_text(answer)
+    assert answer_to_json(answer)["note"] == f"in the documents' own words: {note}"
+
+
+def test_claims_are_read_whatever_stands_around_and_in_them():
+    claim = {"passage": 1, "quote": "use {a} of {", "claim": "It uses {a}."}
+    assert list(read_claims(f"```json\n{json.dumps({'claims': [claim]})}\n```")) == [claim]
+    assert list(read_claims('{"a":' * 5_000)) == []
 
 
 def test_passages_that_do_not_fit_the_context_are_left_out(opened):
