@@ -107,8 +107,11 @@ def validation_questions(testset: Artifact) -> Questions:
         placed, known = list[PlacedQuestion](), {each.path: each for each in documents}
         for sample in samples:
             about, document = sample.metadata, known.get(sample.metadata.get("document", ""))
-            if document and document.text[about["start"] : about["end"]] == about["quote"]:
-                asked, span = sample.conversation[-1].content, (about["start"], about["end"])
+            start, quote = about.get("start", 0), about.get("quote", "")
+            if document and not document.text.startswith(quote, start):  # it was moved
+                start = document.text.find(quote) if document.text.count(quote) == 1 else -1
+            if document and quote and start >= 0:
+                asked, span = sample.conversation[-1].content, (start, start + len(quote))
                 placed.append(PlacedQuestion(asked, document.id, *span))
         return _enough(placed, len(samples))
 
@@ -122,6 +125,9 @@ def _enough(placed: list[PlacedQuestion], count: int) -> list[PlacedQuestion]:
             f"--tune needs {MIN_QUESTIONS}: take the folder as it was when they were made, or give "
             "questions of your own with --questions FILE."
         )
+    if left := count - len(placed):
+        of = f"{left} of {count} questions"
+        record.log(f"Left out: {of}, whose place in the documents is not known.")
     return placed
 
 
