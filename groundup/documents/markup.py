@@ -8,6 +8,7 @@ and nothing recurses. The rules:
   its tab too, so that each value stands below its head.
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
   dropped, and so are the ¶ and § links that Sphinx and rustdoc add to titles.
+- What nobody sees on the page is dropped (web/hidden.py).
 - Of a formula with its TeX source (KaTeX, MathJax, MediaWiki) only the source is text.
 - Malformed markup is read as browsers do: a stray end tag is ignored, an open element ends
   with its parent, an open tag or comment at the end of the file is dropped.
@@ -24,6 +25,7 @@ from typing import Any, AnyStr, NamedTuple
 
 from .document import Heading, Segments, SourceMap
 from .readers.encodings import compose_maps, decode
+from .web.hidden import GONE, SIZE, PageStyles
 
 TAG = re.compile(
     rb"""<!--(?:-?>|.*?(?:--!?>|\Z))                                     # a comment
@@ -70,11 +72,18 @@ DROPPED_BY_ATTRIBUTE = re.compile(
     rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor|katex-html)\b)""",
     re.IGNORECASE,
 )
+CHROME = (b"navigation", b"headerlink", b"doc-anchor", b"katex-html")
 SPECIAL = frozenset((*BLOCKS, *VOID, *RAW, *DROPPED, b"semantics"))
 """Elements besides those within a line."""
 RANGES = frozenset((b"a", b"table", b"tr", b"caption"))
 CELLS = frozenset((b"td", b"th"))
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
+UNHIDDEN = VOID | {b"html", b"head", b"body"}
+"""Elements without text, and those that hold the whole page, which a script may show."""
+ENDED_BY_NEXT = frozenset(b"li dt dd tr td th".split())
+IN_PARAGRAPH = frozenset(b"br html head body caption legend option".split())
+IN_TABLE = frozenset(b"tr td th thead tbody tfoot".split())
+"""Blocks that do not end a paragraph, and those that do in a table alone."""
 WITH_FOOTERS = (b"article", b"blockquote", b"figure", b"details")
 """Elements whose footer is theirs and not the page's."""
 MAX_FOOTER_CHARACTERS = 1_000
@@ -114,8 +123,10 @@ class Markup(NamedTuple):
         return [each.span() for each in texts if each and len(each[0]) <= MAX_FOOTER_CHARACTERS]
 
 
-def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
+def read_html(data: bytes, declared: str = "", repair: bool = False, styled: bool = True) -> Markup:
     """Text, map to the bytes, headings and title of an HTML file in any charset: see `decode`.
+
+    styled  whether attributes and styles may hide elements: not in the XML of an office document
 
     Raises Refused, a DataError, if the bytes are binary or in no charset that fits.
 
@@ -124,7 +135,11 @@ def read_html(data: bytes, declared: str = "", repair: bool = False) -> Markup:
     ('Café\\n\\nOpen now', (20, 31), {'title': 'T'})
     """
     read = decode(data, declared, repair, "html")
-    markup = _HtmlExtractor(read.map.text.encode("utf-8")).run()
+    page, styles = read.map.text.encode("utf-8"), PageStyles() if styled else None
+    markup = _HtmlExtractor(page, styles).run()
+    if styles and styles.is_late:  # they may hide what was read before them
+        styles.is_complete = True
+        markup = _HtmlExtractor(page, styles).run()
     return markup._replace(map=compose_maps(markup.map, read.map), charset=read.charset)
 
 
@@ -145,15 +160,19 @@ def find_tex_source(page: AnyStr, at: int) -> int:
 
 
 @lru_cache(2**12)  # most elements of a page have one of few classes
-def _drops_by_attribute(attributes: bytes) -> bool:
-    return DROPPED_BY_ATTRIBUTE.search(attributes) is not None
+def _hides_by_attribute(attributes: bytes) -> int:
+    """GONE for chrome, another number if they may hide, 0 if only rules may."""
+    words = attributes.lower()
+    if any(map(words.__contains__, CHROME)) and DROPPED_BY_ATTRIBUTE.search(attributes):
+        return GONE
+    return SIZE if b"hidden" in words or b"style" in words else 0
 
 
 class _HtmlExtractor:
     """One pass over a file: the text written so far and the open elements."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, data: bytes, styles: PageStyles | None) -> None:
+        self.data, self.styles = data, styles
         self.is_xml = data[:64].lstrip().startswith(b"<?xml")
         self.parts: list[str] = []
         self.segments = Segments()
@@ -163,7 +182,8 @@ class _HtmlExtractor:
         self.counted_bytes, self.line = 0, 1  # lines are counted up to this byte
         self.stack: list[bytes] = []
         self.open: defaultdict[bytes, int] = defaultdict(int)
-        self.dropped = 0  # depth of the element that is being dropped, or 0
+        self.hidden = 0  # why what is read is dropped: GONE, VISIBILITY, SIZE; 0: it is not
+        self.outside: list[tuple[int, int]] = []  # depth of an element and `hidden` outside it
         self.requested_break = 0  # the strongest line break requested since the last text
         self.held_space: list[tuple[int, int]] = []  # white space to write if text follows
         self.level = 0  # of the heading that is open, or 0
@@ -184,12 +204,12 @@ class _HtmlExtractor:
         place, tags = 0, TAG.finditer(self.data)
         while tag := next(tags, None):
             start, end = tag.span()
-            if start > place and not self.dropped:
+            if start > place and not self.hidden:
                 self.read_text(place, start)
             place = self.read_tag(tag, end)
             if place != end:  # what was skipped may look like tags
                 tags = TAG.finditer(self.data, place)
-        if place < len(self.data) and not self.dropped:
+        if place < len(self.data) and not self.hidden:
             self.read_text(place, len(self.data))
         self.end_heading()
         map = SourceMap("".join(self.parts), self.segments)
@@ -210,19 +230,21 @@ class _HtmlExtractor:
             if name in BLOCKS or self.open[name]:
                 self.close(name)
             return end
-        if name not in SPECIAL and not self.dropped:
-            if not attributes or not _drops_by_attribute(attributes):
-                return end  # within a line
-        if name in CELLS and not self.dropped:
+        if name in BLOCKS and self.stack and self.stack[-1] in (b"p", name) and not self.is_xml:
+            self.end_implied(name)
+        hidden = self.hides(name, attributes, end) if attributes or name in DROPPED else self.hidden
+        if not (hidden or self.outside or name in SPECIAL):
+            return end  # within a line
+        if name in CELLS and not self.hidden:
             self.column = self.next_column
             columns = COLUMNS.search(attributes)
             self.next_column += int(columns[1]) if columns else 1
             self.has_heads |= name == b"th"
         ends_itself = attributes.endswith(b"/") and (self.is_xml or name == b"svg")
         if name in RAW and not ends_itself:
-            return self.skip_raw(name, end)
+            return self.skip_raw(name, end, attributes)
         if not ends_itself:
-            self.start(name, attributes)
+            self.start(name, attributes, hidden)
         return find_tex_source(self.data, end) if name == b"semantics" else end
 
     def mark_range(self, name: bytes, opens: bool) -> None:
@@ -251,25 +273,54 @@ class _HtmlExtractor:
         elif name == b"a" and opens:
             self.link_start = self.length
 
-    def skip_raw(self, name: bytes, start: int) -> int:
-        """Skip an element with raw text; keep the first title."""
+    def end_implied(self, name: bytes) -> None:
+        """End the innermost element if another one that starts ends it."""
+        if (above := self.stack[-1]) == b"p":
+            if name not in IN_PARAGRAPH and (name not in IN_TABLE or self.open[b"table"]):
+                self.pop()
+        elif above == name and name in ENDED_BY_NEXT:
+            self.pop()
+
+    def hides(self, name: bytes, attributes: bytes, end: int) -> int:
+        """What hides the text of an element whose tag ends there, as `hidden`."""
+        if self.hidden & GONE or name in UNHIDDEN:
+            return self.hidden
+        if name in DROPPED or (found := _hides_by_attribute(attributes)) == GONE:
+            return GONE
+        if not (styles := self.styles):
+            return self.hidden
+        styles.is_asked = True
+        if not (found or styles.hides or self.hidden):
+            return self.hidden
+        hides, shows = styles.effect(name, attributes)
+        if hides and self.is_formula(end):
+            return self.hidden
+        return self.hidden & ~shows | hides
+
+    def is_formula(self, start: int) -> bool:
+        """Whether an element has nothing but a formula: MediaWiki shows a picture of it instead."""
+        stop = self.data.find(b"</math>", start, start + MAX_MATHML_CHARACTERS)
+        after = self.data[stop + 7 : stop + 20].lstrip()
+        is_last = stop >= 0 and after.startswith(b"</")
+        return is_last and self.data[start:stop].lstrip().startswith(b"<math")
+
+    def skip_raw(self, name: bytes, start: int, attributes: bytes) -> int:
+        """Skip an element with raw text; keep the first title, and styles."""
         end = re.compile(rb"</" + name + rb"(?=[ \t\r\n\f/>])", re.IGNORECASE)
         found = end.search(self.data, start)
         stop = found.start() if found else len(self.data)
-        if name == b"title" and not self.title and not self.dropped:
+        if name == b"style" and self.styles and not self.open[b"noscript"] + self.open[b"template"]:
+            self.styles.add(self.data[start:stop], attributes)
+        if name == b"title" and not self.title and not self.hidden:
             self.title = " ".join(html.unescape(self.data[start:stop].decode("utf-8")).split())
         if not found:
             return stop
         tag = TAG.match(self.data, stop)
         return tag.end() if tag else len(self.data)
 
-    def start(self, name: bytes, attributes: bytes) -> None:
-        drops = not self.dropped and (
-            name in DROPPED or (attributes != b"" and _drops_by_attribute(attributes))
-        )
+    def start(self, name: bytes, attributes: bytes, hidden: int) -> None:
+        """Open an element; `hidden` is what hides its text."""
         if name in BLOCKS:
-            if self.stack and self.stack[-1] == b"p":
-                self.pop()
             if name in CELLS or self.cell_start != self.length:
                 self.request_break(BLOCKS[name])  # a cell's first paragraph continues its row
             if name in CELLS:
@@ -281,15 +332,15 @@ class _HtmlExtractor:
             if self.heading_start >= 0 or name in LEVELS:
                 self.end_heading()
             if name == b"li":
-                self.begins_item = not self.dropped and not drops
-        repeats = self.dropped and name == self.stack[self.dropped - 1]
-        if name in VOID or not (name in BLOCKS or drops or repeats):
+                self.begins_item = not hidden
+        if name in VOID or not (name in BLOCKS or hidden != self.hidden or self.open[name]):
             return
         self.stack.append(name)
         self.open[name] += 1
-        if drops:
-            self.dropped = len(self.stack)
-        elif not self.dropped:
+        if hidden != self.hidden:
+            self.outside.append((len(self.stack), self.hidden))
+            self.hidden = hidden
+        if not hidden:
             self.level = LEVELS.get(name, self.level)
             is_footer = name == b"footer" or b"contentinfo" in attributes
             if is_footer and not self.footer[0] and not any(map(self.open.get, WITH_FOOTERS)):
@@ -314,12 +365,12 @@ class _HtmlExtractor:
     def pop(self) -> bytes:
         name = self.stack.pop()
         self.open[name] -= 1
-        if self.dropped > len(self.stack):
-            self.dropped = 0
+        if self.outside and self.outside[-1][0] > len(self.stack):
+            self.hidden = self.outside.pop()[1]
         if self.footer[0] > len(self.stack):
             self.footers.append((self.footer[1], self.length))
             self.footer = (0, 0)
-        if name in LEVELS and not self.dropped:
+        if name in LEVELS and not self.hidden:
             self.end_heading()
         if name == b"li":
             self.begins_item = False
@@ -331,7 +382,7 @@ class _HtmlExtractor:
         self.level, self.heading_start = 0, -1
 
     def request_break(self, strength: int) -> None:
-        if not self.dropped:
+        if not self.hidden:
             self.requested_break = max(self.requested_break, strength)
             self.held_space.clear()
 

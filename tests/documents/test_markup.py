@@ -260,3 +260,87 @@ def test_a_caption_or_a_row_that_is_a_title_heads_no_column(above):
     page = read_html(b"<p>Before.</p><table>" + above + rows + b"</table>")
     (table,) = page.tables
     assert page.map.text[slice(*table)].strip() == "Type\tFlow\nPX\t5 l"
+
+
+STYLE = """<style>
+.gone, p#tip { color: red; display: none } .faint { visibility: hidden !important }
+.sized { font: bold 9px/1 serif }
+.tab { display: none } .tab.open { display: block } .forced { display: none !important }
+@media print { .screen { display: none } } .menu .item { display: none }
+/* .seen { display: none } */ .quoted::after { content: "} .seen { display: none }" }
+.box:hover { display: none } @media all { .all { display: none } }
+</style>"""
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '<div style="display:none">x</div>',
+        "<DIV STYLE='color: red; DISPLAY : None !important'>x<div>x</div>x</div>",
+        '<span style="visibility:hidden">x <b>x</b></span>',
+        "<p hidden>x<br>x<td>x</td></p>",
+        '<li hidden="hidden">x<ul><li>x</ul>x</li>',
+        '<span aria-hidden="true">x<span>x</span>x</span>',
+        "<template>x<p>x</p></template>",
+        '<p aria-hidden="true" hidden style="display: none">x</p>',
+        '<p style="font-size:0">x <b>x</b> <i style="font-size:2em">x</i></p>',
+        '<p style="font: 0/0 serif">x</p>',
+        '<p style="display&#58;none">x</p>',
+        '<div class="note gone">x</div>',
+        "<p id=tip>x</p>",
+        '<b class="faint" style="visibility:visible">x</b>',
+        '<p class="tab">x</p>',
+        '<p class="forced" style="display:block">x</p>',
+        '<p class="all">x</p>',
+        '<p style="font-size:0">x<span style="font-size:0px">x<span>x</span>x</span>x</p>',
+    ],
+)
+def test_what_nobody_sees_is_dropped_and_the_rest_maps_to_its_bytes(hidden):
+    for page in (f"{STYLE}<p>Before.</p>{hidden}<p>After.", f"<p>Before.{hidden}<p>After.{STYLE}"):
+        map = read_html(page.encode()).map
+        assert map.text == "Before.\n\nAfter."
+        begin, end = map.byte_range(9, 15)
+        assert page.encode()[begin:end] == b"After."
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        '<div title="hidden" style="backface-visibility:hidden; --display:none">seen</div>',
+        '<p class="hidden is-gone" data-hidden aria-hidden="false">seen</p>',
+        '<p hidden style="display:block">seen</p>',
+        '<p class="tab open">seen</p>',
+        '<p class="gone" style="display:block">seen</p>',
+        '<p class="screen">seen</p><p class="seen box">seen</p><p class="item">seen</p>',
+        '<p style="font-size:0">x<b style="font-size:9px"><b><b>seen</b></b> <b>seen</b></b>x</p>',
+        '<div style="font-size:0">x<p class="sized">seen</p>x</div>',
+        '<div style="visibility:hidden">x<p class="sized">x</p>x</div><p>seen</p>',
+        '<div style="visibility:hidden">x<p style="visibility:visible">seen</p>x</div>',
+        "<ul><li hidden>x<li>seen</ul><p hidden>x<div>seen</div>",
+        "<table><tr><td><p hidden>x<td>seen</table>",
+        '<p><span style="display:none"><math><semantics><annotation encoding="application/x-tex">'
+        "seen</annotation></semantics></math></span></p>",
+        "<noscript><style>.lazy{display:none}</style></noscript><p class=lazy>seen</p>",
+        "<style media='screen and (color)'>.lazy{display:none}</style><p class=lazy>seen</p>",
+    ],
+)
+def test_what_is_seen_stays_whatever_looks_like_hiding_it(shown):
+    text = text_of(f"<body style='visibility:hidden'>{STYLE}{shown}<p>After.")
+    assert text.split() == ["seen"] * shown.count("seen<") + ["After."]
+
+
+def test_styles_that_hide_take_linear_time():
+    many = 20_000
+    rules, zeros = "".join(f".a.b{n}{{display:none}}" for n in range(many)), "0" * many
+    for css in (
+        "{" * many,
+        "a{" * many,
+        "/*" * many,
+        ".a.b" * many,
+        f".a{{font-size:{zeros}!",
+        rules,
+    ):
+        text = text_of(f"<style>{css}</style>" + "<b class='a b'>x</b>" * 1000 + "<p>a")
+        assert text == "x" * 1000 + "\n\na"
+    classes = " ".join(f"b{n}" for n in range(many))
+    assert text_of(f"<style>.a{{display:none}}</style><p class='{classes}'>a") == "a"

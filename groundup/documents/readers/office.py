@@ -156,7 +156,7 @@ def read_part(part: bytes, kind: str) -> Markup:
     if kind in RENAMED:
         pattern, rename = RENAMED[kind]
         part = pattern.sub(rename, part)
-    page = read_html(_rename_tags(part, kind in LINE_KINDS))
+    page = read_html(_rename_tags(part, kind in LINE_KINDS), styled=False)
     text = page.map.text
     title = next((text[h.start : h.end] for h in page.headings if h.level == 1), "")
     if kind == "ods":  # the name of a sheet is a heading, so its rows follow up to the next

@@ -229,7 +229,9 @@ def test_a_model_without_an_answer_leaves_the_quotes(opened):
     assert is_quoted(answer) and "the model wrote no claim" in answer_to_text(answer)
 
 
-@pytest.mark.parametrize("text", ["", "Sure! The deposit is 80 euros." + "!" * 90, '{"claims": [{"q'])
+@pytest.mark.parametrize(
+    "text", ["", "Sure! The deposit is 80 euros." + "!" * 90, '{"claims": [{"q']
+)
 def test_an_answer_that_cannot_be_read_is_said_with_its_beginning(text, opened):
     model = Model()
     model.text = text
