@@ -1,5 +1,7 @@
 """What is refused, answered in part or answered for another word: small folders, one rule each."""
 
+import pydoc
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -249,6 +251,22 @@ SETTINGS = {
     "a__json": '{\n  "sender": {\n    "retry": 4\n  },\n  "receiver": {\n    "queue": 9\n  }\n}\n',
     "sender__toml": "[sender]\nretry = 4\n\n[receiver]\nqueue = 9\n",
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("shutil.copytree", "Recursively copy a directory tree and return the destination"),
+        ("shutil.SpecialFileError", "class SpecialFileError("),
+        ("shutil.copyforest", ""),
+        ("os.copytree", ""),
+        ("shutil.copytree.walk", ""),
+    ],
+)
+def test_an_entry_that_pydoc_prints_is_known_by_the_name_of_its_module(name, said, tmp_path):
+    page = pydoc.render_doc(shutil, renderer=pydoc.plaintext)
+    answer = ask(tmp_path, f"What does {name} do?", shutil__txt=page)
+    assert answer.refused is (not said) and said in answer.text
 
 
 @pytest.mark.parametrize("name", SETTINGS)

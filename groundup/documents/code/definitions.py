@@ -1,5 +1,6 @@
 """Sections of source files: their definitions, found by Python's parser or by tree-sitter's.
 
+So are those of what `python -m pydoc` prints, where each entry follows an empty line.
 Grammars of tree-sitter parse broken source too, and a query (definitions.toml) finds functions,
 methods and classes in the tree.
 """
@@ -24,6 +25,14 @@ SIGNS = re.compile(r"(?<!\W)\W{4000}")
 UNBROKEN = re.compile(r"""(?<![^;(){}"'`/#])[^;(){}"'`/#]{600,}""")
 LINE_END = re.compile(r"[ \t;,)]*(?://[^\n]*|/\*[^\n]*\*/[ \t]*)?(?:\r?\n|\Z)")
 """What ends the line of a definition and still belongs to it."""
+PYDOC = re.compile(r"(?:[^\n]+\n\s*\n)?NAME\r?\n {4}(?P<module>[\w.]+)(?= - |\s)")
+PYDOC_ENTRIES = re.compile(r"^(?:CLASSES|FUNCTIONS)\r?$", re.MULTILINE)
+PYDOC_ENTRY = re.compile(
+    r"""^(?:(?:[\ |]*|CLASSES|FUNCTIONS)\r?\n
+        (?P<line>(?:\ {4}|\ {5}\|\ \ )(?:class\ |async\ )?(?P<name>\w+)\()|\S|\ {5}\|\ \ --)""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""An entry, or a line at the margin or of dashes in a class, which ends the one before."""
 _GRAMMARS = read_patterns(Path(__file__).with_name("definitions.toml"))
 
 
@@ -44,6 +53,8 @@ def code_sections(document: Record) -> list[tuple[int, int, tuple[str, ...]]]:
     path, text, is_python = document.path, document.text, document.kind == "python"
     name = module_name(path) if is_python else path.rpartition("/")[2]
     find = {"python": _python_definitions, "code": _find_definitions}.get(document.kind)
+    if document.kind == "text" and (page := PYDOC.match(text)):
+        name, find = page["module"], _pydoc_definitions
     if find is None or (definitions := find(path, text)) is None:
         return []
     sections, at = list[tuple[int, int, tuple[str, ...]]](), 0
@@ -84,6 +95,20 @@ def _python_definitions(path: str, text: str) -> list[_Definition] | None:
                 yield from walk(each, start)
 
     return list(walk(module, 0)) if module else None
+
+
+def _pydoc_definitions(path: str, text: str) -> list[_Definition] | None:
+    """The classes, their methods and the functions of a module's page."""
+    first = PYDOC_ENTRIES.search(text)
+    found, end, outer_end = list[_Definition](), len(text), len(text)
+    for entry in reversed(list(PYDOC_ENTRY.finditer(text, first.start())) if first else []):
+        is_method = "|" in (entry["line"] or entry[0])
+        if entry["name"]:
+            stop = end if is_method else outer_end
+            found.append(_Definition(entry.start("line"), stop, (entry["name"],)))
+        end = entry.start()
+        outer_end = outer_end if is_method else end
+    return found[::-1]
 
 
 def _find_definitions(path: str, text: str) -> list[_Definition] | None:

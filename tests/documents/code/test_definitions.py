@@ -1,6 +1,9 @@
 """Source files are split into definitions, each with its names and the comment above it."""
 
+import pydoc
 import sys
+import textwrap
+from unittest.mock import ANY
 
 import pytest
 
@@ -132,13 +135,13 @@ NAMES = {
 }
 
 
-def sections(path: str, text: str) -> list[tuple[str, str]]:
-    """Names without the file's, joined by points, and texts."""
+def sections(path: str, text: str, module: str = "") -> list[tuple[str, str]]:
+    """Names without that of the module or file, joined by points, and texts."""
     (document,) = read_data(path, text.encode(), ReadConfig())
     assert isinstance(document, Record)
     found = code_sections(document)
     assert "".join(text[start:end] for start, end, _ in found) == (text if found else "")
-    assert all(names[0] == path for _, _, names in found)
+    assert all(names[0] == (module or path) for _, _, names in found)
     return [(".".join(names[1:]), text[start:end].strip()) for start, end, names in found]
 
 
@@ -168,6 +171,21 @@ def test_a_section_is_the_definition_with_its_comment(path, name, begin, end):
     text = next(text for found, text in sections(path, SOURCES[path]) if found == name)
     assert text.startswith(begin)
     assert text.endswith(end)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_what_pydoc_prints_has_a_section_for_each_entry(line_end):
+    page = pydoc.render_doc(textwrap, renderer=pydoc.plaintext).replace("\n", line_end)
+    found = sections("textwrap.txt", page, "textwrap")
+    text = {name: "".join(part for each, part in found if each == name) for name, _ in found}
+    assert list(dict.fromkeys(name for name, _ in found if "__" not in name)) == (
+        " TextWrapper TextWrapper.fill TextWrapper.wrap dedent fill indent shorten wrap".split(" ")
+    )
+    assert text["dedent"].startswith("dedent(text)") and "fill(" not in text["dedent"]
+    assert text["TextWrapper"].startswith("class TextWrapper(builtins.object)")
+    assert "wrap(self, text)" not in text["TextWrapper.fill"] and "---" in text["TextWrapper"]
+    assert "---" not in text["TextWrapper.wrap"]
+    assert sections("a.txt", "NAME\n    tea\n\nBrew\n\n    pour(it)\n", "tea") == [("", ANY)]
 
 
 def test_broken_source_keeps_the_definitions_that_are_whole():
