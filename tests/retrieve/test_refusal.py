@@ -258,6 +258,7 @@ SETTINGS = {
     [
         ("shutil.copytree", "Recursively copy a directory tree and return the destination"),
         ("shutil.SpecialFileError", "class SpecialFileError("),
+        ("tea.brew", "brew(pot)"),
         ("shutil.copyforest", ""),
         ("os.copytree", ""),
         ("shutil.copytree.walk", ""),
@@ -265,7 +266,8 @@ SETTINGS = {
 )
 def test_an_entry_that_pydoc_prints_is_known_by_the_name_of_its_module(name, said, tmp_path):
     page = pydoc.render_doc(shutil, renderer=pydoc.plaintext)
-    answer = ask(tmp_path, f"What does {name} do?", shutil__txt=page)
+    tea = "NAME\n    tea\n\nFUNCTIONS\n    brew(pot)\n        Let it draw.\n\n    pour(pot)\n"
+    answer = ask(tmp_path, f"What does {name} do?", shutil__txt=page, tea__txt=tea)
     assert answer.refused is (not said) and said in answer.text
 
 

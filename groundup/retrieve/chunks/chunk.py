@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from groundup.core import Config, ConfigError, Hit, Passage, check_choice
-from groundup.documents import NAVIGATION, Record, rows_of_tables, with_titles
+from groundup.documents import NAVIGATION, Record, code_sections, rows_of_tables, with_titles
 
 from . import strategies
 from .strategies import Embed, Layout
@@ -139,7 +139,8 @@ def _merge_short(
     passages, whose titles contain their names.
     """
     kind = layout.document.kind
-    if kind == "python" or kind == "code" and any(each.headings for each in spans):
+    is_printed = kind == "text" and code_sections(layout.document)  # by pydoc
+    if kind == "python" or is_printed or kind == "code" and any(each.headings for each in spans):
         return spans
     skipped = [start for start, _ in layout.skipped]
     merged: list[TitledSection] = []
