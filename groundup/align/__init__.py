@@ -32,12 +32,7 @@ from .policy.rewards import Reward, RewardConfig, read_tasks
 from .policy.rollouts import RolloutPlan, Rollouts, sample_rollouts
 from .policy.stage import PolicyConfig, reinforce
 from .policy.watch import WatchConfig
-from .preferences import (
-    Preference,
-    PreferencesConfig,
-    import_preferences,
-    read_preferences,
-)
+from .preferences import Preference, PreferencesConfig, import_preferences, read_preferences
 from .reward.model import RewardModel
 from .reward.stage import RewardModelConfig, reward
 

@@ -85,18 +85,10 @@ class FinetuneConfig(AdaptableConfig):
 
 
 def finetune(
-    config: FinetuneConfig,
-    model: Artifact,
-    examples: Artifact,
-    out: Path,
-    *,
-    adapter: str = "",
-    mesh: str = "",
-    zero: Literal[1, 2, 3] = 3,
-    schedule: Literal["gpipe", "1f1b"] = "1f1b",
-    profile: int | None = None,
-    tensorboard: bool = False,
-) -> Artifact:
+    config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path, *, adapter: str = "",
+    mesh: str = "", zero: Literal[1, 2, 3] = 3, schedule: Literal["gpipe", "1f1b"] = "1f1b",
+    profile: int | None = None, tensorboard: bool = False,
+) -> Artifact:  # fmt: skip
     """Fine-tune a model, or an adapter of it; a stopped run resumes from its last checkpoint.
 
     `torchrun --nproc-per-node N -m groundup finetune` trains on N processes.
@@ -120,22 +112,16 @@ def finetune(
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
-        objective="chat",
+        objective="chat", settings=config.hashed_values(),
         shards={"train": examples.files["train.jsonl"]["sha256"]},
-        settings=config.hashed_values(),
         parents={"model": model, "examples": examples} | own,
-    )
+    )  # fmt: skip
     options = RunOptions(mesh, zero, schedule, profile, tensorboard)
     return produce_model(
-        config,
-        out,
-        partial(_train_and_save, config, identity, options),
-        stage="finetune",
-        version=3,
-        identity=identity,
-        run_options=options,
+        config, out, partial(_train_and_save, config, identity, options), stage="finetune",
+        version=3, identity=identity, run_options=options,
         kind="adapter" if is_adapted(config, own) else "model",
-    )
+    )  # fmt: skip
 
 
 def check_decoder(base: Artifact, max_length: int) -> None:
@@ -169,14 +155,9 @@ def _train_and_save(
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)
-    run = TrainingRun(
-        draft,
-        config,
-        TrainingTask(model, model, causal_loss, data, "chat", is_compiled=not adapted),
-        identity._replace(model=model.config.to_dict()),
-        run_options=options,
-        mesh=mesh,
-    )
+    task = TrainingTask(model, model, causal_loss, data, "chat", is_compiled=not adapted)
+    identity = identity._replace(model=model.config.to_dict())
+    run = TrainingRun(draft, config, task, identity, run_options=options, mesh=mesh)
     run.train_to_end()
     trained = run.final_model()
     if mesh.is_first:
@@ -202,14 +183,11 @@ def _training_data(
     rows, step_tokens = len(text.ids), config.batch_rows * config.max_length
     validation = _make_batch(held_out, range(len(held_out.ids)))
     return TrainingData(
-        lambda step: _make_batch(
-            text, shuffled_indices(step, config.batch_rows, rows, config.seed)
-        ),
+        lambda n: _make_batch(text, shuffled_indices(n, config.batch_rows, rows, config.seed)),
         max(1, round(config.epochs * rows / config.batch_rows)),
-        lambda step: step * step_tokens,
-        lambda step: config.max_length,
+        lambda step: step * step_tokens, lambda step: config.max_length,
         {"": split_batch(validation, len(held_out.ids) // 4 + 1)},
-    )
+    )  # fmt: skip
 
 
 def _make_batch(rows: PackedSequences, chosen: Sequence[int]) -> MicroBatch:

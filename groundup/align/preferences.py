@@ -48,6 +48,7 @@ from .examples.balance import balance_of, preference_row
 from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_groups
 from .examples.layouts import (
     KeptRows,
+    check_calls,
     digest_of,
     keep_rows,
     read_answer,
@@ -196,7 +197,10 @@ def parse_row(row: Any) -> Sequence[Preference]:
     if not isinstance(row, dict):
         raise DataError("It is no object.")
     is_ranking = "completions" in row and {"scores", "ranks"} & row.keys()
-    return list(_ranked_pairs(row)) if is_ranking else [parse_preference(row)]
+    found = list(_ranked_pairs(row)) if is_ranking else [parse_preference(row)]
+    for each in found:
+        check_calls(each.conversation(each.chosen), row)  # the worse one may call anything
+    return found
 
 
 def parse_preference(row: Mapping[str, Any]) -> Preference:
@@ -213,7 +217,8 @@ def parse_preference(row: Mapping[str, Any]) -> Preference:
         raise DataError(f"It has no {' and no '.join(sorted(missing))}.")
     sides, margin = (row["chosen"], row["rejected"]), _margin(row)
     if not {"prompt", "messages", "conversations", "instruction"} & row.keys():
-        row, sides = _split_prompt(*sides)  # what both begin with
+        prompt, sides = _split_prompt(*sides)
+        row = {**row, "prompt": prompt}
     prompt = read_row_prompt(row)
     chosen, rejected = map(read_answer, sides, ("chosen", "rejected"))
     if chosen == rejected:
@@ -289,10 +294,10 @@ def _numbers(values: Any, name: str, count: int) -> list[float]:
     return [float(each) for each in values]
 
 
-def _split_prompt(chosen: Any, rejected: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
+def _split_prompt(chosen: Any, rejected: Any) -> tuple[Any, tuple[Any, Any]]:
     """The common beginning of two conversations or texts, and what follows in each."""
     if type(chosen) is not type(rejected) or not isinstance(chosen, list | str):
         raise DataError("Its chosen and rejected are of different kinds.")
     pairs = zip(chosen, rejected, strict=False)
     common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
-    return {"prompt": chosen[:common]}, (chosen[common:], rejected[common:])
+    return chosen[:common], (chosen[common:], rejected[common:])

@@ -56,6 +56,10 @@ class CapacityError(GroundupError):
     """Not enough memory, disk or context; the message says how much is needed."""
 
 
+class RunStopped(GroundupError):
+    """A model or people give no further answers now; those so far are stored."""
+
+
 class MissingExtra(GroundupError):
     """An optional dependency that is not installed."""
 

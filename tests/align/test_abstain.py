@@ -100,8 +100,8 @@ def others(tmp_path_factory) -> Artifact:
     [
         ([], "It is no object with question and answers"),
         ({"question": "a"}, "It is no object with question and answers"),
-        ({"question": "a", "answers": []}, "answers are neither a text nor a list"),
-        ({"question": "a", "answers": ["b", " "]}, "answers are neither a text nor a list"),
+        ({"question": "a", "answers": []}, "answers are empty"),
+        ({"question": "a", "answers": ["b", " "]}, "answers is empty"),
         ({"question": "", "answers": "b"}, "turns are none"),
         ({"question": "a", "answers": "b", "group": 5}, "Its group is no text"),
     ],

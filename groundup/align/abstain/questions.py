@@ -16,20 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import (
-    Config,
-    Conversation,
-    DataError,
-    Draft,
-    Sampling,
-    record,
-    write_text,
-)
+from groundup.core import Config, Conversation, DataError, Draft, Sampling, record, write_text
 from groundup.generate import Engine
 from groundup.measure import ReferenceScorer, exact_match, normalise_squad
 
 from ..examples.exchanges import ABSTENTION_TEXT
-from ..examples.layouts import KeptRows, keep_rows, read_prompt
+from ..examples.layouts import KeptRows, keep_rows, read_prompt, read_texts
 
 ANSWERS = "answers.jsonl"
 QUESTIONS_AT_ONCE = 256
@@ -95,15 +87,13 @@ def parse_closed_book(row: Any) -> ClosedBookQuestion:
     """
     if not isinstance(row, dict) or not {"question", "answers"} <= row.keys():
         raise DataError("It is no object with question and answers.")
-    answers = [row["answers"]] if isinstance(row["answers"], str) else row["answers"]
-    is_list = isinstance(answers, list) and answers
-    if not is_list or not all(isinstance(each, str) and each.strip() for each in answers):
-        raise DataError("Its answers are neither a text nor a list of texts.")
-    prompt = read_prompt(row["question"])
+    answers, prompt = read_texts(row["answers"], "answers"), read_prompt(row["question"])
+    if not answers:
+        raise DataError("Its answers are empty.")
     group = row.get("group", prompt[-1].content)
     if not isinstance(group, str):
         raise DataError("Its group is no text.")
-    return ClosedBookQuestion(prompt, tuple(answers), group)
+    return ClosedBookQuestion(prompt, answers, group)
 
 
 def contains_answer() -> ReferenceScorer:

@@ -170,12 +170,18 @@ def read_row(row: Any) -> ReadRow:
         kind, messages = "completion", (*read_prompt(row["prompt"]), *_turns_of(completion))
     else:
         raise DataError("It has no messages, conversations, instruction or prompt.")
-    messages, functions = _with_system(row, messages), _functions(row)
-    check_turns(messages)
-    called = [name for turn in messages for name in _called_names(turn)]
-    if functions and (unknown := set(called) - {each["name"] for each in functions}):
-        raise DataError(f"It calls {min(unknown)!r}, which is not among its tools.")
+    messages, functions = check_turns(_with_system(row, messages)), _functions(row)
+    called = check_calls(messages, row)
     return ReadRow("tools" if functions or called else kind, introduce_tools(messages, functions))
+
+
+def check_calls(messages: Conversation, row: Mapping[str, Any]) -> set[str]:
+    """The functions that are called; DataError if a row has functions, and one is not of them."""
+    called = {name for turn in messages for name in _called_names(turn)}
+    functions = {each["name"] for each in _functions(row)}
+    if functions and (unknown := called - functions):
+        raise DataError(f"It calls {min(unknown)!r}, which is not among its tools.")
+    return called
 
 
 def read_row_prompt(row: Mapping[str, Any]) -> Conversation:
@@ -233,6 +239,14 @@ def read_answer(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"Its {name} is empty.")
     return value
+
+
+def read_texts(value: Any, name: str) -> tuple[str, ...]:
+    """A text or a list of texts, each an answer; DataError if one is none or empty."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list):
+        raise DataError(f"Its {name} are neither a text nor a list of texts.")
+    return tuple(read_answer(each, name) for each in values)
 
 
 def read_messages(value: Any, name: str) -> Conversation:

@@ -155,14 +155,10 @@ def make_examples(
     hashed = digest([content, writer.digest if writer else ""])
     config = config.model_copy(update={"source_digest": hashed})
     return produce(
-        out,
-        kind="examples",
-        stage="examples",
-        version=2,
-        config=config,
+        out, kind="examples", stage="examples", version=2, config=config,
         parents=parents | testsets,
         write=lambda draft: _write_examples(draft, config, documents, cleaner, writer),
-    )
+    )  # fmt: skip
 
 
 def _exclude(splits: Mapping[str, Iterable[Record]], cleaner: Cleaner) -> SplitDocuments:
@@ -329,9 +325,7 @@ def _quoted_conversations(
 
 
 def _name_conversations(
-    config: ExamplesConfig,
-    found: Sequence[DocumentedFunction],
-    documents: SplitDocuments,
+    config: ExamplesConfig, found: Sequence[DocumentedFunction], documents: SplitDocuments
 ) -> dict[str, list[ChatExample]]:
     """Create every split's conversations about train's names and made-up names.
 
@@ -356,14 +350,10 @@ def _name_conversations(
     trained = {naming.name for naming in train}
     talks = {"train": list(name_conversations(train, PHRASINGS["name"], rng))}
     for split, namings in pairs.items():
-        kept = [
-            pair
-            for pair in zip(namings[::2], namings[1::2], strict=True)
-            if pair[0].exposure == "read" or pair[0].name in trained
-        ]
         talks[split] = [
             next(name_conversations([naming], PHRASINGS["name_held_out"], rng))
-            for pair in kept
+            for pair in zip(namings[::2], namings[1::2], strict=True)
+            if pair[0].exposure == "read" or pair[0].name in trained
             for naming in pair
         ]
     return talks

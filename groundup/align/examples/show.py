@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from rich.console import Console
@@ -54,12 +55,8 @@ def _print_example(
     console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
 ) -> None:
     trained = sum(rendered.mask)
-    console.print(
-        f"{example.id} · {example.kind} · {example.group} · "
-        f"{len(rendered.ids)} tokens, {trained} trained",
-        style="bold",
-        markup=False,
-    )
+    head = f"{example.id} · {example.kind} · {example.group} · {len(rendered.ids)} tokens"
+    console.print(f"{head}, {trained} trained", style="bold", markup=False)
     text = Text()
     for segment, is_trained in _masked_segments(rendered, tokenizer):
         if console.is_terminal:
@@ -71,7 +68,5 @@ def _print_example(
 
 def _masked_segments(rendered: RenderedChat, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
     """Yield the text of each run of tokens that are all trained or all not trained."""
-    for is_trained, pairs in groupby(
-        zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]
-    ):
+    for is_trained, pairs in groupby(zip(rendered.ids, rendered.mask, strict=True), itemgetter(1)):
         yield tokenizer.decode([token for token, _ in pairs]), is_trained

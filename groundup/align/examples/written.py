@@ -2,8 +2,7 @@
 
 The model is given a passage and writes a question, a quote and an answer as JSON. The quote is
 looked for in the document; a scorer, which is handed in, judges the answer with that quote, such as
-whether the file has it and the answer says no more. What is written is on disk at once: a killed
-run asks for the rest alone.
+whether the file has it and the answer says no more. A killed run asks for the rest alone.
 """
 
 import json
@@ -32,6 +31,7 @@ from groundup.corpus import SPLITS, rejection_reason
 from groundup.documents import Record, module_name
 from groundup.prompt import Datum, Template
 
+from ..feedback.asking import Asker
 from .exchanges import ChatExample, shuffle_copy
 
 PROMPT = Path(__file__).with_name("writing.toml")
@@ -40,8 +40,8 @@ SCHEMA = json.dumps({
     "type": "object", "required": list(FIELDS), "additionalProperties": False,
     "properties": {name: {"type": "string", "maxLength": 300} for name in FIELDS},
 })  # fmt: skip
-PASSAGE, MIN_PASSAGE, BATCH = 1200, 120, 8
-"""Characters of a passage at most and at least; passages that the model is given at once."""
+PASSAGE, MIN_PASSAGE = 1200, 120
+"""Characters of a passage at most and at least."""
 MAX_TOKENS, MAX_WORDS = 400, 60
 """Of what the model writes, and of its answer."""
 
@@ -76,41 +76,23 @@ class ExampleWriter(NamedTuple):
         limits  passages that are asked about of train, and of each other split
         """
         reasons, found = Counter[str](), dict[str, list[ChatExample]]()
+        sampling = Sampling(max_tokens=MAX_TOKENS, json_schema=SCHEMA)
+        asker, template = Asker(self.model, draft.scratch, False), Template.read(PROMPT)
         for split in SPLITS:
             passages = _choose_passages(documents[split], limits[split != "train"])
-            written = self._write(passages, draft.scratch / f"written-{split}.jsonl", split)
             examples = list[ChatExample]()
-            for passage, text in zip(passages, written, strict=True):
-                example = self._accepted(passage, text)
+            written = asker.ask(f"questions about {split}", {
+                at: template.fill({"passage": [Datum(each.text, each.document.path)]})
+                for at, each in enumerate(passages)
+            }, sampling)  # fmt: skip
+            for at, each in enumerate(passages):
+                example = self._accepted(each, written[at]) if at in written else asker.failed[at]
                 reasons[example if isinstance(example, str) else "accepted"] += 1
                 examples += [example] if isinstance(example, ChatExample) else []
             found[split] = examples
         draft.numbers["written"] = {"by": self.name} | dict(reasons.most_common())
         record.log(f"{self.name} wrote {reasons.total()} questions: {dict(reasons.most_common())}")
         return found
-
-    def _write(self, passages: Sequence[DocumentSlice], file: Path, split: str) -> list[str]:
-        """What the model writes about each passage; what is in the file is not asked again."""
-        data = file.read_bytes() if file.is_file() else b""
-        complete = data[: data.rfind(b"\n") + 1]
-        written: list[str] = [json.loads(line) for line in complete.splitlines()]
-        template, stage = Template.read(PROMPT), f"questions about {split}"
-        with (
-            open(file, "ab") as lines,
-            record.progress(stage, len(passages), "passages", len(written)) as progress,
-        ):
-            lines.truncate(len(complete))
-            while len(written) < len(passages):
-                some = passages[len(written) : len(written) + BATCH]
-                asked = [template.fill({"passage": [Datum(each.text, each.document.path)]})
-                         for each in some]  # fmt: skip
-                sampling = Sampling(max_tokens=MAX_TOKENS, json_schema=SCHEMA)
-                said = [each.text for each in self.model.generate(asked, sampling)]
-                lines.write("".join(f"{json.dumps(text)}\n" for text in said).encode())
-                lines.flush()
-                written += said
-                progress.advance(len(said))
-        return written
 
     def _accepted(self, passage: DocumentSlice, text: str) -> ChatExample | str:
         """The example, or why it is not accepted."""

@@ -7,10 +7,13 @@ Rows are JSON lines; other columns are ignored:
     {"prompt": …} or {"prompt": …, "answer": …}       a prompt, and what is right for rewards:
                                                       a model samples the answers
 
-The votes on a comparison lie in the artifact's ledger; its answers are named a, b, … there.
+The votes on a comparison lie in the artifact's ledger; its answers are named a, b, … there. A live
+queue (live.py) has its comparisons there too.
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, NamedTuple
@@ -23,6 +26,7 @@ from groundup.core import (
     DataError,
     Draft,
     Judgement,
+    Ledger,
     Sample,
     Sampling,
     produce,
@@ -30,13 +34,13 @@ from groundup.core import (
     write_text,
 )
 from groundup.generate import open_language_model
-from groundup.measure import record_vote
+from groundup.measure import TIE, ReviewItem, is_simulated, pairwise_votes, record_vote
 
-from ..examples.layouts import KeptRows, digest_of, keep_rows, read_answer, read_prompt
+from ..examples.layouts import KeptRows, digest_of, keep_rows, read_prompt, read_texts
 from ..preferences import parse_preference
 from .asking import Asker, AskingConfig
 
-ROWS = "comparisons.jsonl"
+ROWS, ASKED = "comparisons.jsonl", "ledger/comparisons.jsonl"
 MAX_ANSWERS = len(ascii_lowercase)
 
 
@@ -62,10 +66,18 @@ class AnswerComparison(NamedTuple):
         """The prompt as a scorer sees it."""
         return Sample(self.id, self.prompt, self.references)
 
+    @property
+    def item(self) -> ReviewItem:
+        """What people see of it."""
+        return ReviewItem(self.id, "", self.prompt, self.answers, names=self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A row of the file."""
+        return self._asdict() | {"prompt": [message._asdict() for message in self.prompt]}
+
     def to_json(self) -> str:
         """One line of JSON."""
-        prompt = [message._asdict() for message in self.prompt]
-        return json.dumps(self._asdict() | {"prompt": prompt}, ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 class AnswersConfig(AskingConfig):
@@ -128,10 +140,8 @@ def model_name(model: str) -> str:
 
 def write_comparisons(draft: Draft, found: KeptRows[AnswerComparison]) -> list[AnswerComparison]:
     """Write the rows with their ids, and what was left out; DataError if there is none."""
+    found.require_some()
     rows = [row._replace(id=f"c{number:05d}") for number, row in enumerate(found.rows, 1)]
-    if not rows:
-        reason = f": {found.rejected[0]['reason']}" if found.rejected else "."
-        raise DataError(f"No row can be used, {len(found.rejected)} were left out{reason}")
     write_text(draft.file(ROWS), "".join(f"{row.to_json()}\n" for row in rows))
     found.write_rejected(draft)
     draft.numbers |= {"comparisons": len(rows), "answers": sum(len(row.answers) for row in rows)}
@@ -143,6 +153,7 @@ def read_comparisons(artifact: Artifact) -> list[AnswerComparison]:
     """The comparisons, in order."""
     lines = artifact.file(ROWS).read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
+    rows += [entry.content for entry in Ledger(artifact.path / ASKED).read()]
     return [
         AnswerComparison(
             read_prompt(row["prompt"]), tuple(row["answers"]), tuple(row["references"]),
@@ -173,12 +184,12 @@ def parse_comparison(row: Any, samples: bool = False) -> AnswerComparison:
         pair = parse_preference(row)
         return AnswerComparison(pair.prompt, (pair.chosen, pair.rejected), origins=PAIR)
     prompt, answers = read_prompt(row.get("prompt")), row.get("answers")
-    references = _texts(row.get("answer") or [], "answer")
+    references = read_texts(row.get("answer") or [], "answer")
     if answers is None and samples:
         return AnswerComparison(prompt, (), references)
     if answers is None:
         raise DataError("It has no answers; give them, or a --model that samples them.")
-    texts, origins = _texts(answers, "answers"), _texts(row.get("origins") or [], "origins")
+    texts, origins = (read_texts(row.get(name) or [], name) for name in ("answers", "origins"))
     if not 2 <= len(texts) <= MAX_ANSWERS:
         raise DataError(f"Answers to compare are 2 to {MAX_ANSWERS}; it has {len(texts)}.")
     if len({*texts}) < len(texts):
@@ -186,13 +197,6 @@ def parse_comparison(row: Any, samples: bool = False) -> AnswerComparison:
     if len(origins) not in (0, len(texts)):
         raise DataError("Its origins are not one for each answer.")
     return AnswerComparison(prompt, texts, references, origins)
-
-
-def _texts(value: Any, name: str) -> tuple[str, ...]:
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list):
-        raise DataError(f"Its {name} are no list of texts.")
-    return tuple(read_answer(each, name) for each in values)
 
 
 def _sample(
@@ -217,6 +221,36 @@ def _sample(
         few = f"Its {config.answers} sampled answers are all equal."
         reject(found, rows.pop(at), asker.failed.get(at, few))
     return found.with_rows(rows)
+
+
+def votes_by_subject(votes: Iterable[Judgement]) -> dict[str, list[Judgement]]:
+    """The votes on each comparison, or on each pair of answers."""
+    found = dict[str, list[Judgement]]()
+    for vote in votes:
+        found.setdefault(vote.subject, []).append(vote)
+    return found
+
+
+def counting_votes(votes: Sequence[Judgement]) -> list[Judgement]:
+    """Those of people where there are any, else all; none if half of them drop the comparison."""
+    counted = [vote for vote in votes if not is_simulated(vote.who)] or [*votes]
+    drops = sum(vote.form == "label" for vote in counted)
+    return [] if 2 * drops >= len(counted) else counted
+
+
+def pair_winners(votes: Iterable[Judgement]) -> dict[tuple[str, ...], str]:
+    """What more of the votes on a comparison chose of each two answers, or a tie."""
+    by_pair = votes_by_subject(pairwise_votes(votes))
+    return {own[0].shown: majority(own) for own in by_pair.values()}
+
+
+def majority(votes: Sequence[Judgement]) -> str:
+    """What more of the votes on a pair chose, or a tie."""
+    counts = Counter(vote.value for vote in votes)
+    one, other = votes[0].shown
+    if counts[one] == counts[other]:
+        return TIE
+    return one if counts[one] > counts[other] else other
 
 
 def reject(found: KeptRows[Any], row: AnswerComparison, reason: str) -> None:

@@ -8,6 +8,7 @@ whose votes then count before those of raters that are no people.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,7 +30,6 @@ from groundup.measure import (
     Agreement,
     Interval,
     PairAgreement,
-    ReviewItem,
     ReviewSheet,
     ReviewSummary,
     current_votes,
@@ -44,7 +44,16 @@ from groundup.measure import (
 
 from ..examples.layouts import KeptRow, KeptRows
 from ..preferences import Preference, PreferencesConfig, write_preferences
-from .comparisons import AnswerComparison, read_comparisons, reject
+from .comparisons import (
+    AnswerComparison,
+    counting_votes,
+    majority,
+    pair_winners,
+    read_comparisons,
+    reject,
+    votes_by_subject,
+)
+from .live import STAGE, ReviewDesk
 from .voting import CHANGED, read_quarantine
 
 PEOPLE = "people"
@@ -98,6 +107,7 @@ def review_comparisons(
 ) -> "ReviewSummary | VoteReport":  # fmt: skip
     """Say which answers are better, blind and one prompt at a time.
 
+    A live queue of `groundup reinforce` is reviewed while its run waits, by several people at once.
     If stdin is no terminal, each of its lines decides one: `1 REASON` or `2 REASON` for the better
     answer, `=` for a tie, `2>1=3` for a ranking, `d REASON` drops it, `s` skips it, `u` undoes the
     last decision, `h` lists the keys, `q` ends.
@@ -115,16 +125,20 @@ def review_comparisons(
     votes = read_votes(comparisons.path)
     report = report_votes(votes, read_quarantine(comparisons.path))
     items = [
-        ReviewItem(row.id, "", row.prompt, row.answers, names=row.names)
+        row.item
         for row in read_comparisons(comparisons)
         if not disputed or row.id in report.disputed
     ]
+    review = partial(run_review, title=comparisons.path.resolve().name, compares=True)
+    if comparisons.stage == STAGE and not (results or disputed or sample or page):
+        desk = ReviewDesk(comparisons)
+        return review(desk.sheet, who, waits=desk.waits)
     if results or not items:
         return report
     items = sample_items(items, sample, seed)
-    return run_review(
+    return review(
         lambda name: ReviewSheet(comparisons.path, items, name, comparisons.id), who,
-        title=comparisons.path.resolve().name, port=port if page else None, compares=True,
+        port=port if page else None,
     )  # fmt: skip
 
 
@@ -141,40 +155,22 @@ def report_votes(votes: Iterable[Judgement], aside: Iterable[Judgement] = ()) ->
     groups = {vote.subject: vote.subject.split()[0] for vote in pairs}
     agreement = rater_agreement(pairs, "choice", groups)
     simulated = [vote for vote in pairs if is_simulated(vote.who)]
-    together = [
-        own[0]._replace(who=PEOPLE, value=_majority(own)) for own in _people_by_pair(pairs).values()
-    ]
+    by_people = votes_by_subject(vote for vote in pairs if not is_simulated(vote.who))
+    together = [own[0]._replace(who=PEOPLE, value=majority(own)) for own in by_people.values()]
     both = rater_agreement([*simulated, *together], "choice", groups).pairs
     with_people = tuple(pair for pair in both if PEOPLE in pair[:2])
     people = {vote.subject for vote in votes if not is_simulated(vote.who)}
     unsure = {vote.subject for vote in votes if vote.reason.startswith(CHANGED)}
     unsure |= {vote.subject for vote in aside}
-    settled = {name for name, own in _people_by_pair(pairs).items() if _is_settled(own)}
+    settled = {name for name, own in by_people.items() if _is_settled(own)}
     disputed = {groups[pair] for pair in {*agreement.disputed} - settled} | (unsure - people)
     return VoteReport(tuple(raters), agreement, with_people, tuple(sorted(disputed)))
-
-
-def _people_by_pair(pairs: Iterable[Judgement]) -> dict[str, list[Judgement]]:
-    found = dict[str, list[Judgement]]()
-    for vote in pairs:
-        if not is_simulated(vote.who):
-            found.setdefault(vote.subject, []).append(vote)
-    return found
 
 
 def _is_settled(votes: Sequence[Judgement]) -> bool:
     """Whether one value has two votes of people more than any other."""
     counts = [count for _, count in Counter(vote.value for vote in votes).most_common(2)]
     return counts[0] - sum(counts[1:]) >= 2
-
-
-def _majority(votes: Sequence[Judgement]) -> str:
-    """What more of the votes on a pair chose, or a tie."""
-    counts = Counter(vote.value for vote in votes)
-    one, other = votes[0].shown
-    if counts[one] == counts[other]:
-        return TIE
-    return one if counts[one] > counts[other] else other
 
 
 class VotesConfig(PreferencesConfig):
@@ -217,22 +213,22 @@ def _write_votes(
     report = report_votes(votes)
     _check_agreement(config, report)
     aside = {vote.subject: vote.reason for vote in read_quarantine(comparisons.path)}
-    counted, voted = dict[str, list[Judgement]](), {vote.subject for vote in votes}
-    for vote in votes:
-        if config.raters == "all" or is_simulated(vote.who) == (config.raters == "simulated"):
-            counted.setdefault(vote.subject, []).append(vote)
+    voted = {vote.subject for vote in votes}
+    counted = votes_by_subject(
+        vote for vote in votes
+        if config.raters == "all" or is_simulated(vote.who) == (config.raters == "simulated")
+    )  # fmt: skip
     found, labels = KeptRows[Preference]([], []), Counter[str]()
     for row in read_comparisons(comparisons):
         own = counted.get(row.id, [])
-        people = [vote for vote in own if not is_simulated(vote.who)]
-        preferences = _decide(row, people or own, config.pairs)
+        preferences = _decide(row, own, config.pairs)
         if isinstance(preferences, str):
             reason = aside.get(row.id, preferences) if row.id not in voted else preferences
             if not own and row.id in voted:
                 reason = f"It has no vote that counts: raters={config.raters}."
             reject(found, row, reason)
             continue
-        label = "by people" if people else "simulated"
+        label = "simulated" if all(is_simulated(vote.who) for vote in own) else "by people"
         labels[label] += len(preferences)
         found.kept.extend(KeptRow(each, label, row.id, row.to_json()) for each in preferences)
     lines = (json.dumps(vote._asdict()) + "\n" for each in counted.values() for vote in each)
@@ -253,19 +249,14 @@ def _decide(
     """The preferences that votes on a comparison make, or why there is none."""
     if not votes:
         return "It has no vote."
-    drops = [vote for vote in votes if vote.form == "label"]
-    if 2 * len(drops) >= len(votes):
+    if not (counted := counting_votes(votes)):
+        drops = [vote for vote in votes if vote.form == "label"]
         return f"Dropped: {drops[-1].reason or 'no reason given'}"
-    texts, by_pair = dict(zip(row.names, row.answers, strict=True)), dict[str, list[Judgement]]()
-    for vote in pairwise_votes(votes):
-        by_pair.setdefault(vote.subject, []).append(vote)
-    won = dict.fromkeys(row.names, 0)
-    better = list[tuple[str, str]]()
-    for given in by_pair.values():
-        if (best := _majority(given)) != TIE:
-            worse = next(name for name in given[0].shown if name != best)
-            better.append((best, worse))
-            won[best], won[worse] = won[best] + 1, won[worse] - 1
+    texts, won = dict(zip(row.names, row.answers, strict=True)), Counter[str]()
+    winners = pair_winners(counted).items()
+    better = [(best, *{*pair} - {best}) for pair, best in winners if best != TIE]
+    for best, worse in better:
+        won[best], won[worse] = won[best] + 1, won[worse] - 1
     if pairs == "best_worst" and better:
         ends = max(row.names, key=won.__getitem__), min(row.names, key=won.__getitem__)
         better = [ends] if won[ends[0]] > won[ends[1]] else []

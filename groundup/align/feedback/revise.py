@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from groundup.core import (
-    Artifact,
-    Conversation,
-    Draft,
-    Judgement,
-    Sampling,
-    produce,
-)
+from groundup.core import Artifact, Conversation, Draft, Judgement, Sampling, produce
 from groundup.generate import open_language_model
 from groundup.measure import SIMULATED, record_vote
 from groundup.prompt import Datum, Template

@@ -70,6 +70,8 @@ def judge_comparisons(
     Raises EndpointError if verdicts are missing that may still come.
     """
     parents, rows = model_parents(model), read_comparisons(comparisons)
+    if not rows:
+        raise DataError(f"The queue {comparisons.path} has nothing to compare yet.")
     judge = PairwiseJudge(
         None, config, read_principles(principles),
         Template.read(prompt or Path(__file__).with_name("judge.toml")),

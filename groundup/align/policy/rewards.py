@@ -15,7 +15,7 @@ import math
 import operator
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -43,7 +43,7 @@ from groundup.measure import (
     token_f1,
 )
 
-from ..examples.layouts import read_prompt
+from ..examples.layouts import read_prompt, read_texts
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
@@ -67,6 +67,9 @@ class RewardConfig(Config):
     equations: float = Field(default=0.0, allow_inf_nan=False)
     """Of the share of the equations that it states that hold; 0 without any. The steps of a
     calculation are checked so."""
+    people: float = Field(default=1.0, allow_inf_nan=False)
+    """Of the share of a prompt's other answers that people, on the queue given with --queue, find
+    worse."""
     model: float = Field(default=1.0, allow_inf_nan=False)
     """Of the mean score of the reward models given with --reward."""
     spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -135,8 +138,12 @@ class AnswerModel(Protocol):
         ...
 
 
+Compare = Callable[[Sequence[Conversation], Sequence[Sequence[str]]], Float64[np.ndarray, " N"]]
+"""What the answers to each prompt are worth against each other."""
+
+
 class Reward(NamedTuple):
-    """A sum of weighted scorers and of reward models."""
+    """A sum of weighted scorers and of reward models, and of what people prefer."""
 
     parts: Mapping[str, tuple[float, Metric]]
     models: Sequence[AnswerModel] = ()
@@ -144,17 +151,22 @@ class Reward(NamedTuple):
     """Of the models' score."""
     spread: float = 0.0
     """Standard deviations between the models that are taken off their mean."""
+    people: Compare | None = None
+    people_weight: float = 1.0
 
     @classmethod
-    def of(cls, config: RewardConfig, models: Sequence[AnswerModel] = ()) -> "Reward":
+    def of(
+        cls, config: RewardConfig, models: Sequence[AnswerModel] = (), people: Compare | None = None
+    ) -> "Reward":
         """The reward of a configuration; ConfigError if all weights are 0."""
         weights = {name: getattr(config, name) for name in SCORERS}
-        if not any(weights.values()) and not (models and config.model):
+        models, people = models if config.model else (), people if config.people else None
+        if not any(weights.values()) and not models and people is None:
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
         if config.spread and not models:
             raise ConfigError("spread is between reward models, and there are none here; omit it.")
         parts = {name: (w, SCORERS[name]()) for name, w in weights.items() if w}
-        return cls(parts, models if config.model else (), config.model, config.spread)
+        return cls(parts, models, config.model, config.spread, people, config.people)
 
     def __call__(self, sample: Sample, answer: Answer) -> float:
         """The reward of an answer; DataError naming the task if a part is undefined."""
@@ -171,14 +183,22 @@ class Reward(NamedTuple):
         return total
 
     def of_answers(
-        self, samples: Sequence[Sample], said: Sequence[Generation]
+        self, samples: Sequence[Sample], said: Sequence[Generation], among: int = 1
     ) -> Float64[np.ndarray, " N"]:
-        """The reward of each answer of an engine."""
+        """The reward of each answer of an engine.
+
+        among  answers to each prompt, beside each other; people compare them if there are several
+        """
         verified = np.array([
             self(sample, Answer(each.text, details={"finish_reason": each.finish_reason}))
             for sample, each in zip(samples, said, strict=True)
         ], np.float64)  # fmt: skip
-        return verified + self._of_models(samples, said)
+        scores = verified + self._of_models(samples, said)
+        if self.people is None or among == 1:
+            return scores
+        groups = [[e.text for e in said[at : at + among]] for at in range(0, len(said), among)]
+        prompts = [each.conversation for each in samples[::among]]
+        return scores + self.people_weight * self.people(prompts, groups)
 
     def _of_models(
         self, samples: Sequence[Sample], said: Sequence[Generation]
@@ -216,21 +236,14 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
                 why = " that rewards or watch.measure compare with" if needs_answer else ""
                 raise DataError(f'It is no object with "prompt" and "answer"{why}.')
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
-            answers = [answers] if isinstance(answers, str) else answers
-            if answers is None and not needs_answer:
-                samples.append(Sample(str(number), prompt))
-                continue
-            if (
-                not isinstance(answers, list)
-                or not answers
-                or not all(isinstance(each, str) and each.strip() for each in answers)
-            ):
-                raise DataError("Its answer is neither a text nor a list of texts.")
+            answers = () if answers is None else read_texts(answers, "answer")
+            if needs_answer and not answers:
+                raise DataError("It has no answer.")
         except json.JSONDecodeError:
             raise DataError(f"{path} line {number} is no JSON.") from None
         except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
-        samples.append(Sample(str(number), prompt, references=tuple(answers)))
+        samples.append(Sample(str(number), prompt, references=answers))
     if not samples:
         raise DataError(f"{path} has no task; expected lines with prompt and answer.")
     return samples

@@ -6,6 +6,7 @@ step alone. Rollouts are kept until the run ends, so a killed run reads them aga
 """
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from groundup.core import Sample, Sampling, write_bytes
+from groundup.core import Generation, Sample, Sampling, write_bytes, write_text
 from groundup.generate import Engine
 from groundup.train import MicroBatch
 
@@ -115,19 +116,26 @@ TokenValues = Callable[[Sequence[RenderedAnswer]], list[np.ndarray]]
 def sample_rollouts(
     engine: Engine, tasks: Sequence[Sample], step: int, plan: RolloutPlan, *, reward: Reward,
     loss: PolicyLossConfig, reference: Reference | None = None,
-    token_values: TokenValues | None = None,
+    token_values: TokenValues | None = None, keep: Path | None = None,
 ) -> Rollouts:  # fmt: skip
     """Sample answers to some tasks and score them.
 
     loss          with the weight that the divergence has now
     reference     of the model before training, if its divergence counts
     token_values  of PPO's value head
+    keep          where the answers stand before they are scored; read if they do
     """
     repeated = [task for task in tasks for _ in range(plan.answers)]
     prompts = [engine.prompt_ids(task.conversation) for task in repeated]
     seeds = np.random.default_rng([plan.seed, step]).integers(2**31, size=len(prompts)).tolist()
     sampling = Sampling(temperature=1.0, max_tokens=plan.max_tokens)
-    said = engine.continue_ids(prompts, sampling, seeds, shows_progress=False)
+    if keep is not None and keep.is_file():
+        kept = json.loads(keep.read_text("utf-8"))
+        said = [Generation(text, tuple(ids), tuple(nats), why) for text, ids, nats, why in kept]
+    else:
+        said = engine.continue_ids(prompts, sampling, seeds, shows_progress=False)
+        if keep is not None:
+            write_text(keep, json.dumps([[*vars(each).values()][:4] for each in said]))
     made = list[RenderedAnswer]()
     for prompt, answer in zip(prompts, said, strict=True):
         begins = len(prompt)
@@ -137,7 +145,7 @@ def sample_rollouts(
         made.append(RenderedAnswer(ids, is_answer, np.zeros_like(sampled), sampled))
     if reference is not None:
         made = reference(made, plan.row_tokens)
-    rewards = reward.of_answers(repeated, said).reshape(len(tasks), plan.answers)
+    rewards = reward.of_answers(repeated, said, plan.answers).reshape(len(tasks), plan.answers)
     ended = np.array([each.finish_reason == "stop" for each in said]).reshape(rewards.shape)
     if token_values is None:
         made = _with_answers_advantages(made, rewards, loss)

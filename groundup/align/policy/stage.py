@@ -10,9 +10,11 @@ trained with it and not saved.
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,19 +29,16 @@ from groundup.core import (
     Draft,
     Sample,
     Sampling,
+    Unhashed,
     hash_file,
+    lock_folder,
     record,
 )
 from groundup.corpus import split_paths
 from groundup.generate import Engine, ExactForward, read_end_ids
 from groundup.kernels import LossSum
-from groundup.model import (
-    Head,
-    HeadConfig,
-    ModelWithHead,
-    Transformer,
-    load,
-)
+from groundup.measure import read_votes
+from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load
 from groundup.train import (
     MicroBatch,
     OptimConfig,
@@ -48,6 +47,7 @@ from groundup.train import (
     TrainingData,
     TrainingRun,
     TrainingTask,
+    WatchdogConfig,
     produce_alone,
     shuffled_indices,
 )
@@ -63,6 +63,9 @@ from ..adapters import (
     save_trained,
     with_adapter,
 )
+from ..feedback.comparisons import MAX_ANSWERS
+from ..feedback.deciding import report_votes
+from ..feedback.live import LiveQueue, open_queue
 from ..finetune import check_decoder
 from ..packing import (
     PADDING,
@@ -112,6 +115,8 @@ class PolicyConfig(AdaptableConfig):
     """What ends the run early, with its best weights."""
     exact: bool = False
     """Whether the training's log-probabilities have the sampler's bits: float32 on CPUs."""
+    wait_seconds: Annotated[float, Unhashed()] = Field(default=3600.0, ge=0)
+    """How long the run waits for people's next vote; then it stops, saved."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the tasks that are answered before and after, and never trained on."""
     optim: OptimConfig = USUAL.native
@@ -136,8 +141,8 @@ class PolicyConfig(AdaptableConfig):
 
 
 def reinforce(
-    config: PolicyConfig, model: Artifact, tasks: Path, out: Path, adapter: str = "",
-    reward: list[Path] | None = None,
+    config: PolicyConfig, model: Artifact, tasks: Path, out: Path, adapter: str = "", *,
+    reward: list[Path] | None = None, queue: Path | None = None,
 ) -> Artifact:  # fmt: skip
     """Train a chat model on what is rewarded; a stopped run resumes.
 
@@ -148,8 +153,11 @@ def reinforce(
              one that `groundup finetune` trained
     reward   reward model of `groundup reward`; several are an ensemble. With one, what a program
              can check counts if it is set, such as rewards.number=1
+    queue    directory in which people compare each prompt's answers while the run waits, by
+             `groundup preferences review`; made if it is not there. Other rewards as above
 
-    Raises DataError for what is no task, ConfigError for settings that do not fit.
+    Raises DataError for what is no task, ConfigError for settings that do not fit, RunStopped if
+    people give no vote in wait_seconds.
     """
     config, own = with_adapter(config, adapter, model, USUAL)
     if config.exact and is_adapted(config, own):
@@ -160,7 +168,8 @@ def reinforce(
         raise ConfigError(f"exact is of float32; precision={config.precision!r} came with it.")
     if config.exact:
         config = config.model_copy(update={"precision": "float32"})
-    config, judges, rewarded = _open_rewards(config, reward or ())
+    live = None if queue is None else open_queue(queue, model)
+    config, judges, rewarded = _open_rewards(config, reward or (), live)
     needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
     samples = read_tasks(tasks, needs_answer=needs_answer)
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
@@ -179,21 +188,35 @@ def reinforce(
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
     kind = "adapter" if is_adapted(config, own) else "model"
-    return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
+    with lock_folder(queue) if queue else nullcontext():  # tells reviewers that more may come
+        return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
 
 
 def _open_rewards(
-    config: PolicyConfig, paths: Sequence[Path]
+    config: PolicyConfig, paths: Sequence[Path], queue: Artifact | None = None
 ) -> tuple[PolicyConfig, dict[str, Artifact], tuple[Reward, Reward]]:
-    """What is rewarded and what is watched, with the reward models as parents.
+    """What is rewarded and what is watched, with the reward models and the queue as parents.
 
-    With reward models, what a program can check counts only if it is set.
+    With those, what a program can check counts only if it is set.
     """
+    if queue is not None and not 2 <= config.answers <= MAX_ANSWERS:
+        raise ConfigError(
+            f"People compare 2 to {MAX_ANSWERS} answers; answers={config.answers} came."
+        )
     judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
-    models = [RewardModel.open(each.path) for each in judges.values()]
+    models, people = [RewardModel.open(each.path) for each in judges.values()], None
+    if queue is not None:
+        judges["queue"], people = queue, LiveQueue(queue.path, config.wait_seconds).wins
+        patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
+        config = config.model_copy(update={"watchdog": patient})
     if judges and "rewards" not in config.model_fields_set:
         config = config.model_copy(update={"rewards": RewardConfig(number=0)})
-    rewarded, measure = Reward.of(config.rewards, models), config.watch.measure
+    rewarded, measure = Reward.of(config.rewards, models, people), config.watch.measure
+    if measure is None and not rewarded.parts and not rewarded.models:
+        raise ConfigError(
+            "People compare answers and measure none alone; set what the held-out tasks are "
+            "measured by, such as watch.measure.number=1."
+        )
     if measure is None:
         return config, judges, (rewarded, rewarded)
     counted = models if "model" in measure.model_fields_set else []  # they may be what is misled
@@ -261,6 +284,7 @@ class PolicyRun:
         path = self.draft.scratch / "rollouts" / f"{number}.npz"
         if path.is_file():
             return Rollouts.read(path)
+        path.parent.mkdir(exist_ok=True)
         model = self.engine.model
         was_training = model.training
         model.eval()  # an adapter may have dropout
@@ -268,9 +292,9 @@ class PolicyRun:
             self.sampler or self.engine, self._tasks_of(number), number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
             token_values=self.token_values if self.values is not None else None,
+            keep=path.with_suffix(".json"),
         )  # fmt: skip
         model.train(was_training)
-        path.parent.mkdir(exist_ok=True)
         made.write(path)
         numbers = {"step": number * self.config.updates} | made.numbers()
         with open(self.draft.log / ROLLOUTS, "a", encoding="utf-8") as file:
@@ -341,8 +365,9 @@ class PolicyRun:
         sampling = Sampling(max_tokens=self.config.max_tokens)
         prompts = [self.engine.prompt_ids(each.conversation) for each in tasks]
         said = self.engine.continue_ids(prompts, sampling, shows_progress=False)
-        rewards = self.reward.of_answers(tasks, said)
-        measures = rewards if measure is self.reward else measure.of_answers(tasks, said)
+        measures = measure.of_answers(tasks, said)
+        is_measured = measure is self.reward or not (self.reward.parts or self.reward.models)
+        rewards = measures if is_measured else self.reward.of_answers(tasks, said)
         return HeldOut(measures, float(rewards.mean()))
 
 
@@ -378,6 +403,9 @@ def _train_and_save(
                    "that the model answers rightly now and then, or other rewards.")  # fmt: skip
     scores = {"before": round(before, 4), "after": round(after, 4), "tasks": len(held_out)}
     draft.numbers |= {"held_out": scores, "watch": watch.summary()}
+    if "queue" in parents:
+        report = report_votes(read_votes(parents["queue"].path))
+        draft.numbers["raters"] = [each._asdict() for each in report.raters]
     save_trained(
         trained, draft, parents, chat_format(parents), [*policy.engine.end_ids],
         adapted=is_adapted(config, parents),

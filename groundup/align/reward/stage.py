@@ -31,6 +31,7 @@ from groundup.train import (
 )
 
 from ..adapters import adamw
+from ..direct.stage import USUAL
 from ..finetune import check_decoder
 from ..form import ChatFormat, load_chat_format, read_template
 from ..packing import (
@@ -53,10 +54,6 @@ from .model import (
     scores_of,
 )
 
-NATIVE_OPTIM = OptimConfig(
-    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
-)
-
 
 class RewardModelConfig(PreferenceTrainingConfig):
     """How to train a reward model."""
@@ -65,7 +62,7 @@ class RewardModelConfig(PreferenceTrainingConfig):
     """Whether whole answers are scored, learnt from pairs, or each step, learnt from its label."""
     centring: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     """Weight c of the square of a pair's sum of scores, which keeps scores around 0."""
-    optim: OptimConfig = NATIVE_OPTIM
+    optim: OptimConfig = USUAL.native
     """Optimizer and schedule; the defaults of an imported model are matrix_optimizer=adamw and
     learning_rate=2e-5."""
 
@@ -80,7 +77,7 @@ def reward(
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    config = with_usual_optim(config, model, NATIVE_OPTIM, adamw(2e-5))
+    config = with_usual_optim(config, model, USUAL.native, adamw(2e-5))
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -210,10 +207,8 @@ def _step_measures(
     right: Float64[np.ndarray, " S"], labels: Int64[np.ndarray, " S"]
 ) -> dict[str, Any]:
     """Of the probabilities of steps, and whether they are right."""
-    correct, error = (
-        (right > 0.5) == (labels == RIGHT),
-        calibration.calibration_error(right, labels),
-    )
+    correct = (right > 0.5) == (labels == RIGHT)
+    error = calibration.calibration_error(right, labels)
     both = 0 < labels.sum() < len(labels)
     return {
         "steps": len(labels), "right": round(float(labels.mean()), 4),

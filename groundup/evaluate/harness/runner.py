@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import IO, Any
 
-from groundup.core import Completion, DataError, Draft, GroundupError, Reason, TextModel, record
+from groundup.core import Completion, DataError, Draft, Reason, RunStopped, TextModel, record
 from groundup.generate import TRANSIENT_CODES
 from groundup.measure import Interval
 
@@ -50,10 +50,6 @@ STOPPED_CODES = ("stopped", "budget")
 
 NO_TEXT_CODES = ("no_text", "content_filter", "tool_calls", "too_large")
 """Reason codes of finished answers without readable text."""
-
-
-class RunStopped(GroundupError):
-    """The model cannot answer further requests; its answers so far are stored."""
 
 
 class TaskRunner:

@@ -9,7 +9,7 @@ different items. Independent of terminal and page, which both use it. Every deci
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,14 +17,7 @@ import numpy as np
 
 from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
 
-from ..judgement import (
-    TIE,
-    current_votes,
-    ranking_vote,
-    read_votes,
-    record_vote,
-    withdraw_vote,
-)
+from ..judgement import TIE, current_votes, ranking_vote, read_votes, record_vote, withdraw_vote
 from ..stats.interval import Interval, wilson_interval
 
 MAX_REVIEWER_NAME = 100
@@ -188,9 +181,16 @@ def reviewer_name(text: str) -> str:
 class ReviewSheet:
     """One reviewer's items and votes, stored in the ledger of a folder."""
 
-    def __init__(self, folder: Path, items: Sequence[ReviewItem], who: str, salt: str = "") -> None:
-        """Read the reviewer's earlier votes; `salt`, such as a test set's id, varies the order."""
-        self.folder, self.who = Path(folder), who
+    def __init__(
+        self, folder: Path, items: Sequence[ReviewItem], who: str, salt: str = "",
+        takes: Callable[[str], bool] = lambda subject: True,
+    ) -> None:  # fmt: skip
+        """Read the reviewer's earlier votes.
+
+        salt   varies the order, such as a test set's id
+        takes  whether an item may be shown now, where reviewers share the items
+        """
+        self.folder, self.who, self.takes = Path(folder), who, takes
         self.is_timed = True  # False if decisions come from a file
         self.skipped: set[str] = set()
         shuffled = sorted(items, key=lambda item: digest([who, salt, item.subject]))
@@ -214,8 +214,8 @@ class ReviewSheet:
 
     @property
     def current(self) -> ReviewItem | None:
-        """The next item; None if all are decided."""
-        subject = self.queue[0] if self.queue else ""
+        """The next item; None if all are decided, or not to be shown now."""
+        subject = next(filter(self.takes, self.queue), "")
         if subject != self.shown:
             self.shown, self.shown_at = subject, time.monotonic()
         return self.items.get(subject)

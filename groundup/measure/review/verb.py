@@ -62,12 +62,13 @@ def review_testset(
 
 def run_review(
     open_sheet: Callable[[str], ReviewSheet], who: str, *, title: str, port: int | None = None,
-    compares: bool = False,
+    compares: bool = False, waits: Callable[[], bool] = lambda: False,
 ) -> ReviewSummary:  # fmt: skip
     """Review in the terminal, or on a page at a port, until all is decided or the reviewer ends.
 
     who       empty: git's user.name, or the system's user
     compares  whether answers are compared, instead of samples reviewed
+    waits     waits for more once all is decided, in the terminal; whether more came
     """
     from .server import ReviewServer  # imports http.server
     from .terminal import review_in_terminal  # imports rich
@@ -75,7 +76,10 @@ def run_review(
     who = _resolve_reviewer(who)
     with suppress(KeyboardInterrupt):
         if port is None:
-            review_in_terminal(open_sheet(who))
+            is_going_on = True
+            while is_going_on:
+                review_in_terminal(sheet := open_sheet(who))
+                is_going_on = sheet.current is None and waits()
         else:
             with ReviewServer(title, open_sheet, who, port, compares=compares) as server:
                 record.log(f"Review at {server.url}")

@@ -1,4 +1,4 @@
-"""Saving: checkpoints at intervals, and one before a requested stop."""
+"""Saving: checkpoints at intervals, and one before a stop."""
 
 import signal
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
 
-from groundup.core import record
+from groundup.core import RunStopped, record
 
 from ..checkpoint.store import CheckpointConfig, Checkpoints
 from ..loop import TrainStep
@@ -34,29 +34,34 @@ class SaveRequest(IntEnum):
 
 def save_checkpoints(steps: Iterable[TrainStep], checkpoints: Checkpoints) -> Iterator[TrainStep]:
     """Save a checkpoint at intervals, and on a requested stop (Ctrl-C, SIGTERM, a closed terminal);
-    then raise Interrupted.
+    then raise Interrupted. Also before a RunStopped: what the next step needs may come later.
 
     Raises CapacityError or ArtifactError at the step after a save failed.
     """
-    saved = time.monotonic()
+    saved, done = time.monotonic(), 0
     with _collecting_interrupts() as interrupts, checkpoints:
-        for step in steps:
-            yield step
-            done = step.number + 1
-            wish = _save_request(checkpoints.config, done, time.monotonic() - saved)
-            wish = SaveRequest.FAIL if checkpoints.has_failed else wish
-            wish = checkpoints.processes.max_over_processes(
-                SaveRequest.STOP if interrupts else wish
-            )
-            if wish == SaveRequest.FAIL:
-                checkpoints.wait()
-            elif wish and checkpoints.save(done, wait=wish > SaveRequest.SAVE):
-                saved = time.monotonic()
-            if wish == SaveRequest.STOP:
-                checkpoints.wait()
-                raise Interrupted(
-                    f"Stopped after step {done}, saved; run the same command again to resume."
+        try:
+            for step in steps:
+                yield step
+                done = step.number + 1
+                wish = _save_request(checkpoints.config, done, time.monotonic() - saved)
+                wish = SaveRequest.FAIL if checkpoints.has_failed else wish
+                wish = checkpoints.processes.max_over_processes(
+                    SaveRequest.STOP if interrupts else wish
                 )
+                if wish == SaveRequest.FAIL:
+                    checkpoints.wait()
+                elif wish and checkpoints.save(done, wait=wish > SaveRequest.SAVE):
+                    saved = time.monotonic()
+                if wish == SaveRequest.STOP:
+                    checkpoints.wait()
+                    raise Interrupted(
+                        f"Stopped after step {done}, saved; run the same command again to resume."
+                    )
+        except RunStopped:
+            if done:
+                checkpoints.save(done, wait=True)
+            raise
 
 
 def _save_request(config: CheckpointConfig, done: int, seconds: float) -> SaveRequest:

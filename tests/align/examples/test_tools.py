@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from groundup.align import PreferencesConfig, import_preferences, read_preferences
 from groundup.align.examples.layouts import read_row
+from groundup.align.packing import RenderedAnswer
+from groundup.align.preferences import parse_row
 from groundup.core import DataError
 from groundup.serve.openai.schemas import ChatMessage, Tool
 from groundup.serve.openai.tools import conversation_of
@@ -133,3 +136,58 @@ def test_results_of_one_turn_stand_together():
 def test_broken_calls_say_why(row, reason):
     with pytest.raises(DataError, match=reason):
         read_row(row)
+
+
+CALLS, SAYS = [OPENAI[2]], [OPENAI[4]]
+UNKNOWN = {"role": "assistant", "tool_calls": [{"function": {"name": "clock", "arguments": "{}"}}]}
+WARM = {"role": "assistant", "content": "Yes."}
+
+
+def test_preferences_compare_calls_and_what_follows_results(tmp_path):
+    rows = [
+        {"prompt": OPENAI[:2], "chosen": CALLS, "rejected": [WARM]},
+        {"prompt": OPENAI[:2], "chosen": SAYS, "rejected": UNKNOWN},
+        {"prompt": OPENAI[:4], "chosen": SAYS, "rejected": "Yes."},
+        {"chosen": OPENAI, "rejected": [*OPENAI[:4], WARM]},
+        {"messages": OPENAI, "label": True}, {"messages": OPENAI[:3], "label": True},
+        {"conversations": SHAREGPT[:3], "system": "Be brief.", "chosen": SHAREGPT[3],
+         "rejected": {"from": "gpt", "value": "Yes."}},
+        {"prompt": OPENAI[:2], "completions": [CALLS, [WARM]], "ranks": [1, 2]},
+    ]  # fmt: skip
+    tokenizer, call = FastTokenizer([]), GOLDEN.partition("⟦")[2].partition("<|im_end|>⟧")[0]
+    whole = read_row(LAYOUTS["OpenAI"]).messages
+    for row in rows:
+        [found] = parse_row(row | {"tools": TOOLS})
+        assert found.prompt in (whole[:2], whole[:4])
+        assert found.chosen in (call, "No, 3 degrees.")
+        chat = render(tokenizer, found.conversation(found.chosen))
+        answer = RenderedAnswer.of_chat(chat)
+        trained = tokenizer.decode(answer.ids[answer.is_answer].tolist())
+        assert trained == f"{found.chosen}<|im_end|>", "neither earlier calls nor results"
+    file = tmp_path / "rows.jsonl"
+    rows = [{**row, "tools": TOOLS} for row in (*rows[:2], rows[2] | {"chosen": "Rather not."})]
+    rows.append({"prompt": "Hello.", "chosen": "Hi.", "rejected": "No."})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = import_preferences(PreferencesConfig(validation_share=0.5), [file], tmp_path / "made")
+    kept = [row for name in ("train", "validation") for row in read_preferences(made, name)]
+    assert {row.chosen for row in kept} == {call, "No, 3 degrees.", "Rather not.", "Hi."}
+    assert not (made.path / "rejected.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": OPENAI[:2], "chosen": UNKNOWN, "rejected": "a"}, "calls 'clock', which is not"),
+        ({"prompt": [OPENAI[1], UNKNOWN, OPENAI[3]], "chosen": "b", "rejected": "a"}, "'clock'"),
+        ({"messages": [OPENAI[1], UNKNOWN], "label": True}, "calls 'clock', which is not"),
+        ({"prompt": OPENAI[:2], "completions": [UNKNOWN, "a"], "scores": [1, 0]}, "calls 'clock'"),
+        ({"prompt": OPENAI[:2], "chosen": OPENAI[2:], "rejected": "a"}, "is not one turn"),
+        ({"prompt": [*OPENAI[:2], OPENAI[3]], "chosen": "a", "rejected": "b"}, "follows no call"),
+        ({"prompt": OPENAI[:3], "chosen": "a", "rejected": "b"}, "the user's is last"),
+        ({"messages": OPENAI[:4], "label": True}, "no answer at the end"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "tools": "clock"}, "tools are no list"),
+    ],
+)
+def test_preferences_with_broken_calls_say_why(row, reason):
+    with pytest.raises(DataError, match=reason):
+        parse_row({"tools": TOOLS} | row)

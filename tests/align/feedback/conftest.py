@@ -1,15 +1,20 @@
 """Comparisons of a few answers, and a judge of random weights whose verdicts differ by the pair."""
 
 import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import torch
 
 from groundup.align import AnswersConfig, sample_answers
-from groundup.core import Artifact, Config, produce
+from groundup.core import Artifact, Config, child, produce
 from groundup.model import load, save
-from tests.serve.servers import Serving, serving, write_chat_model
+from tests.serve.servers import START_SECONDS, Serving, serving, write_chat_model
 
 PROMPT = """
 part = [
@@ -77,3 +82,25 @@ def prompt(tmp_path) -> Path:
 
 def address(server: Serving) -> str:
     return f"{server.url}/v1#{server.name}"
+
+
+def requests_answered(server: Serving) -> int:
+    """How many the server has answered."""
+    with urlopen(f"{server.url}/metrics") as reply:
+        text = reply.read().decode()
+    return int(sum(map(float, re.findall(r"^vllm:request_success_total\S* (\S+)$", text, re.M))))
+
+
+def kill_midway(words: list, server: Serving, done: Callable[[], int], at: int) -> None:
+    """Run a command that asks a server, and kill it once some is done and an answer is missing."""
+    command = child.python_command("-m", "groundup", *map(str, words))
+    deadline = time.monotonic() + START_SECONDS
+    with subprocess.Popen(command, env=child.python_environment()) as process:
+        try:
+            while done() < at:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.002)
+            server.engine.suspend()
+        finally:
+            process.kill()
+            server.engine.resume()

@@ -14,7 +14,7 @@ from groundup.align.feedback.comparisons import (
 from groundup.core import DataError, Message, Sampling
 from groundup.generate import EndpointConfig, EndpointError, Engine
 from groundup.measure import read_votes
-from tests.align.feedback.conftest import address, write_rows
+from tests.align.feedback.conftest import address, kill_midway, requests_answered, write_rows
 
 PAIR = {"prompt": "2+2?", "chosen": "4", "rejected": "5"}
 
@@ -39,7 +39,7 @@ def test_rows_of_each_layout_are_read():
         ({"prompt": "q", "answers": ["a"]}, "2 to 26; it has 1"),
         ({"prompt": "q", "answers": ["a"] * 27}, "2 to 26; it has 27"),
         ({"prompt": "q", "answers": "a"}, "2 to 26; it has 1"),
-        ({"prompt": "q", "answers": {"a": "b"}}, "no list of texts"),
+        ({"prompt": "q", "answers": {"a": "b"}}, "neither a text nor a list of texts"),
         ({"prompt": "q", "answers": ["a", " "]}, "answers is empty"),
         ({"prompt": "q", "answers": ["a", 4]}, "answers is empty"),
         ({"prompt": "q", "answers": ["a", "b", "a"]}, "Two of its answers are equal"),
@@ -62,7 +62,7 @@ def test_labels_of_a_file_are_votes_of_whoever_gave_them(tmp_path):
     assert (vote.who, vote.subject, vote.value) == ("simulated:x", "c00001", "a")
     assert list(read_comparisons(made)[1].answers) == odd["answers"]
     assert made.numbers["comparisons"] == 2 and made.numbers["rejected"] == {"It is no object.": 1}
-    with pytest.raises(DataError, match="No row can be used, 1 were left out: It is no object"):
+    with pytest.raises(DataError, match="None of 1 rows can be used: It is no object"):
         bad = write_rows(tmp_path / "bad.jsonl", [3])
         sample_answers(AnswersConfig(), [bad], tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -104,6 +104,24 @@ def test_a_killed_run_asks_for_what_is_missing_alone(tmp_path, judge_model, monk
     again = sample_answers(config, [file], made, model=str(judge_model.path))
     assert batches == [asking.BATCH, 2, asking.BATCH, asking.BATCH, 2]
     assert again.id == whole.id
+
+
+def test_a_kill_loses_no_answer_of_a_server(tmp_path, judge_server):
+    file, made = write_rows(tmp_path / "rows.jsonl", PROMPTS), tmp_path / "made"
+    one = EndpointConfig(concurrency=1)
+    config = AnswersConfig(answers=3, max_tokens=6, endpoint=one)
+    whole = sample_answers(config, [file], tmp_path / "whole", model=address(judge_server))
+    before, kept = requests_answered(judge_server), made / ".scratch"
+    words = ["--set", "answers=3", "--set", "max_tokens=6", "--set", "endpoint.concurrency=1"]
+    command = ["preferences", "sample", file, "--out", made, "--model", address(judge_server)]
+    lines = lambda: [  # noqa: E731
+        line for each in kept.glob("answer *.jsonl") for line in each.read_text().splitlines()
+    ]
+    kill_midway([*command, *words], judge_server, lambda: len(lines()), at=16)
+    assert 16 <= len(lines()) < 42, "in the second of three rounds, or the third"
+    again = sample_answers(config, [file], made, model=address(judge_server))
+    assert again.id == whole.id
+    assert requests_answered(judge_server) - before in (42, 43), "the last one may be lost"
 
 
 def test_answers_that_are_all_alike_are_left_out(tmp_path, judge_model):

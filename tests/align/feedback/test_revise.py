@@ -89,5 +89,5 @@ def test_a_server_revises_too_and_prompts_beyond_the_context_are_left_out(
     made = revise_answers(CONFIG, [file], tmp_path / "made", model=address(judge_server))
     assert len(read_comparisons(made)) == 2
     assert read_votes(made.path)[0].who == "simulated:revision judge"
-    with pytest.raises(Exception, match="No row can be used, 2 were left out: .*the context 256"):
+    with pytest.raises(Exception, match="None of 2 rows can be used: .*the context 256"):
         revise_answers(CONFIG, [file], tmp_path / "none", model=str(chat_model.path))

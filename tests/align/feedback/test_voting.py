@@ -18,7 +18,14 @@ from groundup.align.feedback.voting import _vote_of_verdicts, read_quarantine
 from groundup.core import ConfigError
 from groundup.generate import EndpointConfig, EndpointError, Engine
 from groundup.measure import read_votes
-from tests.align.feedback.conftest import address, compared, rows, write_rows
+from tests.align.feedback.conftest import (
+    address,
+    compared,
+    kill_midway,
+    requests_answered,
+    rows,
+    write_rows,
+)
 
 CHOICE = JudgeConfig(reply="choice")
 
@@ -84,6 +91,23 @@ def test_a_killed_judge_goes_on_where_it_was(
     report = judge_comparisons(half, str(judge_model.path), config=CHOICE, prompt=prompt)
     assert (report.voted, report.earlier) == (12, 4)
     assert content(read_votes(half.path)) == content(read_votes(whole.path))
+
+
+def test_a_kill_loses_no_vote_of_a_server_s_judge(tmp_path, judge_server, prompt):
+    whole, made = (compared(tmp_path / name, rows(16)) for name in ("whole", "made"))
+    config = JudgeConfig(reply="choice", endpoint=EndpointConfig(concurrency=1))
+    judge = address(judge_server)
+    judge_comparisons(whole, judge, config=config, prompt=prompt)
+    before = requests_answered(judge_server)
+    command = ["preferences", "judge", made.path, "--model", judge, "--prompt", prompt,
+               "--set", "reply=choice", "--set", "endpoint.concurrency=1"]  # fmt: skip
+    kill_midway(command, judge_server, lambda: len(read_votes(made.path)), at=5)
+    earlier = len(read_votes(made.path))
+    report = judge_comparisons(made, judge, config=config, prompt=prompt)
+    assert 5 <= earlier < 16 and (report.voted, report.earlier) == (16 - earlier, earlier)
+    assert content(read_votes(made.path)) == content(read_votes(whole.path))
+    asked = requests_answered(judge_server) - before
+    assert 36 <= asked <= 38, "18 pairs in both orders, and those of the vote that was not complete"
 
 
 def test_nonsense_is_put_aside_with_what_was_said(comparisons, judge_model):

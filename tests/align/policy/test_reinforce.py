@@ -271,7 +271,7 @@ def test_rewards_are_verified_and_add_up():
     [("{", "line 1 is no JSON"), ("[]", "It is no object with"),
      ('{"prompt": "a"}', 'with "prompt" and "answer"'),
      ('{"prompt": "", "answer": "b"}', "turns are none"), ("", "has no task"),
-     ('{"prompt": "a", "answer": [""]}', "neither a text")],
+     ('{"prompt": "a", "answer": [""]}', "answer is empty")],
 )  # fmt: skip
 def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
     (tmp_path / "t.jsonl").write_text(f"{line}\n")

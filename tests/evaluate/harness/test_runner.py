@@ -20,18 +20,14 @@ from groundup.core import (
     Likelihood,
     LoglikelihoodRequest,
     Reason,
+    RunStopped,
     Sampling,
     record,
 )
 from groundup.evaluate.harness import runner
 from groundup.evaluate.harness.answer_cache import AnswerCache, _make_request, build_requests
 from groundup.evaluate.harness.report import samples_file
-from groundup.evaluate.harness.runner import (
-    RunStopped,
-    TaskRunner,
-    describe_requests,
-    report_groups,
-)
+from groundup.evaluate.harness.runner import TaskRunner, describe_requests, report_groups
 from groundup.evaluate.task.task import GroupMeasure, ItemScores, TaskGroup, TaskItem, TaskMeasure
 from groundup.measure import Interval
 from tests.train.parallel.processes import CONTEXT

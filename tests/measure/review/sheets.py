@@ -5,6 +5,7 @@ import pty
 import select
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundup.cli import main
@@ -58,9 +59,12 @@ def compared_sheet(place: Path, who: str = "ana", number: int = 6) -> ReviewShee
 
 
 class Terminal:
-    """A real terminal with `groundup testset review` in it, in a fork of this process."""
+    """A real terminal with a review in it, in a fork of this process."""
 
-    def __init__(self, path: Path, *flags: str) -> None:
+    def __init__(
+        self, path: Path, *flags: str, verb: Sequence[str] = ("testset", "review")
+    ) -> None:
+        self.verb = verb
         self.process, self.leader = pty.fork()
         if not self.process:
             self.review(path, *flags)
@@ -73,7 +77,7 @@ class Terminal:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ |= {"COLUMNS": "80", "TERM": "xterm", "EDITOR": "", "VISUAL": ""}
             sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-            main(["testset", "review", str(path), "--who", "ana", *flags])
+            main([*self.verb, str(path), "--who", "ana", *flags])
         except SystemExit as ended:
             code = ended.code or 0
         finally:
