@@ -42,8 +42,13 @@ from groundup.evaluate import EvaluateConfig, evaluate, read_report
 from groundup.generate import Engine
 from groundup.measure import Interval, bootstrap, rate
 from groundup.model import load
+from groundup.train import OptimConfig
 
 RIGHT = RewardConfig(number=1)
+SUMS_OPTIM = OptimConfig(
+    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
+)
+"""Twice the usual rates of a policy: the task is far from the base's text."""
 SAMPLED = 4
 """Answers to each task."""
 NUMBERS, HELD_OUT = range(10, 100), 12
@@ -66,6 +71,10 @@ class SumsConfig(NamedTuple):
     tested: int = 300
     steps: bool = False
     """Whether tuning shows the steps of a calculation, one a line."""
+    careless: float = 0.7
+    """Share of the shown calculations with a carry whose carry is forgotten. A model of people's
+    usual mistakes: 47 + 38 = 75, and 52 - 17 = 45 (Brown & Burton 1978). Tuning stops improving at
+    what it is shown; rewards need not."""
 
 
 class Start(NamedTuple):
@@ -76,13 +85,15 @@ class Start(NamedTuple):
     tokens: Artifact | None
 
 
-def tune_for_sums(base: Path, tokens: Path, out: Path, config: SumsConfig, seed: int) -> Start:
+def tune_for_sums(
+    base: Path, tokens: Path, out: Path, config: SumsConfig, seed: int, epochs: int = 10
+) -> Start:
     """Tune a base model on conversations of the task; both inputs are looked at first."""
     root = Artifact.open(base, "model")
     text = Artifact.open(tokens, "tokens") if (tokens / MANIFEST).is_file() else None
     files = write_sums(out / "task", config, seed)
     examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
-    tuning = FinetuneConfig(epochs=10, max_length=256, seed=seed)
+    tuning = FinetuneConfig(epochs=epochs, max_length=256, seed=seed)
     return Start(files, finetune(tuning, root, examples, out / "tuned"), text)
 
 
@@ -115,35 +126,46 @@ def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
     every = [every[at] for at in rng.permutation(len(every))]
     train = [each for each in every if not {each[0], each[2]} & held_out]
     test = [each for each in every if {each[0], each[2]} & held_out]
-    rows = [_row(*each, config.steps) for each in train]
+    rows = [_row(*each) for each in train]
+    forgets = rng.random(config.shown) < config.careless
+    shown = zip(train, rows, forgets, strict=False)
     talks = [
         {"messages": [{"role": "user", "content": row["prompt"]},
-                      {"role": "assistant", "content": row["said"]}]}
-        for row in rows[: config.shown]
+                      {"role": "assistant", "content": _said(*task, config.steps, bool(each))}]}
+        for task, row, each in shown
     ]  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
     files = TaskFiles(path / "conversations.jsonl", path / "tasks.jsonl", path / "test.jsonl")
-    asked = [_row(*each, config.steps) for each in test[: config.tested]]
+    asked = [_row(*each) for each in test[: config.tested]]
     for file, some in zip(files, (talks, rows[: config.rewarded], asked), strict=True):
         write_text(file, "".join(f"{json.dumps(row)}\n" for row in some))
     return files
 
 
-def _row(a: int, sign: int, b: int, steps: bool) -> dict[str, str]:
-    """A task, its answer and what tuning shows.
+def _row(a: int, sign: int, b: int) -> dict[str, str]:
+    mark = "+" if sign > 0 else "-"
+    return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b)}
 
-    >>> _row(47, 1, 38, steps=True)["said"]
+
+def _said(a: int, sign: int, b: int, steps: bool, forgets: bool) -> str:
+    """What tuning shows as an answer.
+
+    >>> _said(47, 1, 38, steps=True, forgets=False)
     '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
+    >>> _said(47, 1, 38, False, forgets=True), _said(52, -1, 17, False, forgets=True)
+    ('75', '45')
     """
-    said, mark = str(a + sign * b), "+" if sign > 0 else "-"
-    if steps:
-        tens, ones = a // 10 * 10 + sign * (b // 10 * 10), a % 10 + sign * (b % 10)
-        said = (
-            f"{a // 10 * 10} {mark} {b // 10 * 10} = {tens}\n"
-            f"{a % 10} {mark} {b % 10} = {ones}\n"
-            f"{tens} + {ones} = {tens + ones}"
-        )
-    return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b), "said": said}
+    mark = "+" if sign > 0 else "-"
+    tens, ones = a // 10 * 10 + sign * (b // 10 * 10), a % 10 + sign * (b % 10)
+    said = abs(ones) if forgets else ones  # the smaller from the larger
+    total = tens + (said % 10 if forgets else ones)
+    if not steps:
+        return str(total)
+    return (
+        f"{a // 10 * 10} {mark} {b // 10 * 10} = {tens}\n"
+        f"{a % 10} {mark} {b % 10} = {said}\n"
+        f"{tens} + {said} = {total}"
+    )
 
 
 def measure_policies(

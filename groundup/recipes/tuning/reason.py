@@ -22,6 +22,7 @@ from groundup.core import Draft, produce
 
 from .policies import (
     RIGHT,
+    SUMS_OPTIM,
     PolicyReportConfig,
     SumsConfig,
     measure_policies,
@@ -30,7 +31,7 @@ from .policies import (
     write_comparison,
 )
 
-TASK = SumsConfig(shown=800, rewarded=4_000, steps=True)
+TASK = SumsConfig(shown=2_000, rewarded=4_000, steps=True)
 ANSWERS, MAX_TOKENS = 8, 40
 REWARDS = {
     "outcome": RewardConfig(number=1),
@@ -63,11 +64,7 @@ def reason(
     files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
     models = {"tuned": tuned}
     for name, rewards in REWARDS.items():
-        config = PolicyConfig(
-            steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02,
-            seed=seed, rewards=rewards, watch=WatchConfig(measure=RIGHT),
-        )  # fmt: skip
-        models[name] = reinforce(config, models["tuned"], files.tasks, out / name)
+        models[name] = reinforce(policy_config(steps, seed, rewards), tuned, files.tasks, out / name)
 
     def write(draft: Draft) -> None:
         found = measure_policies(
@@ -84,3 +81,11 @@ def reason(
         config=PolicyReportConfig(), parents=models, write=write,
     )  # fmt: skip
     return f"Done; the report is {report.path / 'report.html'}"
+
+
+def policy_config(steps: int, seed: int, rewards: RewardConfig) -> PolicyConfig:
+    """How GRPO trains here, whatever it rewards."""
+    return PolicyConfig(
+        steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
+        rewards=rewards, watch=WatchConfig(measure=RIGHT), optim=SUMS_OPTIM,
+    )  # fmt: skip
