@@ -1,6 +1,7 @@
 """Comparisons are fair and what the README shows is what was measured."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -189,3 +190,10 @@ def test_without_its_environment_decode_is_one_clear_line(tmp_path):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "make bench-decode" in done.stderr
+
+
+def test_without_its_environment_the_race_of_tuning_is_one_clear_line(tmp_path):
+    words = [sys.executable, "-m", "benchmarks.align.speed"]
+    environment = {**os.environ, "ORACLES": str(tmp_path / "no")}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "make oracles" in done.stderr

@@ -160,16 +160,19 @@ def choose_tokens(
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
         for row, values in adjusted.items():
             logits[row] = values
-    chosen: list[int | Reason] = logits.argmax(-1).tolist()
     by_settings: dict[tuple[float, ...], list[int]] = {}
     for row, sampler in enumerate(samplers):
-        if sampler.uniforms is not None:
-            by_settings.setdefault(_filters(sampler.sampling), []).append(row)
-    for group in by_settings.values():
-        first = samplers[group[0]].sampling
-        uniforms = torch.stack([_next_uniform(samplers[row]) for row in group])
-        drawn = sample_from_uniforms(logits[group], first, uniforms.to(logits.device))
-        for row, token in zip(group, drawn.tolist(), strict=True):
+        settings = () if sampler.uniforms is None else _filters(sampler.sampling)
+        by_settings.setdefault(settings, []).append(row)
+    chosen: list[int | Reason] = [NO_TOKEN] * len(samplers)
+    for settings, group in by_settings.items():
+        own, first = logits if len(group) == len(logits) else logits[group], samplers[group[0]]
+        if settings:
+            uniforms = torch.stack([_next_uniform(samplers[row]) for row in group])
+            found = sample_from_uniforms(own, first.sampling, uniforms.to(own.device))
+        else:
+            found = own.argmax(-1)
+        for row, token in zip(group, found.tolist(), strict=True):
             chosen[row] = token
     for row, values in adjusted.items():
         if values.amax() == -torch.inf:
@@ -204,9 +207,10 @@ def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> C
         values, ids = logits.topk(sampling.top_k)  # (B, k), most likely first
     elif sampling.top_p < 1:
         values, ids = logits.sort(descending=True, stable=True)
-    exact = values.double()
-    exact = (exact - exact.amax(-1, keepdim=True)) / sampling.temperature
-    probabilities = exact.softmax(-1)
+    if sampling.temperature != 1:
+        values = values.double()
+        values = (values - values.amax(-1, keepdim=True)) / sampling.temperature
+    probabilities = values.softmax(-1, dtype=torch.float64)
     if sampling.top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
         before[:, 0] = 0

@@ -38,7 +38,7 @@ from groundup.corpus import split_paths
 from groundup.generate import Engine, ExactForward, read_end_ids
 from groundup.kernels import LossSum
 from groundup.measure import read_votes
-from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load
+from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load, supports
 from groundup.train import (
     MicroBatch,
     OptimConfig,
@@ -49,6 +49,7 @@ from groundup.train import (
     TrainingTask,
     WatchdogConfig,
     produce_alone,
+    resolve_precision,
     shuffled_indices,
 )
 
@@ -253,8 +254,10 @@ class PolicyRun:
 
     def engine_of(self, model: Transformer) -> Engine:
         """An engine like that of the live weights."""
-        live = self.engine
-        return Engine(model, live.tokenizer, end_ids=live.end_ids, template=live.template)
+        live, bits = self.engine, self.engine.cached.native.bits if supports(model) else None
+        return Engine(
+            model, live.tokenizer, end_ids=live.end_ids, template=live.template, bits=bits
+        )
 
     def batch(self, step: int) -> MicroBatch:
         """The packed answers of a step."""
@@ -420,7 +423,10 @@ def _open_policy(
     model, form = load_trainable(config, parents), chat_format(parents)
     adapter = parents.get("adapter", parents["model"])
     ends = read_end_ids(adapter.path, form.tokenizer, form.template)
-    engine = Engine(model, form.tokenizer, end_ids=ends, template=form.template)
+    # Answers are drawn in the dtype that training computes in, which is twice as fast in 16 bits.
+    dtype = resolve_precision(config.precision, model.head.device).dtype
+    bits = 16 if dtype == torch.bfloat16 and supports(model) else None
+    engine = Engine(model, form.tokenizer, end_ids=ends, template=form.template, bits=bits)
     vocab_size = form.tokenizer.vocab_size
     head = Head(HeadConfig(kind="number", pooling="last"), model.config.width).to(model.head)
     run = PolicyRun(

@@ -23,6 +23,7 @@ from groundup.align.packing import (
     with_reference,
 )
 from groundup.core import Artifact, ConfigError, DataError
+from groundup.kernels.mask import has_split_document
 from groundup.model import load
 from groundup.tokenizer import RenderedChat
 from groundup.train import Precision, split_batch
@@ -76,6 +77,13 @@ def test_packed_answers_have_the_log_probabilities_that_they_have_alone(chat_mod
         assert_close(
             torch.from_numpy(each.reference[each.is_answer]).double(), own, rtol=1e-6, atol=1e-6
         )
+
+
+def test_the_documents_of_a_row_ascend_so_that_the_fast_kernels_run(answers):
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    batch = pack_groups(pairs, 60)
+    assert len(batch.ids) < len(pairs), "some rows hold several pairs"
+    assert not has_split_document(batch.documents)
 
 
 @pytest.mark.parametrize("name", ["dpo", "ipo", "simpo", "orpo"])
