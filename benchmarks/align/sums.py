@@ -22,8 +22,8 @@ from pathlib import Path
 
 from groundup.align import (
     FinetuneConfig,
-    PolicyLossConfig,
     ImportExamplesConfig,
+    PolicyLossConfig,
     finetune,
     import_examples,
     read_tasks,
@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["longer", *ALGORITHMS, "steps", "both"])
     given = parser.parse_args()
     found = {
-        seed: run_seed(given.base, given.out / str(seed), given.steps, given.epochs, seed, given.only)
+        seed: run_seed(
+            given.base, given.out / str(seed), given.steps, given.epochs, seed, given.only
+        )
         for seed in given.seeds
     }
     report(found, given)

@@ -45,9 +45,7 @@ from groundup.model import load
 from groundup.train import OptimConfig
 
 RIGHT = RewardConfig(number=1)
-SUMS_OPTIM = OptimConfig(
-    muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2
-)
+SUMS_OPTIM = OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2)
 """Twice the usual rates of a policy: the task is far from the base's text."""
 SAMPLED = 4
 """Answers to each task."""
@@ -131,7 +129,7 @@ def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
     shown = zip(train, rows, forgets, strict=False)
     talks = [
         {"messages": [{"role": "user", "content": row["prompt"]},
-                      {"role": "assistant", "content": _said(*task, config.steps, bool(each))}]}
+                      {"role": "assistant", "content": _worked_answer(*task, config.steps, bool(each))}]}
         for task, row, each in shown
     ]  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
@@ -147,12 +145,12 @@ def _row(a: int, sign: int, b: int) -> dict[str, str]:
     return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b)}
 
 
-def _said(a: int, sign: int, b: int, steps: bool, forgets: bool) -> str:
+def _worked_answer(a: int, sign: int, b: int, steps: bool, forgets: bool) -> str:
     """What tuning shows as an answer.
 
-    >>> _said(47, 1, 38, steps=True, forgets=False)
+    >>> _worked_answer(47, 1, 38, steps=True, forgets=False)
     '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
-    >>> _said(47, 1, 38, False, forgets=True), _said(52, -1, 17, False, forgets=True)
+    >>> _worked_answer(47, 1, 38, False, forgets=True), _worked_answer(52, -1, 17, False, forgets=True)
     ('75', '45')
     """
     mark = "+" if sign > 0 else "-"

@@ -64,7 +64,9 @@ def reason(
     files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
     models = {"tuned": tuned}
     for name, rewards in REWARDS.items():
-        models[name] = reinforce(policy_config(steps, seed, rewards), tuned, files.tasks, out / name)
+        models[name] = reinforce(
+            policy_config(steps, seed, rewards), tuned, files.tasks, out / name
+        )
 
     def write(draft: Draft) -> None:
         found = measure_policies(
