@@ -126,11 +126,12 @@ def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
     test = [each for each in every if {each[0], each[2]} & held_out]
     rows = [_row(*each) for each in train]
     forgets = rng.random(config.shown) < config.careless
-    shown = zip(train, rows, forgets, strict=False)
+    shown = zip(train, forgets, strict=False)
+    answers = (_worked_answer(*task, config.steps, bool(each)) for task, each in shown)
     talks = [
         {"messages": [{"role": "user", "content": row["prompt"]},
-                      {"role": "assistant", "content": _worked_answer(*task, config.steps, bool(each))}]}
-        for task, row, each in shown
+                      {"role": "assistant", "content": said}]}
+        for row, said in zip(rows, answers, strict=False)
     ]  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
     files = TaskFiles(path / "conversations.jsonl", path / "tasks.jsonl", path / "test.jsonl")
@@ -150,8 +151,8 @@ def _worked_answer(a: int, sign: int, b: int, steps: bool, forgets: bool) -> str
 
     >>> _worked_answer(47, 1, 38, steps=True, forgets=False)
     '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
-    >>> _worked_answer(47, 1, 38, False, forgets=True), _worked_answer(52, -1, 17, False, forgets=True)
-    ('75', '45')
+    >>> [_worked_answer(*task, False, forgets=True) for task in [(47, 1, 38), (52, -1, 17)]]
+    ['75', '45']
     """
     mark = "+" if sign > 0 else "-"
     tens, ones = a // 10 * 10 + sign * (b // 10 * 10), a % 10 + sign * (b % 10)
