@@ -4,8 +4,8 @@
                             │                               └ reward model ─ ppo
                             └ tasks, rewarded ─ grpo
 
-The task is sums and differences of two numbers of two digits, as text; some numbers occur in the
-test alone. Every method starts from the same tuned model (policies.py measures them).
+The task is sums and differences of two numbers of two digits, answered in three equations; some
+numbers occur in the test alone, and what tuning shows is careless (policies.py). Every method starts from the same tuned model (policies.py measures them).
 """
 
 from pathlib import Path
@@ -32,6 +32,7 @@ from groundup.core import Artifact, Draft, page, produce, record, write_text
 
 from .policies import (
     RIGHT,
+    SUMS_OPTIM,
     PolicyReportConfig,
     SumsConfig,
     TaskFiles,
@@ -41,9 +42,9 @@ from .policies import (
     write_comparison,
 )
 
-TASK = SumsConfig(shown=2_000, rewarded=4_000)
-COMPARED, ANSWERS, MAX_TOKENS = 600, 8, 8
-"""Prompts whose sampled answers make preferences, answers to each, tokens of one."""
+TASK = SumsConfig(shown=2_000, rewarded=4_000, steps=True)
+COMPARED, ANSWERS, MAX_TOKENS, LENGTH = 600, 8, 40, 96
+"""Prompts whose sampled answers make preferences, answers to each, tokens of one, and of both."""
 METHODS = {
     "dpo": "right answers preferred to wrong ones",
     "kto": "the same answers, each good or bad",
@@ -105,17 +106,17 @@ def _train_methods(
     answers = sample_answers(asked, [some], out / "answers", model=str(tuned.path))
     record.log(str(score_comparisons(answers, config=RIGHT)))
     pairs = apply_votes(VotesConfig(seed=seed), answers, out / "preferences")
-    judge = reward(RewardModelConfig(max_length=64, seed=seed), tuned, pairs, out / "reward")
+    judge = reward(RewardModelConfig(max_length=LENGTH, seed=seed), tuned, pairs, out / "reward")
     policy = PolicyConfig(
-        steps=steps, prompts=32, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
-        rewards=RIGHT,
+        steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
+        rewards=RIGHT, optim=SUMS_OPTIM,
     )  # fmt: skip
     ppo = policy.model_copy(update={
         "loss": PolicyLossConfig(name="ppo", beta=0.02), "rewards": RewardConfig(number=0),
         "watch": WatchConfig(measure=RIGHT),
     })  # fmt: skip
-    dpo = DirectConfig(max_length=64, seed=seed)
-    kto = DirectConfig(max_length=64, seed=seed, loss=PreferenceLossConfig(name="kto"))
+    dpo = DirectConfig(max_length=LENGTH, seed=seed)
+    kto = DirectConfig(max_length=LENGTH, seed=seed, loss=PreferenceLossConfig(name="kto"))
     return {
         "answers": answers, "preferences": pairs, "reward": judge,
         "dpo": direct(dpo, tuned, pairs, out / "dpo"),
