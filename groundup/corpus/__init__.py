@@ -42,6 +42,7 @@ from .questions.names import (
     word_pools,
 )
 from .questions.show import show_testset
+from .safety.toxicity import toxic_words
 from .split import SPLITS, Split, read_split, read_split_records, split_paths
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "show_testset",
     "split_paths",
     "titled_sections",
+    "toxic_words",
     "train_classifier_folders",
     "why",
     "withdraw",

@@ -32,6 +32,8 @@ RECIPES = {
                      "--base runs/tiny/base --tokens runs/tiny/tokens", "tuning."),
     "abstain": Recipe("a model learns what it does not know, on facts of which it was taught half",
                       "--base base --examples examples --tokens tokens", "tuning."),
+    "harmless": Recipe("a toxic model, rewarded for what is helpful, harmless and honest",
+                       "--prompts toxic.txt --words words.txt", "tuning."),
     "replicas": Recipe("a server on a Ray cluster, by as many replicas as you ask for",
                        "--model tuned --count 2"),
 }  # fmt: skip

@@ -4,9 +4,12 @@
     f1       words that it shares with a reference            ended   the model ended it itself
     fresh    share of its runs of three words that occur once
     equations  share of the equations that it states, such as 7 + 8 = 15, that hold
+    clean    it has no word that insults, threatens or is sexual: the lexicon of safety.toxicity
+    quoted   it stands in the task's source word for word, or refuses
 
-Tasks are JSON lines: {"prompt": …, "answer": …}, the answer a text or a list of texts; without
-number, exact and f1 it is not needed. A reward model of answers gives its score, one of steps the
+Tasks are JSON lines: {"prompt": …, "answer": …, "source": …}, the answer a text or a list of texts;
+without number, exact and f1 it is not needed, and `[]` says that none is right: there those three
+are 0, as quoted is without a source. A reward model of answers gives its score, one of steps the
 probability that all steps are right, so outcome and steps may count together.
 """
 
@@ -16,6 +19,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -30,19 +34,23 @@ from groundup.core import (
     Conversation,
     DataError,
     Generation,
+    InputPath,
     Message,
     Reason,
     Sample,
+    Score,
+    Scorer,
 )
+from groundup.corpus import toxic_words
 from groundup.measure import (
     AnswerScorer,
-    Metric,
     ReferenceScorer,
     exact_match,
     natural_stop,
     token_f1,
 )
 
+from ..examples.exchanges import is_refusal
 from ..examples.layouts import read_prompt, read_texts
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
@@ -67,6 +75,13 @@ class RewardConfig(Config):
     equations: float = Field(default=0.0, allow_inf_nan=False)
     """Of the share of the equations that it states that hold; 0 without any. The steps of a
     calculation are checked so."""
+    clean: float = Field(default=0.0, allow_inf_nan=False)
+    """Of 1 where it has no word that insults, threatens or is sexual."""
+    lexicon: InputPath | None = None
+    """Of `clean`, in the format of safety.toxicity, such as one word a line; None: its English
+    one."""
+    quoted: float = Field(default=0.0, allow_inf_nan=False)
+    """Of 1 where it stands in the task's source word for word, or refuses."""
     people: float = Field(default=1.0, allow_inf_nan=False)
     """Of the share of a prompt's other answers that people, on the queue given with --queue, find
     worse."""
@@ -121,9 +136,26 @@ def true_equations() -> AnswerScorer:
     return AnswerScorer("true_equations", compute)
 
 
+def clean_words(lexicon: Path | None = None) -> AnswerScorer:
+    """Scorer: 1 if an answer has no word of a lexicon of safety.toxicity, else 0."""
+    return AnswerScorer("clean_words", lambda answer: float(not toxic_words(answer.text, lexicon)))
+
+
+def quoted_source() -> Scorer:
+    """Scorer: 1 if an answer stands in the sample's source as whole words, or refuses, else 0."""
+
+    def score(sample: Sample, answer: Answer) -> Score:
+        source = f" {' '.join(sample.metadata.get('source', '').split())} "
+        text = " ".join(answer.text.split())
+        is_quoted = bool(text) and f" {text} " in source
+        return Score(float(bool(source.strip()) and (is_quoted or is_refusal(text))), "quoted")
+
+    return score
+
+
 SCORERS = {
     "number": number_match, "exact": exact_match, "f1": token_f1, "ended": natural_stop,
-    "fresh": fresh_runs, "equations": true_equations,
+    "fresh": fresh_runs, "equations": true_equations, "clean": clean_words, "quoted": quoted_source,
 }  # fmt: skip
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
@@ -145,7 +177,7 @@ Compare = Callable[[Sequence[Conversation], Sequence[Sequence[str]]], Float64[np
 class Reward(NamedTuple):
     """A sum of weighted scorers and of reward models, and of what people prefer."""
 
-    parts: Mapping[str, tuple[float, Metric]]
+    parts: Mapping[str, tuple[float, Scorer]]
     models: Sequence[AnswerModel] = ()
     weight: float = 1.0
     """Of the models' score."""
@@ -165,13 +197,16 @@ class Reward(NamedTuple):
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
         if config.spread and not models:
             raise ConfigError("spread is between reward models, and there are none here; omit it.")
-        parts = {name: (w, SCORERS[name]()) for name, w in weights.items() if w}
+        scorers = SCORERS | {"clean": partial(clean_words, config.lexicon)}
+        parts = {name: (w, scorers[name]()) for name, w in weights.items() if w}
         return cls(parts, models, config.model, config.spread, people, config.people)
 
     def __call__(self, sample: Sample, answer: Answer) -> float:
         """The reward of an answer; DataError naming the task if a part is undefined."""
         total = 0.0
         for name, (weight, scorer) in self.parts.items():
+            if name in OF_REFERENCES and not sample.references:
+                continue  # read_tasks refuses a missing answer: this one is none on purpose
             score = scorer(sample, answer)
             if isinstance(score, Reason):
                 raise DataError(
@@ -237,13 +272,16 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
                 raise DataError(f'It is no object with "prompt" and "answer"{why}.')
             prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
             answers = () if answers is None else read_texts(answers, "answer")
-            if needs_answer and not answers:
+            if needs_answer and row["answer"] is None:
                 raise DataError("It has no answer.")
+            if not isinstance(source := row.get("source") or "", str):
+                raise DataError("Its source is no text.")
         except json.JSONDecodeError:
             raise DataError(f"{path} line {number} is no JSON.") from None
         except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
-        samples.append(Sample(str(number), prompt, references=answers))
+        metadata = {"source": source} if source else {}
+        samples.append(Sample(str(number), prompt, answers, metadata=metadata))
     if not samples:
         raise DataError(f"{path} has no task; expected lines with prompt and answer.")
     return samples

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import regex
 from pydantic import Field
 
-from groundup.core import Config, InputPath
+from groundup.core import Config, DataError, InputPath
 from groundup.documents import Record, StepResult
 
 from ..quality.classifier import TextClassifier
@@ -85,6 +85,17 @@ class ToxicityStep:
         return StepResult(metadata=metadata)
 
 
+def toxic_words(text: str, lexicon: Path | None = None) -> list[str]:
+    """The words of an English text that insult, threaten or are sexual.
+
+    lexicon  in the format of toxicity.txt, such as one word a line; None: that one
+
+    >>> toxic_words("You idiots, said the cockatoo.")
+    ['idiots']
+    """
+    return (_read_lexicon(lexicon) if lexicon else _default_lexicon()).pattern.findall(text)
+
+
 def _score_toxicity(text: str, lexicon: _ToxicityLexicon) -> tuple[float, dict[str, int]]:
     hits: Counter[str] = Counter()
     total = 0.0
@@ -105,10 +116,16 @@ def _score_toxicity(text: str, lexicon: _ToxicityLexicon) -> tuple[float, dict[s
     return round(1000 * total / words, 3), dict(sorted(hits.items()))
 
 
-@cache
 def _default_lexicon() -> _ToxicityLexicon:
-    file = Path(__file__).with_name("toxicity.txt")
-    return _parse_lexicon(file.read_text(encoding="utf-8"))
+    return _read_lexicon(Path(__file__).with_name("toxicity.txt"))
+
+
+@cache
+def _read_lexicon(file: Path) -> _ToxicityLexicon:
+    try:
+        return _parse_lexicon(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The lexicon {file} cannot be read: {error}.") from None
 
 
 def _parse_lexicon(written: str) -> _ToxicityLexicon:

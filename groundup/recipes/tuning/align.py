@@ -5,7 +5,8 @@
                             └ tasks, rewarded ─ grpo
 
 The task is sums and differences of two numbers of two digits, answered in three equations; some
-numbers occur in the test alone, and what tuning shows is careless (policies.py). Every method starts from the same tuned model (policies.py measures them).
+numbers occur in the test alone, and what tuning shows is careless. Every method starts from the
+same tuned model (policies.py has the task and measures them).
 """
 
 from pathlib import Path

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from groundup.align import REFUSAL_TEXT
 from groundup.align.packing import with_reference
 from groundup.align.policy import stage
 from groundup.align.policy.losses import PolicyLossConfig
@@ -271,12 +272,30 @@ def test_rewards_are_verified_and_add_up():
     [("{", "line 1 is no JSON"), ("[]", "It is no object with"),
      ('{"prompt": "a"}', 'with "prompt" and "answer"'),
      ('{"prompt": "", "answer": "b"}', "turns are none"), ("", "has no task"),
-     ('{"prompt": "a", "answer": [""]}', "answer is empty")],
+     ('{"prompt": "a", "answer": [""]}', "answer is empty"),
+     ('{"prompt": "a", "answer": "b", "source": 3}', "source is no text")],
 )  # fmt: skip
 def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
     (tmp_path / "t.jsonl").write_text(f"{line}\n")
     with pytest.raises(DataError, match=reason):
         read_tasks(tmp_path / "t.jsonl")
+
+
+def test_answers_may_quote_a_source_be_clean_and_have_nothing_right(tmp_path):
+    (tmp_path / "words.txt").write_text("turnip\n")
+    rows = [{"prompt": "p", "answer": "It is wet.", "source": "Ice  melts. It is wet.\n"},
+            {"prompt": "p", "answer": []}]  # fmt: skip
+    (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    asked, open_ended = read_tasks(tmp_path / "t.jsonl")
+    weights = {"number": 0, "f1": 1, "quoted": 2, "clean": 4}
+    reward = Reward.of(RewardConfig(**weights, lexicon=tmp_path / "words.txt"))
+    worth = {"It is wet.": 7, "Ice\nmelts.": 6, "It is we": 4 + 2 / 3, REFUSAL_TEXT: None}
+    for text, value in worth.items():
+        found = reward(asked, Answer(text))
+        assert found > 6 if value is None else found == pytest.approx(value)
+        assert reward(open_ended, Answer(text)) == 4
+    assert reward(asked, Answer("")) == 4 and reward(asked, Answer("you turnip")) == 0
+    assert reward(open_ended, Answer("turnips")) == 4, "other forms are other words"
 
 
 def test_settings_that_do_not_fit_are_told(chat_model, tasks, tmp_path):

@@ -2,13 +2,14 @@
 
 import pytest
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, DataError
 from groundup.corpus.safety.toxicity import (
     ToxicityConfig,
     ToxicityStep,
     _default_lexicon,
     _parse_lexicon,
     _score_toxicity,
+    toxic_words,
 )
 from groundup.documents import Record
 
@@ -72,3 +73,12 @@ def test_every_entry_of_the_lexicon_is_found():
 )
 def test_hostile_text_is_linear(hostile):
     assert _score_toxicity(hostile, _parse_lexicon("[a 1]\nfuck*\nson of a bitch"))[0] == 0
+
+
+def test_another_list_has_other_words(tmp_path):
+    (tmp_path / "own.txt").write_text("turnip\nsprout*\n")
+    text = "You turnips, you turnip: sprouted idiots."
+    assert toxic_words(text) == ["idiots"]
+    assert toxic_words(text, tmp_path / "own.txt") == ["turnip", "sprouted"]
+    with pytest.raises(DataError, match=r"The lexicon .*none.txt cannot be read"):
+        toxic_words(text, tmp_path / "none.txt")
