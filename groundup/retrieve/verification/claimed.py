@@ -1,25 +1,22 @@
 """A sentence beside a row of a table or a line of settings, which has no order of words.
 
-The row, or the key with its value, must have the sentence's words, names, numbers, units, months
-and negations, with what stands above it.
+The row, or the key with its value, must have the sentence's words, names, numbers, months and
+negations, with what stands above it.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..wording.language import FALLBACK, language_of, says_opposite, word_pattern
+from ..wording.language import FALLBACK, language_of, says_opposite
 from ..wording.question import (
     SUFFIX_CREDIT,
     QuestionTerm,
     WeightedQuestion,
-    numerals_of,
     parse_question,
     term_credit,
     text_terms,
-    unit_pattern,
-)
-from .alignment import NUMBER
+)  # fmt: skip
+from .alignment import words_of
 
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a row must cover. Own choice."""
@@ -45,40 +42,24 @@ class ClaimedText(NamedTuple):
         return [term for term, credit in pairs if credit < SUFFIX_CREDIT]
 
     def is_said_by(self, part: str, line: str, is_row: bool = False) -> bool:
-        """Whether a row, or a key and its value, has its words, numbers, units and negations.
+        """Whether a row, or a key and its value, has its words, numbers and negations.
 
         A word that the part lacks and another part of the line has is of that one.
         """
         lacking, elsewhere = self.lacking(part), text_terms(line, self.language)
         if any(t.is_name or term_credit(t, elsewhere) >= SUFFIX_CREDIT for t in lacking):
             return False
-        both = (self.sentence.lower(), part.lower())
-        for pattern in (NUMBER, numerals_of(self.language)):
-            own, said = (set(pattern.findall(text)) for text in both)
-            if not own <= said:
-                return False
-        own, said = (set(word_pattern("exact").findall(text)) for text in both)
+        own, said = (words_of(text, self.language) for text in (self.sentence, part))
+        stems = frozenset[str]().union(*(word.stems for word in said))
         missing = {term.text.lower() for term in lacking}  # a row's columns may be "last_check"
-        denials = [len(word_pattern("negation").findall(text)) for text in both]
-        is_same = not own - said or is_row and (own - said).isdisjoint(missing)
-        is_same = is_same and (denials[0] == denials[1] or is_row and denials[1] > 0)
-        is_same = is_same and _months(self.sentence) <= _months(part)
-        is_same = is_same and not _other_units(*both) and not says_opposite(*both)
+        for word in own:
+            is_named = is_row and word.has("exact") and word.text not in missing
+            if word.has("number", "month", "exact") and not word.stems & stems and not is_named:
+                return False
+        denials = [sum(word.has("negation") for word in words) for words in (own, said)]
+        is_same = denials[0] == denials[1] or is_row and denials[1] > 0
+        is_same = is_same and not says_opposite(self.sentence, part)
         return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
-
-
-def _months(text: str) -> set[str]:
-    """The months of a text, which begin with a large letter: "may" is a verb."""
-    return {word for word in word_pattern("month").findall(text) if word[0].isupper()}
-
-
-def _other_units(sentence: str, part: str) -> bool:
-    """Whether a number of both has another unit in each: "6 hours", "6 minutes"."""
-    said, own = (
-        {number: unit.rstrip("s") for number, unit in unit_pattern().findall(text)}
-        for text in (part.lower(), sentence.lower())
-    )
-    return any(number in said and said[number] != unit for number, unit in own.items())
 
 
 def match_question(question: str, text: str) -> float | None:

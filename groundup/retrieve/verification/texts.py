@@ -35,7 +35,7 @@ from ..wording.question import (
 )
 from .alignment import NUMBER
 from .claimed import ClaimedText
-from .wordings import LINK, bare, follows, without_source
+from .wordings import NOTE, SOURCE, bare, follows
 
 if TYPE_CHECKING:
     from .opinions import SecondOpinion
@@ -95,6 +95,7 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
 
     Raises DataError for a text without sentences, and what `index` raises for a folder.
     """
+    text = NOTE.sub("", text)
     sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
     if not sentences:
         raise DataError("The text has no sentence to check.")
@@ -106,6 +107,10 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         opened, checked = open_index(against), list[CheckedSentence]()
         for each in sentences:
             one = _check_sentence(opened, each, asked)
+            if one.support == "nowhere" and "\n" in each:  # lines without full stops
+                lines = [_check_sentence(opened, line, asked) for line in each.splitlines()]
+                is_all = all(line.support != "nowhere" for line in lines)
+                one = lines[0]._replace(text=each, support="supported") if is_all else one
             is_allowed = one.support == "nowhere" and _plain(each) in allowed
             checked.append(one._replace(support="allowed") if is_allowed else one)
         return TextCheck(tuple(checked))
@@ -144,7 +149,7 @@ def check_claim(
         return "quoted"
     texts = _passage_texts(passage, source)
     language = texts[0].language if texts else FALLBACK
-    said = with_digits(without_source(claim), language_of(claim, language))
+    said = with_digits(SOURCE.sub("", claim), language_of(claim, language))
     terms = parse_question(said, language).terms
     words = [words for text in texts for words in (*text.terms, text.outer)]
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
@@ -195,7 +200,7 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
 def _check_sentence(
     index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
-    plain = without_source(sentence)
+    plain = SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
     texts = [
         PassageText(hit, index.read_document(document), index.entries[document].language)
@@ -246,7 +251,7 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
     titles = [*text.passage.headings, *(text.texts[number] for _, number in text.sections[at])]
     lead = text.document.text[slice(*head)] if head else ""
     names = text_terms(" ".join([*titles, lead]), text.language)
-    is_row, is_prose = text.units[at].kind == "row", not text.is_settings
+    is_row = text.units[at].kind == "row"
     if is_row or text.is_settings:
         credits = (wanted.credits_for(each) for each in (text.outer, names))
         outer = [max(each) for each in zip(*credits, strict=True)]
@@ -259,12 +264,8 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
         is_of_row = _is_row_of(text, cells, sentence, claim.lacking(line))
         return is_of_row and claim.is_said_by(line, line, is_row=True)
-    stems = names.stems
-    pronoun = word_pattern("subject").match(LINK.sub("", bare(line)))
-    before = text.antecedent(at) if pronoun else ""
-    if pronoun and not before:  # prose says what it is of, but "It holds 35 cars" in ferry.md
-        stems |= text.outer.stems
-    return is_prose and follows(sentence, line, text.language, lead=lead, before=before, outer=stems)
+    file, before = text.outer.stems, text.antecedent(at)
+    return follows(sentence, line, text.language, lead, before, titles=names.stems, file=file)
 
 
 def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:
@@ -292,5 +293,5 @@ def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -
 
 def _plain(text: str) -> str:
     """Words, signed numbers and signs of size alone, in lower case, with single spaces."""
-    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", text.lower())
+    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", bare(text).lower())
     return f" {' '.join(words)} "
