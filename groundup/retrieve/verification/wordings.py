@@ -81,7 +81,8 @@ def follows(
     is_free = (not w.is_wanted or w.has("negation", "preposition") or w.is_weak for w in claim)
     if not all(free or w.stems & known for free, w in zip(is_free, claim, strict=True)):
         return False
-    if all(word.has("capital", "number", "preposition") for word in claim if word.is_wanted):
+    names = (word.has("capital", "number", "preposition") for word in claim if word.is_wanted)
+    if all(names) and not have(claim, "being"):
         return not have(words, "negation")  # an answer such as "Finch, Anna", no sentence
     relative = next((n for n, word in enumerate(head) if word.has("relative")), len(head))
     is_bound = have(head[:relative], "negation", "condition", "reported", "time")
