@@ -1,8 +1,8 @@
 """Verifies the sentences of a text against documents.
 
-Each is `quoted` if a document has it word for word, `supported` if one sentence, a clause of it or
-a row covers its words, with the titles and heads above, has every name and number and the same
-negations, and `nowhere` otherwise. A supported sentence is where to look, no proof. A second
+Each is `quoted` if a document has it word for word, `supported` if it is made of one sentence, a
+clause of it or a row, with the titles and heads above, by edits that keep what it says
+(wordings.py), and `nowhere` otherwise. A supported sentence is where to look, no proof. A second
 opinion (opinions.py) overrules the rules where it is sure; what a list allows needs no source.
 """
 
@@ -260,9 +260,14 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
             pairs = (INLINE if "{" in line else SETTING).findall(line)
             settings = [f"{key} {key.replace('_', ' ')}: {value}" for key, value in pairs]
             return any(claim.is_said_by(each, line) for each in settings or [line])
+        # "The default of retries", where a title has "retries" and another row is of them
         cells = named_cells(lead, line) if head else []
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
-        is_of_row = _is_row_of(text, cells, sentence, claim.lacking(line))
+        rows = (row for n, row in enumerate(text.texts) if head and text.heads[n] == head)
+        keys = {_plain(cell) for row in rows for _, cell in named_cells(lead, row)[:1]}
+        words = {_plain(term.text) for term in wanted.question.terms}
+        is_other = any(key in words and key not in _plain(line) for key in keys)
+        is_of_row = not is_other and _is_row_of(text, cells, sentence, claim.lacking(line))
         return is_of_row and claim.is_said_by(line, line, is_row=True)
     file, before = text.outer.stems, text.antecedent(at)
     return follows(sentence, line, text.language, lead, before, titles=names.stems, file=file)

@@ -68,7 +68,7 @@ def follows(
     titles  stems of titles, which a sentence may name besides
     file    stems of the file's name, of which is a line that begins with a pronoun after none
 
-    >>> follows("In 1811 the mill was built.", "The mill was built in 1811. It leans.", "english")
+    >>> follows("In 1811 the mill was built.", "The mill was built in 1811, and it leans.", "english")
     True
     """
     claim, words, head, context = (
@@ -84,23 +84,30 @@ def follows(
     names = (word.has("capital", "number", "preposition") for word in claim if word.is_wanted)
     if all(names) and not have(claim, "being"):
         return not have(words, "negation")  # an answer such as "Finch, Anna", no sentence
-    relative = next((n for n, word in enumerate(head) if word.has("relative")), len(head))
-    is_bound = have(head[:relative], "negation", "condition", "reported", "time")
-    lines = [] if is_bound else [words]
-    if head:
-        these = next((n for n, word in enumerate(head) if word.text in THESE), len(head))
-        lines.append(head[:these] + words + head[these + 1 :])
-    if is_pronoun and before:
-        lines += [opening + subject + rest[1:] for subject in subjects(context, claim)]
-    elif is_pronoun:
-        at = next((n for n, w in enumerate(claim) if w.is_wanted and not w.stems & titles), 0)
-        lines.append(opening + claim[:at] + rest[1:])
+    lines = list(_lines(words, head, context, claim, titles))
     claims = [claim, *_without_known(claim, titles, (*context, *words))]
     if any(_says(each, said) for said in claims for each in lines):
         return True
     cuts = [n for n in range(1, len(claim)) if is_joint(claim, n - 1) and begins_anew(claim[n:])]
     parts = [claim[a:b] for a, b in zip([0, *cuts], [*cuts, len(claim)], strict=True)]
     return len(parts) > 1 and all(any(_says(each, part) for each in lines) for part in parts)
+
+
+def _lines(
+    words: Words, head: Words, before: Words, claim: Words, titles: frozenset[str]
+) -> Iterator[Words]:
+    """A line alone, with what heads it, and with what a pronoun at its beginning stands for."""
+    relative = next((n for n, word in enumerate(head) if word.has("relative")), len(head))
+    if not have(head[:relative], "negation", "condition", "reported", "time"):
+        yield words
+    if head:
+        these = next((n for n, word in enumerate(head) if word.text in THESE), len(head))
+        yield head[:these] + words + head[these + 1 :]
+    opening, rest = split_opening(words)
+    if have(rest[:1], "subject") and not have(opening, "condition", "time"):
+        at = next((n for n, w in enumerate(claim) if w.is_wanted and not w.stems & titles), 0)
+        for subject in subjects(before, claim) if before else [claim[:at]]:
+            yield opening + subject + rest[1:]
 
 
 def _says(line: Words, claim: Words) -> bool:
