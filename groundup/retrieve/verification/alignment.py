@@ -173,7 +173,7 @@ def may_drop(words: Words, start: int, end: int) -> bool:
     if have(before, *TIGHT) or cut >= 0 and gap[0].text != "between":
         return False
     is_last = len(after) < 2 and have(before, "being") or not after
-    if gap[0].has(*BEGINS) and (is_last or after[0].has(*BEGINS)):
+    if gap[0].has(*BEGINS) and (is_last or have(after[:1], *BEGINS)):
         is_near = gap[0].has("place") and gap[0].text != "at" or gap[0].text in ("with", "by")
         is_kind = any(a.has("being") and b.text in KIND for a, b in pairwise(before))  # "is a bell"
         dated = DATED[: 1 if is_kind else 4 if is_near else 5]

@@ -68,7 +68,7 @@ def follows(
     titles  stems of titles, which a sentence may name besides
     file    stems of the file's name, of which is a line that begins with a pronoun after none
 
-    >>> follows("In 1811 the mill was built.", "The mill was built in 1811, and it leans.", "english")
+    >>> follows("In 1811 it was built.", "It was built in 1811, and it leans.", "english")
     True
     """
     claim, words, head, context = (
@@ -306,7 +306,7 @@ def _clauses(opening: Words, body: Words, claim: Words) -> Iterator[Words]:
         is_new = len(joint) > 1 and begins_anew(tail)
         if have(head, "condition", "reported") and not is_new:
             continue
-        if joint[-1].text == "(" or tail[0].has("relative"):  # of the noun before
+        if body[start - 1].text == "(" or tail[0].has("relative"):  # of the noun before
             tail = tail[tail[0].has("relative") :]
             yield from (noun + tail for noun in _last_nouns(head, claim))
             continue
