@@ -11,6 +11,7 @@ Words are neither added nor changed, so what a reading says its line says too.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from ..wording.language import word_pattern
 from .alignment import (
@@ -301,7 +302,7 @@ def _clauses(opening: Words, body: Words, claim: Words) -> Iterator[Words]:
             continue
         end = next((n for n in range(start, 0, -1) if not is_joint(body, n - 1)), 0)
         head, joint, tail = body[:end], body[end:start], body[start:]
-        if tail[0].text == "when" and YEAR.fullmatch(head[-1].text):  # "since 1932, when …"
+        if tail[0].text == "when" and head and YEAR.fullmatch(head[-1].text):  # "since 1932, when …"
             yield tail[1:]
         is_new = len(joint) > 1 and begins_anew(tail)
         if have(head, "condition", "reported") and not is_new:
@@ -393,6 +394,7 @@ def completes(claim: Words, part: Words, head: Words) -> bool:
         is_held = have(gap, "negation", "condition", "reported", "modal")
         return not is_held and any(w.is_wanted and not w.has("preposition") for w in gap)
 
+    @cache
     def goes_on(at: int, there: int, here: int, is_filled: bool) -> bool:
         if at == len(said):
             return here == len(own) and gives_way(there, len(head), is_filled)
