@@ -302,7 +302,7 @@ def _clauses(opening: Words, body: Words, claim: Words) -> Iterator[Words]:
             continue
         end = next((n for n in range(start, 0, -1) if not is_joint(body, n - 1)), 0)
         head, joint, tail = body[:end], body[end:start], body[start:]
-        if tail[0].text == "when" and head and YEAR.fullmatch(head[-1].text):  # "since 1932, when …"
+        if tail[0].text == "when" and head and YEAR.fullmatch(head[-1].text):  # "in 1932, when"
             yield tail[1:]
         is_new = len(joint) > 1 and begins_anew(tail)
         if have(head, "condition", "reported") and not is_new:
