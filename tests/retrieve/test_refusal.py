@@ -470,7 +470,7 @@ def test_chinese_asks_for_a_year(tmp_path):
     [
         ("The pump Orlo is safe if it is never opened.", "quoted"),
         ("The pump Orlo is safe if it is never opened. The Orlo costs 5 €.", "quoted"),
-        ("The Orlo costs 5 $.", "supported"),
+        ("The Orlo costs 5 $.", "nowhere"),
         ("The pump Orlo is safe if it is.", "nowhere"),
     ],
 )

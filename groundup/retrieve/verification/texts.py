@@ -1,8 +1,8 @@
 """Verifies the sentences of a text against documents.
 
-Each is `quoted` if a document has it word for word, `supported` if one sentence, a clause of it or
-a row covers its words, with the titles and heads above, has every name and number and the same
-negations, and `nowhere` otherwise. A supported sentence is where to look, no proof. A second
+Each is `quoted` if a document has it word for word, `supported` if it is made of one sentence, a
+clause of it or a row, with the titles and heads above, by edits that keep what it says
+(wordings.py), and `nowhere` otherwise. A supported sentence is where to look, no proof. A second
 opinion (opinions.py) overrules the rules where it is sure; what a list allows needs no source.
 """
 
@@ -33,8 +33,9 @@ from ..wording.question import (
     term_credit,
     text_terms,
 )
-from .claimed import AHEAD, MIN_SUPPORT, ClaimedText
-from .wordings import FIRST, LINK, NUMBER, OPENING, moved, openings, simpler, without_source
+from .alignment import NUMBER
+from .claimed import ClaimedText
+from .wordings import NOTE, SOURCE, bare, follows
 
 if TYPE_CHECKING:
     from .opinions import SecondOpinion
@@ -43,8 +44,6 @@ Support = Literal["quoted", "supported", "allowed", "nowhere"]
 CHECKED_PASSAGES = 10
 REJECTED, SUPPORTED = -4.0, 4.0
 """Log-odds below which an opinion refuses what rules support, or above which it supports more."""
-SUBJECT_WORDS = 4
-"""What begins a sentence is of at most so many words, article or title included."""
 INLINE = re.compile(r"""["']?([^\W\d][\w .-]*)["']?\s*[:=]\s*("[^"]*"|[^,{}\s][^,{}\n]*)""")
 """Settings of which a line has several: {"gale": 34, "storm": 48}."""
 ABSENT_WEIGHT = 3.0
@@ -96,6 +95,7 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
 
     Raises DataError for a text without sentences, and what `index` raises for a folder.
     """
+    text = NOTE.sub("", text)
     sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
     if not sentences:
         raise DataError("The text has no sentence to check.")
@@ -107,6 +107,10 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         opened, checked = open_index(against), list[CheckedSentence]()
         for each in sentences:
             one = _check_sentence(opened, each, asked)
+            if one.support == "nowhere" and "\n" in each:  # lines without full stops
+                lines = [_check_sentence(opened, line, asked) for line in each.splitlines()]
+                is_all = all(line.support != "nowhere" for line in lines)
+                one = lines[0]._replace(text=each, support="supported") if is_all else one
             is_allowed = one.support == "nowhere" and _plain(each) in allowed
             checked.append(one._replace(support="allowed") if is_allowed else one)
         return TextCheck(tuple(checked))
@@ -145,7 +149,7 @@ def check_claim(
         return "quoted"
     texts = _passage_texts(passage, source)
     language = texts[0].language if texts else FALLBACK
-    said = with_digits(without_source(claim), language_of(claim, language))
+    said = with_digits(SOURCE.sub("", claim), language_of(claim, language))
     terms = parse_question(said, language).terms
     words = [words for text in texts for words in (*text.terms, text.outer)]
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
@@ -196,7 +200,7 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
 def _check_sentence(
     index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
-    plain = without_source(sentence)
+    plain = SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
     texts = [
         PassageText(hit, index.read_document(document), index.entries[document].language)
@@ -242,59 +246,31 @@ def _find_support(
 
 
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
-    """Whether a sentence, a clause of it or a row has the words, names, numbers and negations."""
-    line, head = LINK.sub("", with_digits(text.texts[at], text.language)), text.heads[at]
-    pronoun = word_pattern("subject").match(line)
-    before = text.antecedent(at) if pronoun else ""
+    """Whether a sentence is made of a line, a clause of it or a row, by what keeps its meaning."""
+    line, head = with_digits(text.texts[at], text.language), text.heads[at]
     titles = [*text.passage.headings, *(text.texts[number] for _, number in text.sections[at])]
     lead = text.document.text[slice(*head)] if head else ""
-    # Prose says what it is of, but "It holds 35 cars" in ferry.md.
-    is_of_file = text.is_settings or text.units[at].kind == "row" or pronoun and not before
     names = text_terms(" ".join([*titles, lead]), text.language)
-    above = wanted.credits_for(text.outer) if is_of_file else [0.0] * len(wanted.weights)
-    outer = [max(each) for each in zip(above, wanted.credits_for(names), strict=True)]
-    claim = ClaimedText(sentence, wanted, text.language, outer)
-    if text.units[at].kind == "row":
+    is_row = text.units[at].kind == "row"
+    if is_row or text.is_settings:
+        credits = (wanted.credits_for(each) for each in (text.outer, names))
+        outer = [max(each) for each in zip(*credits, strict=True)]
+        claim = ClaimedText(sentence, wanted, text.language, outer)
+        if not is_row:  # a value is of its own key
+            pairs = (INLINE if "{" in line else SETTING).findall(line)
+            settings = [f"{key} {key.replace('_', ' ')}: {value}" for key, value in pairs]
+            return any(claim.is_said_by(each, line) for each in settings or [line])
+        # "The default of retries", where a title has "retries" and another row is of them
         cells = named_cells(lead, line) if head else []
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
-        is_of_row = _is_row_of(text, cells, sentence, claim.lacking(line))
+        rows = (row for n, row in enumerate(text.texts) if head and text.heads[n] == head)
+        keys = {_plain(cell) for row in rows for _, cell in named_cells(lead, row)[:1]}
+        words = {_plain(term.text) for term in wanted.question.terms}
+        is_other = any(key in words and key not in _plain(line) for key in keys)
+        is_of_row = not is_other and _is_row_of(text, cells, sentence, claim.lacking(line))
         return is_of_row and claim.is_said_by(line, line, is_row=True)
-    around = line
-    if pronoun and before:  # "She carries 40": what "The ferry" is
-        subject = claim.subject(" ".join(OPENING.sub("", before).split()[:SUBJECT_WORDS]))
-        if " " in subject and not claim.has_word(line):  # "Membership ends": its verb is before
-            return False
-        line = f"{subject or pronoun[0]}{line[pronoun.end() :]}"
-        around = f"{line} {before}"  # what the sentence before says is not said here
-    if not text.is_settings and _is_worded(claim, lead, line):
-        return True
-    line = claim.without_conditional(line)
-    if claim.lacks_condition(line) or claim.turns_numbers(line) or claim.lacks_denial(lead, line):
-        return False
-    if text.is_settings:  # a value is of its own key
-        pairs = (INLINE if "{" in line else SETTING).findall(line)
-        settings = [f"{key} {key.replace('_', ' ')}: {value}" for key, value in pairs]
-        return any(claim.is_said_by(each, line) for each in settings or [line])
-    parts = claim.clauses(line)
-    if not any(wanted.share(claim.cover(part)) >= MIN_SUPPORT for part in parts):
-        is_whole = claim.is_in_order(line) and claim.numbers_are_of(line)
-        parts += [line] if is_whole or claim.has_all(line) else []
-    return any(claim.is_said_by(part, around) and not claim.is_turned(part) for part in parts)
-
-
-def _is_worded(claim: ClaimedText, lead: str, line: str) -> bool:
-    """Whether a line says a sentence in the same words, some of them in another place."""
-    if claim.lacks_denial(lead):
-        return False
-    others = list(moved(claim.sentence))
-    wanted = {_plain(each) for each in (claim.sentence, *others)}
-    cases = (claim._replace(sentence=each) for each in others if FIRST.match(each))
-    if FIRST.match(line) and any(c.is_in_order(line) and c.is_said_by(line, line) for c in cases):
-        return True
-    return any(
-        _plain(AHEAD.sub("", opening)) in wanted
-        for each in simpler(line) if not claim.lacks_condition(each) for opening in openings(each)
-    )  # fmt: skip
+    file, before = text.outer.stems, text.antecedent(at)
+    return follows(sentence, line, text.language, lead, before, titles=names.stems, file=file)
 
 
 def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:
@@ -322,5 +298,5 @@ def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -
 
 def _plain(text: str) -> str:
     """Words, signed numbers and signs of size alone, in lower case, with single spaces."""
-    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", text.lower())
+    words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", bare(text).lower())
     return f" {' '.join(words)} "

@@ -61,17 +61,19 @@ def _word_lists() -> dict[str, dict[str, list[str]]]:
 
 
 @cache
-def word_pattern(kind: str, end: str = r"\b") -> re.Pattern[str]:
-    """A pattern of the words of a kind in words.toml, in all languages.
+def word_pattern(kind: str, end: str = r"\b", language: str = "") -> re.Pattern[str]:
+    """A pattern of the words of a kind in words.toml, in all languages or in one.
 
     end: what follows a word
 
     >>> word_pattern("negation").findall("Not a cat: keine Katze")
     ['Not', 'keine']
     """
-    words = {word for listed in _word_lists()[kind].values() for word in listed}
+    lists = _word_lists()[kind]
+    chosen = [lists.get(language, [])] if language else lists.values()
+    words = {word for listed in chosen for word in listed}
     choices = "|".join(re.escape(word).replace(r"\*", r"\w*") for word in sorted(words))
-    return re.compile(rf"\b(?:{choices}){end}", re.IGNORECASE)
+    return re.compile(rf"\b(?:{choices or '(?!)'}){end}", re.IGNORECASE)
 
 
 def says_opposite(asked: str, text: str) -> bool:

@@ -211,13 +211,6 @@ def numerals_of(language: str) -> re.Pattern[str]:
 
 
 @cache
-def unit_pattern() -> re.Pattern[str]:
-    """A number and the unit behind it: "20 days"."""
-    units = "|".join(units.replace("\n", "") for units in _measures()["units"].values())
-    return re.compile(rf"\b(\d[\d.,]*)[ -]?(degrees?|percent|%|{units})(?!\w)", re.IGNORECASE)
-
-
-@cache
 def _axes() -> dict[str, str]:
     return {word: axis for axis, words in _measures()["axes"].items() for word in words.split()}
 

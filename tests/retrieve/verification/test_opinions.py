@@ -31,7 +31,7 @@ def opinion(*words: str) -> ModelVerifier:
 
 
 def test_a_model_supports_what_rules_do_not_find_and_refuses_what_they_support():
-    other, same = "A fire destroyed the barn.", "In 1971 it was rebuilt by Anna Pohl, they say."
+    other, same = "A fire destroyed the barn.", "It was rebuilt in 1971 by Anna Pohl."
     assert check_claim(other, PASSAGE) == "nowhere"
     assert check_claim(other, PASSAGE, critic=opinion("burnt")) == "supported"
     assert check_claim(same, PASSAGE) == "supported"
