@@ -54,7 +54,7 @@ class LayerPrefix(nn.Module):
         inner = None if shared is None else shared.inner.out_features
         self.table = nn.Embedding(length, size) if inner is None else nn.Linear(inner, size)
         self.rotation = None
-        if config.position.kind == "rope":
+        if config.rotates(layer):
             places, kind = torch.full((1, length), -length), config.pattern(layer).kind
             by = get_rotation(config, places, torch.float32, is_window=kind == "window")
             scale = torch.hypot(by.cos, by.sin)  # scaled rotations lengthen, but never a prefix
@@ -68,7 +68,7 @@ class LayerPrefix(nn.Module):
         """Rotated keys, and values, (1, G, n, K)."""
         k, v = self.flat().unflatten(1, self.shape).permute(1, 2, 0, 3)[:, None]
         if self.rotation is not None:
-            cos, sin = (x.to(k.device) for x in self.rotation)
+            cos, sin = (x.to(k.device) for x in self.rotation[:2])
             k = rotate(k, self.rotation._replace(cos=cos, sin=sin))
         return KeysValues(k, v)
 

@@ -140,6 +140,18 @@ class Context(NamedTuple):
 NO_CONTEXT = Context()
 
 
+def sequence_lengths(context: Context, positions: Int[Tensor, "b T"]) -> Int[Tensor, "rows t"]:
+    """Tokens that each token's sequence will have: a cache's capacity, or those of its document."""
+    if context.cache is not None:
+        return positions.new_full((1, 1), context.cache.capacity)
+    documents = context.mask.documents
+    if documents is None:
+        return positions.max()[None, None] + 1
+    numbers = documents + 1
+    counts = numbers.new_zeros(len(numbers), int(numbers.max()) + 1)
+    return counts.scatter_add_(1, numbers, torch.ones_like(numbers)).gather(1, numbers)
+
+
 _Unfilled: Any = type("_Unfilled", (nn.Linear,), {"reset_parameters": lambda layer: None})
 
 
@@ -168,16 +180,21 @@ class Projections(nn.Module):
         self.q_norm = build_norm(config.norm, sizes[0]) if has_norm else nn.Identity()
         self.k_norm = build_norm(config.norm, sizes[1]) if has_norm else nn.Identity()
         self.scale = 1 / math.sqrt(self.head_dim) if part.scale is None else part.scale
-        self.softcap = part.softcap
+        self.softcap, self.clip = part.softcap, part.clip
 
     def queries(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
         """Normed queries, split into heads."""
-        return self.norm_and_split(self.q_proj(hidden), self.q_norm)
+        return self.norm_and_split(self.clipped(self.q_proj(hidden)), self.q_norm)
 
     def keys_values(self, hidden: Float[Tensor, "B S D"]) -> KeysValues:
         """Normed keys, and values, split into heads."""
-        values = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        return KeysValues(self.norm_and_split(self.k_proj(hidden), self.k_norm), values)
+        keys, values = self.clipped(self.k_proj(hidden)), self.clipped(self.v_proj(hidden))
+        values = values.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        return KeysValues(self.norm_and_split(keys, self.k_norm), values)
+
+    def clipped(self, x: Float[Tensor, "B T HK"]) -> Float[Tensor, "B T HK"]:
+        """Features within the configured limits."""
+        return x if self.clip is None else x.clamp(-self.clip, self.clip)
 
     def norm_and_split(self, x: Float[Tensor, "B T HK"], by: nn.Module) -> Float[Tensor, "B H T K"]:
         """Norm features and split them into heads, in the configured order."""
@@ -196,6 +213,7 @@ class Attention(Projections):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__(config)
         self.layer, self.pattern = layer, config.pattern(layer)
+        self.rotates = config.rotates(layer)
         is_xl = config.position.kind == "transformer_xl"
         self.distance = DistanceBias(config) if is_xl else None
         self.attend: Callable[..., Tensor] = attention
@@ -208,7 +226,7 @@ class Attention(Projections):
         q, (k, v) = self.queries(hidden), self.keys_values(hidden)  # (B, H or G, T, K)
         is_window = self.pattern.kind == "window"
         by = context.window_rotation if is_window else context.rotation
-        if by is not None:
+        if by is not None and self.rotates:
             q, k = rotate(q, by), rotate(k, by)
         if context.cache is not None:
             k, v = context.cache.update(self.layer, k, v)  # (B, G, S, K)

@@ -31,6 +31,8 @@ class AttentionConfig(Config):
     """Factor of query-key products; None: 1 / sqrt(head_dim). T5 has 1."""
     softcap: float | None = Field(default=None, gt=0)
     """Scores x become softcap * tanh(x / softcap); None: unchanged."""
+    clip: float | None = Field(default=None, gt=0)
+    """Queries, keys and values are limited to this on both sides (OLMo); None: unlimited."""
     patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),)
     """Attention patterns; layer i has pattern i modulo their number."""
 
@@ -89,7 +91,7 @@ class ExpertsConfig(Config):
         return self
 
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
+Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
 
 
 class FeedForwardConfig(Config):
@@ -98,7 +100,7 @@ class FeedForwardConfig(Config):
     width: int = Field(default=768, ge=1)
     """Hidden features (F)."""
     activation: Activation = "silu"
-    """Of the hidden features; `gelu_tanh` is GPT-2's approximation."""
+    """Of the hidden features; `gelu_tanh` is GPT-2's approximation, `relu2` ReLU squared."""
     gated: bool = True
     """The activated features multiply a second projection: with silu SwiGLU, with gelu GeGLU."""
     bias: bool = False
@@ -110,8 +112,9 @@ class FeedForwardConfig(Config):
 class RopeScaling(Config):
     """Context extension: how rotary frequencies are scaled beyond the original context length."""
 
-    kind: Literal["none", "linear", "ntk", "yarn", "llama3"] = "none"
-    """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands."""
+    kind: Literal["none", "linear", "ntk", "yarn", "llama3", "longrope"] = "none"
+    """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands; by
+    searched factors, of which longer sequences have their own."""
     factor: float = Field(default=1.0, ge=1)
     """Factor by which the context is extended."""
     original_length: int = Field(default=0, ge=0)
@@ -121,9 +124,15 @@ class RopeScaling(Config):
     high: float = 4.0
     """Frequencies with more turns than this are unchanged; YaRN's default is 32."""
     attention: float | None = None
-    """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, else 1."""
+    """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, LongRoPE's
+    sqrt(1 + ln(factor) / ln(original_length)), else 1."""
     truncate: bool = True
     """Whether the bounds of YaRN's ramp are rounded to whole features."""
+    short: tuple[float, ...] = ()
+    """LongRoPE's divisor of each frequency in sequences up to the original length."""
+    long: tuple[float, ...] = ()
+    """And in longer ones. A document's length counts, or with a cache its capacity, so that all
+    its keys are rotated alike."""
 
     @model_validator(mode="before")
     @classmethod
@@ -145,6 +154,10 @@ class RopeScaling(Config):
         if self.kind == "yarn" and self.low <= 0:
             what = f"RopeScaling.low={self.low} must be above 0 with kind='yarn'"
             raise ConfigError(f"{what}, whose ramp uses the logarithm of turns; its paper has 1.")
+        if self.kind == "longrope" and (self.original_length < 2 or min(self.short, default=0) <= 0
+                                        or min(self.long, default=0) <= 0):  # fmt: skip
+            what = f"kind='longrope' has original_length={self.original_length}, short={self.short}"
+            raise ConfigError(f"RopeScaling.{what} and long={self.long}; all must be above 0.")
         return self
 
 
@@ -170,6 +183,12 @@ class PositionConfig(Config):
     """Base in layers whose pattern is a window, never scaled (Gemma 3); None: the same."""
     scaling: RopeScaling = RopeScaling()
     """Scaling of rotary positions."""
+    rotated: float = Field(default=1.0, gt=0, le=1)
+    """Share of a head's features that are rotated, the first ones (GPT-NeoX, Phi)."""
+    interleaved: bool = False
+    """Rotated pairs are neighbours (Cohere, GLM), not of two halves."""
+    rotated_layers: tuple[bool, ...] = (True,)
+    """Whether layers rotate; layer i has entry i modulo their number (SmolLM 3 skips every 4th)."""
     offset: int = Field(default=0, ge=0)
     """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
     buckets: int = Field(default=32, ge=4)
@@ -184,6 +203,8 @@ class PositionConfig(Config):
             has = f"scaling.kind={self.scaling.kind!r} and window_base={self.window_base}"
             what = f"PositionConfig.kind={self.kind!r} has {has}"
             raise ConfigError(f"{what}; only rotary positions (kind='rope') use them.")
+        if not self.rotated_layers:
+            raise ConfigError("PositionConfig.rotated_layers is empty; give at least one.")
         if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
             half = f"{self.buckets // 2}, half of buckets={self.buckets}"
             what = f"PositionConfig.max_distance={self.max_distance} must exceed {half}"
@@ -206,13 +227,17 @@ class NormConfig(Config):
     bias: bool = True
     """Whether a layer norm has a bias; ModernBERT's do not."""
     zero_centred: bool = False
-    """Weights of RMS norms are stored minus one (Gemma): more exact in half precision."""
+    """Weights are stored minus one (Gemma, Nemotron): more exact in half precision."""
+    weights: bool = True
+    """Whether norms have weights; false only for layer norms without bias (OLMo)."""
 
     @model_validator(mode="after")
     def check(self) -> "NormConfig":
-        """Check that zero-centred norms are RMS norms."""
-        if self.zero_centred and self.kind != "rms":
-            raise ConfigError("NormConfig.zero_centred=true has kind='layer'; try kind='rms'.")
+        """Check that norms without weights are plain layer norms."""
+        if not self.weights and (self.kind != "layer" or self.bias or self.zero_centred):
+            what = f"kind={self.kind!r}, bias={self.bias} and zero_centred={self.zero_centred}"
+            raise ConfigError(f"NormConfig.weights=false has {what}; only plain norms may lack them"
+                              ": kind='layer', bias=false.")  # fmt: skip
         return self
 
 
@@ -272,8 +297,12 @@ class ModelConfig(Config):
     tied_embeddings: bool = True
     """The output head is the input embedding."""
     parallel: bool = False
-    """Attention and feed-forward read the same norm and are added together (GPT-J); not supported
+    """Attention and feed-forward read the same input and are added together (GPT-J); not supported
     in an encoder_decoder."""
+    parallel_norms: int = Field(default=1, ge=1, le=2)
+    """Norms of a parallel block: one for both (GPT-J, Phi), or one for each (GPT-NeoX)."""
+    residual_scale: float = Field(default=1.0, gt=0)
+    """Factor of what attention and feed-forward add to the residual stream (Granite)."""
     kind: Literal["decoder", "encoder", "encoder_decoder"] = "decoder"
     """Causal attention; bidirectional attention; causal plus cross attention to an encoder."""
     encoder_layers: int = Field(default=0, ge=0)
@@ -311,16 +340,33 @@ class ModelConfig(Config):
 
     def check_positions(self) -> None:
         """Check the widths that positions need."""
-        size = self.attention.head_dim
+        size, scaling = self.attention.head_dim, self.position.scaling
         if self.position.kind == "rope" and size % 2:
             what = f"AttentionConfig.head_dim={size} must be even for rotary positions"
             raise ConfigError(f"{what}; try {size + 1}.")
+        if self.position.kind == "rope" and (self.rotary_dim < 2 or self.rotary_dim % 2):
+            what = f"PositionConfig.rotated={self.position.rotated} of head_dim={size} are"
+            raise ConfigError(f"{what} {self.rotary_dim} features; they must be even and not 0.")
+        pairs = self.rotary_dim // 2
+        if scaling.kind == "longrope" and not len(scaling.short) == len(scaling.long) == pairs:
+            what = f"RopeScaling has {len(scaling.short)} short, {len(scaling.long)} long factors"
+            raise ConfigError(f"{what}; {self.rotary_dim} rotated features need {pairs} of each.")
         if self.position.scaling.kind == "ntk" and size == 2:
             what = "AttentionConfig.head_dim=2 has one pair of features"
             raise ConfigError(f"{what}, on which scaling.kind='ntk' has no effect; try 4.")
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
             what = f"ModelConfig.width={self.width} must be even for sinusoids"
             raise ConfigError(f"{what}; try {self.width + 1}.")
+
+    @property
+    def rotary_dim(self) -> int:
+        """Rotated features of each head."""
+        return int(self.attention.head_dim * self.position.rotated)
+
+    def rotates(self, layer: int) -> bool:
+        """Whether a layer rotates its queries and keys."""
+        cycle = self.position.rotated_layers
+        return self.position.kind == "rope" and cycle[layer % len(cycle)]
 
     def pattern(self, layer: int) -> AttentionPattern:
         """The attention pattern of a layer."""

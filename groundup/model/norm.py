@@ -32,26 +32,29 @@ class RMSNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Subtract the mean, divide by the deviation, then scale and, if it has a bias, shift."""
+    """Subtract the mean, divide by the deviation, then scale and shift, if it has the weights."""
 
-    def __init__(self, width: int, eps: float, *, has_bias: bool) -> None:
+    def __init__(self, width: int, config: NormConfig) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width)) if has_bias else None
-        self.eps = eps
+        self.shape, self.offset = (width,), 1.0 if config.zero_centred else 0.0
+        weight = torch.full(self.shape, 1.0 - self.offset)
+        self.weight = nn.Parameter(weight) if config.weights else None
+        self.bias = nn.Parameter(torch.zeros(width)) if config.bias else None
+        self.eps = config.eps
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Return x at mean 0 and deviation 1, scaled and shifted, in x's dtype."""
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
         bias = None if self.bias is None else self.bias.to(exact.dtype)
-        weight = self.weight.to(exact.dtype)
-        return F.layer_norm(exact, weight.shape, weight, bias, self.eps).to(x.dtype)
+        weight = None if self.weight is None else self.weight.to(exact.dtype)
+        weight = weight + self.offset if weight is not None and self.offset else weight
+        return F.layer_norm(exact, self.shape, weight, bias, self.eps).to(x.dtype)
 
 
 def build_norm(config: NormConfig, width: int) -> nn.Module:
     """The norm that a configuration describes, over `width` features."""
     if config.kind == "layer":
-        return LayerNorm(width, config.eps, has_bias=config.bias)
+        return LayerNorm(width, config)
     return RMSNorm(width, config.eps, zero_centred=config.zero_centred)
 
 

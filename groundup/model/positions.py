@@ -13,14 +13,14 @@ Rotary: each pair of features is rotated by an angle proportional to the positio
 product of a query at t and a key at s depends only on t - s. Beyond the trained context length
 angles appear that the model has not seen; scaling maps them back: all by one factor (linear), slow
 pairs more than fast ones (NTK, by a larger base), or by the number of turns within the original
-length (YaRN, Llama 3).
+length (YaRN, Llama 3), or each pair by a searched factor (LongRoPE).
 
 Knows nothing of tokens, masks, caches or models; see attention.py for use.
 Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; Gehring et al. 2017, arXiv:1705.03122;
 ALiBi: Press et al. 2021, arXiv:2108.12409; T5: arXiv:1910.10683, section 2.1; Transformer-XL: Dai
 et al. 2019, arXiv:1901.02860, section 3.3; rotary: Su et al. 2021, arXiv:2104.09864, with LLaMA's
 half-split layout; linear: Chen et al. 2023, arXiv:2306.15595; YaRN and NTK: Peng et al. 2023,
-arXiv:2309.00071; Llama 3: arXiv:2407.21783.
+arXiv:2309.00071; Llama 3: arXiv:2407.21783; LongRoPE: Ding et al. 2024, arXiv:2402.13753.
 """
 
 import functools
@@ -28,7 +28,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.core import ConfigError
@@ -160,6 +160,8 @@ class Rotation(NamedTuple):
 
     cos: Float[Tensor, "B 1 T half"]
     sin: Float[Tensor, "B 1 T half"]
+    interleaved: bool = False
+    """Whether pairs are neighbours."""
 
 
 def rope_frequencies(
@@ -168,7 +170,9 @@ def rope_frequencies(
 ) -> Float[Tensor, " half"]:  # fmt: skip
     """Radians per token of each feature pair: base^(-2i / head_dim), then scaled.
 
-    context_length  tokens; determines the scaling's original length if that is 0
+    head_dim        features that are rotated
+    context_length  tokens; determines the scaling's original length if that is 0, and whether
+                    LongRoPE's factors are the long ones
 
     Raises ConfigError if head_dim is odd.
     """
@@ -181,6 +185,9 @@ def rope_frequencies(
     if scaling.kind == "ntk":  # a base that slows the slowest pair down by the factor
         return (base * scaling.factor ** (head_dim / (head_dim - 2))) ** -pairs
     unscaled = base**-pairs
+    if scaling.kind == "longrope":
+        is_long = context_length > scaling.original_length
+        return unscaled / torch.tensor(scaling.long if is_long else scaling.short, dtype=dtype)
     slow = unscaled / scaling.factor
     if scaling.kind == "linear":
         return slow
@@ -224,9 +231,11 @@ def _yarn_ramp(
 
 
 def attention_factor(scaling: RopeScaling) -> float:
-    """Factor of rotated queries and keys: YaRN's correction for the softmax of longer contexts."""
+    """Factor of rotated queries and keys: a correction for the softmax of longer contexts."""
     if scaling.attention is not None:
         return scaling.attention
+    if scaling.kind == "longrope":
+        return math.sqrt(1 + math.log(scaling.factor) / math.log(scaling.original_length))
     is_yarn = scaling.kind == "yarn" and scaling.factor > 1
     return 0.1 * math.log(scaling.factor) + 1 if is_yarn else 1.0
 
@@ -243,14 +252,25 @@ def compute_rotation(
     return Rotation(angles.cos() * factor, angles.sin() * factor)
 
 
+def choose_rotation(is_first: Bool[Tensor, "b t"], first: Rotation, second: Rotation) -> Rotation:
+    """One of two rotations for each token; sizes of 1 broadcast."""
+    where = is_first[:, None, :, None]
+    cos, sin = (torch.where(where, a, b) for a, b in zip(first[:2], second[:2], strict=True))
+    return first._replace(cos=cos, sin=sin)
+
+
 def rotate(x: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:
-    """Rotate x by its positions' angles.
+    """Rotate x, or the first features of each head, by its positions' angles.
 
     >>> x = torch.tensor([[[[1.0, 0.0]]]])
     >>> quarter = torch.full((1, 1, 1, 1), torch.pi / 2)
     >>> rotate(x, Rotation(quarter.cos(), quarter.sin())).round() + 0.0
     tensor([[[[0., 1.]]]])
     """
-    a, b = x.chunk(2, dim=-1)
-    rotated = torch.cat([a * by.cos - b * by.sin, a * by.sin + b * by.cos], dim=-1)
-    return rotated.to(x.dtype)
+    size = 2 * by.cos.shape[-1]
+    turning, rest = x[..., :size], x[..., size:]
+    a, b = turning.unflatten(-1, (-1, 2)).unbind(-1) if by.interleaved else turning.chunk(2, dim=-1)
+    pair = a * by.cos - b * by.sin, a * by.sin + b * by.cos
+    rotated = torch.stack(pair, dim=-1).flatten(-2) if by.interleaved else torch.cat(pair, dim=-1)
+    rotated = rotated.to(x.dtype)
+    return torch.cat([rotated, rest], dim=-1) if rest.shape[-1] else rotated

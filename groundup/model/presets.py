@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .config import ModelConfig, largest_divisor
+from .config import AttentionConfig, ModelConfig, largest_divisor
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""
@@ -131,12 +131,13 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
         "head_dim": TINY_WIDTH // TINY_HEADS,
         "patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
                           for each in part.patterns),
-        "scale": part.scale if part.scale == 1.0 else None,
+        "scale": _shrink_scale(part),
     }  # fmt: skip
     inner = round(feed.width / width * TINY_WIDTH / 32) * 32
     experts = feed.experts
     if experts:
-        experts = experts.model_copy(update={"count": min(experts.count, TINY_EXPERTS)})
+        few = {"count": min(experts.count, TINY_EXPERTS), "chosen": min(experts.chosen, 2)}
+        experts = experts.model_copy(update=few)
     feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
     updates = {
         "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
@@ -147,6 +148,13 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
            for name, part in (("embedding", config.embedding), ("output", config.output))},
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
+
+
+def _shrink_scale(part: AttentionConfig) -> float | None:
+    """A scale that is one, or one over the features of a head (Granite), stays so."""
+    if part.scale is not None and math.isclose(part.scale, 1 / part.head_dim):
+        return TINY_HEADS / TINY_WIDTH
+    return part.scale if part.scale == 1.0 else None
 
 
 def _rescale(scale: float, width: int) -> float:

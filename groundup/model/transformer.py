@@ -30,7 +30,15 @@ from groundup.kernels import (
     with_recompute,
 )
 
-from .attention import Attention, Cache, Context, CrossAttention, EncoderOutput, empty_linear
+from .attention import (
+    Attention,
+    Cache,
+    Context,
+    CrossAttention,
+    EncoderOutput,
+    empty_linear,
+    sequence_lengths,
+)
 from .config import AttentionConfig, ModelConfig, RopeScaling
 from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
@@ -42,6 +50,7 @@ from .positions import (
     alibi_bias,
     attention_factor,
     cached_frequencies,
+    choose_rotation,
     compute_rotation,
     sinusoids,
 )
@@ -79,7 +88,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.dropout = 0.0
         place, self.is_parallel = config.norm.place, config.parallel
-        self.is_post_norm = place == "post"
+        self.is_post_norm, self.residual_scale = place == "post", config.residual_scale
         before, after = place in ("pre", "sandwich"), place != "pre"
         is_normed = layer == 0 and config.embedding.norm  # by the embedding's norm
         self.attention_norm = optional_norm(before and not is_normed, config)
@@ -88,7 +97,8 @@ class TransformerBlock(nn.Module):
         self.cross_norm = optional_norm(before and crosses, config)
         self.cross = CrossAttention(config, layer) if crosses else None
         self.cross_out_norm = optional_norm(after and crosses, config)
-        self.feedforward_norm = optional_norm(before and not self.is_parallel, config)
+        self.shares_norm = self.is_parallel and config.parallel_norms == 1
+        self.feedforward_norm = optional_norm(before and not self.shares_norm, config)
         self.experts = Experts(config) if config.has_experts(layer) else None
         self.feedforward = FeedForward(config) if self.experts is None else nn.Identity()
         self.feedforward_out_norm = optional_norm(after, config)
@@ -103,7 +113,8 @@ class TransformerBlock(nn.Module):
         if self.attention_adapter is not None:
             update = self.attention_adapter(hidden, update)
         if self.is_parallel:
-            further = self.run_feedforward(normed, context)
+            own = normed if self.shares_norm else self.feedforward_norm(hidden)
+            further = self.run_feedforward(own, context)
             return hidden + self._dropped(update) + self._dropped(further)
         hidden = self.add_residual(hidden, update, self.attention_out_norm)
         if self.cross is not None:
@@ -136,6 +147,7 @@ class TransformerBlock(nn.Module):
         return hidden + self._dropped(norm(update))
 
     def _dropped(self, update: Tensor) -> Tensor:
+        update = update if self.residual_scale == 1.0 else update * self.residual_scale
         return F.dropout(update, self.dropout, self.training) if self.dropout else update
 
 
@@ -233,6 +245,11 @@ class Stack(nn.Module):
                     documents = context.mask.documents if self.restarts_positions else None
                     positions = _document_positions(documents, start, T, hidden.device)
                 rotation = window_rotation = get_rotation(config, positions, dtype)
+                if config.position.scaling.kind == "longrope":
+                    short = get_rotation(config, positions, dtype, length=1)
+                    lengths = sequence_lengths(context, positions)
+                    is_long = lengths > config.position.scaling.original_length
+                    rotation = window_rotation = choose_rotation(is_long, rotation, short)
                 if config.position.window_base is not None:
                     window_rotation = get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)
@@ -437,17 +454,24 @@ def _document_positions(
 
 def get_rotation(
     config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
-    is_window: bool = False,
+    is_window: bool = False, length: int | None = None,
 ) -> Rotation:  # fmt: skip
-    """The rotation of these positions under a configuration, in at least float32."""
+    """The rotation of these positions under a configuration, in at least float32.
+
+    length  tokens of the whole sequence, on which LongRoPE depends; None: more than the original
+    """
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    shape = config.attention.head_dim, base, scaling, config.context_length
+    if scaling.kind == "longrope":
+        length = scaling.original_length + 1 if length is None else length
+    length = config.context_length if length is None else length
+    shape = config.rotary_dim, base, scaling, length
     # RopeScaling is frozen and so hashable, which pyright cannot see.
     cached = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
-    return compute_rotation(positions, cached, attention_factor(scaling))
+    rotation = compute_rotation(positions, cached, attention_factor(scaling))
+    return rotation._replace(interleaved=part.interleaved)
 
 
 def _run_checkpointed(

@@ -12,6 +12,7 @@ from groundup.model import (
     NormConfig,
     OutputConfig,
     PositionConfig,
+    RopeScaling,
     Transformer,
 )
 
@@ -108,7 +109,28 @@ DECODERS = {
         ),
     ),
     "capped": shape(attention=heads(softcap=2.0)),
-}
+    "gpt_neox": shape(
+        feedforward=PLAIN_FEED, norm=LAYER_NORM, position=PositionConfig(rotated=0.5),
+        parallel=True, parallel_norms=2,
+    ),
+    "granite": shape(
+        feedforward=FeedForwardConfig(width=20, activation="relu2", gated=False),
+        norm=NormConfig(kind="layer", zero_centred=True, eps=1e-5), residual_scale=0.3,
+        position=PositionConfig(rotated_layers=(True, True, False)),
+    ),
+    "glm4": shape(
+        attention=heads(head_dim=8, kv_heads=2, qk_norm="head"), norm=NormConfig(place="sandwich"),
+        position=PositionConfig(rotated=0.5, interleaved=True),
+    ),
+    "olmo": shape(
+        attention=heads(clip=0.5), norm=NormConfig(kind="layer", weights=False, bias=False)
+    ),
+    "longrope": shape(
+        position=PositionConfig(scaling=RopeScaling(
+            kind="longrope", factor=4, original_length=16, short=(1.0, 1.5), long=(2.0, 6.0)
+        ))
+    ),
+}  # fmt: skip
 ENCODERS = {
     "bert": shape(
         kind="encoder",

@@ -157,7 +157,7 @@ def opened(directory: Path) -> PreTrainedModel:
     """The directory in float32, with attention and experts written out."""
     kind = json.loads((directory / "config.json").read_text())["model_type"]
     cls = Gemma3ForConditionalGeneration if kind == "gemma3" else AutoModelForCausalLM
-    plain = {"experts_implementation": "eager"} if kind == "mixtral" else {}
+    plain = {"experts_implementation": "eager"} if kind in ("mixtral", "qwen3_moe") else {}
     return cls.from_pretrained(
         directory, dtype=torch.float32, attn_implementation="eager", **plain
     ).eval()
@@ -196,29 +196,51 @@ def reopen(model: Transformer, ids: torch.Tensor, mask: torch.Tensor) -> dict[st
     return {"model_type": values["model_type"], "largest_difference": float(worst)}
 
 
-def main() -> None:
-    """Write every fixture anew."""
-    torch.manual_seed(0)
-    shutil.rmtree(ROOT, ignore_errors=True)
+def write(shapes: dict[str, dict[str, dict]]) -> dict[str, Any]:
+    """Write the fixtures of these shapes; say what Transformers computes from ours."""
     reopened = {}
-    shapes = [(f, n, i) for f, names in SHAPES.items() for i, n in enumerate(names)]
-    for family, name, number in [*shapes, ("gemma3", "with_pictures", 0)]:
-        directory = ROOT / family / name
-        model = seer() if family == "gemma3" else peer(family, SHAPES[family][name])
-        shard = "1KB" if name in ("full_yarn", "one_of_three") else "1GB"
-        model.save_pretrained(directory, max_shard_size=shard)
-        (directory / "generation_config.json").unlink(missing_ok=True)
-        found = expect(directory, has_gradients=number == 0 and family not in UNTRAINED)
-        again = load(directory, dtype=torch.float32)
-        reopened[f"{family}/{name}"] = reopen(again, found["ids"], found["mask"])
+    for family, names in shapes.items():
+        for number, (name, shape) in enumerate(names.items()):
+            has_gradients = number == 0 and family not in UNTRAINED
+            reopened |= write_one(family, name, peer(family, shape), has_gradients=has_gradients)
+    return reopened
+
+
+def write_one(
+    family: str, name: str, model: PreTrainedModel, *, has_gradients: bool
+) -> dict[str, Any]:
+    """Write one fixture."""
+    directory = ROOT / family / name
+    shard = "1KB" if name in ("full_yarn", "one_of_three") else "1GB"
+    model.save_pretrained(directory, max_shard_size=shard)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+    found = expect(directory, has_gradients)
+    again = load(directory, dtype=torch.float32)
+    return {f"{family}/{name}": reopen(again, found["ids"], found["mask"])}
+
+
+def reopen_tiny(families: tuple[str, ...]) -> dict[str, Any]:
+    """What Transformers computes from the tiny presets of these families."""
+    reopened = {}
     for name, preset in presets().items():
-        if name.endswith("-tiny") and preset.family in FAMILIES:
+        if name.endswith("-tiny") and preset.family in families:
             config = preset.config.model_copy(update={"vocab_size": 64})
             ids = torch.randint(64, (2, 48))
             model = Transformer(config, seed=1).eval()
             for parameter in model.parameters():
                 parameter.data += 0.02 * torch.randn_like(parameter)
             reopened[name] = reopen(model, ids, torch.ones_like(ids))
+    return reopened
+
+
+def main() -> None:
+    """Write every fixture anew."""
+    torch.manual_seed(0)
+    for family in (*SHAPES, "gemma3"):
+        shutil.rmtree(ROOT / family, ignore_errors=True)
+    reopened = write(SHAPES)
+    reopened |= write_one("gemma3", "with_pictures", seer(), has_gradients=False)
+    reopened |= reopen_tiny(FAMILIES)
     text = json.dumps(reopened, indent=1) + "\n"
     (ROOT / "reopened.json").write_text(text, encoding="utf-8")
 

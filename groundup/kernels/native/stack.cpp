@@ -34,7 +34,7 @@ struct Layer {
     Matrix qkv, out, up, down;
     void *key_cache, *value_cache;
     float *key_scales, *value_scales;  // of bytes, one for each token and head
-    const float *cosines, *sines;      // (positions, head_dim / 2); null without rotation
+    const float *cosines, *sines;      // (positions, rotated_pairs); null without rotation
     int64_t window;                    // 0: all earlier tokens
 };
 
@@ -45,7 +45,8 @@ struct Stack {
     const float *slopes;  // of each head's distance penalty; null: none
     int64_t num_layers, width, heads, key_heads, head_dim, feed_width;
     int64_t is_gated, activation, is_post_norm, is_parallel, norms_all_heads, cache_format;
-    float scale, softcap, output_scale, output_softcap;
+    int64_t rotated_pairs, is_interleaved;  // pairs of neighbours, or of the two halves of what is rotated
+    float scale, softcap, output_scale, output_softcap, residual_scale;
 };
 
 // What the products of a layer gave, with their biases, before norm, rotation and activation.
@@ -128,7 +129,8 @@ inline Lanes activate(Lanes x, int64_t kind) {
             return y;
         }
         case 2: return x * sigmoid((x + x * x * x * 0.044715f) * 1.5957691216f);
-        default: return x * sigmoid(x);
+        case 3: return x * sigmoid(x);
+        default: return larger(x, Lanes{}) * larger(x, Lanes{});
     }
 }
 
@@ -200,15 +202,20 @@ struct Run {
         for (int64_t i = 0; i < count * stack.head_dim; i += n) normalise(norm, x + i, n, x + i);
     }
 
+    inline void turn_pairs(float *one, float *two, int64_t step, const float *cosine, const float *sine) const {
+        for (int64_t i = 0; i < stack.rotated_pairs; i++) {
+            const float a = one[i * step], b = two[i * step];
+            one[i * step] = a * cosine[i] - b * sine[i];
+            two[i * step] = a * sine[i] + b * cosine[i];
+        }
+    }
+
     void rotate(const Layer &layer, int64_t position, float *x, int64_t count) const {
-        const int64_t half = stack.head_dim / 2;
-        const float *cosine = layer.cosines + position * half, *sine = layer.sines + position * half;
+        const int64_t pairs = stack.rotated_pairs;
+        const float *cosine = layer.cosines + position * pairs, *sine = layer.sines + position * pairs;
         for (float *head = x; head < x + count * stack.head_dim; head += stack.head_dim)
-            for (int64_t i = 0; i < half; i++) {
-                const float a = head[i], b = head[half + i];
-                head[i] = a * cosine[i] - b * sine[i];
-                head[half + i] = a * sine[i] + b * cosine[i];
-            }
+            if (stack.is_interleaved) turn_pairs(head, head + 1, 2, cosine, sine);
+            else turn_pairs(head, head + pairs, 1, cosine, sine);
     }
 
     template <class W>
@@ -431,7 +438,8 @@ struct Run {
                 normalise(norm, by, D, spare + t * row);
                 by = spare + t * row;
             }
-            for (int64_t i = 0; i < D; i++) x[i] += by[i];
+            if (stack.residual_scale == 1.0f) for (int64_t i = 0; i < D; i++) x[i] += by[i];
+            else for (int64_t i = 0; i < D; i++) x[i] += by[i] * stack.residual_scale;
             if (stack.is_post_norm) normalise(norm, x, D, x);
         }
     }
@@ -450,6 +458,8 @@ struct Run {
         norm_rows(layer.attention, normed, me), me.meet();
         product_rows(layer.qkv, normed, qkv, qkv_width, me), me.meet();
         place_rows<W>(layer, me);
+        // Its own norm of the same input, here: `out` will take the place of `spare`.
+        if (stack.is_parallel && layer.feedforward.kind) norm_rows(layer.feedforward, normed, me);
         if (me.id == 0) next_task[(number + 1) % 2] = 0;
         me.meet();
         attend_all<W>(layer, next_task[number % 2]), me.meet();

@@ -27,7 +27,7 @@ FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2, torch.uint8: 3}
 INPUT_GROUP = 32
 """Inputs that integer products round together."""
 BLOCK_TOKENS = 32
-ACTIVATION_CODES = {"relu": 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}
+ACTIVATION_CODES = {"relu": 0, "gelu": 1, "gelu_tanh": 2, "silu": 3, "relu2": 4}
 NORM_CODES = {"none": 0, "rms": 1, "layer": 2}
 
 
@@ -73,8 +73,11 @@ class _Stack(ctypes.Structure):
         *[(name, ctypes.c_int64) for name in (
             "num_layers", "width", "heads", "key_heads", "head_dim", "feed_width", "is_gated",
             "activation", "is_post_norm", "is_parallel", "norms_all_heads", "cache_format",
+            "rotated_pairs", "is_interleaved",
         )],
-        *[(n, ctypes.c_float) for n in ("scale", "softcap", "output_scale", "output_softcap")],
+        *[(name, ctypes.c_float) for name in (
+            "scale", "softcap", "output_scale", "output_softcap", "residual_scale"
+        )],
     ]  # fmt: skip
 
 
@@ -239,8 +242,8 @@ class LayerWeights(NamedTuple):
     down: PackedMatrix
     window: int = 0
     """Tokens that a query sees, itself included; 0: all earlier ones."""
-    rotation: int = 0
-    """Index of its rotation in the tables of `StackWeights.rotations`."""
+    rotation: int | None = 0
+    """Index of its rotation in the tables of `StackWeights.rotations`; None: it rotates nothing."""
 
 
 class StackShape(NamedTuple):
@@ -251,7 +254,7 @@ class StackShape(NamedTuple):
     key_heads: int
     head_dim: int
     feed_width: int
-    activation: Literal["relu", "gelu", "gelu_tanh", "silu"]
+    activation: Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
     is_gated: bool
     is_post_norm: bool
     is_parallel: bool
@@ -262,6 +265,12 @@ class StackShape(NamedTuple):
     """Of scores; 0: none."""
     output_scale: float
     output_softcap: float
+    residual_scale: float = 1.0
+    """Of what attention and feed-forward add."""
+    rotated_pairs: int = 0
+    """Of a head's features; 0: all."""
+    is_interleaved: bool = False
+    """Whether the two of a pair are neighbours."""
 
 
 @dataclass
@@ -367,7 +376,7 @@ class NativeStack:
         layers = (_Layer * len(weights.layers))()
         for i, layer in enumerate(weights.layers):
             scales, rotation = cache.scales[i], None
-            if weights.rotations:
+            if weights.rotations and layer.rotation is not None:
                 rotation = weights.rotations[layer.rotation]
             layers[i] = _Layer(
                 *(norm.struct() for norm in layer[:6]), *(m.struct() for m in layer[6:10]),
@@ -380,7 +389,8 @@ class NativeStack:
         self._stack = _Stack(
             ctypes.addressof(layers), weights.final_norm.struct(), weights.head.struct(),
             _address(weights.slopes), len(layers), *shape[:5], shape.is_gated,
-            ACTIVATION_CODES[shape.activation], *shape[7:10], FORMATS[cache.dtype], *shape[10:],
+            ACTIVATION_CODES[shape.activation], *shape[7:10], FORMATS[cache.dtype],
+            shape.rotated_pairs or shape.head_dim // 2, shape.is_interleaved, *shape[10:15],
         )  # fmt: skip
         self._room, self._code = torch.empty(0), _library()
         self._padded = -(-weights.head.outputs // _panel()) * _panel()

@@ -2,7 +2,8 @@
 
 `supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
 no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
-their like. Token ids in, logits out; no text and no sampling.
+their like, but not LongRoPE, whose angles depend on the length of a sequence (Phi 3's long models),
+nor clipped queries, keys and values (OLMo 7B). Token ids in, logits out; no text and no sampling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -136,6 +137,7 @@ def supports(model: Transformer) -> bool:
     return (
         config.kind == "decoder" and not config.prefix and not has_adapters(model)
         and config.position.kind in NATIVE_POSITIONS
+        and config.position.scaling.kind != "longrope" and config.attention.clip is None
         and config.feedforward.experts is None and not config.embedding.types
         and config.output.transform == "none"
         and all(pattern.kind in NATIVE_PATTERNS for pattern in config.attention.patterns)
@@ -236,7 +238,8 @@ def stack_weights(
         config.width, part.heads, part.kv_heads, part.head_dim, feed.width, feed.activation,
         feed.gated, config.norm.place == "post", config.parallel, part.qk_norm == "all",
         first.attention.scale, part.softcap or 0.0, config.output.scale,
-        config.output.softcap or 0.0,
+        config.output.softcap or 0.0, config.residual_scale, config.rotary_dim // 2,
+        config.position.interleaved,
     )  # fmt: skip
     slopes = _alibi_slopes(part.heads) if config.position.kind == "alibi" else None
     memory = iter(() if into is None else into.matrices)
@@ -265,7 +268,8 @@ def _layer_weights(
         _norm_weights(block.feedforward_norm), _norm_weights(block.feedforward_out_norm),
         qkv=_pack_layers(own, bits, memory), out=_pack_layers([attention.o_proj], bits, memory),
         up=_pack_layers(ups, bits, memory), down=_pack_layers([feed.down_proj], bits, memory),
-        window=pattern.window, rotation=int(pattern.kind == "window"),
+        window=pattern.window,
+        rotation=int(pattern.kind == "window") if config.rotates(number) else None,
     )  # fmt: skip
 
 
@@ -323,7 +327,8 @@ def _norm_weights(norm: nn.Module) -> NormWeights:
         return NormWeights("rms", weight.contiguous(), None, norm.eps)
     if isinstance(norm, LayerNorm):
         bias = None if norm.bias is None else norm.bias.detach().float().contiguous()
-        return NormWeights("layer", norm.weight.detach().float().contiguous(), bias, norm.eps)
+        weight = torch.ones(norm.shape) if norm.weight is None else norm.weight.detach().float()
+        return NormWeights("layer", (weight + norm.offset).contiguous(), bias, norm.eps)
     return NormWeights()
 
 
@@ -336,7 +341,7 @@ def _rotations(config: ModelConfig, positions: int) -> list[tuple[Tensor, Tensor
     window_scaling = part.scaling if part.window_base is None else RopeScaling()
     tables = []
     for base, scaling in ((part.base, part.scaling), (window_base, window_scaling)):
-        shape = config.attention.head_dim, base, scaling, config.context_length
+        shape = config.rotary_dim, base, scaling, config.context_length
         radians = cached_frequencies(*shape, torch.float32, torch.device("cpu"))  # pyright: ignore[reportArgumentType]
         # Doubles of the float32 angles: a float32 cosine may depend on where in a table it lies.
         angles = (torch.arange(positions)[:, None] * radians).double()

@@ -63,7 +63,7 @@ def count_parameters(config: ModelConfig) -> ParameterCounts:
     layers, stacks = config.layers + config.encoder_layers, 2 if config.encoder_layers else 1
     sparse = len(_expert_layers(config))
     transform, is_layer_norm = config.output.transform == "dense", config.norm.kind == "layer"
-    norm = width * (2 if is_layer_norm and config.norm.bias else 1)
+    norm = width * (config.norm.weights + (is_layer_norm and config.norm.bias))
     head = 0 if config.tied_embeddings else table
     head += config.vocab_size if config.output.bias else 0
     head += width * width + width * config.output.dense_bias + norm if transform else 0
@@ -93,7 +93,8 @@ def _attention_parameters(config: ModelConfig) -> int:
     count += inner + 2 * narrow if part.bias != "none" else 0
     count += config.width if part.bias == "all" else 0
     normed = {"none": 0, "head": 2 * part.head_dim, "all": inner + narrow}[part.qk_norm]
-    return count + normed * (2 if config.norm.kind == "layer" and config.norm.bias else 1)
+    has_bias = config.norm.kind == "layer" and config.norm.bias
+    return count + normed * (config.norm.weights + has_bias)
 
 
 def _position_parameters(config: ModelConfig) -> int:
@@ -131,7 +132,8 @@ def _expert_parameters(config: ModelConfig, experts: ExpertsConfig) -> int:
 def _norm_parameters(config: ModelConfig, norm: int) -> int:
     """Parameters of all norms of hidden states; `norm` is those of one."""
     place = config.norm.place
-    each = {"pre": 1 if config.parallel else 2, "post": 2, "output": 2, "sandwich": 4}[place]
+    before = config.parallel_norms if config.parallel else 2
+    each = {"pre": before, "post": 2, "output": 2, "sandwich": 4}[place]
     crossing = each // 2 if config.encoder_layers else 0
     stacks = 2 if config.encoder_layers else 1
     count = each * (config.layers + config.encoder_layers) + crossing * config.layers

@@ -13,6 +13,7 @@ from groundup.core import ConfigError
 
 from ..config import ModelConfig
 from .names import (
+    QKV,
     NamePairs,
     StateDict,
     drop_tensors,
@@ -204,11 +205,13 @@ def renaming_family(
     """
 
     def read(state: StateDict, config: ModelConfig) -> StateDict:
+        part = config.attention
+        sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
         state = rename_tensors(drop_tensors(state, dropped), names)
         state = map_tensors(state, transposed, transpose_matrix) if transposed else state
         for whole, parts in fused.items():
-            state = split_fused(state, whole, parts)
+            state = split_fused(state, whole, parts, sizes if parts is QKV else ())
         return state
 
     def write(state: StateDict, config: ModelConfig) -> StateDict:

@@ -10,7 +10,7 @@ arXiv:2501.00656.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
@@ -22,6 +22,7 @@ from .names import (
     get_bool,
     get_float,
     get_int,
+    get_rotated,
     parse_rope,
     require_supported,
     to_rope_parameters,
@@ -36,6 +37,7 @@ NAMES = (
     ("model.norm.", "norm."),
 )
 MAX_LAYERS = 2**16
+Each = TypeVar("Each")
 FULL, WINDOW = LAYER_TYPES
 
 SHARED_KEYS = word_set(ROPE, """
@@ -63,15 +65,32 @@ def decoder_from_hf_config(
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
     require_supported(values, {"hidden_act": ("silu",)})
+    config = plain_decoder(values, family, base=base, tied=tied)
+    attention = {"qk_norm": qk_norm, "bias": bias, "patterns": patterns}
+    norm = NormConfig(eps=get_float(values, "rms_norm_eps", eps))
+    attention = config.attention.model_copy(update=attention)
+    return config.model_copy(update={"attention": attention, "norm": norm})
+
+
+def plain_decoder(
+    values: Mapping[str, Any], family: str, *, base: float, tied: bool,
+    rotated: float | None = None,
+) -> ModelConfig:  # fmt: skip
+    """A decoder of the sizes and rotary positions that the config.json of every family has.
+
+    base, tied   defaults where config.json does not set them
+    rotated      and of the share of rotated features; None: the family rotates all
+
+    Raises ArtifactError and ConfigError as `decoder_from_hf_config` does.
+    """
     width, heads = (get_int(values, k, family) for k in ("hidden_size", "num_attention_heads"))
-    theta, scaling = parse_rope(values, base)
+    theta, scaling = parse_rope(values, base, partial=rotated is not None)
+    share = 1.0 if rotated is None else get_rotated(values, rotated)
     attention = AttentionConfig(
         heads=heads,
         kv_heads=get_int(values, "num_key_value_heads", family, heads),
         head_dim=get_int(values, "head_dim", family, max(1, width // heads)),
-        qk_norm=qk_norm,
-        bias=bias,
-        patterns=patterns,
+        qk_norm="none",
     )
     return ModelConfig(
         vocab_size=get_int(values, "vocab_size", family),
@@ -80,8 +99,7 @@ def decoder_from_hf_config(
         context_length=get_int(values, "max_position_embeddings", family),
         attention=attention,
         feedforward=FeedForwardConfig(width=get_int(values, "intermediate_size", family)),
-        position=PositionConfig(base=theta, scaling=scaling),
-        norm=NormConfig(eps=get_float(values, "rms_norm_eps", eps)),
+        position=PositionConfig(base=theta, scaling=scaling, rotated=share),
         tied_embeddings=get_bool(values, "tie_word_embeddings", tied),
     )
 
@@ -147,14 +165,14 @@ def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[Attention
     by_type = {FULL: AttentionPattern()}
     if WINDOW in types:
         by_type[WINDOW] = AttentionPattern("window", get_int(values, "sliding_window", family))
-    return _shortest_cycle(tuple(by_type[kind] for kind in types))
+    return shortest_cycle(tuple(by_type[kind] for kind in types))
 
 
-def _shortest_cycle(patterns: tuple[AttentionPattern, ...]) -> tuple[AttentionPattern, ...]:
+def shortest_cycle(patterns: tuple[Each, ...]) -> tuple[Each, ...]:
     """The shortest prefix whose repetition gives all patterns.
 
     >>> far, near = AttentionPattern(), AttentionPattern("window", 4)
-    >>> len(_shortest_cycle((near, near, far, near, near)))
+    >>> len(shortest_cycle((near, near, far, near, near)))
     3
     """
     for length in range(1, len(patterns)):

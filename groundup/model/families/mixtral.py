@@ -1,12 +1,14 @@
-"""Mixtral: Mistral with experts as feed-forwards.
+"""Mixtral and Qwen 3 MoE: Mistral and Qwen 3 with experts as feed-forwards.
 
-Published files, and those that Transformers saves, hold three matrices for every expert: w1 is
-gate_proj, w3 up_proj, w2 down_proj. In memory Transformers 5 stacks experts and fuses gate and up;
-such files open too. groundup stacks the three separately.
-Source: transformers 5.24, models/mixtral; Jiang et al. 2024, arXiv:2401.04088.
+Published files, and those that Transformers saves, hold three matrices for every expert: Mixtral's
+w1 is gate_proj, w3 up_proj, w2 down_proj. In memory Transformers 5 stacks experts and fuses gate
+and up; such files open too. groundup stacks the three separately.
+Source: transformers 5.24, models/mixtral and qwen3_moe; Jiang et al. 2024, arXiv:2401.04088; Qwen
+Team 2025, arXiv:2505.09388.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +16,15 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ExpertsConfig, ModelConfig
+from .decoders.outline import (
+    ATTENTION_BIAS,
+    SILU,
+    Outline,
+    Values,
+    decoder_family,
+    read_window,
+    rms_eps,
+)
 from .keys import ROTARY_BUFFERS, ConfigKeys, Family, word_set
 from .llama import NAMES as LLAMA_NAMES
 from .llama import (
@@ -24,7 +35,7 @@ from .llama import (
     parse_sliding_window,
     to_layer_types,
 )
-from .names import StateDict, drop_tensors, get_int, rename_tensors
+from .names import NamePairs, StateDict, drop_tensors, get_bool, get_int, rename_tensors
 
 FAMILY = "mixtral"
 KEYS = ConfigKeys(
@@ -36,13 +47,15 @@ KEYS = ConfigKeys(
 DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
 }  # fmt: skip
-NAMES = (("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."), *LLAMA_NAMES)
-EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
-EXPERT = re.compile(
-    r"model\.layers\.(\d+)\.(?:block_sparse_moe|mlp)\.experts\.(\d+)\.(w[123])\.weight$"
+NAMES = (
+    ("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."),
+    ("model.layers.{}.mlp.gate.", "layers.{}.experts.router."),
+    *LLAMA_NAMES,
 )
+EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+EXPERT = re.compile(r"model\.layers\.(\d+)\.(?:block_sparse_moe|mlp)\.experts\.(\d+)"
+                    r"\.(w[123]|gate_proj|up_proj|down_proj)\.weight$")  # fmt: skip
 STACKED = re.compile(r"model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$")
-ROUTER = re.compile(r"(model\.layers\.\d+)\.mlp\.gate\.")
 
 
 def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
@@ -76,12 +89,12 @@ def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     experts: dict[str, dict[int, torch.Tensor]] = {}
     for name, tensor in drop_tensors(state, ROTARY_BUFFERS).items():
         if match := EXPERT.match(name):
-            target = f"layers.{match[1]}.experts.{EXPERT_NAMES[match[3]]}"
+            target = f"layers.{match[1]}.experts.{EXPERT_NAMES.get(match[3], match[3])}"
             experts.setdefault(target, {})[int(match[2])] = tensor
         elif match := STACKED.match(name):
             others |= _split_stacked(f"layers.{match[1]}.experts.", match[2], tensor)
         else:
-            others[ROUTER.sub(r"\1.block_sparse_moe.gate.", name)] = tensor
+            others[name] = tensor
     return rename_tensors(others, NAMES) | {
         name: _stack_experts(name, each) for name, each in experts.items()
     }
@@ -104,19 +117,74 @@ def _stack_experts(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
     return torch.stack([experts[i] for i in range(len(experts))])
 
 
-def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    hf_names, result = {name: hf for hf, name in EXPERT_NAMES.items()}, {}
-    for name, tensor in rename_tensors(state, NAMES, to_hf=True).items():
+def _write_state_dict(state: StateDict, names: NamePairs, hf_names: Mapping[str, str]) -> StateDict:
+    """Hugging Face's tensors; the first of `names` is that of a router.
+
+    hf_names  of the matrices of an expert
+    """
+    result, place = {}, names[0][0].removesuffix("gate.") + "experts"
+    for name, tensor in rename_tensors(state, names, to_hf=True).items():
         module, _, part = name.rpartition(".")
         if not module.endswith(".experts") or part not in hf_names:
             result[name] = tensor
             continue
-        prefix = f"model.layers.{module.split('.')[1]}.block_sparse_moe.experts"
+        prefix = place.format(module.split(".")[1])
         for i, expert in enumerate(tensor):
             result[f"{prefix}.{i}.{hf_names[part]}.weight"] = expert.contiguous()
     return result
 
 
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    return _write_state_dict(state, NAMES, {name: hf for hf, name in EXPERT_NAMES.items()})
+
+
+def _read_qwen3_moe(values: Values) -> Values:
+    """Experts and windows; dense layers must be as wide as experts, as ours are."""
+    family, step = "qwen3_moe", get_int(values, "decoder_sparse_step", "qwen3_moe", 1)
+    width = get_int(values, "moe_intermediate_size", family, 768)
+    if step > 1 and width != values["intermediate_size"]:
+        what = f"moe_intermediate_size={width} and intermediate_size={values['intermediate_size']}"
+        raise ArtifactError(f"config.json has {what} with decoder_sparse_step={step}; groundup "
+                            "supports dense layers as wide as experts.")  # fmt: skip
+    experts = ExpertsConfig(
+        count=get_int(values, "num_local_experts", family, 128),
+        chosen=get_int(values, "num_experts_per_tok", family, 8),
+        every=step, normalised=get_bool(values, "norm_topk_prob", False),
+    )  # fmt: skip
+    has_window = get_bool(values, "use_sliding_window", False)
+    windows = values if has_window else values | {"sliding_window": None}
+    return read_window(windows) | {"feedforward.width": width, "feedforward.experts": experts}
+
+
+def _write_qwen3_moe(config: ModelConfig) -> Values:
+    experts, window = config.feedforward.experts, to_layer_types(config, "qwen3_moe")[1]
+    if experts is None:
+        raise ConfigError("FeedForwardConfig.experts=None cannot be written as qwen3_moe.")
+    return {
+        "moe_intermediate_size": config.feedforward.width, "num_experts": experts.count,
+        "num_local_experts": experts.count,
+        "num_experts_per_tok": experts.chosen, "norm_topk_prob": experts.normalised,
+        "decoder_sparse_step": experts.every, "mlp_only_layers": [],
+        "use_sliding_window": window is not None, "sliding_window": window,
+    }  # fmt: skip
+
+
+QWEN3_MOE = decoder_family(
+    Outline(
+        "qwen3_moe", "Qwen3MoeForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS),
+        {"attention.qk_norm": "head"}, {"num_key_value_heads": 4, "sliding_window": 4096},
+        names=NAMES[1:], read_more=_read_qwen3_moe, write_more=_write_qwen3_moe,
+        more_keys=word_set("""
+            decoder_sparse_step layer_types max_window_layers moe_intermediate_size norm_topk_prob
+            num_experts_per_tok num_local_experts sliding_window use_sliding_window
+            """),
+        fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
+    )
+)._replace(
+    from_hf_state_dict=_from_hf_state_dict, supports_packed=False,
+    to_hf_state_dict=lambda state, config: _write_state_dict(
+        state, NAMES[1:], {name: name for name in EXPERT_NAMES.values()}),
+)  # fmt: skip
 MIXTRAL = Family(
     FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
     supports_packed=False,

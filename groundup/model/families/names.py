@@ -23,8 +23,8 @@ StateDict = dict[str, Tensor]
 Default = TypeVar("Default", float, None)
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh", "silu": "silu", "swish": "silu",
+    "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh", "silu": "silu", "swish": "silu",
 }  # fmt: skip
 """Hugging Face's names of activations, and groundup's."""
 
@@ -183,23 +183,27 @@ def require_defaults(config: Any, expected: Any, family: str) -> None:
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 ROPE_KEYS = frozenset("""
-    attention_factor beta_fast beta_slow factor finetuned high_freq_factor low_freq_factor mscale
-    mscale_all_dim original_max_position_embeddings partial_rotary_factor rope_theta rope_type
-    truncate type
+    attention_factor beta_fast beta_slow factor finetuned high_freq_factor long_factor
+    low_freq_factor mscale mscale_all_dim original_max_position_embeddings partial_rotary_factor
+    rope_theta rope_type short_factor truncate type
     """.split())  # fmt: skip
 """Accepted keys of rope_parameters; each rope_type reads some of them."""
 
 
-def parse_rope(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
+def parse_rope(
+    values: Mapping[str, Any], base: float = 10_000.0, *, partial: bool = False
+) -> tuple[float, RopeScaling]:
     """Base and scaling of rotary positions, from files of any version of Transformers.
 
     As in Transformers, the original length of a scaling defaults to the context length.
 
+    partial  whether the family may rotate a share of the features, which `get_rotated` reads
+
     Raises ArtifactError for an unsupported scaling or invalid numbers.
     """
     rope = _get_rope_dict(values, "rope_scaling") or _get_rope_dict(values, "rope_parameters")
-    require_supported(values, {"partial_rotary_factor": (1.0, None)})
-    require_supported(rope, {"partial_rotary_factor": (1.0, None)})
+    for each in () if partial else (values, rope):
+        require_supported(each, {"partial_rotary_factor": (1.0, None)})
     if unknown := sorted(rope.keys() - ROPE_KEYS):
         what = f"{unknown[0]}={str(rope[unknown[0]])[:60]!r}"
         known = ", ".join(sorted(ROPE_KEYS))
@@ -295,7 +299,29 @@ def _parse_yarn(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScali
     )  # fmt: skip
 
 
-SCALING_PARSERS = {"linear": _parse_linear, "llama3": _parse_llama3, "yarn": _parse_yarn}
+def _parse_longrope(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    original = _get_original_length(values, rope)
+    longest = get_int(values, "max_position_embeddings", "longrope scaling", original)
+    factors = (_get_required(rope, f"{each}_factor", "longrope") for each in ("short", "long"))
+    short, long = (tuple(float(number) for number in each) for each in factors)
+    return RopeScaling(
+        kind="longrope", original_length=original, short=short, long=long,
+        factor=max(1.0, get_float(rope, "factor", longest / original)),
+        attention=get_float(rope, "attention_factor", None),
+    )  # fmt: skip
+
+
+SCALING_PARSERS = {
+    "linear": _parse_linear, "llama3": _parse_llama3, "yarn": _parse_yarn,
+    "longrope": _parse_longrope,
+}  # fmt: skip
+
+
+def get_rotated(values: Mapping[str, Any], default: float) -> float:
+    """Share of a head's features that are rotated, as Transformers finds it."""
+    rope = _get_rope_dict(values, "rope_scaling") or _get_rope_dict(values, "rope_parameters")
+    key = "partial_rotary_factor"
+    return get_float(rope, key, get_float(values, key, default))
 
 
 def _get_original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
@@ -330,7 +356,11 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
     values["original_max_position_embeddings"] = scaling.original_length
     if scaling.kind == "llama3":
         return values | {"low_freq_factor": scaling.low, "high_freq_factor": scaling.high}
-    values |= {"beta_slow": scaling.low, "beta_fast": scaling.high, "truncate": scaling.truncate}
+    if scaling.kind == "longrope":
+        values |= {"short_factor": list(scaling.short), "long_factor": list(scaling.long)}
+    else:
+        ends = {"beta_slow": scaling.low, "beta_fast": scaling.high}
+        values |= ends | {"truncate": scaling.truncate}
     return values if scaling.attention is None else values | {"attention_factor": scaling.attention}
 
 
@@ -357,8 +387,12 @@ QKV = (".attention.q_proj.", ".attention.k_proj.", ".attention.v_proj.")
 """In the order in which Hugging Face files fuse them."""
 
 
-def split_fused(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict:
-    """Split every tensor whose name contains `fused` into equal parts along its first dimension.
+def split_fused(
+    state: StateDict, fused: str, parts: Sequence[str], sizes: Sequence[int] = ()
+) -> StateDict:
+    """Split every tensor whose name contains `fused` into parts along its first dimension.
+
+    sizes  of the parts; equal if they are not given or do not add up to the tensor's
 
     >>> split = split_fused({"a.qkv.weight": torch.arange(3)}, ".qkv.", (".q.", ".k.", ".v."))
     >>> {name: tensor.tolist() for name, tensor in split.items()}
@@ -367,7 +401,8 @@ def split_fused(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict
     result: StateDict = {}
     for name, tensor in state.items():
         if fused in name and tensor.ndim:
-            chunks = tensor.tensor_split(len(parts))
+            is_sized = sum(sizes) == len(tensor)
+            chunks = tensor.split(list(sizes)) if is_sized else tensor.tensor_split(len(parts))
             result |= {name.replace(fused, p): t for p, t in zip(parts, chunks, strict=True)}
         else:
             result[name] = tensor

@@ -40,7 +40,7 @@ def opened(directory):
 
 def test_every_family_has_its_fixtures():
     assert {peer.split("/")[0] for peer in PEERS} == {*DECODERS.values(), "gemma3"}
-    assert len(PEERS) == 20 and len(TRAINED) == 6
+    assert len(PEERS) == 53 and len(TRAINED) == 22
 
 
 @torch.no_grad()
@@ -76,7 +76,8 @@ def test_gradients_of_every_tensor_are_the_peers(name):
     assert theirs.keys() == parameters.keys()
     for tensor, parameter in parameters.items():
         assert parameter.grad is not None
-        assert_close(parameter.grad, theirs[tensor], msg=lambda m, t=tensor: f"{t}: {m}", **CLOSE)
+        close = {"atol": 3e-5, "rtol": 3e-5, "msg": lambda m, t=tensor: f"{t}: {m}"}
+        assert_close(parameter.grad, theirs[tensor], **close)
 
 
 def test_what_we_save_is_what_was_opened_bit_for_bit(peer, tmp_path):
@@ -96,7 +97,8 @@ def test_what_we_save_is_what_was_opened_bit_for_bit(peer, tmp_path):
 
 
 def test_transformers_opened_what_we_saved():
-    found = json.loads((ROOT / "reopened.json").read_text(encoding="utf-8"))
+    files = sorted(ROOT.glob("reopened*.json"))
+    found = {name: said for file in files for name, said in json.loads(file.read_text()).items()}
     tiny = {
         name for name, each in presets().items()
         if each.family in DECODERS and name.endswith("-tiny")

@@ -13,7 +13,9 @@ from groundup.model.families.registry import read_config
 FOUND = json.loads((Path(__file__).parents[2] / "fixtures" / "configurations.json").read_text())
 PEERS = FOUND["families"]
 DECODERS = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma3_text", "gemma3", "olmo2",
-            "gpt2", "openai-gpt")  # fmt: skip
+            "gpt2", "openai-gpt", "olmo", "olmo3", "smollm3", "phi3", "phi", "gemma", "gemma2",
+            "granite", "starcoder2", "stablelm", "gpt_neox", "qwen3_moe", "cohere", "nemotron",
+            "glm4", "exaone4")  # fmt: skip
 SECOND = {
     "num_sparse_encoder_layers": 6, "num_sparse_decoder_layers": 6, "encoder_sparse_step": 2,
     "decoder_sparse_step": 2,
@@ -65,8 +67,8 @@ def test_a_key_left_out_means_transformers_default_or_is_refused(family):
 def test_an_unknown_key_is_refused_with_its_value(family):
     values = values_of(family) if family in PEERS else FAMILIES[family].to_hf_config(opened(
         values_of("bert")))  # fmt: skip
-    with pytest.raises(ArtifactError, match="attention_multiplier=0.5, which is unknown"):
-        opened(values | {"attention_multiplier": 0.5})
+    with pytest.raises(ArtifactError, match="scores_multiplier=0.5, which is unknown"):
+        opened(values | {"scores_multiplier": 0.5})
 
 
 @pytest.mark.parametrize("family", DECODERS)
@@ -154,6 +156,15 @@ PUBLISHED = [
     ("gemma3", {"boi_token_index": 255999, "eoi_token_index": 256000, "mm_tokens_per_image": 256,
                 "image_token_index": 262144, "initializer_range": 0.02}),  # 4B
     ("olmo2", {"rope_scaling": None, "pad_token_id": 100277}),
+    ("gemma", {"hidden_activation": None, "hidden_act": "gelu"}),  # 2B, 7B
+    ("phi3", {"full_attn_mod": 1, "interpolate_factor": 1, "lm_head_bias": False, "mlp_bias": False,
+              "attention_bias": False, "partial_rotary_factor": 0.75}),  # Phi 4 mini
+    ("starcoder2", {"mlp_type": "default", "norm_type": "layer_norm", "layer_norm_epsilon": 1e-5,
+                    "attention_softmax_in_fp32": True, "scale_attn_weights": True,
+                    "scale_attention_softmax_in_fp32": True, "residual_dropout": 0.1}),
+    ("gpt_neox", {"rotary_pct": 0.25, "rotary_emb_base": 10000, "rope_scaling": None}),  # Pythia
+    ("exaone4", {"sliding_window_pattern": "LLLG", "sliding_window": 4096}),  # 32B
+    ("smollm3", {"pretraining_tp": 2, "max_window_layers": 28}),
     ("bert", {"directionality": "bidi", "pooler_fc_size": 768, "pooler_num_attention_heads": 12,
               "pooler_num_fc_layers": 3, "pooler_size_per_head": 128, "eos_token_ids": 0,
               "pooler_type": "first_token_transform", "position_embedding_type": "absolute",

@@ -14,7 +14,7 @@ from groundup.model import (
     preset,
 )
 from groundup.model.families import FAMILIES, choose_family, read_config
-from groundup.model.families.llama import _shortest_cycle, parse_layer_types, to_layer_types
+from groundup.model.families.llama import parse_layer_types, shortest_cycle, to_layer_types
 from tests.model.shapes import heads, shape, tiny_config, tiny_model
 
 LLAMA, MISTRAL, QWEN2, QWEN3, OLMO2 = (
@@ -192,7 +192,7 @@ REFUSED = [
         ({"attention_bias": 1}, "attention_bias=1"),
         ({"hidden_size": None}, "no hidden_size"),
         (UPPER | {"layer_types": ["chunked_attention"] * 2}, "layer_types="),
-        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e6}}, "rope_type 'longrope'"),
+        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e6}}, "rope_type 'dynamic'"),
         ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "rope_type 'dynamic'"),
     ]),
 ]  # fmt: skip
@@ -231,10 +231,10 @@ def test_a_width_that_is_no_multiple_of_the_heads_is_written_as_a_family_that_op
     assert choose_family(config).to_hf_config(config)["model_type"] == "mistral"
 
 
-def test_patterns_are_the_shortest_cycle_of_the_layers_types():
-    assert _shortest_cycle((WINDOW, WINDOW, FULL) * 3) == (WINDOW, WINDOW, FULL)
-    assert _shortest_cycle((WINDOW, FULL, FULL)) == (WINDOW, FULL, FULL)
-    assert _shortest_cycle((FULL,)) == (FULL,)
+def test_patterns_are_theshortest_cycle_of_the_layers_types():
+    assert shortest_cycle((WINDOW, WINDOW, FULL) * 3) == (WINDOW, WINDOW, FULL)
+    assert shortest_cycle((WINDOW, FULL, FULL)) == (WINDOW, FULL, FULL)
+    assert shortest_cycle((FULL,)) == (FULL,)
     config = shape(layers=5, attention=heads(patterns=(WINDOW, FULL)))
     types, window = to_layer_types(config, "x")
     values = {"layer_types": types, "sliding_window": window, "num_hidden_layers": 5}

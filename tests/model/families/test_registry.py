@@ -22,6 +22,10 @@ def test_our_default_model_is_written_as_a_qwen3_and_what_no_peer_computes_as_ou
 DECODERS = {
     "LLaMA": "llama", "Llama 3": "llama", "Mistral": "mistral", "Mixtral": "mixtral",
     "Qwen 2": "qwen2", "Qwen 3": "qwen3", "Gemma 3": "gemma3_text", "OLMo 2": "olmo2",
+    "OLMo": "olmo", "OLMo 3": "olmo3", "SmolLM 3": "smollm3", "Phi 2": "phi", "Phi 4 mini": "phi3",
+    "Gemma": "gemma", "Gemma 2": "gemma2", "Granite 3": "granite", "StarCoder 2": "starcoder2",
+    "StableLM 2": "stablelm", "Pythia": "gpt_neox", "Qwen 3 MoE": "qwen3_moe",
+    "Command R": "cohere", "Nemotron 4": "nemotron", "GLM 4": "glm4", "EXAONE 4": "exaone4",
 }  # fmt: skip
 OURS = DECODERS | {
     "BERT": "bert", "SpanBERT": "bert", "RoBERTa": "roberta", "ModernBERT": "modernbert",

@@ -1,0 +1,1 @@
+"""Decoders that differ from LLaMA in fields of the configuration: a table each, for both ways."""

@@ -1,0 +1,71 @@
+"""GPT-NeoX and Pythia: parallel blocks with two norms, a quarter of the features rotated.
+
+Files fuse queries, keys and values head by head.
+Source: transformers 5.24, models/gpt_neox; Black et al. 2022, arXiv:2204.06745; Biderman et al.
+2023, arXiv:2304.01373.
+"""
+
+from torch import Tensor
+
+from ...config import ModelConfig
+from ..names import QKV, StateDict, get_bool, map_tensors
+from .outline import BIAS, Key, Outline, Values, decoder_family
+
+LAYER = "gpt_neox.layers.{}."
+NAMES = (
+    (LAYER + "attention.query_key_value.", "layers.{}.attention.qkv_proj."),
+    (LAYER + "attention.dense.", "layers.{}.attention.o_proj."),
+    (LAYER + "mlp.dense_h_to_4h.", "layers.{}.feedforward.up_proj."),
+    (LAYER + "mlp.dense_4h_to_h.", "layers.{}.feedforward.down_proj."),
+    (LAYER + "input_layernorm.", "layers.{}.attention_norm."),
+    (LAYER + "post_attention_layernorm.", "layers.{}.feedforward_norm."),
+    ("gpt_neox.embed_in.", "embed_tokens."),
+    ("gpt_neox.final_layer_norm.", "norm."),
+    ("embed_out.", "lm_head."),
+)
+FUSED = r"\.query_key_value\.(weight|bias)"
+DROPPED = r".*\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$"
+"""Buffers of older files: the causal mask, its fill value, and rotary frequencies."""
+
+
+def _read(values: Values) -> Values:
+    is_parallel = get_bool(values, "use_parallel_residual", True)
+    return {"parallel": is_parallel, "parallel_norms": 2 if is_parallel else 1}
+
+
+PLAIN = decoder_family(
+    Outline(
+        "gpt_neox", "GPTNeoXForCausalLM",
+        (
+            Key("hidden_act", "feedforward.activation", "gelu"),
+            Key("layer_norm_eps", "norm.eps", 1e-5),
+            Key("attention_bias", "attention.bias", True, BIAS),
+        ),
+        {"norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True},
+        rotated=0.25, names=NAMES, read_more=_read,
+        renamed={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"},
+        absent=frozenset(("head_dim", "num_key_value_heads")),
+        write_more=lambda config: {"use_parallel_residual": config.parallel},
+        more_keys=frozenset(("use_parallel_residual",)), ignored=frozenset(("hidden_dropout",)),
+    ),
+    dropped=DROPPED, fused={".attention.qkv_proj.": QKV},
+)  # fmt: skip
+
+
+def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    def by_kind(rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (config.attention.heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+
+    return PLAIN.from_hf_state_dict(map_tensors(state, FUSED, by_kind), config)
+
+
+def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    def by_head(rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (3, config.attention.heads, -1)).transpose(0, 1).flatten(0, 2)
+
+    return map_tensors(PLAIN.to_hf_state_dict(state, config), FUSED, by_head)
+
+
+GPT_NEOX = PLAIN._replace(
+    from_hf_state_dict=_from_hf_state_dict, to_hf_state_dict=_to_hf_state_dict
+)
