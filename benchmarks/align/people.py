@@ -4,12 +4,12 @@
 
 FOLDER is `hutto_ICWSM_2014` of vaderSentiment's source distribution (MIT; `pip download --no-deps
 --no-binary :all: vadersentiment==3.3.2`): 23,555 different sentences of tweets, of reviews of films
-and products and of editorials, each rated from -4 to 4 by 15 to 100 people. Two sentences of one
-source are a pair if a rater of the one is above a rater of the other in 9 of 10 cases. One eighth of
-the sentences is held out, each in one pair; another is what settings were chosen on (--choose).
+and products and of editorials, each rated from -4 to 4 by 15 to 100 people. Two sentences of a
+source are a pair if a rater of the one is above a rater of the other in 9 of 10 cases. One eighth
+of the sentences is held out, each in one pair; settings were chosen on another (--choose).
 
 Fixed before the measured runs, over seeds (of the pairs, of their order and of the head):
-    reward   of held-out pairs at least 70 % are ordered as people order them (the mean of the seeds)
+    reward   at least 70 % of held-out pairs are ordered as people order them (mean of the seeds)
     labels   the same pairs, a fifth of them turned round by a simulated rater: as many labels and
              updates; its accuracy less people's, with its interval, whichever way it falls
 
@@ -22,14 +22,14 @@ import json
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from benchmarks.table import keep_part
-from groundup.align import Preference, RewardModel, RewardModelConfig, read_preferences, reward
+from groundup.align import Preference, RewardModel, RewardModelConfig, reward
 from groundup.core import Artifact, Config, Draft, Message, device, digest, produce, write_text
 from groundup.measure import Interval, bootstrap, rate
 from groundup.train import OptimConfig
@@ -63,8 +63,8 @@ class Rated(NamedTuple):
         return zlib.crc32(self.text.lower().encode()) % PARTS
 
 
-class PairsConfig(Config):
-    """Identity of an artifact of pairs."""
+class RowsConfig(Config):
+    """Identity of an artifact."""
 
     rows: str = ""
     """Hash of them."""
@@ -90,8 +90,8 @@ def main() -> None:
         for rater, rows in (("people", labelled), ("simulated", turned(labelled, seed))):
             made = trained(rows, held_out, model, given.out / f"{rater}-{test}-{seed}", seed)
             right[rater].append(is_right(made.path, held_out))
-            runs.append({"seed": seed, "labels": rater, "pairs": len(rows),
-                         "seconds": round(made.seconds)} | made.numbers["held_out"])  # fmt: skip
+            said = {"seed": seed, "labels": rater, "trained_on": len(rows)}
+            runs.append(said | {"seconds": round(made.seconds)} | made.numbers["held_out"])
             print(json.dumps(runs[-1]), flush=True)
     found = {"runs": runs} | summary(right, held_out)
     print(json.dumps(found, indent=1))
@@ -151,21 +151,25 @@ def trained(
     seed: int,
 ) -> Artifact:  # fmt: skip
     """A reward model; `groundup preferences import` splits by prompt, and all prompts are alike."""
-    texts = {
-        f"{name}.jsonl": "".join(f"{each.to_json()}\n" for each in own)
-        for name, own in (("train", rows), ("validation", held_out))
-    }
+    splits = {"train": rows, "validation": held_out}
+    lines = {name: [each.to_json() for each in own] for name, own in splits.items()}
+    made = kept(out / "pairs", "preferences", lines)
+    return reward(SETTINGS.model_copy(update={"seed": seed}), model, made, out / "reward")
+
+
+def kept(
+    out: Path, kind: Literal["preferences", "examples"], lines: Mapping[str, Sequence[str]]
+) -> Artifact:
+    """An artifact of rows that are split already."""
 
     def write(draft: Draft) -> None:
-        for name, text in texts.items():
-            write_text(draft.path / name, text)
+        for name, own in lines.items():
+            write_text(draft.path / f"{name}.jsonl", "".join(f"{line}\n" for line in own))
 
-    config = PairsConfig(rows=digest(texts))
-    made = produce(
-        out / "pairs", kind="preferences", stage="people", version=1, config=config, parents={},
-        write=write,
-    )  # fmt: skip
-    return reward(SETTINGS.model_copy(update={"seed": seed}), model, made, out / "reward")
+    config = RowsConfig(rows=digest(lines))
+    return produce(
+        out, kind=kind, stage="people", version=1, config=config, parents={}, write=write
+    )
 
 
 def is_right(path: Path, rows: Sequence[Preference]) -> np.ndarray:
