@@ -3,7 +3,7 @@
     python -m benchmarks.model.models_page
 
 Parity is of results/parity.json (`python -m benchmarks.model.parity`), learning of
-results/learning.json
+results/train_learning.json
 (`python -m benchmarks.train.learning`); a test compares the page with what this makes.
 """
 
@@ -90,7 +90,7 @@ def notes_of(members: Sequence[Preset]) -> list[str]:
 
 def markdown() -> str:
     """The whole page."""
-    parity, learning = results("parity"), results("learning")
+    parity, learning = results("parity"), results("train_learning")
     lines = [HEAD.format(date=parity.get("date", "not measured"))]
     families: dict[str, list[Preset]] = {}
     for each in presets().values():

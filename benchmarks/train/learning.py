@@ -13,7 +13,7 @@ training split by the same objective and scored on the same targets:
 
 The bigram is Witten and Bell's: p(w|v) = (c(v,w) + T(v) p(w)) / (c(v) + T(v)), T(v) being how many
 kinds of token follow v and p the unigram, p(w) = (c(w) + 1/2) / (N + V/2). The rule stands before
-the run; a model that fails stays in the table. Results: benchmarks/results/learning.json.
+the run; a model that fails stays in the table. Results: benchmarks/results/train_learning.json.
 Source: Witten and Bell 1991, IEEE Transactions on Information Theory 37(4).
 """
 
@@ -53,7 +53,7 @@ from groundup.train import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results" / "learning.json"
+RESULTS = ROOT / "benchmarks" / "results" / "train_learning.json"
 VOCABULARY = TokenizerConfig(vocab_size=1024, specials=("chat", "encoder", "sentinels", "middle"))
 LENGTH, BATCH_TOKENS, STEPS = 128, 1024, 600
 FEW_TARGETS, MORE = ("corruption",), 2
