@@ -64,6 +64,9 @@ NOT_HERE = {
     "groundup run tiny": "minutes; test_tiny.py, slow",
     "groundup run abstain": "minutes; test_abstain.py, slow",
     "groundup run align": "minutes; tuning/test_recipes.py, slow",
+    "groundup run harmless": "toxic texts; tuning/test_harmless.py does it in small",
+    "groundup reinforce --model tuned --tasks tasks.jsonl --queue": "people; feedback/test_live.py",
+    "groundup preferences review queue --who": "people; the same",
     "groundup run reason": "minutes; tuning/test_recipes.py does it in small",
     "groundup export tuned --gguf": "a width of whole blocks of 32; gguf.md runs",
 }
