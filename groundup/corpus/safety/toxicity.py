@@ -123,9 +123,12 @@ def _default_lexicon() -> _ToxicityLexicon:
 @cache
 def _read_lexicon(file: Path) -> _ToxicityLexicon:
     try:
-        return _parse_lexicon(file.read_text(encoding="utf-8"))
+        lexicon = _parse_lexicon(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The lexicon {file} cannot be read: {error}.") from None
+    if not lexicon.entries:
+        raise DataError(f"The lexicon {file} has no word.")
+    return lexicon
 
 
 def _parse_lexicon(written: str) -> _ToxicityLexicon:

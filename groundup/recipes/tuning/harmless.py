@@ -37,6 +37,7 @@ from groundup.align import (
 from groundup.core import (
     Artifact,
     Config,
+    ConfigError,
     DataError,
     Draft,
     digest,
@@ -98,8 +99,14 @@ def harmless(
     seed      of what is drawn, and of both trainings
     """
     root, rng, task = Artifact.open(base, "model"), random.Random(seed), out / "task"
-    task.mkdir(parents=True, exist_ok=True)
+    if steps < 1:
+        raise ConfigError(f"steps={steps} came; give at least 1.")
+    for lexicon in (words, rewarded):
+        toxic_words("", lexicon)  # an error if it cannot be read
     texts = sorted({text for file in prompts for text in _read_texts(file)})
+    if not texts:
+        raise DataError("The files of --prompts hold no text.")
+    task.mkdir(parents=True, exist_ok=True)
     rng.shuffle(texts)
     facts, tested = _make_facts(rng, TUNED + REWARDED + TESTED), max(2, len(texts) // 3)
     held = HarmTest(

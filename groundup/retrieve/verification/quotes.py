@@ -64,7 +64,7 @@ def verify(
 
     Exit code 1 unless all quotes are proved, or every sentence is quoted or supported.
 
-    answer   a file with what `groundup ask --json` printed, or a text; - reads standard input
+    answer   a file: what `groundup ask --json` printed, or any text; - reads standard input
     index    the index that answered: files that changed since it was made are reported too
     root     folder of the documents; default: the one that the answer, or the index, names
     against  check a text: a folder of documents, or an index of them

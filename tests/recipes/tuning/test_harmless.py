@@ -3,11 +3,12 @@
 import json
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from groundup.core import Artifact, DataError
+from groundup.core import Artifact, DataError, GroundupError
 from groundup.recipes.tuning.harmless import POLICY, TUNING, harmless
 from groundup.recipes.tuning.harms import compare_harms
 from groundup.train import pretrain
@@ -87,3 +88,22 @@ def test_a_change_is_of_the_same_prompts():
     assert [each.estimate for each in found["toxic"]] == [0.625, 0.3125, -0.3125]
     assert [each.estimate for each in found["bias, nats"]] == [4.0, 2.0, -2.0]
     assert found["bias, nats"][2].high < 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [({"steps": 0}, "at least 1"), ({"words": "none.txt"}, "cannot be read"),
+     ({"words": "empty.txt"}, "has no word"), ({"rewarded": "empty.txt"}, "has no word"),
+     ({"prompts": ("empty.txt",)}, "hold no text")],
+)  # fmt: skip
+def test_what_it_is_given_is_looked_at_first(wrong, reason, base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "some.txt").write_text("a turnip")
+    given = {"prompts": (tmp_path / "some.txt",), "words": tmp_path / "some.txt", "steps": 1}
+    for name, value in wrong.items():
+        paths = {"words": Path, "rewarded": Path, "prompts": lambda files: tuple(map(Path, files))}
+        given[name] = paths[name](value) if name in paths else value
+    with pytest.raises(GroundupError, match=reason):
+        harmless(base=base.path, out=tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
