@@ -340,6 +340,166 @@ def bart(draw: Draw) -> Json:
     }  # fmt: skip
 
 
+def partial(draw: Draw, named_head: bool) -> Json:
+    """A decoder that may rotate a share of its features."""
+    base = decoder_of(draw, named_head)
+    rope = dict(base["rope_parameters"])  # type: ignore[call-overload]
+    if draw.random() < 0.8:
+        rope["partial_rotary_factor"] = draw.choice((0.25, 0.4, 0.5, 0.75, 1.0))
+    return base | {"rope_parameters": rope}
+
+
+def layered(draw: Draw, named_head: bool) -> Json:
+    """A decoder whose layers may have windows."""
+    base = decoder_of(draw, named_head) | {"sliding_window": draw.choice((1, 2, 5, 9, 200))}
+    if draw.random() < 0.6:
+        base["layer_types"] = kinds_of(draw, int(str(base["num_hidden_layers"])))
+    return base
+
+
+def layer_normed(draw: Draw, base: Json, key: str = "layer_norm_eps") -> Json:
+    """With a layer norm's epsilon and biases or none."""
+    base.pop("rms_norm_eps")
+    return base | {key: draw.choice(EPS), "attention_bias": draw.random() < 0.4}
+
+
+def olmo(draw: Draw) -> Json:
+    """OLMo."""
+    base = layer_normed(draw, decoder_of(draw, named_head=False))
+    base.pop("layer_norm_eps")
+    return base | {"clip_qkv": draw.choice((None, 0.5, 8.0))}
+
+
+def olmo3(draw: Draw) -> Json:
+    """OLMo 3."""
+    base = layered(draw, named_head=False)
+    full, plain = base["rope_parameters"], {"rope_type": "default", "rope_theta": 77.0}
+    return base | {"rope_parameters": {"full_attention": full, "sliding_attention": plain}}
+
+
+def smollm3(draw: Draw) -> Json:
+    """SmolLM 3."""
+    base = decoder_of(draw, named_head=False)
+    layers = int(str(base["num_hidden_layers"]))
+    base |= {"no_rope_layer_interval": draw.choice((1, 2, 3, 4)), "mlp_bias": draw.random() < 0.3,
+             "use_sliding_window": draw.random() < 0.4, "attention_bias": draw.random() < 0.3,
+             "sliding_window": draw.choice((None, 2, 5))}  # fmt: skip
+    if draw.random() < 0.5:
+        base["no_rope_layers"] = [draw.choice((0, 1)) for _ in range(layers)]
+    return base
+
+
+def phi3(draw: Draw) -> Json:
+    """Phi 3."""
+    base = partial(draw, named_head=False) | {"sliding_window": draw.choice((None, 3, 9, 200))}
+    share = draw.choice((0.5, 1.0))
+    width, heads = int(str(base["hidden_size"])), int(str(base["num_attention_heads"]))
+    pairs = int(width // heads * share) // 2
+    rope: Json = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": share}
+    if draw.random() < 0.6:
+        rope |= {"rope_type": "longrope", "short_factor": [1.0 + i / 4 for i in range(pairs)],
+                 "long_factor": [1.5 + i for i in range(pairs)]}  # fmt: skip
+        # Never between two rows' lengths: in Transformers a short row has the long row's factors.
+        base["original_max_position_embeddings"] = draw.choice((4, 60))
+    return base | {"rope_parameters": rope}
+
+
+def phi(draw: Draw) -> Json:
+    """Phi."""
+    base = layer_normed(draw, partial(draw, named_head=False))
+    base.pop("attention_bias")
+    return base | {"qk_layernorm": draw.random() < 0.3, "hidden_act": draw.choice(USUAL_ACTS)}
+
+
+def gemma(draw: Draw) -> Json:
+    """Gemma."""
+    act = draw.choice(("gelu", "gelu_pytorch_tanh", "silu"))
+    return decoder_of(draw, named_head=True) | {"hidden_act": act}
+
+
+def gemma2(draw: Draw) -> Json:
+    """Gemma 2."""
+    base = layered(draw, named_head=True)
+    base.pop("hidden_act")
+    return base | {
+        "hidden_activation": mostly(draw, "gelu_pytorch_tanh", USUAL_ACTS),
+        "query_pre_attn_scalar": draw.choice((1, 8, 17)), "attention_bias": draw.random() < 0.3,
+        "final_logit_softcapping": draw.choice((None, 3.0, 30.0)),
+        "attn_logit_softcapping": draw.choice((None, 2.0, 50.0)),
+    }  # fmt: skip
+
+
+def granite(draw: Draw) -> Json:
+    """Granite."""
+    names = ("embedding_multiplier", "attention_multiplier", "residual_multiplier",
+             "logits_scaling")  # fmt: skip
+    return llama(draw) | {name: draw.choice((0.2, 1.0, 3, 7.0)) for name in names}
+
+
+def starcoder2(draw: Draw) -> Json:
+    """StarCoder 2."""
+    base = layer_normed(draw, decoder_of(draw, named_head=False), "norm_epsilon")
+    base.pop("attention_bias")
+    return base | {"use_bias": draw.random() < 0.6, "hidden_act": draw.choice(USUAL_ACTS),
+                   "sliding_window": draw.choice((None, 2, 7))}  # fmt: skip
+
+
+def stablelm(draw: Draw) -> Json:
+    """StableLM."""
+    base = layer_normed(draw, partial(draw, named_head=False))
+    base.pop("attention_bias")
+    return base | {"use_qkv_bias": draw.random() < 0.5, "qk_layernorm": draw.random() < 0.1,
+                   "use_parallel_residual": draw.random() < 0.5}  # fmt: skip
+
+
+def gpt_neox(draw: Draw) -> Json:
+    """GPT-NeoX."""
+    base = layer_normed(draw, partial(draw, named_head=False))
+    base.pop("num_key_value_heads")
+    return base | {"use_parallel_residual": draw.random() < 0.6,
+                   "hidden_act": draw.choice(USUAL_ACTS)}  # fmt: skip
+
+
+def cohere(draw: Draw) -> Json:
+    """Command R."""
+    base = layer_normed(draw, decoder_of(draw, named_head=False))
+    return base | {"logit_scale": draw.choice((0.0625, 0.5, 1.0, 2)),
+                   "use_qk_norm": draw.random() < 0.1}  # fmt: skip
+
+
+def nemotron(draw: Draw) -> Json:
+    """Nemotron."""
+    base = layer_normed(draw, partial(draw, named_head=True), "norm_eps")
+    return base | {"hidden_act": mostly(draw, "relu2", USUAL_ACTS), "mlp_bias": draw.random() < 0.4}
+
+
+def glm4(draw: Draw) -> Json:
+    """GLM 4."""
+    return partial(draw, named_head=True) | {"attention_bias": draw.random() < 0.5}
+
+
+def exaone4(draw: Draw) -> Json:
+    """EXAONE 4."""
+    base = layered(draw, named_head=True) | {"sliding_window_pattern": draw.choice((1, 2, 4))}
+    if draw.random() < 0.2:
+        base |= {"sliding_window": None, "layer_types": ["full_attention"]
+                 * int(str(base["num_hidden_layers"]))}  # fmt: skip
+    return base
+
+
+def qwen3_moe(draw: Draw) -> Json:
+    """Qwen 3 with experts."""
+    experts, inner = draw.choice((2, 3, 5)), draw.choice((5, 8))
+    base = decoder_of(draw, named_head=True)
+    return base | {
+        "num_experts": experts, "num_experts_per_tok": draw.randint(1, experts),
+        "moe_intermediate_size": inner, "norm_topk_prob": draw.random() < 0.5,
+        "intermediate_size": mostly(draw, inner, (6,)), "attention_bias": draw.random() < 0.3,
+        "decoder_sparse_step": mostly(draw, 1, (2,)), "sliding_window": draw.choice((None, 3, 9)),
+        "use_sliding_window": draw.random() < 0.4,
+    }  # fmt: skip
+
+
 # family: how its configurations are drawn, what transformers' classes are named after, their kinds
 FAMILIES: dict[str, tuple[Callable[[Draw], Json], str, tuple[str, ...]]] = {
     "llama": (llama, "Llama", ("CausalLM", "SequenceClassification", "TokenClassification")),
@@ -365,6 +525,16 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Json], str, tuple[str, ...]]] = {
         switch_transformers, "SwitchTransformers", ("ConditionalGeneration",),
     ),
     "bart": (bart, "Bart", ("ConditionalGeneration",)),
+    "olmo": (olmo, "Olmo", ("CausalLM",)), "olmo3": (olmo3, "Olmo3", ("CausalLM",)),
+    "smollm3": (smollm3, "SmolLM3", ("CausalLM",)), "phi3": (phi3, "Phi3", ("CausalLM",)),
+    "phi": (phi, "Phi", ("CausalLM",)), "gemma": (gemma, "Gemma", ("CausalLM",)),
+    "gemma2": (gemma2, "Gemma2", ("CausalLM",)), "granite": (granite, "Granite", ("CausalLM",)),
+    "starcoder2": (starcoder2, "Starcoder2", ("CausalLM",)),
+    "stablelm": (stablelm, "StableLm", ("CausalLM",)),
+    "gpt_neox": (gpt_neox, "GPTNeoX", ("CausalLM",)), "cohere": (cohere, "Cohere", ("CausalLM",)),
+    "nemotron": (nemotron, "Nemotron", ("CausalLM",)), "glm4": (glm4, "Glm4", ("CausalLM",)),
+    "exaone4": (exaone4, "Exaone4", ("CausalLM",)),
+    "qwen3_moe": (qwen3_moe, "Qwen3Moe", ("CausalLM",)),
 }  # fmt: skip
 BOTH = ("t5", "switch_transformers", "bart")
 

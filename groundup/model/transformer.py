@@ -247,8 +247,8 @@ class Stack(nn.Module):
                 rotation = window_rotation = get_rotation(config, positions, dtype)
                 if config.position.scaling.kind == "longrope":
                     short = get_rotation(config, positions, dtype, length=1)
-                    lengths = sequence_lengths(context, positions)
-                    is_long = lengths > config.position.scaling.original_length
+                    original = config.position.scaling.original_length
+                    is_long = sequence_lengths(context, positions) > original
                     rotation = window_rotation = choose_rotation(is_long, rotation, short)
                 if config.position.window_base is not None:
                     window_rotation = get_rotation(config, positions, dtype, is_window=True)
@@ -458,14 +458,12 @@ def get_rotation(
 ) -> Rotation:  # fmt: skip
     """The rotation of these positions under a configuration, in at least float32.
 
-    length  tokens of the whole sequence, on which LongRoPE depends; None: more than the original
+    length  tokens of the whole sequence, on which LongRoPE depends; None: the context
     """
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    if scaling.kind == "longrope":
-        length = scaling.original_length + 1 if length is None else length
     length = config.context_length if length is None else length
     shape = config.rotary_dim, base, scaling, length
     # RopeScaling is frozen and so hashable, which pyright cannot see.

@@ -1,6 +1,7 @@
 """Phi and Phi 3: parallel blocks with biases, then LLaMA in fused matrices with LongRoPE.
 
-Both may rotate a share of the features; Phi 4 mini is a `phi3`.
+Both may rotate a share of the features; Phi 4 mini is a `phi3`. LongRoPE's factors are chosen by
+the length of each document; in Transformers by the longest row of a batch, padding included.
 Source: transformers 5.24, models/phi and phi3; Li et al. 2023, arXiv:2309.05463; Abdin et al.
 2024, arXiv:2404.14219; Phi 4 mini: arXiv:2503.01743.
 """

@@ -118,7 +118,7 @@ WRONG = {
     "partial": (llama(rope__dimension_count=4), "llama.rope.dimension_count is 4; groundup supp"),
     "values": (llama(attention__value_length=4), "llama.attention.value_length is 4; groundup"),
     "window": (llama(attention__sliding_window=4), "windows are supported in gemma3 only"),
-    "scaling": (llama(rope__scaling__type="longrope"), "rope_type 'longrope'; groundup supports"),
+    "scaling": (llama(rope__scaling__type="dynamic"), "rope_type 'dynamic'; groundup supports"),
     "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
     "experts": (llama(expert_count=4), "num_experts_per_tok"),
 }  # fmt: skip
