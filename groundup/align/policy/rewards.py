@@ -205,8 +205,8 @@ class Reward(NamedTuple):
         """The reward of an answer; DataError naming the task if a part is undefined."""
         total = 0.0
         for name, (weight, scorer) in self.parts.items():
-            if name in OF_REFERENCES and not sample.references:
-                continue  # read_tasks refuses a missing answer: this one is none on purpose
+            if name in OF_REFERENCES and sample.metadata.get("nothing_right"):
+                continue
             score = scorer(sample, answer)
             if isinstance(score, Reason):
                 raise DataError(
@@ -280,7 +280,8 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
             raise DataError(f"{path} line {number} is no JSON.") from None
         except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
-        metadata = {"source": source} if source else {}
+        metadata: dict[str, Any] = {"source": source} if source else {}
+        metadata |= {"nothing_right": True} if row.get("answer") == [] else {}
         samples.append(Sample(str(number), prompt, answers, metadata=metadata))
     if not samples:
         raise DataError(f"{path} has no task; expected lines with prompt and answer.")

@@ -38,7 +38,7 @@ class _FixedCache(Cache):
 
     def __init__(self, cache: Cache) -> None:
         self.keys, self.values, self.length = cache.keys, cache.values, 0
-        self.document_indices = cache.document_indices
+        self.document_indices, self.capacity = cache.document_indices, cache.capacity
         device = self.keys[0].device
         self.columns = torch.arange(cache.capacity, device=device)
         self.column = torch.tensor([cache.length], device=device)

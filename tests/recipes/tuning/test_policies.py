@@ -44,16 +44,27 @@ def test_the_numbers_of_the_test_are_never_shown(tmp_path):
 
 
 def test_worked_examples_state_equations_that_hold_and_end_with_the_answer(tmp_path):
-    files = write_sums(tmp_path, SMALL._replace(rewarded=500), seed=0)
-    for row in rows(files.tasks):
-        a, sign, b = row["prompt"].split()
-        assert int(row["answer"]) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
-        lines = row["said"].split("\n")
-        assert len(lines) == 3 and lines[-1].endswith(f"= {row['answer']}")
+    files = write_sums(tmp_path, SMALL._replace(shown=500, steps=True, careless=0), seed=0)
+    for row in rows(files.conversations):
+        asked, said = (turn["content"] for turn in row["messages"])
+        a, sign, b = asked.split()
+        answer = int(a) + int(b) if sign == "+" else int(a) - int(b)
+        lines = said.split("\n")
+        assert len(lines) == 3 and lines[-1].endswith(f"= {answer}")
         for line in lines:
             left, right = line.split(" = ")
             x, op, y = left.split(" ")
             assert int(right) == (int(x) + int(y) if op == "+" else int(x) - int(y))
+
+
+def test_someone_careless_is_wrong_where_carries_are_forgotten_and_nowhere_else(tmp_path):
+    files = write_sums(tmp_path, SMALL._replace(shown=500, careless=1), seed=0)
+    for row in rows(files.conversations):
+        asked, said = (turn["content"] for turn in row["messages"])
+        a, sign, b = asked.split()
+        ones = int(a) % 10 + int(b) % 10 if sign == "+" else int(a) % 10 - int(b) % 10
+        answer = int(a) + int(b) if sign == "+" else int(a) - int(b)
+        assert (int(said) == answer) == (0 <= ones <= 9)
 
 
 def test_a_model_is_measured_beside_the_first(chat_model: Artifact, tmp_path):  # noqa: F811
