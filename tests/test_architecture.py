@@ -30,8 +30,8 @@ ROOM_FILES, PARAMETERS = 13, 6
 BUDGET = 117_182
 SHARES = {
     "core": 5_004, "measure": 8_780, "kernels": 3_256, "documents": 15_079, "corpus": 12_623,
-    "tokenizer": 3_826, "model": 9_570, "embeddings": 2_440, "adapt": 1_303, "train": 12_561,
-    "generate": 7_102, "prompt": 211, "align": 7_074, "compress": 133, "retrieve": 10_261,
+    "tokenizer": 3_826, "model": 9_569, "embeddings": 2_440, "adapt": 1_303, "train": 12_561,
+    "generate": 7_102, "prompt": 211, "align": 7_075, "compress": 133, "retrieve": 10_261,
     "evaluate": 9_106, "redteam": 0, "monitor": 0, "serve": 4_654, "console": 0,
     "recipes": 3_316, "": 883,
 }  # fmt: skip
