@@ -27,13 +27,13 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 117_182
+BUDGET = 117_183
 SHARES = {
     "core": 5_004, "measure": 8_780, "kernels": 3_256, "documents": 15_079, "corpus": 12_623,
     "tokenizer": 3_826, "model": 9_569, "embeddings": 2_440, "adapt": 1_303, "train": 12_561,
-    "generate": 7_102, "prompt": 211, "align": 7_075, "compress": 133, "retrieve": 10_261,
+    "generate": 7_102, "prompt": 211, "align": 7_087, "compress": 133, "retrieve": 10_263,
     "evaluate": 9_106, "redteam": 0, "monitor": 0, "serve": 4_654, "console": 0,
-    "recipes": 3_316, "": 883,
+    "recipes": 3_303, "": 883,
 }  # fmt: skip
 
 # Signatures that take any keyword because that is what they are for.

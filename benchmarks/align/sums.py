@@ -30,8 +30,14 @@ from groundup.align import (
     reinforce,
 )
 from groundup.core import Artifact, write_json
-from groundup.recipes.tuning.policies import RIGHT, PolicyMeasures, measure_policies, tune_for_sums
-from groundup.recipes.tuning.reason import MAX_TOKENS, REWARDS, TASK, policy_config
+from groundup.recipes.tuning.policies import (
+    MAX_TOKENS,
+    PolicyMeasures,
+    measure_policies,
+    policy_config,
+    tune_for_sums,
+)
+from groundup.recipes.tuning.reason import REWARDS, TASK
 
 ALGORITHMS = {
     "grpo": PolicyLossConfig(),
@@ -73,7 +79,7 @@ def run_seed(
         models["longer"] = finetune(longer, Artifact.open(base, "model"), examples, out / "longer")
     for name, loss in ALGORITHMS.items():
         if name in only:
-            config = policy_config(steps, seed, RIGHT).model_copy(update={"loss": loss})
+            config = policy_config(steps, seed).model_copy(update={"loss": loss})
             models[name] = reinforce(config, tuned, files.tasks, out / name)
     for name in ("steps", "both"):
         if name in only:

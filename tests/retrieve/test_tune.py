@@ -161,16 +161,17 @@ def test_the_validation_part_of_a_test_set_decides_and_what_is_sealed_is_not_rea
             about = {"document": name, "quote": quote, "start": start, "end": start + len(quote)}
             asked = (Message("user", f"What does the {thing} of {name} do?"),)
             samples.append(Sample(f"{thing} {name}", asked, (quote,), name, about))
-    often = {"quote": "The old", "start": 3, "end": 10}  # there it is, but not once
-    lost = replace(samples[0], id="lost", metadata=samples[0].metadata | often)
-    test = sealed(folder.parent / "t", [*samples, lost])
+    for name, quote in (("often", "The old"), ("lost", "Nowhere")):
+        about = samples[0].metadata | {"quote": quote}
+        samples.append(replace(samples[0], id=name, metadata=about))
+    test = sealed(folder.parent / "t", samples)
     monkeypatch.setattr("groundup.measure.testset.read_samples", None)
     out = folder.parent / "i"
     for name in ("a.md", "b.md")[:moved]:
         (folder / name).write_text("Licensed to all of you.\n\n" + (folder / name).read_text())
     code, _, table = run("index", folder, "--out", out, "--tune", "--test", test.path)
-    assert code == 0 and "by 16 questions about 2 documents" in table
-    assert "Left out: 1 of 17 questions, whose place in the documents is not known" in table
+    assert code == 0 and "by 17 questions about 2 documents" in table
+    assert "Left out: 1 of 18 questions, whose place in the documents is not known" in table
     (choice,) = read_choices(test)
     chosen = table.split("Chosen: ")[1].split(" characters")[0] + " characters"
     assert choice.content == {"who": "index --tune", "chosen": chosen}

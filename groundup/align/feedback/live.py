@@ -19,9 +19,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from groundup.core import (
+    MANIFEST,
     Artifact,
     ArtifactError,
     Config,
+    ConfigError,
     Conversation,
     Judgement,
     Ledger,
@@ -49,7 +51,13 @@ POLL_SECONDS, SAY_SECONDS, START_SECONDS = 0.5, 60.0, 30.0
 
 
 def open_queue(path: Path, model: Artifact) -> Artifact:
-    """The queue of a model's runs in a folder, which is made if it is not there."""
+    """The queue of a model's runs in a folder, which is made if it is not there.
+
+    Raises ConfigError for a path that holds something else.
+    """
+    is_new = not path.exists() or path.is_dir() and not any(path.iterdir())
+    if not is_new and not ((path / MANIFEST).is_file() and Artifact.open(path).stage == STAGE):
+        raise ConfigError(f"--queue {path} is no queue of votes; give one, or a new folder.")
     return produce(
         path, kind="comparisons", stage=STAGE, version=1, config=Config(),
         parents={"model": model}, write=lambda draft: write_text(draft.file(ROWS), ""),

@@ -169,10 +169,13 @@ def reinforce(
         raise ConfigError(f"exact is of float32; precision={config.precision!r} came with it.")
     if config.exact:
         config = config.model_copy(update={"precision": "float32"})
-    live = None if queue is None else open_queue(queue, model)
-    config, judges, rewarded = _open_rewards(config, reward or (), live)
+    if queue and queue.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"--queue {queue} is inside --out; give a folder beside it.")
+    config, judges, rewarded = _open_rewards(config, reward or (), queue)
     needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
     samples = read_tasks(tasks, needs_answer=needs_answer)
+    if "quoted" in rewarded[0].parts and not any("source" in each.metadata for each in samples):
+        raise DataError(f"rewards.quoted needs a source, and no task of {tasks} has one.")
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
@@ -183,9 +186,10 @@ def reinforce(
         raise DataError(
             f"{len(samples)} tasks are too few for prompts={config.prompts} and held-out ones."
         )
+    votes = {"queue": open_queue(queue, model)} if queue else {}
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
-        parents={"model": model} | own | judges,
+        parents={"model": model} | own | judges | votes,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
     kind = "adapter" if is_adapted(config, own) else "model"
@@ -194,11 +198,11 @@ def reinforce(
 
 
 def _open_rewards(
-    config: PolicyConfig, paths: Sequence[Path], queue: Artifact | None = None
+    config: PolicyConfig, paths: Sequence[Path], queue: Path | None = None
 ) -> tuple[PolicyConfig, dict[str, Artifact], tuple[Reward, Reward]]:
-    """What is rewarded and what is watched, with the reward models and the queue as parents.
+    """What is rewarded and what is watched, with the reward models as parents.
 
-    With those, what a program can check counts only if it is set.
+    With those or a queue, what a program can check counts only if it is set.
     """
     if queue is not None and not 2 <= config.answers <= MAX_ANSWERS:
         raise ConfigError(
@@ -207,10 +211,10 @@ def _open_rewards(
     judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
     models, people = [RewardModel.open(each.path) for each in judges.values()], None
     if queue is not None:
-        judges["queue"], people = queue, LiveQueue(queue.path, config.wait_seconds).wins
+        people = LiveQueue(queue, config.wait_seconds).wins
         patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
         config = config.model_copy(update={"watchdog": patient})
-    if judges and "rewards" not in config.model_fields_set:
+    if (judges or people) and "rewards" not in config.model_fields_set:
         config = config.model_copy(update={"rewards": RewardConfig(number=0)})
     rewarded, measure = Reward.of(config.rewards, models, people), config.watch.measure
     if measure is None and not rewarded.parts and not rewarded.models:
@@ -423,7 +427,7 @@ def _open_policy(
     model, form = load_trainable(config, parents), chat_format(parents)
     adapter = parents.get("adapter", parents["model"])
     ends = read_end_ids(adapter.path, form.tokenizer, form.template)
-    # Answers are drawn in the dtype that training computes in, which is twice as fast in 16 bits.
+    # Answers are drawn in the dtype that training computes in: 16 bits are half again as fast.
     dtype = resolve_precision(config.precision, model.head.device).dtype
     bits = 16 if dtype == torch.bfloat16 and supports(model) else None
     engine = Engine(model, form.tokenizer, end_ids=ends, template=form.template, bits=bits)

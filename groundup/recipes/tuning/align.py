@@ -14,13 +14,11 @@ from pathlib import Path
 from groundup.align import (
     AnswersConfig,
     DirectConfig,
-    PolicyConfig,
     PolicyLossConfig,
     PreferenceLossConfig,
     RewardConfig,
     RewardModelConfig,
     VotesConfig,
-    WatchConfig,
     apply_votes,
     direct,
     read_tasks,
@@ -32,20 +30,22 @@ from groundup.align import (
 from groundup.core import Artifact, Draft, page, produce, record, write_text
 
 from .policies import (
+    ANSWERS,
+    MAX_TOKENS,
     RIGHT,
-    SUMS_OPTIM,
     PolicyReportConfig,
     SumsConfig,
     TaskFiles,
     measure_policies,
+    policy_config,
     rewards_chart,
     tune_for_sums,
     write_comparison,
 )
 
-TASK = SumsConfig(shown=2_000, rewarded=4_000, steps=True)
-COMPARED, ANSWERS, MAX_TOKENS, LENGTH = 600, 8, 40, 96
-"""Prompts whose sampled answers make preferences, answers to each, tokens of one, and of both."""
+TASK = SumsConfig()
+COMPARED, LENGTH = 600, 96
+"""Prompts whose sampled answers make preferences, tokens of a prompt with its answer."""
 METHODS = {
     "dpo": "right answers preferred to wrong ones",
     "kto": "the same answers, each good or bad",
@@ -108,14 +108,9 @@ def _train_methods(
     record.log(str(score_comparisons(answers, config=RIGHT)))
     pairs = apply_votes(VotesConfig(seed=seed), answers, out / "preferences")
     judge = reward(RewardModelConfig(max_length=LENGTH, seed=seed), tuned, pairs, out / "reward")
-    policy = PolicyConfig(
-        steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
-        rewards=RIGHT, optim=SUMS_OPTIM,
-    )  # fmt: skip
-    ppo = policy.model_copy(update={
-        "loss": PolicyLossConfig(name="ppo", beta=0.02), "rewards": RewardConfig(number=0),
-        "watch": WatchConfig(measure=RIGHT),
-    })  # fmt: skip
+    ppo = policy_config(steps, seed, RewardConfig(number=0)).model_copy(
+        update={"loss": PolicyLossConfig(name="ppo", beta=0.02)}
+    )
     dpo = DirectConfig(max_length=LENGTH, seed=seed)
     kto = DirectConfig(max_length=LENGTH, seed=seed, loss=PreferenceLossConfig(name="kto"))
     return {
@@ -123,5 +118,5 @@ def _train_methods(
         "dpo": direct(dpo, tuned, pairs, out / "dpo"),
         "kto": direct(kto, tuned, pairs, out / "kto"),
         "ppo": reinforce(ppo, tuned, files.tasks, out / "ppo", reward=[judge.path]),
-        "grpo": reinforce(policy, tuned, files.tasks, out / "grpo"),
+        "grpo": reinforce(policy_config(steps, seed), tuned, files.tasks, out / "grpo"),
     }  # fmt: skip

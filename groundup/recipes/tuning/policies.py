@@ -15,11 +15,13 @@ import numpy as np
 from groundup.align import (
     FinetuneConfig,
     ImportExamplesConfig,
+    PolicyConfig,
     PolicyLossConfig,
     Reward,
     RewardConfig,
     RolloutPlan,
     Rollouts,
+    WatchConfig,
     finetune,
     import_examples,
     sample_rollouts,
@@ -45,10 +47,10 @@ from groundup.model import load
 from groundup.train import OptimConfig
 
 RIGHT = RewardConfig(number=1)
-SUMS_OPTIM = OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2)
-"""Twice the usual rates of a policy: the task is far from the base's text."""
+ANSWERS, MAX_TOKENS = 8, 40
+"""Sampled answers to a prompt in training, tokens of one."""
 SAMPLED = 4
-"""Answers to each task."""
+"""Answers to each task that is measured."""
 NUMBERS, HELD_OUT = range(10, 100), 12
 
 
@@ -63,12 +65,10 @@ class TaskFiles(NamedTuple):
 class SumsConfig(NamedTuple):
     """How many of the sums and differences of two-digit numbers are used, and for what."""
 
-    shown: int
+    shown: int = 2_000
     """Conversations of tuning."""
-    rewarded: int
+    rewarded: int = 4_000
     tested: int = 300
-    steps: bool = False
-    """Whether tuning shows the steps of a calculation, one a line."""
     careless: float = 0.7
     """Share of the shown calculations with a carry whose carry is forgotten. A model of people's
     usual mistakes: 47 + 38 = 75, and 52 - 17 = 45 (Brown & Burton 1978). Tuning stops improving at
@@ -93,6 +93,18 @@ def tune_for_sums(
     examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
     tuning = FinetuneConfig(epochs=epochs, max_length=256, seed=seed)
     return Start(files, finetune(tuning, root, examples, out / "tuned"), text)
+
+
+def policy_config(steps: int, seed: int, rewards: RewardConfig = RIGHT) -> PolicyConfig:
+    """How GRPO trains on the task, at twice a policy's usual rates: it is far from a base's text.
+
+    rewards  what is rewarded; watched are right answers
+    """
+    optim = OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2)
+    return PolicyConfig(
+        steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
+        rewards=rewards, watch=WatchConfig(measure=RIGHT), optim=optim,
+    )  # fmt: skip
 
 
 class PolicyMeasures(NamedTuple):
@@ -125,13 +137,11 @@ def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
     train = [each for each in every if not {each[0], each[2]} & held_out]
     test = [each for each in every if {each[0], each[2]} & held_out]
     rows = [_row(*each) for each in train]
-    forgets = rng.random(config.shown) < config.careless
-    shown = zip(train, forgets, strict=False)
-    answers = (_worked_answer(*task, config.steps, bool(each)) for task, each in shown)
+    forgets = (rng.random(config.shown) < config.careless).tolist()
     talks = [
         {"messages": [{"role": "user", "content": row["prompt"]},
-                      {"role": "assistant", "content": said}]}
-        for row, said in zip(rows, answers, strict=False)
+                      {"role": "assistant", "content": _worked_answer(*each, forgotten)}]}
+        for each, row, forgotten in zip(train, rows, forgets, strict=False)
     ]  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
     files = TaskFiles(path / "conversations.jsonl", path / "tasks.jsonl", path / "test.jsonl")
@@ -146,20 +156,18 @@ def _row(a: int, sign: int, b: int) -> dict[str, str]:
     return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b)}
 
 
-def _worked_answer(a: int, sign: int, b: int, steps: bool, forgets: bool) -> str:
-    """What tuning shows as an answer.
+def _worked_answer(a: int, sign: int, b: int, forgets: bool) -> str:
+    """What tuning shows as an answer: its steps, one a line.
 
-    >>> _worked_answer(47, 1, 38, steps=True, forgets=False)
+    >>> _worked_answer(47, 1, 38, forgets=False)
     '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
-    >>> [_worked_answer(*task, False, forgets=True) for task in [(47, 1, 38), (52, -1, 17)]]
-    ['75', '45']
+    >>> _worked_answer(52, -1, 17, forgets=True)
+    '50 - 10 = 40\\n2 - 7 = 5\\n40 + 5 = 45'
     """
     mark = "+" if sign > 0 else "-"
     tens, ones = a // 10 * 10 + sign * (b // 10 * 10), a % 10 + sign * (b % 10)
     said = abs(ones) if forgets else ones  # the smaller from the larger
     total = tens + (said % 10 if forgets else ones)
-    if not steps:
-        return str(total)
     return (
         f"{a // 10 * 10} {mark} {b // 10 * 10} = {tens}\n"
         f"{a % 10} {mark} {b % 10} = {said}\n"

@@ -11,28 +11,21 @@ the outcome. All three take the same number of samples.
 
 from pathlib import Path
 
-from groundup.align import (
-    PolicyConfig,
-    RewardConfig,
-    WatchConfig,
-    read_tasks,
-    reinforce,
-)
+from groundup.align import RewardConfig, read_tasks, reinforce
 from groundup.core import Draft, produce
 
 from .policies import (
-    RIGHT,
-    SUMS_OPTIM,
+    MAX_TOKENS,
     PolicyReportConfig,
     SumsConfig,
     measure_policies,
+    policy_config,
     rewards_chart,
     tune_for_sums,
     write_comparison,
 )
 
-TASK = SumsConfig(shown=2_000, rewarded=4_000, steps=True)
-ANSWERS, MAX_TOKENS = 8, 40
+TASK = SumsConfig()
 REWARDS = {
     "outcome": RewardConfig(number=1),
     "steps": RewardConfig(number=0, equations=1),
@@ -62,11 +55,10 @@ def reason(
     seed    of the task, and of every training
     """
     files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
-    models = {"tuned": tuned}
-    for name, rewards in REWARDS.items():
-        models[name] = reinforce(
-            policy_config(steps, seed, rewards), tuned, files.tasks, out / name
-        )
+    models = {"tuned": tuned} | {
+        name: reinforce(policy_config(steps, seed, rewards), tuned, files.tasks, out / name)
+        for name, rewards in REWARDS.items()
+    }
 
     def write(draft: Draft) -> None:
         found = measure_policies(
@@ -83,11 +75,3 @@ def reason(
         config=PolicyReportConfig(), parents=models, write=write,
     )  # fmt: skip
     return f"Done; the report is {report.path / 'report.html'}"
-
-
-def policy_config(steps: int, seed: int, rewards: RewardConfig) -> PolicyConfig:
-    """How GRPO trains here, whatever it rewards."""
-    return PolicyConfig(
-        steps=steps, prompts=16, answers=ANSWERS, max_tokens=MAX_TOKENS, held_out=0.02, seed=seed,
-        rewards=rewards, watch=WatchConfig(measure=RIGHT), optim=SUMS_OPTIM,
-    )  # fmt: skip

@@ -6,6 +6,7 @@ passages are, the more of the folder is in the first ones, so recall in the firs
 decides. The sealed part of a test set is not asked: it would be spent.
 """
 
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,9 +109,10 @@ def validation_questions(testset: Artifact) -> Questions:
         for sample in samples:
             about, document = sample.metadata, known.get(sample.metadata.get("document", ""))
             start, quote = about.get("start", 0), about.get("quote", "")
-            if document and not document.text.startswith(quote, start):  # it was moved
-                start = document.text.find(quote) if document.text.count(quote) == 1 else -1
-            if document and quote and start >= 0:
+            found = re.finditer(re.escape(quote), document.text) if document and quote else ()
+            places = [each.start() for each in found]
+            if document and places:
+                start = min(places, key=lambda place: abs(place - start))  # it may have moved
                 asked, span = sample.conversation[-1].content, (start, start + len(quote))
                 placed.append(PlacedQuestion(asked, document.id, *span))
         return _enough(placed, len(samples))

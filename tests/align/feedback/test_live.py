@@ -239,9 +239,14 @@ def test_what_does_not_fit_a_queue_is_told(chat_model, tasks, tmp_path):
         train(answers=27)
     with pytest.raises(ConfigError, match="measure none alone; set what the held-out"):
         train(watch={})
+    with pytest.raises(ConfigError, match="is inside --out"):
+        train("out/q")
+    assert not (tmp_path / "q").exists() and not (tmp_path / "out").exists()
+    open_queue(tmp_path / "q", chat_model)
     with lock_folder(tmp_path / "q"), pytest.raises(ArtifactError, match="Another run is writing"):
         train()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").touch()
-    with pytest.raises(ArtifactError, match="is not empty and holds no artifact"):
-        train("other")
+    for path in ("other", "other/file", chat_model.path):
+        with pytest.raises(ConfigError, match="is no queue of votes"):
+            train(path)

@@ -311,6 +311,8 @@ def test_settings_that_do_not_fit_are_told(chat_model, tasks, tmp_path):
     )
     with pytest.raises(DataError, match="The prompt of the task in line .* has .* tokens and the"):
         reinforce(settings(), chat_model, tmp_path / "long.jsonl", tmp_path / "a")
+    with pytest.raises(DataError, match="rewards.quoted needs a source, and no task"):
+        reinforce(settings(rewards={"quoted": 1}), chat_model, tasks, tmp_path / "a")
     with pytest.raises(DataError, match="36 tasks are too few for prompts=64"):
         reinforce(settings(prompts=64), chat_model, tasks, tmp_path / "a")
     with pytest.raises(ConfigError, match="exact is of float32"):

@@ -17,7 +17,7 @@ from groundup.recipes.tuning.policies import (
 )
 from tests.align.conftest import chat_model  # noqa: F401 - a fixture
 
-SMALL = SumsConfig(shown=40, rewarded=60, tested=30, steps=True)
+SMALL = SumsConfig(shown=40, rewarded=60, tested=30)
 
 
 def rows(path):
@@ -44,7 +44,7 @@ def test_the_numbers_of_the_test_are_never_shown(tmp_path):
 
 
 def test_worked_examples_state_equations_that_hold_and_end_with_the_answer(tmp_path):
-    files = write_sums(tmp_path, SMALL._replace(shown=500, steps=True, careless=0), seed=0)
+    files = write_sums(tmp_path, SMALL._replace(shown=500, careless=0), seed=0)
     for row in rows(files.conversations):
         asked, said = (turn["content"] for turn in row["messages"])
         a, sign, b = asked.split()
@@ -58,13 +58,13 @@ def test_worked_examples_state_equations_that_hold_and_end_with_the_answer(tmp_p
 
 
 def test_someone_careless_is_wrong_where_carries_are_forgotten_and_nowhere_else(tmp_path):
-    files = write_sums(tmp_path, SMALL._replace(shown=500, steps=False, careless=1), seed=0)
+    files = write_sums(tmp_path, SMALL._replace(shown=500, careless=1), seed=0)
     for row in rows(files.conversations):
         asked, said = (turn["content"] for turn in row["messages"])
         a, sign, b = asked.split()
         ones = int(a) % 10 + int(b) % 10 if sign == "+" else int(a) % 10 - int(b) % 10
         answer = int(a) + int(b) if sign == "+" else int(a) - int(b)
-        assert (int(said) == answer) == (0 <= ones <= 9)
+        assert (int(said.rpartition(" ")[2]) == answer) == (0 <= ones <= 9)
 
 
 def test_a_model_is_measured_beside_the_first(chat_model: Artifact, tmp_path):  # noqa: F811

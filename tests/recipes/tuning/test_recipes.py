@@ -23,7 +23,7 @@ def base(tmp_path_factory) -> Artifact:
 
 def test_reasoning_is_rewarded_in_three_ways_and_compared(base, tmp_path, monkeypatch):
     recipe = import_module("groundup.recipes.tuning.reason")
-    task = SumsConfig(shown=24, rewarded=60, tested=8, steps=True)
+    task = SumsConfig(shown=24, rewarded=60, tested=8)
     monkeypatch.setattr(recipe, "TASK", task)
     with without_compiler():
         said = reason(base=base.path, tokens=tmp_path, out=tmp_path / "out", steps=2)

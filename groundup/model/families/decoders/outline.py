@@ -7,7 +7,7 @@ knows: any other is refused.
 """
 
 from collections.abc import Callable, Mapping
-from functools import reduce
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from groundup.core import ArtifactError
@@ -75,7 +75,7 @@ class Key(NamedTuple):
 
     def write(self, config: ModelConfig) -> Any:
         """The key's value; one that reads as another field if none reads as this one."""
-        value = reduce(getattr, self.field.split("."), config)
+        value: Any = attrgetter(self.field)(config)
         if self.choices:
             return next((key for key, each in self.choices.items() if each == value), self.default)
         if isinstance(self.default, str):
