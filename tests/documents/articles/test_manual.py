@@ -1,5 +1,7 @@
 """Manual pages: man and mdoc as a reader sees them."""
 
+import shutil
+
 import pytest
 
 from groundup.core import ConfigError
@@ -44,6 +46,8 @@ a	b
 
 
 def read(source: str, **settings):
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is not installed")
     record = Record("1", "s", "tea.1", "manual", data=source.encode())
     ruling = Manual(ManualConfig(**settings))(record)
     return ruling, None if ruling.reason else apply_result(record, ruling)
