@@ -26,7 +26,8 @@ TRAINED = sorted(
     peer for peer in PEERS
     if any(name.startswith("grad.") for name in load_file(ROOT / peer / "expected.safetensors"))
 )  # fmt: skip
-CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+CLOSE = {"atol": 5e-5, "rtol": 1e-5}
+"""States reach 9: float32 sums in another order (AVX2 beside AVX-512) differ by 1.4e-5."""
 
 
 @pytest.fixture(params=PEERS)
