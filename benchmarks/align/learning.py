@@ -81,7 +81,7 @@ def main() -> None:
             print(name, seed, rate(right[name][-1]), round(made.seconds), flush=True)
     found = summary(right)
     print(json.dumps(found, indent=1))
-    keep_part("align_learning", "direct", found)
+    keep_part("align_learning", f"direct, {base.path.name}", found)
 
 
 def summary(right: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def measured(work: str, folder: Path, settings: list[Setting], rounds: int) -> t
 def write_inputs(folder: Path) -> None:
     """A model of random weights, conversations, pairs and prompts of the project's pages."""
     draw = Random(0)
-    words = "\n".join(p.read_text("utf-8") for p in sorted(PAGES.rglob("*.md"))).split(" ")
+    pages = "\n".join(p.read_text("utf-8") for p in sorted(PAGES.rglob("*.md")))
+    words = [word for word in pages.split(" ") if word]
 
     def text(fewest: int, most: int) -> str:
         count, start = draw.randint(fewest, most), draw.randrange(len(words) - most)

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from groundup.core import ConfigError, Reason, Sampling, TokenLogprob
 
@@ -39,6 +40,9 @@ NO_TOKEN = Reason(
     "No token is left to choose: allowed_tokens, banned_tokens, min_tokens or the grammar exclude "
     "all.",
 )
+
+BLOCK = 64
+"""Tokens whose probabilities are summed before a draw looks at single ones."""
 
 
 class Candidates(NamedTuple):
@@ -207,10 +211,7 @@ def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> C
         values, ids = logits.topk(sampling.top_k)  # (B, k), most likely first
     elif sampling.top_p < 1:
         values, ids = logits.sort(descending=True, stable=True)
-    if sampling.temperature != 1:
-        values = values.double()
-        values = (values - values.amax(-1, keepdim=True)) / sampling.temperature
-    probabilities = values.softmax(-1, dtype=torch.float64)
+    probabilities = _tempered(values, sampling).softmax(-1, dtype=torch.float64)
     if sampling.top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
         before[:, 0] = 0
@@ -223,16 +224,43 @@ def sampling_distribution(logits: Float[Tensor, "B V"], sampling: Sampling) -> C
     return Candidates(probabilities, ids)
 
 
+def _tempered(logits: Float[Tensor, "B V"], sampling: Sampling) -> Float[Tensor, "B V"]:
+    if sampling.temperature == 1:
+        return logits
+    values = logits.double()  # a temperature may be 1e-300
+    return (values - values.amax(-1, keepdim=True)) / sampling.temperature
+
+
 def sample_from_uniforms(
     logits: Float[Tensor, "B V"], sampling: Sampling, uniforms: Float[Tensor, " B"]
 ) -> Int[Tensor, " B"]:
     """Next token of each sequence, given its uniform number in [0, 1), at a temperature above 0."""
-    probabilities, ids = sampling_distribution(logits, sampling)
-    sums = probabilities.cumsum(-1)
-    total = sums[:, -1]
-    below = torch.minimum(uniforms * total, torch.nextafter(total, torch.zeros_like(total)))
-    index = torch.searchsorted(sums, below[:, None], right=True)  # (B, 1), first sum above
-    return (index if ids is None else ids.gather(-1, index))[:, 0]
+    if sampling.top_k or sampling.top_p < 1 or sampling.min_p:
+        weights, ids = sampling_distribution(logits, sampling)
+    else:  # nothing is cut off: float32 will do
+        weights, ids = _tempered(logits, sampling).softmax(-1, dtype=torch.float32), None
+    index = _first_above(weights, uniforms)
+    return index if ids is None else ids.gather(-1, index[:, None])[:, 0]
+
+
+def _first_above(weights: Float[Tensor, "B V"], shares: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """Where the running sum of each row first exceeds a share of its total.
+
+    In two steps, of which only the first reads all weights: a running sum is slow.
+    """
+    rest = -weights.shape[-1] % BLOCK
+    blocks = (pad(weights, (0, rest)) if rest else weights).unflatten(-1, (-1, BLOCK))
+    sums = blocks.sum(-1).double().cumsum(-1)
+    total = sums[:, -1:]
+    below = torch.minimum(shares[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    block = torch.searchsorted(sums, below, right=True)  # (B, 1), of which the sum is above
+    block = block.clamp(max=sums.shape[-1] - 1)  # NaN, where no token is left
+    before = pad(sums, (1, 0)).gather(-1, block)
+    own = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].double()
+    inner = before + own.cumsum(-1)
+    last = own.shape[-1] - 1 - (own.flip(-1) > 0).byte().argmax(-1, keepdim=True)
+    at = torch.minimum(torch.searchsorted(inner, below, right=True), last)  # rounding may miss it
+    return (block * BLOCK + at)[:, 0]
 
 
 def top_logprobs(logits: Float[Tensor, " V"], count: int) -> tuple[TokenLogprob, ...]:

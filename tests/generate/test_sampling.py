@@ -114,6 +114,18 @@ def test_no_uniform_number_reaches_an_impossible_token(uniform):
         assert chosen.item() in (1, 2)
 
 
+@pytest.mark.parametrize("vocab", [5, 64, 65, 1_000])
+def test_a_draw_is_where_the_running_sum_of_all_exceeds_the_uniform_number(vocab):
+    generator = torch.Generator().manual_seed(vocab)
+    logits = 3 * torch.randn(500, vocab, generator=generator)
+    logits[:, ::7] = -math.inf
+    uniforms = torch.rand(500, generator=generator, dtype=torch.float64)
+    sums = logits.softmax(-1, dtype=torch.float64).cumsum(-1)
+    expected = torch.searchsorted(sums, uniforms[:, None], right=True)[:, 0]
+    drawn = sample_from_uniforms(logits, Sampling(temperature=1.0), uniforms)
+    assert drawn.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
