@@ -159,7 +159,8 @@ def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
 
 def answer_states(model: nn.Module, batch: MicroBatch) -> Float[Tensor, "N D"]:
     """The hidden states that predict the tokens of the answers, row by row."""
-    hidden = model(batch.ids, documents=batch.documents, positions=batch.positions)  # (B, T, D)
+    forked = {} if batch.branches is None else {"branches": batch.branches}
+    hidden = model(batch.ids, documents=batch.documents, positions=batch.positions, **forked)
     return hidden[batch.targets != PADDING]
 
 

@@ -243,6 +243,43 @@ def attention(
     return flash_attention(q, k, v, mask=mask, scores=scores)
 
 
+class Branches(NamedTuple):
+    """How rows fork: `count` branches of one length behind a trunk of `trunk` positions."""
+
+    trunk: int
+    count: int
+
+
+def branched_attention(
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T W"], *,
+    mask: Mask, scores: ScoreOptions = DEFAULT_SCORES, branches: Branches,
+) -> Float[Tensor, "B H T W"]:  # fmt: skip
+    """Attention in which each branch sees the trunk and itself, as if it stood alone behind it.
+
+    mask  causal; its documents tell padding alone, which is before a trunk and behind a branch
+    """
+    trunk, count = branches
+    assert mask.documents is not None and scores.bias is None, "branches are padded rows"
+    real = mask.documents.sign().clamp(max=0)  # (B, T), 0 or -1
+
+    def split(x: Tensor) -> Tensor:  # (B, G, T, K) -> (B * count, G, length, K)
+        return x[:, :, trunk:].unflatten(2, (count, -1)).transpose(1, 2).flatten(0, 1)
+
+    def behind(x: Tensor) -> Tensor:
+        return torch.cat([x[:, :, :trunk].repeat_interleave(count, 0), split(x)], dim=2)
+
+    seen = behind(real[:, None, :, None])[:, 0, :, 0]
+    first = attention(
+        q[:, :, :trunk], k[:, :, :trunk], v[:, :, :trunk],
+        mask=mask._replace(documents=real[:, :trunk]), scores=scores,
+    )  # fmt: skip
+    own = attention(
+        split(q), behind(k), behind(v), mask=mask._replace(documents=seen), scores=scores
+    )
+    own = own.unflatten(0, (-1, count)).transpose(1, 2).flatten(2, 3)
+    return torch.cat([first, own], dim=2)
+
+
 def matmul_attention(
     q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], v: Float[Tensor, "B G S W"], *,
     mask: Mask = CAUSAL_MASK, scores: ScoreOptions = DEFAULT_SCORES, chunk: int = QUERY_CHUNK,

@@ -40,6 +40,7 @@ from .describe.routing import routing
 from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
+from .inputs import may_fork
 from .positions import rotate
 from .presets import Preset, preset, presets
 from .transformer import (
@@ -122,6 +123,7 @@ __all__ = [
     "load_gguf",
     "load_to_train",
     "load_with_head",
+    "may_fork",
     "mean_flops_per_token",
     "open_config",
     "preset",

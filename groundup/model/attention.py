@@ -12,6 +12,7 @@ Source: Vaswani et al. 2017, arXiv:1706.03762; the norms: Henry et al. 2020, arX
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.core import CapacityError
-from groundup.kernels import Mask, ScoreOptions, attention
+from groundup.kernels import Branches, Mask, ScoreOptions, attention, branched_attention
 
 from .config import ModelConfig
 from .norm import build_norm
@@ -133,6 +134,8 @@ class Context(NamedTuple):
     """Position bias of the scores."""
     cache: Cache | None = None
     encoded: EncoderOutput | None = None
+    branches: Branches | None = None
+    """How rows fork, if they do."""
     routing: list[Tensor] | None = None
     """Receives the router logits (N, E) of every layer with experts."""
 
@@ -235,7 +238,10 @@ class Attention(Projections):
             q, bias = self.distance(q, k.shape[2], self.scale)
         mask = context.mask._replace(pattern=self.pattern)
         scores = ScoreOptions(self.scale, bias, self.softcap)
-        return self.merge_heads(self.attend(q, k, v, mask=mask, scores=scores))
+        attend = self.attend
+        if context.branches is not None:
+            attend = partial(branched_attention, branches=context.branches)
+        return self.merge_heads(attend(q, k, v, mask=mask, scores=scores))
 
 
 class CrossAttention(Projections):

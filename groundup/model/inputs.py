@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.core import CapacityError, ConfigError, ShapeError
+from groundup.kernels import attention
 
-from .attention import Cache, EncoderOutput
-from .config import ModelConfig
+from .attention import Attention, Cache, EncoderOutput
+from .config import ModelConfig, PositionConfig
 
 EXPECTED_DOCUMENTS = (
     "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"
@@ -77,6 +78,17 @@ def check_context_length(config: ModelConfig, needed: int) -> None:
     if needed > config.context_length:
         what = f"{needed} tokens do not fit the model's context_length={config.context_length}"
         raise CapacityError(f"{what}; shorten the prompt or ask for fewer tokens.")
+
+
+def may_fork(model: nn.Module) -> bool:
+    """Whether rows may fork: tokens know their positions, and each layer attends to whole rows."""
+    position: PositionConfig = model.config.position
+    layers = [block.attention for block in model.layers]
+    return (
+        position.kind in ("rope", "learned", "sinusoidal", "none")
+        and position.scaling.kind != "longrope" and not model.restarts_positions
+        and all(type(each) is Attention and each.attend is attention for each in layers)
+    )  # fmt: skip
 
 
 def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache | None) -> None:

@@ -22,13 +22,14 @@ from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
 from groundup.kernels import (
+    Branches,
     LossTerms,
     Mask,
     Recompute,
     compiled_once,
     document_positions,
     with_recompute,
-)
+)  # fmt: skip
 
 from .attention import (
     Attention,
@@ -295,7 +296,7 @@ class Transformer(Stack):
         cache: Cache | None = None, documents: Int[Tensor, "B T"] | None = None,
         types: Int[Tensor, "B T"] | None = None, prefix: Bool[Tensor, "B T"] | None = None,
         encoded: EncoderOutput | None = None, routing: list[Tensor] | None = None,
-        states: list[Tensor] | None = None,
+        states: list[Tensor] | None = None, branches: Branches | None = None,
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Hidden states after the final norm.
 
@@ -311,6 +312,7 @@ class Transformer(Stack):
         encoded    the encoder's output; required in an encoder–decoder
         routing    receives the router logits (B * T, E) of each layer with experts
         states     receives the inputs of every block and the output
+        branches   how each row forks, if it does; positions and documents are given, too
 
         Raises CapacityError if cache and ids exceed the context; ShapeError if tensors do not fit
         each other; ConfigError for a source without an encoder, an encoder–decoder without a
@@ -325,7 +327,7 @@ class Transformer(Stack):
             queries = torch.zeros_like(ids) if own is None else own
             encoded = encoded._replace(query_documents=queries)
         mask = Mask(self.is_causal, documents=documents, prefix=prefix)
-        context = Context(mask, cache=cache, encoded=encoded, routing=routing)
+        context = Context(mask, None, None, None, cache, encoded, branches, routing)
         hidden = self.embed(ids) if self.received_hidden is None else self.received_hidden
         return self.run(hidden, context, positions=positions, types=types, states=states)
 

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
+from groundup.kernels import Branches
+
 
 class MicroBatch(NamedTuple):
     """One micro-batch; fields that an objective does not need are None."""
@@ -52,6 +54,8 @@ class MicroBatch(NamedTuple):
     """The value of each target when it was sampled."""
     returns: Float[Tensor, "B T"] | None = None
     """What each target's value turned out to be."""
+    branches: Branches | None = None
+    """How each row forks: a prompt, and answers to it."""
 
 
 @lru_cache(4)

@@ -19,6 +19,7 @@ from groundup.generate import Engine
 from groundup.train import MicroBatch
 
 from ..packing import PADDING, RenderedAnswer, pack_groups
+from .forks import fork_rows
 from .losses import PolicyLossConfig, advantages
 from .rewards import Reward
 from .values import token_advantages, whiten
@@ -33,6 +34,8 @@ class RolloutPlan(NamedTuple):
     row_tokens: int
     """Positions of a packed row."""
     seed: int
+    forks: bool = False
+    """Whether answers to one prompt may share it in training."""
 
 
 class Rollouts(NamedTuple):
@@ -97,8 +100,9 @@ class Rollouts(NamedTuple):
         return cls(answers, rewards, ended, beta)
 
     def batch(self, loss: PolicyLossConfig, plan: RolloutPlan) -> MicroBatch:
-        """Packed, with the weights that divide an algorithm's sum."""
-        packed = pack_groups([[each] for each in self.answers], plan.row_tokens)
+        """In rows, with the weights that divide an algorithm's sum."""
+        forked = fork_rows(self.answers, plan.answers) if plan.forks else None
+        packed = forked or pack_groups([[each] for each in self.answers], plan.row_tokens)
         weights = packed.weights
         if loss.name in ("dapo", "ppo"):
             weights = (packed.targets != PADDING).float()

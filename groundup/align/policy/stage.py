@@ -38,7 +38,15 @@ from groundup.corpus import split_paths
 from groundup.generate import Engine, ExactForward, read_end_ids
 from groundup.kernels import LossSum
 from groundup.measure import read_votes
-from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load, supports
+from groundup.model import (
+    Head,
+    HeadConfig,
+    ModelWithHead,
+    Transformer,
+    load,
+    may_fork,
+    supports,
+)
 from groundup.train import (
     MicroBatch,
     OptimConfig,
@@ -271,7 +279,8 @@ class PolicyRun:
     def plan(self) -> RolloutPlan:
         """How many answers are sampled, and how rows are packed."""
         config, context = self.config, self.engine.model.config.context_length
-        return RolloutPlan(config.answers, config.max_tokens, context, config.seed)
+        is_forked = not config.exact and may_fork(self.engine.model)
+        return RolloutPlan(config.answers, config.max_tokens, context, config.seed, is_forked)
 
     def data(self) -> TrainingData:
         """What the loop reads."""
