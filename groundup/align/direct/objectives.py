@@ -16,7 +16,7 @@ from groundup.model import Transformer
 from groundup.train import MicroBatch, Precision
 
 from ..packing import PADDING, target_logprobs
-from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
+from .losses import Answers, PreferenceLossConfig, kto, preference_losses
 
 BAD, GOOD, OTHER = 0, 1, 2
 """Labels of KTO's rows; those of OTHER hold answers to other prompts."""
@@ -31,8 +31,7 @@ class PairObjective(NamedTuple):
         """Nats of a micro-batch, and its number of pairs."""
         both = answer_logprobs(model, batch)
         chosen, rejected = (Answers(*(values[side::2] for values in both)) for side in (0, 1))
-        assert self.config.name != "kto", "KTO has another objective"
-        total = PAIR_LOSSES[self.config.name](chosen, rejected, self.config).sum()
+        total = preference_losses(chosen, rejected, self.config).sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
