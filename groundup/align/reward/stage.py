@@ -118,8 +118,7 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     train, held_out = (_read_scored(config, source, form, name) for name in SPLITS)
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
-    sizes = [sum(text.length for text in each) for each in train]
-    data = training_data(config, train, held_out, partial(_make_batch, config), sizes)
+    data = training_data(config, train, held_out, partial(_make_batch, config))
     task = TrainingTask(
         body, module, RewardObjective(config), data, f"reward of {config.of}", is_compiled=False
     )
