@@ -10,7 +10,7 @@ batch may be split between any rows.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -38,20 +38,6 @@ FILLINGS = {
     "reference": 0.0, "sampled": 0.0, "advantages": 0.0, "values": 0.0, "returns": 0.0,
 }  # fmt: skip
 """What pads rows."""
-
-
-@runtime_checkable
-class Packable(Protocol):
-    """What rows are packed of."""
-
-    @property
-    def length(self) -> int:
-        """Positions that it takes."""
-        ...
-
-    def columns(self) -> dict[str, np.ndarray | float]:
-        """What rows hold of it."""
-        ...
 
 
 class RenderedAnswer(NamedTuple):
@@ -109,7 +95,28 @@ class RenderedAnswer(NamedTuple):
         return cls(np.array(chat.ids), mask, np.zeros(len(mask), np.float32))
 
 
+class ScoredText(NamedTuple):
+    """Ids of a conversation, and where a reward model scores it."""
+
+    ids: np.ndarray
+    """(T,)."""
+    labels: np.ndarray
+    """(T,) 1 or 0 where it is scored, good or not; -1 elsewhere."""
+    margin: float = 0.0
+    """How much better than the other answer of its pair it was said to be."""
+
+    @property
+    def length(self) -> int:
+        """Positions that it takes."""
+        return len(self.ids)
+
+    def columns(self) -> dict[str, np.ndarray | float]:
+        """What rows hold of it."""
+        return {"ids": self.ids, "targets": self.labels, "advantages": self.margin}
+
+
 Group = Sequence[RenderedAnswer]
+Packable = RenderedAnswer | ScoredText
 
 
 def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch:

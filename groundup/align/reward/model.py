@@ -24,31 +24,11 @@ from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load_wi
 from groundup.train import MicroBatch
 
 from ..form import ChatFormat, load_chat_format
-from ..packing import PADDING, answer_states, values_of_targets
+from ..packing import PADDING, ScoredText, answer_states, values_of_targets
 
 RIGHT = 1
 ANSWER_HEAD = HeadConfig(kind="number", pooling="last", bias=False)
 STEP_HEAD = HeadConfig(kind="token", labels=2, names=("wrong", "right"))
-
-
-class ScoredText(NamedTuple):
-    """Ids of a conversation, and where a reward model scores it."""
-
-    ids: np.ndarray
-    """(T,)."""
-    labels: np.ndarray
-    """(T,) 1 or 0 where it is scored, good or not; -1 elsewhere."""
-    margin: float = 0.0
-    """How much better than the other answer of its pair it was said to be."""
-
-    @property
-    def length(self) -> int:
-        """Positions that it takes."""
-        return len(self.ids)
-
-    def columns(self) -> dict[str, np.ndarray | float]:
-        """What rows hold of it."""
-        return {"ids": self.ids, "targets": self.labels, "advantages": self.margin}
 
 
 def scored_answer(

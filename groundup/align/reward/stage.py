@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from groundup.core import Artifact, DataError, Draft, device, record
 from groundup.kernels import LossSum
@@ -37,17 +39,16 @@ from ..form import ChatFormat, load_chat_format, read_template
 from ..packing import (
     PADDING,
     PreferenceTrainingConfig,
+    ScoredText,
     pack_groups,
     training_data,
     values_of_targets,
 )
 from ..preferences import SPLITS, read_preferences
-from .losses import pair_losses, step_losses
 from .model import (
     ANSWER_HEAD,
     RIGHT,
     STEP_HEAD,
-    ScoredText,
     right_probabilities,
     scored_answer,
     scored_steps,
@@ -93,6 +94,15 @@ Scored = Sequence[ScoredText]
 """A pair, the better answer first; or one answer with steps."""
 
 
+def pair_losses(
+    chosen: Float[Tensor, " P"], rejected: Float[Tensor, " P"], margin: Float[Tensor, " P"],
+    centring: float,
+) -> Float[Tensor, " P"]:  # fmt: skip
+    """Nats of each pair."""
+    centre = (chosen + rejected).square()
+    return -logsigmoid(chosen - rejected - margin) + centring * centre
+
+
 class RewardObjective(NamedTuple):
     """The loss of pairs or steps, summed over a micro-batch's."""
 
@@ -104,7 +114,8 @@ class RewardObjective(NamedTuple):
         scores, weight = scores_of(module, batch), batch.weights.sum(dtype=torch.float64)
         scored = batch.targets != PADDING
         if self.config.of == "steps":
-            return LossSum(step_losses(scores, batch.targets[scored]).sum(), weight)
+            losses = cross_entropy(scores.float(), batch.targets[scored], reduction="sum")
+            return LossSum(losses, weight)
         margin = batch.advantages[scored][::2]
         losses = pair_losses(scores[::2], scores[1::2], margin, self.config.centring)
         return LossSum(losses.sum(), weight)
