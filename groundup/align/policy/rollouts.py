@@ -19,9 +19,8 @@ from groundup.generate import Engine
 from groundup.train import MicroBatch
 
 from ..packing import PADDING, RenderedAnswer, pack_groups
-from .losses import PolicyLossConfig, advantages
+from .losses import PolicyLossConfig, advantages, token_advantages, whiten
 from .rewards import Reward
-from .values import token_advantages, whiten
 
 
 class RolloutPlan(NamedTuple):

@@ -77,10 +77,9 @@ from ..packing import (
     with_reference,
 )
 from ..reward.model import RewardModel
-from .losses import PolicyLossConfig, Tokens, policy_loss
+from .losses import PolicyLossConfig, Tokens, adapted_beta, policy_loss, value_losses
 from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
 from .rollouts import Reference, RolloutPlan, Rollouts, sample_rollouts
-from .values import adapted_beta, value_losses
 from .watch import HeldOut, Watch, WatchConfig
 
 USUAL = UsualOptim(
