@@ -140,8 +140,7 @@ def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch
                 for name, values in answer.columns().items():
                     made[name][row, start:end] = values
     tensors = {name: torch.from_numpy(values) for name, values in made.items()}
-    batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
-    return batch._replace(**tensors)
+    return MicroBatch(**tensors)
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:

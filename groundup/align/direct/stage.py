@@ -208,8 +208,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
         draft.numbers["held_out"] = preferred(trained, data.held_out[""], config.loss)
         share, margin, count = draft.numbers["held_out"].values()
         record.log(f"Held-out pairs: {share:.1%} of {count} preferred, by {margin:.3f} nats.")
-    ends = {answer.end for each in splits[0] for answer in each}
-    stops = sorted(ends & set(form.tokenizer.specials.values()))
+    stops = form.stop_ids(answer.end for each in splits[0] for answer in each)
     save_trained(trained, draft, parents, form, stops, adapted=is_adapted(config, parents))
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -32,12 +31,11 @@ STEP_HEAD = HeadConfig(kind="token", labels=2, names=("wrong", "right"))
 
 
 def scored_answer(
-    form: ChatFormat, conversation: Conversation, name: str, *, is_good: bool = True,
-    margin: float = 0.0,
-) -> ScoredText:  # fmt: skip
+    form: ChatFormat, conversation: Conversation, name: str, margin: float = 0.0
+) -> ScoredText:
     """A conversation that is scored at the token that ends its last answer."""
     ids = _ids_to_stop(form, conversation, name)
-    return ScoredText(np.array(ids), _labels(len(ids), {len(ids) - 1: is_good}), margin)
+    return ScoredText(np.array(ids), _labels(len(ids), {len(ids) - 1: True}), margin)
 
 
 def scored_steps(
@@ -97,11 +95,6 @@ class RewardModel(NamedTuple):
     is_of_steps: bool = False
     """Whether it scores steps."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.module.parameters()).device
-
     @classmethod
     def open(cls, path: Path) -> "RewardModel":
         """Open what `groundup reward` wrote; DataError for another kind of model."""
@@ -129,7 +122,8 @@ class RewardModel(NamedTuple):
                 f"The reward model {self.path} reads {self.context} tokens, and an answer with its "
                 f"prompt has {longest}; sample shorter ones, or train one of a longer context."
             )
-        found = values_of_targets(texts, self.context, self.device, partial(scores_of, self.module))
+        place = next(self.module.parameters()).device
+        found = values_of_targets(texts, self.context, place, partial(scores_of, self.module))
         return np.array([
             right_probabilities(own).min() if self.is_of_steps else own.item() for own in found
         ], np.float64)  # fmt: skip

@@ -140,8 +140,8 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     draft.numbers["held_out"] = measure_reward(module.eval(), config, held_out)
     record.log(describe_measures(draft.numbers["held_out"]))
     save_with_head(module, draft.path, base.path, chat=True)
-    ends = {int(text.ids[-1]) for each in train for text in each}
-    form.save(draft.path, base.path, sorted(ends & set(form.tokenizer.specials.values())))
+    stops = form.stop_ids(int(text.ids[-1]) for each in train for text in each)
+    form.save(draft.path, base.path, stops)
 
 
 def _read_scored(
@@ -154,10 +154,8 @@ def _read_scored(
             found.append([scored_steps(form, row.prompt, row.steps, row.labels, name)])
         if config.of == "answers" and row.is_pair:
             chosen, rejected = map(row.conversation, (row.chosen, row.rejected))
-            found.append([
-                scored_answer(form, chosen, name, margin=row.margin),
-                scored_answer(form, rejected, name, is_good=False),
-            ])  # fmt: skip
+            better = scored_answer(form, chosen, name, row.margin)
+            found.append([better, scored_answer(form, rejected, name)])
     kept = [each for each in found if max(text.length for text in each) <= config.max_length]
     if len(kept) < len(found):
         record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
