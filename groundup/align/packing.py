@@ -140,7 +140,8 @@ def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch
                 for name, values in answer.columns().items():
                     made[name][row, start:end] = values
     tensors = {name: torch.from_numpy(values) for name, values in made.items()}
-    return MicroBatch(**tensors)
+    batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
+    return batch._replace(**tensors)
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:

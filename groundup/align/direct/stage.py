@@ -194,7 +194,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}
-    data = training_data(config, *splits, partial(_make_batch, config))
+    data = training_data(config, splits[0], splits[1], partial(_make_batch, config))
     pairs, single = PairObjective(config.loss), KtoObjective(config.loss)
     is_kto = config.loss.name == "kto"
     task = TrainingTask(

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -141,16 +141,8 @@ SCORERS: dict[str, Scorer] = {
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
 
-
-@runtime_checkable
-class AnswerModel(Protocol):
-    """What scores the last answers of conversations, such as a RewardModel."""
-
-    def score(self, conversations: Sequence[Conversation]) -> Float64[np.ndarray, " N"]:
-        """One number each."""
-        ...
-
-
+ScoreAnswers = Callable[[Sequence[Conversation]], Float64[np.ndarray, " N"]]
+"""One number for the last answer of each conversation, such as a RewardModel's score."""
 Compare = Callable[[Sequence[Conversation], Sequence[Sequence[str]]], Float64[np.ndarray, " N"]]
 """What the answers to each prompt are worth against each other."""
 
@@ -160,13 +152,14 @@ class Reward(NamedTuple):
 
     config: RewardConfig
     parts: Mapping[str, tuple[float, Scorer]]
-    models: Sequence[AnswerModel] = ()
+    models: Sequence[ScoreAnswers] = ()
     people: Compare | None = None
 
     @classmethod
     def of(
-        cls, config: RewardConfig, models: Sequence[AnswerModel] = (), people: Compare | None = None
-    ) -> "Reward":
+        cls, config: RewardConfig, models: Sequence[ScoreAnswers] = (),
+        people: Compare | None = None,
+    ) -> "Reward":  # fmt: skip
         """The reward of a configuration; ConfigError if all weights are 0."""
         weights = {name: getattr(config, name) for name in SCORERS}
         models, people = models if config.model else (), people if config.people else None
@@ -221,7 +214,7 @@ class Reward(NamedTuple):
             (*sample.conversation, Message("assistant", each.text))
             for sample, each in zip(samples, said, strict=True)
         ]
-        scores = np.array([model.score(talks) for model in self.models])  # (models, N)
+        scores = np.array([score(talks) for score in self.models])  # (models, N)
         if not np.isfinite(scores).all():
             at = int(np.argmax(~np.isfinite(scores).all(0)))
             raise DataError(f"Task {samples[at].id}: a reward model gives no finite score.")

@@ -210,7 +210,7 @@ def _open_rewards(
             f"People compare 2 to {MAX_ANSWERS} answers; answers={config.answers} came."
         )
     judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
-    models, people = [RewardModel.open(each.path) for each in judges.values()], None
+    models, people = [RewardModel.open(each.path).score for each in judges.values()], None
     if queue is not None:
         people = LiveQueue(queue, config.wait_seconds).wins
         patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
