@@ -214,7 +214,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
 
 def _compared(
     config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str
-) -> list[Group]:
+) -> Sequence[Group]:
     """What the loss compares, rendered: a pair, or an answer and one to another prompt.
 
     An answer of kto has the advantage 1 if it is good, else -1. What is too long is left out.
@@ -252,7 +252,7 @@ def _compared(
 
 def _with_reference(
     model: Transformer, compared: Sequence[Group], config: DirectConfig
-) -> list[Group]:
+) -> Sequence[Group]:
     """The same with what the model gives each token now, in the precision of the training."""
     flat = [answer for each in compared for answer in each]
     device_type = model.head.device.type
