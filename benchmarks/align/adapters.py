@@ -77,11 +77,12 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="another base than the demo's chat model")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "align_adapters")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--kinds", nargs="*", choices=RATES, default=list(RATES))
     given = parser.parse_args()
     device.set_num_threads()
     place = Place(given.tiny, given.out / given.base.name if given.base else given.out, given.seeds)
     base = Artifact.open(given.base, "model") if given.base else place.open("chat", "model")
-    found = measured(read_rated(given.folder), place, base)
+    found = measured(read_rated(given.folder), place, base, given.kinds)
     if not given.base:
         found |= forgotten(place, base, found["best"]["all"])
     print(json.dumps(found, indent=1))
@@ -89,7 +90,9 @@ def main() -> None:
     keep_part("align_learning", name, found)
 
 
-def measured(texts: list[Rated], place: Place, base: Artifact) -> dict[str, Any]:
+def measured(
+    texts: list[Rated], place: Place, base: Artifact, kinds: list[str]
+) -> dict[str, Any]:  # fmt: skip
     """All weights beside adapters."""
     splits = {
         "train": said_by(texts, lambda part: part not in (TEST, CHOICE), SAID),
@@ -98,7 +101,7 @@ def measured(texts: list[Rated], place: Place, base: Artifact) -> dict[str, Any]
     }
     own = kept(place.out / "said", "examples", splits)
     grid = {name: {rate: tuned(place, base, own, name, rate, GRID_SEED).numbers["validation loss"]
-                   for rate in rates} for name, rates in RATES.items()}  # fmt: skip
+                   for rate in RATES[name]} for name in kinds}  # fmt: skip
     best = {name: min(losses, key=lambda each: losses[each]) for name, losses in grid.items()}
     tests = map(ChatExample.from_json, splits["test"])
     asked = [(each.messages[:1], each.messages[1].content) for each in tests]
@@ -121,7 +124,7 @@ def measured(texts: list[Rated], place: Place, base: Artifact) -> dict[str, Any]
         "by_all": {name: figures(each) for name, each in loras.items()},
         "gain": {name: figures(each) for name, each in gains.items()},
         "passed": {name: loras[name].estimate <= 1.02 and shares[name] < 0.05 for name in loras}
-        | {name: gains[name].low > 0 for name in ("prefix", "bottleneck")},
+        | {name: gains[name].low > 0 for name in mean.keys() & {"prefix", "bottleneck"}},
     }  # fmt: skip
 
 

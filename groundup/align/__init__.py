@@ -12,9 +12,9 @@ may answer.
 
 from .abstain.refusals import RefusalsConfig, make_refusals
 from .abstain.selective import SelectiveConfig, calibrate_abstention, read_scored
-from .direct.losses import Answers, PreferenceLossConfig
+from .direct.losses import PreferenceLossConfig
 from .direct.stage import DirectConfig, direct
-from .examples.balance import Balance, balance
+from .examples.balance import balance
 from .examples.exchanges import ABSTENTION_TEXT, REFUSAL_TEXT, ChatExample, is_refusal
 from .examples.importing import ImportExamplesConfig, import_examples
 from .examples.make import ExamplesConfig, make_examples, read_examples
@@ -29,7 +29,7 @@ from .finetune import FinetuneConfig, finetune
 from .packing import with_reference
 from .policy.losses import PolicyLossConfig
 from .policy.rewards import Reward, RewardConfig, read_tasks
-from .policy.rollouts import RolloutPlan, Rollouts, sample_rollouts
+from .policy.rollouts import RolloutPlan, sample_rollouts
 from .policy.stage import PolicyConfig, reinforce
 from .policy.watch import WatchConfig
 from .preferences import Preference, PreferencesConfig, import_preferences, read_preferences
@@ -39,9 +39,7 @@ from .reward.stage import RewardModelConfig, reward
 __all__ = [
     "ABSTENTION_TEXT",
     "REFUSAL_TEXT",
-    "Answers",
     "AnswersConfig",
-    "Balance",
     "ChatExample",
     "DirectConfig",
     "ExampleWriter",
@@ -62,7 +60,6 @@ __all__ = [
     "RewardModel",
     "RewardModelConfig",
     "RolloutPlan",
-    "Rollouts",
     "SelectiveConfig",
     "VotesConfig",
     "WatchConfig",

@@ -4,8 +4,7 @@
 --adapter DIRECTORY  an adapter that is trained on; its reference is the adapter as it was
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +13,6 @@ from pydantic import field_validator, model_validator
 
 from groundup.adapt import (
     AdapterConfig,
-    activate_adapter,
     adapter_sizes,
     attach_adapter,
     load_adapter,
@@ -27,8 +25,8 @@ from groundup.train import OptimConfig, TrainingConfig, with_usual_optim
 from .form import CHAT_TEMPLATE_FILE, ChatFormat, load_chat_format
 
 KINDS = ("lora", "prefix", "bottleneck")
-TRAINED, REFERENCE = "default", "reference"
-"""Names of the adapters of a model that is trained."""
+TRAINED = "default"
+"""Name of the adapter that is trained."""
 
 
 class AdaptableConfig(TrainingConfig):
@@ -82,22 +80,22 @@ def with_adapter(
     The parent is the adapter that is trained on. Raises ConfigError for neither a kind nor an
     adapter's directory.
     """
-    config, own = _with_adapter(config, adapter)
-    adapted = is_adapted(config, own)
-    rates = (usual.adapter, usual.imported_adapter) if adapted else (usual.native, usual.imported)
-    return with_usual_optim(config, model, *rates), own
-
-
-def _with_adapter(config: Settings, adapter: str) -> tuple[Settings, dict[str, Artifact]]:
-    if not adapter:
-        return config, {}
+    own = dict[str, Artifact]()
     if adapter in KINDS:
         if config.adapter is not None and config.adapter.kind != adapter:
             raise ConfigError(
                 f"--adapter {adapter} came with adapter.kind={config.adapter.kind!r}."
             )
         values: dict[str, Any] = {"adapter": {"kind": adapter}}
-        return type(config)(**values | config.model_dump(exclude_unset=True)), {}
+        config = type(config)(**values | config.model_dump(exclude_unset=True))
+    elif adapter:
+        own = {"adapter": _open_adapter(config, adapter)}
+    adapted = is_adapted(config, own)
+    rates = (usual.adapter, usual.imported_adapter) if adapted else (usual.native, usual.imported)
+    return with_usual_optim(config, model, *rates), own
+
+
+def _open_adapter(config: AdaptableConfig, adapter: str) -> Artifact:
     if not Path(adapter).is_dir():
         raise ConfigError(
             f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
@@ -105,7 +103,7 @@ def _with_adapter(config: Settings, adapter: str) -> tuple[Settings, dict[str, A
     if config.adapter is not None or config.ema_decay:
         what = "adapter.… settings" if config.adapter is not None else "ema_decay"
         raise ConfigError(f"{what} came with --adapter {adapter}, which has its own; omit them.")
-    return config, {"adapter": Artifact.open(Path(adapter), "adapter")}
+    return Artifact.open(Path(adapter), "adapter")
 
 
 def is_adapted(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> bool:
@@ -134,32 +132,16 @@ def chat_format(parents: Mapping[str, Artifact], template: str = "") -> ChatForm
     return load_chat_format(parents["model"].path, template)
 
 
-@contextmanager
-def as_before(model: Transformer, parents: Mapping[str, Artifact]) -> Iterator[Transformer]:
-    """A model with an adapter, as it was before training, within the block."""
-    name = None
-    if "adapter" in parents:
-        name = REFERENCE
-        if name not in [size.name for size in adapter_sizes(model)]:
-            load_adapter(model, parents["adapter"].path, name, base=parents["model"].path)
-    activate_adapter(model, name)
-    try:
-        yield model
-    finally:
-        activate_adapter(model, TRAINED)
-
-
 def save_trained(
     model: Transformer, draft: Draft, parents: Mapping[str, Artifact], form: ChatFormat,
     stops: list[int], *, adapted: bool,
 ) -> None:  # fmt: skip
     """Write the directory of a trained model, or of its adapter."""
     base = parents["model"]
-    if not adapted:
+    if adapted:
+        size = adapter_sizes(model)[0]
+        draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
+        save_adapter(model, TRAINED, draft.path, str(base.numbers.get("source", base.stage)))
+    else:
         save(model, draft.path, base.path, chat=True)
-        form.save(draft.path, base.path, stops)
-        return
-    size = adapter_sizes(model)[0]
-    draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
-    save_adapter(model, TRAINED, draft.path, str(base.numbers.get("source", base.stage)))
-    form.save_with_adapter(draft.path, base.path, stops)
+    form.save(draft.path, base.path, stops, adapted=adapted)

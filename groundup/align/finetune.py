@@ -161,7 +161,8 @@ def _train_and_save(
     run.train_to_end()
     trained = run.final_model()
     if mesh.is_first:
-        save_trained(trained, draft, parents, form, form.stop_ids(text), adapted=adapted)
+        stops = form.stop_ids(np.unique(text.targets[text.weights > 0]).tolist())
+        save_trained(trained, draft, parents, form, stops, adapted=adapted)
 
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:

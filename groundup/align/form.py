@@ -7,11 +7,10 @@ that end an answer come first among the end-of-text ids.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from groundup.core import (
     ArtifactError,
@@ -29,7 +28,6 @@ from groundup.tokenizer import (
     ChatTemplate,
     FastTokenizer,
     ImportedTokenizer,
-    PackedSequences,
     RenderedChat,
     load_chat_template,
     load_tokenizer,
@@ -92,24 +90,22 @@ class ChatFormat:
         except (ConfigError, DataError) as error:
             raise type(error)(f"{name}: {error}") from None
 
-    def stop_ids(self, rows: PackedSequences) -> list[int]:
+    def stop_ids(self, trained: Iterable[int]) -> list[int]:
         """The special tokens among the trained ones, which end answers."""
-        trained = np.unique(rows.targets[rows.weights > 0])
-        return [id for id in trained.tolist() if id in set(self.tokenizer.specials.values())]
+        return sorted({*trained} & {*self.tokenizer.specials.values()})
 
-    def save(self, path: Path, base: Path, stops: list[int]) -> None:
-        """Write the template to the model's directory, and the stops before its end-of-text ids."""
-        if _stored_template(base) != self.source:
+    def save(self, path: Path, base: Path, stops: list[int], *, adapted: bool = False) -> None:
+        """Write the template to a model's directory, and the stops before its end-of-text ids.
+
+        adapted  to an adapter's directory, from which `merge` copies them
+        """
+        if adapted or _stored_template(base) != self.source:
             write_text(path / CHAT_TEMPLATE_FILE, self.source)
-        if isinstance(self.tokenizer, FastTokenizer):
-            return  # `save` has written the end-of-text ids
-        for name in TEXT_END_FILES:
-            write_json(path / name, _read_json_object(path / name) | _text_ends(base, stops))
-
-    def save_with_adapter(self, path: Path, base: Path, stops: list[int]) -> None:
-        """Write template and end-of-text ids to an adapter's directory, which `merge` copies."""
-        write_text(path / CHAT_TEMPLATE_FILE, self.source)
-        write_json(path / GENERATION_CONFIG_FILE, _text_ends(base, stops))
+        if adapted:
+            write_json(path / GENERATION_CONFIG_FILE, _text_ends(base, stops))
+        elif isinstance(self.tokenizer, ImportedTokenizer):  # else `save` has written the ids
+            for name in TEXT_END_FILES:
+                write_json(path / name, _read_json_object(path / name) | _text_ends(base, stops))
 
 
 def load_chat_format(path: Path, template: str) -> ChatFormat:

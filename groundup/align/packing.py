@@ -10,7 +10,7 @@ batch may be split between any rows.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -38,20 +38,6 @@ FILLINGS = {
     "reference": 0.0, "sampled": 0.0, "advantages": 0.0, "values": 0.0, "returns": 0.0,
 }  # fmt: skip
 """What pads rows."""
-
-
-@runtime_checkable
-class Packable(Protocol):
-    """What rows are packed of."""
-
-    @property
-    def length(self) -> int:
-        """Positions that it takes."""
-        ...
-
-    def columns(self) -> dict[str, np.ndarray | float]:
-        """What rows hold of it."""
-        ...
 
 
 class RenderedAnswer(NamedTuple):
@@ -109,20 +95,35 @@ class RenderedAnswer(NamedTuple):
         return cls(np.array(chat.ids), mask, np.zeros(len(mask), np.float32))
 
 
+class ScoredText(NamedTuple):
+    """Ids of a conversation, and where a reward model scores it."""
+
+    ids: np.ndarray
+    """(T,)."""
+    labels: np.ndarray
+    """(T,) 1 or 0 where it is scored, good or not; -1 elsewhere."""
+    margin: float = 0.0
+    """How much better than the other answer of its pair it was said to be."""
+
+    @property
+    def length(self) -> int:
+        """Positions that it takes."""
+        return len(self.ids)
+
+    def columns(self) -> dict[str, np.ndarray | float]:
+        """What rows hold of it."""
+        return {"ids": self.ids, "targets": self.labels, "advantages": self.margin}
+
+
 Group = Sequence[RenderedAnswer]
+Packable = RenderedAnswer | ScoredText
 
 
-def pack_groups(
-    groups: Sequence[Sequence[Packable]], length: int, *, first: int = 0, label: int = 0
-) -> MicroBatch:
-    """Pack groups into rows of at most `length` positions, or SHORT_ROW if all groups fit.
-
-    first  number of the first answer
-    label  of every row
-    """
+def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch:
+    """Pack groups into rows of at most `length` positions, or SHORT_ROW if all groups fit."""
     sizes = {at: sum(each.length for each in group) for at, group in enumerate(groups)}
     length = min(length, max(SHORT_ROW, *sizes.values(), 0))
-    rows, starts = first_fit(sizes, length), np.cumsum([first, *map(len, groups)])
+    rows, starts = first_fit(sizes, length), np.cumsum([0, *map(len, groups)])
     shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
     made = {
         name: np.full(shape, filling, np.float32 if isinstance(filling, float) else np.int64)
@@ -140,13 +141,12 @@ def pack_groups(
                     made[name][row, start:end] = values
     tensors = {name: torch.from_numpy(values) for name, values in made.items()}
     batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
-    return batch._replace(**tensors, labels=torch.full((len(rows),), label))
+    return batch._replace(**tensors)
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
     """The rows of several batches as one, padded to the longest."""
     width = max(batch.ids.shape[1] for batch in batches)
-    labels = [batch.labels for batch in batches if batch.labels is not None]
     joined = {
         name: torch.cat([
             pad(getattr(batch, name), (0, width - batch.ids.shape[1]), value=float(filling))
@@ -154,7 +154,7 @@ def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:
         ])
         for name, filling in FILLINGS.items()
     }  # fmt: skip
-    return batches[0]._replace(labels=torch.cat(labels), **joined)
+    return batches[0]._replace(**joined)
 
 
 def answer_states(model: nn.Module, batch: MicroBatch) -> Float[Tensor, "N D"]:
@@ -257,19 +257,17 @@ class PreferenceTrainingConfig(TrainingConfig):
         return max(ROW_TOKENS, 2 * self.max_length)
 
 
-Example = TypeVar("Example")
+Compared = TypeVar("Compared", bound=Sequence[Packable])
+"""A group of either kind."""
 
 
 def training_data(
-    config: PreferenceTrainingConfig, train: Sequence[Example], held_out: Sequence[Example],
-    make_batch: Callable[[Sequence[Example]], MicroBatch], sizes: Sequence[int],
+    config: PreferenceTrainingConfig, train: Sequence[Compared], held_out: Sequence[Compared],
+    make_batch: Callable[[Sequence[Compared]], MicroBatch],
 ) -> TrainingData:  # fmt: skip
-    """Batches of examples, in another order each epoch, and held-out batches.
-
-    sizes  tokens of each example
-    """
+    """Batches of groups, in another order each epoch, and held-out batches."""
     size = min(config.batch_answers, len(train))
-    tokens = size * sum(sizes) // len(train)
+    tokens = size * sum(each.length for group in train for each in group) // len(train)
 
     def batch(step: int) -> MicroBatch:
         chosen = shuffled_indices(step, size, len(train), config.seed)

@@ -24,6 +24,7 @@ reason: see examples/cleaning.py.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, takewhile
@@ -45,7 +46,7 @@ from groundup.core import (
 from groundup.corpus import split_paths
 
 from .examples.balance import balance_of, preference_row
-from .examples.cleaning import Cleaner, CleaningConfig, open_testsets, question_groups
+from .examples.cleaning import Cleaner, CleaningConfig, question_groups
 from .examples.layouts import (
     KeptRows,
     check_calls,
@@ -86,10 +87,6 @@ class Preference(NamedTuple):
         """The prompt with an answer."""
         return (*self.prompt, Message("assistant", answer))
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
-
     def to_dict(self) -> dict[str, Any]:
         """A row of an artifact."""
         answers: dict[str, Any] = {"chosen": self.chosen, "rejected": self.rejected}
@@ -126,15 +123,14 @@ def import_preferences(
     Raises DataError for a missing file, and if no row can be used or a split would be empty.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
-    parents = open_testsets(exclude or ())
-    cleaner = Cleaner(config, parents.values())
+    cleaner = Cleaner(config, exclude)
 
     def write(draft: Draft) -> None:
         write_preferences(draft, config, keep_rows(files, partial(_clean, cleaner)))
 
     return produce(
-        out, kind="preferences", stage="preferences", version=2, config=config, parents=parents,
-        write=write,
+        out, kind="preferences", stage="preferences", version=2, config=config,
+        parents=cleaner.parents, write=write,
     )  # fmt: skip
 
 
@@ -160,10 +156,11 @@ def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[P
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_text(draft.path / f"{name}.jsonl", "".join(lines))
-        pairs, stepwise = (sum(bool(each) for each in column) for column in zip(
-            *((each.row.is_pair, each.row.steps) for each in own), strict=True))  # fmt: skip
-        counts = {"pairs": pairs, "single": len(own) - pairs - stepwise, "stepwise": stepwise}
-        draft.numbers[name] = counts | balance_of(map(preference_row, rows), languages=False)
+        numbers = balance_of(map(preference_row, rows), languages=False)
+        kinds = Counter(numbers["kinds"])
+        single = kinds["good"] + kinds["bad"]
+        counts = {"pairs": kinds["pair"], "single": single, "stepwise": kinds["stepwise"]}
+        draft.numbers[name] = counts | numbers
     found.write_rejected(draft)
     train, held_out = (draft.numbers[name] for name in SPLITS)
     record.log(f"{train['pairs']} pairs, {train['single']} single and {train['stepwise']} stepwise "

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from groundup.core import Config, Conversation, DataError, Draft, Sampling, record, write_text
 from groundup.generate import Engine
-from groundup.measure import ReferenceScorer, exact_match, normalise_squad
+from groundup.measure import exact_match, normalise_squad
 
 from ..examples.exchanges import ABSTENTION_TEXT
 from ..examples.layouts import KeptRows, keep_rows, read_prompt, read_texts
@@ -96,22 +96,18 @@ def parse_closed_book(row: Any) -> ClosedBookQuestion:
     return ClosedBookQuestion(prompt, answers, group)
 
 
-def contains_answer() -> ReferenceScorer:
-    """Scorer: 1 if the answer has a reference's words one after the other, else 0.
+def contains_answer(text: str, references: Sequence[str]) -> float:
+    """1 if an answer has a reference's words one after the other, else 0.
 
     Case, punctuation and English articles do not count. Departs from R-Tuning's script, which looks
     for the letters in the first sentence: `no` is not in `I know`.
     """
-
-    def compare(text: str, references: Sequence[str]) -> float:
-        said = f" {normalise_squad(text)} "
-        wanted = filter(None, map(normalise_squad, references))
-        return float(any(f" {each} " in said for each in wanted))
-
-    return ReferenceScorer("contains_answer|normalise:squad|references:best", compare)
+    said = f" {normalise_squad(text)} "
+    wanted = filter(None, map(normalise_squad, references))
+    return float(any(f" {each} " in said for each in wanted))
 
 
-SCORERS = {"contained": contains_answer(), "exact": exact_match()}
+COMPARISONS = {"contained": contains_answer, "exact": exact_match().compare}
 
 
 def answer_entropy(answers: Sequence[str]) -> float:
@@ -171,6 +167,5 @@ def is_abstention(text: str, config: AnsweringConfig) -> bool:
 
 def is_right(question: ClosedBookQuestion, text: str, config: AnsweringConfig) -> bool:
     """Whether an answer is right; a refusal never is."""
-    return SCORERS[config.right].compare(text, question.answers) == 1.0 and not is_abstention(
-        text, config
-    )
+    is_equal = COMPARISONS[config.right](text, question.answers) == 1.0
+    return is_equal and not is_abstention(text, config)

@@ -155,7 +155,7 @@ def _write_report(
             for risk, point in chosen.items()
         },
     }  # fmt: skip
-    write_text(draft.file(PAGE), _draw(points, chosen, draft.numbers, config))
+    write_text(draft.file(PAGE), _draw(points, draft.numbers, config))
 
 
 def score_confidence(
@@ -250,10 +250,7 @@ def choose_threshold(
     return chosen
 
 
-def _draw(
-    points: Sequence[RiskPoint], chosen: dict[float, RiskPoint | None],
-    numbers: dict[str, Any], config: SelectiveConfig,
-) -> str:  # fmt: skip
+def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: SelectiveConfig) -> str:
     area = numbers["auroc"]
     sheet = page.HtmlPage(
         "Risk and coverage",
@@ -267,10 +264,10 @@ def _draw(
     sheet.add(page.line_chart("Wrong answers", curves, x_label="questions answered",
                               y_label="share of wrong answers"))  # fmt: skip
     rows = [
-        (f"{risk:.0%}", *((p.threshold, p.coverage, f"{p.wrong} of {p.answered}",
-                           p.bound(1 - (1 - config.confidence) / STARTS))
-                          if p else (None, None, "none keeps it", None)))
-        for risk, p in chosen.items()
+        (f"{float(risk):.0%}", *((p["threshold"], p["coverage"],
+                                  f"{p['wrong']} of {p['answered']}", p["bound"])
+                                 if p else (None, None, "none keeps it", None)))
+        for risk, p in numbers["thresholds"].items()
     ]  # fmt: skip
     columns = ["at most wrong", *(page.TableColumn(name, True) for name in
                ("threshold", "coverage", "wrong", "bound"))]  # fmt: skip

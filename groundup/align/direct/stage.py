@@ -3,21 +3,29 @@
 The reference is the model before training: what it gives each answer is computed once, before the
 first step, so no second model is in memory. Prompt and answers are rendered by the model's chat
 template, packed, and only tokens of answers count.
+
+Pairs add up over micro-batches. KTO's usual change is one number of a step, so it is taken first,
+over all its micro-batches and without gradients.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from groundup.core import Artifact, DataError, Draft, record
+from groundup.kernels import LossSum
 from groundup.model import Transformer
 from groundup.train import (
     MicroBatch,
     OptimConfig,
+    Precision,
     RunIdentity,
     TrainingRun,
     TrainingTask,
@@ -39,17 +47,18 @@ from ..adapters import (
 from ..finetune import check_decoder
 from ..form import ChatFormat, read_template
 from ..packing import (
+    PADDING,
     Group,
     PreferenceTrainingConfig,
     RenderedAnswer,
     join_rows,
     pack_groups,
+    target_logprobs,
     training_data,
     with_reference,
 )
 from ..preferences import SPLITS, Preference, read_preferences
-from .losses import PreferenceLossConfig
-from .objectives import BAD, GOOD, OTHER, KtoObjective, PairObjective, answer_logprobs
+from .losses import Answers, PreferenceLossConfig, kto, preference_losses
 
 USUAL = UsualOptim(
     OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
@@ -93,15 +102,87 @@ def direct(
     return produce_alone(config, out, write, stage="direct", identity=identity, kind=kind)
 
 
-class ComparedAnswers(NamedTuple):
-    """What a loss compares: chosen and rejected; or an answer and one to another prompt."""
+class PairObjective(NamedTuple):
+    """The loss of pairs, summed over a micro-batch's."""
 
-    answers: Group
-    is_good: bool = True
-    """Whether a single answer is good."""
+    config: PreferenceLossConfig
+
+    def __call__(self, model: Transformer, batch: MicroBatch, routing: object = None) -> LossSum:
+        """Nats of a micro-batch, and its number of pairs."""
+        both = answer_logprobs(model, batch)
+        chosen, rejected = (Answers(*(values[side::2] for values in both)) for side in (0, 1))
+        total = preference_losses(chosen, rejected, self.config).sum()
+        return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
-Compared = Sequence[ComparedAnswers]
+class KtoObjective(NamedTuple):
+    """KTO's loss, summed over a micro-batch's answers."""
+
+    config: PreferenceLossConfig
+
+    def __call__(self, model: Transformer, batch: MicroBatch, routing: object = None) -> LossSum:
+        """Nats of a batch that is a whole step, and its number of answers."""
+        return self.total(model, batch, self.usual_change(model, [batch]))
+
+    @torch.no_grad()
+    def usual_change(self, model: Transformer, batches: Sequence[MicroBatch]) -> Float[Tensor, ""]:
+        """Mean change of the answers to other prompts."""
+        others = [_rows_of(batch, are_own=False) for batch in batches]
+        parts = [answer_logprobs(model, rows).change for rows in others if len(rows.ids)]
+        return torch.cat(parts).mean() if parts else torch.zeros(())
+
+    def total(self, model: Transformer, batch: MicroBatch, other: Float[Tensor, ""]) -> LossSum:
+        """Nats of a micro-batch's own answers."""
+        own = _rows_of(batch, are_own=True)
+        assert own.advantages is not None, "see pack_groups"
+        is_good = sum_by_answer(own, own.advantages[own.targets != PADDING]) > 0
+        losses = kto(answer_logprobs(model, own), is_good, other, self.config)
+        return LossSum(losses.sum(), own.weights.sum(dtype=torch.float64))
+
+    def gradients(
+        self, model: nn.Module, precision: Precision
+    ) -> Callable[[Sequence[MicroBatch], float], float]:
+        """How the training loop computes the gradients of a step."""
+        assert isinstance(model, Transformer), "it is trained without a head"
+
+        def gradients(batches: Sequence[MicroBatch], weight: float) -> float:
+            device_type, loss = batches[0].ids.device.type, 0.0
+            with precision.autocast(device_type):
+                other = self.usual_change(model, batches)
+            for batch in batches:
+                if not bool(batch.weights.any()):
+                    continue
+                with precision.autocast(device_type):
+                    total = self.total(model, batch, other).total / weight
+                (total * precision.scale).backward()
+                loss += float(total.detach())
+            return loss
+
+        return gradients
+
+
+def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
+    """Log-probabilities of a batch's answers, in the order of their groups."""
+    assert batch.reference is not None, "see pack_groups"
+    policy = target_logprobs(model, batch)
+    reference = batch.reference[batch.targets != PADDING].to(policy.dtype)
+    columns = (policy, reference, torch.ones_like(policy))
+    return Answers(*(sum_by_answer(batch, values) for values in columns))
+
+
+def sum_by_answer(batch: MicroBatch, values: Float[Tensor, " N"]) -> Float[Tensor, " A"]:
+    """The sum over each answer of what its tokens have, in the order of their groups."""
+    assert batch.documents is not None, "see pack_groups"
+    _, answer = torch.unique(batch.documents[batch.targets != PADDING], return_inverse=True)  # (N,)
+    count = int(answer.max()) + 1 if len(answer) else 0
+    return values.new_zeros(count).index_add(0, answer, values)
+
+
+def _rows_of(batch: MicroBatch, *, are_own: bool) -> MicroBatch:
+    """The rows of KTO's own answers, or of those to other prompts, whose weights are 0."""
+    chosen = batch.weights.any(1) == are_own
+    kept = {n: v[chosen] for n, v in batch._asdict().items() if isinstance(v, Tensor)}
+    return batch._replace(**kept)
 
 
 def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -> None:
@@ -113,8 +194,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}
-    sizes = [sum(a.length for a in each.answers) for each in splits[0]]
-    data = training_data(config, splits[0], splits[1], partial(_make_batch, config), sizes)
+    data = training_data(config, splits[0], splits[1], partial(_make_batch, config))
     pairs, single = PairObjective(config.loss), KtoObjective(config.loss)
     is_kto = config.loss.name == "kto"
     task = TrainingTask(
@@ -128,37 +208,37 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
         draft.numbers["held_out"] = preferred(trained, data.held_out[""], config.loss)
         share, margin, count = draft.numbers["held_out"].values()
         record.log(f"Held-out pairs: {share:.1%} of {count} preferred, by {margin:.3f} nats.")
-    ends = {answer.end for each in splits[0] for answer in each.answers}
-    stops = sorted(ends & set(form.tokenizer.specials.values()))
+    stops = form.stop_ids(answer.end for each in splits[0] for answer in each)
     save_trained(trained, draft, parents, form, stops, adapted=is_adapted(config, parents))
 
 
 def _compared(
     config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str
-) -> list[ComparedAnswers]:
-    """The answers that the loss compares, rendered; those that are too long are left out."""
+) -> Sequence[Group]:
+    """What the loss compares, rendered: a pair, or an answer and one to another prompt.
 
-    def answers(*texts: tuple[Preference, str]) -> Group:
-        return [
-            RenderedAnswer.of_chat(form.render(row.conversation(text), name)) for row, text in texts
-        ]
+    An answer of kto has the advantage 1 if it is good, else -1. What is too long is left out.
+    """
+
+    def answer(row: Preference, text: str) -> RenderedAnswer:
+        return RenderedAnswer.of_chat(form.render(row.conversation(text), name))
 
     if config.loss.name == "kto":
         single = [(row, text) for row in rows for text in (row.chosen, row.rejected) if text]
-        others = [(row, single[n - 1][1]) for n, (row, _) in enumerate(single)]
-        found = [
-            ComparedAnswers(answers(own, other), own[1] == own[0].chosen)
-            for own, other in zip(single, others, strict=True)
-        ]
-        if len({each.is_good for each in found}) < 2:
+        signs = [np.array(1.0 if text == row.chosen else -1.0) for row, text in single]
+        if len({*map(float, signs)}) < 2:
             raise DataError(
                 f"All {name} answers are of one kind; kto needs good and bad ones: give more, or "
                 "hold more out (`preferences import --set validation_share=0.3`)."
             )
+        found = [
+            [answer(row, text)._replace(advantage=signs[n]), answer(row, single[n - 1][1])]
+            for n, (row, text) in enumerate(single)
+        ]
     else:
-        pairs = [((row, row.chosen), (row, row.rejected)) for row in rows if row.is_pair]
-        found = [ComparedAnswers(answers(*pair)) for pair in pairs]
-    kept = [each for each in found if max(len(a.ids) for a in each.answers) <= config.max_length]
+        pairs = [row for row in rows if row.is_pair]
+        found = [[answer(row, row.chosen), answer(row, row.rejected)] for row in pairs]
+    kept = [each for each in found if max(len(a.ids) for a in each) <= config.max_length]
     if len(kept) < len(found):
         record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
                    f"max_length={config.max_length} and left out.")  # fmt: skip
@@ -171,25 +251,24 @@ def _compared(
 
 
 def _with_reference(
-    model: Transformer, compared: Compared, config: DirectConfig
-) -> list[ComparedAnswers]:
+    model: Transformer, compared: Sequence[Group], config: DirectConfig
+) -> Sequence[Group]:
     """The same with what the model gives each token now, in the precision of the training."""
-    flat = [answer for each in compared for answer in each.answers]
+    flat = [answer for each in compared for answer in each]
     device_type = model.head.device.type
     with resolve_precision(config.precision, model.head.device).autocast(device_type):
         found = iter(with_reference(model, flat, config.row_tokens))
-    return [each._replace(answers=[next(found) for _ in each.answers]) for each in compared]
+    return [[next(found) for _ in each] for each in compared]
 
 
-def _make_batch(config: DirectConfig, chosen: Compared) -> MicroBatch:
-    length = config.row_tokens
+def _make_batch(config: DirectConfig, chosen: Sequence[Group]) -> MicroBatch:
     if config.loss.name != "kto":
-        return pack_groups([each.answers for each in chosen], length)
-    sides = [[each.answers[:1] for each in chosen if each.is_good == good] for good in (0, 1)]
-    bad = pack_groups(sides[BAD], length, label=BAD)
-    good = pack_groups(sides[GOOD], length, first=len(sides[BAD]), label=GOOD)
-    other = pack_groups([each.answers[1:] for each in chosen], length, label=OTHER)
-    return join_rows([bad, good, other._replace(weights=torch.zeros_like(other.weights))])
+        return pack_groups(chosen, config.row_tokens)
+    own, other = (
+        pack_groups([each[side : side + 1] for each in chosen], config.row_tokens)
+        for side in (0, 1)
+    )
+    return join_rows([own, other._replace(weights=torch.zeros_like(other.weights))])
 
 
 def preferred(

@@ -55,17 +55,14 @@ class CleaningConfig(Config):
     one is left out if the answers (Jaccard, words) are as similar; 0: equal ones alone."""
 
 
-def open_testsets(paths: Sequence[Path]) -> dict[str, Artifact]:
-    """Test sets to exclude, as parents of a stage."""
-    return {f"testset_{n}": Artifact.open(path, "testset") for n, path in enumerate(paths)}
-
-
 class Cleaner:
     """Says why conversations are left out."""
 
-    def __init__(self, config: CleaningConfig, testsets: Iterable[Artifact] = ()) -> None:
-        self.config = config
-        self.samples = [sample for testset in testsets for sample in read_samples(testset)]
+    def __init__(self, config: CleaningConfig, exclude: Sequence[Path] | None = None) -> None:
+        """Read the test sets that nothing may repeat; they are parents of a stage."""
+        opened = [Artifact.open(path, "testset") for path in exclude or ()]
+        self.config, self.parents = config, {f"testset_{n}": each for n, each in enumerate(opened)}
+        self.samples = [sample for testset in opened for sample in read_samples(testset)]
         self.matcher = SampleMatcher(self.samples) if self.samples else None
         self.asked = {plain_words(text) for sample in self.samples for text in _questions(sample)}
 

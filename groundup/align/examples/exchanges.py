@@ -85,11 +85,6 @@ class NameQuestion(NamedTuple):
     answer: str | None
     exposure: str = ""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the documents have it."""
-        return self.answer is not None
-
 
 def _ask(kind: str, rng: random.Random, parts: Mapping[str, str]) -> str:
     return rng.choice(PHRASINGS[kind]).format_map(parts)
@@ -157,7 +152,7 @@ def _split_answers(paragraphs: Sequence[str]) -> list[str]:
     return answers
 
 
-def ask_name(function: DocumentedFunction, exposure: str) -> NameQuestion | None:
+def ask_name(function: DocumentedFunction) -> NameQuestion | None:
     """Ask a function by its name alone: answered by its docstring's first paragraph.
 
     All such answers open alike, as all refusals do. If each opened in its own words, a greedy
@@ -166,7 +161,7 @@ def ask_name(function: DocumentedFunction, exposure: str) -> NameQuestion | None
     summary = clip_sentences(function.summary, SUMMARY_CHARS)
     if len(summary) < 12:
         return None
-    return NameQuestion(function.name, function.module, OPENING + summary, exposure)
+    return NameQuestion(function.name, function.module, OPENING + summary)
 
 
 def pair_with_made_up(
@@ -203,7 +198,7 @@ def name_conversations(
             question = rng.choice(PHRASINGS["name_next"] + phrasing if at else phrasing)
             texts += [question.format(name=naming.name), naming.answer or REFUSAL_TEXT]
         last, messages = turn[-1], _conversation("name", first.group, *texts).messages
-        is_known = last.is_known
+        is_known = last.answer is not None
         yield ChatExample("", "name", last.group, messages, not is_known, is_known, last.exposure)
 
 

@@ -14,7 +14,7 @@ from groundup.core import Artifact, DataError, Draft, produce, record, write_tex
 from groundup.corpus import SPLITS, split_paths
 
 from .balance import balance_of, example_row
-from .cleaning import Cleaner, CleaningConfig, open_testsets, plain_words, question_groups, refuses
+from .cleaning import Cleaner, CleaningConfig, plain_words, question_groups, refuses
 from .exchanges import ChatExample
 from .layouts import ReadRow, digest_of, keep_rows, read_row
 
@@ -45,11 +45,10 @@ def import_examples(
     Raises DataError for a missing file, and if too few conversations are left.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "conversations")})
-    parents = open_testsets(exclude or ())
-    cleaner = Cleaner(config, parents.values())
+    cleaner = Cleaner(config, exclude)
     return produce(
-        out, kind="examples", stage="import-examples", version=2, config=config, parents=parents,
-        write=partial(_write_examples, config, files, cleaner),
+        out, kind="examples", stage="import-examples", version=2, config=config,
+        parents=cleaner.parents, write=partial(_write_examples, config, files, cleaner),
     )  # fmt: skip
 
 

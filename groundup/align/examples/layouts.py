@@ -166,8 +166,11 @@ def read_row(row: Any) -> ReadRow:
         answer = Message("assistant", read_answer(row.get("output"), "output"))
         kind, messages = "instruction", (*_alpaca_prompt(row), answer)
     elif "prompt" in row:
-        completion = row.get("completion")
-        kind, messages = "completion", (*read_prompt(row["prompt"]), *_turns_of(completion))
+        kind, messages, completion = "completion", read_prompt(row["prompt"]), row.get("completion")
+        if isinstance(completion, list) and completion:  # may call functions between its messages
+            messages += read_messages(completion, "completion")
+        else:
+            messages += (Message("assistant", read_answer(completion, "completion")),)
     else:
         raise DataError("It has no messages, conversations, instruction or prompt.")
     messages, functions = check_turns(_with_system(row, messages)), _functions(row)
@@ -284,13 +287,6 @@ def _fields(value: Any, name: str) -> list[tuple[Any, Any, Any]]:
         ]  # fmt: skip
     except (TypeError, KeyError, AttributeError):
         raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
-
-
-def _turns_of(completion: Any) -> Conversation:
-    """The turns of a completion: one text, or messages that may call functions between them."""
-    if isinstance(completion, list) and completion:
-        return read_messages(completion, "completion")
-    return (Message("assistant", read_answer(completion, "completion")),)
 
 
 def _alpaca_prompt(row: Mapping[str, Any]) -> Conversation:

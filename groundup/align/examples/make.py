@@ -52,7 +52,7 @@ from groundup.corpus import (
 )
 from groundup.documents import ReadConfig, Record
 
-from .cleaning import Cleaner, CleaningConfig, open_testsets
+from .cleaning import Cleaner, CleaningConfig
 from .exchanges import (
     PHRASINGS,
     ChatExample,
@@ -139,8 +139,7 @@ def make_examples(
 
     Raises DataError if train's files have nothing to ask about.
     """
-    testsets = open_testsets(exclude)
-    cleaner = Cleaner(CleaningConfig(), testsets.values())
+    cleaner = Cleaner(CleaningConfig(), exclude)
     path = source.path if isinstance(source, Artifact) else source
     opened = Artifact.open(path, ("corpus", "documents")) if (path / MANIFEST).is_file() else None
     if opened is not None and opened.kind == "corpus":
@@ -156,7 +155,7 @@ def make_examples(
     config = config.model_copy(update={"source_digest": hashed})
     return produce(
         out, kind="examples", stage="examples", version=2, config=config,
-        parents=parents | testsets,
+        parents=parents | cleaner.parents,
         write=lambda draft: _write_examples(draft, config, documents, cleaner, writer),
     )  # fmt: skip
 
@@ -373,7 +372,7 @@ def _learnable_names(
         often = counts[function.identifier] >= config.min_occurrences
         words = sum(word.isalpha() for word in identifier_words(function.identifier))
         if function.is_public and often and words > 1:
-            naming = ask_name(function, "")
+            naming = ask_name(function)
             if naming:
                 namings.setdefault(naming.name, naming)
     return list(namings.values())

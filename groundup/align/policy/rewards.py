@@ -1,11 +1,6 @@
 """Rewards: scorers of an answer that a program can verify, and reward models, summed with weights.
 
-    number   its last number equals that of a reference       exact   it equals a reference
-    f1       words that it shares with a reference            ended   the model ended it itself
-    fresh    share of its runs of three words that occur once
-    equations  share of the equations that it states, such as 7 + 8 = 15, that hold
-    clean    it has no word that insults, threatens or is sexual: the lexicon of safety.toxicity
-    quoted   it stands in the task's source word for word, or refuses
+RewardConfig says what each scorer measures.
 
 Tasks are JSON lines: {"prompt": …, "answer": …, "source": …}, the answer a text or a list of texts;
 without number, exact and f1 it is not needed, and `[]` says that none is right: there those three
@@ -19,9 +14,8 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -102,38 +96,26 @@ def last_number(text: str) -> float | None:
     return float(found[-1].replace("−", "-").replace(",", "")) if found else None
 
 
-def number_match() -> ReferenceScorer:
-    """Scorer: 1 if the answer's last number equals a reference's, else 0."""
-
-    def compare(text: str, references: Any) -> float | Reason:
-        wanted = {last_number(each) for each in references} - {None}
-        if not wanted:
-            return Reason("no_number", "No reference has a number.")
-        return float(last_number(text) in wanted)
-
-    return ReferenceScorer("number_match|last", compare)
+def match_number(text: str, references: Sequence[str]) -> float | Reason:
+    """1 if the answer's last number equals a reference's, else 0."""
+    wanted = {last_number(each) for each in references} - {None}
+    if not wanted:
+        return Reason("no_number", "No reference has a number.")
+    return float(last_number(text) in wanted)
 
 
-def fresh_runs() -> AnswerScorer:
-    """Scorer: the share of an answer's runs of three words that occur once in it."""
-
-    def compute(answer: Answer) -> float:
-        words = answer.text.split()
-        runs = Counter(zip(*(words[n:] for n in range(RUN_WORDS)), strict=False))
-        return sum(count == 1 for count in runs.values()) / max(1, runs.total())
-
-    return AnswerScorer("fresh_runs|words:3", compute)
+def fresh_share(answer: Answer) -> float:
+    """The share of an answer's runs of three words that occur once in it."""
+    words = answer.text.split()
+    runs = Counter(zip(*(words[n:] for n in range(RUN_WORDS)), strict=False))
+    return sum(count == 1 for count in runs.values()) / max(1, runs.total())
 
 
-def true_equations() -> AnswerScorer:
-    """Scorer: the share of an answer's equations of two whole numbers that hold."""
-
-    def compute(answer: Answer) -> float:
-        found = EQUATION.findall(answer.text)
-        holds = [OPERATORS[sign](int(a), int(b)) == int(c) for a, sign, b, c in found]
-        return sum(holds) / max(1, len(holds))
-
-    return AnswerScorer("true_equations", compute)
+def true_share(answer: Answer) -> float:
+    """The share of an answer's equations of two whole numbers that hold."""
+    found = EQUATION.findall(answer.text)
+    holds = [OPERATORS[sign](int(a), int(b)) == int(c) for a, sign, b, c in found]
+    return sum(holds) / max(1, len(holds))
 
 
 def clean_words(lexicon: Path | None = None) -> AnswerScorer:
@@ -141,35 +123,26 @@ def clean_words(lexicon: Path | None = None) -> AnswerScorer:
     return AnswerScorer("clean_words", lambda answer: float(not toxic_words(answer.text, lexicon)))
 
 
-def quoted_source() -> Scorer:
+def score_quoted(sample: Sample, answer: Answer) -> Score:
     """Scorer: 1 if an answer stands in the sample's source as whole words, or refuses, else 0."""
-
-    def score(sample: Sample, answer: Answer) -> Score:
-        source = f" {' '.join(sample.metadata.get('source', '').split())} "
-        text = " ".join(answer.text.split())
-        is_quoted = bool(text) and f" {text} " in source
-        return Score(float(bool(source.strip()) and (is_quoted or is_refusal(text))), "quoted")
-
-    return score
+    source = f" {' '.join(sample.metadata.get('source', '').split())} "
+    text = " ".join(answer.text.split())
+    is_quoted = bool(text) and f" {text} " in source
+    return Score(float(bool(source.strip()) and (is_quoted or is_refusal(text))), "quoted")
 
 
-SCORERS = {
-    "number": number_match, "exact": exact_match, "f1": token_f1, "ended": natural_stop,
-    "fresh": fresh_runs, "equations": true_equations, "clean": clean_words, "quoted": quoted_source,
+SCORERS: dict[str, Scorer] = {
+    "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
+    "f1": token_f1(), "ended": natural_stop(),
+    "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
+    "equations": AnswerScorer("true_equations", true_share),
+    "clean": clean_words(), "quoted": score_quoted,
 }  # fmt: skip
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
 
-
-@runtime_checkable
-class AnswerModel(Protocol):
-    """What scores the last answers of conversations, such as a RewardModel."""
-
-    def score(self, conversations: Sequence[Conversation]) -> Float64[np.ndarray, " N"]:
-        """One number each."""
-        ...
-
-
+ScoreAnswers = Callable[[Sequence[Conversation]], Float64[np.ndarray, " N"]]
+"""One number for the last answer of each conversation, such as a RewardModel's score."""
 Compare = Callable[[Sequence[Conversation], Sequence[Sequence[str]]], Float64[np.ndarray, " N"]]
 """What the answers to each prompt are worth against each other."""
 
@@ -177,19 +150,16 @@ Compare = Callable[[Sequence[Conversation], Sequence[Sequence[str]]], Float64[np
 class Reward(NamedTuple):
     """A sum of weighted scorers and of reward models, and of what people prefer."""
 
+    config: RewardConfig
     parts: Mapping[str, tuple[float, Scorer]]
-    models: Sequence[AnswerModel] = ()
-    weight: float = 1.0
-    """Of the models' score."""
-    spread: float = 0.0
-    """Standard deviations between the models that are taken off their mean."""
+    models: Sequence[ScoreAnswers] = ()
     people: Compare | None = None
-    people_weight: float = 1.0
 
     @classmethod
     def of(
-        cls, config: RewardConfig, models: Sequence[AnswerModel] = (), people: Compare | None = None
-    ) -> "Reward":
+        cls, config: RewardConfig, models: Sequence[ScoreAnswers] = (),
+        people: Compare | None = None,
+    ) -> "Reward":  # fmt: skip
         """The reward of a configuration; ConfigError if all weights are 0."""
         weights = {name: getattr(config, name) for name in SCORERS}
         models, people = models if config.model else (), people if config.people else None
@@ -197,9 +167,9 @@ class Reward(NamedTuple):
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
         if config.spread and not models:
             raise ConfigError("spread is between reward models, and there are none here; omit it.")
-        scorers = SCORERS | {"clean": partial(clean_words, config.lexicon)}
-        parts = {name: (w, scorers[name]()) for name, w in weights.items() if w}
-        return cls(parts, models, config.model, config.spread, people, config.people)
+        scorers = SCORERS | {"clean": clean_words(config.lexicon)}
+        parts = {name: (w, scorers[name]) for name, w in weights.items() if w}
+        return cls(config, parts, models, people)
 
     def __call__(self, sample: Sample, answer: Answer) -> float:
         """The reward of an answer; DataError naming the task if a part is undefined."""
@@ -233,7 +203,7 @@ class Reward(NamedTuple):
             return scores
         groups = [[e.text for e in said[at : at + among]] for at in range(0, len(said), among)]
         prompts = [each.conversation for each in samples[::among]]
-        return scores + self.people_weight * self.people(prompts, groups)
+        return scores + self.config.people * self.people(prompts, groups)
 
     def _of_models(
         self, samples: Sequence[Sample], said: Sequence[Generation]
@@ -244,11 +214,11 @@ class Reward(NamedTuple):
             (*sample.conversation, Message("assistant", each.text))
             for sample, each in zip(samples, said, strict=True)
         ]
-        scores = np.array([model.score(talks) for model in self.models])  # (models, N)
+        scores = np.array([score(talks) for score in self.models])  # (models, N)
         if not np.isfinite(scores).all():
             at = int(np.argmax(~np.isfinite(scores).all(0)))
             raise DataError(f"Task {samples[at].id}: a reward model gives no finite score.")
-        return self.weight * (scores.mean(0) - self.spread * scores.std(0))
+        return self.config.model * (scores.mean(0) - self.config.spread * scores.std(0))
 
 
 def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
@@ -256,33 +226,37 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
 
     needs_answer  whether each must have one
     """
-    samples, optional = list[Sample](), set() if needs_answer else {"answer"}
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"The tasks {path} cannot be read: {why}.") from None
+    samples = list[Sample]()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict) or not {"prompt", "answer"} <= row.keys() | optional:
-                why = " that rewards or watch.measure compare with" if needs_answer else ""
-                raise DataError(f'It is no object with "prompt" and "answer"{why}.')
-            prompt, answers = read_prompt(row.get("prompt")), row.get("answer")
-            answers = () if answers is None else read_texts(answers, "answer")
-            if needs_answer and row["answer"] is None:
-                raise DataError("It has no answer.")
-            if not isinstance(source := row.get("source") or "", str):
-                raise DataError("Its source is no text.")
+            samples.append(_parse_task(json.loads(line), str(number), needs_answer))
         except json.JSONDecodeError:
             raise DataError(f"{path} line {number} is no JSON.") from None
         except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
-        metadata: dict[str, Any] = {"source": source} if source else {}
-        metadata |= {"nothing_right": True} if row.get("answer") == [] else {}
-        samples.append(Sample(str(number), prompt, answers, metadata=metadata))
     if not samples:
         raise DataError(f"{path} has no task; expected lines with prompt and answer.")
     return samples
+
+
+def _parse_task(row: Any, name: str, needs_answer: bool) -> Sample:
+    needed = {"prompt", "answer"} if needs_answer else {"prompt"}
+    if not isinstance(row, dict) or not needed <= row.keys():
+        why = " that rewards or watch.measure compare with" if needs_answer else ""
+        raise DataError(f'It is no object with "prompt" and "answer"{why}.')
+    prompt, answer, source = read_prompt(row["prompt"]), row.get("answer"), row.get("source") or ""
+    answers = () if answer is None else read_texts(answer, "answer")
+    if needs_answer and answer is None:
+        raise DataError("It has no answer.")
+    if not isinstance(source, str):
+        raise DataError("Its source is no text.")
+    metadata: dict[str, Any] = {"source": source} if source else {}
+    metadata |= {"nothing_right": True} if answer == [] else {}
+    return Sample(name, prompt, answers, metadata=metadata)

@@ -20,9 +20,8 @@ from groundup.train import MicroBatch
 
 from ..packing import PADDING, RenderedAnswer, pack_groups
 from .forks import fork_rows
-from .losses import PolicyLossConfig, advantages
+from .losses import PolicyLossConfig, advantages, token_advantages, whiten
 from .rewards import Reward
-from .values import token_advantages, whiten
 
 
 class RolloutPlan(NamedTuple):

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from groundup.adapt import load_adapter
+from groundup.adapt import activate_adapter, adapter_sizes, load_adapter
 from groundup.core import (
     Artifact,
     ConfigError,
@@ -62,10 +62,10 @@ from groundup.train import (
 )
 
 from ..adapters import (
+    TRAINED,
     AdaptableConfig,
     UsualOptim,
     adamw,
-    as_before,
     chat_format,
     is_adapted,
     load_trainable,
@@ -85,10 +85,9 @@ from ..packing import (
     with_reference,
 )
 from ..reward.model import RewardModel
-from .losses import PolicyLossConfig, Tokens, policy_loss
+from .losses import PolicyLossConfig, Tokens, adapted_beta, policy_loss, value_losses
 from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
 from .rollouts import Reference, RolloutPlan, Rollouts, sample_rollouts
-from .values import adapted_beta, value_losses
 from .watch import HeldOut, Watch, WatchConfig
 
 USUAL = UsualOptim(
@@ -97,6 +96,8 @@ USUAL = UsualOptim(
 )  # fmt: skip
 """Of an imported model TRL's rate."""
 ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
+REFERENCE = "reference"
+"""Name of the adapter as it was before training."""
 
 
 class PolicyConfig(AdaptableConfig):
@@ -217,7 +218,7 @@ def _open_rewards(
             f"People compare 2 to {MAX_ANSWERS} answers; answers={config.answers} came."
         )
     judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
-    models, people = [RewardModel.open(each.path) for each in judges.values()], None
+    models, people = [RewardModel.open(each.path).score for each in judges.values()], None
     if queue is not None:
         people = LiveQueue(queue, config.wait_seconds).wins
         patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
@@ -264,13 +265,6 @@ class PolicyRun:
                     f"{context}, which leaves none for the answer; shorten it, or leave it out."
                 )
 
-    def engine_of(self, model: Transformer) -> Engine:
-        """An engine like that of the live weights."""
-        live, bits = self.engine, self.engine.cached.native.bits if supports(model) else None
-        return Engine(
-            model, live.tokenizer, end_ids=live.end_ids, template=live.template, bits=bits
-        )
-
     def batch(self, step: int) -> MicroBatch:
         """The packed answers of a step."""
         return self.rollouts(step // self.config.updates).batch(self.config.loss, self.plan)
@@ -301,27 +295,22 @@ class PolicyRun:
         if path.is_file():
             return Rollouts.read(path)
         path.parent.mkdir(exist_ok=True)
-        model = self.engine.model
+        config, model = self.config, self.engine.model
         was_training = model.training
         model.eval()  # an adapter may have dropout
+        chosen = shuffled_indices(number, config.prompts, len(self.tasks), config.seed)
         made = sample_rollouts(
-            self.sampler or self.engine, self._tasks_of(number), number, self.plan,
+            self.sampler or self.engine, [self.tasks[at] for at in chosen], number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
             token_values=self.token_values if self.values is not None else None,
             keep=path.with_suffix(".json"),
         )  # fmt: skip
         model.train(was_training)
         made.write(path)
-        numbers = {"step": number * self.config.updates} | made.numbers()
+        numbers = {"step": number * config.updates} | made.numbers()
         with open(self.draft.log / ROLLOUTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(numbers) + "\n")
         return made
-
-    def _tasks_of(self, number: int) -> list[Sample]:
-        """The tasks of a sample, in another order each epoch."""
-        config, count = self.config, len(self.tasks)
-        chosen = shuffled_indices(number, config.prompts, count, config.seed)
-        return [self.tasks[at] for at in chosen]
 
     def _loss_at(self, number: int) -> PolicyLossConfig:
         """The algorithm's constants for a sample: a divergence that is held changes its weight."""
@@ -329,25 +318,20 @@ class PolicyRun:
         if not loss.target or not number:
             return loss
         last = self.rollouts(number - 1)
-        return loss.model_copy(
-            update={"beta": adapted_beta(last.beta, last.divergence, count, loss)}
-        )
+        beta = adapted_beta(last.beta, last.divergence, count, loss)
+        return loss.model_copy(update={"beta": beta})
 
     def token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
         """The value of each token of each answer, now, by PPO's head."""
-        module = self.values
-        assert module is not None, "called for PPO alone"
-
-        def compute(batch: MicroBatch) -> Tensor:
-            return module.head(answer_states(module.model, batch)[:, None])
-
-        found = [np.zeros(len(each.ids)) for each in answers]
-        values = values_of_targets(
-            answers, self.plan.row_tokens, self.engine.model.head.device, compute
-        )
+        place, found = self.engine.model.head.device, [np.zeros(len(each.ids)) for each in answers]
+        values = values_of_targets(answers, self.plan.row_tokens, place, self._values_of)
         for each, own, given in zip(answers, found, values, strict=True):
             own[each.is_answer] = given
         return found
+
+    def _values_of(self, batch: MicroBatch) -> Tensor:
+        assert self.values is not None, "called for PPO alone"
+        return self.values.head(answer_states(self.values.model, batch)[:, None])
 
     def loss(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
         """The algorithm's sum over a micro-batch, and what divides it."""
@@ -410,7 +394,7 @@ def _train_and_save(
     trained = run.final_model()
     if watch.stopped:
         watch.restore_best(trained)
-    policy.engine = policy.engine_of(trained)
+    policy.engine = _engine_like(policy.engine, trained)
     after = watch.best["held out"] if watch.stopped else look().reward
     record.log(f"Held-out tasks after: {after:.3f}")
     rows = record.read_metrics(draft.log / ROLLOUTS)
@@ -452,7 +436,7 @@ def _open_policy(
         before = load(parents["model"].path)
         if "adapter" in parents:
             load_adapter(before, adapter.path, base=parents["model"].path)
-        run.sampler = run.engine_of(before.to(model.head.device))
+        run.sampler = _engine_like(engine, before.to(model.head.device))
     return run
 
 
@@ -464,8 +448,21 @@ def _reference(
         before = copy.deepcopy(model).requires_grad_(False)
         return partial(with_reference, before, vocab_size=vocab_size)
 
+    name = REFERENCE if "adapter" in parents else None
+
     def switched(answers: Sequence[RenderedAnswer], length: int) -> list[RenderedAnswer]:
-        with as_before(model, parents) as before:
-            return with_reference(before, answers, length, vocab_size)
+        if name and name not in [size.name for size in adapter_sizes(model)]:
+            load_adapter(model, parents["adapter"].path, name, base=parents["model"].path)
+        activate_adapter(model, name)
+        try:
+            return with_reference(model, answers, length, vocab_size)
+        finally:
+            activate_adapter(model, TRAINED)
 
     return switched
+
+
+def _engine_like(live: Engine, model: Transformer) -> Engine:
+    """An engine like that of the live weights."""
+    bits = live.cached.native.bits if supports(model) else None
+    return Engine(model, live.tokenizer, end_ids=live.end_ids, template=live.template, bits=bits)

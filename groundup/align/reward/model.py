@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -24,40 +23,19 @@ from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load_wi
 from groundup.train import MicroBatch
 
 from ..form import ChatFormat, load_chat_format
-from ..packing import PADDING, answer_states, values_of_targets
+from ..packing import PADDING, ScoredText, answer_states, values_of_targets
 
 RIGHT = 1
 ANSWER_HEAD = HeadConfig(kind="number", pooling="last", bias=False)
 STEP_HEAD = HeadConfig(kind="token", labels=2, names=("wrong", "right"))
 
 
-class ScoredText(NamedTuple):
-    """Ids of a conversation, and where a reward model scores it."""
-
-    ids: np.ndarray
-    """(T,)."""
-    labels: np.ndarray
-    """(T,) 1 or 0 where it is scored, good or not; -1 elsewhere."""
-    margin: float = 0.0
-    """How much better than the other answer of its pair it was said to be."""
-
-    @property
-    def length(self) -> int:
-        """Positions that it takes."""
-        return len(self.ids)
-
-    def columns(self) -> dict[str, np.ndarray | float]:
-        """What rows hold of it."""
-        return {"ids": self.ids, "targets": self.labels, "advantages": self.margin}
-
-
 def scored_answer(
-    form: ChatFormat, conversation: Conversation, name: str, *, is_good: bool = True,
-    margin: float = 0.0,
-) -> ScoredText:  # fmt: skip
+    form: ChatFormat, conversation: Conversation, name: str, margin: float = 0.0
+) -> ScoredText:
     """A conversation that is scored at the token that ends its last answer."""
     ids = _ids_to_stop(form, conversation, name)
-    return ScoredText(np.array(ids), _labels(len(ids), {len(ids) - 1: is_good}), margin)
+    return ScoredText(np.array(ids), _labels(len(ids), {len(ids) - 1: True}), margin)
 
 
 def scored_steps(
@@ -117,11 +95,6 @@ class RewardModel(NamedTuple):
     is_of_steps: bool = False
     """Whether it scores steps."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.module.parameters()).device
-
     @classmethod
     def open(cls, path: Path) -> "RewardModel":
         """Open what `groundup reward` wrote; DataError for another kind of model."""
@@ -149,7 +122,8 @@ class RewardModel(NamedTuple):
                 f"The reward model {self.path} reads {self.context} tokens, and an answer with its "
                 f"prompt has {longest}; sample shorter ones, or train one of a longer context."
             )
-        found = values_of_targets(texts, self.context, self.device, partial(scores_of, self.module))
+        place = next(self.module.parameters()).device
+        found = values_of_targets(texts, self.context, place, partial(scores_of, self.module))
         return np.array([
             right_probabilities(own).min() if self.is_of_steps else own.item() for own in found
         ], np.float64)  # fmt: skip

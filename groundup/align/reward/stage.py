@@ -13,8 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from groundup.core import Artifact, DataError, Draft, device, record
 from groundup.kernels import LossSum
@@ -37,17 +39,16 @@ from ..form import ChatFormat, load_chat_format, read_template
 from ..packing import (
     PADDING,
     PreferenceTrainingConfig,
+    ScoredText,
     pack_groups,
     training_data,
     values_of_targets,
 )
 from ..preferences import SPLITS, read_preferences
-from .losses import pair_losses, step_losses
 from .model import (
     ANSWER_HEAD,
     RIGHT,
     STEP_HEAD,
-    ScoredText,
     right_probabilities,
     scored_answer,
     scored_steps,
@@ -93,6 +94,15 @@ Scored = Sequence[ScoredText]
 """A pair, the better answer first; or one answer with steps."""
 
 
+def pair_losses(
+    chosen: Float[Tensor, " P"], rejected: Float[Tensor, " P"], margin: Float[Tensor, " P"],
+    centring: float,
+) -> Float[Tensor, " P"]:  # fmt: skip
+    """Nats of each pair."""
+    centre = (chosen + rejected).square()
+    return -logsigmoid(chosen - rejected - margin) + centring * centre
+
+
 class RewardObjective(NamedTuple):
     """The loss of pairs or steps, summed over a micro-batch's."""
 
@@ -104,7 +114,8 @@ class RewardObjective(NamedTuple):
         scores, weight = scores_of(module, batch), batch.weights.sum(dtype=torch.float64)
         scored = batch.targets != PADDING
         if self.config.of == "steps":
-            return LossSum(step_losses(scores, batch.targets[scored]).sum(), weight)
+            losses = cross_entropy(scores.float(), batch.targets[scored], reduction="sum")
+            return LossSum(losses, weight)
         margin = batch.advantages[scored][::2]
         losses = pair_losses(scores[::2], scores[1::2], margin, self.config.centring)
         return LossSum(losses.sum(), weight)
@@ -118,8 +129,7 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     train, held_out = (_read_scored(config, source, form, name) for name in SPLITS)
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
-    sizes = [sum(text.length for text in each) for each in train]
-    data = training_data(config, train, held_out, partial(_make_batch, config), sizes)
+    data = training_data(config, train, held_out, partial(_make_batch, config))
     task = TrainingTask(
         body, module, RewardObjective(config), data, f"reward of {config.of}", is_compiled=False
     )
@@ -130,8 +140,8 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     draft.numbers["held_out"] = measure_reward(module.eval(), config, held_out)
     record.log(describe_measures(draft.numbers["held_out"]))
     save_with_head(module, draft.path, base.path, chat=True)
-    ends = {int(text.ids[-1]) for each in train for text in each}
-    form.save(draft.path, base.path, sorted(ends & set(form.tokenizer.specials.values())))
+    stops = form.stop_ids(int(text.ids[-1]) for each in train for text in each)
+    form.save(draft.path, base.path, stops)
 
 
 def _read_scored(
@@ -144,10 +154,8 @@ def _read_scored(
             found.append([scored_steps(form, row.prompt, row.steps, row.labels, name)])
         if config.of == "answers" and row.is_pair:
             chosen, rejected = map(row.conversation, (row.chosen, row.rejected))
-            found.append([
-                scored_answer(form, chosen, name, margin=row.margin),
-                scored_answer(form, rejected, name, is_good=False),
-            ])  # fmt: skip
+            better = scored_answer(form, chosen, name, row.margin)
+            found.append([better, scored_answer(form, rejected, name)])
     kept = [each for each in found if max(text.length for text in each) <= config.max_length]
     if len(kept) < len(found):
         record.log(f"{len(found) - len(kept)} {name} preferences are longer than "

@@ -27,13 +27,12 @@ from groundup.align import (
     sample_answers,
     score_comparisons,
 )
-from groundup.core import Artifact, Draft, page, produce, record, write_text
+from groundup.core import Artifact, Config, Draft, page, produce, record, write_text
 
 from .policies import (
     ANSWERS,
     MAX_TOKENS,
     RIGHT,
-    PolicyReportConfig,
     SumsConfig,
     TaskFiles,
     measure_policies,
@@ -92,7 +91,7 @@ def align(
 
     report = produce(
         out / "report", kind="report", stage="align-report", version=1,
-        config=PolicyReportConfig(), parents={"tuned": tuned} | made, write=write,
+        config=Config(), parents={"tuned": tuned} | made, write=write,
     )  # fmt: skip
     return f"Done; the report is {report.path / 'report.html'}"
 

@@ -20,7 +20,6 @@ from groundup.align import (
     Reward,
     RewardConfig,
     RolloutPlan,
-    Rollouts,
     WatchConfig,
     finetune,
     import_examples,
@@ -30,7 +29,6 @@ from groundup.align import (
 from groundup.core import (
     MANIFEST,
     Artifact,
-    Config,
     Draft,
     Sample,
     Sampling,
@@ -180,11 +178,8 @@ def measure_policies(
     max_tokens: int, seed: int,
 ) -> dict[str, PolicyMeasures]:  # fmt: skip
     """Measure models on tasks; the first is what the others are compared with."""
-    found, scorer, first = (
-        dict[str, PolicyMeasures](),
-        Reward.of(RIGHT),
-        next(iter(models.values())),
-    )
+    found, scorer = dict[str, PolicyMeasures](), Reward.of(RIGHT)
+    first = next(iter(models.values()))
     before, usual = load(first.path).to(device.default_device()), np.zeros(0)
     for name, artifact in models.items():
         engine = Engine.open(artifact.path)
@@ -193,7 +188,10 @@ def measure_policies(
         right = rate((scorer.of_answers(tasks, said) > 0).astype(float))
         plan = RolloutPlan(SAMPLED, max_tokens, engine.model.config.context_length, seed)
         usual_logprobs = partial(with_reference, before, vocab_size=engine.tokenizer.vocab_size)
-        drawn = _sample(engine, tasks, scorer, plan, usual_logprobs)
+        drawn = sample_rollouts(
+            engine, tasks, 0, plan, reward=scorer, reference=usual_logprobs,
+            loss=PolicyLossConfig(beta=1.0),  # so that the divergence is measured
+        )  # fmt: skip
         scores = drawn.rewards.mean(1)
         usual = usual if len(usual) else scores
         wins = bootstrap((scores > usual) + (scores == usual) / 2, limits=(0, 1))
@@ -206,23 +204,12 @@ def measure_policies(
     return found
 
 
-def _sample(
-    engine: Engine, tasks: Sequence[Sample], scorer: Reward, plan: RolloutPlan, reference: Any
-) -> Rollouts:
-    loss = PolicyLossConfig(beta=1.0)  # so that the divergence is measured
-    return sample_rollouts(engine, tasks, 0, plan, reward=scorer, loss=loss, reference=reference)
-
-
 def _bits_per_byte(model: Artifact, tokens: Artifact, out: Path) -> float:
     config = EvaluateConfig(split="validation", batch_tokens=4_096)
     evaluate(str(model.path), config=config, tokens=tokens, out=out)
     measures = read_report(Artifact.open(out, "report")).tasks[0].measures
     found = next(each.result for each in measures if each.key == "bits_per_byte")
     return found.estimate if isinstance(found, Interval) else float("nan")
-
-
-class PolicyReportConfig(Config):
-    """No settings: the report depends on its parents."""
 
 
 def write_comparison(

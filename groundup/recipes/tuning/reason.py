@@ -12,11 +12,10 @@ the outcome. All three take the same number of samples.
 from pathlib import Path
 
 from groundup.align import RewardConfig, read_tasks, reinforce
-from groundup.core import Draft, produce
+from groundup.core import Config, Draft, produce
 
 from .policies import (
     MAX_TOKENS,
-    PolicyReportConfig,
     SumsConfig,
     measure_policies,
     policy_config,
@@ -72,6 +71,6 @@ def reason(
 
     report = produce(
         out / "report", kind="report", stage="reason-report", version=1,
-        config=PolicyReportConfig(), parents=models, write=write,
+        config=Config(), parents=models, write=write,
     )  # fmt: skip
     return f"Done; the report is {report.path / 'report.html'}"

@@ -15,8 +15,7 @@ from groundup.align import (
     import_preferences,
 )
 from groundup.align.direct import stage
-from groundup.align.direct.objectives import KtoObjective, PairObjective, answer_logprobs
-from groundup.align.direct.stage import ComparedAnswers, _make_batch
+from groundup.align.direct.stage import KtoObjective, PairObjective, _make_batch, answer_logprobs
 from groundup.align.packing import (
     RenderedAnswer,
     pack_groups,
@@ -115,7 +114,10 @@ def test_gradients_of_kto_do_not_depend_on_how_a_step_is_split(chat_model, answe
         each._replace(reference=each.reference - 0.1) for each in with_reference(model, answers, 60)
     ]
     pairs = zip(answers, [answers[-1], *answers[:-1]], strict=True)
-    made = [ComparedAnswers(pair, n % 3 == 0) for n, pair in enumerate(pairs)]
+    made = [
+        [own._replace(advantage=np.array(-1.0 if n % 3 else 1.0)), other]
+        for n, (own, other) in enumerate(pairs)
+    ]
     objective, found = KtoObjective(config.loss), []
     for length, parts in ((2048, 1), (2048, 3), (60, 4)):
         batch = _make_batch(config, made) if length == 2048 else _rows_of_60(config, made)

@@ -40,16 +40,16 @@ def testset(tmp_path):
 )  # fmt: skip
 def test_each_reason_is_told(testset, messages, reason):
     config = CleaningConfig(max_characters=400, languages=("en",))
-    cleaner = Cleaner(config, [testset])
+    cleaner = Cleaner(config, [testset.path])
     with pytest.raises(DataError, match=reason):
         cleaner.check(messages, [messages[1].content])
 
 
 def test_what_is_fit_or_too_short_to_tell_is_kept(testset):
-    cleaner = Cleaner(CleaningConfig(languages=("en",)), [testset])
+    cleaner = Cleaner(CleaningConfig(languages=("en",)), [testset.path])
     cleaner.check(talk("Is coffee hot?", "Sorry, no: it is cold."), ["Sorry, no: it is cold."])
     cleaner.check(talk("2+2?", "4"), ["4"])
-    cleaner = Cleaner(CleaningConfig(keep_boilerplate=True), [testset])
+    cleaner = Cleaner(CleaningConfig(keep_boilerplate=True), [testset.path])
     cleaner.check(talk("Hm?", "As an AI model, I cannot."), ["As an AI model, I cannot."])
 
 

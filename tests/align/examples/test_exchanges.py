@@ -55,7 +55,7 @@ def test_some_conversations_have_several_turns_and_roles_take_turns():
 
 
 def test_known_and_unknown_names_are_asked_alike():
-    known = ask_name(FUNCTION, "read")
+    known = ask_name(FUNCTION)._replace(exposure="read")
     pools = word_pools(["read_text", "write_lines"])
     taken = {"read_text", "write_lines"}
     _, made_up = pair = pair_with_made_up([known], pools, taken, random.Random(0))
@@ -65,13 +65,13 @@ def test_known_and_unknown_names_are_asked_alike():
             question, answer = (message.content for message in talk.messages)
             assert question in [phrase.format(name=naming.name) for phrase in NAME]
             assert FUNCTION.code not in question
-            assert is_refusal(answer) is talk.refusal is not naming.is_known
+            assert is_refusal(answer) is talk.refusal is (naming.answer is None)
     assert known.answer == "The documents say: Read the whole text."
     assert made_up.group == known.group and made_up.name.startswith("store.files.Store.")
 
 
 def test_where_no_name_can_be_made_up_the_known_one_goes_too():
-    known = ask_name(FUNCTION, "")
+    known = ask_name(FUNCTION)
     pools = word_pools(["read_text", "write_lines"])
     taken = {"read_text", "write_lines", "write_text"}
     pairs = pair_with_made_up([known] * 5, pools, taken, random.Random(0))
@@ -111,7 +111,7 @@ def test_what_has_no_answer_is_left_out():
     assert [f(silent, random.Random(0)) for f in (explain_code, write_docstring, write_code)] == [
         None
     ] * 3
-    assert ask_name(silent, "") is None
+    assert ask_name(silent) is None
     assert (
         ask_topic(DocumentSection("m", "Empty", ("Short.",)), "Explain {title}.", random.Random(0))
         is None

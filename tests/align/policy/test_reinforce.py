@@ -217,11 +217,11 @@ def test_an_ensemble_is_worth_its_mean_less_its_spread():
     samples = [Sample("1", (), references=("a",))] * 2
     for spread, worth in ((0, 2.0), (0.5, 1.5)):
         config = RewardConfig(number=0, exact=1, model=2, spread=spread)
-        found = Reward.of(config, [one, other]).of_answers(samples, said)
+        found = Reward.of(config, [one.score, other.score]).of_answers(samples, said)
         assert found.tolist() == [1 + 2 * worth] * 2
     broken = Always([0.0, np.nan])
     with pytest.raises(DataError, match="Task 1: a reward model gives no finite score"):
-        Reward.of(config, [broken]).of_answers(samples, said)
+        Reward.of(config, [broken.score]).of_answers(samples, said)
 
 
 def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(

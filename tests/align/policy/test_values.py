@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.align.policy.losses import PolicyLossConfig, Tokens, policy_loss
-from groundup.align.policy.values import adapted_beta, token_advantages, value_losses, whiten
+from groundup.align.policy.losses import (
+    PolicyLossConfig,
+    Tokens,
+    adapted_beta,
+    policy_loss,
+    token_advantages,
+    value_losses,
+    whiten,
+)
 from groundup.core import ConfigError
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/align/trl9_ppo.json"

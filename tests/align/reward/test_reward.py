@@ -18,9 +18,13 @@ from groundup.align import (
 from groundup.align.form import load_chat_format
 from groundup.align.packing import PADDING, pack_groups
 from groundup.align.preferences import parse_preference
-from groundup.align.reward.losses import pair_losses, step_losses
 from groundup.align.reward.model import scored_answer, scored_steps, scores_of
-from groundup.align.reward.stage import RewardObjective, _make_batch, _pair_measures
+from groundup.align.reward.stage import (
+    RewardObjective,
+    _make_batch,
+    _pair_measures,
+    pair_losses,
+)
 from groundup.core import ConfigError, DataError, Message
 from groundup.measure import auroc
 from groundup.model import load_with_head
@@ -92,12 +96,6 @@ def test_the_loss_of_pairs_equals_trl(name, centring, has_margin):
     )
     found = pair_losses(chosen, rejected, margin * has_margin, centring)
     assert_close(found.mean(), torch.tensor(trl["losses"][name], dtype=torch.float64))
-
-
-def test_the_loss_of_steps_is_that_of_their_log_odds():
-    scores = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
-    found = step_losses(scores, torch.tensor([1, 1]))
-    assert_close(found, -torch.tensor([2.0, -2.0]).sigmoid().log())
 
 
 def test_gradients_do_not_depend_on_how_a_step_is_split_or_packed(chat_model, judge):
