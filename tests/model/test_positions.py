@@ -53,6 +53,19 @@ def test_the_penalty_grows_with_distance_and_ignores_the_future_no_more_than_the
     assert_close(bias[0, 0], -slope * torch.tensor([[2.0, 1, 0, 1], [3, 2, 1, 0]]))
 
 
+@pytest.mark.parametrize("scale", [None, 0.25])
+def test_falcons_penalty_is_that_of_the_key_rounded_to_bfloat16_then_scaled(scale):
+    part = heads(heads=5, kv_heads=5, scale=scale)
+    config = shape(position=PositionConfig(kind="alibi", rounded=True), attention=part)
+    bias = alibi_bias(config, torch.arange(400)[None], 2, torch.float32)
+    assert bias.shape == (1, 5, 2, 400)
+    for head, slope in enumerate(_alibi_slopes(5).tolist()):
+        own = torch.tensor(slope, dtype=torch.bfloat16)
+        for key in (1, 7, 255, 257, 399):  # 257 is no bfloat16
+            product = own * torch.tensor(float(key)).bfloat16()
+            assert float(bias[0, head, 1, key]) == float(product) * (scale or 0.5)
+
+
 def loop_bucket(distance, buckets, max_distance, causal):
     """T5's rule in words, for one distance of key minus query."""
     offset = 0

@@ -35,8 +35,6 @@ from .names import (
     require_supported,
 )
 
-ATTENTION = (("q_proj.", "q_proj."), ("k_proj.", "k_proj."), ("v_proj.", "v_proj."),
-             ("out_proj.", "o_proj."))  # fmt: skip
 STACKS = (("model.encoder.", "encoder."), ("model.decoder.", ""))
 
 
@@ -47,8 +45,10 @@ def _tensor_names(config: ModelConfig) -> NamePairs:
             ("self_attn", "attention"), ("encoder_attn", "cross"), ("final", "feedforward"))),
         ("layers.{}.fc1.", "layers.{}.feedforward.up_proj."),
         ("layers.{}.fc2.", "layers.{}.feedforward.down_proj."),
-        *(("layers.{}.self_attn." + a, "layers.{}.attention." + b) for a, b in ATTENTION),
-        *(("layers.{}.encoder_attn." + a, "layers.{}.cross." + b) for a, b in ATTENTION),
+        ("layers.{}.self_attn.out_proj.", "layers.{}.attention.o_proj."),
+        ("layers.{}.self_attn.", "layers.{}.attention."),
+        ("layers.{}.encoder_attn.out_proj.", "layers.{}.cross.o_proj."),
+        ("layers.{}.encoder_attn.", "layers.{}.cross."),
         ("embed_positions.", "embed_positions."),
         ("layernorm_embedding.", "embed_norm."),
         ("layer_norm.", "norm."),
@@ -133,9 +133,7 @@ def _to_hf_config(config: ModelConfig, family: str) -> dict[str, Any]:
         "max_position_embeddings": config.context_length,
         "activation_function": hf_activation(config.feedforward.activation),
         "scale_embedding": config.embedding.scale != 1.0,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "activation_dropout": 0.0,
+        **dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), 0.0),
         "forced_eos_token_id": None,
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,

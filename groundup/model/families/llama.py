@@ -6,6 +6,7 @@ Source: transformers 5.24, models/llama; LLaMA: arXiv:2302.13971.
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 from groundup.core import ArtifactError, ConfigError
@@ -36,11 +37,15 @@ MAX_LAYERS = 2**16
 Each = TypeVar("Each")
 FULL, WINDOW = LAYER_TYPES
 
-SHARED_KEYS = word_set(ROPE, """
-    head_dim hidden_act hidden_size intermediate_size max_position_embeddings num_attention_heads
-    num_hidden_layers num_key_value_heads original_max_position_embeddings rms_norm_eps
-    tie_word_embeddings vocab_size
-    """)  # fmt: skip
+SIZES = {
+    "vocab_size": "vocab_size", "hidden_size": "width", "num_hidden_layers": "layers",
+    "max_position_embeddings": "context_length", "num_attention_heads": "attention.heads",
+    "num_key_value_heads": "attention.kv_heads", "head_dim": "attention.head_dim",
+    "intermediate_size": "feedforward.width",
+}  # fmt: skip
+"""Keys of sizes, and their fields."""
+SHARED_KEYS = word_set(SIZES, ROPE, "hidden_act original_max_position_embeddings rms_norm_eps"
+                       " tie_word_embeddings")  # fmt: skip
 """Keys that every decoder of this kind reads."""
 UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
@@ -62,22 +67,14 @@ def decoder_fields(
     """
 
     def size(key: str, default: int | None = None) -> int:
-        return get_int(values, own.get(key, key), family, default)
+        maximum = MAX_LAYERS if key == "num_hidden_layers" else 2**31
+        return get_int(values, own.get(key, key), family, default, maximum=maximum)
 
     width, heads = size("hidden_size"), size("num_attention_heads")
+    defaults = {"num_key_value_heads": heads, "head_dim": max(1, width // heads)}
     theta, scaling = parse_rope(values, base, partial=rotated is not None)
-    return {
-        "vocab_size": size("vocab_size"),
-        "width": width,
-        "layers": get_int(
-            values, own.get("num_hidden_layers", "num_hidden_layers"), family, maximum=MAX_LAYERS
-        ),
-        "context_length": size("max_position_embeddings"),
-        "attention.heads": heads,
-        "attention.kv_heads": size("num_key_value_heads", heads),
-        "attention.head_dim": size("head_dim", max(1, width // heads)),
+    return {field: size(key, defaults.get(key)) for key, field in SIZES.items()} | {
         "attention.qk_norm": "none",
-        "feedforward.width": size("intermediate_size"),
         "position.base": theta,
         "position.scaling": scaling,
         "position.rotated": 1.0 if rotated is None else get_rotated(values, rotated),
@@ -124,14 +121,7 @@ def decoder_to_hf_config(
     return {
         "architectures": [architecture],
         "model_type": family,
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.layers,
-        "max_position_embeddings": config.context_length,
-        "num_attention_heads": config.attention.heads,
-        "num_key_value_heads": config.attention.kv_heads,
-        "head_dim": config.attention.head_dim,
-        "intermediate_size": config.feedforward.width,
+        **{key: attrgetter(field)(config) for key, field in SIZES.items()},
         "attention_dropout": 0.0,
         "rms_norm_eps": config.norm.eps,
         "rope_parameters": rope,
@@ -201,13 +191,6 @@ def to_layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | N
         raise ConfigError(f"{what} {family}, which has full attention and windows of one size.")
     types = [WINDOW if pattern.kind == "window" else FULL for pattern in patterns]
     return types, windows.pop() if windows else None
-
-
-def check_heads_divide_width(config: ModelConfig, family: str) -> None:
-    """Raise ConfigError if Transformers would reject the width."""
-    if config.width % config.attention.heads:
-        what = f"ModelConfig.width={config.width} cannot be written as {family}"
-        raise ConfigError(f"{what}, which needs a multiple of heads={config.attention.heads}.")
 
 
 def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:

@@ -38,10 +38,11 @@ BLOOM = decoder_family(
         absent=ROPE | word_set("""
             head_dim intermediate_size num_key_value_heads original_max_position_embeddings
             """),
-        fixed={"apply_residual_connection_post_layernorm": (False, None), "n_inner": (None,)},
+        fixed={"apply_residual_connection_post_layernorm": (False, None), "n_inner": (None,),
+               "slow_but_exact": (False, None)},  # which omits biases where pretraining_tp > 1
         ignored=word_set("""
             attention_softmax_in_fp32 bias_dropout_fusion hidden_dropout masked_softmax_fusion
-            offset_alibi skip_bias_add skip_bias_add_qkv slow_but_exact
+            offset_alibi skip_bias_add skip_bias_add_qkv
             """),
         aliases={"num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
                  "n_embed": "hidden_size"},

@@ -17,11 +17,9 @@ from ..keys import CAUSAL, ConfigKeys, validate_keys, word_set
 from ..llama import NAMES
 from ..names import (
     StateDict,
-    get_activation,
     get_bool,
     get_float,
     get_int,
-    hf_activation,
     require_supported,
 )
 from .outline import (
@@ -39,6 +37,7 @@ from .outline import (
 )
 
 TANH = "gelu_pytorch_tanh"
+ACTS = {TANH: "gelu_tanh", "gelu": "gelu_tanh", "gelu_new": "gelu_tanh", "relu": "relu"}
 SANDWICH_NAMES = (
     ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
     ("model.layers.{}.pre_feedforward_layernorm.", "layers.{}.feedforward_norm."),
@@ -51,18 +50,12 @@ def _read_scale(values: Values) -> Values:
     return {"embedding.scale": get_int(values, "hidden_size", "gemma") ** 0.5}
 
 
-def _read_gemma(values: Values) -> Values:
-    activation = get_activation(values, "hidden_act", TANH)
-    inner = "gelu_tanh" if activation == "gelu" else activation
-    return _read_scale(values) | {"feedforward.activation": inner}
-
-
 GEMMA = decoder_family(
     Outline(
-        "gemma", "GemmaForCausalLM", (rms_eps(), ATTENTION_BIAS), {"norm.zero_centred": True},
-        defaults={"num_key_value_heads": 16, "head_dim": 256}, tied=True, read_more=_read_gemma,
-        write_more=lambda config: {"hidden_act": hf_activation(config.feedforward.activation)},
-        more_keys=frozenset(("hidden_act",)),
+        "gemma", "GemmaForCausalLM",
+        (rms_eps(), ATTENTION_BIAS, Key("hidden_act", "feedforward.activation", TANH, ACTS)),
+        {"norm.zero_centred": True}, {"num_key_value_heads": 16, "head_dim": 256}, tied=True,
+        read_more=_read_scale,
         fixed={"use_bidirectional_attention": (False, None), "hidden_activation": (TANH, None)},
     )
 )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
 from ...config import ModelConfig
@@ -21,7 +21,6 @@ from ..llama import (
     SHARED_KEYS,
     UNUSED_FEATURES,
     WINDOW,
-    check_heads_divide_width,
     decoder_fields,
     decoder_to_hf_config,
     get_layers,
@@ -179,8 +178,9 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
 
     Raises ConfigError for what the family's files cannot express.
     """
-    if outline.is_divided:
-        check_heads_divide_width(config, outline.name)
+    if outline.is_divided and config.width % (heads := config.attention.heads):
+        what = f"ModelConfig.width={config.width} cannot be written as {outline.name}"
+        raise ConfigError(f"{what}, which needs a multiple of heads={heads}.")
     values = decoder_to_hf_config(config, outline.name, outline.architecture)
     if outline.rotated is not None:
         share = {"partial_rotary_factor": config.position.rotated}
