@@ -487,6 +487,57 @@ def exaone4(draw: Draw) -> Json:
     return base
 
 
+def gptj(draw: Draw) -> Json:
+    """GPT-J."""
+    base = gpt2(draw)
+    gone = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn")
+    size = int(str(base["n_embd"])) // int(str(base["n_head"]))
+    turned = mostly(draw, draw.choice(range(2, size + 1, 2)), (0, 1, None, 3))
+    return {key: value for key, value in base.items() if key not in gone} | {"rotary_dim": turned}
+
+
+def falcon(draw: Draw) -> Json:
+    """Falcon of any age."""
+    base = layer_normed(draw, decoder_of(draw, named_head=False), "layer_norm_epsilon")
+    for key in ("attention_bias", "hidden_act", "intermediate_size"):
+        base.pop(key, None)
+    kv = base.pop("num_key_value_heads")
+    return base | {
+        "num_kv_heads": mostly(draw, kv, (None, 1, 2)), "bias": draw.random() < 0.4,
+        "new_decoder_architecture": draw.random() < 0.4, "multi_query": draw.random() < 0.5,
+        "parallel_attn": draw.random() < 0.8, "activation": draw.choice(USUAL_ACTS),
+        "num_ln_in_parallel_attn": draw.choice((None, None, 1, 2)),
+        "ffn_hidden_size": draw.choice((None, 9, 24)), "alibi": draw.random() < 0.3,
+    }  # fmt: skip
+
+
+def bloom(draw: Draw) -> Json:
+    """BLOOM."""
+    heads, _, size = heads_of(draw)
+    return {
+        "vocab_size": draw.randint(33, 97), "hidden_size": heads * size, "n_head": heads,
+        "n_layer": draw.choice((1, 2, 3)), "layer_norm_epsilon": draw.choice(EPS),
+        "apply_residual_connection_post_layernorm": draw.random() < 0.06,
+        "tie_word_embeddings": draw.random() < 0.6, "slow_but_exact": draw.random() < 0.1,
+        "pretraining_tp": draw.choice((1, 2)), "pad_token_id": 3, "bos_token_id": 1,
+    }  # fmt: skip
+
+
+def opt(draw: Draw) -> Json:
+    """OPT, with norms before or after."""
+    heads, _, size = heads_of(draw)
+    return {
+        "vocab_size": draw.randint(33, 97), "hidden_size": heads * size,
+        "num_hidden_layers": draw.choice((1, 2, 3)), "num_attention_heads": heads,
+        "ffn_dim": draw.choice((5, 24)), "max_position_embeddings": draw.choice((48, 64)),
+        "do_layer_norm_before": draw.random() < 0.6, "enable_bias": draw.random() < 0.7,
+        "layer_norm_elementwise_affine": draw.random() < 0.7, "pad_token_id": draw.choice((0, 1)),
+        "word_embed_proj_dim": mostly(draw, None, (4, 8)), "tie_word_embeddings":
+        draw.random() < 0.6, "activation_function": draw.choice(("relu", *USUAL_ACTS)),
+        "_remove_final_layer_norm": draw.random() < 0.06,
+    }  # fmt: skip
+
+
 def qwen3_moe(draw: Draw) -> Json:
     """Qwen 3 with experts."""
     experts, inner = draw.choice((2, 3, 5)), draw.choice((5, 8))
@@ -535,8 +586,13 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Json], str, tuple[str, ...]]] = {
     "nemotron": (nemotron, "Nemotron", ("CausalLM",)), "glm4": (glm4, "Glm4", ("CausalLM",)),
     "exaone4": (exaone4, "Exaone4", ("CausalLM",)),
     "qwen3_moe": (qwen3_moe, "Qwen3Moe", ("CausalLM",)),
+    "gptj": (gptj, "GPTJ", ("CausalLM",)), "falcon": (falcon, "Falcon", ("CausalLM",)),
+    "bloom": (bloom, "Bloom", ("CausalLM",)), "opt": (opt, "OPT", ("CausalLM",)),
+    "mt5": (t5, "MT5", ("ConditionalGeneration",)),
+    "umt5": (t5, "UMT5", ("ConditionalGeneration",)),
+    "mbart": (bart, "MBart", ("ConditionalGeneration",)),
 }  # fmt: skip
-BOTH = ("t5", "switch_transformers", "bart")
+BOTH = ("t5", "switch_transformers", "bart", "mt5", "umt5", "mbart")
 
 
 # ---------------------------------------------------------------- what is done to a config.json
@@ -913,7 +969,7 @@ class Case:
         side = draw.choice(("none", "left", "right"))
         if self.classifies and not known:
             side = "none"  # transformers finds the end of a text by its padding's id
-        if self.family == "bart" and side == "left":
+        if self.family in ("bart", "mbart") and side == "left":
             side = "right"  # transformers counts its places from the padding on, groundup does not
         if self.family == "switch_transformers" and getattr(config, "expert_capacity", 0) < 40:
             side = "none" if side == "none" else "right"  # padding before a text fills experts
@@ -945,7 +1001,8 @@ def rows(draw: Draw, length: int, vocab: int, pad: int, side: str) -> tuple[torc
 
 def theirs(case: Case, folder: Path) -> tuple[torch.Tensor, dict[str, torch.Tensor], bool]:
     """Transformers' logits, what it was given, and whether that is padded."""
-    ways = {"attn_implementation": "eager"}
+    # Written out, Falcon's attention adds ALiBi twice.
+    ways = {"attn_implementation": "sdpa" if case.family == "falcon" else "eager"}
     if case.family in ("mixtral", "switch_transformers"):
         ways["experts_implementation"] = "eager"  # the other takes widths of four alone
     model, found = case.cls.from_pretrained(

@@ -24,7 +24,7 @@ from groundup.kernels import Branches, Mask, ScoreOptions, attention, branched_a
 
 from .config import ModelConfig
 from .norm import build_norm
-from .positions import DistanceBias, Rotation, rotate
+from .positions import BucketBias, DistanceBias, Rotation, rotate
 
 
 class KeysValues(NamedTuple):
@@ -219,6 +219,8 @@ class Attention(Projections):
         self.rotates = config.rotates(layer)
         is_xl = config.position.kind == "transformer_xl"
         self.distance = DistanceBias(config) if is_xl else None
+        has_buckets = config.position.kind == "buckets" and not config.position.shared
+        self.relative = BucketBias(config) if has_buckets else None
         self.attend: Callable[..., Tensor] = attention
         """The attention function; replaced where a sequence is sharded over processes."""
 
@@ -236,6 +238,8 @@ class Attention(Projections):
         bias = context.bias
         if self.distance is not None:
             q, bias = self.distance(q, k.shape[2], self.scale)
+        if self.relative is not None:
+            bias = self.relative(q.shape[2], k.shape[2], causal=context.mask.causal).to(q.dtype)
         mask = context.mask._replace(pattern=self.pattern)
         scores = ScoreOptions(self.scale, bias, self.softcap)
         attend = self.attend

@@ -191,8 +191,12 @@ class PositionConfig(Config):
     """Whether layers rotate; layer i has entry i modulo their number (SmolLM 3 skips every 4th)."""
     offset: int = Field(default=0, ge=0)
     """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
+    rounded: bool = False
+    """ALiBi of the keys' positions in bfloat16, scaled as the scores are (Falcon)."""
     buckets: int = Field(default=32, ge=4)
     """Number of buckets of distances."""
+    shared: bool = True
+    """Whether all layers of a stack share the bias of buckets; in UMT5 each has its own."""
     max_distance: int = Field(default=128, ge=2)
     """Distances from this one on share the last bucket, tokens."""
 
@@ -248,6 +252,8 @@ class EmbeddingConfig(Config):
     """Factor of the token vectors: sqrt(width) in Gemma and in Vaswani et al."""
     norm: bool = False
     """Norm of the sum with positions and types (BERT); the first layer's pre-norm is omitted."""
+    keeps_first_norm: bool = False
+    """Whether the first layer keeps its pre-norm beside that norm (BLOOM, mBART)."""
     types: int = Field(default=0, ge=0)
     """Number of segment (token type) embeddings, 2 in BERT; 0: none."""
 

@@ -81,11 +81,21 @@ def _alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tenso
 
 
 def alibi_bias(
-    heads: int, T: int, S: int, device: torch.device, dtype: torch.dtype
-) -> Float[Tensor, "1 H T S"]:
-    """The penalty of each head: -slope * |distance|."""
-    slopes = _alibi_slopes(heads, torch.promote_types(dtype, torch.float32)).to(device)
-    return (-slopes[:, None, None] * _distances(T, S, device).abs())[None].to(dtype)
+    config: ModelConfig, positions: Int[Tensor, "b S"], T: int, dtype: torch.dtype
+) -> Float[Tensor, "rows H T S"]:
+    """The penalty of each head: -slope * |distance|, or as Falcon has it.
+
+    positions  of all keys in their documents; Falcon multiplies them by the slope in bfloat16,
+               the same but for rounding, and scales the product as it does the scores
+    """
+    part, exact = config.attention, torch.promote_types(dtype, torch.float32)
+    slopes = _alibi_slopes(part.heads, exact).to(positions.device)
+    if config.position.rounded:
+        scale = part.head_dim**-0.5 if part.scale is None else part.scale
+        places = slopes.bfloat16()[:, None] * positions[:, None]  # (b, H, S)
+        return (places.to(dtype) * scale)[:, :, None].expand(-1, -1, T, -1)
+    distances = _distances(T, positions.shape[1], positions.device)
+    return (-slopes[:, None, None] * distances.abs())[None].to(dtype)
 
 
 def _distance_bucket(
@@ -113,18 +123,18 @@ def _distance_bucket(
 
 
 class BucketBias(nn.Module):
-    """A learned bias per bucket and head, shared by all layers of a stack (T5)."""
+    """A learned bias per bucket and head, of a layer or shared by all layers of a stack (T5)."""
 
-    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         shape = (config.position.buckets, config.attention.heads)
         self.weight = nn.Parameter(torch.zeros(shape))
-        self.max_distance, self.causal = config.position.max_distance, causal
+        self.max_distance = config.position.max_distance
 
-    def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
+    def forward(self, T: int, S: int, *, causal: bool) -> Float[Tensor, "1 H T S"]:
         """The bias of the last T of S positions."""
         apart = _distances(T, S, self.weight.device)
-        numbers = _distance_bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
+        numbers = _distance_bucket(apart, len(self.weight), self.max_distance, causal=causal)
         return self.weight[numbers].permute(2, 0, 1)[None]
 
 

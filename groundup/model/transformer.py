@@ -91,7 +91,7 @@ class TransformerBlock(nn.Module):
         place, self.is_parallel = config.norm.place, config.parallel
         self.is_post_norm, self.residual_scale = place == "post", config.residual_scale
         before, after = place in ("pre", "sandwich"), place != "pre"
-        is_normed = layer == 0 and config.embedding.norm  # by the embedding's norm
+        is_normed = layer == 0 and config.embedding.norm and not config.embedding.keeps_first_norm
         self.attention_norm = optional_norm(before and not is_normed, config)
         self.attention = Attention(config, layer)
         self.attention_out_norm = optional_norm(after, config)
@@ -171,7 +171,7 @@ class Stack(nn.Module):
         types = config.embedding.types
         self.embed_types = _empty_embedding(types, width) if types else None
         self.embed_norm = optional_norm(config.embedding.norm, config)
-        self.relative = BucketBias(config, causal=causal) if kind == "buckets" else None
+        self.relative = BucketBias(config) if kind == "buckets" and config.position.shared else None
         blocks = (TransformerBlock(config, i, crosses=crosses) for i in range(layers))
         self.layers = nn.ModuleList(blocks)
         self.norm = optional_norm(config.norm.place != "post", config)
@@ -255,11 +255,11 @@ class Stack(nn.Module):
                     window_rotation = get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)
             case "alibi":
-                heads, S = config.attention.heads, start + T
-                return context._replace(bias=alibi_bias(heads, T, S, hidden.device, dtype))
-            case "buckets":
-                assert self.relative is not None, "position buckets have a bias table"
-                return context._replace(bias=self.relative(T, start + T).to(dtype))
+                keys = _document_positions(context.mask.documents, 0, start + T, hidden.device)
+                return context._replace(bias=alibi_bias(config, keys, T, dtype))
+            case "buckets" if self.relative is not None:
+                bias = self.relative(T, start + T, causal=self.is_causal)
+                return context._replace(bias=bias.to(dtype))
             case _:
                 return context
 

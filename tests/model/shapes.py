@@ -73,6 +73,12 @@ DECODERS = {
     ),
     "alibi": shape(position=PositionConfig(kind="alibi")),
     "buckets": shape(position=BUCKETS, attention=heads(scale=1.0)),
+    "falcon_alibi": shape(position=PositionConfig(kind="alibi", rounded=True)),
+    "bloom": shape(
+        attention=heads(bias="all"), feedforward=PLAIN_FEED, norm=LAYER_NORM,
+        position=PositionConfig(kind="alibi"),
+        embedding=EmbeddingConfig(norm=True, keeps_first_norm=True),
+    ),
     "sinusoidal": shape(position=PositionConfig(kind="sinusoidal")),
     "no positions": shape(position=PositionConfig(kind="none"), attention=heads(head_dim=5)),
     "grouped": shape(attention=heads(kv_heads=2, qk_norm="head", bias="qkv")),
@@ -162,6 +168,16 @@ ENCODER_DECODERS = {
         kind="encoder_decoder", encoder_layers=2, attention=heads(scale=1.0), position=BUCKETS,
         feedforward=FeedForwardConfig(width=20, activation="relu", gated=False),
         output=OutputConfig(scale=0.25),
+    ),
+    "umt5": shape(
+        kind="encoder_decoder", encoder_layers=2, attention=heads(scale=1.0),
+        position=PositionConfig(kind="buckets", buckets=8, max_distance=16, shared=False),
+    ),
+    "mbart": shape(
+        kind="encoder_decoder", encoder_layers=2, attention=heads(bias="all"),
+        feedforward=PLAIN_FEED, position=PositionConfig(kind="learned", offset=2),
+        norm=LAYER_NORM, output=OutputConfig(bias=True),
+        embedding=EmbeddingConfig(norm=True, keeps_first_norm=True),
     ),
     "bart": shape(
         kind="encoder_decoder", encoder_layers=2, attention=heads(bias="all"),

@@ -20,7 +20,7 @@ from groundup.model.positions import (
     rotate,
     sinusoids,
 )
-from tests.model.shapes import BUCKETS, shape
+from tests.model.shapes import BUCKETS, heads, shape
 
 
 def test_every_value_is_the_papers():
@@ -47,9 +47,23 @@ def test_slopes_are_the_papers_for_eight_and_interleave_for_twelve():
 
 
 def test_the_penalty_grows_with_distance_and_ignores_the_future_no_more_than_the_past():
-    bias = alibi_bias(2, 2, 4, torch.device("cpu"), torch.float32)
+    config = shape(position=PositionConfig(kind="alibi"), attention=heads(heads=2, kv_heads=2))
+    bias = alibi_bias(config, torch.arange(4)[None], 2, torch.float32)
     slope = 2.0**-4
     assert_close(bias[0, 0], -slope * torch.tensor([[2.0, 1, 0, 1], [3, 2, 1, 0]]))
+
+
+@pytest.mark.parametrize("scale", [None, 0.25])
+def test_falcons_penalty_is_that_of_the_key_rounded_to_bfloat16_then_scaled(scale):
+    part = heads(heads=5, kv_heads=5, scale=scale)
+    config = shape(position=PositionConfig(kind="alibi", rounded=True), attention=part)
+    bias = alibi_bias(config, torch.arange(400)[None], 2, torch.float32)
+    assert bias.shape == (1, 5, 2, 400)
+    for head, slope in enumerate(_alibi_slopes(5).tolist()):
+        own = torch.tensor(slope, dtype=torch.bfloat16)
+        for key in (1, 7, 255, 257, 399):  # 257 is no bfloat16
+            product = own * torch.tensor(float(key)).bfloat16()
+            assert float(bias[0, head, 1, key]) == float(product) * (scale or 0.5)
 
 
 def loop_bucket(distance, buckets, max_distance, causal):
@@ -78,12 +92,12 @@ def test_buckets_are_one_each_when_near_and_grow(buckets, max_distance, causal):
 
 
 def test_a_table_is_read_by_distance_alone():
-    table = BucketBias(shape(position=BUCKETS), causal=True)
+    table = BucketBias(shape(position=BUCKETS))
     table.weight.data = torch.randn(8, 4)
-    bias = table(6, 6)
+    bias = table(6, 6, causal=True)
     assert bias.shape == (1, 4, 6, 6)
     assert torch.equal(bias[0, :, 5, 3], bias[0, :, 3, 1])
-    assert torch.equal(table(1, 6)[0, :, 0], bias[0, :, 5])
+    assert torch.equal(table(1, 6, causal=True)[0, :, 0], bias[0, :, 5])
 
 
 def test_distances_score_as_transformer_xl_writes_it():

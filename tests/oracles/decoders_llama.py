@@ -158,9 +158,9 @@ def opened(directory: Path) -> PreTrainedModel:
     kind = json.loads((directory / "config.json").read_text())["model_type"]
     cls = Gemma3ForConditionalGeneration if kind == "gemma3" else AutoModelForCausalLM
     plain = {"experts_implementation": "eager"} if kind in ("mixtral", "qwen3_moe") else {}
-    return cls.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager", **plain
-    ).eval()
+    # Written out, Falcon's attention adds ALiBi twice.
+    plain["attn_implementation"] = "sdpa" if kind == "falcon" else "eager"
+    return cls.from_pretrained(directory, dtype=torch.float32, **plain).eval()
 
 
 def expect(directory: Path, has_gradients: bool) -> dict[str, torch.Tensor]:

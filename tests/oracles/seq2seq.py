@@ -1,8 +1,8 @@
-"""T5, BART and Switch as Transformers computes them: three odd shapes each, and one that we wrote.
+"""T5, BART, Switch and their kin as Transformers computes them: odd shapes, and one that we wrote.
 
-Run by `make oracles`. Writes tests/fixtures/{t5,bart,switch_transformers}/<name>/ with a model
-directory each and `expected.safetensors`: sources and targets with padding, states of both stacks,
-logits, continuations by greedy and beam search, and of one shape a family every gradient.
+Run by `make oracles`. Writes tests/fixtures/<family>/<name>/ with a model directory each and
+`expected.safetensors`: sources and targets with padding, states of both stacks, logits,
+continuations by greedy and beam search, and of one shape a family every gradient.
 """
 
 import shutil
@@ -16,10 +16,16 @@ from transformers import (
     BartConfig,
     BartForConditionalGeneration,
     GenerationConfig,
+    MBartConfig,
+    MBartForConditionalGeneration,
+    MT5Config,
+    MT5ForConditionalGeneration,
     SwitchTransformersConfig,
     SwitchTransformersForConditionalGeneration,
     T5Config,
     T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
 )
 
 from groundup.model import Transformer, save
@@ -61,9 +67,25 @@ PEERS = {
                               "num_sparse_decoder_layers": 2, "tie_word_embeddings": False},
         "odd_depths": SWITCH | {"num_layers": 3, "num_decoder_layers": 2, "num_experts": 2},
     }),
+    "mt5": (MT5Config, MT5ForConditionalGeneration, {
+        "gated": T5 | {"num_decoder_layers": 1, "tie_word_embeddings": False},
+        "relu_wide_heads": T5 | {"d_kv": 5, "num_heads": 2, "feed_forward_proj": "relu",
+                                 "tie_word_embeddings": False},
+    }),
+    "umt5": (UMT5Config, UMT5ForConditionalGeneration, {
+        "a_bias_per_layer": T5 | {"num_decoder_layers": 2, "tie_word_embeddings": False},
+        "scaled_silu": T5 | {"num_layers": 1, "num_decoder_layers": 2,
+                             "feed_forward_proj": "gated-silu"},
+    }),
+    "mbart": (MBartConfig, MBartForConditionalGeneration, {
+        "pre_norms": BART,
+        "pre_norms_free": BART | {"scale_embedding": True, "tie_word_embeddings": False,
+                                  "encoder_layers": 1, "activation_function": "relu"},
+    }),
 }  # fmt: skip
 BEAMS = (("estimate", 1.0, False), ("full", 2.0, True), ("bound", 0.5, "never"))
-WITH_GRADIENTS = ("narrow_heads", "scaled_free", "every_second")
+WITH_GRADIENTS = ("narrow_heads", "scaled_free", "every_second", "gated", "a_bias_per_layer",
+                  "pre_norms")  # fmt: skip
 STRUCTURE = {"vocab_size": VOCAB, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": None,
              "decoder_start_token_id": START}  # fmt: skip
 
@@ -76,10 +98,10 @@ def peer(kind: str, values: dict[str, Any]) -> torch.nn.Module:
         scale = 0.3 if parameter.ndim == 1 else 0.4
         start = 1.0 if "norm" in name and name.endswith("weight") else 0.0
         parameter.data = start + scale * torch.randn_like(parameter)
-    if kind == "bart":
+    if kind in ("bart", "mbart"):
         model.final_logits_bias = torch.randn_like(model.final_logits_bias)
     if values.get("tie_word_embeddings") is False:
-        inner = model.model if kind == "bart" else model
+        inner = model.model if "bart" in kind else model
         for stack in (inner.encoder, inner.decoder):
             stack.embed_tokens.weight.data = inner.shared.weight.data.clone()
         head = torch.nn.Linear(inner.shared.weight.shape[1], VOCAB, bias=False)

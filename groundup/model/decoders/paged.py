@@ -3,7 +3,8 @@
 `supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
 no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
 their like, but not LongRoPE, whose angles depend on the length of a sequence (Phi 3's long models),
-nor clipped queries, keys and values (OLMo 7B). Token ids in, logits out; no text and no sampling.
+nor rounded ALiBi (Falcon RW), nor clipped queries, keys and values (OLMo 7B). Token ids in, logits
+out; no text and no sampling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -136,7 +137,7 @@ def supports(model: Transformer) -> bool:
         return False
     return (
         config.kind == "decoder" and not config.prefix and not has_adapters(model)
-        and config.position.kind in NATIVE_POSITIONS
+        and config.position.kind in NATIVE_POSITIONS and not config.position.rounded
         and config.position.scaling.kind != "longrope" and config.attention.clip is None
         and config.feedforward.experts is None and not config.embedding.types
         and config.output.transform == "none"

@@ -104,7 +104,8 @@ def _position_parameters(config: ModelConfig) -> int:
         case "learned":
             return stacks * (config.context_length + part.offset) * config.width
         case "buckets":
-            return stacks * part.buckets * config.attention.heads
+            tables = stacks if part.shared else config.layers + config.encoder_layers
+            return tables * part.buckets * config.attention.heads
         case "transformer_xl":
             return (config.layers + config.encoder_layers) * (config.width * inner + 2 * inner)
         case _:
@@ -138,8 +139,9 @@ def _norm_parameters(config: ModelConfig, norm: int) -> int:
     stacks = 2 if config.encoder_layers else 1
     count = each * (config.layers + config.encoder_layers) + crossing * config.layers
     count += 0 if place == "post" else stacks  # the final norms
-    if config.embedding.norm:  # it replaces the first layer's pre-norm
-        count += 0 if place in ("pre", "sandwich") else stacks
+    replaces = place in ("pre", "sandwich") and not config.embedding.keeps_first_norm
+    if config.embedding.norm and not replaces:  # the first layer's pre-norm
+        count += stacks
     return count * norm
 
 

@@ -1,11 +1,12 @@
-"""BART: BERT's blocks in an encoder and a decoder.
+"""BART and mBART: BERT's blocks in an encoder and a decoder.
 
 Biases, post-norms, learned positions of which the first two are unused, a norm of the embeddings,
-and a bias for each token id added to the logits.
-Source: transformers 5.24, models/bart; BART: arXiv:1910.13461.
+and a bias for each token id added to the logits. mBART has pre-norms.
+Source: transformers 5.24, models/bart and mbart; BART: arXiv:1910.13461; mBART: arXiv:2001.08210.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .keys import ConfigKeys, Family, word_set
+from .keys import AllowedValues, ConfigKeys, Family, word_set
 from .names import (
+    NamePairs,
     StateDict,
     get_activation,
     get_bool,
@@ -33,25 +35,28 @@ from .names import (
     require_supported,
 )
 
-ATTENTION = (("q_proj.", "q_proj."), ("k_proj.", "k_proj."), ("v_proj.", "v_proj."),
-             ("out_proj.", "o_proj."))  # fmt: skip
-LAYER_NAMES = (
-    ("self_attn_layer_norm.", "attention_out_norm."),
-    ("encoder_attn_layer_norm.", "cross_out_norm."),
-    ("final_layer_norm.", "feedforward_out_norm."),
-    ("fc1.", "feedforward.up_proj."),
-    ("fc2.", "feedforward.down_proj."),
-    *(("self_attn." + a, "attention." + b) for a, b in ATTENTION),
-    *(("encoder_attn." + a, "cross." + b) for a, b in ATTENTION),
-)
 STACKS = (("model.encoder.", "encoder."), ("model.decoder.", ""))
-NAMES = (
-    *((a + "layers.{}." + p, b + "layers.{}." + q) for a, b in STACKS for p, q in LAYER_NAMES),
-    *((a + "embed_positions.", b + "embed_positions.") for a, b in STACKS),
-    *((a + "layernorm_embedding.", b + "embed_norm.") for a, b in STACKS),
-    ("model.shared.", "embed_tokens."),
-    ("final_logits_bias", "lm_bias"),
-)
+
+
+def _tensor_names(config: ModelConfig) -> NamePairs:
+    norm = "_norm." if config.norm.place == "pre" else "_out_norm."
+    parts = (
+        *((f"layers.{{}}.{part}_layer_norm.", f"layers.{{}}.{name}{norm}") for part, name in (
+            ("self_attn", "attention"), ("encoder_attn", "cross"), ("final", "feedforward"))),
+        ("layers.{}.fc1.", "layers.{}.feedforward.up_proj."),
+        ("layers.{}.fc2.", "layers.{}.feedforward.down_proj."),
+        ("layers.{}.self_attn.out_proj.", "layers.{}.attention.o_proj."),
+        ("layers.{}.self_attn.", "layers.{}.attention."),
+        ("layers.{}.encoder_attn.out_proj.", "layers.{}.cross.o_proj."),
+        ("layers.{}.encoder_attn.", "layers.{}.cross."),
+        ("embed_positions.", "embed_positions."),
+        ("layernorm_embedding.", "embed_norm."),
+        ("layer_norm.", "norm."),
+    )  # fmt: skip
+    pairs = ((stack + part, prefix + name) for stack, prefix in STACKS for part, name in parts)
+    return (*pairs, ("model.shared.", "embed_tokens."), ("final_logits_bias", "lm_bias"))
+
+
 EMBEDDING_COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
 
 KEYS = ConfigKeys(
@@ -59,26 +64,24 @@ KEYS = ConfigKeys(
     activation_function d_model decoder_attention_heads decoder_ffn_dim decoder_layers
     encoder_attention_heads encoder_ffn_dim encoder_layers is_encoder_decoder
     max_position_embeddings scale_embedding tie_word_embeddings vocab_size
-    add_final_layer_norm normalize_before normalize_embedding static_position_embeddings
     """),
     {"add_bias_logits": (False,), "do_blenderbot_90_layernorm": (False,),
-     "extra_pos_embeddings": (2,), "is_causal": (True,)},
+     "extra_pos_embeddings": (2,), "is_causal": (True,), "normalize_before": (False, None),
+     "add_final_layer_norm": (False, None), "static_position_embeddings": (False, None),
+     "normalize_embedding": (True, None)},
     word_set("replacing_rate save_step student_decoder_layers student_encoder_layers"),
     {"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads",
      "num_hidden_layers": "encoder_layers"},
 )  # fmt: skip
-SUPPORTED_VALUES = {
-    "is_encoder_decoder": (True,),
-    "normalize_before": (False, None),
-    "add_final_layer_norm": (False, None),
-    "static_position_embeddings": (False, None),
-    "normalize_embedding": (True, None),
-}
+PRE_NORMS: AllowedValues = {
+    "normalize_before": (True, None), "add_final_layer_norm": (True, None),
+}  # fmt: skip
 OFFSET, EPS = 2, 1e-5
 
 
 def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, SUPPORTED_VALUES)
+    require_supported(values, {"is_encoder_decoder": (True,)})
+    is_pre = values.get("model_type") == "mbart"
     width, heads = get_int(values, "d_model", "bart"), _get_shared_size(values, "attention_heads")
     scale = math.sqrt(width) if get_bool(values, "scale_embedding", False) else 1.0
     return ModelConfig(
@@ -96,8 +99,8 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
             bias=True,
         ),
         position=PositionConfig(kind="learned", offset=OFFSET),
-        norm=NormConfig(kind="layer", eps=EPS, place="post"),
-        embedding=EmbeddingConfig(scale=scale, norm=True),
+        norm=NormConfig(kind="layer", eps=EPS, place="pre" if is_pre else "post"),
+        embedding=EmbeddingConfig(scale=scale, norm=True, keeps_first_norm=is_pre),
         output=OutputConfig(bias=True),
         tied_embeddings=get_bool(values, "tie_word_embeddings", True),
     )
@@ -113,11 +116,11 @@ def _get_shared_size(values: dict[str, Any], name: str) -> int:
     return encoder
 
 
-def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
+def _to_hf_config(config: ModelConfig, family: str) -> dict[str, Any]:
     heads, inner = config.attention.heads, config.feedforward.width
     return {
-        "architectures": ["BartForConditionalGeneration"],
-        "model_type": "bart",
+        "architectures": [f"{CLASSES[family]}ForConditionalGeneration"],
+        "model_type": family,
         "is_encoder_decoder": True,
         "vocab_size": config.vocab_size,
         "d_model": config.width,
@@ -130,9 +133,7 @@ def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
         "max_position_embeddings": config.context_length,
         "activation_function": hf_activation(config.feedforward.activation),
         "scale_embedding": config.embedding.scale != 1.0,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "activation_dropout": 0.0,
+        **dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), 0.0),
         "forced_eos_token_id": None,
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,
@@ -146,7 +147,7 @@ def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     """
     state = merge_tied_embeddings(state, "model.shared.weight", EMBEDDING_COPIES)
     bias = state.pop("final_logits_bias", torch.zeros(config.vocab_size))
-    return rename_tensors(state, NAMES) | {"lm_bias": bias.flatten()}
+    return rename_tensors(state, _tensor_names(config)) | {"lm_bias": bias.flatten()}
 
 
 def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
@@ -154,11 +155,18 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
     With an untied head Transformers 5 ties no embeddings, so both copies are written too.
     """
-    result = rename_tensors(state, NAMES, to_hf=True)
+    result = rename_tensors(state, _tensor_names(config), to_hf=True)
     result["final_logits_bias"] = result["final_logits_bias"][None]
     if not config.tied_embeddings:
         result |= {name: result["model.shared.weight"].clone() for name in EMBEDDING_COPIES}
     return result
 
 
-BART = Family("bart", KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict)
+CLASSES = {"bart": "Bart", "mbart": "MBart"}
+BART, MBART = (
+    Family(
+        name, KEYS._replace(fixed=KEYS.fixed | more), _from_hf_config,
+        partial(_to_hf_config, family=name), _from_hf_state_dict, _to_hf_state_dict,
+    )
+    for name, more in (("bart", {}), ("mbart", PRE_NORMS))
+)  # fmt: skip

@@ -14,10 +14,13 @@ from groundup.core import ConfigError
 from ..config import ModelConfig
 from .names import (
     QKV,
+    QKV_ROWS,
     NamePairs,
     StateDict,
     drop_tensors,
     fuse_parts,
+    group_by_head,
+    group_by_kind,
     map_tensors,
     rename_tensors,
     require_defaults,
@@ -192,24 +195,32 @@ ROTARY_BUFFERS = r".*\.rotary_emb\.inv_freq$"
 
 def renaming_family(
     name: str, keys: ConfigKeys, from_hf_config: Callable[[dict[str, Any]], ModelConfig],
-    write_config: Callable[[ModelConfig], dict[str, Any]], names: NamePairs, *,
+    write_config: Callable[[ModelConfig], dict[str, Any]],
+    names: NamePairs | Callable[[ModelConfig], NamePairs], *,
     dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
-    fused: Mapping[str, Sequence[str]] = {},
+    fused: Mapping[str, Sequence[str]] = {}, by_head: bool = False,
 ) -> Family:  # fmt: skip
     """A family whose tensors are groundup's under other names.
 
+    names       pairs, or those of a configuration
     dropped     pattern of the names of unused tensors
     prefix      of all names in the files; some omit it
     transposed  pattern of the endings of groundup's names whose matrices the files transpose
     fused       groundup's names of fused tensors, and of their parts
+    by_head     whether fused queries, keys and values are ordered by key head
     """
+
+    def pairs(config: ModelConfig) -> NamePairs:
+        return names(config) if callable(names) else names
 
     def read(state: StateDict, config: ModelConfig) -> StateDict:
         part = config.attention
         sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        state = rename_tensors(drop_tensors(state, dropped), names)
+        state = rename_tensors(drop_tensors(state, dropped), pairs(config))
         state = map_tensors(state, transposed, transpose_matrix) if transposed else state
+        if by_head:
+            state = map_tensors(state, QKV_ROWS, lambda rows: group_by_kind(rows, part))
         for whole, parts in fused.items():
             state = split_fused(state, whole, parts, sizes if parts is QKV else ())
         return state
@@ -217,8 +228,11 @@ def renaming_family(
     def write(state: StateDict, config: ModelConfig) -> StateDict:
         for whole, parts in fused.items():
             state = fuse_parts(state, whole, parts)
+        if by_head:
+            part = config.attention
+            state = map_tensors(state, QKV_ROWS, lambda rows: group_by_head(rows, part))
         state = map_tensors(state, transposed, transpose_matrix) if transposed else state
-        return rename_tensors(state, tuple((prefix + a, b) for a, b in names), to_hf=True)
+        return rename_tensors(state, tuple((prefix + a, b) for a, b in pairs(config)), to_hf=True)
 
     plain = not transposed and not fused
     return Family(name, keys, from_hf_config, write_config, read, write, supports_packed=plain)

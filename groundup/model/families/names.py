@@ -427,6 +427,31 @@ def fuse_parts(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict:
     return result
 
 
+QKV_ROWS = r"\.attention\.qkv_proj\.(weight|bias)"
+
+
+def group_by_kind(rows: Tensor, part: AttentionConfig) -> Tensor:
+    """Order rows as queries, keys, values, if files have each key head's queries, key and value.
+
+    >>> group_by_kind(torch.arange(6), AttentionConfig(heads=2, kv_heads=2, head_dim=1)).tolist()
+    [0, 3, 1, 4, 2, 5]
+    """
+    shared, size = part.heads // part.kv_heads, part.kv_heads * part.head_dim
+    if rows.ndim == 0 or len(rows) != (shared + 2) * size:
+        return rows  # whoever compares the shapes refuses it by name
+    kinds = rows.unflatten(0, (part.kv_heads, shared + 2, -1)).split([shared, 1, 1], dim=1)
+    return torch.cat([kind.flatten(0, 2) for kind in kinds])
+
+
+def group_by_head(rows: Tensor, part: AttentionConfig) -> Tensor:
+    """The inverse of `group_by_kind`."""
+    kinds = rows.split(
+        [heads * part.head_dim for heads in (part.heads, part.kv_heads, part.kv_heads)]
+    )
+    by_head = [kind.unflatten(0, (part.kv_heads, -1, part.head_dim)) for kind in kinds]
+    return torch.cat(by_head, dim=1).flatten(0, 2)
+
+
 def transpose_matrix(tensor: Tensor) -> Tensor:
     """Transpose a matrix; return any other tensor unchanged."""
     return tensor.T.contiguous() if tensor.ndim == 2 else tensor

@@ -14,27 +14,30 @@ from pydantic import ValidationError
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
-from .bart import BART
+from .bart import BART, MBART
 from .bert import BERT, ROBERTA
+from .decoders.bloom import BLOOM
 from .decoders.cohere import COHERE
 from .decoders.exaone4 import EXAONE4
-from .decoders.gemma import GEMMA, GEMMA2
+from .decoders.falcon import FALCON
+from .decoders.gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3_TEXT
 from .decoders.glm4 import GLM4
+from .decoders.gpt import GPT1, GPT2
 from .decoders.gpt_neox import GPT_NEOX
+from .decoders.gptj import GPTJ
 from .decoders.granite import GRANITE
+from .decoders.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from .decoders.nemotron import NEMOTRON
-from .decoders.olmo import OLMO, OLMO3
+from .decoders.olmo import OLMO, OLMO2, OLMO3
+from .decoders.opt import OPT
 from .decoders.phi import PHI, PHI3
 from .decoders.smollm3 import SMOLLM3
 from .decoders.stablelm import STABLELM
 from .decoders.starcoder2 import STARCODER2
-from .gemma3 import GEMMA3, GEMMA3_TEXT
-from .gpt import GPT1, GPT2
 from .keys import ConfigKeys, Family, validate_keys, word_set
-from .llama import LLAMA, MISTRAL, OLMO2, QWEN2, QWEN3
 from .mixtral import MIXTRAL, QWEN3_MOE
 from .modernbert import MODERNBERT
-from .t5 import SWITCH, T5
+from .t5 import MT5, SWITCH, T5, UMT5
 
 CONFIG_KEY = "groundup"
 
@@ -67,7 +70,8 @@ FAMILIES: dict[str, Family] = {
     for family in (
         QWEN3, LLAMA, MISTRAL, MIXTRAL, QWEN2, GEMMA3_TEXT, GEMMA3, OLMO2, T5, BART, SWITCH, BERT,
         ROBERTA, MODERNBERT, GPT2, GPT1, OLMO, OLMO3, SMOLLM3, PHI3, PHI, GEMMA, GEMMA2, GRANITE,
-        STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4, OWN,
+        STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4, GPTJ,
+        FALCON, BLOOM, OPT, MT5, UMT5, MBART, OWN,
     )
 }  # fmt: skip
 """By model_type, in the order in which `choose_family` tries them."""

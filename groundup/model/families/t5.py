@@ -1,14 +1,15 @@
-"""T5 and Switch: relative position buckets, RMS pre-norms, no biases, unscaled attention scores.
+"""T5, its kin and Switch: relative position buckets, RMS pre-norms, no biases, unscaled scores.
 
-T5 1.0 ties its embeddings and scales the output; 1.1 and FLAN have gated feed-forwards, an untied
-head and no scale. The context length is `n_positions` of older files, though buckets allow more.
+T5 1.0 ties its embeddings and scales the output; 1.1, FLAN and mT5 have gated feed-forwards, an
+untied head and no scale; UMT5 has a bias of buckets in every layer. The context length is
+`n_positions` of older files, though buckets allow more.
 
 Switch is T5 with experts in every layer or every second one. In every forward pass an expert serves
 the first `expert_capacity` tokens of a sequence; the rest pass through the residual. Decoding token
 by token from a cache never exceeds that capacity. The training capacity factor, which Transformers
 lacks, is written as `capacity_factor`.
-Source: transformers 5.24, models/t5 and models/switch_transformers; T5: arXiv:1910.10683; gates:
-arXiv:2002.05202; Switch: arXiv:2101.03961.
+Source: transformers 5.24, models/t5, mt5, umt5, switch_transformers; T5: arXiv:1910.10683; gates:
+arXiv:2002.05202; mT5: arXiv:2010.11934; UMT5: arXiv:2304.09151; Switch: arXiv:2101.03961.
 """
 
 import math
@@ -50,10 +51,10 @@ PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "
 EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 UNUSED_TENSOR = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 """A tensor in the oldest files that no version uses."""
-SUPPORTED_VALUES = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
+SUPPORTED_VALUES = {"is_encoder_decoder": (True,)}
 DEFAULT_CONTEXT = 512
 SHARED_KEYS = word_set("""
-    d_ff d_kv d_model dense_act_fn is_decoder is_encoder_decoder layer_norm_epsilon n_positions
+    d_ff d_kv d_model dense_act_fn is_encoder_decoder layer_norm_epsilon n_positions
     num_decoder_layers num_heads num_layers relative_attention_max_distance
     relative_attention_num_buckets tie_word_embeddings vocab_size
     """)  # fmt: skip
@@ -66,13 +67,17 @@ T5_KEYS = ConfigKeys(
 )  # fmt: skip
 
 
-def _attention_names() -> NamePairs:
-    """Names of embeddings, norms and attention of both stacks."""
+def _attention_names(*, shared: bool = True) -> NamePairs:
+    """Names of embeddings, norms and attention of both stacks.
+
+    shared  whether all layers of a stack share a bias of distances
+    """
     pairs: list[tuple[str, str]] = []
     for stack, prefix, last in STACKS:
         block, layer = stack + ".block.{}.layer.", prefix + "layers.{}."
-        distances = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias."
-        pairs.append((distances, f"{prefix}relative."))
+        own = block.format(0) if shared else block
+        bias = (prefix if shared else layer + "attention.") + "relative."
+        pairs.append((own + "0.SelfAttention.relative_attention_bias.", bias))
         parts = [("0.SelfAttention.", "attention."), ("1.EncDecAttention.", "cross.")][:last]
         for part, name in parts:
             pairs += [(block + part + a, layer + name + b) for a, b in PROJECTIONS]
@@ -94,16 +99,19 @@ def _feedforward_names(part: str, *, gated: bool) -> NamePairs:
 
 
 def _tensor_names(config: ModelConfig) -> NamePairs:
-    gated = config.feedforward.gated
-    return _attention_names() + _feedforward_names("DenseReluDense", gated=gated)
+    gated, shared = config.feedforward.gated, config.position.shared
+    return _attention_names(shared=shared) + _feedforward_names("DenseReluDense", gated=gated)
 
 
 def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     require_supported(values, SUPPORTED_VALUES)
-    is_tied = get_bool(values, "tie_word_embeddings", True)
+    family = values.get("model_type")
+    # Of mT5 Transformers ignores tie_word_embeddings, and never scales.
+    is_tied = family != "mt5" and get_bool(values, "tie_word_embeddings", True)
     is_scaled = get_bool(values, "scale_decoder_outputs", is_tied)
     # Transformers 5 writes tie_word_embeddings=true for every T5; the output scale is reliable.
-    is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", "relu"))
+    usual = "gated-gelu" if family in ("mt5", "umt5") else "relu"
+    is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", usual))
     if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
         inner = get_activation(values, "dense_act_fn", "relu")
     width, gated = get_int(values, "d_ff", "t5"), get_bool(values, "is_gated_act", is_gated)
@@ -133,6 +141,7 @@ def _shared_from_hf_config(
             kind="buckets",
             buckets=get_int(values, "relative_attention_num_buckets", "t5", 32),
             max_distance=get_int(values, "relative_attention_max_distance", "t5", 128),
+            shared=values.get("model_type") != "umt5",
         ),
         norm=NormConfig(eps=get_float(values, "layer_norm_epsilon", 1e-6)),
         output=OutputConfig(scale=1 / math.sqrt(width) if is_scaled else 1.0),
@@ -158,15 +167,16 @@ def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
     return is_gated, ACTIVATIONS[activation]
 
 
-def _t5_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+def _t5_to_hf_config(config: ModelConfig, family: str) -> dict[str, Any]:
     feed = config.feedforward
     inner = hf_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
+    scale = {} if family == "mt5" else {"scale_decoder_outputs": config.output.scale != 1.0}
     return _shared_to_hf_config(config) | {
-        "architectures": ["T5ForConditionalGeneration"],
-        "model_type": "t5",
+        "architectures": [f"{family.upper()}ForConditionalGeneration"],
+        "model_type": family,
         "feed_forward_proj": f"gated-{inner}" if feed.gated else inner,
-        "scale_decoder_outputs": config.output.scale != 1.0,
-    }
+        **scale,
+    }  # fmt: skip
 
 
 def _shared_to_hf_config(config: ModelConfig) -> dict[str, Any]:
@@ -206,14 +216,14 @@ def _t5_to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
 
 SWITCH_FAMILY = "switch_transformers"
-SUPPORTED_SWITCH_VALUES = SUPPORTED_VALUES | {"router_bias": (False, None)}
 SWITCH_KEYS = ConfigKeys(
     SHARED_KEYS | word_set("""
     capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity num_experts
-    num_sparse_decoder_layers num_sparse_encoder_layers router_bias
+    num_sparse_decoder_layers num_sparse_encoder_layers
     """),
     {"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",), "is_causal": (True,),
-     "is_gated_act": (False,), "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
+     "is_gated_act": (False,), "router_bias": (False, None), "router_dtype": ("float32",),
+     "router_type": ("tokens_masked",)},
     word_set("add_router_probs router_ignore_padding_tokens"), ALIASES,
 )  # fmt: skip
 ROUTER = ("mlp.router.classifier.", "experts.router.")
@@ -226,7 +236,7 @@ EXPERT_PROJECTIONS = (("wi", "up_proj"), ("wo", "down_proj"))
 
 
 def _switch_from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, SUPPORTED_SWITCH_VALUES)
+    require_supported(values, SUPPORTED_VALUES)
     is_tied = get_bool(values, "tie_word_embeddings", True)
     experts = ExpertsConfig(
         count=get_int(values, "num_experts", SWITCH_FAMILY),
@@ -363,10 +373,16 @@ def _expert_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
                 yield f"{expert}.{side}.weight", f"{prefix}layers.{layer}.experts.{name}"
 
 
-T5 = Family(
-    "t5", T5_KEYS, _t5_from_hf_config, _t5_to_hf_config, _t5_from_hf_state_dict,
-    _t5_to_hf_state_dict,
-)  # fmt: skip
+def _t5_family(name: str, keys: ConfigKeys) -> Family:
+    return Family(
+        name, keys, _t5_from_hf_config, lambda config: _t5_to_hf_config(config, name),
+        _t5_from_hf_state_dict, _t5_to_hf_state_dict,
+    )  # fmt: skip
+
+
+T5 = _t5_family("t5", T5_KEYS)
+MT5 = _t5_family("mt5", T5_KEYS._replace(used=T5_KEYS.used - {"scale_decoder_outputs"}))
+UMT5 = _t5_family("umt5", T5_KEYS._replace(ignored=word_set("scalable_attention")))
 SWITCH = Family(
     SWITCH_FAMILY, SWITCH_KEYS, _switch_from_hf_config, _switch_to_hf_config,
     _switch_from_hf_state_dict, _switch_to_hf_state_dict,

@@ -67,6 +67,14 @@ OURS = {
         "ours": with_experts(2, 3),
     },
 }  # fmt: skip
+OURS["mt5"] = {}  # what an mT5 computes a T5 does, and is written as one
+OURS["umt5"] = {
+    "ours": shape(position=PositionConfig(kind="buckets", buckets=8, max_distance=16, shared=False))
+}
+OURS["mbart"] = {"ours": OURS["bart"]["ours"].model_copy(update={
+    "norm": NormConfig(kind="layer", eps=1e-5),
+    "embedding": EmbeddingConfig(norm=True, keeps_first_norm=True),
+})}  # fmt: skip
 OURS["bart"]["ours_free"] = OURS["bart"]["ours"].model_copy(update={"tied_embeddings": False})
 
 
@@ -126,7 +134,7 @@ def check_gradients(family: str, name: str) -> None:
     own = {n: torch.zeros_like(p) if p.grad is None else p.grad
            for n, p in peer.model.named_parameters()}  # fmt: skip
     ours = words.to_hf_state_dict(own, peer.model.config)
-    table = "model.shared.weight" if family == "bart" else "shared.weight"
+    table = "model.shared.weight" if "bart" in family else "shared.weight"
     copies = [n for n in theirs if n.endswith("embed_tokens.weight")]
     if copies:  # the free stacks' own copies, which are one table here
         theirs[table] = sum(theirs.pop(n) for n in copies)

@@ -7,7 +7,7 @@ from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import NormConfig, preset
 from groundup.model.families import read_config
-from groundup.model.families.gemma3 import GEMMA3_TEXT
+from groundup.model.families.decoders.gemma import GEMMA3_TEXT
 from tests.model.shapes import tiny_model
 
 TINY = preset("gemma-3-tiny").config

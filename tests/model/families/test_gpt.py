@@ -8,7 +8,7 @@ import torch
 from groundup.compress import quantize_weights
 from groundup.core import ArtifactError
 from groundup.model import Cache, Transformer, load, save
-from groundup.model.families.gpt import GPT2
+from groundup.model.families.decoders.gpt import GPT2
 from tests.model.families.bert_gpt import (
     decoder,
     opened,

@@ -15,7 +15,7 @@ PEERS = FOUND["families"]
 DECODERS = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma3_text", "gemma3", "olmo2",
             "gpt2", "openai-gpt", "olmo", "olmo3", "smollm3", "phi3", "phi", "gemma", "gemma2",
             "granite", "starcoder2", "stablelm", "gpt_neox", "qwen3_moe", "cohere", "nemotron",
-            "glm4", "exaone4")  # fmt: skip
+            "glm4", "exaone4", "gptj", "falcon", "bloom", "opt")  # fmt: skip
 SECOND = {
     "num_sparse_encoder_layers": 6, "num_sparse_decoder_layers": 6, "encoder_sparse_step": 2,
     "decoder_sparse_step": 2,
@@ -181,6 +181,20 @@ PUBLISHED = [
               "normalize_before": False, "normalize_embedding": True, "num_hidden_layers": 12,
               "replacing_rate": 0, "static_position_embeddings": False,
               "student_decoder_layers": None, "student_encoder_layers": None}),  # DistilBART
+    ("gptj", {"rotary": True, "scale_attn_weights": True, "summary_type": "cls_index",
+              "n_inner": None}),
+    ("falcon", {"apply_residual_connection_post_layernorm": False, "hidden_dropout": 0.0}),  # 7B
+    ("falcon", {"ff_factor": 4, "rope_theta": 500042.0, "num_ln_in_parallel_attn": 1}),  # 11B
+    ("bloom", {"attention_softmax_in_fp32": True, "bias_dropout_fusion": True, "seq_length": 2048,
+               "masked_softmax_fusion": True, "n_embed": 64, "n_inner": None, "offset_alibi": 100,
+               "skip_bias_add": True, "skip_bias_add_qkv": False, "unk_token_id": 0}),  # 560M
+    ("opt", {"activation_dropout": 0.0, "layerdrop": 0.0, "prefix": "</s>",
+             "_remove_final_layer_norm": False}),  # 125M
+    ("opt", {"learned_embeddings": True, "scale_embeddings": False}),  # Galactica
+    ("mt5", {"output_past": True, "tie_word_embeddings": False}),
+    ("umt5", {"scalable_attention": True, "dense_act_fn": "gelu_new", "is_gated_act": True}),
+    ("mbart", {"add_final_layer_norm": True, "normalize_before": True, "add_bias_logits": False,
+               "scale_embedding": True, "static_position_embeddings": False}),  # CC25
     ("switch_transformers", {"feed_forward_proj": "relu", "is_gated_act": False,
                              "batch_prioritized_routing": False, "router_type": "tokens_masked"}),
 ]  # fmt: skip

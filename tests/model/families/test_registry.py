@@ -26,10 +26,12 @@ DECODERS = {
     "Gemma": "gemma", "Gemma 2": "gemma2", "Granite 3": "granite", "StarCoder 2": "starcoder2",
     "StableLM 2": "stablelm", "Pythia": "gpt_neox", "Qwen 3 MoE": "qwen3_moe",
     "Command R": "cohere", "Nemotron 4": "nemotron", "GLM 4": "glm4", "EXAONE 4": "exaone4",
+    "GPT-J": "gptj", "Falcon": "falcon", "BLOOM": "bloom", "OPT": "opt",
 }  # fmt: skip
 OURS = DECODERS | {
     "BERT": "bert", "SpanBERT": "bert", "RoBERTa": "roberta", "ModernBERT": "modernbert",
     "GPT-1": "openai-gpt", "GPT-2": "gpt2", "Jurassic-1": "gpt2", "GPT-3": "groundup",
+    "mT5": "t5", "UMT5": "umt5", "mBART": "mbart",
 }  # fmt: skip
 
 

@@ -5,8 +5,9 @@ Source: transformers 5.24, models/exaone4; LG AI Research 2025, arXiv:2507.11407
 """
 
 from ...config import ModelConfig
-from ..llama import OLMO2_NAMES, get_layers, shortest_cycle
+from ..llama import get_layers, shortest_cycle
 from ..names import get_int
+from .olmo import OLMO2_NAMES
 from .outline import (
     SILU,
     WINDOW_KEYS,

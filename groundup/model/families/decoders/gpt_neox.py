@@ -5,10 +5,7 @@ Source: transformers 5.24, models/gpt_neox; Black et al. 2022, arXiv:2204.06745;
 2023, arXiv:2304.01373.
 """
 
-from torch import Tensor
-
-from ...config import ModelConfig
-from ..names import QKV, StateDict, get_bool, map_tensors
+from ..names import QKV, get_bool
 from .outline import BIAS, Key, Outline, Values, decoder_family
 
 LAYER = "gpt_neox.layers.{}."
@@ -23,7 +20,6 @@ NAMES = (
     ("gpt_neox.final_layer_norm.", "norm."),
     ("embed_out.", "lm_head."),
 )
-FUSED = r"\.query_key_value\.(weight|bias)"
 DROPPED = r".*\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$"
 """Buffers of older files: the causal mask, its fill value, and rotary frequencies."""
 
@@ -33,7 +29,7 @@ def _read(values: Values) -> Values:
     return {"parallel": is_parallel, "parallel_norms": 2 if is_parallel else 1}
 
 
-PLAIN = decoder_family(
+GPT_NEOX = decoder_family(
     Outline(
         "gpt_neox", "GPTNeoXForCausalLM",
         (
@@ -48,24 +44,5 @@ PLAIN = decoder_family(
         write_more=lambda config: {"use_parallel_residual": config.parallel},
         more_keys=frozenset(("use_parallel_residual",)), ignored=frozenset(("hidden_dropout",)),
     ),
-    dropped=DROPPED, fused={".attention.qkv_proj.": QKV},
+    dropped=DROPPED, fused={".attention.qkv_proj.": QKV}, by_head=True,
 )  # fmt: skip
-
-
-def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    def by_kind(rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (config.attention.heads, 3, -1)).transpose(0, 1).flatten(0, 2)
-
-    return PLAIN.from_hf_state_dict(map_tensors(state, FUSED, by_kind), config)
-
-
-def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    def by_head(rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (3, config.attention.heads, -1)).transpose(0, 1).flatten(0, 2)
-
-    return map_tensors(PLAIN.to_hf_state_dict(state, config), FUSED, by_head)
-
-
-GPT_NEOX = PLAIN._replace(
-    from_hf_state_dict=_from_hf_state_dict, to_hf_state_dict=_to_hf_state_dict
-)

@@ -1,14 +1,13 @@
-"""OLMo and OLMo 3: layer norms without weights, then OLMo 2's norms with windows.
+"""OLMo, OLMo 2 and OLMo 3: layer norms without weights; norms after each sublayer; windows.
 
-OLMo may limit queries, keys and values. OLMo 3 has a window in all layers but every fourth, and
-scales the rotary positions of the others only. OLMo 2 is in llama.py.
-Source: transformers 5.24, models/olmo and olmo3; Groeneveld et al. 2024, arXiv:2402.00838;
-Team Olmo 2025, arXiv:2512.13961.
+OLMo may limit queries, keys and values. OLMo 2 norms all queries and keys together. OLMo 3 has a
+window in all layers but every fourth, and scales the rotary positions of the others only.
+Source: transformers 5.24, models/olmo, olmo2, olmo3; Groeneveld et al. 2024, arXiv:2402.00838;
+OLMo Team 2024, arXiv:2501.00656; Team Olmo 2025, arXiv:2512.13961.
 """
 
 from ...config import ModelConfig
-from ..llama import FULL, OLMO2_NAMES
-from ..names import get_float, parse_layer_rope, parse_window_base
+from ..llama import NAMES
 from .outline import (
     ATTENTION_BIAS,
     SILU,
@@ -17,6 +16,7 @@ from .outline import (
     Outline,
     Values,
     decoder_family,
+    read_layer_ropes,
     read_layer_windows,
     rms_eps,
     write_layer_ropes,
@@ -30,19 +30,28 @@ OLMO = decoder_family(
         {"norm.kind": "layer", "norm.eps": 1e-5, "norm.bias": False, "norm.weights": False},
     )
 )  # fmt: skip
+OLMO2_NAMES = (
+    ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
+    ("model.layers.{}.post_feedforward_layernorm.", "layers.{}.feedforward_out_norm."),
+    *NAMES,
+)
+OLMO2_FIELDS = {"norm.place": "output", "attention.qk_norm": "all"}
+OLMO2 = decoder_family(
+    Outline(
+        "olmo2", "Olmo2ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
+        names=OLMO2_NAMES, is_divided=False,
+    )
+)  # fmt: skip
 
-BASE = 500_000.0
+BASE, OWN_BASE = 500_000.0, "position.window_base"
 
 
 def _read_olmo3(values: Values) -> Values:
-    base, scaling = parse_layer_rope(values, FULL, get_float(values, "rope_theta", BASE))
-    window_base = parse_window_base(values, BASE, scaled=False)
-    is_same = window_base == base and scaling.kind == "none"
-    return {
-        "attention.patterns": read_layer_windows({"sliding_window": 4096, **values}, 4),
-        "position.base": base, "position.scaling": scaling,
-        "position.window_base": None if is_same else window_base,
-    }  # fmt: skip
+    fields = read_layer_ropes(values, BASE, BASE)
+    if fields["position.scaling"].kind == "none" and fields[OWN_BASE] == fields["position.base"]:
+        fields[OWN_BASE] = None
+    windows = read_layer_windows({"sliding_window": 4096, **values}, 4)
+    return fields | {"attention.patterns": windows}
 
 
 def _write_olmo3(config: ModelConfig) -> Values:
@@ -51,9 +60,8 @@ def _write_olmo3(config: ModelConfig) -> Values:
 
 OLMO3 = decoder_family(
     Outline(
-        "olmo3", "Olmo3ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS),
-        {"norm.place": "output", "attention.qk_norm": "all"}, names=OLMO2_NAMES,
-        read_more=_read_olmo3, write_more=_write_olmo3, more_keys=WINDOW_KEYS,
-        has_layer_ropes=True,
+        "olmo3", "Olmo3ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
+        names=OLMO2_NAMES, read_more=_read_olmo3, write_more=_write_olmo3,
+        more_keys=WINDOW_KEYS, has_layer_ropes=True,
     )
 )  # fmt: skip

@@ -10,38 +10,42 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
 from ...config import ModelConfig
-from ..keys import AllowedValues, ConfigKeys, Family, renaming_family
+from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
 from ..llama import (
     FULL,
     NAMES,
     SHARED_KEYS,
     UNUSED_FEATURES,
     WINDOW,
-    check_heads_divide_width,
+    decoder_fields,
     decoder_to_hf_config,
     get_layers,
     parse_layer_types,
     parse_sliding_window,
-    plain_decoder,
     to_layer_types,
+    with_fields,
 )
 from ..names import (
+    ACTIVATIONS,
     NamePairs,
     get_activation,
     get_bool,
     get_float,
+    get_int,
     hf_activation,
-    require_supported,
+    parse_layer_rope,
+    parse_window_base,
     to_rope_parameters,
 )
 
 Values = dict[str, Any]
 SIZES = SHARED_KEYS - {"hidden_act", "rms_norm_eps"}
 """Keys of sizes and rotary positions."""
+WIDTH, INNER = "hidden_size", "intermediate_size"
 
 
 class Key(NamedTuple):
@@ -65,8 +69,10 @@ class Key(NamedTuple):
             value = get_bool(values, self.name, self.default)
             return self.choices[value] if self.choices else value
         if self.choices:
-            require_supported(values, {self.name: tuple(self.choices)})
-            return self.choices[values.get(self.name, self.default)]
+            if (value := values.get(self.name, self.default)) not in tuple(self.choices):
+                known = f"{values['model_type']} supports {', '.join(self.choices)}"
+                raise ArtifactError(f"config.json has {self.name}={value!r}; {known}.")
+            return self.choices[value]
         if isinstance(self.default, str):
             return get_activation(values, self.name, self.default)
         is_none = self.optional and self.name in values
@@ -79,7 +85,7 @@ class Key(NamedTuple):
         if self.choices:
             return next((key for key, each in self.choices.items() if each == value), self.default)
         if isinstance(self.default, str):
-            return hf_activation(value)
+            return self.default if ACTIVATIONS[self.default] == value else hf_activation(value)
         return 1 / value if self.inverse else value
 
 
@@ -113,13 +119,17 @@ class Outline(NamedTuple):
     """Default of tied embeddings."""
     rotated: float | None = None
     """Default of the share of rotated features; None: all are."""
+    inner: int | None = None
+    """Default of the feed-forward's width, in widths of the model."""
+    is_divided: bool = True
+    """Whether Transformers opens only files whose heads divide the width."""
     has_layer_ropes: bool = False
     """Whether rotary parameters are by layer type, which `read_more` reads."""
     renamed: Mapping[str, str] = {}
     """Its own names of keys that every family reads, and the others'."""
     absent: frozenset[str] = frozenset()
-    """Keys that every family reads but this one, such as `head_dim` if heads divide the width."""
-    names: NamePairs = NAMES
+    """Keys that the others read or write, such as `head_dim` if heads divide the width."""
+    names: NamePairs | Callable[[ModelConfig], NamePairs] = NAMES
     read_more: Callable[[Values], Mapping[str, Any]] = lambda values: {}
     """Further fields, by path."""
     write_more: Callable[[ModelConfig], Values] = lambda config: {}
@@ -132,22 +142,6 @@ class Outline(NamedTuple):
     """Keys that do not affect the logits."""
     aliases: Mapping[str, str] = {}
     """Other names of keys."""
-
-
-def with_fields(config: ModelConfig, fields: Mapping[str, Any]) -> ModelConfig:
-    """A configuration with some fields changed, by path, and checked again.
-
-    >>> with_fields(ModelConfig(), {"norm.place": "post", "layers": 3}).norm.place
-    'post'
-    """
-    parts, changes = dict(config), {}
-    for path, value in fields.items():
-        part, _, name = path.rpartition(".")
-        changes.setdefault(part, {})[name] = value
-    parts |= changes.pop("", {})
-    for part, own in changes.items():
-        parts[part] = type(parts[part])(**(dict(parts[part]) | own))
-    return ModelConfig(**parts)
 
 
 def config_keys(outline: Outline) -> ConfigKeys:
@@ -163,15 +157,20 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
 
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
-    values = {**outline.defaults, **values}
-    values |= {usual: values[own] for own, usual in outline.renamed.items() if own in values}
+    values, own = {**outline.defaults, **values}, {b: a for a, b in outline.renamed.items()}
+    further = {**outline.always, **{key.field: key.read(values) for key in outline.keys}}
+    if outline.inner and values.get(inner := own.get(INNER, INNER)) is None:
+        values[inner] = outline.inner * get_int(values, own.get(WIDTH, WIDTH), outline.name)
+    values |= {usual: values[name] for usual, name in own.items() if name in values}
     flat = values | {"rope_parameters": None, "rope_scaling": None}
-    config = plain_decoder(
+    fields = decoder_fields(
         flat if outline.has_layer_ropes else values, outline.name, base=outline.base,
-        tied=outline.tied, rotated=outline.rotated,
+        tied=outline.tied, rotated=outline.rotated, own=own,
     )  # fmt: skip
-    fields = {key.field: key.read(values) for key in outline.keys}
-    return with_fields(config, {**outline.always, **fields, **outline.read_more(values)})
+    if "head_dim" in outline.absent and fields["width"] % fields["attention.heads"]:
+        what = f"width {fields['width']}, which {fields['attention.heads']} heads do not divide"
+        raise ArtifactError(f"config.json has {what}.")
+    return with_fields(ModelConfig(), fields | further | outline.read_more(values))
 
 
 def write_outline(outline: Outline, config: ModelConfig) -> Values:
@@ -179,25 +178,28 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
 
     Raises ConfigError for what the family's files cannot express.
     """
-    check_heads_divide_width(config, outline.name)
+    if outline.is_divided and config.width % (heads := config.attention.heads):
+        what = f"ModelConfig.width={config.width} cannot be written as {outline.name}"
+        raise ConfigError(f"{what}, which needs a multiple of heads={heads}.")
     values = decoder_to_hf_config(config, outline.name, outline.architecture)
     if outline.rotated is not None:
         share = {"partial_rotary_factor": config.position.rotated}
         values |= {"rope_parameters": values["rope_parameters"] | share, **share}
-    values |= {own: values.pop(usual) for own, usual in outline.renamed.items()}
-    values = {key: values[key] for key in values.keys() - outline.absent - {"rms_norm_eps"}}
+    unwritten, own = outline.absent | {"rms_norm_eps"}, {b: a for a, b in outline.renamed.items()}
+    values = {own.get(key, key): each for key, each in values.items() if key not in unwritten}
     values |= {key.name: key.write(config) for key in outline.keys}
     return values | outline.write_more(config)
 
 
 def decoder_family(
-    outline: Outline, *, dropped: str = r".*\.rotary_emb\.inv_freq$",
-    fused: Mapping[str, tuple[str, ...]] = {},
+    outline: Outline, *, dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
+    fused: Mapping[str, tuple[str, ...]] = {}, by_head: bool = False,
 ) -> Family:  # fmt: skip
     """A family of an outline; see `renaming_family`."""
     return renaming_family(
         outline.name, config_keys(outline), lambda values: read_outline(outline, values),
-        lambda config: write_outline(outline, config), outline.names, dropped=dropped, fused=fused,
+        lambda config: write_outline(outline, config), outline.names, dropped=dropped,
+        prefix=prefix, transposed=transposed, fused=fused, by_head=by_head,
     )  # fmt: skip
 
 
@@ -220,8 +222,6 @@ def read_layer_windows(values: Values, cycle: int) -> tuple[AttentionPattern, ..
     if values.get("layer_types") is None:
         types = [WINDOW if (i + 1) % cycle else FULL for i in range(layers)]
         values = values | {"layer_types": types}
-    if WINDOW in values["layer_types"] and values.get("sliding_window") is None:
-        raise ArtifactError("config.json has layers with a window and sliding_window=None.")
     return parse_layer_types(values, str(values["model_type"]))
 
 
@@ -229,6 +229,14 @@ def write_layer_windows(config: ModelConfig) -> Values:
     """The keys of windows by layer."""
     types, window = to_layer_types(config, "this family")
     return {"layer_types": types, "sliding_window": window}
+
+
+def read_layer_ropes(values: Values, base: float, window_base: float) -> Values:
+    """Fields of rotary positions by layer type, with defaults of both bases."""
+    full, scaling = parse_layer_rope(values, FULL, get_float(values, "rope_theta", base))
+    window = parse_window_base(values, window_base, scaled=False)
+    names = ("position.base", "position.scaling", "position.window_base")
+    return dict(zip(names, (full, scaling, window), strict=True))
 
 
 def write_layer_ropes(config: ModelConfig) -> Values:
