@@ -231,10 +231,11 @@ def _compared(
                 f"All {name} answers are of one kind; kto needs good and bad ones: give more, or "
                 "hold more out (`preferences import --set validation_share=0.3`)."
             )
-        found = [
-            [answer(row, text)._replace(advantage=signs[n]), answer(row, single[n - 1][1])]
-            for n, (row, text) in enumerate(single)
-        ]
+        found = list[list[RenderedAnswer]]()
+        for n, (row, text) in enumerate(single):
+            other = single[n - 1 if single[n - 1][0] is not row else n - 2][1]  # of another row
+            own = answer(row, text)._replace(advantage=signs[n])
+            found.append([own, answer(row, other)])
     else:
         pairs = [row for row in rows if row.is_pair]
         found = [[answer(row, row.chosen), answer(row, row.rejected)] for row in pairs]

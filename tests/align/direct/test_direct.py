@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from groundup.align import (
     DirectConfig,
+    Preference,
     PreferenceLossConfig,
     PreferencesConfig,
     direct,
@@ -16,12 +17,13 @@ from groundup.align import (
 )
 from groundup.align.direct import stage
 from groundup.align.direct.stage import KtoObjective, PairObjective, _make_batch, answer_logprobs
+from groundup.align.form import load_chat_format
 from groundup.align.packing import (
     RenderedAnswer,
     pack_groups,
     with_reference,
 )
-from groundup.core import Artifact, ConfigError, DataError
+from groundup.core import Artifact, ConfigError, DataError, Message
 from groundup.kernels.mask import has_split_document
 from groundup.model import load
 from groundup.tokenizer import RenderedChat
@@ -171,6 +173,17 @@ def test_training_prefers_the_chosen_answers_of_held_out_prompts(
     assert held_out["preferred"] >= 0.9 and held_out["margin"] > 0
     assert load(made.path).config == load(chat_model.path).config
     assert {parent.name for parent in made.parents} == {"model", "preferences"}
+
+
+def test_the_usual_change_of_kto_is_of_answers_to_other_prompts(chat_model):
+    rows = [Preference((Message("user", str(n)),), f"{n} good", f"{n} bad") for n in range(3)]
+    config = DirectConfig(loss=PreferenceLossConfig(name="kto"))
+    form = load_chat_format(chat_model.path, "")
+    found = stage._compared(config, rows, form, "train")
+    said = [
+        [form.tokenizer.decode(each.ids[each.is_answer].tolist()) for each in own] for own in found
+    ]
+    assert len(said) == 6 and all(own[0] != other[0] for own, other in said), said
 
 
 def test_kto_learns_from_single_answers(chat_model, tmp_path):
