@@ -172,10 +172,7 @@ def _passage_texts(passage: str, source: str) -> list[PassageText]:
 def is_supported(index: OpenIndex, hit: Hit, place: range, sentence: str) -> bool:
     """Whether a sentence, clause or row in a place of a passage's document supports a sentence."""
     said, wanted = _weighted(index, sentence)
-    text = PassageText(
-        hit, index.read_document(hit.passage.document), index.entries[hit.passage.document].language
-    )
-    start = text.passage.start
+    text, start = index.passage_text(hit), hit.passage.start
     inside = (
         at for at, unit in enumerate(text.units)
         if unit.kind != "heading"
@@ -202,11 +199,7 @@ def _check_sentence(
 ) -> CheckedSentence:
     plain = SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
-    texts = [
-        PassageText(hit, index.read_document(document), index.entries[document].language)
-        for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES)
-        if (document := hit.passage.document)
-    ]
+    texts = list(map(index.passage_text, index.lexical.search_terms(parsed, CHECKED_PASSAGES)))
     return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
 
 
