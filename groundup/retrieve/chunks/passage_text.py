@@ -36,9 +36,8 @@ from ..wording.question import (
     term_credit,
     text_terms,
 )
+from .structure import LINE_KINDS
 
-LINE_KINDS = frozenset(("html", "code", "notebook"))
-"""Kinds of files whose lines end sentences."""
 SETTINGS = (".ini", ".cfg", ".toml", ".yaml", ".yml", ".json")
 SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=][ \t]*(\S.*)$""")
 BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*$")
