@@ -35,7 +35,7 @@ from groundup.core import (
     write_json,
     write_text,
 )
-from groundup.measure import auroc, beta_tail, solve_decreasing
+from groundup.measure import auroc, beta_tail, normalise_text, solve_decreasing
 
 from ..answers.answer import answer_question
 from ..readers.judge import below_titles
@@ -225,11 +225,8 @@ def read_questions(path: Path) -> Iterator[MadeQuestion]:
 def _is_right(claim: Claim, asked: MadeQuestion) -> bool:
     """Whether the first quote is of the right document and has an answer."""
     is_there = asked.path in ("", claim.quotes[-1].path)
-    return is_there and any(_folded(each) in _folded(claim.text) for each in asked.answers)
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    said = normalise_text(claim.text)
+    return is_there and any(normalise_text(each) in said for each in asked.answers)
 
 
 def _verdict_outcomes(index: OpenIndex, out: Path) -> Iterator[Outcome]:
