@@ -41,6 +41,7 @@ from ..answers.answer import answer_question
 from ..readers.judge import below_titles
 from ..search import OpenIndex, open_index
 from ..snapshots import current_name
+from ..verification.texts import read_text
 from .made import MadeQuestion, made_questions
 from .promise import CALIBRATION, CONFIDENCE, Dial, read_verdicts
 
@@ -197,12 +198,7 @@ def answer_all(index: OpenIndex, questions: Sequence[str]) -> list[tuple[Answer,
 
 def read_questions(path: Path) -> Iterator[MadeQuestion]:
     """The questions of a file; DataError naming the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise DataError(f"{path} cannot be read: {why}.") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
