@@ -20,12 +20,7 @@ if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate
     from .calibration.made import MadeQuestion, made_questions
     from .encoders.train import EncoderConfig, train_encoder
-    from .models import (
-        ReaderChoice,
-        RerankerChoice,
-        TextEncoderConfig,
-        load_text_encoder,
-    )
+    from .models import ReaderChoice, RerankerChoice, TextEncoderConfig, load_text_encoder
     from .readers.scoring import PairScorer
     from .readers.train import SpanReaderConfig, train_reader
     from .readers.train_reranker import RerankerConfig, train_reranker

@@ -28,8 +28,9 @@ from groundup.core import (
 from groundup.documents import Record, Rejected, is_compound, is_dictionary_word
 
 from .calibration.promise import Dial, parse_risk, read_dial
+from .chunks.passage_text import PassageText
 from .lexical import LexicalIndex, inverse_document_frequency
-from .models import VECTORS, ReaderChoice, RerankerChoice
+from .models import VECTORS, ReaderChoice, RerankerChoice, check_same_model
 from .snapshots import current_snapshot, earlier_snapshots, read_root, update_command_of
 from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
@@ -185,10 +186,14 @@ class OpenIndex:
                 ) from None
         return self.cache[id]
 
+    def passage_text(self, hit: Hit) -> PassageText:
+        """A passage taken apart."""
+        id = hit.passage.document
+        return PassageText(hit, self.read_document(id), self.entries[id].language)
+
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
-        has_reranker = (self.artifact.config.get("reranker") or {}).get("path")
-        if not has_reranker or not question:
+        if not self.names_model("reranker") or not question:
             return self.lexical.search_terms(parsed, count, self.documents)
         choice = self.reranker_choice
         found = self.lexical.search_terms(parsed, RERANKED, self.documents)
@@ -197,6 +202,11 @@ class OpenIndex:
         except (ArtifactError, ConfigError) as error:  # words alone order them
             record.log(f"Not reranked: {error}")
         return found[:count]
+
+    def names_model(self, kind: str) -> bool:
+        """Whether it was made with a `reader` or `reranker`; known without its config, for which
+        pydantic imports what most questions need not."""
+        return bool((self.artifact.config.get(kind) or {}).get("path"))
 
     def has(self, term: QuestionTerm) -> bool:
         """Whether a term is anywhere in the documents: its exact name, or all of its stems.
@@ -303,9 +313,9 @@ class OpenIndex:
         """The reader that judges answers; None if the index was made without one."""
         if not self.reader_choice.path:
             return None
-        from .readers.spans import open_same_reader  # imports torch
+        from .readers.spans import SpanReader  # imports torch
 
-        return open_same_reader(self.reader_choice)
+        return SpanReader.open(check_same_model(self.reader_choice, "extractive reader"))
 
     @cached_property
     def reranker(self) -> "PairModel":

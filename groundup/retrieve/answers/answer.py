@@ -256,7 +256,7 @@ def _is_vetoed(
 ) -> bool:
     """Whether the index's reader finds no answer in a claim; `reading` is its opinion."""
     is_by_words = index.dial is not None and index.dial.by == "words"
-    if is_by_words or not (index.artifact.config.get("reader") or {}).get("path"):
+    if is_by_words or not index.names_model("reader"):
         return False
     from ..readers.judge import opinion  # imports torch
 
@@ -366,8 +366,7 @@ def _find_spans(
     for hit in hits:
         passage = hit.passage
         if passage.id not in texts:
-            language = index.entries[passage.document].language
-            texts[passage.id] = PassageText(hit, index.read_document(passage.document), language)
+            texts[passage.id] = index.passage_text(hit)
         if highest_score(texts[passage.id], wanted) < min(best, THRESHOLD):
             continue  # neither an answer nor the nearest to one
         if span := best_span(texts[passage.id], wanted):

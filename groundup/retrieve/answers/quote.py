@@ -74,7 +74,6 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     units, question = text.units, wanted.question
     (credits, quantity), others = _own_credits(text, wanted), text.of_others(wanted)
     context = _context_credits(text, credits, others, wanted)
-    table_heads = {head[0] - text.passage.start for head, _ in text.tables}  # they answer nothing
     labels = [_label_score(text, at, wanted) for at in range(len(units))]
     defined = [text.definition_merit(at, wanted) for at in range(len(units))]
     dependent, best = word_pattern("dependent"), None
@@ -82,7 +81,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     anew = {at for at in range(len(units)) if text.begins_anew(at, question)}
     title = 0.0
     for first, line in enumerate(text.texts):
-        if units[first].start in table_heads or not any(map(str.isalnum, line)):
+        if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
         covered, direct = context[first], [0.0] * len(wanted.weights)
         measured = [0.0] * len(covered)
@@ -177,7 +176,6 @@ def _context_credits(
 ) -> list[list[float]]:
     """The credit of each term for the titles and the passage around each unit."""
     outer = wanted.credits_for(text.outer)
-    table_heads = {head[0] - text.passage.start for head, _ in text.tables}
     scopes, near, none = list(zip(others, text.sections, strict=True)), {}, [0.0] * len(outer)
     for other, titles in set(scopes):  # what is in another entry or section counts there alone
         same = [
@@ -187,7 +185,7 @@ def _context_credits(
         columns = zip(none, *same, strict=True)
         near[other, titles] = [PASSAGE_CREDIT * max(column) for column in columns]
     context, heads, terms = [], {}, wanted.question.terms
-    bodies = (u.kind == "row" and u.start not in table_heads for u in text.units)
+    bodies = (u.kind == "row" and u.start not in text.table_heads for u in text.units)
     rows_of = {other for other, is_body in zip(others, bodies, strict=True) if is_body}
     for unit, line, head, scope in zip(text.units, text.texts, text.heads, scopes, strict=True):
         inner = [credits[number] for _, number in scope[1]]
@@ -209,9 +207,9 @@ def _context_credits(
 
 
 def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
-    line, start = text.texts[at].split("\n", 1)[0], text.passage.start + text.units[at].start
-    if any(head[0] == start for head, _ in text.tables):
-        return 0.0  # it names no row
+    line = text.texts[at].split("\n", 1)[0]
+    if text.units[at].start in text.table_heads:
+        return 0.0
     if text.units[at].kind == "row":  # the first cell says what the row is of
         return text.naming_score(text.first_cell(at), wanted)
     if assigned := ASSIGNMENT.match(line):

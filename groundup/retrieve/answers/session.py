@@ -214,18 +214,15 @@ class Session:
 
     def reply(self, line: str) -> Reply:
         """What a typed line gives: an answer, a passage, the list of questions, or an error."""
+        known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
         try:
-            return self._reply(line)
+            if match := re.fullmatch(r"open\s+(\d+)|(right|wrong)", line):
+                return self.record_verdict(match[2]) if match[2] else self.show(int(match[1]))
+            if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
+                raise ConfigError(f"{line!r} names no quote; to open the second: open 2")
+            return known[line] if line in known else self.ask(line)
         except (ConfigError, ArtifactError) as error:  # such as an index that was updated twice
             return error
-
-    def _reply(self, line: str) -> Reply:
-        if match := re.fullmatch(r"open\s+(\d+)|(right|wrong)", line):
-            return self.record_verdict(match[2]) if match[2] else self.show(int(match[1]))
-        if re.fullmatch(r"open\b.{0,12}", line) and not line.endswith("?"):
-            raise ConfigError(f"{line!r} names no quote; to open the second: open 2")
-        known: dict[str, Reply] = {"history": list(self.questions), "help": HELP, "?": HELP}
-        return known[line] if line in known else self.ask(line)
 
 
 def ask_questions(

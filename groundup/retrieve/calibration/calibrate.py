@@ -35,12 +35,13 @@ from groundup.core import (
     write_json,
     write_text,
 )
-from groundup.measure import auroc, beta_tail, solve_decreasing
+from groundup.measure import auroc, beta_tail, normalise_text, solve_decreasing
 
 from ..answers.answer import answer_question
 from ..readers.judge import below_titles
 from ..search import OpenIndex, open_index
 from ..snapshots import current_name
+from ..verification.texts import read_text
 from .made import MadeQuestion, made_questions
 from .promise import CALIBRATION, CONFIDENCE, Dial, read_verdicts
 
@@ -197,12 +198,7 @@ def answer_all(index: OpenIndex, questions: Sequence[str]) -> list[tuple[Answer,
 
 def read_questions(path: Path) -> Iterator[MadeQuestion]:
     """The questions of a file; DataError naming the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise DataError(f"{path} cannot be read: {why}.") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -225,11 +221,8 @@ def read_questions(path: Path) -> Iterator[MadeQuestion]:
 def _is_right(claim: Claim, asked: MadeQuestion) -> bool:
     """Whether the first quote is of the right document and has an answer."""
     is_there = asked.path in ("", claim.quotes[-1].path)
-    return is_there and any(_folded(each) in _folded(claim.text) for each in asked.answers)
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    said = normalise_text(claim.text)
+    return is_there and any(normalise_text(each) in said for each in asked.answers)
 
 
 def _verdict_outcomes(index: OpenIndex, out: Path) -> Iterator[Outcome]:

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from groundup.core import Hit, Passage
-from groundup.documents import Record, named_cells
+from groundup.core import Hit
+from groundup.documents import named_cells
 
 from ..answers.answer import answer_question
 from ..chunks.passage_text import PassageText
@@ -106,9 +106,7 @@ def made_questions(
     for passage in passages:
         if len(said) >= wanted:
             break
-        said += _statements(
-            passage, index.read_document(passage.document), _language(index, passage)
-        )
+        said += _statements(index.passage_text(Hit(passage, 1.0)))
     said = list({each.question: each for each in said}.values())[:wanted]
     asked = [MadeQuestion(each.question, (each.answer,), each.path) for each in said]
     most, near = round(len(asked) * unanswered / (1 - unanswered)), set[str]()
@@ -118,18 +116,14 @@ def made_questions(
     return asked + [MadeQuestion(each) for each in sorted(near)]
 
 
-def _language(index: OpenIndex, passage: Passage) -> str:
-    return index.entries[passage.document].language
-
-
-def _statements(passage: Passage, document: Record, language: str) -> Iterator[_Statement]:
+def _statements(text: PassageText) -> Iterator[_Statement]:
     """What a passage says of one thing each: sentences with a value, and cells."""
-    text = PassageText(Hit(passage, 1.0), document, language)
+    passage, document = text.passage, text.document
     for at, (unit, line) in enumerate(zip(text.units, text.texts, strict=True)):
         head = text.heads[at]
         if unit.kind == "row" and head and head[0] != passage.start + unit.start:
             yield from _cells(document.text[slice(*head)], line, passage.path)
-        elif unit.kind == "prose" and language == FALLBACK and document.kind != "code":
+        elif unit.kind == "prose" and text.language == FALLBACK and document.kind != "code":
             line = ITEM.sub("", " ".join(line.split()))
             is_plain = MIN_CHARACTERS < len(line) < MAX_CHARACTERS and not MARKUP.search(line)
             if is_plain and (found := _statement(line, passage.path)):
@@ -206,7 +200,7 @@ def _is_together(index: OpenIndex, question: str) -> bool:
     for hit in index.lexical.search_terms(parsed):
         passage = hit.passage
         text = " ".join((*passage.headings, passage.path, passage.text))
-        words = text_terms(text, _language(index, passage))
+        words = text_terms(text, index.entries[passage.document].language)
         if all(term_credit(term, words) >= PASSAGE_CREDIT for term in parsed.terms):
             return True
     return False

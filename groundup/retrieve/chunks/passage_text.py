@@ -36,9 +36,8 @@ from ..wording.question import (
     term_credit,
     text_terms,
 )
+from .structure import LINE_KINDS
 
-LINE_KINDS = frozenset(("html", "code", "notebook"))
-"""Kinds of files whose lines end sentences."""
 SETTINGS = (".ini", ".cfg", ".toml", ".yaml", ".yml", ".json")
 SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=][ \t]*(\S.*)$""")
 BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*$")
@@ -183,13 +182,17 @@ class PassageText:
             for row, lead in zip(rows, leads, strict=True)
         ]
 
+    def cells(self, at: int) -> list[tuple[str, str]]:
+        """The cells of a row by the names of their columns; [] of what has no head."""
+        head = self.heads[at]
+        return named_cells(self.document.text[slice(*head)], self.texts[at]) if head else []
+
     def credits_of(self, at: int, wanted: WeightedQuestion) -> list[float]:
         """The credit of each term for a unit; "from Oslo" must be in a row's column From."""
-        credits, head = wanted.credits_for(self.terms[at]), self.heads[at]
-        roles = {term.role for term in wanted.question.terms} - {""}
-        if self.units[at].kind != "row" or head is None or not roles:
+        credits = wanted.credits_for(self.terms[at])
+        if self.units[at].kind != "row" or not any(term.role for term in wanted.question.terms):
             return credits
-        cells = named_cells(self.document.text[slice(*head)], self.texts[at])
+        cells = self.cells(at)
         columns = {name.strip().lower(): text_terms(cell, self.language) for name, cell in cells}
         return [
             term_credit(term, columns[term.role]) if term.role in columns else credit
@@ -198,10 +201,8 @@ class PassageText:
 
     def first_cell(self, at: int) -> str:
         """What a row is of: its first cell with content, and the name of that column."""
-        line, head = self.texts[at], self.heads[at]
-        cells = named_cells(self.document.text[slice(*head)], line) if head else []
-        found = next((f"{name} {cell}" for name, cell in cells if cell.strip()), "")
-        return found or line.partition("\t")[0]
+        found = (f"{name} {cell}" for name, cell in self.cells(at) if cell.strip())
+        return next(found, self.texts[at].partition("\t")[0])
 
     def has_quantity(self, at: int, question: Question) -> bool:
         """Whether a unit has what is asked for, such as a length; a number has its column's name.
@@ -209,10 +210,9 @@ class PassageText:
         "310 kg weight" of weight_kg; a bare number counts in a column that the question names.
         """
         measure, language = question.measure, self.language
-        head = self.heads[at] if self.units[at].kind == "row" else None
-        is_code = self.units[at].kind == "code"
-        cells = SETTING.findall(self.texts[at]) if is_code else []
-        cells = named_cells(self.document.text[slice(*head)], self.texts[at]) if head else cells
+        kind = self.units[at].kind
+        cells = SETTING.findall(self.texts[at]) if kind == "code" else []
+        cells = self.cells(at) if kind == "row" else cells
         asked = {
             stem
             for term in question.terms
@@ -227,7 +227,7 @@ class PassageText:
                 measure.lists("columns", name) or any(measure.is_in(t, language) for t in texts)
             ):
                 return True
-        return (is_code or not cells) and measure.is_in(self.texts[at], language)
+        return (kind == "code" or not cells) and measure.is_in(self.texts[at], language)
 
     @cached_property
     def tables(self) -> list[tuple[tuple[int, int], int]]:
@@ -242,6 +242,11 @@ class PassageText:
             for start, end in tables
         )
         return [(head, end) for row, (_, end) in zip(heads, tables, strict=True) for head in row]
+
+    @cached_property
+    def table_heads(self) -> set[int]:
+        """Where heads of tables start in the passage's text; they answer nothing."""
+        return {head[0] - self.passage.start for head, _ in self.tables}
 
     @cached_property
     def labels(self) -> list[bool]:

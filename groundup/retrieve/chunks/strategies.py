@@ -28,11 +28,9 @@ from groundup.documents import (
     split_sentences,
 )
 
-from .structure import Span, TitledSection, section_at, split_blocks, split_long_block
+from .structure import LINE_KINDS, Span, TitledSection, section_at, split_blocks, split_long_block
 
 WORD, WORD_START = re.compile(r"\S+"), re.compile(r"(?<!\S)\S")
-LINE_KINDS = ("html", "code", "notebook")
-"""Kinds of files whose lines end sentences."""
 Unit = Literal["block", "sentence", "word"]
 Embed = Callable[[list[str]], Any]
 """Texts to their vectors, (texts, width), as an array of any library."""

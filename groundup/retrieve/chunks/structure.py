@@ -21,6 +21,8 @@ from groundup.documents import (
 )
 
 VISIBLE = re.compile(r"\S")
+LINE_KINDS = ("html", "code", "notebook")
+"""Kinds of files whose lines end sentences."""
 OFFICE_KINDS = ("pdf", "docx", "odt", "rtf")
 Span = tuple[int, int]
 """Start and end in a text."""

@@ -103,8 +103,7 @@ def nearest_by_meaning(
     passage = index.lexical.passage(run.passage)
     if passage is None:
         raise ArtifactError(f"The vectors are of passages that {index.artifact.path} lacks.")
-    language = index.entries[passage.document].language
-    text = PassageText(Hit(passage, 1.0), index.read_document(passage.document), language)
+    text = index.passage_text(Hit(passage, 1.0))
     if says_opposite(question, passage.text[run.start : run.end]):
         return None
     missing = [not index.has(term) for term in wanted.question.terms]

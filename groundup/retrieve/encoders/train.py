@@ -15,29 +15,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from groundup.core import (
-    Artifact,
-    ConfigError,
-    Draft,
-    device,
-    record,
-    write_json,
-)
+from groundup.core import Artifact, ConfigError, Draft, device, record, write_json
 from groundup.corpus import read_split
 from groundup.documents import Record, read_folder
-from groundup.model import (
-    ModelConfig,
-    TextEncoder,
-    Transformer,
-    save_with_head,
-)
-from groundup.train import (
-    MicroBatch,
-    RunIdentity,
-    TrainingData,
-    TrainingTask,
-    shuffled_indices,
-)
+from groundup.model import ModelConfig, TextEncoder, Transformer, save_with_head
+from groundup.train import MicroBatch, RunIdentity, TrainingData, TrainingTask, shuffled_indices
 
 from ..models import (
     PROMPTS,
@@ -196,11 +178,7 @@ def _save(towers: TwoTowers, path: Path, base: Path) -> None:
 
 
 def _prepare(
-    config: EncoderConfig,
-    draft: Draft,
-    pairs: PairSplit,
-    search: HeldOutSearch,
-    towers: TwoTowers,
+    config: EncoderConfig, draft: Draft, pairs: PairSplit, search: HeldOutSearch, towers: TwoTowers
 ) -> dict[str, Any]:
     """Negatives, BM25's rankings and the scores before training, or what a stopped run computed."""
     file = draft.scratch / "prepared.json"
@@ -271,10 +249,7 @@ def _batches(
 
 
 def _training_data(
-    config: EncoderConfig,
-    pairs: PairSplit,
-    prepared: dict[str, Any],
-    towers: TwoTowers,
+    config: EncoderConfig, pairs: PairSplit, prepared: dict[str, Any], towers: TwoTowers
 ) -> TrainingData:
     """Batches of the pairs, in another order each epoch, and held-out batches."""
     train = _batches(pairs.train, prepared["negatives"], towers, prepared["taught"])

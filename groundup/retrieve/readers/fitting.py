@@ -15,12 +15,7 @@ from groundup.kernels import LossSum
 from groundup.model import Transformer, save_with_head
 from groundup.train import MicroBatch, RunIdentity, TrainingData, TrainingTask
 
-from ..encoders.fine_tuning import (
-    IMPORTED_OPTIM,
-    FineTuningConfig,
-    produce_from_base,
-    train_head,
-)
+from ..encoders.fine_tuning import IMPORTED_OPTIM, FineTuningConfig, produce_from_base, train_head
 from ..models import model_folder
 from .encoding import MAX_TOKENS, STRIDE, EncodedPair, PairModel
 

@@ -20,7 +20,6 @@ from groundup.kernels import LossSum
 from groundup.model import HeadConfig
 from groundup.train import MicroBatch
 
-from ..models import ReaderChoice, check_same_model
 from .encoding import EncodedPair, PairModel, pair_logits
 
 MAX_ANSWER = 40
@@ -100,8 +99,3 @@ class SpanLoss(NamedTuple):
         )
         assert isinstance(total, Tensor)
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
-
-
-def open_same_reader(choice: ReaderChoice) -> SpanReader:
-    """The reader of an index; an error if it is gone or its files changed."""
-    return SpanReader.open(check_same_model(choice, "extractive reader"))

@@ -146,8 +146,6 @@ def _stands_for(words: Words, place: int, wanted: Sequence[Word]) -> int:
 
 def may_drop(words: Words, start: int, end: int) -> bool:
     """Whether the words from one place to another may be left out."""
-    while start < end and words[start].has("aside"):
-        start += 1
     before, gap, after = words[:start], words[start:end], words[end:]
     wanted = [word for word in gap if word.is_wanted]
     if not wanted or have(gap, "subject") and all(word.has("preposition") for word in wanted):

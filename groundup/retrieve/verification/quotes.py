@@ -7,16 +7,15 @@ file's hash at indexing, so a file that changed since is reported even if it sti
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from groundup.core import Answer, Claim, ConfigError, DataError, Quote
-from groundup.documents import ReadConfig, Record, decode, file_of, read_data
+from groundup.documents import ReadConfig, Record, file_of, read_data
 
 from ..search import open_index
-from .texts import TextCheck, check_text
+from .texts import TextCheck, check_text, read_text
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
@@ -74,12 +73,7 @@ def verify(
 
     Raises DataError if the file holds no answer, and ConfigError if the folder is unknown or gone.
     """
-    try:
-        text = sys.stdin.read() if str(answer) == "-" else decode(answer.read_bytes()).map.text
-    except OSError as error:
-        raise DataError(f"{answer} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, DataError) as error:
-        raise DataError(f"{answer} cannot be read: it is no text ({error}).") from None
+    text = read_text(answer)
     if against is not None:
         return check_text(text, against, critic, allow)
     if critic or allow:

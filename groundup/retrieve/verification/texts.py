@@ -7,6 +7,7 @@ opinion (opinions.py) overrules the rules where it is sure; what a list allows n
 """
 
 import re
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -99,7 +100,9 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
     sentences = [text[s.start : s.end] for s in split_sentences(text) if s.kind != "heading"]
     if not sentences:
         raise DataError("The text has no sentence to check.")
-    allowed, asked = _read_allowed(allow), _open_opinion(critic)
+    permitted = read_text(allow).splitlines() if allow else []
+    allowed = {_plain(line) for line in permitted if line.strip()}
+    asked = _open_opinion(critic)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
@@ -116,14 +119,14 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         return TextCheck(tuple(checked))
 
 
-def _read_allowed(file: Path | None) -> frozenset[str]:
+def read_text(file: Path) -> str:
+    """The text of a file, or of standard input for -; DataError if it cannot be read or is none."""
     try:
-        text = decode(file.read_bytes()).map.text if file else ""
+        return sys.stdin.read() if str(file) == "-" else decode(file.read_bytes()).map.text
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, DataError) as error:
         raise DataError(f"{file} cannot be read: it is no text ({error}).") from None
-    return frozenset(_plain(line) for line in text.splitlines() if line.strip())
 
 
 def _open_opinion(critic: str) -> "SecondOpinion | None":
@@ -172,10 +175,7 @@ def _passage_texts(passage: str, source: str) -> list[PassageText]:
 def is_supported(index: OpenIndex, hit: Hit, place: range, sentence: str) -> bool:
     """Whether a sentence, clause or row in a place of a passage's document supports a sentence."""
     said, wanted = _weighted(index, sentence)
-    text = PassageText(
-        hit, index.read_document(hit.passage.document), index.entries[hit.passage.document].language
-    )
-    start = text.passage.start
+    text, start = index.passage_text(hit), hit.passage.start
     inside = (
         at for at, unit in enumerate(text.units)
         if unit.kind != "heading"
@@ -202,11 +202,7 @@ def _check_sentence(
 ) -> CheckedSentence:
     plain = SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
-    texts = [
-        PassageText(hit, index.read_document(document), index.entries[document].language)
-        for hit in index.lexical.search_terms(parsed, CHECKED_PASSAGES)
-        if (document := hit.passage.document)
-    ]
+    texts = list(map(index.passage_text, index.lexical.search_terms(parsed, CHECKED_PASSAGES)))
     return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
 
 

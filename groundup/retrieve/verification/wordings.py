@@ -153,7 +153,7 @@ def wordings(claim: Words) -> Iterator[Words]:
     opening, body = split_opening(claim)
     turned = [body, *active(body), *of_turned(body), *is_turned(body), *uninverted(body)]
     turned += [each for one in turned[1:2] for each in of_turned(one)]
-    found = dict.fromkeys([*(opening + each for each in turned), *only_moved(claim)])
+    found = dict.fromkeys(opening + each for each in turned)
     yield from dict.fromkeys([*found, *(other for each in found for other in moved(each))])
 
 
@@ -173,16 +173,6 @@ def moved(words: Words) -> Iterator[Words]:
         yield body + opening
         at = next((n for n, word in enumerate(body) if word.has("being")), 0)
         yield body[:at] + opening + body[at:]
-
-
-def only_moved(words: Words) -> Iterator[Words]:
-    """A sentence with "only" before or behind the next word: "is only relevant for"."""
-    wanted = [n for n, word in enumerate(words) if word.is_wanted]
-    for at, number in enumerate(wanted):
-        if words[number].text in ("only", "nur"):
-            rest = words[:number] + words[number + 1 :]
-            for other in (*wanted[max(at - 1, 1) : at], *wanted[max(at, 1) + 1 : at + 2]):
-                yield (*rest[:other], words[number], *rest[other:])
 
 
 def active(words: Words) -> Iterator[Words]:
@@ -209,8 +199,6 @@ def active(words: Words) -> Iterator[Words]:
         yield (*verbs, *words[:first], *words[verb + 1 :])
         return
     ends = [n for n in range(by + 2, len(words)) if words[n].has(*BEGINS)][:2] + [len(words)]
-    if have(words[ends[0] + 1 : ends[0] + 2], "capital"):  # "by the cook, Ann Lee, …"
-        ends += [n + 1 for n in range(ends[0] + 1, len(words)) if words[n].has("mark")][:1]
     for end in ends:
         agent, rest = words[by + 1 : end], words[verb + 1 : by]
         yield (*agent, *kept, did, *words[:first], *rest, *words[end:])
