@@ -162,7 +162,7 @@ class RopeScaling(Config):
 
 
 PositionKind = Literal[
-    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "none"
+    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "disentangled", "none"
 ]
 
 
@@ -176,6 +176,7 @@ class PositionConfig(Config):
     alibi           a penalty that grows with distance, one slope per head
     buckets         a learned bias per bucket of distances and head (T5)
     transformer_xl  queries meet learned projections of sinusoids of the distance (Gopher)
+    disentangled    queries and keys meet projections of a learned vector per bucket (DeBERTa)
     none            only the causal mask carries order"""
     base: float = Field(default=10_000.0, gt=1)
     """Longest wavelength is about 2 pi * base tokens."""
@@ -191,8 +192,10 @@ class PositionConfig(Config):
     """Whether layers rotate; layer i has entry i modulo their number (SmolLM 3 skips every 4th)."""
     offset: int = Field(default=0, ge=0)
     """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
+    absolute: bool = False
+    """Whether buckets or disentangled positions have a learned table in addition (MPNet)."""
     buckets: int = Field(default=32, ge=4)
-    """Number of buckets of distances."""
+    """Number of buckets of distances; of each side in disentangled attention."""
     max_distance: int = Field(default=128, ge=2)
     """Distances from this one on share the last bucket, tokens."""
 
@@ -203,13 +206,22 @@ class PositionConfig(Config):
             has = f"scaling.kind={self.scaling.kind!r} and window_base={self.window_base}"
             what = f"PositionConfig.kind={self.kind!r} has {has}"
             raise ConfigError(f"{what}; only rotary positions (kind='rope') use them.")
+        if self.absolute and self.kind not in ("buckets", "disentangled"):
+            what = f"PositionConfig.absolute=true has kind={self.kind!r}"
+            raise ConfigError(f"{what}; only kinds 'buckets' and 'disentangled' may add a table.")
         if not self.rotated_layers:
             raise ConfigError("PositionConfig.rotated_layers is empty; give at least one.")
-        if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
-            half = f"{self.buckets // 2}, half of buckets={self.buckets}"
-            what = f"PositionConfig.max_distance={self.max_distance} must exceed {half}"
+        least = self.buckets // 2 + (self.kind == "disentangled")
+        if self.kind in ("buckets", "disentangled") and self.max_distance <= least:
+            what = f"PositionConfig.max_distance={self.max_distance} must exceed {least}"
+            what += f" for kind={self.kind!r} and buckets={self.buckets}"
             raise ConfigError(f"{what}; try max_distance={4 * self.buckets}.")
         return self
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a learned vector per position."""
+        return self.kind == "learned" or self.absolute
 
 
 class NormConfig(Config):
@@ -250,6 +262,9 @@ class EmbeddingConfig(Config):
     """Norm of the sum with positions and types (BERT); the first layer's pre-norm is omitted."""
     types: int = Field(default=0, ge=0)
     """Number of segment (token type) embeddings, 2 in BERT; 0: none."""
+    width: int = Field(default=0, ge=0)
+    """Features of the tables, from which a linear layer after the norm projects to the model's
+    width, in encoders (ALBERT); 0: the model's width, and no such layer."""
 
 
 class OutputConfig(Config):
@@ -280,6 +295,8 @@ class ModelConfig(Config):
     """Features of a token in the residual stream (D)."""
     layers: int = Field(default=6, ge=1)
     """Blocks of attention and feed-forward (L); of the decoder in an encoder_decoder."""
+    repeats: int = Field(default=1, ge=1)
+    """How often in a row an encoder applies each block: 12 for ALBERT's one block."""
     context_length: int = Field(default=2048, ge=1)
     """Maximum tokens that a forward pass and its cache may span."""
     attention: AttentionConfig = AttentionConfig()
@@ -329,6 +346,7 @@ class ModelConfig(Config):
         if not self.output.logits and self.kind != "encoder":
             what = f"OutputConfig.logits=false has kind={self.kind!r}"
             raise ConfigError(f"{what}; only encoders may lack logits.")
+        self.check_encoder_parts()
         self.check_positions()
         if self.parallel and self.norm.place != "pre":
             what = f"ModelConfig.parallel=true has norm.place={self.norm.place!r}"
@@ -337,6 +355,20 @@ class ModelConfig(Config):
             what = "ModelConfig.parallel=true has kind='encoder_decoder', whose cross attention"
             raise ConfigError(f"{what} reads the output of self-attention: use parallel=false.")
         return self
+
+    def check_encoder_parts(self) -> None:
+        """Check what only encoders have."""
+        kind, width = self.position.kind, self.embedding.width
+        if self.kind != "encoder" and (kind == "disentangled" or width or self.repeats > 1):
+            what = f"kind={self.kind!r} has position.kind={kind!r}, embedding.width={width} and"
+            only = "only encoders have disentangled positions, such a width and repeats above 1"
+            raise ConfigError(f"ModelConfig.{what} repeats={self.repeats}; {only}.")
+        if width and self.output.logits and self.output.transform == "none":
+            what = f"EmbeddingConfig.width={width} needs OutputConfig.transform='dense'"
+            raise ConfigError(f"{what}, from the model's width to the output embedding.")
+        if kind == "disentangled" and self.attention.kv_heads != self.attention.heads:
+            what = f"AttentionConfig.kv_heads={self.attention.kv_heads} has disentangled positions"
+            raise ConfigError(f"{what}, which need kv_heads=heads={self.attention.heads}.")
 
     def check_positions(self) -> None:
         """Check the widths that positions need."""
@@ -357,6 +389,11 @@ class ModelConfig(Config):
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
             what = f"ModelConfig.width={self.width} must be even for sinusoids"
             raise ConfigError(f"{what}; try {self.width + 1}.")
+
+    @property
+    def embedding_width(self) -> int:
+        """Features of the embedding tables, and of the output embedding."""
+        return self.embedding.width or self.width
 
     @property
     def rotary_dim(self) -> int:

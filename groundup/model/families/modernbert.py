@@ -17,7 +17,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .bert import BIDIRECTIONAL, has_mlm_head
+from .encoders.outline import BIDIRECTIONAL, has_mlm_head
 from .keys import ConfigKeys, Family, word_set
 from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types
 from .names import (
