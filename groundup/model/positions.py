@@ -174,7 +174,7 @@ def _signed_bucket(
     """DeBERTa's bucket of each distance: itself up to half the buckets, then logarithmic.
 
     >>> _signed_bucket(torch.tensor([-2, 4, 5, 30, 500]), 8, 32)
-    tensor([-2,  4,  5,  7, 11])
+    tensor([-2,  4,  5,  7, 12])
     """
     exact, apart = buckets // 2, distance.abs()
     # float32 and the ceiling as in the published models, which decide the bucket of some distances

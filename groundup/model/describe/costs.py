@@ -147,10 +147,9 @@ def _norm_parameters(config: ModelConfig, norm: int, embedding_norm: int) -> int
     stacks = 2 if config.encoder_layers else 1
     count = each * (config.layers + config.encoder_layers) + crossing * config.layers
     count += 0 if place == "post" else stacks  # the final norms
-    if not config.embedding.norm:
-        return count * norm
-    count -= stacks if place in ("pre", "sandwich") else 0  # it replaces the first layer's pre-norm
-    return count * norm + stacks * embedding_norm
+    own = stacks * config.embedding.norm
+    count -= own if place in ("pre", "sandwich") else 0  # it replaces the first layer's pre-norm
+    return count * norm + own * embedding_norm
 
 
 def active_parameters(config: ModelConfig) -> int:

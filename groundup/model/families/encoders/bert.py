@@ -3,13 +3,11 @@
 RoBERTa      another masked-LM head, and positions that start after the padding id
 XLM-RoBERTa  RoBERTa with another vocabulary; written as a `roberta`, which computes the same
 DistilBERT   no token types; sinusoidal positions are only another start of the table
-ELECTRA      embeddings of another width. The generator predicts tokens; the discriminator has a
-             head instead (weights/heads.py), and `load` opens its encoder
-ALBERT       narrow embeddings, and groups of layers that apply one block each; several blocks in a
-             group are unsupported, and no published model has them
-MPNet        RoBERTa without token types, and T5's biases by distance in addition. Its 32 buckets
+ELECTRA      embeddings of another width; the generator predicts tokens, the discriminator has a
+             head (weights/heads.py), and `load` opens its encoder
+ALBERT       narrow embeddings, and groups of layers that apply one block each, not several
+MPNet        RoBERTa without token types, and T5's biases by distance in addition; its 32 buckets
              and positions that start at 2 are constants in Transformers
-
 Source: transformers 5.24, models/*/modeling_*.py; arXiv:1810.04805, arXiv:1907.11692,
 arXiv:1911.02116, arXiv:1910.01108, arXiv:2003.10555, arXiv:1909.11942, arXiv:2004.09297.
 """
@@ -35,12 +33,10 @@ BERT_OUTLINE = EncoderOutline(
         """)),
 )  # fmt: skip
 BERT = encoder_family(BERT_OUTLINE)
-DEFAULT_PADDING = 1
-"""Default pad_token_id; positions up to it are unused, so they start at 2 in published models."""
 
 
 def _read_offset(values: Values) -> int:
-    padding = values.get("pad_token_id", DEFAULT_PADDING)
+    padding = values.get("pad_token_id", 1)  # as in published models, whose positions start at 2
     rows, family = values.get("max_position_embeddings"), values.get("model_type", "roberta")
     if type(padding) is not int or padding < 0:
         what = f"config.json has pad_token_id={padding!r}"

@@ -38,8 +38,9 @@ from ..names import (
 Values = dict[str, Any]
 DISCRIMINATOR = "ElectraForPreTraining"
 """The class of a head that tells replaced tokens; other classes of this ending predict tokens."""
-BIDIRECTIONAL: AllowedValues = {"is_causal": (False, None)}
-ABSOLUTE: AllowedValues = {"position_embedding_type": ("absolute", None)}
+BIDIRECTIONAL: AllowedValues = {
+    "is_causal": (False, None), "position_embedding_type": ("absolute", None),
+}  # fmt: skip
 SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
 SHARED_KEYS = word_set(SIZES, """
     hidden_act layer_norm_eps max_position_embeddings num_hidden_layers tie_word_embeddings
@@ -123,10 +124,7 @@ class EncoderOutline(NamedTuple):
 
 
 def read_encoder(outline: EncoderOutline, values: Values) -> ModelConfig:
-    """The configuration that a config.json describes.
-
-    Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
-    """
+    """The configuration that a config.json describes; raises ArtifactError naming a wrong key."""
     name, is_masked = outline.name, has_mlm_head(values, outline.default_class)
     activation = get_activation(values, outline.key("hidden_act"), outline.act)
     width, heads, inner = (get_int(values, outline.key(each), name) for each in SIZES)
@@ -151,9 +149,7 @@ def read_encoder(outline: EncoderOutline, values: Values) -> ModelConfig:
 
 
 def has_mlm_head(values: Mapping[str, Any], default: str = "ForMaskedLM") -> bool:
-    """Whether a config.json is of a model with a masked-LM head.
-
-    default  the class, or its suffix, of files that name none, as the oldest do
+    """Whether a model has a masked-LM head; `default` is the class of files that name none.
 
     >>> has_mlm_head({"architectures": ["BertModel"]})
     False
@@ -223,7 +219,7 @@ def encoder_family(outline: EncoderOutline) -> Family:
     """A family of an outline."""
     own = outline.keys
     used = own.used.union(map(outline.key, SHARED_KEYS - outline.absent))
-    keys = own._replace(used=used, fixed=BIDIRECTIONAL | ABSOLUTE | own.fixed)
+    keys = own._replace(used=used, fixed=BIDIRECTIONAL | own.fixed)
     return Family(
         outline.name, keys,
         lambda values: read_encoder(outline, values),
