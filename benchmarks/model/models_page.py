@@ -31,7 +31,7 @@ whole, which need not have its name (Jurassic-1 is written as a `gpt2`, SpanBERT
 *written out*: no peer has the class, so a reference in the tests computes it. *learning* is what
 the family's tiny preset reached against its threshold, which was set before the run.
 """
-SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6))
+SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3))
 
 
 def counted(number: int) -> str:

@@ -260,6 +260,56 @@ def bert(draw: Draw) -> Json:
     }  # fmt: skip
 
 
+def distilbert(draw: Draw) -> Json:
+    """DistilBERT."""
+    names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads":
+             "n_heads", "intermediate_size": "hidden_dim", "hidden_act": "activation"}  # fmt: skip
+    gone = ("type_vocab_size", "layer_norm_eps", "classifier_dropout")
+    base = {names.get(key, key): value for key, value in bert(draw).items() if key not in gone}
+    return base | {"sinusoidal_pos_embds": draw.random() < 0.2}
+
+
+def electra(draw: Draw) -> Json:
+    """ELECTRA, with embeddings of another width or not."""
+    base = bert(draw)
+    return base | {"embedding_size": draw.choice((5, 8, 12, base["hidden_size"]))}
+
+
+def albert(draw: Draw) -> Json:
+    """ALBERT with groups."""
+    layers, groups = draw.choice(((1, 1), (2, 1), (2, 2), (4, 2), (3, 1), (3, 2)))
+    return electra(draw) | {
+        "num_hidden_layers": layers, "num_hidden_groups": groups,
+        "inner_group_num": mostly(draw, 1, (2,)),
+    }  # fmt: skip
+
+
+def mpnet(draw: Draw) -> Json:
+    """MPNet."""
+    gone = ("type_vocab_size", "classifier_dropout")
+    base = {key: value for key, value in bert(draw).items() if key not in gone}
+    return base | {"pad_token_id": 1, "relative_attention_num_buckets": mostly(draw, 32, (40,))}
+
+
+def deberta_v2(draw: Draw) -> Json:
+    """DeBERTa v2, relative or not."""
+    base = bert(draw) | {
+        "type_vocab_size": draw.choice((0, 0, 2)), "position_biased_input": draw.random() < 0.3,
+        "legacy": draw.random() < 0.95, "conv_kernel_size": mostly(draw, 0, (3,)),
+        "pooler_hidden_act": mostly(draw, "gelu", ("tanh",)), "conv_act": "tanh",
+    }  # fmt: skip
+    base.pop("classifier_dropout")
+    if draw.random() < 0.2:
+        return base
+    return base | {
+        "relative_attention": True, "share_att_key": mostly(draw, True, (False,)),
+        "norm_rel_ebd": mostly(draw, "layer_norm", ("none",)),
+        "pos_att_type": mostly(draw, draw.choice(("p2c|c2p", ["c2p", "p2c"])), ("c2p", None)),
+        "position_buckets": mostly(draw, draw.choice((4, 5, 6, 8, 256)), (-1, 3)),
+        "max_relative_positions": draw.choice((-1, 6, 12, 40, 512)),
+    }  # fmt: skip
+
+
 def modernbert(draw: Draw) -> Json:
     """ModernBERT."""
     heads, _, size = heads_of(draw)
@@ -567,6 +617,13 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Json], str, tuple[str, ...]]] = {
     "roberta": (
         bert, "Roberta", ("MaskedLM", "SequenceClassification", "TokenClassification", "Model"),
     ),
+    **{family: (
+        maker, name, ("MaskedLM", "SequenceClassification", "TokenClassification", "Model")
+    ) for family, maker, name in (
+        ("xlm-roberta", bert, "XLMRoberta"), ("distilbert", distilbert, "DistilBert"),
+        ("electra", electra, "Electra"), ("albert", albert, "Albert"), ("mpnet", mpnet, "MPNet"),
+        ("deberta-v2", deberta_v2, "DebertaV2"),
+    )},
     "modernbert": (
         modernbert, "ModernBert",
         ("MaskedLM", "SequenceClassification", "TokenClassification", "Model"),
@@ -632,7 +689,7 @@ LOOSE: dict[str, tuple[object, ...]] = {
     "logit_scale": (0.5, 1.0), "logits_scaling": (0.5, 1.0), "embedding_multiplier": (2.0, 1.0),
     "residual_multiplier": (0.5, 1.0), "attention_multiplier": (0.5, 1.0),
     "position_embedding_type": ("absolute", "relative_key", "relative_key_query", None),
-    "embedding_size": (8, 16), "rotary_value": (True, False), "n_ctx": (16, 64, 1024),
+    "rotary_value": (True, False), "n_ctx": (16, 64, 1024),
     "scale_attn_weights": (True, False, None), "scale_embedding": (True, False, 1),
     "scale_attn_by_inverse_layer_idx": (True, False), "reorder_and_upcast_attn": (True, False),
     "normalize_before": (True, False), "normalize_embedding": (True, False),
@@ -685,7 +742,16 @@ LOOSE: dict[str, tuple[object, ...]] = {
     "cls_token_id": (1, None), "tokenizer_class": ("LlamaTokenizer", None),
     "model_max_length": (9,), "layer_type": ("full_attention",), "window": (3,),
     "use_mrope": (True, False), "attn_scale": (0.5,), "cache_implementation": ("hybrid",),
-    "relative_attention": (True, False), "use_cross_attention": (True,), "n_inner": (None, 9),
+    "relative_attention": (True, False), "embedding_size": (5, 8, 16),
+    "share_att_key": (True, False), "position_buckets": (-1, 0, 4, 7),
+    "max_relative_positions": (-1, 0, 5, 9, 64), "norm_rel_ebd": ("none", "layer_norm"),
+    "pos_att_type": (None, [], "c2p", "p2c", "P2C | c2p", ["p2c", "c2p", "p2p"]),
+    "position_biased_input": (True, False), "attention_head_size": (4, 8), "z_steps": (0, 2),
+    "conv_kernel_size": (0, 3), "legacy": (False,), "pooler_hidden_size": (4, 8),
+    "pooler_hidden_act": ("tanh", "gelu"), "num_hidden_groups": (1, 2), "inner_group_num": (1, 2),
+    "relative_attention_num_buckets": (32, 16, 64), "sinusoidal_pos_embds": (True, False),
+    "dim": (16, 24), "n_layers": (1, 2), "n_heads": (1, 2),
+    "use_cross_attention": (True,), "n_inner": (None, 9),
     "text_config": ({}, None), "vision_config": ({}, None), "lm_head_bias": (True, False),
     "finetuning_task": ("mnli", None), "gradient_checkpointing": (True, False),
     "use_gated_act": (True,), "groundup": ({}, 1), "zzz_nonsense": (1, None, "x", {"a": [1]}),
@@ -1013,9 +1079,12 @@ def theirs(case: Case, folder: Path) -> tuple[torch.Tensor, dict[str, torch.Tens
     model.eval()
     given, padded = case.inputs(model.config, model.get_input_embeddings().weight.shape[0])
     extra = {}
-    if not padded:
+    if case.family == "mpnet":  # whose positions count from a token's id, whatever the padding's
+        places = given["attention_mask"].cumsum(1) * given["attention_mask"] + 1
+        extra = {"position_ids": places} | ({} if padded else {"attention_mask": None})
+    elif not padded:
         extra = {key: None for key in given if key.endswith("attention_mask")}
-    elif case.family not in (*BOTH, "roberta", "modernbert", "gemma3"):
+    elif case.family not in (*BOTH, "roberta", "xlm-roberta", "modernbert", "gemma3"):
         extra = {"position_ids": (given["attention_mask"].cumsum(1) - 1).clamp(min=0)}
     with torch.no_grad():
         out = model(**(given | extra))

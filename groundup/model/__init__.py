@@ -3,7 +3,6 @@
 from .attention import Attention, Cache, EncoderOutput, KeysValues
 from .config import (
     AttentionConfig,
-    DerivedConfig,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
@@ -12,7 +11,6 @@ from .config import (
     OutputConfig,
     PositionConfig,
     RopeScaling,
-    from_depth,
 )
 from .decoders.graphs import GraphStep, fits_graph
 from .decoders.paged import (
@@ -24,6 +22,7 @@ from .decoders.paged import (
     PagedShape,
     supports,
 )
+from .depth import DerivedConfig, from_depth
 from .describe.costs import (
     Description,
     Flops,

@@ -24,7 +24,7 @@ from groundup.kernels import Branches, Mask, ScoreOptions, attention, branched_a
 
 from .config import ModelConfig
 from .norm import build_norm
-from .positions import BucketBias, DistanceBias, Rotation, rotate
+from .positions import BucketBias, DistanceBias, Rotation, disentangled_bias, rotate
 
 
 class KeysValues(NamedTuple):
@@ -132,6 +132,8 @@ class Context(NamedTuple):
     """For layers whose pattern is a window."""
     bias: Float[Tensor, "1 H T S"] | None = None
     """Position bias of the scores."""
+    distances: tuple[Float[Tensor, "1 N D"], Int[Tensor, "T S"]] | None = None
+    """Vectors of distances, and the index of each pair's, in disentangled attention."""
     cache: Cache | None = None
     encoded: EncoderOutput | None = None
     branches: Branches | None = None
@@ -182,7 +184,9 @@ class Projections(nn.Module):
         has_norm = part.qk_norm != "none"
         self.q_norm = build_norm(config.norm, sizes[0]) if has_norm else nn.Identity()
         self.k_norm = build_norm(config.norm, sizes[1]) if has_norm else nn.Identity()
-        self.scale = 1 / math.sqrt(self.head_dim) if part.scale is None else part.scale
+        products = 3 if config.position.kind == "disentangled" else 1  # added up in a score
+        scale = 1 / math.sqrt(self.head_dim * products)
+        self.scale = scale if part.scale is None else part.scale
         self.softcap, self.clip = part.softcap, part.clip
 
     def queries(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
@@ -191,9 +195,12 @@ class Projections(nn.Module):
 
     def keys_values(self, hidden: Float[Tensor, "B S D"]) -> KeysValues:
         """Normed keys, and values, split into heads."""
-        keys, values = self.clipped(self.k_proj(hidden)), self.clipped(self.v_proj(hidden))
-        values = values.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        return KeysValues(self.norm_and_split(keys, self.k_norm), values)
+        values = self.clipped(self.v_proj(hidden)).unflatten(-1, (-1, self.head_dim))
+        return KeysValues(self.keys(hidden), values.transpose(1, 2))
+
+    def keys(self, hidden: Float[Tensor, "B S D"]) -> Float[Tensor, "B G S K"]:
+        """Normed keys, split into heads."""
+        return self.norm_and_split(self.clipped(self.k_proj(hidden)), self.k_norm)
 
     def clipped(self, x: Float[Tensor, "B T HK"]) -> Float[Tensor, "B T HK"]:
         """Features within the configured limits."""
@@ -240,6 +247,10 @@ class Attention(Projections):
             q, bias = self.distance(q, k.shape[2], self.scale)
         if self.relative is not None:
             bias = self.relative(q.shape[2], k.shape[2], causal=context.mask.causal).to(q.dtype)
+        if context.distances is not None:
+            vectors, index = context.distances  # which the layer projects as it does tokens
+            bias = disentangled_bias(q, k, self.queries(vectors), self.keys(vectors), index)
+            bias = bias * self.scale
         mask = context.mask._replace(pattern=self.pattern)
         scores = ScoreOptions(self.scale, bias, self.softcap)
         attend = self.attend

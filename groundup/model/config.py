@@ -1,12 +1,11 @@
-"""The configuration of a model, and a single dial (depth) that derives it.
+"""The configuration of a model: everything but the weights that determines what it computes.
 
-`ModelConfig` determines the function that a model computes, apart from its weights. Invalid sizes
-are errors that name the nearest valid ones. `from_depth` derives every size from the number of
-layers, each with its reason. Learning rates and token budgets are derived in `train`, not here.
+Invalid sizes are errors that name the nearest valid ones. depth.py derives all sizes from the
+number of layers; learning rates and token budgets are derived in `train`.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -162,7 +161,7 @@ class RopeScaling(Config):
 
 
 PositionKind = Literal[
-    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "none"
+    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "disentangled", "none"
 ]
 
 
@@ -176,6 +175,7 @@ class PositionConfig(Config):
     alibi           a penalty that grows with distance, one slope per head
     buckets         a learned bias per bucket of distances and head (T5)
     transformer_xl  queries meet learned projections of sinusoids of the distance (Gopher)
+    disentangled    queries and keys meet projections of a learned vector per bucket (DeBERTa)
     none            only the causal mask carries order"""
     base: float = Field(default=10_000.0, gt=1)
     """Longest wavelength is about 2 pi * base tokens."""
@@ -191,10 +191,12 @@ class PositionConfig(Config):
     """Whether layers rotate; layer i has entry i modulo their number (SmolLM 3 skips every 4th)."""
     offset: int = Field(default=0, ge=0)
     """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
+    absolute: bool = False
+    """Whether buckets or disentangled positions have a learned table in addition (MPNet)."""
     rounded: bool = False
     """ALiBi of the keys' positions in bfloat16, scaled as the scores are (Falcon)."""
     buckets: int = Field(default=32, ge=4)
-    """Number of buckets of distances."""
+    """Number of buckets of distances; of each side in disentangled attention."""
     shared: bool = True
     """Whether all layers of a stack share the bias of buckets; in UMT5 each has its own."""
     max_distance: int = Field(default=128, ge=2)
@@ -207,13 +209,22 @@ class PositionConfig(Config):
             has = f"scaling.kind={self.scaling.kind!r} and window_base={self.window_base}"
             what = f"PositionConfig.kind={self.kind!r} has {has}"
             raise ConfigError(f"{what}; only rotary positions (kind='rope') use them.")
+        if self.absolute and self.kind not in ("buckets", "disentangled"):
+            what = f"PositionConfig.absolute=true has kind={self.kind!r}"
+            raise ConfigError(f"{what}; only kinds 'buckets' and 'disentangled' may add a table.")
         if not self.rotated_layers:
             raise ConfigError("PositionConfig.rotated_layers is empty; give at least one.")
-        if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
-            half = f"{self.buckets // 2}, half of buckets={self.buckets}"
-            what = f"PositionConfig.max_distance={self.max_distance} must exceed {half}"
+        least = self.buckets // 2 + (self.kind == "disentangled")
+        if self.kind in ("buckets", "disentangled") and self.max_distance <= least:
+            what = f"PositionConfig.max_distance={self.max_distance} must exceed {least}"
+            what += f" for kind={self.kind!r} and buckets={self.buckets}"
             raise ConfigError(f"{what}; try max_distance={4 * self.buckets}.")
         return self
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a learned vector per position."""
+        return self.kind == "learned" or self.absolute
 
 
 class NormConfig(Config):
@@ -256,6 +267,9 @@ class EmbeddingConfig(Config):
     """Whether the first layer keeps its pre-norm beside that norm (BLOOM, mBART)."""
     types: int = Field(default=0, ge=0)
     """Number of segment (token type) embeddings, 2 in BERT; 0: none."""
+    width: int = Field(default=0, ge=0)
+    """Features of the tables, from which a linear layer after the norm projects to the model's
+    width, in encoders (ALBERT); 0: the model's width, and no such layer."""
 
 
 class OutputConfig(Config):
@@ -286,6 +300,8 @@ class ModelConfig(Config):
     """Features of a token in the residual stream (D)."""
     layers: int = Field(default=6, ge=1)
     """Blocks of attention and feed-forward (L); of the decoder in an encoder_decoder."""
+    repeats: int = Field(default=1, ge=1)
+    """How often in a row an encoder applies each block: 12 for ALBERT's one block."""
     context_length: int = Field(default=2048, ge=1)
     """Maximum tokens that a forward pass and its cache may span."""
     attention: AttentionConfig = AttentionConfig()
@@ -335,6 +351,7 @@ class ModelConfig(Config):
         if not self.output.logits and self.kind != "encoder":
             what = f"OutputConfig.logits=false has kind={self.kind!r}"
             raise ConfigError(f"{what}; only encoders may lack logits.")
+        self.check_encoder_parts()
         self.check_positions()
         if self.parallel and self.norm.place != "pre":
             what = f"ModelConfig.parallel=true has norm.place={self.norm.place!r}"
@@ -343,6 +360,20 @@ class ModelConfig(Config):
             what = "ModelConfig.parallel=true has kind='encoder_decoder', whose cross attention"
             raise ConfigError(f"{what} reads the output of self-attention: use parallel=false.")
         return self
+
+    def check_encoder_parts(self) -> None:
+        """Check what only encoders have."""
+        kind, width = self.position.kind, self.embedding.width
+        if self.kind != "encoder" and (kind == "disentangled" or width or self.repeats > 1):
+            what = f"kind={self.kind!r} has position.kind={kind!r}, embedding.width={width} and"
+            only = "only encoders have disentangled positions, such a width and repeats above 1"
+            raise ConfigError(f"ModelConfig.{what} repeats={self.repeats}; {only}.")
+        if width and self.output.logits and self.output.transform == "none":
+            what = f"EmbeddingConfig.width={width} needs OutputConfig.transform='dense'"
+            raise ConfigError(f"{what}, from the model's width to the output embedding.")
+        if kind == "disentangled" and self.attention.kv_heads != self.attention.heads:
+            what = f"AttentionConfig.kv_heads={self.attention.kv_heads} has disentangled positions"
+            raise ConfigError(f"{what}, which need kv_heads=heads={self.attention.heads}.")
 
     def check_positions(self) -> None:
         """Check the widths that positions need."""
@@ -365,6 +396,11 @@ class ModelConfig(Config):
             raise ConfigError(f"{what}; try {self.width + 1}.")
 
     @property
+    def embedding_width(self) -> int:
+        """Features of the embedding tables, and of the output embedding."""
+        return self.embedding.width or self.width
+
+    @property
     def rotary_dim(self) -> int:
         """Rotated features of each head."""
         return int(self.attention.head_dim * self.position.rotated)
@@ -382,69 +418,6 @@ class ModelConfig(Config):
         """Whether a layer's feed-forward has experts."""
         experts = self.feedforward.experts
         return experts is not None and layer % experts.every == experts.every - 1
-
-
-class DerivedConfig(NamedTuple):
-    """A configuration and the reason for each of its sizes."""
-
-    config: ModelConfig
-    choices: tuple[tuple[str, Any, str], ...]
-    """Name, value and reason of each size."""
-
-    def __str__(self) -> str:
-        """One line per value: name, value, reason."""
-        return "\n".join(f"{name:<24}{value!s:>10}  {why}" for name, value, why in self.choices)
-
-
-WIDTH_PER_LAYER = 256 / 5
-HEAD_DIM = 64
-
-
-def from_depth(
-    depth: int, vocab_size: int, context_length: int = 2048, *, width: int | None = None
-) -> DerivedConfig:
-    """Derive a model's sizes from its number of layers.
-
-    width  features of a token, a multiple of 64; None: derived from the depth
-
-    >>> config = from_depth(5, 4096).config
-    >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
-    (256, 4, 2, 768)
-
-    Raises ConfigError if depth is less than 1 or width is not a multiple of 64.
-    Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
-    """
-    if depth < 1:
-        raise ConfigError(f"depth={depth} must be at least 1; 5 trains in minutes on two cores.")
-    heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
-    reason = "51 features a layer, in whole heads"
-    if width is not None:
-        if width < HEAD_DIM or width % HEAD_DIM:
-            near = max(1, round(width / HEAD_DIM)) * HEAD_DIM
-            raise ConfigError(f"width={width} must be a multiple of {HEAD_DIM}; try {near}.")
-        heads, reason = width // HEAD_DIM, "given"
-    width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
-    choices = (
-        ("layers", depth, "the dial"),
-        ("width", width, reason),
-        ("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        ("attention.heads", heads, "width / head_dim"),
-        ("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        ("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
-        ("vocab_size", vocab_size, "the tokenizer's"),
-        ("context_length", context_length, "longest prompt and answer together"),
-        ("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
-    )
-    config = ModelConfig(
-        vocab_size=vocab_size,
-        width=width,
-        layers=depth,
-        context_length=context_length,
-        attention=AttentionConfig(heads=heads, kv_heads=kv_heads, head_dim=HEAD_DIM),
-        feedforward=FeedForwardConfig(width=3 * width),
-        tied_embeddings=False,
-    )
-    return DerivedConfig(config, choices)
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -34,7 +34,7 @@ class HeadConfig(Config):
     """Number of classes; ignored by `number` and `embedding`."""
     pooling: Pooling = "first"
     """Which state represents the sequence: [CLS] is the first, a decoder's is the last."""
-    inner: Literal["none", "tanh", "gelu"] = "none"
+    inner: Literal["none", "tanh", "gelu", "relu"] = "none"
     """Activation of a dense layer before the classes; BERT's pooler has tanh."""
     inner_bias: bool = True
     """Whether the dense layer has a bias."""
@@ -54,7 +54,7 @@ class HeadConfig(Config):
             what = f"HeadConfig.names has {len(self.names)} names for labels={self.labels}"
             raise ConfigError(f"{what}; give one per class, or none.")
         if self.inner == "none" and self.inner_norm is not None:
-            raise ConfigError("HeadConfig.inner_norm needs a dense layer: inner='tanh' or 'gelu'.")
+            raise ConfigError("HeadConfig.inner_norm needs a dense layer, such as inner='gelu'.")
         return self
 
 
@@ -63,11 +63,12 @@ class OutputTransform(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dense = empty_linear(config.width, config.width, config.output.dense_bias)
-        self.norm = build_norm(config.norm, config.width)
+        width = config.embedding_width
+        self.dense = empty_linear(config.width, width, config.output.dense_bias)
+        self.norm = build_norm(config.norm, width)
         self.activation = ACTIVATIONS[config.output.activation]
 
-    def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
         """Return the input of the output embedding."""
         return self.norm(self.activation(self.dense(hidden)))
 
@@ -124,9 +125,8 @@ class Head(nn.Module):
         self.norm = build_norm(config.inner_norm, width) if config.inner_norm else nn.Identity()
         labels = 1 if config.kind == "number" else config.labels
         self.classes = empty_linear(width, labels, config.bias) if classes else None
-        self.activation: Callable[[Tensor], Tensor] = F.gelu
-        if config.inner == "tanh":
-            self.activation = torch.tanh
+        activations: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu}
+        self.activation = activations.get(config.inner, F.gelu)
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
@@ -168,8 +168,8 @@ class SpanBoundary(nn.Module):
         self.places = nn.Embedding(max_length, config.width)
         self.inner = empty_linear(3 * config.width, config.width, True)
         self.inner_norm = build_norm(config.norm, config.width)
-        self.outer = empty_linear(config.width, config.width, True)
-        self.outer_norm = build_norm(config.norm, config.width)
+        self.outer = empty_linear(config.width, config.embedding_width, True)
+        self.outer_norm = build_norm(config.norm, config.embedding_width)
         self.initialise()
 
     def initialise(self, seed: int = 0) -> None:
@@ -184,7 +184,7 @@ class SpanBoundary(nn.Module):
 
     def forward(
         self, left: Float[Tensor, "N D"], right: Float[Tensor, "N D"], offset: Int[Tensor, " N"]
-    ) -> Float[Tensor, "N D"]:
+    ) -> Float[Tensor, "N W"]:
         """The input of the output embedding, for each token of a span.
 
         left, right  (N, D)  states just outside the token's span

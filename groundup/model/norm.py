@@ -58,6 +58,6 @@ def build_norm(config: NormConfig, width: int) -> nn.Module:
     return RMSNorm(width, config.eps, zero_centred=config.zero_centred)
 
 
-def optional_norm(is_enabled: bool, config: ModelConfig) -> nn.Module:
-    """A norm over the model's width, or the identity."""
-    return build_norm(config.norm, config.width) if is_enabled else nn.Identity()
+def optional_norm(is_enabled: bool, config: ModelConfig, width: int | None = None) -> nn.Module:
+    """A norm over `width` features, by default the model's, or the identity."""
+    return build_norm(config.norm, width or config.width) if is_enabled else nn.Identity()

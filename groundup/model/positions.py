@@ -6,8 +6,9 @@ that it has not seen.
 
 Relative: biases (b, H, T, S) of the scores by the distance between query and key, which is the
 key's position minus the query's: a fixed penalty (ALiBi), a learned number per bucket of distances
-(T5), and the product of the query with a learned projection of the distance's sinusoid
-(Transformer-XL, Gopher).
+(T5), the product of the query with a learned projection of the distance's sinusoid
+(Transformer-XL, Gopher), and the products of query and key with projections of a learned vector of
+the distance (DeBERTa).
 
 Rotary: each pair of features is rotated by an angle proportional to the position, so that the dot
 product of a query at t and a key at s depends only on t - s. Beyond the trained context length
@@ -20,7 +21,8 @@ Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; Gehring et al. 2017,
 ALiBi: Press et al. 2021, arXiv:2108.12409; T5: arXiv:1910.10683, section 2.1; Transformer-XL: Dai
 et al. 2019, arXiv:1901.02860, section 3.3; rotary: Su et al. 2021, arXiv:2104.09864, with LLaMA's
 half-split layout; linear: Chen et al. 2023, arXiv:2306.15595; YaRN and NTK: Peng et al. 2023,
-arXiv:2309.00071; Llama 3: arXiv:2407.21783; LongRoPE: Ding et al. 2024, arXiv:2402.13753.
+arXiv:2309.00071; Llama 3: arXiv:2407.21783; LongRoPE: Ding et al. 2024, arXiv:2402.13753; DeBERTa:
+He et al. 2020, arXiv:2006.03654, its buckets and shared projections: arXiv:2111.09543.
 """
 
 import functools
@@ -32,8 +34,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.core import ConfigError
+from groundup.kernels import document_positions
 
 from .config import ModelConfig, RopeScaling
+from .norm import build_norm
+
+
+def positions_in_documents(
+    documents: Int[Tensor, "B S"] | None, start: int, T: int, device: torch.device
+) -> Int[Tensor, "b T"]:
+    """Position of each of the last T tokens in its document."""
+    if documents is None:
+        return torch.arange(start, start + T, device=device)[None]
+    return document_positions(documents)[:, -T:]
 
 
 def sinusoids(
@@ -163,6 +176,53 @@ class DistanceBias(nn.Module):
         index = T - 1 - _distances(T, S, q.device)  # (T, S)
         bias = scores.gather(-1, index.expand(*scores.shape[:2], T, S))
         return q + self.content_bias[:, None], bias
+
+
+def _signed_bucket(
+    distance: Int[Tensor, "*shape"], buckets: int, max_distance: int
+) -> Int[Tensor, "*shape"]:
+    """DeBERTa's bucket of each distance: itself up to half the buckets, then logarithmic.
+
+    >>> _signed_bucket(torch.tensor([-2, 4, 5, 30, 500]), 8, 32)
+    tensor([-2,  4,  5,  7, 12])
+    """
+    exact, apart = buckets // 2, distance.abs()
+    # float32 and the ceiling as in the published models, which decide the bucket of some distances
+    span = torch.log(torch.tensor((max_distance - 1) / exact, dtype=torch.float32))
+    grown = torch.log(apart.clamp(min=exact).float() / exact) / span.to(distance.device)
+    wide = torch.ceil(grown * (exact - 1)).long() + exact
+    return torch.where(apart <= exact, distance, wide * distance.sign())
+
+
+class DistanceTable(nn.Module):
+    """A normed vector per bucket of distances to either side, shared by all layers (DeBERTa)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.buckets, self.max_distance = config.position.buckets, config.position.max_distance
+        self.weight = nn.Parameter(torch.zeros(2 * self.buckets, config.width))
+        self.norm = build_norm(config.norm, config.width)
+
+    def forward(self, T: int) -> tuple[Float[Tensor, "1 N D"], Int[Tensor, "T T"]]:
+        """The vectors, and the index of the vector of each query and key."""
+        apart = -_distances(T, T, self.weight.device)
+        index = _signed_bucket(apart, self.buckets, self.max_distance) + self.buckets
+        return self.norm(self.weight)[None], index.clamp(0, 2 * self.buckets - 1)
+
+
+def disentangled_bias(
+    q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"],
+    q_of: Float[Tensor, "1 H N K"], k_of: Float[Tensor, "1 H N K"], index: Int[Tensor, "T S"],
+) -> Float[Tensor, "B H T S"]:  # fmt: skip
+    """Unscaled scores of content with position, and of position with content (DeBERTa).
+
+    q_of, k_of  queries and keys of the vectors of distances
+    index       of the vector of each query and key
+    """
+    size = (*q.shape[:2], -1, -1)
+    by_query = (q @ k_of.mT).gather(-1, index.expand(size))
+    by_key = (k @ q_of.mT).gather(-1, index.T.expand(size))
+    return by_query + by_key.mT
 
 
 class Rotation(NamedTuple):

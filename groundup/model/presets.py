@@ -123,7 +123,7 @@ def _make_tiny_preset(family: Sequence[Preset]) -> Preset:
 
 def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
     part, feed, width = config.attention, config.feedforward, config.width
-    layers = max(TINY_LAYERS, len(part.patterns))
+    layers = config.layers if config.repeats > 1 else max(TINY_LAYERS, len(part.patterns))
     groups = min(part.heads // part.kv_heads, TINY_HEADS)
     attention = {
         "heads": TINY_HEADS,
@@ -141,11 +141,14 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
     feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
     updates = {
         "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
+        "repeats": min(config.repeats, TINY_LAYERS),
         "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
         "attention": part.model_copy(update=attention),
         "feedforward": feed.model_copy(update=feedforward),
-        **{name: part.model_copy(update={"scale": _rescale(part.scale, width)})
-           for name, part in (("embedding", config.embedding), ("output", config.output))},
+        "embedding": config.embedding.model_copy(update={
+            "scale": _rescale(config.embedding.scale, width),
+            "width": min(config.embedding.width, TINY_WIDTH // 4)}),
+        "output": config.output.model_copy(update={"scale": _rescale(config.output.scale, width)}),
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
 

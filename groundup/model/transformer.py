@@ -27,7 +27,6 @@ from groundup.kernels import (
     Mask,
     Recompute,
     compiled_once,
-    document_positions,
     with_recompute,
 )  # fmt: skip
 
@@ -47,18 +46,20 @@ from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs
 from .norm import optional_norm
 from .positions import (
     BucketBias,
+    DistanceTable,
     Rotation,
     alibi_bias,
     attention_factor,
     cached_frequencies,
     choose_rotation,
     compute_rotation,
+    positions_in_documents,
     sinusoids,
 )
 
 INITIAL_STD = {
     "embed_tokens": 0.02, "embed_positions": 0.02, "embed_types": 0.02, "lm_head": 0.02,
-    "relative": 0.02, "router": 0.02, "o_proj": 0.0, "down_proj": 0.0,
+    "relative": 0.02, "distances": 0.02, "router": 0.02, "o_proj": 0.0, "down_proj": 0.0,
 }  # fmt: skip
 """Initial standard deviation of a matrix by its name, 1 / sqrt(inputs) for all others; norms start
 at one and biases at zero.
@@ -165,23 +166,25 @@ class Stack(nn.Module):
         """Whether rotary positions count from the start of each document, as a prefix needs that
         stands before all of them."""
         self.dropout = 0.0
-        kind, width = config.position.kind, config.width
-        length = config.context_length + config.position.offset
-        self.embed_positions = _empty_embedding(length, width) if kind == "learned" else None
-        types = config.embedding.types
+        part, width, types = config.position, config.embedding_width, config.embedding.types
+        length, kind = config.context_length + part.offset, part.kind
+        self.embed_positions = _empty_embedding(length, width) if part.has_table else None
         self.embed_types = _empty_embedding(types, width) if types else None
-        self.embed_norm = optional_norm(config.embedding.norm, config)
-        self.relative = BucketBias(config) if kind == "buckets" and config.position.shared else None
+        self.embed_norm = optional_norm(config.embedding.norm, config, width)
+        is_narrow = config.embedding.width > 0
+        self.embed_proj = empty_linear(width, config.width, True) if is_narrow else nn.Identity()
+        self.relative = BucketBias(config) if kind == "buckets" and part.shared else None
+        self.distances = DistanceTable(config) if kind == "disentangled" else None
         blocks = (TransformerBlock(config, i, crosses=crosses) for i in range(layers))
         self.layers = nn.ModuleList(blocks)
         self.norm = optional_norm(config.norm.place != "post", config)
 
     def run(
-        self, hidden: Float[Tensor, "B T D"], context: Context, *,
+        self, hidden: Float[Tensor, "B T W"], context: Context, *,
         positions: Int[Tensor, "b T"] | None = None, types: Int[Tensor, "B T"] | None = None,
         states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
-        """Hidden states after the final norm, from token embeddings.
+        """Hidden states after the final norm, from token embeddings of W features.
 
         states  receives the inputs of every block and the output
         """
@@ -190,7 +193,7 @@ class Stack(nn.Module):
             hidden = self.add_positions(hidden, context, positions, types, start)
             hidden = F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
         context = self.with_positions(context, positions, start, hidden)
-        for block in self.layers:
+        for block in (block for block in self.layers for _ in range(self.config.repeats)):
             if states is not None:
                 states.append(hidden)
             hidden = self.run_block(block, hidden, context)
@@ -213,14 +216,14 @@ class Stack(nn.Module):
         return _run_checkpointed(TransformerBlock.__call__, kind, block, hidden, context)
 
     def add_positions(
-        self, hidden: Float[Tensor, "B T D"], context: Context,
+        self, hidden: Float[Tensor, "B T W"], context: Context,
         positions: Int[Tensor, "b T"] | None, types: Int[Tensor, "B T"] | None, start: int,
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
-        """Add position and type embeddings to token embeddings, then apply the embedding norm."""
-        kind, T = self.config.position.kind, hidden.shape[1]
-        if kind in ("learned", "sinusoidal"):
+        """Add position and type embeddings to token embeddings, then norm and project the sum."""
+        T, has_table = hidden.shape[1], self.embed_positions is not None
+        if has_table or self.config.position.kind == "sinusoidal":
             if positions is None:
-                positions = _document_positions(context.mask.documents, start, T, hidden.device)
+                positions = positions_in_documents(context.mask.documents, start, T, hidden.device)
             if self.embed_positions is not None:
                 offset = self.config.position.offset
                 learned = embedding_lookup(self.embed_positions, positions, "Position", offset)
@@ -232,7 +235,7 @@ class Stack(nn.Module):
             first = torch.zeros(1, T, dtype=torch.long, device=hidden.device)
             types = first if types is None else types
             hidden = hidden + embedding_lookup(self.embed_types, types, "Type")
-        return self.embed_norm(hidden)
+        return self.embed_proj(self.embed_norm(hidden))
 
     def with_positions(
         self, context: Context, positions: Int[Tensor, "b T"] | None, start: int,
@@ -244,7 +247,7 @@ class Stack(nn.Module):
             case "rope":
                 if positions is None:  # only distances matter, so documents need no own positions
                     documents = context.mask.documents if self.restarts_positions else None
-                    positions = _document_positions(documents, start, T, hidden.device)
+                    positions = positions_in_documents(documents, start, T, hidden.device)
                 rotation = window_rotation = get_rotation(config, positions, dtype)
                 if config.position.scaling.kind == "longrope":
                     short = get_rotation(config, positions, dtype, length=1)
@@ -255,11 +258,14 @@ class Stack(nn.Module):
                     window_rotation = get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)
             case "alibi":
-                keys = _document_positions(context.mask.documents, 0, start + T, hidden.device)
+                keys = positions_in_documents(context.mask.documents, 0, start + T, hidden.device)
                 return context._replace(bias=alibi_bias(config, keys, T, dtype))
             case "buckets" if self.relative is not None:
                 bias = self.relative(T, start + T, causal=self.is_causal)
                 return context._replace(bias=bias.to(dtype))
+            case "disentangled":
+                assert self.distances is not None, "disentangled positions have a table"
+                return context._replace(distances=self.distances(T))
             case _:
                 return context
 
@@ -271,7 +277,7 @@ class Transformer(Stack):
         """Build the model with weights drawn from `seed`; None leaves them uninitialised."""
         crosses = config.kind == "encoder_decoder"
         super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
-        self.embed_tokens = _empty_embedding(config.vocab_size, config.width)
+        self.embed_tokens = _empty_embedding(config.vocab_size, config.embedding_width)
         self.encoder: Stack | None = None
         self.loss_terms = LossTerms()  # used in training only
         if crosses:
@@ -279,13 +285,13 @@ class Transformer(Stack):
         has_transform = config.output.transform == "dense"
         self.transform = OutputTransform(config) if has_transform else nn.Identity()
         tied, bias = config.tied_embeddings, config.output.bias
-        self.lm_head = None if tied else empty_linear(config.width, config.vocab_size)
+        self.lm_head = None if tied else empty_linear(config.embedding_width, config.vocab_size)
         self.lm_bias = nn.Parameter(torch.zeros(config.vocab_size)) if bias else None
         if seed is not None:
             self.initialise(seed)
 
     @property
-    def head(self) -> Float[Tensor, "V D"]:
+    def head(self) -> Float[Tensor, "V W"]:
         """The output embedding: the input one if they are tied."""
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         assert isinstance(weight, Tensor)
@@ -327,7 +333,8 @@ class Transformer(Stack):
             queries = torch.zeros_like(ids) if own is None else own
             encoded = encoded._replace(query_documents=queries)
         mask = Mask(self.is_causal, documents=documents, prefix=prefix)
-        context = Context(mask, None, None, None, cache, encoded, branches, routing)
+        own = {"cache": cache, "encoded": encoded, "branches": branches, "routing": routing}
+        context = Context(mask, **own)
         hidden = self.embed(ids) if self.received_hidden is None else self.received_hidden
         return self.run(hidden, context, positions=positions, types=types, states=states)
 
@@ -368,12 +375,12 @@ class Transformer(Stack):
         out = F.linear(self.output_states(hidden), self.head, self.lm_bias)
         return apply_softcap(out, self.config.output.softcap)
 
-    def output_states(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    def output_states(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch W"]:
         """The input of the output embedding: transformed and scaled hidden states."""
         scale, hidden = self.config.output.scale, self.transform(hidden)
         return hidden if scale == 1.0 else hidden * scale
 
-    def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+    def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
         """Token embeddings, scaled."""
         scale, hidden = self.config.embedding.scale, embedding_lookup(self.embed_tokens, ids, "Id")
         if scale == 1.0:
@@ -443,15 +450,6 @@ def _query_init_scale(part: AttentionConfig) -> float:
 
 def _empty_embedding(size: int, width: int) -> nn.Embedding:
     return nn.Embedding(size, width, _weight=torch.empty(size, width))  # draws nothing
-
-
-def _document_positions(
-    documents: Int[Tensor, "B S"] | None, start: int, T: int, device: torch.device
-) -> Int[Tensor, "b T"]:
-    """Position of each of the last T tokens in its document."""
-    if documents is None:
-        return torch.arange(start, start + T, device=device)[None]
-    return document_positions(documents)[:, -T:]
 
 
 def get_rotation(

@@ -162,7 +162,24 @@ ENCODERS = {
         embedding=EmbeddingConfig(norm=True),
         output=OutputConfig(transform="dense", dense_bias=False, bias=True),
     ),
-}
+    "albert": shape(
+        kind="encoder", layers=2, repeats=2, attention=heads(bias="all"), feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"), position=PositionConfig(kind="learned"),
+        embedding=EmbeddingConfig(norm=True, types=2, width=6), tied_embeddings=False,
+        output=OutputConfig(transform="dense", bias=True),
+    ),
+    "mpnet": shape(
+        kind="encoder", attention=heads(bias="all"), feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"), embedding=EmbeddingConfig(norm=True),
+        position=BUCKETS.model_copy(update={"absolute": True, "offset": 2}),
+    ),
+    "deberta": shape(
+        kind="encoder", attention=heads(bias="all"), feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"), embedding=EmbeddingConfig(norm=True),
+        position=PositionConfig(kind="disentangled", buckets=6, max_distance=16),
+        output=OutputConfig(transform="dense", bias=True),
+    ),
+}  # fmt: skip
 ENCODER_DECODERS = {
     "t5": shape(
         kind="encoder_decoder", encoder_layers=2, attention=heads(scale=1.0), position=BUCKETS,

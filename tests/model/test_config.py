@@ -6,6 +6,7 @@ from groundup.core import ConfigError
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
+    EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
     ModelConfig,
@@ -109,6 +110,25 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
                 layers=2, feedforward=FeedForwardConfig(experts=ExpertsConfig(every=3))
             ),
             "every=3 is more than the 2 layers",
+        ),
+        (
+            lambda: PositionConfig(kind="disentangled", buckets=6, max_distance=4),
+            "max_distance=4 must exceed 4 for kind='disentangled' and buckets=6",
+        ),
+        (lambda: PositionConfig(absolute=True), "absolute=true has kind='rope'"),
+        (lambda: ModelConfig(repeats=2), "repeats=2; only encoders"),
+        (lambda: ModelConfig(embedding=EmbeddingConfig(width=8)), "embedding.width=8.*encoders"),
+        (
+            lambda: ModelConfig(position=PositionConfig(kind="disentangled")),
+            "position.kind='disentangled'.*only encoders",
+        ),
+        (
+            lambda: ModelConfig(kind="encoder", embedding=EmbeddingConfig(width=8)),
+            "width=8 needs OutputConfig.transform='dense'",
+        ),
+        (
+            lambda: ModelConfig(kind="encoder", position=PositionConfig(kind="disentangled")),
+            "kv_heads=2 has disentangled positions, which need kv_heads=heads=4",
         ),
         (lambda: ModelConfig(width=15, position=PositionConfig(kind="sinusoidal")), "try 16"),
     ],

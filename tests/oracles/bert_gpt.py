@@ -135,14 +135,15 @@ def batch(config) -> dict[str, torch.Tensor]:
     mask = torch.ones(2, 9, dtype=torch.long)
     mask[0, :4] = mask[1, 6:] = 0
     ids = torch.randint(padding + 1, VOCAB, (2, 9)) * mask + padding * (1 - mask)
-    types = torch.randint(getattr(config, "type_vocab_size", 1), (2, 9))
+    types = torch.randint(getattr(config, "type_vocab_size", 1) or 1, (2, 9))
     return {"ids": ids, "mask": mask, "positions": (mask.cumsum(1) - 1) * mask, "types": types}
 
 
 def results(model, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Logits and the states of all layers, (L + 1, B, T, D)."""
     config = model.config
-    offset = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+    is_late = config.model_type in ("roberta", "xlm-roberta", "mpnet")
+    offset = config.pad_token_id + 1 if is_late else 0
     given = {
         "input_ids": inputs["ids"], "attention_mask": inputs["mask"], "output_hidden_states": True,
         "position_ids": inputs["positions"] + offset,

@@ -22,6 +22,13 @@ VOCAB, PADDING = 23, 3
 ENCODER = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 10}
 SMALL = {"vocab_size": VOCAB, "num_hidden_layers": 1, "max_position_embeddings": 16}
 GPT = {"vocab_size": VOCAB, "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 16}
+DISTIL = {"vocab_size": VOCAB, "dim": 8, "n_heads": 2, "hidden_dim": 10, "n_layers": 1,
+          "max_position_embeddings": 16}  # fmt: skip
+DEBERTA = ENCODER | SMALL | {
+    "relative_attention": True, "share_att_key": True, "norm_rel_ebd": "layer_norm",
+    "pos_att_type": "p2c|c2p", "position_buckets": 4, "position_biased_input": False,
+}  # fmt: skip
+MPNET = ENCODER | SMALL
 NOTHING = dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
 MOODS = {0: "calm", 1: "glad", 2: "cross"}
 
@@ -49,6 +56,31 @@ MODELS = {
     "llama_tokens": ("LlamaForTokenClassification", ENCODER | SMALL | {"num_labels": 3}),
     "bert_spans": ("BertForQuestionAnswering", ENCODER | SMALL),
     "roberta_spans": ("RobertaForQuestionAnswering", ENCODER | SMALL),
+    "xlm_roberta_moods": (
+        "XLMRobertaForSequenceClassification", ENCODER | SMALL | {"id2label": MOODS}
+    ),
+    "xlm_roberta_spans": ("XLMRobertaForQuestionAnswering", ENCODER | SMALL),
+    "distilbert_moods": ("DistilBertForSequenceClassification", DISTIL | {"id2label": MOODS}),
+    "distilbert_spans": ("DistilBertForQuestionAnswering", DISTIL),
+    "electra_replaced": ("ElectraForPreTraining", ENCODER | SMALL | {"embedding_size": 5}),
+    "electra_base_replaced": ("ElectraForPreTraining", ENCODER | SMALL | {"embedding_size": 8}),
+    "electra_base_moods": (
+        "ElectraForSequenceClassification",
+        ENCODER | SMALL | {"embedding_size": 8, "id2label": MOODS},
+    ),
+    "electra_tokens": (
+        "ElectraForTokenClassification", ENCODER | SMALL | {"embedding_size": 5, "num_labels": 3}
+    ),
+    "albert_number": (
+        "AlbertForSequenceClassification",
+        ENCODER | SMALL | {"embedding_size": 5, "num_labels": 1},
+    ),
+    "albert_spans": ("AlbertForQuestionAnswering", ENCODER | SMALL | {"embedding_size": 5}),
+    "mpnet_moods": ("MPNetForSequenceClassification", MPNET | {"id2label": MOODS}),
+    "mpnet_tokens": ("MPNetForTokenClassification", MPNET | {"num_labels": 4}),
+    "deberta_moods": ("DebertaV2ForSequenceClassification", DEBERTA | {"id2label": MOODS}),
+    "deberta_tokens": ("DebertaV2ForTokenClassification", DEBERTA | {"num_labels": 4}),
+    "deberta_spans": ("DebertaV2ForQuestionAnswering", DEBERTA),
 }  # fmt: skip
 
 
@@ -60,6 +92,11 @@ def batch() -> dict[str, torch.Tensor]:
             "mask": mask}  # fmt: skip
 
 
+def places(mask: torch.Tensor) -> torch.Tensor:
+    """MPNet's positions, which start after 1 whatever the padding's id is."""
+    return mask.cumsum(1) * mask + 1
+
+
 @torch.no_grad()
 def logits(directory: Path, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """What Transformers computes of a directory; nothing may be missing from it or left over."""
@@ -69,10 +106,11 @@ def logits(directory: Path, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         directory, dtype=torch.float32, pad_token_id=PADDING, output_loading_info=True
     )
     assert not any(info.values()), (directory, info)
-    found = model.eval()(input_ids=inputs["ids"], attention_mask=inputs["mask"])
+    given = {"position_ids": places(inputs["mask"])} if name.startswith("MPNet") else {}
+    found = model.eval()(input_ids=inputs["ids"], attention_mask=inputs["mask"], **given)
     if "QuestionAnswering" in name:
         return torch.stack([found.start_logits, found.end_logits], dim=-1)
-    return found.logits
+    return found.logits[..., None] if name == "ElectraForPreTraining" else found.logits
 
 
 def main() -> None:

@@ -59,22 +59,26 @@ def count_parameters(config: ModelConfig) -> ParameterCounts:
     >>> count_parameters(ModelConfig()).total
     5771264
     """
-    width, table = config.width, config.vocab_size * config.width
+    width, narrow = config.width, config.embedding_width
+    table = config.vocab_size * narrow
     layers, stacks = config.layers + config.encoder_layers, 2 if config.encoder_layers else 1
     sparse = len(_expert_layers(config))
     transform, is_layer_norm = config.output.transform == "dense", config.norm.kind == "layer"
-    norm = width * (config.norm.weights + (is_layer_norm and config.norm.bias))
+    norm_weights = config.norm.weights + (is_layer_norm and config.norm.bias)
+    norm, embedding_norm = width * norm_weights, narrow * norm_weights
     head = 0 if config.tied_embeddings else table
     head += config.vocab_size if config.output.bias else 0
-    head += width * width + width * config.output.dense_bias + norm if transform else 0
+    dense = width * narrow + narrow * config.output.dense_bias
+    head += dense + embedding_norm if transform else 0
+    projection = (narrow + 1) * width if config.embedding.width else 0
     return ParameterCounts(
-        embedding=table + stacks * config.embedding.types * width,
-        positions=_position_parameters(config),
+        embedding=table + stacks * config.embedding.types * narrow + projection,
+        positions=_position_parameters(config, norm),
         attention=layers * _attention_parameters(config),
         cross=config.layers * _attention_parameters(config) if config.encoder_layers else 0,
         feedforward=(layers - sparse) * _feedforward_parameters(config),
         experts=sparse * _experts_parameters(config, config.feedforward.experts),
-        norms=_norm_parameters(config, norm),
+        norms=_norm_parameters(config, norm, embedding_norm),
         head=head,
     )
 
@@ -97,15 +101,20 @@ def _attention_parameters(config: ModelConfig) -> int:
     return count + normed * (config.norm.weights + has_bias)
 
 
-def _position_parameters(config: ModelConfig) -> int:
+def _position_parameters(config: ModelConfig, norm: int) -> int:
+    """Parameters of positions; `norm` is those of a norm."""
     part, stacks = config.position, 2 if config.encoder_layers else 1
     inner = config.attention.heads * config.attention.head_dim
+    rows = (config.context_length + part.offset) * part.has_table
+    learned = stacks * rows * config.embedding_width
     match part.kind:
         case "learned":
-            return stacks * (config.context_length + part.offset) * config.width
+            return learned
         case "buckets":
             tables = stacks if part.shared else config.layers + config.encoder_layers
-            return tables * part.buckets * config.attention.heads
+            return learned + tables * part.buckets * config.attention.heads
+        case "disentangled":
+            return learned + 2 * part.buckets * config.width + norm
         case "transformer_xl":
             return (config.layers + config.encoder_layers) * (config.width * inner + 2 * inner)
         case _:
@@ -130,8 +139,8 @@ def _expert_parameters(config: ModelConfig, experts: ExpertsConfig) -> int:
     return (3 if is_gated else 2) * config.width * config.feedforward.width
 
 
-def _norm_parameters(config: ModelConfig, norm: int) -> int:
-    """Parameters of all norms of hidden states; `norm` is those of one."""
+def _norm_parameters(config: ModelConfig, norm: int, embedding_norm: int) -> int:
+    """Parameters of all norms of hidden states, from those of one and of one of embeddings."""
     place = config.norm.place
     before = config.parallel_norms if config.parallel else 2
     each = {"pre": before, "post": 2, "output": 2, "sandwich": 4}[place]
@@ -139,10 +148,10 @@ def _norm_parameters(config: ModelConfig, norm: int) -> int:
     stacks = 2 if config.encoder_layers else 1
     count = each * (config.layers + config.encoder_layers) + crossing * config.layers
     count += 0 if place == "post" else stacks  # the final norms
+    own = stacks * config.embedding.norm
     replaces = place in ("pre", "sandwich") and not config.embedding.keeps_first_norm
-    if config.embedding.norm and not replaces:  # the first layer's pre-norm
-        count += stacks
-    return count * norm
+    count -= own * replaces  # the first layer's pre-norm
+    return count * norm + own * embedding_norm
 
 
 def active_parameters(config: ModelConfig) -> int:
@@ -238,11 +247,15 @@ def _source_keys(config: ModelConfig, length: int) -> int:
 def _flops_for_keys(config: ModelConfig, keys: float) -> Flops:
     """FLOPs of a token that attends to `keys` keys over all layers."""
     count, part = count_parameters(config), config.attention
+    if config.position.kind == "disentangled":  # two products with all buckets are as many keys
+        keys += 2 * config.position.buckets * config.layers
     tables = count.embedding + count.norms
     tables += count.positions if config.position.kind != "transformer_xl" else 0
     matrices = active_parameters(config) - tables
-    matrices += config.vocab_size * config.width if config.tied_embeddings else 0
-    inference = 2 * matrices + round(4 * part.heads * part.head_dim * keys)
+    matrices += config.vocab_size * config.embedding_width if config.tied_embeddings else 0
+    matrices += (config.repeats - 1) * (count.attention + count.feedforward)
+    scores = 4 * part.heads * part.head_dim * keys * config.repeats
+    inference = 2 * matrices + round(scores)
     return Flops(inference, 3 * inference)
 
 
@@ -349,7 +362,8 @@ def _preset_rows(preset: Preset | None) -> dict[str, str]:
 
 def _format_shape(config: ModelConfig) -> str:
     part, experts = config.attention, config.feedforward.experts
-    layers = f"{config.layers} layers"
+    layers = f"{config.layers * config.repeats} layers"
+    layers += f" of {config.layers} block{'s'[: config.layers - 1]}" if config.repeats > 1 else ""
     if config.encoder_layers:
         layers = f"{config.encoder_layers} + {layers}"
     text = (

@@ -1,10 +1,11 @@
 """Classifiers in Hugging Face files: their tensors, and their keys in config.json.
 
-    BERT, RoBERTa   first state, dense layer with tanh, classes
+    BERT and alike  first state, dense layer with an activation, classes
     ModernBERT      first or mean state, dense layer and norm, classes
     decoders        last state, classes without a bias
     of tokens       each token's state; ModernBERT's dense layer and norm come before the classes
     of spans        question answering: each token is the first of the answer, or the last
+    discriminator   ELECTRA's: each token's state, dense layer, one number
 
 A sequence classifier with one class is a regression head. A head that a family's files cannot
 express is written under groundup's own key.
@@ -18,12 +19,13 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig, OutputConfig
 from ..heads import HeadConfig, Pooling
+from .encoders.outline import DISCRIMINATOR
 from .names import NamePairs, get_architectures, get_bool, get_int, require_supported
 
 HEAD_KEY = "groundup_head"
 CLASSIFIER_SUFFIXES = {
     "ForSequenceClassification": "sequence", "ForTokenClassification": "token",
-    "ForQuestionAnswering": "span",
+    "ForQuestionAnswering": "span", DISCRIMINATOR: "discriminator",
 }  # fmt: skip
 """Suffixes of the names of classes with a head, and what it classifies."""
 SPAN_LABELS = ("start", "end")
@@ -48,18 +50,16 @@ class HeadLayout(NamedTuple):
 CLASSES = (("classifier.", "classes."),)
 SPANS = (("qa_outputs.", "classes."),)
 SCORE = (("score.", "classes."),)
-POOLED = (("bert.pooler.dense.", "dense."), *CLASSES)
 DENSE = (("classifier.dense.", "dense."), ("classifier.out_proj.", "classes."))
+REPLACED = (
+    ("discriminator_predictions.dense.", "dense."),
+    ("discriminator_predictions.dense_prediction.", "classes."),
+)
 NORMED = (("head.dense.", "dense."), ("head.norm.", "norm."), *CLASSES)
 LAST_TOKEN = {"pooling": "last", "bias": False}
 
 HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
-    ("bert", "sequence"): HeadLayout(POOLED, {"inner": "tanh"}, "bert."),
-    ("bert", "token"): HeadLayout(CLASSES, prefix="bert."),
-    ("bert", "span"): HeadLayout(SPANS, prefix="bert."),
-    ("roberta", "sequence"): HeadLayout(DENSE, {"inner": "tanh"}, "roberta."),
-    ("roberta", "token"): HeadLayout(CLASSES, prefix="roberta."),
-    ("roberta", "span"): HeadLayout(SPANS, prefix="roberta."),
+    ("electra", "discriminator"): HeadLayout(REPLACED, {"inner": "gelu"}, "electra."),
     ("modernbert", "sequence"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
     ("modernbert", "token"): HeadLayout(NORMED, {"inner": "gelu"}, "model."),
     ("gpt2", "sequence"): HeadLayout(SCORE, LAST_TOKEN),
@@ -71,6 +71,17 @@ HEAD_LAYOUTS: dict[tuple[str, str], HeadLayout] = {
 for _family in ("qwen3", "qwen2", "llama", "mistral", "mixtral"):
     HEAD_LAYOUTS[_family, "sequence"] = HeadLayout(SCORE, LAST_TOKEN)
     HEAD_LAYOUTS[_family, "token"] = HeadLayout(SCORE)
+for _family, _prefix, _dense, _inner in (
+    ("bert", "bert.", "bert.pooler.dense.", "tanh"), ("roberta", "roberta.", "", "tanh"),
+    ("xlm-roberta", "roberta.", "", "tanh"), ("mpnet", "mpnet.", "", "tanh"),
+    ("electra", "electra.", "", "gelu"), ("distilbert", "distilbert.", "pre_classifier.", "relu"),
+    ("albert", "albert.", "albert.pooler.", "tanh"),
+    ("deberta-v2", "deberta.", "pooler.dense.", "gelu"),
+):  # fmt: skip
+    _pairs = ((_dense, "dense."), *CLASSES) if _dense else DENSE
+    HEAD_LAYOUTS[_family, "sequence"] = HeadLayout(_pairs, {"inner": _inner}, _prefix)
+    HEAD_LAYOUTS[_family, "token"] = HeadLayout(CLASSES, prefix=_prefix)
+    HEAD_LAYOUTS[_family, "span"] = HeadLayout(SPANS, prefix=_prefix)
 OWN_HEAD_LAYOUT = HeadLayout((("head.", ""),))
 
 
@@ -91,7 +102,7 @@ def without_own_output_weights(config: ModelConfig) -> ModelConfig:
 
 
 def _classification_kind(values: Mapping[str, Any]) -> str | None:
-    """What a config.json classifies: `sequence`, `token` or `span`; None if it is no classifier.
+    """What a config.json classifies, as in CLASSIFIER_SUFFIXES; None if it is no classifier.
 
     >>> _classification_kind({"architectures": ["BertForTokenClassification"]})
     'token'
@@ -127,6 +138,9 @@ def read_head(values: Mapping[str, Any], config: ModelConfig) -> tuple[HeadConfi
             parts |= _modernbert_fields(values, config)
         if kind == "span":
             return HeadConfig(kind="token", names=SPAN_LABELS, **parts), layout
+        if kind == "discriminator":
+            require_supported(values, {"hidden_act": ("gelu",)})
+            return HeadConfig(kind="token", labels=1, **parts), layout
         parts["kind"] = "number" if len(names) == 1 and kind == "sequence" else kind
         parts["names"] = () if names == _default_label_names(len(names)) else names
         return HeadConfig(labels=len(names), **parts), layout
@@ -179,6 +193,9 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
     """
     kind = "sequence" if head.kind == "number" else head.kind
     kind = "span" if kind == "token" and head.names == SPAN_LABELS else kind
+    is_electra = (values["model_type"], values.get("hidden_act")) == ("electra", "gelu")
+    if is_electra and kind == "token" and head.inner == "gelu":
+        kind = "discriminator"
     layout = HEAD_LAYOUTS.get((values["model_type"], kind))
     if layout is None:
         return None
@@ -188,7 +205,7 @@ def write_head(head: HeadConfig, values: dict[str, Any], config: ModelConfig) ->
     names = head.names or _default_label_names(1 if head.kind == "number" else head.labels)
     suffix = next(end for end, each in CLASSIFIER_SUFFIXES.items() if each == kind)
     written = values | {
-        "architectures": [f"{title}{suffix}"],
+        "architectures": [f"{title}{suffix.removeprefix(title)}"],
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }

@@ -17,7 +17,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .bert import BIDIRECTIONAL, has_mlm_head
+from .encoders.outline import BIDIRECTIONAL, has_mlm_head
 from .keys import ConfigKeys, Family, word_set
 from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types
 from .names import (
@@ -47,7 +47,7 @@ KEYS = ConfigKeys(
     num_attention_heads num_hidden_layers partial_rotary_factor rope_parameters rope_scaling
     sliding_window tie_word_embeddings vocab_size
     """),
-    BIDIRECTIONAL | {"causal_mask": (False,), "position_embedding_type": ("absolute",)},
+    BIDIRECTIONAL | {"causal_mask": (False,)},
     word_set("""
     compile deterministic_flash_attn layer_norm_eps reference_compile repad_logits_with_grad
     sparse_pred_ignore_index sparse_prediction

@@ -6,6 +6,7 @@ names. Examples are Transformer-XL positions, or Longformer's patterns in a deco
 opens such files.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
 from .bart import BART, MBART
-from .bert import BERT, ROBERTA
 from .decoders.bloom import BLOOM
 from .decoders.cohere import COHERE
 from .decoders.exaone4 import EXAONE4
@@ -34,6 +34,8 @@ from .decoders.phi import PHI, PHI3
 from .decoders.smollm3 import SMOLLM3
 from .decoders.stablelm import STABLELM
 from .decoders.starcoder2 import STARCODER2
+from .encoders.bert import ALBERT, BERT, DISTILBERT, ELECTRA, MPNET, ROBERTA, XLM_ROBERTA
+from .encoders.deberta_v2 import DEBERTA_V2
 from .keys import ConfigKeys, Family, validate_keys, word_set
 from .mixtral import MIXTRAL, QWEN3_MOE
 from .modernbert import MODERNBERT
@@ -69,7 +71,8 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         QWEN3, LLAMA, MISTRAL, MIXTRAL, QWEN2, GEMMA3_TEXT, GEMMA3, OLMO2, T5, BART, SWITCH, BERT,
-        ROBERTA, MODERNBERT, GPT2, GPT1, OLMO, OLMO3, SMOLLM3, PHI3, PHI, GEMMA, GEMMA2, GRANITE,
+        ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MPNET, DEBERTA_V2, MODERNBERT,
+        GPT2, GPT1, OLMO, OLMO3, SMOLLM3, PHI3, PHI, GEMMA, GEMMA2, GRANITE,
         STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4, GPTJ,
         FALCON, BLOOM, OPT, MT5, UMT5, MBART, OWN,
     )
@@ -130,12 +133,16 @@ def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:
 
     packed  whether the model has int8 weights
     """
+    return next(possible_families(config, packed=packed))
+
+
+def possible_families(config: ModelConfig, *, packed: bool = False) -> Iterator[Family]:
+    """Every family that can express a configuration; our own, the last, always can."""
     for family in FAMILIES.values():
         try:
             if (family.supports_packed or not packed) and family.from_hf_config(
                 family.to_hf_config(config)
             ) == config:
-                return family
+                yield family
         except (ConfigError, ArtifactError):
             continue
-    raise AssertionError("our own family writes every configuration")

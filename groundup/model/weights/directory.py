@@ -35,7 +35,7 @@ from groundup.core import (
 from groundup.kernels import QuantizedLinear
 
 from ..config import ModelConfig
-from ..families.classifiers import has_head
+from ..families.classifiers import DISCRIMINATOR, has_head
 from ..families.registry import choose_family, get_family, read_config
 from ..transformer import Transformer, has_adapters
 from .packed import install_packed_weights, is_packed, quantization_config, to_packed_state
@@ -74,7 +74,7 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     """
     path = Path(path)
     values = read_config_values(path)
-    if has_head(values):
+    if has_head(values) and DISCRIMINATOR not in (values.get("architectures") or ()):
         raise ArtifactError(
             f"{path} is a classifier, which has no token logits; expected a language model or an "
             "encoder without a head (from Python, load_with_head opens this one)."
@@ -129,11 +129,12 @@ def _min_weights(config: ModelConfig) -> int:
     True
     """
     part, feed, experts = config.attention, config.feedforward, config.feedforward.experts
-    embeddings = config.vocab_size + config.context_length * (config.position.kind == "learned")
+    rows = config.vocab_size + config.context_length * config.position.has_table
     inner = feed.width if experts is None else feed.width * experts.count // experts.every
     layers = config.layers + config.encoder_layers
     buckets = config.position.buckets * part.heads * (config.position.kind == "buckets")
-    return buckets + config.width * (embeddings + 2 * layers * (part.heads * part.head_dim + inner))
+    blocks = 2 * layers * config.width * (part.heads * part.head_dim + inner)
+    return buckets + rows * config.embedding_width + blocks
 
 
 def read_config_values(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from groundup.core import ArtifactError
 
 from ..heads import Head, HeadConfig, ModelWithHead
+from ..transformer import Transformer
 from .directory import load
 from .heads import MODULES, SentenceEncoderSpec, read_sentence_encoder
 
@@ -53,8 +54,9 @@ class TextEncoder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """One vector per text, float32 (texts, width)."""
         rows = [self.input_ids(text) for text in texts]
-        width = self.model.get_parameter("model.embed_tokens.weight").shape[-1]
-        vectors = np.zeros((len(rows), width), dtype=np.float32)
+        body = self.model.model
+        assert isinstance(body, Transformer), "its width is that of the vectors"
+        vectors = np.zeros((len(rows), body.config.width), dtype=np.float32)
         for chosen in _length_batches([len(row) for row in rows]):
             vectors[chosen] = self.embed_batch([rows[i] for i in chosen])
         return vectors

@@ -31,7 +31,7 @@ from ..families.classifiers import (
     write_head,
 )
 from ..families.names import drop_tensors, prefix_pattern, rename_tensors
-from ..families.registry import OWN, choose_family, get_family, read_config
+from ..families.registry import OWN, get_family, possible_families, read_config
 from ..heads import Head, HeadConfig, ModelWithHead, Pooling
 from ..transformer import Transformer
 from .directory import (
@@ -215,8 +215,10 @@ def save_with_head(
 def _describe_head(base: Transformer, head: HeadConfig, pools_only: bool) -> HeadFiles:
     """The config.json of a model with a head, in a Hugging Face format if possible."""
     config = without_own_output_weights(base.config)
-    values: dict[str, Any] = choose_family(config, packed=is_quantized(base)).to_hf_config(config)
-    if pools_only:
-        return HeadFiles(values, HeadLayout())
-    fallback = HeadFiles(OWN.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)
-    return write_head(head, values, config) or fallback
+    for family in possible_families(config, packed=is_quantized(base)):
+        values: dict[str, Any] = family.to_hf_config(config)
+        if pools_only:
+            return HeadFiles(values, HeadLayout())
+        if files := write_head(head, values, config):
+            return files
+    return HeadFiles(OWN.to_hf_config(config) | {HEAD_KEY: head.to_dict()}, OWN_HEAD_LAYOUT)

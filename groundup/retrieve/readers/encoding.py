@@ -86,7 +86,8 @@ class PairModel(ABC):
         self.before, self.after = (list(ids) for ids in tokenizer.frame)
         body = model.model
         assert isinstance(body, Transformer), "a directory's model is a Transformer"
-        self.has_types = body.config.embedding.types > 1
+        self.has_types, own = body.config.embedding.types > 1, body.config.position
+        self.middle = self.after * (2 if own.offset else 1)  # RoBERTa's kind parts texts by two
         self.limit = min(MAX_TOKENS, body.config.context_length)
 
     @abstractmethod
@@ -143,8 +144,7 @@ class PairModel(ABC):
     def encode(self, first: str, second: str) -> EncodedPair:
         """The ids of a text and as much of the second as fits."""
         asked = self.tokenizer.encode(first)[: min(MAX_FIRST, self.limit // 4)]
-        middle = self.after if self.has_types else self.after * 2  # RoBERTa parts texts by two
-        begin = [*self.before, *asked, *middle]
+        begin = [*self.before, *asked, *self.middle]
         room = self.limit - len(begin) - len(self.after)
         ids, places = self.tokenizer.encode_with_ranges(second)
         return EncodedPair([*begin, *ids[:room], *self.after], len(begin), places[:room])

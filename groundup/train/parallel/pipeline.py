@@ -77,8 +77,8 @@ def check_layers(config: ModelConfig, parts: int) -> None:
     problem = None
     if config.kind == "encoder_decoder":
         problem = "kind='encoder_decoder', whose decoder reads the encoder at every layer"
-    elif config.position.kind == "buckets":
-        problem = "position.kind='buckets', which all layers share"
+    elif config.position.kind in ("buckets", "disentangled"):
+        problem = f"position.kind={config.position.kind!r}, which all layers share"
     elif config.feedforward.experts is not None:
         problem = "experts, which have router losses in every layer; use mesh dimension expert"
     if problem:
@@ -116,7 +116,7 @@ class PipelineStage:
         model.layers = NumberedLayers({i: model.layers[i] for i in own})  # type: ignore[assignment]
         if not self.is_first:
             model.embed_positions = model.embed_types = None
-            model.embed_norm = nn.Identity()
+            model.embed_norm = model.embed_proj = nn.Identity()
             if not (self.is_last and self.is_tied):
                 model.embed_tokens = nn.Identity()  # type: ignore[assignment]
         if not self.is_last:

@@ -131,7 +131,7 @@ def _extend_context(own: ModelConfig, config: PretrainConfig) -> ModelConfig:
     wanted, before = config.context_length, own.context_length
     if wanted == before:
         return own
-    if own.position.kind == "learned":
+    if own.position.has_table:
         raise ConfigError(
             f"context_length={wanted:,}, but the base has learned embeddings of only {before:,} "
             "positions; omit it."

@@ -24,10 +24,11 @@ from groundup.model import (
     describe_config,
     flops_per_token,
     mean_flops_per_token,
+    preset,
     save,
 )
 from groundup.model.weights.gguf.export import save_gguf
-from tests.model.shapes import tiny_config, tiny_model
+from tests.model.shapes import ENCODERS, tiny_config, tiny_model
 
 
 @pytest.mark.parametrize("config", [tiny_config(), tiny_config(tied=False, qk_norm="none")])
@@ -71,6 +72,33 @@ def test_parameters_are_those_of_any_configuration():
         with torch.device("meta"):
             model = Transformer(config, seed=None)
         assert count_parameters(config).total == sum(p.numel() for p in model.parameters()), config
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_parameters_of_encoders_are_those_of_the_model(name):
+    counted = sum(p.numel() for p in Transformer(ENCODERS[name]).parameters())
+    assert count_parameters(ENCODERS[name]).total == counted
+
+
+def test_a_block_that_is_repeated_costs_as_much_as_several_and_counts_once():
+    config = preset("albert-base").config
+    several = config.model_copy(update={"layers": 12, "repeats": 1})
+    assert flops_per_token(config, 512) == flops_per_token(several, 512)
+    assert count_parameters(several).feedforward == 12 * count_parameters(config).feedforward
+    assert "encoder, 12 layers of 1 block x 768 features" in str(describe(Path("albert-base")))
+
+
+def test_disentangled_attention_costs_two_products_with_every_bucket():
+    config, T = ENCODERS["deberta"], 32
+    plain = config.model_copy(update={"position": PositionConfig(kind="none")})
+    torch_counts = []
+    for each in (config, plain):
+        with FlopCounterMode(display=False) as counter:
+            Transformer(each, seed=0)(torch.zeros(1, T, dtype=torch.long))
+        torch_counts.append(counter.get_total_flops())
+    projected = 3 * 2 * 2 * 2 * 6 * 16 * 16  # layers, queries and keys, of 2 * 6 vectors
+    own = [flops_per_token(each, T).inference for each in (config, plain)]
+    assert torch_counts[0] - torch_counts[1] - projected == T * (own[0] - own[1])
 
 
 def test_a_causal_row_costs_half_the_keys_and_the_last_token_all():

@@ -28,6 +28,12 @@ SHAPES = {
     "bert": ("three_heads", "five_types", "free"),
     "roberta": ("published", "zero_padding", "late_padding_free"),
     "modernbert": ("published", "biased_free", "stretched"),
+    "xlm-roberta": ("published", "late_padding_free"),
+    "distilbert": ("three_heads", "relu_free"),
+    "electra": ("narrow", "wide_free", "of_one_width"),
+    "albert": ("two_groups", "one_width_free"),
+    "mpnet": ("published", "silu_free"),
+    "deberta-v2": ("published", "biased_free", "absolute"),
     "gpt2": ("published", "narrow_free", "unscaled"),
     "openai-gpt": ("published", "relu_free", "large_eps"),
 }
@@ -82,7 +88,8 @@ def check_peer(family: str, name: str) -> None:
     states: list[torch.Tensor] = []
     hidden = run(model, expected, states)
     assert_close(model.project(hidden)[real], expected["logits"][real], **NEAR)
-    assert len(states) == len(expected["states"]) == model.config.layers + 1
+    layers = model.config.layers * model.config.repeats
+    assert len(states) == len(expected["states"]) == layers + 1
     for own, peers in zip(states, expected["states"], strict=True):
         assert_close(own[real], peers[real], **NEAR)
     assert_close(model.logits(expected["long_ids"]), expected["long_logits"], **NEAR)

@@ -14,7 +14,8 @@ from groundup.model import (
     load,
     save,
 )
-from groundup.model.families.bert import BERT, ROBERTA, _modernise_name
+from groundup.model.families.encoders.bert import BERT, ROBERTA
+from groundup.model.families.encoders.outline import _modernise_name
 from tests.model.families.bert_gpt import (
     encoder,
     opened,

@@ -90,7 +90,7 @@ def test_two_classes_are_meant_where_nothing_is_said():
     ({"id2label": ["a"]}, "id2label="),
     ({"num_labels": 0}, "num_labels=0"),
     ({"model_type": "t5", "architectures": ["T5ForSequenceClassification"]},
-     "is of a T5ForSequenceClassification; groundup supports classifiers of bert,"),
+     "is of a T5ForSequenceClassification; groundup supports classifiers of albert, bert,"),
     ({"groundup_head": {"kind": "word"}}, "an invalid head: HeadConfig.kind"),
     ({"groundup_head": 3}, "an invalid head"),
 ])  # fmt: skip

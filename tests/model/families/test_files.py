@@ -60,7 +60,10 @@ def test_states_of_both_stacks_are_transformers(family, name):
 
 @pytest.mark.parametrize("kind, family, name", [
     (bert_gpt, "bert", "three_heads"), (bert_gpt, "gpt2", "published"),
-    (bert_gpt, "modernbert", "biased_free"), (encoder_decoders, "bart", "scaled_free"),
+    (bert_gpt, "modernbert", "biased_free"), (bert_gpt, "xlm-roberta", "published"),
+    (bert_gpt, "distilbert", "three_heads"), (bert_gpt, "electra", "narrow"),
+    (bert_gpt, "albert", "two_groups"), (bert_gpt, "mpnet", "published"),
+    (bert_gpt, "deberta-v2", "published"), (encoder_decoders, "bart", "scaled_free"),
     (encoder_decoders, "t5", "narrow_heads"),
     (encoder_decoders, "switch_transformers", "every_second"),
     (encoder_decoders, "mt5", "gated"), (encoder_decoders, "umt5", "a_bias_per_layer"),
@@ -78,6 +81,24 @@ def test_a_directory_that_we_save_opens_again(family, name, tmp_path):
     encoder_decoders.check_saved(family, name, tmp_path)
 
 
+def masked(config, **parts):
+    """A configuration with a masked-LM head."""
+    return config.model_copy(update={"output": MASKED, **parts})
+
+
+def narrow(types, width):
+    """A small encoder with embeddings of another width."""
+    return encoder(embedding=EmbeddingConfig(norm=True, types=types, width=width))
+
+
+DISTIL = encoder(embedding=EmbeddingConfig(norm=True))
+SHARED = narrow(2, 5).model_copy(update={"layers": 2, "repeats": 3})
+MPNET = encoder(embedding=EmbeddingConfig(norm=True), position=PositionConfig(
+    kind="buckets", absolute=True, offset=2))  # fmt: skip
+DEBERTA = encoder(
+    position=PositionConfig(kind="disentangled", buckets=6, max_distance=12),
+    embedding=EmbeddingConfig(norm=True), norm=NormConfig(kind="layer", eps=1e-7, place="post"),
+)  # fmt: skip
 RELU = OutputConfig(transform="dense", activation="relu", bias=True)
 FREE = {"tied_embeddings": False}
 THERE_AND_BACK = {
@@ -90,6 +111,15 @@ THERE_AND_BACK = {
         modern(), modern(output=MODERN_MASKED), modern(output=MODERN_MASKED, **FREE),
         attention(modern(layers=3), patterns=(WINDOWS[1], WINDOWS[0], WINDOWS[0])),
         attention(modern(position=PositionConfig(base=500.0)), patterns=(AttentionPattern(),)),
+    ],
+    "distilbert": [DISTIL, masked(DISTIL), masked(DISTIL, **FREE)],
+    "electra": [narrow(2, 5), masked(narrow(3, 5)), masked(narrow(2, 11), **FREE)],
+    "albert": [SHARED, masked(SHARED), masked(SHARED, **FREE), narrow(2, 8)],
+    "mpnet": [MPNET, masked(MPNET), masked(MPNET, **FREE)],
+    "deberta-v2": [
+        DEBERTA, masked(DEBERTA), masked(DEBERTA, **FREE),
+        encoder(position=DEBERTA.position.model_copy(update={"absolute": True})),
+        encoder(position=PositionConfig(kind="none")),
     ],
     "gpt2": [
         GPT, decoder("pre", **FREE), attention(GPT, scale=1.0), feed(GPT, width=5),
@@ -124,6 +154,20 @@ REFUSED = {
         "tie_word_embeddings": 3,
     }),
     "roberta": (roberta(), {"pad_token_id": 2.5, "max_position_embeddings": "long"}),
+    "xlm-roberta": (roberta(), {"pad_token_id": -1, "position_embedding_type": "relative_key"}),
+    "distilbert": (DISTIL, {
+        "dim": None, "n_heads": 0, "n_layers": 2**30, "hidden_dim": "10", "activation": "mish",
+    }),
+    "electra": (narrow(2, 5), {"embedding_size": 0, "hidden_act": "mish", "is_decoder": True}),
+    "albert": (SHARED, {"inner_group_num": 2, "num_hidden_groups": 4, "embedding_size": "5"}),
+    "mpnet": (MPNET, {"relative_attention_num_buckets": 64}),
+    "deberta-v2": (DEBERTA, {
+        "conv_kernel_size": 3, "legacy": False, "pooler_hidden_act": "tanh",
+        "position_buckets": -1, "share_att_key": False, "norm_rel_ebd": "none",
+        "pos_att_type": ["c2p"], "relative_attention": 1, "attention_head_size": 3,
+        "embedding_size": 5, "pooler_hidden_size": 5, "z_steps": 2, "max_relative_positions": -3,
+        "position_biased_input": "no",
+    }),
     "modernbert": (modern(), {
         "rope_parameters": 3, "local_attention": -2, "layer_types": ["linear_attention"] * 2,
         "hidden_activation": "mish", "norm_bias": "no",
@@ -174,6 +218,10 @@ def test_what_cannot_be_or_is_not_computed_names_the_key(family, key):
     ("bert", {"num_attention_heads": 3}, "width 8, which 3 heads do not"),
     ("roberta", {"pad_token_id": None}, "pad_token_id=None; roberta needs"),
     ("roberta", {"pad_token_id": 13}, "max_position_embeddings=14.*leaves no position"),
+    ("xlm-roberta", {"pad_token_id": None}, "pad_token_id=None; xlm-roberta needs"),
+    ("albert", {"num_hidden_groups": 5}, "num_hidden_groups=5, which does not divide"),
+    ("deberta-v2", {"relative_attention": False}, "relative_attention=False, pos_att_type=.*=\\[]"),
+    ("deberta-v2", {"max_relative_positions": 4}, "max_distance=4 must exceed 4"),
     ("modernbert", {"layer_types": ["full_attention"]}, "layer_types=.*expected 2"),
     ("modernbert", {"hidden_size": 9}, "width 9, which 2 heads do not"),
     ("modernbert", {"rope_parameters": {"sliding_attention": {
@@ -194,7 +242,7 @@ def test_what_cannot_be_or_is_not_computed_names_the_key(family, key):
     ("switch_transformers", {"num_experts": "4"}, "num_experts='4'; expected an integer"),
 ])  # fmt: skip
 def test_values_that_do_not_fit_together_are_refused(family, changes, message):
-    with pytest.raises(ArtifactError, match=message):
+    with pytest.raises((ArtifactError, ConfigError), match=message):
         FAMILIES[family].from_hf_config(FAMILIES[family].to_hf_config(REFUSED[family][0]) | changes)
 
 

@@ -170,6 +170,16 @@ PUBLISHED = [
               "pooler_type": "first_token_transform", "position_embedding_type": "absolute",
               "sbert_ce_default_activation_function": "torch.nn.Identity"}),  # Chinese, LEGAL-BERT
     ("roberta", {"language": "english", "name": "Roberta", "classifier_dropout": None}),
+    ("xlm-roberta", {"position_embedding_type": "absolute", "output_past": True}),
+    ("distilbert", {"tie_weights_": True, "sinusoidal_pos_embds": True, "qa_dropout": 0.1}),
+    ("electra", {"embedding_size": 768, "summary_first_dropout": 0.1, "summary_type": "first"}),
+    ("albert", {"down_scale_factor": 1, "gap_size": 0, "net_structure_type": 0,
+                "num_memory_blocks": 0, "classifier_dropout_prob": 0.1}),  # base, of version 2
+    ("mpnet", {"relative_attention_num_buckets": 32, "pad_token_id": 1}),
+    ("deberta-v2", {"relative_attention": True, "position_buckets": 256, "share_att_key": True,
+                    "norm_rel_ebd": "layer_norm", "pos_att_type": "p2c|c2p", "pooler_dropout": 0,
+                    "max_relative_positions": -1, "position_biased_input": False,
+                    "pooler_hidden_size": 1536, "attention_head_size": 64}),  # v3, mDeBERTa
     ("modernbert", {"causal_mask": False, "layer_norm_eps": 1e-5, "reference_compile": None,
                     "position_embedding_type": "absolute", "repad_logits_with_grad": False,
                     "global_attn_every_n_layers": 3, "local_rope_theta": 10000.0}),  # base, Ettin

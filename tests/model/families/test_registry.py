@@ -30,6 +30,8 @@ DECODERS = {
 }  # fmt: skip
 OURS = DECODERS | {
     "BERT": "bert", "SpanBERT": "bert", "RoBERTa": "roberta", "ModernBERT": "modernbert",
+    "XLM-RoBERTa": "roberta", "DistilBERT": "distilbert", "ELECTRA": "electra", "ALBERT": "albert",
+    "MPNet": "mpnet", "DeBERTa v3": "deberta-v2",
     "GPT-1": "openai-gpt", "GPT-2": "gpt2", "Jurassic-1": "gpt2", "GPT-3": "groundup",
     "mT5": "t5", "UMT5": "umt5", "mBART": "mbart",
 }  # fmt: skip
@@ -39,7 +41,8 @@ OURS = DECODERS | {
 def test_presets_are_written_as_their_own_family_and_tensors_of_tiny_ones_go_there_and_back(name):
     config = preset(name).config
     family = choose_family(config)
-    assert family is FAMILIES[OURS[preset(name).family]]
+    is_bert = name in ("electra-base", "electra-large")  # whose embeddings are as wide as the model
+    assert family is FAMILIES["bert" if is_bert else OURS[preset(name).family]]
     assert family.from_hf_config(json.loads(json.dumps(family.to_hf_config(config)))) == config
     if name.endswith("-tiny"):
         state = Transformer(config, seed=1).state_dict()

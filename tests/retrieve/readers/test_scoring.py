@@ -12,7 +12,14 @@ from safetensors.torch import load_file
 from groundup.core import ArtifactError, ConfigError, record
 from groundup.evaluate.grounding.scorers import Critic
 from groundup.evaluate.grounding.verb import open_critic
-from groundup.model import Head, load_with_head, save_with_head
+from groundup.model import (
+    Head,
+    ModelWithHead,
+    Transformer,
+    load_with_head,
+    preset,
+    save_with_head,
+)
 from groundup.retrieve import check_claim, check_text, index_or_explain, open_index
 from groundup.retrieve.readers import encoding
 from groundup.retrieve.readers.encoding import STRIDE, TIMED_BATCH, pair_logits
@@ -46,6 +53,19 @@ def scorer(base) -> PairScorer:
 def directory(scorer, base, tmp_path) -> Path:
     save_with_head(scorer.model, tmp_path / "scorer", base)
     return tmp_path / "scorer"
+
+
+@pytest.mark.parametrize("name, separators", [
+    ("bert-tiny", 1), ("distilbert-tiny", 1), ("deberta-v3-tiny", 1), ("modernbert-tiny", 1),
+    ("roberta-tiny", 2), ("xlm-roberta-tiny", 2), ("mpnet-tiny", 2),
+])  # fmt: skip
+def test_texts_are_parted_by_two_separators_in_robertas_kind_alone(name, separators, scorer):
+    config = preset(name).config
+    model = ModelWithHead(Transformer(config, seed=None), Head(PairScorer.head, config.width))
+    pair = PairScorer(model, scorer.tokenizer).encode("who", "a cat sat")
+    asked = scorer.tokenizer.encode("who")
+    begin = [*scorer.before, *asked, *scorer.after * separators]
+    assert pair.ids[: pair.first] == begin and pair.ids[-1:] == scorer.after
 
 
 def test_a_pair_has_one_number_whatever_is_scored_beside_it(scorer):

@@ -27,6 +27,7 @@ from groundup.train.parallel.pipeline import (
     pipeline_actions,
     split_layers,
 )
+from tests.model.shapes import ENCODERS
 from tests.train.parallel.plans import shape, tiny
 from tests.train.parallel.processes import run
 from tests.train.parallel.shares import EXPERTS, SLOW, TIED, UNTIED, Case, batch_of, check_equal
@@ -79,6 +80,7 @@ def test_what_cannot_be_cut_is_refused():
     for config, told in (
         (shape(kind="encoder_decoder", encoder_layers=2), "'encoder_decoder'"),
         (shape(position=PositionConfig(kind="buckets")), "'buckets'"),
+        (ENCODERS["deberta"], "'disentangled'"),
         (shape(feedforward=EXPERTS), "use mesh dimension expert"),
     ):
         with pytest.raises(ConfigError, match=told):

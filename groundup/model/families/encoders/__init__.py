@@ -1,0 +1,1 @@
+"""Families of encoders like BERT, each an outline: a table of its names and keys."""
