@@ -16,7 +16,9 @@ from .attention import (
 )
 from .compiled import autotuned_backend, compile_cache_folder, compiled_once, use_compile_cache
 from .experts import (
+    ClampedGate,
     ExpertRouting,
+    ExpertScoring,
     ExpertWeights,
     TokenExpertPairs,
     combine_expert_outputs,
@@ -85,7 +87,9 @@ __all__ = [
     "AttentionShape",
     "BlockCache",
     "ChunkedCrossEntropy",
+    "ClampedGate",
     "ExpertRouting",
+    "ExpertScoring",
     "ExpertWeights",
     "KeyIntervals",
     "LayerProducts",

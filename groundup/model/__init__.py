@@ -3,16 +3,16 @@
 from .attention import Attention, Cache, EncoderOutput, KeysValues
 from .config import (
     AttentionConfig,
-    DerivedConfig,
+    CacheRow,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
+    LatentConfig,
     ModelConfig,
     NormConfig,
     OutputConfig,
     PositionConfig,
     RopeScaling,
-    from_depth,
 )
 from .decoders.graphs import GraphStep, fits_graph
 from .decoders.paged import (
@@ -40,14 +40,13 @@ from .describe.routing import routing
 from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
-from .positions import rotate
-from .presets import Preset, preset, presets
+from .positions import get_rotation, rotate
+from .presets import DerivedConfig, Preset, from_depth, preset, presets
 from .transformer import (
     Adapted,
     Transformer,
     TransformerBlock,
     compiled_block,
-    get_rotation,
     has_adapters,
 )
 from .weights.directory import (
@@ -71,6 +70,7 @@ __all__ = [
     "AttentionConfig",
     "Bits",
     "Cache",
+    "CacheRow",
     "DerivedConfig",
     "Description",
     "EmbeddingConfig",
@@ -84,6 +84,7 @@ __all__ = [
     "HeadConfig",
     "ImportConfig",
     "KeysValues",
+    "LatentConfig",
     "ModelConfig",
     "ModelWithHead",
     "NativeDecoder",

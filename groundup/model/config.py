@@ -1,8 +1,7 @@
-"""The configuration of a model, and a single dial (depth) that derives it.
+"""The configuration of a model.
 
 `ModelConfig` determines the function that a model computes, apart from its weights. Invalid sizes
-are errors that name the nearest valid ones. `from_depth` derives every size from the number of
-layers, each with its reason. Learning rates and token budgets are derived in `train`, not here.
+are errors that name the nearest valid ones.
 """
 
 from collections.abc import Mapping
@@ -14,6 +13,29 @@ from groundup.core import Config, ConfigError
 from groundup.kernels import PATTERN_SIZES, AttentionPattern
 
 
+class LatentConfig(Config):
+    """Keys and values of all heads from one narrow vector, which is all that is cached (MLA)."""
+
+    rank: int = Field(default=512, ge=1)
+    """Features of the vector."""
+    query_rank: int = Field(default=0, ge=0)
+    """Of the vector that queries come from; 0: from the hidden states."""
+    rotated: int = Field(default=64, ge=2)
+    """Rotated features, the last of a head; their key is one for all heads, and cached too."""
+    value_dim: int = Field(default=128, ge=1)
+    """Features of a head's values."""
+    mscale: float = Field(default=0.0, ge=0)
+    """Scores grow by (1 + 0.1 mscale ln(scaling.factor))^2 with scaled positions."""
+
+
+class CacheRow(NamedTuple):
+    """What a layer caches of a token: features of each key and value head."""
+
+    heads: int
+    keys: int
+    values: int
+
+
 class AttentionConfig(Config):
     """Multi-head attention; fewer kv_heads than heads make it grouped, one makes it multi-query."""
 
@@ -23,8 +45,9 @@ class AttentionConfig(Config):
     """Key/value heads; each serves heads / kv_heads query heads."""
     head_dim: int = Field(default=64, ge=1)
     """Features of one head; heads * head_dim need not be the model's width."""
-    qk_norm: Literal["none", "head", "all"] = "head"
-    """Norm of queries and keys before rotation: of each head (Qwen 3), or of all (OLMo 2)."""
+    qk_norm: Literal["none", "head", "all", "rotated"] = "head"
+    """Norm of queries and keys before rotation: of each head (Qwen 3), or of all (OLMo 2); or of
+    each head after it, without weights, in layers that rotate (Llama 4)."""
     bias: Literal["none", "qkv", "all"] = "none"
     """Which projections have a bias; `all` includes the output projection."""
     scale: float | None = Field(default=None, gt=0)
@@ -35,10 +58,26 @@ class AttentionConfig(Config):
     """Queries, keys and values are limited to this on both sides (OLMo); None: unlimited."""
     patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),)
     """Attention patterns; layer i has pattern i modulo their number."""
+    sinks: bool = False
+    """Each head has a learned score of no key, which takes weight from all others (GPT-OSS)."""
+    latent: LatentConfig | None = None
+    """Latent attention; head_dim is then that of queries and keys, rotated features included."""
+    temperature: float = Field(default=0.1, gt=0)
+    """Queries of layers without positions grow by 1 + temperature ln(1 + floor((position + 1) /
+    temperature_length)) (Llama 4)."""
+    temperature_length: int = Field(default=0, ge=0)
+    """Tokens; 0: they do not grow."""
+
+    @property
+    def cache_row(self) -> CacheRow:
+        """What is cached of a token: with a latent, only it and the rotated key behind it."""
+        if self.latent is not None:
+            return CacheRow(1, self.latent.rank + self.latent.rotated, 0)
+        return CacheRow(self.kv_heads, self.head_dim, self.head_dim)
 
     @model_validator(mode="after")
     def check(self) -> "AttentionConfig":
-        """Check that kv_heads divide heads, and the patterns' sizes."""
+        """Check that kv_heads divide heads, the patterns' sizes, and what a latent excludes."""
         if self.heads % self.kv_heads:
             heads, near = self.kv_heads, _nearest_divisors(self.heads, self.kv_heads)
             what = f"AttentionConfig.heads={self.heads} must be a multiple of kv_heads={heads}"
@@ -47,6 +86,16 @@ class AttentionConfig(Config):
             raise ConfigError("AttentionConfig.patterns is empty; give at least one.")
         for pattern in self.patterns:
             _check_pattern(pattern)
+        latent = self.latent
+        if latent is not None and (
+            self.kv_heads != self.heads or self.qk_norm != "none" or self.bias == "qkv"
+            or self.clip is not None or self.head_dim <= latent.rotated
+        ):  # fmt: skip
+            what = f"kv_heads={self.kv_heads} of {self.heads}, qk_norm={self.qk_norm!r}, bias="
+            what += f"{self.bias!r}, clip={self.clip}, head_dim={self.head_dim}"
+            raise ConfigError(f"AttentionConfig.latent has {what}; it needs as many kv_heads as "
+                              "heads, no norms, clip or bias of qkv alone, and a head_dim above "
+                              f"its rotated={latent.rotated}.")  # fmt: skip
         return self
 
 
@@ -81,13 +130,47 @@ class ExpertsConfig(Config):
     capacity: int | None = Field(default=None, ge=1)
     """In every pass an expert serves the first `capacity` tokens of a sequence that choose it; the
     rest pass through the residual (Switch in Transformers). None: no limit."""
+    width: int | None = Field(default=None, ge=1)
+    """Hidden features of an expert; None: as the dense layers."""
+    shared: int = Field(default=0, ge=0)
+    """Hidden features of an expert that serves every token in addition (DeepSeek); 0: none."""
+    dense_layers: int = Field(default=0, ge=0)
+    """First layers, which are dense."""
+    scores: Literal["softmax", "sigmoid"] = "softmax"
+    """Weights before they are normalised, from the router's logits."""
+    correction: bool = False
+    """A bias per expert is added to the scores for the choice alone; training leaves it."""
+    groups: int = Field(default=1, ge=1)
+    """Experts are chosen from the best of this many groups: those with the highest score, or with
+    sigmoid scores the highest sum of two."""
+    chosen_groups: int = Field(default=1, ge=1)
+    """Number of best groups."""
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the weights."""
+    weighs_input: bool = False
+    """The weight multiplies an expert's input, not its output (Llama 4)."""
+    bias: bool = False
+    """Whether the router and the experts' projections have biases (GPT-OSS)."""
+    limit: float | None = Field(default=None, gt=0)
+    """Gates g are at most this, up projections u within it on both sides, and the hidden features
+    (u + 1) g sigmoid(gain g) (GPT-OSS); None: of the dense layers' kind."""
+    gain: float = Field(default=1.702, gt=0)
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
-        """Check that there are at least as many experts as are chosen."""
+        """Check that there are as many experts as are chosen, in groups as well."""
         if self.chosen > self.count:
             what = f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}"
             raise ConfigError(f"{what}; try chosen={min(2, self.count)}.")
+        size, what = self.count // self.groups, f"ExpertsConfig.groups={self.groups}"
+        if self.count % self.groups or self.groups > 1 and size < 2 and self.scores == "sigmoid":
+            raise ConfigError(f"{what} must divide count={self.count}, with sigmoid scores into "
+                              "groups of at least 2.")  # fmt: skip
+        if not self.chosen <= self.chosen_groups * size <= self.count:
+            what += f" has chosen_groups={self.chosen_groups} of {size} experts"
+            raise ConfigError(f"{what}; they must hold the chosen={self.chosen} experts.")
+        if self.weighs_input and self.chosen > 1:
+            raise ConfigError(f"ExpertsConfig.weighs_input=true needs chosen=1, not {self.chosen}.")
         return self
 
 
@@ -107,6 +190,12 @@ class FeedForwardConfig(Config):
     """Whether its projections have one."""
     experts: ExpertsConfig | None = None
     """None: one network serves all tokens."""
+
+    @property
+    def expert_width(self) -> int:
+        """Hidden features of an expert."""
+        own = None if self.experts is None else self.experts.width
+        return self.width if own is None else own
 
 
 class RopeScaling(Config):
@@ -148,7 +237,8 @@ class RopeScaling(Config):
         if self.kind == "none" and self.factor != 1:
             what = f"RopeScaling.factor={self.factor} has kind='none', which scales nothing"
             raise ConfigError(f"{what}; set a kind, such as kind='yarn', or factor=1.")
-        if self.kind in ("yarn", "llama3") and not self.low < self.high:
+        is_step = self.kind == "llama3" and self.low == self.high  # Llama 4
+        if self.kind in ("yarn", "llama3") and not self.low < self.high and not is_step:
             what = f"RopeScaling.low={self.low} must be less than high={self.high}"
             raise ConfigError(f"{what} with kind={self.kind!r}, which fades between these turns.")
         if self.kind == "yarn" and self.low <= 0:
@@ -323,9 +413,13 @@ class ModelConfig(Config):
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts, which have no biases.")
         experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
-        if experts is not None and experts.every > layers:
-            what = f"ExpertsConfig.every={experts.every} is more than the {layers} layers"
-            raise ConfigError(f"{what}, so none would have experts; try every=1.")
+        if experts is not None and not any(map(self.has_experts, range(layers))):
+            what = f"every={experts.every} and dense_layers={experts.dense_layers} are too many"
+            raise ConfigError(f"ExpertsConfig.{what} for {layers} layers, of which none would have "
+                              "experts; try every=1.")  # fmt: skip
+        if self.kind != "decoder" and (self.attention.latent or self.attention.sinks):
+            what = f"ModelConfig.kind={self.kind!r} has latent attention or sinks"
+            raise ConfigError(f"{what}; only a decoder may.")
         if not self.output.logits and self.kind != "encoder":
             what = f"OutputConfig.logits=false has kind={self.kind!r}"
             raise ConfigError(f"{what}; only encoders may lack logits.")
@@ -341,6 +435,11 @@ class ModelConfig(Config):
     def check_positions(self) -> None:
         """Check the widths that positions need."""
         size, scaling = self.attention.head_dim, self.position.scaling
+        if self.attention.latent is not None:
+            if self.position.kind != "rope" or self.position.rotated != 1.0:
+                has = f"kind={self.position.kind!r} and rotated={self.position.rotated}"
+                raise ConfigError(f"PositionConfig has {has}; latent attention needs rope and 1.0.")
+            size = self.attention.latent.rotated
         if self.position.kind == "rope" and size % 2:
             what = f"AttentionConfig.head_dim={size} must be even for rotary positions"
             raise ConfigError(f"{what}; try {size + 1}.")
@@ -361,6 +460,8 @@ class ModelConfig(Config):
     @property
     def rotary_dim(self) -> int:
         """Rotated features of each head."""
+        if self.attention.latent is not None:
+            return self.attention.latent.rotated
         return int(self.attention.head_dim * self.position.rotated)
 
     def rotates(self, layer: int) -> bool:
@@ -375,70 +476,8 @@ class ModelConfig(Config):
     def has_experts(self, layer: int) -> bool:
         """Whether a layer's feed-forward has experts."""
         experts = self.feedforward.experts
-        return experts is not None and layer % experts.every == experts.every - 1
-
-
-class DerivedConfig(NamedTuple):
-    """A configuration and the reason for each of its sizes."""
-
-    config: ModelConfig
-    choices: tuple[tuple[str, Any, str], ...]
-    """Name, value and reason of each size."""
-
-    def __str__(self) -> str:
-        """One line per value: name, value, reason."""
-        return "\n".join(f"{name:<24}{value!s:>10}  {why}" for name, value, why in self.choices)
-
-
-WIDTH_PER_LAYER = 256 / 5
-HEAD_DIM = 64
-
-
-def from_depth(
-    depth: int, vocab_size: int, context_length: int = 2048, *, width: int | None = None
-) -> DerivedConfig:
-    """Derive a model's sizes from its number of layers.
-
-    width  features of a token, a multiple of 64; None: derived from the depth
-
-    >>> config = from_depth(5, 4096).config
-    >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
-    (256, 4, 2, 768)
-
-    Raises ConfigError if depth is less than 1 or width is not a multiple of 64.
-    Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
-    """
-    if depth < 1:
-        raise ConfigError(f"depth={depth} must be at least 1; 5 trains in minutes on two cores.")
-    heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
-    reason = "51 features a layer, in whole heads"
-    if width is not None:
-        if width < HEAD_DIM or width % HEAD_DIM:
-            near = max(1, round(width / HEAD_DIM)) * HEAD_DIM
-            raise ConfigError(f"width={width} must be a multiple of {HEAD_DIM}; try {near}.")
-        heads, reason = width // HEAD_DIM, "given"
-    width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
-    choices = (
-        ("layers", depth, "the dial"),
-        ("width", width, reason),
-        ("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        ("attention.heads", heads, "width / head_dim"),
-        ("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        ("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
-        ("vocab_size", vocab_size, "the tokenizer's"),
-        ("context_length", context_length, "longest prompt and answer together"),
-        ("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
-    )
-    config = ModelConfig(
-        vocab_size=vocab_size,
-        width=width,
-        layers=depth,
-        context_length=context_length,
-        attention=AttentionConfig(heads=heads, kv_heads=kv_heads, head_dim=HEAD_DIM),
-        feedforward=FeedForwardConfig(width=3 * width),
-        tied_embeddings=False,
-    )
-    return DerivedConfig(config, choices)
+        is_turn = experts is not None and layer % experts.every == experts.every - 1
+        return experts is not None and is_turn and layer >= experts.dense_layers
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -93,8 +93,8 @@ def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache
 
 def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
     shape = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
-    part = config.attention
-    expected = (config.layers, batch, part.kv_heads, part.head_dim)
+    row = config.attention.cache_row
+    expected = (config.layers, batch, row.heads, row.keys)
     if shape != expected:
         what = f"The cache has (layers, batch, kv_heads, head_dim) = {shape}"
         need = f"this model and these ids need {expected}"

@@ -1,10 +1,11 @@
-"""Published model shapes by name, with their sources, and a tiny one of every family.
+"""Published model shapes by name, with their sources, a tiny one of every family, and one dial.
 
 The shapes are data, in presets.toml. `Preset.paper` is the number of parameters as the paper prints
 it; `differs` explains where it deviates from the number that `parameters` counts. `gpt-2` is the
 published shape; `gpt-2-tiny` has the same architecture at sizes that train on a laptop in minutes.
 A tiny preset is derived from its family's first, so it cannot diverge from it; if a later preset of
-the family scales its rotary positions, the tiny one does too.
+the family scales its rotary positions, the tiny one does too. `from_depth` derives every size from
+the number of layers, each with its reason; learning rates and token budgets are derived in `train`.
 """
 
 import difflib
@@ -17,7 +18,13 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .config import AttentionConfig, ModelConfig, largest_divisor
+from .config import (
+    AttentionConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    largest_divisor,
+)
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""
@@ -132,13 +139,15 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
         "patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
                           for each in part.patterns),
         "scale": _shrink_scale(part),
+        "temperature_length": min(part.temperature_length, TINY_WINDOW),
     }  # fmt: skip
-    inner = round(feed.width / width * TINY_WIDTH / 32) * 32
-    experts = feed.experts
-    if experts:
-        few = {"count": min(experts.count, TINY_EXPERTS), "chosen": min(experts.chosen, 2)}
-        experts = experts.model_copy(update=few)
-    feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
+    if part.latent is not None:
+        query_rank = min(part.latent.query_rank, 3 * TINY_WIDTH // 4)
+        sizes = {"rank": TINY_WIDTH // 2, "query_rank": query_rank, "rotated": 16, "value_dim": 24}
+        attention["latent"] = part.latent.model_copy(update=sizes)
+    inner = max(round(feed.width / width * TINY_WIDTH / 32) * 32, 2 * TINY_WIDTH)
+    experts = feed.experts and _shrink_experts(feed.experts)
+    feedforward = {"width": inner, "experts": experts}
     updates = {
         "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
         "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
@@ -148,6 +157,18 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
            for name, part in (("embedding", config.embedding), ("output", config.output))},
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
+
+
+def _shrink_experts(experts: ExpertsConfig) -> ExpertsConfig:
+    """A few experts, in two groups if they have groups, and as many shared ones."""
+    width = None if experts.width is None else TINY_WIDTH
+    sizes = {
+        "count": min(experts.count, TINY_EXPERTS), "chosen": min(experts.chosen, 2), "width": width,
+        "shared": round(experts.shared / (experts.width or experts.shared or 1)) * TINY_WIDTH,
+        "groups": min(experts.groups, 2), "chosen_groups": min(experts.chosen_groups, 1),
+        "dense_layers": min(experts.dense_layers, 1),
+    }  # fmt: skip
+    return ExpertsConfig(**(dict(experts) | sizes))
 
 
 def _shrink_scale(part: AttentionConfig) -> float | None:
@@ -162,8 +183,75 @@ def _rescale(scale: float, width: int) -> float:
 
     >>> round(_rescale(512**-0.5, 512) ** -2), _rescale(1.0, 512)
     (128, 1.0)
+
+    So do those of whole numbers of features, one over the width each (MiniCPM 3).
     """
     root, tiny_root = math.sqrt(width), math.sqrt(TINY_WIDTH)
     if math.isclose(scale, root):
         return tiny_root
-    return 1 / tiny_root if math.isclose(scale, 1 / root) else scale
+    if math.isclose(scale, 1 / root):
+        return 1 / tiny_root
+    return round(scale * TINY_WIDTH) / TINY_WIDTH if (scale * width).is_integer() else scale
+
+
+class DerivedConfig(NamedTuple):
+    """A configuration and the reason for each of its sizes."""
+
+    config: ModelConfig
+    choices: tuple[tuple[str, Any, str], ...]
+    """Name, value and reason of each size."""
+
+    def __str__(self) -> str:
+        """One line per value: name, value, reason."""
+        return "\n".join(f"{name:<24}{value!s:>10}  {why}" for name, value, why in self.choices)
+
+
+WIDTH_PER_LAYER = 256 / 5
+HEAD_DIM = 64
+
+
+def from_depth(
+    depth: int, vocab_size: int, context_length: int = 2048, *, width: int | None = None
+) -> DerivedConfig:
+    """Derive a model's sizes from its number of layers.
+
+    width  features of a token, a multiple of 64; None: derived from the depth
+
+    >>> config = from_depth(5, 4096).config
+    >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
+    (256, 4, 2, 768)
+
+    Raises ConfigError if depth is less than 1 or width is not a multiple of 64.
+    Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
+    """
+    if depth < 1:
+        raise ConfigError(f"depth={depth} must be at least 1; 5 trains in minutes on two cores.")
+    heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
+    reason = "51 features a layer, in whole heads"
+    if width is not None:
+        if width < HEAD_DIM or width % HEAD_DIM:
+            near = max(1, round(width / HEAD_DIM)) * HEAD_DIM
+            raise ConfigError(f"width={width} must be a multiple of {HEAD_DIM}; try {near}.")
+        heads, reason = width // HEAD_DIM, "given"
+    width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
+    choices = (
+        ("layers", depth, "the dial"),
+        ("width", width, reason),
+        ("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
+        ("attention.heads", heads, "width / head_dim"),
+        ("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
+        ("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
+        ("vocab_size", vocab_size, "the tokenizer's"),
+        ("context_length", context_length, "longest prompt and answer together"),
+        ("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
+    )
+    config = ModelConfig(
+        vocab_size=vocab_size,
+        width=width,
+        layers=depth,
+        context_length=context_length,
+        attention=AttentionConfig(heads=heads, kv_heads=kv_heads, head_dim=HEAD_DIM),
+        feedforward=FeedForwardConfig(width=3 * width),
+        tied_embeddings=False,
+    )
+    return DerivedConfig(config, choices)

@@ -17,11 +17,16 @@ from ..config import ModelConfig
 from .bart import BART
 from .bert import BERT, ROBERTA
 from .decoders.cohere import COHERE
+from .decoders.deepseek import DEEPSEEK_V2, DEEPSEEK_V3
 from .decoders.exaone4 import EXAONE4
 from .decoders.gemma import GEMMA, GEMMA2
 from .decoders.glm4 import GLM4
 from .decoders.gpt_neox import GPT_NEOX
+from .decoders.gpt_oss import GPT_OSS
 from .decoders.granite import GRANITE
+from .decoders.granite_moe import GRANITE_MOE
+from .decoders.llama4 import LLAMA4
+from .decoders.minicpm3 import MINICPM3
 from .decoders.nemotron import NEMOTRON
 from .decoders.olmo import OLMO, OLMO3
 from .decoders.phi import PHI, PHI3
@@ -67,10 +72,26 @@ FAMILIES: dict[str, Family] = {
     for family in (
         QWEN3, LLAMA, MISTRAL, MIXTRAL, QWEN2, GEMMA3_TEXT, GEMMA3, OLMO2, T5, BART, SWITCH, BERT,
         ROBERTA, MODERNBERT, GPT2, GPT1, OLMO, OLMO3, SMOLLM3, PHI3, PHI, GEMMA, GEMMA2, GRANITE,
-        STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4, OWN,
+        STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4,
+        GRANITE_MOE, GPT_OSS, DEEPSEEK_V2, DEEPSEEK_V3, MINICPM3, LLAMA4, OWN,
     )
 }  # fmt: skip
 """By model_type, in the order in which `choose_family` tries them."""
+UNSUPPORTED_LAYERS = {
+    **dict.fromkeys(
+        ("qwen3_next", "qwen3_5", "qwen3_5_moe", "kimi_linear", "olmo_hybrid", "minimax"),
+        "linear attention",
+    ),
+    **dict.fromkeys(
+        ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "jamba", "bamba", "zamba", "zamba2",
+         "granitemoehybrid", "nemotron_h", "lfm2", "lfm2_moe"),
+        "state-space or convolution layers",
+    ),
+    **dict.fromkeys(("rwkv", "rwkv5", "rwkv6", "rwkv7", "recurrent_gemma", "xlstm"),
+                    "recurrent layers"),
+    **dict.fromkeys(("deepseek_v32", "deepseek_v4"), "attention to keys that an indexer selects"),
+}  # fmt: skip
+"""What the layers of a model_type are instead of attention."""
 
 
 def get_family(config: dict[str, Any], where: str) -> Family:
@@ -79,6 +100,9 @@ def get_family(config: dict[str, Any], where: str) -> Family:
     where  named in the error
     """
     kind = config.get("model_type")
+    if isinstance(kind, str) and kind in UNSUPPORTED_LAYERS:
+        what = f"{where} has model_type {kind!r}, which has {UNSUPPORTED_LAYERS[kind]}"
+        raise ArtifactError(f"{what}; groundup computes attention only: no state of such layers.")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise ArtifactError(
             f"{where} has model_type {kind!r}; expected one of {', '.join(sorted(FAMILIES))}."

@@ -15,7 +15,8 @@ PEERS = FOUND["families"]
 DECODERS = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma3_text", "gemma3", "olmo2",
             "gpt2", "openai-gpt", "olmo", "olmo3", "smollm3", "phi3", "phi", "gemma", "gemma2",
             "granite", "starcoder2", "stablelm", "gpt_neox", "qwen3_moe", "cohere", "nemotron",
-            "glm4", "exaone4")  # fmt: skip
+            "glm4", "exaone4", "granitemoe", "gpt_oss", "deepseek_v2", "deepseek_v3", "minicpm3",
+            "llama4_text")  # fmt: skip
 SECOND = {
     "num_sparse_encoder_layers": 6, "num_sparse_decoder_layers": 6, "encoder_sparse_step": 2,
     "decoder_sparse_step": 2,
