@@ -28,7 +28,13 @@ from .experts import (
     run_experts,
     sort_pairs_by_expert,
 )
-from .linear import WEIGHT_GROUPS, QuantizedLinear, WeightBits, quantize_groups
+from .linear import (
+    WEIGHT_GROUPS,
+    QuantizedLinear,
+    WeightBits,
+    quantize_groups,
+    unpack_mxfp4,
+)
 from .loss import (
     ChunkedCrossEntropy,
     LossPlan,
@@ -152,6 +158,7 @@ __all__ = [
     "stack_library",
     "tiled_attention",
     "token_logprobs",
+    "unpack_mxfp4",
     "use_compile_cache",
     "visible_mask",
     "with_recompute",

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from groundup.core import CapacityError
 from groundup.kernels import AttentionPattern, Mask, ScoreOptions, attention
@@ -173,19 +172,6 @@ def empty_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
     return layer
 
 
-class HeadNorm(nn.Module):
-    """The RMS norm of each head's features, without weights."""
-
-    def __init__(self, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-
-    def forward(self, x: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:
-        """Return x at unit root mean square."""
-        exact = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.rms_norm(exact, exact.shape[-1:], eps=self.eps).to(x.dtype)
-
-
 def empty_sinks(config: ModelConfig) -> nn.Parameter | None:
     """The sinks of an attention, if it has some."""
     return nn.Parameter(torch.empty(config.attention.heads)) if config.attention.sinks else None
@@ -245,8 +231,9 @@ class Attention(Projections):
         self.rotates = config.rotates(layer)
         is_xl = config.position.kind == "transformer_xl"
         self.distance = DistanceBias(config) if is_xl else None
-        is_normed = config.attention.qk_norm == "rotated" and self.rotates
-        self.rotated_norm = HeadNorm(config.norm.eps) if is_normed else nn.Identity()
+        is_normed, eps = config.attention.qk_norm == "rotated", config.norm.eps
+        own = nn.RMSNorm(self.head_dim, eps, elementwise_affine=False)
+        self.rotated_norm = own if is_normed else nn.Identity()
         self.sinks = empty_sinks(config)
         self.attend: Callable[..., Tensor] = attention
         """The attention function; replaced where a sequence is sharded over processes."""

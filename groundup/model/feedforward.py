@@ -109,10 +109,7 @@ class Experts(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Return the update of each token's features; append the logits to `context.routing`."""
         flat = hidden.flatten(0, 1)  # (N, D)
-        with torch.autocast(hidden.device.type, enabled=False):  # routers need float32
-            exact = torch.promote_types(flat.dtype, torch.float32)
-            bias = None if self.router.bias is None else self.router.bias.to(exact)
-            logits = F.linear(flat.to(exact), self.router.weight.to(exact), bias)  # (N, E)
+        logits = self.route(flat)  # (N, E)
         if context.routing is not None:
             context.routing.append(logits)
         documents = context.mask.documents
@@ -131,6 +128,13 @@ class Experts(nn.Module):
         out = self.compute(rows, weights, choice, self.activation)
         out = out if self.shared is None else out + self.shared(flat)
         return out.view_as(hidden)
+
+    def route(self, flat: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
+        """The router's logits, in at least float32."""
+        with torch.autocast(flat.device.type, enabled=False):
+            exact = torch.promote_types(flat.dtype, torch.float32)
+            bias = None if self.router.bias is None else self.router.bias.to(exact)
+            return F.linear(flat.to(exact), self.router.weight.to(exact), bias)
 
     def choose(
         self, logits: Float[Tensor, "N E"], is_real: Bool[Tensor, " N"] | None = None

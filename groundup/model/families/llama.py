@@ -146,8 +146,13 @@ def get_layers(values: Mapping[str, Any], family: str) -> int:
     return get_int(values, "num_hidden_layers", family, maximum=MAX_LAYERS)
 
 
-def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
+def parse_layer_types(
+    values: Mapping[str, Any], family: str, local: str = WINDOW,
+    kind: Literal["window", "block"] = "window", size: str = "sliding_window",
+) -> tuple[AttentionPattern, ...]:  # fmt: skip
     """The shortest cycle of attention patterns that reproduces `layer_types`.
+
+    local  the layer type that is not full, of a pattern of this kind; `size` is its window's key
 
     Raises ArtifactError for unsupported types, or if there is not one for each layer.
 
@@ -159,13 +164,13 @@ def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[Attention
     if types is None:
         return (AttentionPattern(),)
     is_list = isinstance(types, list) and len(types) == layers
-    if not is_list or not all(kind in (FULL, WINDOW) for kind in types):
-        expected = f"expected {layers} values, one per layer, each {FULL!r} or {WINDOW!r}"
+    if not is_list or not all(each in (FULL, local) for each in types):
+        expected = f"expected {layers} values, one per layer, each {FULL!r} or {local!r}"
         raise ArtifactError(f"config.json has layer_types={str(types)[:60]}; {expected}.")
     by_type = {FULL: AttentionPattern()}
-    if WINDOW in types:
-        by_type[WINDOW] = AttentionPattern("window", get_int(values, "sliding_window", family))
-    return shortest_cycle(tuple(by_type[kind] for kind in types))
+    if local in types:
+        by_type[local] = AttentionPattern(kind, get_int(values, size, family))
+    return shortest_cycle(tuple(by_type[each] for each in types))
 
 
 def shortest_cycle(patterns: tuple[Each, ...]) -> tuple[Each, ...]:

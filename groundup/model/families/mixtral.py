@@ -9,19 +9,20 @@ Team 2025, arXiv:2505.09388.
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from groundup.core import ArtifactError, ConfigError
+from groundup.core import ArtifactError
 
-from ..config import ExpertsConfig, ModelConfig
+from ..config import ModelConfig
 from .decoders.outline import (
     ATTENTION_BIAS,
     SILU,
+    WINDOW_KEYS,
+    Key,
     Outline,
-    Values,
     decoder_family,
     read_window,
     rms_eps,
@@ -30,7 +31,7 @@ from .decoders.outline import (
 from .keys import ROTARY_BUFFERS, Family, word_set
 from .llama import NAMES as LLAMA_NAMES
 from .llama import to_layer_types
-from .names import NamePairs, StateDict, drop_tensors, get_bool, get_int, rename_tensors
+from .names import NamePairs, StateDict, drop_tensors, get_bool, rename_tensors
 
 OURS = "layers.{}.experts."
 MLP_NAMES = (
@@ -141,71 +142,32 @@ def _fuse_stacked(prefix: str, part: str, state: StateDict, files: ExpertFiles) 
     return {name + ("_bias" if ending == "bias" else ""): tensor.contiguous()}
 
 
-def read_counts(values: Values, family: str, count: int, chosen: int) -> dict[str, int]:
-    """Numbers of experts and of those that serve a token, with their defaults."""
-    return {
-        "count": get_int(values, "num_local_experts", family, count),
-        "chosen": get_int(values, "num_experts_per_tok", family, chosen),
-    }
-
-
-def require_experts(config: ModelConfig, family: str) -> ExpertsConfig:
-    """A configuration's experts; ConfigError if it is dense."""
-    if config.feedforward.experts is None:
-        raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {family}.")
-    return config.feedforward.experts
-
-
-def _read_mixtral(values: Values) -> Values:
-    experts = ExpertsConfig(**read_counts(values, "mixtral", 8, 2))
-    return read_window(values) | {"feedforward.experts": experts}
-
-
-def _write_mixtral(config: ModelConfig) -> Values:
-    experts = require_experts(config, "mixtral")
-    counts = {"num_local_experts": experts.count, "num_experts_per_tok": experts.chosen}
-    return write_window(config) | counts
-
-
-def _read_qwen3_moe(values: Values) -> Values:
-    """Experts and windows; dense layers must be as wide as experts, as ours are."""
-    family, step = "qwen3_moe", get_int(values, "decoder_sparse_step", "qwen3_moe", 1)
-    width = get_int(values, "moe_intermediate_size", family, 768)
-    if step > 1 and width != values["intermediate_size"]:
-        what = f"moe_intermediate_size={width} and intermediate_size={values['intermediate_size']}"
-        raise ArtifactError(f"config.json has {what} with decoder_sparse_step={step}; groundup "
-                            "supports dense layers as wide as experts.")  # fmt: skip
-    experts = ExpertsConfig(
-        **read_counts(values, family, 128, 8), every=step,
-        normalised=get_bool(values, "norm_topk_prob", False),
-    )  # fmt: skip
-    has_window = get_bool(values, "use_sliding_window", False)
-    windows = values if has_window else values | {"sliding_window": None}
-    return read_window(windows) | {"feedforward.width": width, "feedforward.experts": experts}
-
-
-def _write_qwen3_moe(config: ModelConfig) -> Values:
-    experts, window = require_experts(config, "qwen3_moe"), to_layer_types(config, "qwen3_moe")[1]
-    return {
-        "moe_intermediate_size": config.feedforward.width, "num_experts": experts.count,
-        "num_local_experts": experts.count,
-        "num_experts_per_tok": experts.chosen, "norm_topk_prob": experts.normalised,
-        "decoder_sparse_step": experts.every, "mlp_only_layers": [],
-        "use_sliding_window": window is not None, "sliding_window": window,
-    }  # fmt: skip
+def expert_counts(count: int, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
+    """Keys of the numbers of experts and of those that serve a token, with their defaults."""
+    path = "feedforward.experts."
+    return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
 
 
 QWEN3_MOE = with_experts(
     decoder_family(
         Outline(
-            "qwen3_moe", "Qwen3MoeForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS),
+            "qwen3_moe", "Qwen3MoeForCausalLM",
+            (
+                SILU, rms_eps(), ATTENTION_BIAS, *expert_counts(128, 8),
+                Key("moe_intermediate_size", "feedforward.experts.width", 768),
+                Key("decoder_sparse_step", "feedforward.experts.every", 1),
+                Key("norm_topk_prob", "feedforward.experts.normalised", False),
+            ),
             {"attention.qk_norm": "head"}, {"num_key_value_heads": 4, "sliding_window": 4096},
-            read_more=_read_qwen3_moe, write_more=_write_qwen3_moe,
-            more_keys=word_set("""
-                decoder_sparse_step layer_types max_window_layers moe_intermediate_size
-                norm_topk_prob num_experts_per_tok num_local_experts sliding_window
-                use_sliding_window
-                """),
+            read_more=lambda values: read_window(
+                values if get_bool(values, "use_sliding_window", False)
+                else values | {"sliding_window": None}
+            ),
+            write_more=lambda config: write_window(config) | {
+                "mlp_only_layers": [], "num_experts": config.feedforward.experts.count,  # type: ignore[union-attr]
+                "use_sliding_window": to_layer_types(config, "qwen3_moe")[1] is not None,
+            },
+            more_keys=WINDOW_KEYS | {"max_window_layers", "use_sliding_window"},
             fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
         )
     ),
@@ -214,12 +176,9 @@ QWEN3_MOE = with_experts(
 MIXTRAL = with_experts(
     decoder_family(
         Outline(
-            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5)),
-            defaults={"num_key_value_heads": 8}, base=1_000_000.0,
-            read_more=_read_mixtral, write_more=_write_mixtral,
-            more_keys=word_set("""
-                layer_types num_experts_per_tok num_local_experts sliding_window
-                """),
+            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(8, 2)),
+            defaults={"num_key_value_heads": 8}, base=1_000_000.0, read_more=read_window,
+            write_more=write_window, more_keys=WINDOW_KEYS,
             ignored=word_set("max_sequence_length"), aliases={"num_experts": "num_local_experts"},
         )
     ),

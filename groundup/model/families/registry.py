@@ -77,21 +77,16 @@ FAMILIES: dict[str, Family] = {
     )
 }  # fmt: skip
 """By model_type, in the order in which `choose_family` tries them."""
-UNSUPPORTED_LAYERS = {
-    **dict.fromkeys(
-        ("qwen3_next", "qwen3_5", "qwen3_5_moe", "kimi_linear", "olmo_hybrid", "minimax"),
-        "linear attention",
-    ),
-    **dict.fromkeys(
-        ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "jamba", "bamba", "zamba", "zamba2",
-         "granitemoehybrid", "nemotron_h", "lfm2", "lfm2_moe"),
-        "state-space or convolution layers",
-    ),
-    **dict.fromkeys(("rwkv", "rwkv5", "rwkv6", "rwkv7", "recurrent_gemma", "xlstm"),
-                    "recurrent layers"),
-    **dict.fromkeys(("deepseek_v32", "deepseek_v4"), "attention to keys that an indexer selects"),
-}  # fmt: skip
-"""What the layers of a model_type are instead of attention."""
+STATES = "a state of linear attention, convolutions or a recurrence"
+UNSUPPORTED_LAYERS = dict.fromkeys(
+    word_set("""
+    bamba bailing_hybrid falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe
+    mamba mamba2 minimax nemotron_h olmo_hybrid qwen3_5 qwen3_5_moe qwen3_next recurrent_gemma rwkv
+    xlstm zamba zamba2
+    """),
+    STATES,
+) | dict.fromkeys(("deepseek_v32", "deepseek_v4"), "keys that an indexer selects")
+"""What the layers of a model_type have instead of attention to all keys of a pattern."""
 
 
 def get_family(config: dict[str, Any], where: str) -> Family:
@@ -101,8 +96,8 @@ def get_family(config: dict[str, Any], where: str) -> Family:
     """
     kind = config.get("model_type")
     if isinstance(kind, str) and kind in UNSUPPORTED_LAYERS:
-        what = f"{where} has model_type {kind!r}, which has {UNSUPPORTED_LAYERS[kind]}"
-        raise ArtifactError(f"{what}; groundup computes attention only: no state of such layers.")
+        what = f"{where} has model_type {kind!r}, whose layers have {UNSUPPORTED_LAYERS[kind]}"
+        raise ArtifactError(f"{what}; groundup computes attention alone.")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise ArtifactError(
             f"{where} has model_type {kind!r}; expected one of {', '.join(sorted(FAMILIES))}."

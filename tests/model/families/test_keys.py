@@ -27,7 +27,8 @@ SECOND = {
 def values_of(family: str) -> dict:
     """A config.json with every key of Transformers' class."""
     values = PEERS[family]["defaults"]
-    return values | (SECOND if family == "switch_transformers" else {})
+    own = {"switch_transformers": SECOND, "deepseek_v2": {"num_experts_per_tok": 6}}
+    return values | own.get(family, {})  # DeepSeek V2's class chooses no experts
 
 
 def opened(values: dict):

@@ -6,16 +6,14 @@ Source: transformers 5.24, models/deepseek_v2 and deepseek_v3; DeepSeek-AI 2024,
 and arXiv:2412.19437.
 """
 
-from typing import Any
+from groundup.core import ConfigError
 
-from groundup.core import ArtifactError, ConfigError
-
-from ...config import ExpertsConfig, LatentConfig, ModelConfig
-from ..keys import Family, word_set
+from ...config import ModelConfig
+from ..keys import AllowedValues, Family, word_set
 from ..llama import NAMES as LLAMA_NAMES
 from ..llama import decoder_to_hf_config
-from ..mixtral import MLP_NAMES, OURS, ExpertFiles, read_counts, require_experts, with_experts
-from ..names import StateDict, drop_tensors, get_bool, get_float, get_int, require_supported
+from ..mixtral import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
+from ..names import StateDict, drop_tensors, get_float, get_int, require_supported
 from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
 
 ATTENTION = "model.layers.{}.self_attn."
@@ -31,165 +29,125 @@ EXPERT_NAMES = (
     *MLP_NAMES,
     *NAMES,
 )
-LATENT_KEYS = word_set("""
-    kv_lora_rank q_lora_rank qk_head_dim qk_nope_head_dim qk_rope_head_dim v_head_dim
-    """)
-EXPERT_KEYS = word_set("""
-    first_k_dense_replace moe_intermediate_size n_group n_routed_experts n_shared_experts
-    num_experts_per_tok routed_scaling_factor topk_group topk_method
-    """)
+LATENT, EXPERTS = "attention.latent.", "feedforward.experts."
+HEAD_KEYS = word_set("qk_head_dim qk_nope_head_dim")
 UNUSED = word_set("aux_loss_alpha ep_size seq_aux num_nextn_predict_layers")
 """Of training, and of the layer that is dropped."""
-LATENT_DEFAULTS: dict[str, Any] = {
-    "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
-    "v_head_dim": 128,
-}  # fmt: skip
 
 
-def read_latent(values: Values, family: str) -> Values:
-    """The fields of a latent attention."""
-    sizes = [get_int(values, f"{name}_head_dim", family) for name in ("qk_nope", "qk_rope", "v")]
-    has_queries = values.get("q_lora_rank") is not None
+def latent_keys(rank: int, query_rank: int, rotated: int) -> tuple[Key, ...]:
+    """Keys of a latent attention, with their defaults."""
+    return (
+        Key("kv_lora_rank", LATENT + "rank", rank),
+        Key("q_lora_rank", LATENT + "query_rank", query_rank, optional=True, minimum=0),
+        Key("qk_rope_head_dim", LATENT + "rotated", rotated),
+        Key("v_head_dim", LATENT + "value_dim", 128),
+    )
+
+
+def prepare_heads(values: Values) -> Values:
+    """Values whose head_dim is the rotated one, as in Transformers."""
+    family = str(values["model_type"])
+    rotated, still = (get_int(values, f"qk_{part}_head_dim", family) for part in ("rope", "nope"))
+    allowed = {"head_dim": (rotated, None), "qk_head_dim": (rotated + still, None)}
+    require_supported(values, allowed)
+    return values | {"head_dim": rotated, "qk_head_dim": rotated + still}
+
+
+def read_latent(values: Values) -> Values:
+    """The fields of a latent attention that follow from several keys."""
     rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
-    latent = LatentConfig(
-        rank=get_int(values, "kv_lora_rank", family), rotated=sizes[1], value_dim=sizes[2],
-        query_rank=get_int(values, "q_lora_rank", family) if has_queries else 0,
-        mscale=get_float(rope, "mscale_all_dim", 0.0) if rope.get("mscale_all_dim") else 0.0,
-    )  # fmt: skip
-    if values.get("num_key_value_heads") not in (None, values.get("num_attention_heads")):
-        what = f"num_key_value_heads={values['num_key_value_heads']}"
-        raise ArtifactError(f"config.json has {what}; {family} has as many as num_attention_heads.")
-    return {"attention.latent": latent, "attention.head_dim": sizes[0] + sizes[1]}
+    mscale = get_float(rope, "mscale_all_dim", 0.0) if rope.get("mscale_all_dim") else 0.0
+    return {LATENT + "mscale": mscale, "attention.head_dim": values["qk_head_dim"]}
 
 
-def write_latent(config: ModelConfig, family: str) -> Values:
-    """Their keys; ConfigError without a latent."""
+def write_latent(config: ModelConfig) -> Values:
+    """Their keys."""
     part, latent = config.attention, config.attention.latent
-    if latent is None:
-        raise ConfigError(f"AttentionConfig.latent=None cannot be written as {family}.")
-    values = {
-        "kv_lora_rank": latent.rank, "q_lora_rank": latent.query_rank or None,
-        "qk_rope_head_dim": latent.rotated, "qk_nope_head_dim": part.head_dim - latent.rotated,
-        "v_head_dim": latent.value_dim, "head_dim": latent.rotated, "qk_head_dim": part.head_dim,
-    }  # fmt: skip
-    if not latent.mscale:
-        return values
-    rope = decoder_to_hf_config(config, family, "")["rope_parameters"]
+    assert latent is not None, "the outline has keys of it"
+    sizes = {"qk_nope_head_dim": part.head_dim - latent.rotated, "qk_head_dim": part.head_dim,
+             "head_dim": latent.rotated}  # fmt: skip
+    rope = decoder_to_hf_config(config, "this family", "")["rope_parameters"]
     rope |= {"mscale_all_dim": latent.mscale}
-    return values | {"rope_parameters": rope, "rope_scaling": rope}
+    return sizes | ({"rope_parameters": rope, "rope_scaling": rope} if latent.mscale else {})
 
 
-def latent_family(family: Family, defaults: Values) -> Family:
-    """A family whose config.json has the head's sizes as its parts; head_dim is the rotated one."""
-
-    def read(values: Values) -> ModelConfig:
-        values = defaults | values
-        rotated = get_int(values, "qk_rope_head_dim", family.name)
-        whole = get_int(values, "qk_nope_head_dim", family.name) + rotated
-        require_supported(values, {"head_dim": (rotated, None), "qk_head_dim": (whole, None)})
-        return family.from_hf_config(values | {"head_dim": rotated})
-
-    return family._replace(from_hf_config=read)
+def _read(values: Values) -> Values:
+    width = get_int(values, "moe_intermediate_size", "deepseek")
+    shared = width * get_int(values, "n_shared_experts", "deepseek")
+    is_v3, greedy = values["model_type"] == "deepseek_v3", ("greedy", "group_limited_greedy")
+    require_supported(values, {"topk_method": ("noaux_tc", None) if is_v3 else greedy})
+    has_groups = is_v3 or values.get("topk_method") == "group_limited_greedy"
+    groups = {} if has_groups else {EXPERTS + "groups": 1, EXPERTS + "chosen_groups": 1}
+    return read_latent(values) | {EXPERTS + "shared": shared} | groups
 
 
-def _read_experts(values: Values, family: str, **more: Any) -> ExpertsConfig:
-    width = get_int(values, "moe_intermediate_size", family)
-    return ExpertsConfig(
-        **read_counts(values | {"num_local_experts": values["n_routed_experts"]}, family, 1, 1),
-        width=width, shared=width * get_int(values, "n_shared_experts", family),
-        dense_layers=get_int(values, "first_k_dense_replace", family, minimum=0),
-        scale=get_float(values, "routed_scaling_factor", 1.0), **more,
-    )  # fmt: skip
+def _write(config: ModelConfig) -> Values:
+    experts, width = config.feedforward.experts, config.feedforward.expert_width
+    assert experts is not None, "the outline has keys of them"
+    if not experts.shared or experts.shared % width:
+        what = f"ExpertsConfig.shared={experts.shared} cannot be written as one of DeepSeek's"
+        raise ConfigError(f"{what}, which needs a multiple of width={width}.")
+    method = "group_limited_greedy" if experts.groups > 1 else "greedy"
+    method = "noaux_tc" if experts.correction else method
+    shared = {"n_shared_experts": experts.shared // width, "topk_method": method}
+    return write_latent(config) | shared
 
 
-def _write_experts(config: ModelConfig, family: str) -> Values:
-    experts = require_experts(config, family)
-    width = config.feedforward.expert_width
-    return write_latent(config, family) | {
-        "n_routed_experts": experts.count, "num_experts_per_tok": experts.chosen,
-        "moe_intermediate_size": width, "n_shared_experts": experts.shared // width,
-        "first_k_dense_replace": experts.dense_layers, "routed_scaling_factor": experts.scale,
-        "n_group": experts.groups, "topk_group": experts.chosen_groups,
-    }  # fmt: skip
-
-
-def _read_groups(values: Values, family: str) -> dict[str, int]:
-    names = {"groups": "n_group", "chosen_groups": "topk_group"}
-    return {field: get_int(values, key, family) for field, key in names.items()}
-
-
-def _read_v2(values: Values) -> Values:
-    name = "deepseek_v2"
-    require_supported(values, {"topk_method": ("greedy", "group_limited_greedy")})
-    is_grouped = values.get("topk_method") == "group_limited_greedy"
-    groups = _read_groups(values, name) if is_grouped else {}
-    experts = _read_experts(values, name, normalised=False, **groups)
-    return read_latent(values, name) | {"feedforward.experts": experts}
-
-
-def _write_v2(config: ModelConfig) -> Values:
-    values = _write_experts(config, "deepseek_v2")
-    method = "greedy" if values["n_group"] == 1 else "group_limited_greedy"
-    return values | {"topk_method": method, "norm_topk_prob": False}
-
-
-def _read_v3(values: Values) -> Values:
-    name = "deepseek_v3"
-    experts = _read_experts(
-        values, name, **_read_groups(values, name), scores="sigmoid", correction=True,
-        normalised=get_bool(values, "norm_topk_prob", True),
-    )  # fmt: skip
-    return read_latent(values, name) | {"feedforward.experts": experts}
-
-
-def _write_v3(config: ModelConfig) -> Values:
-    normalised = require_experts(config, "deepseek_v3").normalised
-    return _write_experts(config, "deepseek_v3") | {"norm_topk_prob": normalised}
-
-
-DEEPSEEK_V2 = latent_family(
-    with_experts(
+def _family(
+    name: str, keys: tuple[Key, ...], always: Values, defaults: Values, one: AllowedValues
+) -> Family:  # fmt: skip
+    """A family of these keys besides those of both; `one` are keys of one supported value."""
+    version = name.removeprefix("deepseek_v")
+    return with_experts(
         decoder_family(
             Outline(
-                "deepseek_v2", "DeepseekV2ForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS),
-                {"position.interleaved": True}, read_more=_read_v2, write_more=_write_v2,
-                more_keys=LATENT_KEYS | EXPERT_KEYS, ignored=UNUSED,
-                fixed={"moe_layer_freq": (1,), "norm_topk_prob": (False, None),
-                       "scoring_func": ("softmax",)},
-                aliases={"num_experts": "n_routed_experts"},
-            )
-        ),
-        ExpertFiles(EXPERT_NAMES),
-    ),
-    LATENT_DEFAULTS | {
-        "first_k_dense_replace": 0, "n_routed_experts": 64, "n_shared_experts": 2,
-        "moe_intermediate_size": 1407,
-    },
-)  # fmt: skip
-_V3 = latent_family(
-    with_experts(
-        decoder_family(
-            Outline(
-                "deepseek_v3", "DeepseekV3ForCausalLM",
+                name, f"DeepseekV{version}ForCausalLM",
                 (
-                    SILU, rms_eps(), ATTENTION_BIAS,
-                    Key("rope_interleave", "position.interleaved", True),
+                    SILU, rms_eps(), ATTENTION_BIAS, *latent_keys(512, 1536, 64), *keys,
+                    Key("n_group", EXPERTS + "groups", 1),
+                    Key("topk_group", EXPERTS + "chosen_groups", 1),
                 ),
-                read_more=_read_v3, write_more=_write_v3,
-                more_keys=LATENT_KEYS | EXPERT_KEYS | {"norm_topk_prob"}, ignored=UNUSED,
-                fixed={"moe_layer_freq": (1,), "scoring_func": ("sigmoid",),
-                       "topk_method": ("noaux_tc", None)},
-                aliases={"num_local_experts": "n_routed_experts",
+                always, {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, **defaults},
+                prepare=prepare_heads, names=EXPERT_NAMES, read_more=_read, write_more=_write,
+                more_keys=HEAD_KEYS | {"n_shared_experts", "topk_method"}, ignored=UNUSED,
+                fixed={"moe_layer_freq": (1,), **one},
+                aliases={"num_local_experts": "n_routed_experts", "num_experts": "n_routed_experts",
                          "num_mtp_layers": "num_nextn_predict_layers"},
             )
         ),
         ExpertFiles(EXPERT_NAMES),
+    )  # fmt: skip
+
+
+DEEPSEEK_V2 = _family(
+    "deepseek_v2",
+    (
+        *expert_counts(64, int, "n_routed_experts"),
+        Key("moe_intermediate_size", EXPERTS + "width", 1407),
+        Key("first_k_dense_replace", EXPERTS + "dense_layers", 0, minimum=0),
+        Key("routed_scaling_factor", EXPERTS + "scale", 1.0),
     ),
-    LATENT_DEFAULTS | {
-        "num_key_value_heads": 128, "first_k_dense_replace": 3, "n_routed_experts": 256,
-        "n_shared_experts": 1, "moe_intermediate_size": 2048, "n_group": 8, "topk_group": 4,
-        "num_experts_per_tok": 8, "routed_scaling_factor": 2.5,
+    {"position.interleaved": True, EXPERTS + "normalised": False},
+    {"n_shared_experts": 2, "moe_intermediate_size": 1407},
+    {"norm_topk_prob": (False, None), "scoring_func": ("softmax",)},
+)
+_V3 = _family(
+    "deepseek_v3",
+    (
+        *expert_counts(256, 8, "n_routed_experts"),
+        Key("moe_intermediate_size", EXPERTS + "width", 2048),
+        Key("first_k_dense_replace", EXPERTS + "dense_layers", 3, minimum=0),
+        Key("routed_scaling_factor", EXPERTS + "scale", 2.5),
+        Key("norm_topk_prob", EXPERTS + "normalised", True),
+        Key("rope_interleave", "position.interleaved", True),
+    ),
+    {EXPERTS + "scores": "sigmoid", EXPERTS + "correction": True},
+    {
+        "num_key_value_heads": 128, "n_shared_experts": 1, "moe_intermediate_size": 2048,
+        "n_group": 8, "topk_group": 4,
     },
+    {"scoring_func": ("sigmoid",)},
 )  # fmt: skip
 
 

@@ -8,12 +8,12 @@ knows: any other is refused.
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, Config, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ...config import ModelConfig
+from ...config import ExpertsConfig, LatentConfig, ModelConfig
 from ..keys import AllowedValues, ConfigKeys, Family, renaming_family
 from ..llama import (
     FULL,
@@ -34,12 +34,14 @@ from ..names import (
     get_activation,
     get_bool,
     get_float,
+    get_int,
     hf_activation,
     require_supported,
     to_rope_parameters,
 )
 
 Values = dict[str, Any]
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 SIZES = SHARED_KEYS - {"hidden_act", "rms_norm_eps"}
 """Keys of sizes and rotary positions."""
 
@@ -51,13 +53,16 @@ class Key(NamedTuple):
     field: str
     """Path of the field, such as `attention.scale`."""
     default: Any
-    """Of Transformers' class; its type is the value's: bool, float, or str for an activation."""
+    """Of Transformers' class; its type is the value's: bool, int, float, or str for an activation;
+    `int` itself: an integer that must be there."""
     choices: Mapping[Any, Any] = {}
     """The field for each value of the key, if they differ."""
     optional: bool = False
-    """Whether null is a value of its own: no such limit."""
+    """Whether null is a value of its own: no such limit, or an integer of 0."""
     inverse: bool = False
     """Whether the key is one over the field."""
+    minimum: int = 1
+    """Of an integer."""
 
     def read(self, values: Mapping[str, Any]) -> Any:
         """The field's value; raises ArtifactError for a value that the key cannot have."""
@@ -70,6 +75,10 @@ class Key(NamedTuple):
         if isinstance(self.default, str):
             return get_activation(values, self.name, self.default)
         is_none = self.optional and self.name in values
+        if self.default is int or isinstance(self.default, int):
+            family, default = str(values.get("model_type")), 0 if is_none else self.default
+            default = None if default is int else default
+            return get_int(values, self.name, family, default, minimum=self.minimum)
         number = get_float(values, self.name, None if is_none else self.default)
         return 1 / number if self.inverse and number is not None else number
 
@@ -80,6 +89,8 @@ class Key(NamedTuple):
             return next((key for key, each in self.choices.items() if each == value), self.default)
         if isinstance(self.default, str):
             return hf_activation(value)
+        if self.optional and isinstance(self.default, int):
+            return value or None
         return 1 / value if self.inverse else value
 
 
@@ -120,6 +131,8 @@ class Outline(NamedTuple):
     absent: frozenset[str] = frozenset()
     """Keys that every family reads but this one, such as `head_dim` if heads divide the width."""
     names: NamePairs = NAMES
+    prepare: Callable[[Values], Values] = lambda values: values
+    """What is read in place of the values of config.json."""
     read_more: Callable[[Values], Mapping[str, Any]] = lambda values: {}
     """Further fields, by path."""
     write_more: Callable[[ModelConfig], Values] = lambda config: {}
@@ -134,20 +147,23 @@ class Outline(NamedTuple):
     """Other names of keys."""
 
 
-def with_fields(config: ModelConfig, fields: Mapping[str, Any]) -> ModelConfig:
+OPTIONAL_PARTS: dict[str, type[Config]] = {"latent": LatentConfig, "experts": ExpertsConfig}
+
+
+def with_fields(config: AnyConfig, fields: Mapping[str, Any]) -> AnyConfig:
     """A configuration with some fields changed, by path, and checked again.
 
     >>> with_fields(ModelConfig(), {"norm.place": "post", "layers": 3}).norm.place
     'post'
     """
-    parts, changes = dict(config), {}
-    for path, value in fields.items():
-        part, _, name = path.rpartition(".")
-        changes.setdefault(part, {})[name] = value
-    parts |= changes.pop("", {})
-    for part, own in changes.items():
-        parts[part] = type(parts[part])(**(dict(parts[part]) | own))
-    return ModelConfig(**parts)
+    own = {path: value for path, value in fields.items() if "." not in path}
+    parts: dict[str, dict[str, Any]] = {}
+    for path in fields.keys() - own:
+        part, _, name = path.partition(".")
+        parts.setdefault(part, {})[name] = fields[path]
+    for part, changes in parts.items():
+        own[part] = with_fields(getattr(config, part) or OPTIONAL_PARTS[part](), changes)
+    return type(config)(**(dict(config) | own))
 
 
 def config_keys(outline: Outline) -> ConfigKeys:
@@ -163,7 +179,7 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
 
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
-    values = {**outline.defaults, **values}
+    values = outline.prepare({**outline.defaults, **values})
     values |= {usual: values[own] for own, usual in outline.renamed.items() if own in values}
     flat = values | {"rope_parameters": None, "rope_scaling": None}
     config = plain_decoder(
@@ -180,6 +196,10 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
     Raises ConfigError for what the family's files cannot express.
     """
     check_heads_divide_width(config, outline.name)
+    for path in ("attention.latent", "feedforward.experts"):
+        is_read = any(key.field.startswith(path) for key in outline.keys)
+        if is_read and attrgetter(path)(config) is None:
+            raise ConfigError(f"{path}=None cannot be written as {outline.name}.")
     values = decoder_to_hf_config(config, outline.name, outline.architecture)
     if outline.rotated is not None:
         share = {"partial_rotary_factor": config.position.rotated}
