@@ -139,8 +139,8 @@ _V3 = _family(
         Key("moe_intermediate_size", EXPERTS + "width", 2048),
         Key("first_k_dense_replace", EXPERTS + "dense_layers", 3, minimum=0),
         Key("routed_scaling_factor", EXPERTS + "scale", 2.5),
-        Key("norm_topk_prob", EXPERTS + "normalised", True),
-        Key("rope_interleave", "position.interleaved", True),
+        Key("norm_topk_prob", EXPERTS + "normalised", True, optional=True),
+        Key("rope_interleave", "position.interleaved", True, optional=True),
     ),
     {EXPERTS + "scores": "sigmoid", EXPERTS + "correction": True},
     {

@@ -58,7 +58,7 @@ class Key(NamedTuple):
     choices: Mapping[Any, Any] = {}
     """The field for each value of the key, if they differ."""
     optional: bool = False
-    """Whether null is a value of its own: no such limit, or an integer of 0."""
+    """Whether null is a value of its own: no such limit, false, or an integer of 0."""
     inverse: bool = False
     """Whether the key is one over the field."""
     minimum: int = 1
@@ -66,15 +66,15 @@ class Key(NamedTuple):
 
     def read(self, values: Mapping[str, Any]) -> Any:
         """The field's value; raises ArtifactError for a value that the key cannot have."""
+        is_none = self.optional and self.name in values
         if isinstance(self.default, bool):
-            value = get_bool(values, self.name, self.default)
+            value = get_bool(values, self.name, self.default and not is_none)
             return self.choices[value] if self.choices else value
         if self.choices:
             require_supported(values, {self.name: tuple(self.choices)})
             return self.choices[values.get(self.name, self.default)]
         if isinstance(self.default, str):
             return get_activation(values, self.name, self.default)
-        is_none = self.optional and self.name in values
         if self.default is int or isinstance(self.default, int):
             family, default = str(values.get("model_type")), 0 if is_none else self.default
             default = None if default is int else default
