@@ -272,29 +272,25 @@ class LatentAttention(nn.Module):
         part, latent, width = config.attention, config.attention.latent, config.width
         assert latent is not None, "the attention has a latent"
         self.layer, self.pattern, self.rotates = layer, config.pattern(layer), config.rotates(layer)
-        self.heads, self.rank, self.has_bias = part.heads, latent.rank, part.bias == "all"
+        self.heads, self.rank = part.heads, latent.rank
         self.unrotated, self.value_dim = part.head_dim - latent.rotated, latent.value_dim
         inner, from_queries = part.heads * part.head_dim, latent.query_rank
-        self.q_a_proj = self._linear(width, from_queries) if from_queries else None
-        self.q_a_norm = self._norm(config, from_queries) if from_queries else None
+        linear = partial(empty_linear, bias=part.bias == "all")
+        norm = partial(RMSNorm, eps=LATENT_EPS, zero_centred=config.norm.zero_centred)
+        self.q_a_proj = linear(width, from_queries) if from_queries else None
+        self.q_a_norm = norm(from_queries) if from_queries else None
         name = "q_b_proj" if from_queries else "q_proj"
         self.add_module(name, empty_linear(from_queries or width, inner))
-        self.kv_a_proj = self._linear(width, latent.rank + latent.rotated)
-        self.kv_a_norm = self._norm(config, latent.rank)
+        self.kv_a_proj = linear(width, latent.rank + latent.rotated)
+        self.kv_a_norm = norm(latent.rank)
         outputs = part.heads * (self.unrotated + latent.value_dim)
         self.kv_b_proj = empty_linear(latent.rank, outputs)
-        self.o_proj = self._linear(part.heads * latent.value_dim, width)
+        self.o_proj = linear(part.heads * latent.value_dim, width)
         self.scale = 1 / math.sqrt(part.head_dim) if part.scale is None else part.scale
         if latent.mscale and config.position.scaling.kind != "none":
             self.scale *= (1 + 0.1 * latent.mscale * math.log(config.position.scaling.factor)) ** 2
         self.softcap, self.sinks = part.softcap, empty_sinks(config)
         self.attend: Callable[..., Tensor] = attention
-
-    def _linear(self, inputs: int, outputs: int) -> nn.Linear:
-        return empty_linear(inputs, outputs, self.has_bias)
-
-    def _norm(self, config: ModelConfig, features: int) -> RMSNorm:
-        return RMSNorm(features, LATENT_EPS, zero_centred=config.norm.zero_centred)
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
@@ -306,8 +302,6 @@ class LatentAttention(nn.Module):
         if by is not None and self.rotates:
             turned = rotate(q[..., self.unrotated :], by)
             q, key = torch.cat([q[..., : self.unrotated], turned], dim=-1), rotate(key, by)
-        elif context.temperature is not None:
-            q = q * context.temperature
         row = torch.cat([self.kv_a_norm(latent), key], dim=-1)
         if context.cache is not None:
             row = context.cache.update(self.layer, row, row[..., :0]).keys  # (B, 1, S, ·)

@@ -89,13 +89,13 @@ class AttentionConfig(Config):
         latent = self.latent
         if latent is not None and (
             self.kv_heads != self.heads or self.qk_norm != "none" or self.bias == "qkv"
-            or self.clip is not None or self.head_dim <= latent.rotated
+            or self.clip is not None or self.head_dim <= latent.rotated or self.temperature_length
         ):  # fmt: skip
             what = f"kv_heads={self.kv_heads} of {self.heads}, qk_norm={self.qk_norm!r}, bias="
-            what += f"{self.bias!r}, clip={self.clip}, head_dim={self.head_dim}"
+            what += f"{self.bias!r}, head_dim={self.head_dim}"
             raise ConfigError(f"AttentionConfig.latent has {what}; it needs as many kv_heads as "
-                              "heads, no norms, clip or bias of qkv alone, and a head_dim above "
-                              f"its rotated={latent.rotated}.")  # fmt: skip
+                              "heads, a head_dim above its rotated features, and no norms, clip, "
+                              "temperature or bias of qkv alone.")  # fmt: skip
         return self
 
 

@@ -142,8 +142,8 @@ def _fuse_stacked(prefix: str, part: str, state: StateDict, files: ExpertFiles) 
     return {name + ("_bias" if ending == "bias" else ""): tensor.contiguous()}
 
 
-def expert_counts(count: int, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
-    """Keys of the numbers of experts and of those that serve a token, with their defaults."""
+def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
+    """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
     path = "feedforward.experts."
     return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
 

@@ -31,8 +31,7 @@ EXPERT_NAMES = (
 )
 LATENT, EXPERTS = "attention.latent.", "feedforward.experts."
 HEAD_KEYS = word_set("qk_head_dim qk_nope_head_dim")
-UNUSED = word_set("aux_loss_alpha ep_size seq_aux num_nextn_predict_layers")
-"""Of training, and of the layer that is dropped."""
+UNUSED = word_set("aux_loss_alpha ep_size seq_aux num_nextn_predict_layers")  # or dropped
 
 
 def latent_keys(rank: int, query_rank: int, rotated: int) -> tuple[Key, ...]:
@@ -47,11 +46,11 @@ def latent_keys(rank: int, query_rank: int, rotated: int) -> tuple[Key, ...]:
 
 def prepare_heads(values: Values) -> Values:
     """Values whose head_dim is the rotated one, as in Transformers."""
-    family = str(values["model_type"])
-    rotated, still = (get_int(values, f"qk_{part}_head_dim", family) for part in ("rope", "nope"))
-    allowed = {"head_dim": (rotated, None), "qk_head_dim": (rotated + still, None)}
-    require_supported(values, allowed)
-    return values | {"head_dim": rotated, "qk_head_dim": rotated + still}
+    rotated = get_int(values, "qk_rope_head_dim", "latent attention")
+    whole = rotated + get_int(values, "qk_nope_head_dim", "latent attention")
+    own = {"head_dim": rotated, "qk_head_dim": whole}
+    require_supported(values, {key: (value, None) for key, value in own.items()})
+    return values | own
 
 
 def read_latent(values: Values) -> Values:
@@ -67,8 +66,8 @@ def write_latent(config: ModelConfig) -> Values:
     assert latent is not None, "the outline has keys of it"
     sizes = {"qk_nope_head_dim": part.head_dim - latent.rotated, "qk_head_dim": part.head_dim,
              "head_dim": latent.rotated}  # fmt: skip
-    rope = decoder_to_hf_config(config, "this family", "")["rope_parameters"]
-    rope |= {"mscale_all_dim": latent.mscale}
+    rope = decoder_to_hf_config(config, "it", "")["rope_parameters"]
+    rope["mscale_all_dim"] = latent.mscale
     return sizes | ({"rope_parameters": rope, "rope_scaling": rope} if latent.mscale else {})
 
 
@@ -86,25 +85,28 @@ def _write(config: ModelConfig) -> Values:
     experts, width = config.feedforward.experts, config.feedforward.expert_width
     assert experts is not None, "the outline has keys of them"
     if not experts.shared or experts.shared % width:
-        what = f"ExpertsConfig.shared={experts.shared} cannot be written as one of DeepSeek's"
-        raise ConfigError(f"{what}, which needs a multiple of width={width}.")
+        what = f"ExpertsConfig.shared={experts.shared} must be a multiple of width={width}"
+        raise ConfigError(f"{what} in a DeepSeek.")
     method = "group_limited_greedy" if experts.groups > 1 else "greedy"
     method = "noaux_tc" if experts.correction else method
-    shared = {"n_shared_experts": experts.shared // width, "topk_method": method}
-    return write_latent(config) | shared
+    own = {"n_shared_experts": experts.shared // width, "topk_method": method}
+    return write_latent(config) | own
 
 
 def _family(
     name: str, keys: tuple[Key, ...], always: Values, defaults: Values, one: AllowedValues
 ) -> Family:  # fmt: skip
     """A family of these keys besides those of both; `one` are keys of one supported value."""
-    version = name.removeprefix("deepseek_v")
     return with_experts(
         decoder_family(
             Outline(
-                name, f"DeepseekV{version}ForCausalLM",
+                name, f"DeepseekV{name[-1]}ForCausalLM",
                 (
                     SILU, rms_eps(), ATTENTION_BIAS, *latent_keys(512, 1536, 64), *keys,
+                    *expert_counts(int, int, "n_routed_experts"),
+                    Key("moe_intermediate_size", EXPERTS + "width", int),
+                    Key("first_k_dense_replace", EXPERTS + "dense_layers", 0, minimum=0),
+                    Key("routed_scaling_factor", EXPERTS + "scale", 1.0),
                     Key("n_group", EXPERTS + "groups", 1),
                     Key("topk_group", EXPERTS + "chosen_groups", 1),
                 ),
@@ -121,39 +123,28 @@ def _family(
 
 
 DEEPSEEK_V2 = _family(
-    "deepseek_v2",
-    (
-        *expert_counts(64, int, "n_routed_experts"),
-        Key("moe_intermediate_size", EXPERTS + "width", 1407),
-        Key("first_k_dense_replace", EXPERTS + "dense_layers", 0, minimum=0),
-        Key("routed_scaling_factor", EXPERTS + "scale", 1.0),
-    ),
-    {"position.interleaved": True, EXPERTS + "normalised": False},
-    {"n_shared_experts": 2, "moe_intermediate_size": 1407},
+    "deepseek_v2", (), {"position.interleaved": True, EXPERTS + "normalised": False},
+    {"n_routed_experts": 64, "n_shared_experts": 2, "moe_intermediate_size": 1407},
     {"norm_topk_prob": (False, None), "scoring_func": ("softmax",)},
-)
+)  # fmt: skip
 _V3 = _family(
     "deepseek_v3",
     (
-        *expert_counts(256, 8, "n_routed_experts"),
-        Key("moe_intermediate_size", EXPERTS + "width", 2048),
-        Key("first_k_dense_replace", EXPERTS + "dense_layers", 3, minimum=0),
-        Key("routed_scaling_factor", EXPERTS + "scale", 2.5),
         Key("norm_topk_prob", EXPERTS + "normalised", True, optional=True),
         Key("rope_interleave", "position.interleaved", True, optional=True),
     ),
     {EXPERTS + "scores": "sigmoid", EXPERTS + "correction": True},
     {
         "num_key_value_heads": 128, "n_shared_experts": 1, "moe_intermediate_size": 2048,
-        "n_group": 8, "topk_group": 4,
+        "n_group": 8, "topk_group": 4, "n_routed_experts": 256, "num_experts_per_tok": 8,
+        "first_k_dense_replace": 3, "routed_scaling_factor": 2.5,
     },
     {"scoring_func": ("sigmoid",)},
 )  # fmt: skip
 
 
 def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    further = rf"model\.layers\.{config.layers}\."  # the layer that predicts one more token
-    return _V3.from_hf_state_dict(drop_tensors(state, further), config)
+    return _V3.from_hf_state_dict(drop_tensors(state, rf"model\.layers\.{config.layers}\."), config)
 
 
 DEEPSEEK_V3 = _V3._replace(from_hf_state_dict=_from_hf_state_dict)
