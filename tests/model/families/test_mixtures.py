@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from groundup.adapt import LoraConfig, attach_adapter
+from groundup.compress import quantize_weights
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import (
     Cache,
@@ -23,6 +25,8 @@ from groundup.model import (
 )
 from groundup.model.families import FAMILIES, read_config
 from groundup.model.families.registry import choose_family
+from tests.model.shapes import DECODERS as SHAPES
+from tests.model.shapes import VOCAB, tiny_model
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 DECODERS, MXFP4 = FIXTURES / "decoders", FIXTURES / "mxfp4"
@@ -173,3 +177,36 @@ def test_their_own_family_is_the_only_one_that_writes_them(name):
     with pytest.raises(ConfigError, match="experts=None cannot be written"):
         family.to_hf_config(dense)
     assert read_config(family.to_hf_config(config), "x") == config
+
+
+def with_lora(model):
+    attach_adapter(model, LoraConfig(rank=3, targets=("kv_b_proj", "q_a_proj")))
+    for name, parameter in model.named_parameters():
+        if name.endswith(".B") or ".B." in name:
+            parameter.data.normal_()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", [with_lora, lambda model: quantize_weights(model, 8)])
+def test_a_projection_that_is_not_plain_is_used_in_cached_steps_too(change):
+    model = tiny_model(SHAPES["deepseek v3"])
+    ids, plain = torch.randint(VOCAB, (2, 9)), model.logits(torch.ones(1, 3).long())
+    change(model)
+    assert not torch.allclose(model.logits(torch.ones(1, 3).long()), plain)
+    cache = Cache(model.config, 2, 9, torch.float64)
+    steps = [model.logits(ids[:, i : i + 1], cache=cache) for i in range(9)]
+    assert_close(torch.cat(steps, 1), model.logits(ids), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3-tiny", "gpt-oss-tiny", "llama-4-tiny"])
+def test_a_step_of_training_lowers_the_loss_of_a_batch(name):
+    config = preset(name).config.model_copy(update={"vocab_size": 64})
+    model, ids = Transformer(config, seed=1).train(), torch.arange(40)[None] % 7
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=1e-3), []
+    for _ in range(4):
+        loss = torch.nn.functional.cross_entropy(model.logits(ids)[0, :-1], ids[0, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] - 0.1
