@@ -176,8 +176,9 @@ QWEN3_MOE = with_experts(
 MIXTRAL = with_experts(
     decoder_family(
         Outline(
-            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(8, 2)),
-            defaults={"num_key_value_heads": 8}, base=1_000_000.0, read_more=read_window,
+            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(int, int)),
+            defaults={"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2},
+            base=1_000_000.0, read_more=read_window,
             write_more=write_window, more_keys=WINDOW_KEYS,
             ignored=word_set("max_sequence_length"), aliases={"num_experts": "num_local_experts"},
         )
