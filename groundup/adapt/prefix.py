@@ -149,6 +149,9 @@ def _check_prefix_support(config: ModelConfig) -> None:
     position, part = config.position.kind, config.attention
     others = {p.kind for p in part.patterns} - {"full", "window"}
     is_wrong = position not in ("rope", "none") or config.kind == "encoder_decoder" or others
+    if part.sinks or part.latent is not None or part.qk_norm == "rotated":
+        raise ConfigError("A prefix cannot stand before keys of latent attention, of sinks or with "
+                          "norms after their rotation. Use LoRA.")  # fmt: skip
     if is_wrong or config.prefix or part.softcap is not None:
         has = f"kind={config.kind!r}, prefix={config.prefix}, position.kind={position!r}, "
         has += f"softcap={part.softcap}, patterns {', '.join(p.kind for p in part.patterns)}"

@@ -18,7 +18,9 @@ from .attention import (
 )
 from .compiled import autotuned_backend, compile_cache_folder, compiled_once, use_compile_cache
 from .experts import (
+    ClampedGate,
     ExpertRouting,
+    ExpertScoring,
     ExpertWeights,
     TokenExpertPairs,
     combine_expert_outputs,
@@ -28,7 +30,13 @@ from .experts import (
     run_experts,
     sort_pairs_by_expert,
 )
-from .linear import WEIGHT_GROUPS, QuantizedLinear, WeightBits, quantize_groups
+from .linear import (
+    WEIGHT_GROUPS,
+    QuantizedLinear,
+    WeightBits,
+    quantize_groups,
+    unpack_mxfp4,
+)
 from .loss import (
     ChunkedCrossEntropy,
     LossPlan,
@@ -88,7 +96,9 @@ __all__ = [
     "BlockCache",
     "Branches",
     "ChunkedCrossEntropy",
+    "ClampedGate",
     "ExpertRouting",
+    "ExpertScoring",
     "ExpertWeights",
     "KeyIntervals",
     "LayerProducts",
@@ -152,6 +162,7 @@ __all__ = [
     "stack_library",
     "tiled_attention",
     "token_logprobs",
+    "unpack_mxfp4",
     "use_compile_cache",
     "visible_mask",
     "with_recompute",

@@ -175,6 +175,9 @@ class ScoreOptions(NamedTuple):
     """Added to the scaled products, for relative positions."""
     softcap: float | None = None
     """Scores x become softcap * tanh(x / softcap), after the bias; None: unchanged."""
+    sinks: Float[Tensor, " H"] | None = None
+    """A score per head of no key: it takes weight from all others (Xiao et al. 2023,
+    arXiv:2309.17453, section 3.3)."""
 
 
 DEFAULT_SCORES = ScoreOptions()
@@ -207,7 +210,9 @@ def reference_attention(
                     products = products + scores.bias[b % len(scores.bias), h, t][seen[b, t]]
                 if scores.softcap is not None:
                     products = scores.softcap * torch.tanh(products / scores.softcap)
-                out[b, h, t] = products.softmax(-1) @ values
+                if scores.sinks is not None:
+                    products = torch.cat([products, scores.sinks[h, None]])
+                out[b, h, t] = products.softmax(-1)[: len(values)] @ values
     return out
 
 
@@ -220,7 +225,8 @@ def attention(
     Raises ShapeError if the shapes of queries, keys and mask do not match.
     """
     check_attention_shapes(q, k, mask)
-    if scores.bias is None and scores.softcap is None:
+    is_written_out = scores.softcap is not None or scores.sinks is not None
+    if scores.bias is None and not is_written_out:
         seen = (
             key_intervals(mask, q.shape[2], k.shape[2], q.device) if uses_native_loop(q) else None
         )
@@ -232,13 +238,9 @@ def attention(
     way = AttentionBackend("flash")
     if torch.is_grad_enabled() and q.device.type == "cpu":
         way = backend_for(*attention_shape(q, k, mask.documents is not None))
-    if (
-        scores.softcap is not None
-        and not torch.is_grad_enabled()
-        and k.shape[2] > MAX_MATMUL_LENGTH
-    ):
+    if is_written_out and not torch.is_grad_enabled() and k.shape[2] > MAX_MATMUL_LENGTH:
         return tiled_attention(q, k, v, mask=mask, scores=scores)
-    if way.kind == "matmul" or scores.softcap is not None:
+    if way.kind == "matmul" or is_written_out:
         return matmul_attention(q, k, v, mask=mask, scores=scores, chunk=way.chunk)
     return flash_attention(q, k, v, mask=mask, scores=scores)
 
@@ -316,10 +318,9 @@ def _softmax_attention(
     stacked = q.reshape(B, G, H // G * T, K)
     products = stacked @ k.mT  # (B, G, H / G * T, S)
     if (
-        scores.bias is None
-        and scores.softcap is None
+        scores.bias is None and scores.softcap is None and scores.sinks is None
         and has_native_softmax(q.device.type, products.dtype)
-    ):
+    ):  # fmt: skip
         seen = key_intervals(mask, T, S, q.device)
         if seen is not None:
             scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
@@ -334,7 +335,11 @@ def _softmax_attention(
         products = products + scores.bias.to(exact).unflatten(1, (G, H // G))
     if scores.softcap is not None:
         products = scores.softcap * torch.tanh(products / scores.softcap)
-    weights = products.masked_fill(~seen, torch.finfo(exact).min).softmax(-1)
+    products = products.masked_fill(~seen, torch.finfo(exact).min)
+    if scores.sinks is not None:  # a key that has no value
+        sinks = scores.sinks.to(exact).view(1, G, -1, 1, 1).expand(B, -1, -1, T, 1)
+        products = torch.cat([products, sinks], dim=-1)
+    weights = products.softmax(-1)[..., :S]
     if mask.documents is not None:  # a query that sees nothing has uniform weights: zero them
         weights = weights * seen
     out = weights.to(v.dtype).view(B, G, H // G * T, S) @ v
@@ -359,7 +364,10 @@ def tiled_attention(
     queries = q.to(exact).unflatten(1, (G, H // G)) * scale  # (B, G, H / G, T, K)
     seen = visible_mask(mask, T, S, q.device)[:, None, None]
     most = queries.new_full((B, G, H // G, T, 1), -torch.inf)
-    total, out = torch.zeros_like(most), queries.new_zeros(B, G, H // G, T, v.shape[3])
+    if scores.sinks is not None:
+        most = most.maximum(scores.sinks.to(exact).view(1, G, -1, 1, 1))
+    total = torch.full_like(most, float(scores.sinks is not None))
+    out = queries.new_zeros(B, G, H // G, T, v.shape[3])
     for start in range(0, S, tile):
         keys = slice(start, start + tile)
         products = queries @ k[:, :, None, keys].to(exact).mT  # (B, G, H / G, T, tile)

@@ -9,14 +9,22 @@ et al. 2021, arXiv:2101.03961; without dropping: Gale et al. 2022, arXiv:2211.15
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-Activation = Callable[[Tensor], Tensor]
+
+class ClampedGate(NamedTuple):
+    """GPT-OSS's hidden features: (u + 1) g sigmoid(gain g), of clamped gates and projections."""
+
+    limit: float
+    gain: float
+
+
+Activation = Callable[[Tensor], Tensor] | ClampedGate
 
 
 class ExpertWeights(NamedTuple):
@@ -25,6 +33,22 @@ class ExpertWeights(NamedTuple):
     up: Float[Tensor, "*E F D"]
     down: Float[Tensor, "*E D F"]
     gate: Float[Tensor, "*E F D"] | None = None
+    up_bias: Float[Tensor, "*E F"] | None = None
+    down_bias: Float[Tensor, "*E D"] | None = None
+    gate_bias: Float[Tensor, "*E F"] | None = None
+
+
+class ExpertScoring(NamedTuple):
+    """How logits become the scores by which experts are chosen and weighed."""
+
+    kind: Literal["softmax", "sigmoid"] = "softmax"
+    correction: Float[Tensor, " E"] | None = None
+    """Added to the scores for the choice alone (DeepSeek V3, arXiv:2412.19437, section 2.1.2)."""
+    groups: int = 1
+    chosen_groups: int = 1
+    """Experts are chosen from these best groups (DeepSeek V2, arXiv:2405.04434, section 2.2.2)."""
+    scale: float = 1.0
+    """Factor of the weights."""
 
 
 class ExpertRouting(NamedTuple):
@@ -36,16 +60,18 @@ class ExpertRouting(NamedTuple):
     """Weight of each expert's output; 0 if it is not computed."""
 
 
+SOFTMAX = ExpertScoring()
+
+
 def route_tokens(
     logits: Float[Tensor, "N E"], top_k: int, *, normalised: bool, capacity: int | None = None,
-    is_real: Bool[Tensor, " N"] | None = None,
+    is_real: Bool[Tensor, " N"] | None = None, scoring: ExpertScoring = SOFTMAX,
 ) -> ExpertRouting:  # fmt: skip
     """Top-k routing: the most probable experts of each token and their weights, at least float32.
 
     normalised  weights are a softmax over the chosen experts; else their part of a softmax over all
     capacity    maximum tokens per expert: all first choices in order, then all second ones; None:
-    no
-                limit
+                no limit
     is_real     False for padding, which is not routed and uses no capacity
 
     >>> route_tokens(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), 1, normalised=True, capacity=1)
@@ -54,10 +80,13 @@ def route_tokens(
             [0.]]))
     """
     exact = torch.promote_types(logits.dtype, torch.float32)
-    shares = logits.softmax(-1, dtype=exact)
-    weights, experts = shares.topk(top_k, dim=-1)  # (N, c)
+    shares = logits.to(exact)
+    shares = shares.softmax(-1) if scoring.kind == "softmax" else shares.sigmoid()
+    experts = _choice_scores(logits, shares, scoring).topk(top_k, dim=-1).indices  # (N, c)
+    weights = shares.gather(-1, experts)
     if normalised:
         weights = weights / weights.sum(-1, keepdim=True)
+    weights = weights * scoring.scale if scoring.scale != 1.0 else weights
     if is_real is not None:
         weights = weights.masked_fill(~is_real[:, None], 0.0)
     if capacity is not None:
@@ -65,6 +94,21 @@ def route_tokens(
             _queue_positions(experts, logits.shape[1], is_real) >= capacity, 0.0
         )
     return ExpertRouting(experts, weights)
+
+
+def _choice_scores(
+    logits: Float[Tensor, "N E"], shares: Float[Tensor, "N E"], scoring: ExpertScoring
+) -> Float[Tensor, "N E"]:
+    """Scores by which experts are chosen: corrected, and -inf outside the best groups."""
+    if scoring.correction is not None:
+        shares = shares + scoring.correction
+    if scoring.groups == 1:  # logits tie less than scores, which may saturate
+        return logits if scoring.correction is None else shares
+    grouped = shares.detach().unflatten(-1, (scoring.groups, -1))
+    best = grouped.topk(1 if scoring.kind == "softmax" else 2, dim=-1).values.sum(-1)
+    chosen = best.topk(scoring.chosen_groups, dim=-1).indices
+    is_open = torch.zeros_like(best).scatter(-1, chosen, 1.0) > 0
+    return grouped.masked_fill(~is_open[..., None], -torch.inf).flatten(-2)
 
 
 def _queue_positions(
@@ -89,13 +133,27 @@ def reference_experts(
     out = torch.zeros_like(hidden)
     for n, token in enumerate(hidden):
         for expert, weight in zip(routing.experts[n].tolist(), routing.weights[n], strict=True):
-            inner = weights.up[expert] @ token
-            if weights.gate is None:
-                inner = activation(inner)
-            else:
-                inner = activation(weights.gate[expert] @ token) * inner
-            out[n] = out[n] + (weight * (weights.down[expert] @ inner)).to(out.dtype)
+            part = ExpertWeights(*(None if w is None else w[expert] for w in weights))  # type: ignore[arg-type]
+            inner = _biased(part.up @ token, part.up_bias)
+            gate = None if part.gate is None else _biased(part.gate @ token, part.gate_bias)
+            result = _biased(part.down @ _activate(inner, gate, activation), part.down_bias)
+            out[n] = out[n] + (weight * result).to(out.dtype)
     return out
+
+
+def _biased(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias
+
+
+def _activate(
+    up: Float[Tensor, "*N F"], gate: Float[Tensor, "*N F"] | None, activation: Activation
+) -> Float[Tensor, "*N F"]:
+    """Hidden features, gated or not."""
+    if not isinstance(activation, ClampedGate):
+        return activation(up) if gate is None else activation(gate) * up
+    assert gate is not None, "a clamped gate has a gate"
+    gate, up = gate.clamp(max=activation.limit), up.clamp(-activation.limit, activation.limit)
+    return (up + 1) * gate * torch.sigmoid(gate * activation.gain)
 
 
 class TokenExpertPairs(NamedTuple):
@@ -163,19 +221,15 @@ def _unbind_experts(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         weights = ExpertWeights(*(None if w is None else w.to(dtype) for w in weights))  # type: ignore[arg-type]
-    gates = [None] * len(weights.up) if weights.gate is None else weights.gate.unbind(0)
-    return [
-        ExpertWeights(up, down, gate)
-        for up, down, gate in zip(weights.up.unbind(0), weights.down.unbind(0), gates, strict=True)
-    ]
+    count = len(weights.up)
+    each = ([None] * count if w is None else w.unbind(0) for w in weights)
+    return [ExpertWeights(*part) for part in zip(*each, strict=True)]  # type: ignore[arg-type]
 
 
 def _run_expert(
     rows: Float[Tensor, "n D"], part: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
-    inner = F.linear(rows, part.up)
-    if part.gate is None:
-        inner = activation(inner)
-    else:
-        inner = activation(F.linear(rows, part.gate)) * inner
-    return F.linear(inner, part.down)
+    inner = F.linear(rows, part.up, part.up_bias)
+    gate = None if part.gate is None else F.linear(rows, part.gate, part.gate_bias)
+    inner = _activate(inner, gate, activation)
+    return F.linear(inner, part.down, part.down_bias)

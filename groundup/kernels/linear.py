@@ -9,7 +9,7 @@ Source: Jacob et al. 2018, arXiv:1712.05877, with zero point 0.
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float, Int8, UInt8
+from jaxtyping import Float, Int8, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -147,3 +147,34 @@ def _pack_halves(integers: Int8[Tensor, "O I"]) -> UInt8[Tensor, "O half"]:
 
 def _unpack_halves(halves: UInt8[Tensor, "O half"]) -> Int8[Tensor, "O I"]:
     return (torch.stack((halves & 15, halves >> 4), -1).flatten(1).to(torch.int8)) - 8
+
+
+FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""The numbers of 3 bits; the fourth is the sign."""
+MXFP4_BLOCK, MXFP4_BIAS = 32, 127
+
+
+def unpack_mxfp4(
+    blocks: Shaped[Tensor, "*blocks bytes"], scales: Shaped[Tensor, "*scales"]
+) -> Float[Tensor, "E inputs outputs"]:
+    """The numbers of matrices in MXFP4, as bfloat16.
+
+    blocks  (E, outputs, inputs / 32, 16)  two numbers per byte, the first in the lower bits
+    scales  (E, outputs, inputs / 32)      exponents of two, plus 127
+
+    Raises ShapeError for another block size or type.
+    Source: Open Compute Project 2023, OCP Microscaling Formats 1.0, section 5.
+
+    >>> blocks = torch.full((1, 1, 1, 16), 0xA2, dtype=torch.uint8)
+    >>> unpack_mxfp4(blocks, torch.full((1, 1, 1), 128, dtype=torch.uint8))[0, :2, 0].tolist()
+    [2.0, -2.0]
+    """
+    size, kinds = 2 * blocks.shape[-1], {blocks.dtype, scales.dtype}
+    if size != MXFP4_BLOCK or blocks.shape[:-1] != scales.shape or kinds != {torch.uint8}:
+        has = f"blocks {tuple(blocks.shape)}, {size} numbers each, with scales"
+        raise ShapeError(f"{has} {tuple(scales.shape)} are not MXFP4, which has a uint8 scale for "
+                         f"every {MXFP4_BLOCK} numbers.")  # fmt: skip
+    table = torch.tensor([*FP4, *(-each for each in FP4)], dtype=torch.bfloat16)
+    numbers = table[torch.stack([blocks & 15, blocks >> 4], dim=-1).flatten(-2).int()]
+    exponents = (scales.int() - MXFP4_BIAS)[..., None]
+    return torch.ldexp(numbers, exponents).flatten(-2).mT.contiguous()

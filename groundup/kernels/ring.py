@@ -120,6 +120,8 @@ def _check_supported(mask: Mask, scores: ScoreOptions, length: int) -> None:
     """Raise ConfigError or ShapeError for what sharded sequences do not support."""
     if length % 2:
         raise ShapeError(f"A shard has {length} tokens; two chunks need an even number.")
+    if scores.sinks is not None:
+        raise ConfigError("Sharded sequences (context > 1) do not support attention sinks.")
     if scores.bias is not None:
         what = "Sharded sequences (context > 1) do not support a bias of the scores (alibi"
         raise ConfigError(f"{what}, buckets, transformer_xl); use position.kind='rope'.")

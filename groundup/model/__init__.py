@@ -3,14 +3,14 @@
 from .attention import Attention, Cache, EncoderOutput, KeysValues
 from .config import (
     AttentionConfig,
+    CacheRow,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
+    LatentConfig,
     ModelConfig,
     NormConfig,
     OutputConfig,
-    PositionConfig,
-    RopeScaling,
 )
 from .decoders.graphs import GraphStep, fits_graph
 from .decoders.paged import (
@@ -40,14 +40,14 @@ from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
 from .inputs import may_fork
-from .positions import rotate
+from .position_config import PositionConfig, RopeScaling
+from .positions import get_rotation, rotate
 from .presets import Preset, preset, presets
 from .transformer import (
     Adapted,
     Transformer,
     TransformerBlock,
     compiled_block,
-    get_rotation,
     has_adapters,
 )
 from .weights.directory import (
@@ -71,6 +71,7 @@ __all__ = [
     "AttentionConfig",
     "Bits",
     "Cache",
+    "CacheRow",
     "DerivedConfig",
     "Description",
     "EmbeddingConfig",
@@ -84,6 +85,7 @@ __all__ = [
     "HeadConfig",
     "ImportConfig",
     "KeysValues",
+    "LatentConfig",
     "ModelConfig",
     "ModelWithHead",
     "NativeDecoder",

@@ -20,10 +20,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from groundup.core import CapacityError
-from groundup.kernels import Branches, Mask, ScoreOptions, attention, branched_attention
+from groundup.kernels import (
+    AttentionPattern,
+    Branches,
+    Mask,
+    ScoreOptions,
+    attention,
+    branched_attention,
+)
 
 from .config import ModelConfig
-from .norm import build_norm
+from .norm import RMSNorm, build_norm
 from .positions import BucketBias, DistanceBias, Rotation, disentangled_bias, rotate
 
 
@@ -41,9 +48,10 @@ class Cache:
         self, config: ModelConfig, batch: int, capacity: int, dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:  # fmt: skip
-        shape = (batch, config.attention.kv_heads, capacity, config.attention.head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        row, own = config.attention.cache_row, {"dtype": dtype, "device": device}
+        shapes = [(batch, row.heads, capacity, features) for features in (row.keys, row.values)]
+        self.keys = [torch.zeros(shapes[0], **own) for _ in range(config.layers)]  # type: ignore[arg-type]
+        self.values = [torch.zeros(shapes[1], **own) for _ in self.keys]  # type: ignore[arg-type]
         self.length, self.capacity = 0, capacity
         self.document_indices: Tensor | None = None
         self.encoder_keys_values: dict[int, KeysValues] = {}
@@ -78,9 +86,9 @@ class Cache:
         return self.document_indices[:, :end]
 
     def update(
-        self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
+        self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T W"]
     ) -> KeysValues:
-        """Write a layer's new keys and values; return all of them, as views (B, G, S, K)."""
+        """Write a layer's new keys and values; return all of them, as views (B, G, S, ·)."""
         end = self.length + k.shape[2]
         self.keys[layer][:, :, self.length : end] = k
         self.values[layer][:, :, self.length : end] = v
@@ -134,6 +142,8 @@ class Context(NamedTuple):
     """Position bias of the scores."""
     distances: tuple[Float[Tensor, "1 N D"], Int[Tensor, "T S"]] | None = None
     """Vectors of distances, and the index of each pair's, in disentangled attention."""
+    temperature: Float[Tensor, "b 1 T 1"] | None = None
+    """Factor of the queries of layers that do not rotate."""
     cache: Cache | None = None
     encoded: EncoderOutput | None = None
     branches: Branches | None = None
@@ -141,8 +151,14 @@ class Context(NamedTuple):
     routing: list[Tensor] | None = None
     """Receives the router logits (N, E) of every layer with experts."""
 
+    def rotation_of(self, pattern: AttentionPattern) -> Rotation | None:
+        """The rotation of layers with a pattern."""
+        return self.window_rotation if pattern.kind == "window" else self.rotation
+
 
 NO_CONTEXT = Context()
+LATENT_EPS = 1e-6
+"""Of the norms of latent vectors, whatever that of the other norms (DeepSeek)."""
 
 
 def sequence_lengths(context: Context, positions: Int[Tensor, "b T"]) -> Int[Tensor, "rows t"]:
@@ -167,6 +183,11 @@ def empty_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
     return layer
 
 
+def empty_sinks(config: ModelConfig) -> nn.Parameter | None:
+    """The sinks of an attention, if it has some."""
+    return nn.Parameter(torch.empty(config.attention.heads)) if config.attention.sinks else None
+
+
 class Projections(nn.Module):
     """The four projections of an attention, and the norms of queries and keys."""
 
@@ -181,7 +202,7 @@ class Projections(nn.Module):
         self.o_proj = empty_linear(inner, config.width, part.bias == "all")
         self.norms_all_heads = part.qk_norm == "all"
         sizes = (inner, narrow) if self.norms_all_heads else (self.head_dim, self.head_dim)
-        has_norm = part.qk_norm != "none"
+        has_norm = part.qk_norm in ("head", "all")
         self.q_norm = build_norm(config.norm, sizes[0]) if has_norm else nn.Identity()
         self.k_norm = build_norm(config.norm, sizes[1]) if has_norm else nn.Identity()
         products = 3 if config.position.kind == "disentangled" else 1  # added up in a score
@@ -228,6 +249,10 @@ class Attention(Projections):
         self.distance = DistanceBias(config) if is_xl else None
         has_buckets = config.position.kind == "buckets" and not config.position.shared
         self.relative = BucketBias(config) if has_buckets else None
+        is_normed, eps = config.attention.qk_norm == "rotated", config.norm.eps
+        own = nn.RMSNorm(self.head_dim, eps, elementwise_affine=False)
+        self.rotated_norm = own if is_normed else nn.Identity()
+        self.sinks = empty_sinks(config)
         self.attend: Callable[..., Tensor] = attention
         """The attention function; replaced where a sequence is sharded over processes."""
 
@@ -236,10 +261,11 @@ class Attention(Projections):
     ) -> Float[Tensor, "B T D"]:
         """Attend within the sequence, and to earlier calls' tokens in the cache."""
         q, (k, v) = self.queries(hidden), self.keys_values(hidden)  # (B, H or G, T, K)
-        is_window = self.pattern.kind == "window"
-        by = context.window_rotation if is_window else context.rotation
+        by = context.rotation_of(self.pattern)
         if by is not None and self.rotates:
-            q, k = rotate(q, by), rotate(k, by)
+            q, k = self.rotated_norm(rotate(q, by)), self.rotated_norm(rotate(k, by))
+        elif context.temperature is not None:
+            q = q * context.temperature
         if context.cache is not None:
             k, v = context.cache.update(self.layer, k, v)  # (B, G, S, K)
         bias = context.bias
@@ -252,11 +278,95 @@ class Attention(Projections):
             bias = disentangled_bias(q, k, self.queries(vectors), self.keys(vectors), index)
             bias = bias * self.scale
         mask = context.mask._replace(pattern=self.pattern)
-        scores = ScoreOptions(self.scale, bias, self.softcap)
+        scores = ScoreOptions(self.scale, bias, self.softcap, self.sinks)
         attend = self.attend
         if context.branches is not None:
             attend = partial(branched_attention, branches=context.branches)
         return self.merge_heads(attend(q, k, v, mask=mask, scores=scores))
+
+
+class LatentAttention(nn.Module):
+    """Self-attention whose keys and values are projections of one narrow vector per token.
+
+    Only this vector and the rotated key that all heads share are cached. Queries of a prompt meet
+    keys and values that are projected from them; later ones are projected to the vector instead,
+    which is then key and value of every head: (q W_k^T) c = q (W_k c).
+    Source: DeepSeek-AI 2024, arXiv:2405.04434, section 2.1.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        part, latent, width = config.attention, config.attention.latent, config.width
+        assert latent is not None, "the attention has a latent"
+        self.layer, self.pattern, self.rotates = layer, config.pattern(layer), config.rotates(layer)
+        self.heads, self.rank = part.heads, latent.rank
+        self.unrotated, self.value_dim = part.head_dim - latent.rotated, latent.value_dim
+        inner, from_queries = part.heads * part.head_dim, latent.query_rank
+        linear = partial(empty_linear, bias=part.bias == "all")
+        norm = partial(RMSNorm, eps=LATENT_EPS, zero_centred=config.norm.zero_centred)
+        self.q_a_proj = linear(width, from_queries) if from_queries else None
+        self.q_a_norm = norm(from_queries) if from_queries else None
+        name = "q_b_proj" if from_queries else "q_proj"
+        self.add_module(name, empty_linear(from_queries or width, inner))
+        self.kv_a_proj = linear(width, latent.rank + latent.rotated)
+        self.kv_a_norm = norm(latent.rank)
+        outputs = part.heads * (self.unrotated + latent.value_dim)
+        self.kv_b_proj = empty_linear(latent.rank, outputs)
+        self.o_proj = linear(part.heads * latent.value_dim, width)
+        self.scale = 1 / math.sqrt(part.head_dim) if part.scale is None else part.scale
+        if latent.mscale and config.position.scaling.kind != "none":
+            self.scale *= (1 + 0.1 * latent.mscale * math.log(config.position.scaling.factor)) ** 2
+        self.softcap, self.sinks = part.softcap, empty_sinks(config)
+        self.attend: Callable[..., Tensor] = attention
+
+    def forward(
+        self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
+    ) -> Float[Tensor, "B T D"]:
+        """Attend within the sequence, and to earlier calls' tokens in the cache."""
+        q, row = self.queries(hidden), self.kv_a_proj(hidden)[:, None]
+        latent, key = row[..., : self.rank], row[..., self.rank :]  # (B, 1, T, ·)
+        by = context.rotation_of(self.pattern)
+        if by is not None and self.rotates:
+            turned = rotate(q[..., self.unrotated :], by)
+            q, key = torch.cat([q[..., : self.unrotated], turned], dim=-1), rotate(key, by)
+        row = torch.cat([self.kv_a_norm(latent), key], dim=-1)
+        if context.cache is not None:
+            row = context.cache.update(self.layer, row, row[..., :0]).keys  # (B, 1, S, ·)
+        scores = ScoreOptions(self.scale, context.bias, self.softcap, self.sinks)
+        run = partial(self.attend, mask=context.mask._replace(pattern=self.pattern), scores=scores)
+        # An adapted or quantized projection cannot be moved to the queries.
+        is_whole = row.shape[2] == hidden.shape[1] or type(self.kv_b_proj) is not nn.Linear
+        out = self.attend_expanded(q, row, run) if is_whole else self.attend_latent(q, row, run)
+        return self.o_proj(out.transpose(1, 2).flatten(2))
+
+    def queries(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
+        """Queries, split into heads."""
+        if self.q_a_proj is None or self.q_a_norm is None:
+            q = self.q_proj(hidden)
+        else:
+            q = self.q_b_proj(self.q_a_norm(self.q_a_proj(hidden)))
+        return q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def attend_expanded(
+        self, q: Float[Tensor, "B H T K"], row: Float[Tensor, "B 1 S C"],
+        run: Callable[..., Tensor],
+    ) -> Float[Tensor, "B H T W"]:  # fmt: skip
+        """Attend to the keys and values of every head."""
+        latent, key = row[:, 0, :, : self.rank], row[..., self.rank :]
+        both = self.kv_b_proj(latent).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = both.split([self.unrotated, self.value_dim], dim=-1)
+        return run(q, torch.cat([k, key.expand(-1, self.heads, -1, -1)], dim=-1), v)
+
+    def attend_latent(
+        self, q: Float[Tensor, "B H T K"], row: Float[Tensor, "B 1 S C"],
+        run: Callable[..., Tensor],
+    ) -> Float[Tensor, "B H T W"]:  # fmt: skip
+        """The same result, attending to what is cached."""
+        both = self.kv_b_proj.weight.unflatten(0, (self.heads, -1))
+        to_keys, to_values = both.split([self.unrotated, self.value_dim], dim=1)  # (H, ·, rank)
+        moved = q[..., : self.unrotated] @ to_keys
+        q = torch.cat([moved, q[..., self.unrotated :]], dim=-1)
+        return run(q, row, row[..., : self.rank]) @ to_values.mT
 
 
 class CrossAttention(Projections):

@@ -4,13 +4,37 @@ Invalid sizes are errors that name the nearest valid ones. depth.py derives all 
 number of layers; learning rates and token budgets are derived in `train`.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError
 from groundup.kernels import PATTERN_SIZES, AttentionPattern
+
+from .position_config import PositionConfig
+
+
+class LatentConfig(Config):
+    """Keys and values of all heads from one narrow vector, which is all that is cached (MLA)."""
+
+    rank: int = Field(default=512, ge=1)
+    """Features of the vector."""
+    query_rank: int = Field(default=0, ge=0)
+    """Of the vector that queries come from; 0: from the hidden states."""
+    rotated: int = Field(default=64, ge=2)
+    """Rotated features, the last of a head; their key is one for all heads, and cached too."""
+    value_dim: int = Field(default=128, ge=1)
+    """Features of a head's values."""
+    mscale: float = Field(default=0.0, ge=0)
+    """Scores grow by (1 + 0.1 mscale ln(scaling.factor))^2 with scaled positions."""
+
+
+class CacheRow(NamedTuple):
+    """What a layer caches of a token: features of each key and value head."""
+
+    heads: int
+    keys: int
+    values: int
 
 
 class AttentionConfig(Config):
@@ -22,8 +46,9 @@ class AttentionConfig(Config):
     """Key/value heads; each serves heads / kv_heads query heads."""
     head_dim: int = Field(default=64, ge=1)
     """Features of one head; heads * head_dim need not be the model's width."""
-    qk_norm: Literal["none", "head", "all"] = "head"
-    """Norm of queries and keys before rotation: of each head (Qwen 3), or of all (OLMo 2)."""
+    qk_norm: Literal["none", "head", "all", "rotated"] = "head"
+    """Norm of queries and keys before rotation: of each head (Qwen 3), or of all (OLMo 2); or of
+    each head after it, without weights, in layers that rotate (Llama 4)."""
     bias: Literal["none", "qkv", "all"] = "none"
     """Which projections have a bias; `all` includes the output projection."""
     scale: float | None = Field(default=None, gt=0)
@@ -34,10 +59,26 @@ class AttentionConfig(Config):
     """Queries, keys and values are limited to this on both sides (OLMo); None: unlimited."""
     patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),)
     """Attention patterns; layer i has pattern i modulo their number."""
+    sinks: bool = False
+    """Each head has a learned score of no key, which takes weight from all others (GPT-OSS)."""
+    latent: LatentConfig | None = None
+    """Latent attention; head_dim is then that of queries and keys, rotated features included."""
+    temperature: float = Field(default=0.1, gt=0)
+    """Queries of layers without positions grow by 1 + temperature ln(1 + floor((position + 1) /
+    temperature_length)) (Llama 4)."""
+    temperature_length: int = Field(default=0, ge=0)
+    """Tokens; 0: they do not grow."""
+
+    @property
+    def cache_row(self) -> CacheRow:
+        """What is cached of a token: with a latent, only it and the rotated key behind it."""
+        if self.latent is not None:
+            return CacheRow(1, self.latent.rank + self.latent.rotated, 0)
+        return CacheRow(self.kv_heads, self.head_dim, self.head_dim)
 
     @model_validator(mode="after")
     def check(self) -> "AttentionConfig":
-        """Check that kv_heads divide heads, and the patterns' sizes."""
+        """Check that kv_heads divide heads, the patterns' sizes, and what a latent excludes."""
         if self.heads % self.kv_heads:
             heads, near = self.kv_heads, _nearest_divisors(self.heads, self.kv_heads)
             what = f"AttentionConfig.heads={self.heads} must be a multiple of kv_heads={heads}"
@@ -46,6 +87,16 @@ class AttentionConfig(Config):
             raise ConfigError("AttentionConfig.patterns is empty; give at least one.")
         for pattern in self.patterns:
             _check_pattern(pattern)
+        latent = self.latent
+        if latent is not None and (
+            self.kv_heads != self.heads or self.qk_norm != "none" or self.bias == "qkv"
+            or self.clip is not None or self.head_dim <= latent.rotated or self.temperature_length
+        ):  # fmt: skip
+            what = f"kv_heads={self.kv_heads} of {self.heads}, qk_norm={self.qk_norm!r}, bias="
+            what += f"{self.bias!r}, head_dim={self.head_dim}"
+            raise ConfigError(f"AttentionConfig.latent has {what}; it needs as many kv_heads as "
+                              "heads, a head_dim above its rotated features, and no norms, clip, "
+                              "temperature or bias of qkv alone.")  # fmt: skip
         return self
 
 
@@ -80,13 +131,47 @@ class ExpertsConfig(Config):
     capacity: int | None = Field(default=None, ge=1)
     """In every pass an expert serves the first `capacity` tokens of a sequence that choose it; the
     rest pass through the residual (Switch in Transformers). None: no limit."""
+    width: int | None = Field(default=None, ge=1)
+    """Hidden features of an expert; None: as the dense layers."""
+    shared: int = Field(default=0, ge=0)
+    """Hidden features of an expert that serves every token in addition (DeepSeek); 0: none."""
+    dense_layers: int = Field(default=0, ge=0)
+    """First layers, which are dense."""
+    scores: Literal["softmax", "sigmoid"] = "softmax"
+    """Weights before they are normalised, from the router's logits."""
+    correction: bool = False
+    """A bias per expert is added to the scores for the choice alone; training leaves it."""
+    groups: int = Field(default=1, ge=1)
+    """Experts are chosen from the best of this many groups: those with the highest score, or with
+    sigmoid scores the highest sum of two."""
+    chosen_groups: int = Field(default=1, ge=1)
+    """Number of best groups."""
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the weights."""
+    weighs_input: bool = False
+    """The weight multiplies an expert's input, not its output (Llama 4)."""
+    bias: bool = False
+    """Whether the router and the experts' projections have biases (GPT-OSS)."""
+    limit: float | None = Field(default=None, gt=0)
+    """Gates g are at most this, up projections u within it on both sides, and the hidden features
+    (u + 1) g sigmoid(gain g) (GPT-OSS); None: of the dense layers' kind."""
+    gain: float = Field(default=1.702, gt=0)
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
-        """Check that there are at least as many experts as are chosen."""
+        """Check that there are as many experts as are chosen, in groups as well."""
         if self.chosen > self.count:
             what = f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}"
             raise ConfigError(f"{what}; try chosen={min(2, self.count)}.")
+        size, what = self.count // self.groups, f"ExpertsConfig.groups={self.groups}"
+        if self.count % self.groups or self.groups > 1 and size < 2 and self.scores == "sigmoid":
+            raise ConfigError(f"{what} must divide count={self.count}, with sigmoid scores into "
+                              "groups of at least 2.")  # fmt: skip
+        if not self.chosen <= self.chosen_groups * size <= self.count:
+            what += f" has chosen_groups={self.chosen_groups} of {size} experts"
+            raise ConfigError(f"{what}; they must hold the chosen={self.chosen} experts.")
+        if self.weighs_input and self.chosen > 1:
+            raise ConfigError(f"ExpertsConfig.weighs_input=true needs chosen=1, not {self.chosen}.")
         return self
 
 
@@ -107,124 +192,11 @@ class FeedForwardConfig(Config):
     experts: ExpertsConfig | None = None
     """None: one network serves all tokens."""
 
-
-class RopeScaling(Config):
-    """Context extension: how rotary frequencies are scaled beyond the original context length."""
-
-    kind: Literal["none", "linear", "ntk", "yarn", "llama3", "longrope"] = "none"
-    """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands; by
-    searched factors, of which longer sequences have their own."""
-    factor: float = Field(default=1.0, ge=1)
-    """Factor by which the context is extended."""
-    original_length: int = Field(default=0, ge=0)
-    """Context length before the extension, tokens; 0: context_length / factor."""
-    low: float = 1.0
-    """Frequencies with fewer turns than this over the original length are fully scaled."""
-    high: float = 4.0
-    """Frequencies with more turns than this are unchanged; YaRN's default is 32."""
-    attention: float | None = None
-    """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, LongRoPE's
-    sqrt(1 + ln(factor) / ln(original_length)), else 1."""
-    truncate: bool = True
-    """Whether the bounds of YaRN's ramp are rounded to whole features."""
-    short: tuple[float, ...] = ()
-    """LongRoPE's divisor of each frequency in sequences up to the original length."""
-    long: tuple[float, ...] = ()
-    """And in longer ones. A document's length counts, or with a cache its capacity, so that all
-    its keys are rotated alike."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def default_high(cls, values: Any) -> Any:
-        """Use YaRN's own default of `high`."""
-        if isinstance(values, Mapping) and values.get("kind") == "yarn":
-            return {"high": 32.0} | dict(values)
-        return values
-
-    @model_validator(mode="after")
-    def check(self) -> "RopeScaling":
-        """Check that low < high, and that a factor has a kind."""
-        if self.kind == "none" and self.factor != 1:
-            what = f"RopeScaling.factor={self.factor} has kind='none', which scales nothing"
-            raise ConfigError(f"{what}; set a kind, such as kind='yarn', or factor=1.")
-        if self.kind in ("yarn", "llama3") and not self.low < self.high:
-            what = f"RopeScaling.low={self.low} must be less than high={self.high}"
-            raise ConfigError(f"{what} with kind={self.kind!r}, which fades between these turns.")
-        if self.kind == "yarn" and self.low <= 0:
-            what = f"RopeScaling.low={self.low} must be above 0 with kind='yarn'"
-            raise ConfigError(f"{what}, whose ramp uses the logarithm of turns; its paper has 1.")
-        if self.kind == "longrope" and (self.original_length < 2 or min(self.short, default=0) <= 0
-                                        or min(self.long, default=0) <= 0):  # fmt: skip
-            what = f"kind='longrope' has original_length={self.original_length}, short={self.short}"
-            raise ConfigError(f"RopeScaling.{what} and long={self.long}; all must be above 0.")
-        return self
-
-
-PositionKind = Literal[
-    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "disentangled", "none"
-]
-
-
-class PositionConfig(Config):
-    """How the model encodes the order of tokens."""
-
-    kind: PositionKind = "rope"
-    """rope            queries and keys are rotated by their positions (LLaMA)
-    learned         a learned vector per position (GPT, BERT)
-    sinusoidal      a fixed vector per position (Vaswani et al.)
-    alibi           a penalty that grows with distance, one slope per head
-    buckets         a learned bias per bucket of distances and head (T5)
-    transformer_xl  queries meet learned projections of sinusoids of the distance (Gopher)
-    disentangled    queries and keys meet projections of a learned vector per bucket (DeBERTa)
-    none            only the causal mask carries order"""
-    base: float = Field(default=10_000.0, gt=1)
-    """Longest wavelength is about 2 pi * base tokens."""
-    window_base: float | None = Field(default=None, gt=1)
-    """Base in layers whose pattern is a window, never scaled (Gemma 3); None: the same."""
-    scaling: RopeScaling = RopeScaling()
-    """Scaling of rotary positions."""
-    rotated: float = Field(default=1.0, gt=0, le=1)
-    """Share of a head's features that are rotated, the first ones (GPT-NeoX, Phi)."""
-    interleaved: bool = False
-    """Rotated pairs are neighbours (Cohere, GLM), not of two halves."""
-    rotated_layers: tuple[bool, ...] = (True,)
-    """Whether layers rotate; layer i has entry i modulo their number (SmolLM 3 skips every 4th)."""
-    offset: int = Field(default=0, ge=0)
-    """Unused entries at the start of a learned table: 2 in RoBERTa and BART."""
-    absolute: bool = False
-    """Whether buckets or disentangled positions have a learned table in addition (MPNet)."""
-    rounded: bool = False
-    """ALiBi of the keys' positions in bfloat16, scaled as the scores are (Falcon)."""
-    buckets: int = Field(default=32, ge=4)
-    """Number of buckets of distances; of each side in disentangled attention."""
-    shared: bool = True
-    """Whether all layers of a stack share the bias of buckets; in UMT5 each has its own."""
-    max_distance: int = Field(default=128, ge=2)
-    """Distances from this one on share the last bucket, tokens."""
-
-    @model_validator(mode="after")
-    def check(self) -> "PositionConfig":
-        """Check that only rotary positions are scaled, and that distances reach every bucket."""
-        if self.kind != "rope" and (self.scaling.kind != "none" or self.window_base is not None):
-            has = f"scaling.kind={self.scaling.kind!r} and window_base={self.window_base}"
-            what = f"PositionConfig.kind={self.kind!r} has {has}"
-            raise ConfigError(f"{what}; only rotary positions (kind='rope') use them.")
-        if self.absolute and self.kind not in ("buckets", "disentangled"):
-            what = f"PositionConfig.absolute=true has kind={self.kind!r}"
-            raise ConfigError(f"{what}; only kinds 'buckets' and 'disentangled' may add a table.")
-        if not self.rotated_layers:
-            raise ConfigError("PositionConfig.rotated_layers is empty; give at least one.")
-        least = self.buckets // 2 + (self.kind == "disentangled")
-        if self.kind in ("buckets", "disentangled") and self.max_distance <= least:
-            what = f"PositionConfig.max_distance={self.max_distance} must exceed {least}"
-            what += f" for kind={self.kind!r} and buckets={self.buckets}"
-            raise ConfigError(f"{what}; try max_distance={4 * self.buckets}.")
-        return self
-
     @property
-    def has_table(self) -> bool:
-        """Whether there is a learned vector per position."""
-        return self.kind == "learned" or self.absolute
+    def expert_width(self) -> int:
+        """Hidden features of an expert."""
+        own = None if self.experts is None else self.experts.width
+        return self.width if own is None else own
 
 
 class NormConfig(Config):
@@ -345,9 +317,13 @@ class ModelConfig(Config):
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts, which have no biases.")
         experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
-        if experts is not None and experts.every > layers:
-            what = f"ExpertsConfig.every={experts.every} is more than the {layers} layers"
-            raise ConfigError(f"{what}, so none would have experts; try every=1.")
+        if experts is not None and not any(map(self.has_experts, range(layers))):
+            what = f"every={experts.every} and dense_layers={experts.dense_layers} are too many"
+            raise ConfigError(f"ExpertsConfig.{what} for {layers} layers, of which none would have "
+                              "experts; try every=1.")  # fmt: skip
+        if self.kind != "decoder" and (self.attention.latent or self.attention.sinks):
+            what = f"ModelConfig.kind={self.kind!r} has latent attention or sinks"
+            raise ConfigError(f"{what}; only a decoder may.")
         if not self.output.logits and self.kind != "encoder":
             what = f"OutputConfig.logits=false has kind={self.kind!r}"
             raise ConfigError(f"{what}; only encoders may lack logits.")
@@ -378,6 +354,11 @@ class ModelConfig(Config):
     def check_positions(self) -> None:
         """Check the widths that positions need."""
         size, scaling = self.attention.head_dim, self.position.scaling
+        if self.attention.latent is not None:
+            if self.position.kind != "rope" or self.position.rotated != 1.0:
+                has = f"kind={self.position.kind!r} and rotated={self.position.rotated}"
+                raise ConfigError(f"PositionConfig has {has}; latent attention needs rope and 1.0.")
+            size = self.attention.latent.rotated
         if self.position.kind == "rope" and size % 2:
             what = f"AttentionConfig.head_dim={size} must be even for rotary positions"
             raise ConfigError(f"{what}; try {size + 1}.")
@@ -403,6 +384,8 @@ class ModelConfig(Config):
     @property
     def rotary_dim(self) -> int:
         """Rotated features of each head."""
+        if self.attention.latent is not None:
+            return self.attention.latent.rotated
         return int(self.attention.head_dim * self.position.rotated)
 
     def rotates(self, layer: int) -> bool:
@@ -417,7 +400,8 @@ class ModelConfig(Config):
     def has_experts(self, layer: int) -> bool:
         """Whether a layer's feed-forward has experts."""
         experts = self.feedforward.experts
-        return experts is not None and layer % experts.every == experts.every - 1
+        is_turn = experts is not None and layer % experts.every == experts.every - 1
+        return experts is not None and is_turn and layer >= experts.dense_layers
 
 
 def largest_divisor(number: int, limit: int) -> int:

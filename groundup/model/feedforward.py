@@ -24,7 +24,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.kernels import ExpertRouting, ExpertWeights, mixture_of_experts, route_tokens
+from groundup.kernels import (
+    ClampedGate,
+    ExpertRouting,
+    ExpertScoring,
+    ExpertWeights,
+    mixture_of_experts,
+    route_tokens,
+)
 
 from .attention import NO_CONTEXT, Context, empty_linear
 from .config import Activation, ModelConfig
@@ -38,15 +45,21 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
+BIASES = ("up_bias", "down_bias", "gate_bias")
+"""Of experts, in the order of `ExpertWeights`."""
+
+
 class FeedForward(nn.Module):
     """A dense feed-forward, gated or not."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, inner: int | None = None) -> None:
+        """Build it with `inner` hidden features; None: as configured."""
         super().__init__()
         part, width = config.feedforward, config.width
-        self.gate_proj = empty_linear(width, part.width, part.bias) if part.gated else None
-        self.up_proj = empty_linear(width, part.width, part.bias)
-        self.down_proj = empty_linear(part.width, width, part.bias)
+        inner = part.width if inner is None else inner
+        self.gate_proj = empty_linear(width, inner, part.bias) if part.gated else None
+        self.up_proj = empty_linear(width, inner, part.bias)
+        self.down_proj = empty_linear(inner, width, part.bias)
         self.activation = ACTIVATIONS[part.activation]
 
     def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
@@ -65,37 +78,76 @@ class Experts(nn.Module):
         part = config.feedforward
         assert part.experts is not None, "a layer with experts has an ExpertsConfig"
         self.config, count = part.experts, part.experts.count
-        self.router = empty_linear(config.width, count)
-        inner = (count, part.width, config.width)
+        self.router = empty_linear(config.width, count, self.config.bias)
+        inner = (count, part.expert_width, config.width)
         is_gated = part.gated if self.config.gated is None else self.config.gated
         self.gate_proj = nn.Parameter(torch.empty(inner)) if is_gated else None
         self.up_proj = nn.Parameter(torch.empty(inner))
-        self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
-        self.activation = ACTIVATIONS[part.activation]
+        self.down_proj = nn.Parameter(torch.empty(count, config.width, part.expert_width))
+        for name, size in zip(BIASES, (inner[1], config.width, inner[1]), strict=True):
+            has_bias = self.config.bias and (is_gated or name != "gate_bias")
+            bias = nn.Parameter(torch.empty(count, size)) if has_bias else None
+            self.register_parameter(name, bias)
+        self.register_buffer("correction", torch.zeros(count) if self.config.correction else None)
+        self.shared = FeedForward(config, self.config.shared) if self.config.shared else None
+        self.activation: Callable[[Tensor], Tensor] | ClampedGate = ACTIVATIONS[part.activation]
+        if self.config.limit is not None:
+            self.activation = ClampedGate(self.config.limit, self.config.gain)
         self.compute: Callable[..., Tensor] = mixture_of_experts
         """Runs the experts; replaced where they are sharded over processes."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Experts":  # type: ignore[override]
+        """Keep the correction in float32 when the weights are rounded: near scores need it."""
+        exact = self.correction
+        super()._apply(fn, recurse)
+        if exact is not None and not exact.is_meta:
+            self.correction = exact.to(self.correction.device)
+        return self
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
     ) -> Float[Tensor, "B T D"]:
         """Return the update of each token's features; append the logits to `context.routing`."""
         flat = hidden.flatten(0, 1)  # (N, D)
-        with torch.autocast(hidden.device.type, enabled=False):  # routers need float32
-            exact = torch.promote_types(flat.dtype, torch.float32)
-            logits = flat.to(exact) @ self.router.weight.to(exact).T  # (N, E)
+        logits = self.route(flat)  # (N, E)
         if context.routing is not None:
             context.routing.append(logits)
         documents = context.mask.documents
         is_real = None if documents is None else (documents[:, -hidden.shape[1] :] >= 0).flatten()
-        choice = route_tokens(
-            logits, self.config.chosen, normalised=self.config.normalised,
-            capacity=self.capacity(len(flat)), is_real=is_real,
-        )  # fmt: skip
+        choice, rows = self.choose(logits, is_real), flat
         if self.config.capacity is not None:
             length, most = hidden.shape[1], self.config.capacity
             choice = _apply_sequence_capacity(choice, length, most, is_real)
-        weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
-        return self.compute(flat, weights, choice, self.activation).view_as(hidden)
+        if self.config.weighs_input:
+            rows = flat * choice.weights.to(flat.dtype)
+            choice = choice._replace(weights=(choice.weights != 0).to(choice.weights))
+        weights = ExpertWeights(
+            self.up_proj, self.down_proj, self.gate_proj, self.up_bias, self.down_bias,
+            self.gate_bias,
+        )  # fmt: skip
+        out = self.compute(rows, weights, choice, self.activation)
+        out = out if self.shared is None else out + self.shared(flat)
+        return out.view_as(hidden)
+
+    def route(self, flat: Float[Tensor, "N D"]) -> Float[Tensor, "N E"]:
+        """The router's logits, in at least float32."""
+        with torch.autocast(flat.device.type, enabled=False):
+            exact = torch.promote_types(flat.dtype, torch.float32)
+            bias = None if self.router.bias is None else self.router.bias.to(exact)
+            return F.linear(flat.to(exact), self.router.weight.to(exact), bias)
+
+    def choose(
+        self, logits: Float[Tensor, "N E"], is_real: Bool[Tensor, " N"] | None = None
+    ) -> ExpertRouting:
+        """The experts of each token, and their weights."""
+        part = self.config
+        scoring = ExpertScoring(
+            part.scores, self.correction, part.groups, part.chosen_groups, part.scale
+        )
+        return route_tokens(
+            logits, part.chosen, normalised=part.normalised, capacity=self.capacity(len(logits)),
+            is_real=is_real, scoring=scoring,
+        )  # fmt: skip
 
     def capacity(self, tokens: int) -> int | None:
         """Tokens that one expert serves out of `tokens`; None: no limit."""

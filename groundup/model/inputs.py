@@ -14,7 +14,8 @@ from groundup.core import CapacityError, ConfigError, ShapeError
 from groundup.kernels import attention
 
 from .attention import Attention, Cache, EncoderOutput
-from .config import ModelConfig, PositionConfig
+from .config import ModelConfig
+from .position_config import PositionConfig
 
 EXPECTED_DOCUMENTS = (
     "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"
@@ -105,8 +106,8 @@ def _check_prefix(config: ModelConfig, prefix: Tensor, ids: Tensor, cache: Cache
 
 def _check_cache(config: ModelConfig, cache: Cache, batch: int) -> None:
     shape = (len(cache.keys), *cache.keys[0].shape[:2], cache.keys[0].shape[3])
-    part = config.attention
-    expected = (config.layers, batch, part.kv_heads, part.head_dim)
+    row = config.attention.cache_row
+    expected = (config.layers, batch, row.heads, row.keys)
     if shape != expected:
         what = f"The cache has (layers, batch, kv_heads, head_dim) = {shape}"
         need = f"this model and these ids need {expected}"

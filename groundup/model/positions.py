@@ -36,8 +36,9 @@ from torch import Tensor, nn
 from groundup.core import ConfigError
 from groundup.kernels import document_positions
 
-from .config import ModelConfig, RopeScaling
+from .config import AttentionConfig, ModelConfig
 from .norm import build_norm
+from .position_config import RopeScaling
 
 
 def positions_in_documents(
@@ -264,7 +265,7 @@ def rope_frequencies(
     original = scaling.original_length or context_length / scaling.factor
     if scaling.kind == "llama3":
         turns = original * unscaled / (2 * math.pi)
-        share = ((turns - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
+        share = ((turns - scaling.low) / (scaling.high - scaling.low or 1e-9)).clamp(0, 1)
     else:
         share = 1 - _yarn_ramp(head_dim, base, scaling, original, dtype)
     return unscaled * share + slow * (1 - share)
@@ -322,6 +323,26 @@ def compute_rotation(
     return Rotation(angles.cos() * factor, angles.sin() * factor)
 
 
+def get_rotation(
+    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
+    is_window: bool = False, length: int | None = None,
+) -> Rotation:  # fmt: skip
+    """The rotation of these positions under a configuration, in at least float32.
+
+    length  tokens of the whole sequence, on which LongRoPE depends; None: the context
+    """
+    part, exact = config.position, torch.promote_types(dtype, torch.float32)
+    base, scaling = part.base, part.scaling
+    if is_window and part.window_base is not None:
+        base, scaling = part.window_base, RopeScaling()
+    length = config.context_length if length is None else length
+    shape = config.rotary_dim, base, scaling, length
+    # RopeScaling is frozen and so hashable, which pyright cannot see.
+    cached = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
+    rotation = compute_rotation(positions, cached, attention_factor(scaling))
+    return rotation._replace(interleaved=part.interleaved)
+
+
 def choose_rotation(is_first: Bool[Tensor, "b t"], first: Rotation, second: Rotation) -> Rotation:
     """One of two rotations for each token; sizes of 1 broadcast."""
     where = is_first[:, None, :, None]
@@ -344,3 +365,16 @@ def rotate(x: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"
     rotated = torch.stack(pair, dim=-1).flatten(-2) if by.interleaved else torch.cat(pair, dim=-1)
     rotated = rotated.to(x.dtype)
     return torch.cat([rotated, rest], dim=-1) if rest.shape[-1] else rotated
+
+
+def query_temperature(
+    positions: Int[Tensor, "b T"], part: AttentionConfig, dtype: torch.dtype
+) -> Float[Tensor, "b 1 T 1"]:
+    """Factor of the queries at these positions, which counters attention that fades with length.
+
+    In Transformers padding on the left counts as positions.
+    Source: Nakanishi 2025, arXiv:2501.19399, as in Llama 4.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    blocks = ((positions + 1) // part.temperature_length).to(exact)
+    return (1 + part.temperature * blocks.log1p())[:, None, :, None].to(dtype)

@@ -17,7 +17,12 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .config import AttentionConfig, ModelConfig, largest_divisor
+from .config import (
+    AttentionConfig,
+    ExpertsConfig,
+    ModelConfig,
+    largest_divisor,
+)
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""
@@ -132,13 +137,15 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
         "patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
                           for each in part.patterns),
         "scale": _shrink_scale(part),
+        "temperature_length": min(part.temperature_length, TINY_WINDOW),
     }  # fmt: skip
-    inner = round(feed.width / width * TINY_WIDTH / 32) * 32
-    experts = feed.experts
-    if experts:
-        few = {"count": min(experts.count, TINY_EXPERTS), "chosen": min(experts.chosen, 2)}
-        experts = experts.model_copy(update=few)
-    feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
+    if part.latent is not None:
+        query_rank = min(part.latent.query_rank, 3 * TINY_WIDTH // 4)
+        sizes = {"rank": TINY_WIDTH // 2, "query_rank": query_rank, "rotated": 16, "value_dim": 24}
+        attention["latent"] = part.latent.model_copy(update=sizes)
+    inner = max(round(feed.width / width * TINY_WIDTH / 32) * 32, 2 * TINY_WIDTH)
+    experts = feed.experts and _shrink_experts(feed.experts)
+    feedforward = {"width": inner, "experts": experts}
     updates = {
         "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
         "repeats": min(config.repeats, TINY_LAYERS),
@@ -153,6 +160,18 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
     return ModelConfig(**(dict(config) | updates))
 
 
+def _shrink_experts(experts: ExpertsConfig) -> ExpertsConfig:
+    """A few experts, in two groups if they have groups, and as many shared ones."""
+    width = None if experts.width is None else TINY_WIDTH
+    sizes = {
+        "count": min(experts.count, TINY_EXPERTS), "chosen": min(experts.chosen, 2), "width": width,
+        "shared": round(experts.shared / (experts.width or experts.shared or 1)) * TINY_WIDTH,
+        "groups": min(experts.groups, 2), "chosen_groups": min(experts.chosen_groups, 1),
+        "dense_layers": min(experts.dense_layers, 1),
+    }  # fmt: skip
+    return ExpertsConfig(**(dict(experts) | sizes))
+
+
 def _shrink_scale(part: AttentionConfig) -> float | None:
     """A scale that is one, or one over the features of a head (Granite), stays so."""
     if part.scale is not None and math.isclose(part.scale, 1 / part.head_dim):
@@ -165,8 +184,12 @@ def _rescale(scale: float, width: int) -> float:
 
     >>> round(_rescale(512**-0.5, 512) ** -2), _rescale(1.0, 512)
     (128, 1.0)
+
+    So do those of whole numbers of features, one over the width each (MiniCPM 3).
     """
     root, tiny_root = math.sqrt(width), math.sqrt(TINY_WIDTH)
     if math.isclose(scale, root):
         return tiny_root
-    return 1 / tiny_root if math.isclose(scale, 1 / root) else scale
+    if math.isclose(scale, 1 / root):
+        return 1 / tiny_root
+    return round(scale * TINY_WIDTH) / TINY_WIDTH if (scale * width).is_integer() else scale

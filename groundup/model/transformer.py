@@ -36,10 +36,11 @@ from .attention import (
     Context,
     CrossAttention,
     EncoderOutput,
+    LatentAttention,
     empty_linear,
     sequence_lengths,
 )
-from .config import AttentionConfig, ModelConfig, RopeScaling
+from .config import AttentionConfig, ModelConfig
 from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
 from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup
@@ -47,13 +48,11 @@ from .norm import optional_norm
 from .positions import (
     BucketBias,
     DistanceTable,
-    Rotation,
     alibi_bias,
-    attention_factor,
-    cached_frequencies,
     choose_rotation,
-    compute_rotation,
+    get_rotation,
     positions_in_documents,
+    query_temperature,
     sinusoids,
 )
 
@@ -94,7 +93,8 @@ class TransformerBlock(nn.Module):
         before, after = place in ("pre", "sandwich"), place != "pre"
         is_normed = layer == 0 and config.embedding.norm and not config.embedding.keeps_first_norm
         self.attention_norm = optional_norm(before and not is_normed, config)
-        self.attention = Attention(config, layer)
+        is_latent = config.attention.latent is not None
+        self.attention = (LatentAttention if is_latent else Attention)(config, layer)
         self.attention_out_norm = optional_norm(after, config)
         self.cross_norm = optional_norm(before and crosses, config)
         self.cross = CrossAttention(config, layer) if crosses else None
@@ -243,6 +243,11 @@ class Stack(nn.Module):
     ) -> Context:  # fmt: skip
         """The context with the rotations or biases that all layers share."""
         config, T, dtype = self.config, hidden.shape[1], hidden.dtype
+        if config.attention.temperature_length:
+            own = positions
+            if own is None:
+                own = positions_in_documents(context.mask.documents, start, T, hidden.device)
+            context = context._replace(temperature=query_temperature(own, config.attention, dtype))
         match config.position.kind:
             case "rope":
                 if positions is None:  # only distances matter, so documents need no own positions
@@ -393,7 +398,7 @@ class Transformer(Stack):
         ordered = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
             for name, weight in ordered:  # the order decides the draws: token embedding first
-                if name.endswith("bias"):
+                if name.endswith(("bias", "sinks")):
                     weight.zero_()
                 elif weight.ndim == 1:
                     weight.fill_(0.0 if self.config.norm.zero_centred else 1.0)
@@ -450,26 +455,6 @@ def _query_init_scale(part: AttentionConfig) -> float:
 
 def _empty_embedding(size: int, width: int) -> nn.Embedding:
     return nn.Embedding(size, width, _weight=torch.empty(size, width))  # draws nothing
-
-
-def get_rotation(
-    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
-    is_window: bool = False, length: int | None = None,
-) -> Rotation:  # fmt: skip
-    """The rotation of these positions under a configuration, in at least float32.
-
-    length  tokens of the whole sequence, on which LongRoPE depends; None: the context
-    """
-    part, exact = config.position, torch.promote_types(dtype, torch.float32)
-    base, scaling = part.base, part.scaling
-    if is_window and part.window_base is not None:
-        base, scaling = part.window_base, RopeScaling()
-    length = config.context_length if length is None else length
-    shape = config.rotary_dim, base, scaling, length
-    # RopeScaling is frozen and so hashable, which pyright cannot see.
-    cached = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
-    rotation = compute_rotation(positions, cached, attention_factor(scaling))
-    return rotation._replace(interleaved=part.interleaved)
 
 
 def _run_checkpointed(

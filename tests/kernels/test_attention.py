@@ -231,3 +231,25 @@ def test_capped_scores_of_long_sequences_are_never_all_stored():
     with torch.no_grad():
         found = attention(q, k, k, scores=scores)
     assert_close(found, reference_attention(q, k, k, scores=scores), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", [matmul_attention, partial(matmul_attention, chunk=2), TILED,
+                                 attention])  # fmt: skip
+@pytest.mark.parametrize("has_documents", [False, True])
+def test_sinks_take_weight_from_all_keys(way, has_documents):
+    q, k, v = tensors(3, 4, 2, 5, 7)
+    mask = Mask(documents=packed(7) if has_documents else None)
+    scores = ScoreOptions(sinks=torch.randn(4, dtype=torch.float64))
+    out = way(q, k, v, mask=mask, scores=scores)
+    assert_close(out, reference_attention(q, k, v, mask=mask, scores=scores))
+    plain = attention(q, k, torch.ones_like(v), mask=mask, scores=ScoreOptions())
+    taken = way(q, k, torch.ones_like(v), mask=mask, scores=scores)
+    is_seen = plain > 0
+    assert (taken[is_seen] < 1).all() and not taken[~is_seen].any()
+
+
+def test_a_sink_alone_is_the_whole_softmax_and_a_lowest_one_takes_nothing():
+    q, k, v = tensors(1, 2, 2, 3, 3)
+    drowned = attention(q, k, v, scores=ScoreOptions(sinks=torch.tensor([1e3, -1e3]).double()))
+    assert_close(drowned[:, 0], torch.zeros_like(drowned[:, 0]))
+    assert_close(drowned[:, 1], attention(q, k, v)[:, 1])

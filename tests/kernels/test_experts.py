@@ -5,7 +5,14 @@ import torch
 from torch.nn.functional import gelu, silu
 from torch.testing import assert_close
 
-from groundup.kernels import ExpertWeights, mixture_of_experts, reference_experts, route_tokens
+from groundup.kernels import (
+    ClampedGate,
+    ExpertScoring,
+    ExpertWeights,
+    mixture_of_experts,
+    reference_experts,
+    route_tokens,
+)
 
 
 def example(tokens=13, width=6, inner=9, count=4, gated=True):
@@ -73,3 +80,39 @@ def test_a_router_that_is_not_finite_is_seen_in_what_comes_out(normalised):
     assert out[3].isnan().all()
     assert_close(out, reference_experts(hidden, weights, choice, silu), equal_nan=True)
     assert out[:3].isfinite().all() and out[4:].isfinite().all()
+
+
+def test_clamped_gates_with_biases_equal_the_loop_and_the_formula():
+    hidden, weights, logits = example()
+    biases = [torch.randn(4, size, dtype=torch.float64) for size in (9, 6, 9)]
+    weights = ExpertWeights(*weights[:3], *biases)
+    choice, activation = route_tokens(logits, 2, normalised=True), ClampedGate(0.7, 1.5)
+    out = mixture_of_experts(hidden, weights, choice, activation)
+    assert_close(out, reference_experts(hidden, weights, choice, activation))
+    one = route_tokens(logits[:1], 1, normalised=True)
+    e, x = int(one.experts), hidden[0]
+    gate = (weights.gate[e] @ x + weights.gate_bias[e]).clamp(max=0.7)
+    up = (weights.up[e] @ x + weights.up_bias[e]).clamp(-0.7, 0.7)
+    expected = (
+        weights.down[e] @ ((up + 1) * gate * torch.sigmoid(1.5 * gate)) + weights.down_bias[e]
+    )
+    assert_close(mixture_of_experts(hidden[:1], weights, one, activation)[0], expected)
+
+
+def test_groups_with_the_best_expert_or_the_best_two_are_open():
+    logits = torch.tensor([[3.0, -9.0, 2.0, 1.9, 1.0, 1.0]])
+    best = ExpertScoring(groups=3, chosen_groups=1, scale=2.0)
+    choice = route_tokens(logits, 2, normalised=False, scoring=best)
+    assert choice.experts.tolist() == [[0, 1]]
+    assert_close(choice.weights, 2 * logits.softmax(-1)[:, :2])
+    two = best._replace(kind="sigmoid")
+    choice = route_tokens(logits, 2, normalised=True, scoring=two)
+    assert choice.experts.tolist() == [[2, 3]]
+    assert_close(choice.weights.sum(-1), torch.tensor([2.0]))
+
+
+def test_a_correction_chooses_but_does_not_weigh():
+    logits = torch.tensor([[2.0, 1.0, 0.0]])
+    scoring = ExpertScoring("sigmoid", correction=torch.tensor([0.0, 0.0, 0.5]))
+    choice = route_tokens(logits, 1, normalised=False, scoring=scoring)
+    assert choice.experts.tolist() == [[2]] and choice.weights.tolist() == [[0.5]]

@@ -18,9 +18,12 @@ class PagedTransformer:
         config, weight = model.config, model.head
         self.model, self.config, self.num_blocks = model, config, num_blocks
         self.shape = PagedShape.of(config)
-        shape = (num_blocks, config.attention.kv_heads, BLOCK_TOKENS, config.attention.head_dim)
-        self.keys = [torch.zeros(shape, dtype=weight.dtype) for _ in range(config.layers)]
-        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        heads, *features = config.attention.cache_row
+        shapes = [(num_blocks, heads, BLOCK_TOKENS, width) for width in features]
+        self.keys, self.values = (
+            [torch.zeros(shape, dtype=weight.dtype) for _ in range(config.layers)]
+            for shape in shapes
+        )
 
     def copy_block(self, source, target):
         for tensor in self.keys + self.values:

@@ -8,6 +8,7 @@ from groundup.model import (
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
+    LatentConfig,
     ModelConfig,
     NormConfig,
     OutputConfig,
@@ -53,6 +54,8 @@ def heads(**parts):
 PLAIN_FEED = FeedForwardConfig(width=20, activation="gelu_tanh", gated=False, bias=True)
 LAYER_NORM = NormConfig(kind="layer")
 BUCKETS = PositionConfig(kind="buckets", buckets=8, max_distance=16)
+
+LATENT = LatentConfig(rank=7, query_rank=9, rotated=4, value_dim=5, mscale=0.8)
 
 DECODERS = {
     "gpt1": shape(
@@ -130,6 +133,43 @@ DECODERS = {
     ),
     "olmo": shape(
         attention=heads(clip=0.5), norm=NormConfig(kind="layer", weights=False, bias=False)
+    ),
+    "gpt-oss": shape(
+        attention=heads(
+            kv_heads=2, bias="all", sinks=True,
+            patterns=(AttentionPattern("window", 4), AttentionPattern()),
+        ),
+        feedforward=FeedForwardConfig(
+            width=20, experts=ExpertsConfig(count=4, bias=True, limit=0.8, gain=1.3)
+        ),
+    ),
+    "deepseek v3": shape(
+        attention=heads(head_dim=10, bias="all", latent=LATENT),
+        position=PositionConfig(
+            interleaved=True,
+            scaling=RopeScaling(kind="yarn", factor=4, original_length=16, attention=1.1),
+        ),
+        feedforward=FeedForwardConfig(width=20, experts=ExpertsConfig(
+            count=6, width=7, shared=9, dense_layers=1, scores="sigmoid", correction=True,
+            groups=3, chosen_groups=2, scale=1.5,
+        )),
+    ),
+    "minicpm3": shape(
+        attention=heads(head_dim=10, sinks=True, softcap=3.0,
+                        latent=LATENT.model_copy(update={"query_rank": 0})),
+        position=PositionConfig(rotated_layers=(True, False)), residual_scale=0.7,
+    ),
+    "llama4": shape(
+        layers=4,
+        attention=heads(
+            kv_heads=2, qk_norm="rotated", temperature=0.7, temperature_length=4,
+            patterns=(*[AttentionPattern("block", 5)] * 3, AttentionPattern()),
+        ),
+        position=PositionConfig(interleaved=True, rotated_layers=(True, True, True, False)),
+        feedforward=FeedForwardConfig(width=20, experts=ExpertsConfig(
+            count=3, chosen=1, every=2, width=9, shared=9, scores="sigmoid", normalised=False,
+            weighs_input=True,
+        )),
     ),
     "longrope": shape(
         position=PositionConfig(scaling=RopeScaling(

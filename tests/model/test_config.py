@@ -98,7 +98,7 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
         ),
         (lambda: RopeScaling(kind="yarn", factor=2, low=0), "low=0.0 must be above 0"),
         (lambda: RopeScaling(kind="llama3", factor=2, low=4, high=1), "low=4.0 must be less"),
-        (lambda: RopeScaling(kind="llama3", factor=2, low=2, high=2), "low=2.0 must be less"),
+        (lambda: RopeScaling(kind="yarn", factor=2, low=2, high=2), "low=2.0 must be less"),
         (lambda: RopeScaling(factor=8), "factor=8.0 has kind='none'"),
         (
             lambda: PositionConfig(kind="learned", scaling=RopeScaling(kind="yarn", factor=4)),
@@ -109,7 +109,7 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
             lambda: ModelConfig(
                 layers=2, feedforward=FeedForwardConfig(experts=ExpertsConfig(every=3))
             ),
-            "every=3 is more than the 2 layers",
+            "every=3 and dense_layers=0 are too many for 2 layers",
         ),
         (
             lambda: PositionConfig(kind="disentangled", buckets=6, max_distance=4),

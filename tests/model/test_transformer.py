@@ -11,8 +11,14 @@ from torch.testing import assert_close
 
 from groundup.core import device
 from groundup.kernels import cross_entropy
-from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
-from groundup.model import transformer as module
+from groundup.model import (
+    AttentionConfig,
+    ModelConfig,
+    PositionConfig,
+    Transformer,
+    from_depth,
+    positions,
+)
 from groundup.model.positions import compute_rotation, rope_frequencies
 from tests.model.shapes import ALL, VOCAB, tiny_config, tiny_model
 
@@ -170,7 +176,9 @@ def test_angles_are_made_once_a_pass_and_for_windows_only_with_a_base_of_their_o
 ):
     model, calls = tiny_model(ALL[name], torch.float32), []
     monkeypatch.setattr(
-        module, "compute_rotation", lambda *given: calls.append(given) or compute_rotation(*given)
+        positions,
+        "compute_rotation",
+        lambda *given: calls.append(given) or compute_rotation(*given),
     )
     model(torch.randint(VOCAB, (1, 5)))
     assert len(calls) == made
@@ -186,7 +194,7 @@ def test_frequencies_first_made_without_gradients_serve_training_and_half_precis
         Transformer(config).bfloat16()(torch.zeros(1, 3, dtype=torch.long))
     model = Transformer(config)
     model(torch.zeros(1, 3, dtype=torch.long)).sum().backward()
-    kept = module.cached_frequencies(
+    kept = positions.cached_frequencies(
         6, 12_345.0, config.position.scaling, 64, torch.float32, torch.device("cpu")
     )
     assert torch.equal(kept, rope_frequencies(6, 12_345.0)) and not kept.is_inference()

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -114,6 +114,7 @@ SHAPES: dict[str, dict[str, dict]] = {
 }  # fmt: skip
 UNTRAINED = ("qwen3", "gemma3")
 """Families whose gradients say nothing that others' do not."""
+MIXTURES = ("mixtral", "qwen3_moe", "granitemoe", "gpt_oss", "deepseek_v2", "deepseek_v3")
 VISION = {
     "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
     "image_size": 8, "patch_size": 4, "model_type": "siglip_vision_model",
@@ -142,7 +143,12 @@ def shaken(model: PreTrainedModel) -> PreTrainedModel:
     for parameter in model.parameters():
         if parameter.ndim == 1:
             parameter.data += 0.3 * torch.randn_like(parameter)
-    return model.eval().to(torch.bfloat16)
+    model = model.eval().to(torch.bfloat16)
+    for module in model.modules():  # of experts: a buffer that stays float32
+        if hasattr(module, "e_score_correction_bias"):
+            drawn = torch.randn_like(module.e_score_correction_bias)
+            module.e_score_correction_bias = (0.3 * drawn).float()
+    return model
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,20 +163,53 @@ def opened(directory: Path) -> PreTrainedModel:
     """The directory in float32, with attention and experts written out."""
     kind = json.loads((directory / "config.json").read_text())["model_type"]
     cls = Gemma3ForConditionalGeneration if kind == "gemma3" else AutoModelForCausalLM
-    plain = {"experts_implementation": "eager"} if kind in ("mixtral", "qwen3_moe") else {}
+    plain = {"experts_implementation": "eager"} if kind in MIXTURES else {}
     # Written out, Falcon's attention adds ALiBi twice.
     plain["attn_implementation"] = "sdpa" if kind == "falcon" else "eager"
     return cls.from_pretrained(directory, dtype=torch.float32, **plain).eval()
 
 
+class Outputs(NamedTuple):
+    """Of every token."""
+
+    logits: torch.Tensor
+    hidden_states: tuple[torch.Tensor, ...]
+
+
+def run(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> Outputs:
+    """What the model computes; Llama 4 without the padding, which its temperatures would count."""
+    if model.config.model_type != "llama4_text":
+        out = model(ids, attention_mask=mask, output_hidden_states=True)
+        return Outputs(out.logits, out.hidden_states)
+    rows = []
+    for row, own in zip(ids, mask, strict=True):
+        out = model(row[own == 1][None], output_hidden_states=True)
+        first = int(own.argmax())
+        gaps = (0, 0, first, len(row) - first - int(own.sum()))
+        rows.append([torch.nn.functional.pad(x, gaps) for x in (out.logits, *out.hidden_states)])
+    logits, *hidden = (torch.cat(each) for each in zip(*rows, strict=True))
+    return Outputs(logits, tuple(hidden))
+
+
+def far_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    """Logits of the last token far from the first position; Llama 4 counts padding before it."""
+    if model.config.model_type != "llama4_text":
+        far = torch.arange(FAR, FAR + LENGTH)[None]
+        return model(ids, position_ids=far).logits[:, -1]
+    padding = torch.zeros(1, FAR, dtype=torch.long)
+    mask = torch.cat([padding, torch.ones_like(ids)], dim=1)
+    positions = torch.arange(FAR + LENGTH)[None]
+    whole = torch.cat([padding, ids], dim=1)
+    return model(whole, attention_mask=mask, position_ids=positions).logits[:, -1]
+
+
 def expect(directory: Path, has_gradients: bool) -> dict[str, torch.Tensor]:
     """What Transformers computes from the directory; also written beside it."""
     model, (ids, mask) = opened(directory), batch()
-    far = torch.arange(FAR, FAR + LENGTH)[None]
-    out = model(ids, attention_mask=mask, output_hidden_states=True)
+    out = run(model, ids, mask)
     found = {"ids": ids, "mask": mask, "logits": out.logits}
     found |= {f"hidden.{i}": hidden for i, hidden in enumerate(out.hidden_states)}
-    found["far"] = model(ids[:1], position_ids=far).logits[:, -1]
+    found["far"] = far_logits(model, ids[:1])
     if has_gradients:
         is_read = mask[:, :-1] * mask[:, 1:]  # a token and the one before it are real
         labels = ids[:, 1:].masked_fill(is_read == 0, -100)
@@ -190,7 +229,7 @@ def reopen(model: Transformer, ids: torch.Tensor, mask: torch.Tensor) -> dict[st
         save(model, place)
         values = json.loads((Path(place) / "config.json").read_text())
         model, again = model.float(), opened(Path(place))
-        expected = again(ids, attention_mask=mask).logits
+        expected = run(again, ids, mask).logits
     ours = model.logits(ids, documents=mask - 1)
     worst = (ours - expected)[mask == 1].abs().max()
     return {"model_type": values["model_type"], "largest_difference": float(worst)}

@@ -28,6 +28,7 @@ def fits_graph(model: Transformer) -> bool:
     return (
         config.kind == "decoder" and not config.prefix and config.feedforward.experts is None
         and config.position.kind in POSITIONS and config.attention.softcap is None
+        and not config.attention.sinks and config.attention.latent is None
         and all(each.kind in PATTERNS for each in config.attention.patterns)
         and not has_adapters(model)
     )  # fmt: skip

@@ -3,8 +3,9 @@
 `supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
 no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
 their like, but not LongRoPE, whose angles depend on the length of a sequence (Phi 3's long models),
-nor rounded ALiBi (Falcon RW), nor clipped queries, keys and values (OLMo 7B). Token ids in, logits
-out; no text and no sampling.
+nor rounded ALiBi (Falcon RW), nor clipped queries, keys and values (OLMo 7B), nor experts, latent
+attention, sinks, norms after rotation and growing temperatures (`unsupported_parts`). Token ids in,
+logits out; no text and no sampling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,9 +38,10 @@ from groundup.kernels import (
 )
 
 from ..attention import Attention
-from ..config import ModelConfig, RopeScaling
+from ..config import ModelConfig
 from ..feedforward import FeedForward
 from ..norm import LayerNorm, RMSNorm
+from ..position_config import RopeScaling
 from ..positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
 from ..transformer import Transformer, TransformerBlock, has_adapters
 
@@ -125,6 +127,29 @@ class PagedDecoder(Protocol):
         ...
 
 
+def unsupported_parts(config: ModelConfig) -> list[str]:
+    """What the native stack does not compute of a configuration: none, or why it cannot run."""
+    part, position = config.attention, config.position
+    patterns = sorted({each.kind for each in part.patterns} - set(NATIVE_PATTERNS))
+    parts = {
+        f"kind={config.kind!r}": config.kind != "decoder",
+        "a prefix": config.prefix,
+        f"position.kind={position.kind!r}": position.kind not in NATIVE_POSITIONS,
+        "rounded ALiBi": position.rounded,
+        "longrope": position.scaling.kind == "longrope",
+        "clipped queries, keys and values": part.clip is not None,
+        "attention sinks": part.sinks,
+        "latent attention": part.latent is not None,
+        "norms after rotation": part.qk_norm == "rotated",
+        "growing temperatures": part.temperature_length > 0,
+        f"patterns {', '.join(patterns)}": bool(patterns),
+        "experts": config.feedforward.experts is not None,
+        "token types": config.embedding.types > 0,
+        "a transformed output": config.output.transform != "none",
+    }
+    return [name for name, is_there in parts.items() if is_there]
+
+
 def supports(model: Transformer) -> bool:
     """Whether the native stack computes this model here.
 
@@ -132,16 +157,11 @@ def supports(model: Transformer) -> bool:
     without adapters, which it would not see.
     GROUNDUP_STACK=torch turns it off.
     """
-    config, weight = model.config, model.head
+    weight = model.head
     if device.env_choice("GROUNDUP_STACK", "native", "torch") == "torch":
         return False
     return (
-        config.kind == "decoder" and not config.prefix and not has_adapters(model)
-        and config.position.kind in NATIVE_POSITIONS and not config.position.rounded
-        and config.position.scaling.kind != "longrope" and config.attention.clip is None
-        and config.feedforward.experts is None and not config.embedding.types
-        and config.output.transform == "none"
-        and all(pattern.kind in NATIVE_PATTERNS for pattern in config.attention.patterns)
+        not unsupported_parts(model.config) and not has_adapters(model)
         and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
         and stack_library() is not None
     )  # fmt: skip
@@ -168,7 +188,8 @@ class NativeDecoder:
         if num_blocks < 1:
             raise ConfigError(f"num_blocks={num_blocks} must be at least 1.")
         if not supports(model):
-            raise ConfigError("The native stack cannot run this model: see `supports`.")
+            parts = ", ".join(unsupported_parts(model.config)) or "see `supports`"
+            raise ConfigError(f"The native stack cannot run this model: {parts}.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.shape = PagedShape.of(model.config)
         self.cache_dtype = cache_dtype or model.head.dtype

@@ -13,7 +13,7 @@ import torch
 from groundup.core import ConfigError, check_kind
 from groundup.kernels import AttentionPattern
 
-from ..config import ExpertsConfig, ModelConfig
+from ..config import ExpertsConfig, FeedForwardConfig, LatentConfig, ModelConfig
 from ..families.registry import read_config
 from ..presets import Preset, nearest_presets, preset, presets
 from ..weights.directory import CONFIG, read_json_object
@@ -76,7 +76,7 @@ def count_parameters(config: ModelConfig) -> ParameterCounts:
         positions=_position_parameters(config, norm),
         attention=layers * _attention_parameters(config),
         cross=config.layers * _attention_parameters(config) if config.encoder_layers else 0,
-        feedforward=(layers - sparse) * _feedforward_parameters(config),
+        feedforward=(layers - sparse) * _feedforward_parameters(config, config.feedforward),
         experts=sparse * _experts_parameters(config, config.feedforward.experts),
         norms=_norm_parameters(config, norm, embedding_norm),
         head=head,
@@ -92,13 +92,27 @@ def _expert_layers(config: ModelConfig) -> list[int]:
 def _attention_parameters(config: ModelConfig) -> int:
     """Parameters of one attention: four projections, their biases, norms of queries and keys."""
     part = config.attention
+    if part.latent is not None:
+        return _latent_parameters(config, part.latent)
     inner, narrow = part.heads * part.head_dim, part.kv_heads * part.head_dim
-    count = 2 * config.width * (inner + narrow)
+    count = 2 * config.width * (inner + narrow) + part.heads * part.sinks
     count += inner + 2 * narrow if part.bias != "none" else 0
     count += config.width if part.bias == "all" else 0
-    normed = {"none": 0, "head": 2 * part.head_dim, "all": inner + narrow}[part.qk_norm]
+    normed = {"head": 2 * part.head_dim, "all": inner + narrow}.get(part.qk_norm, 0)
     has_bias = config.norm.kind == "layer" and config.norm.bias
     return count + normed * (config.norm.weights + has_bias)
+
+
+def _latent_parameters(config: ModelConfig, latent: LatentConfig) -> int:
+    """Parameters of a latent attention: projections to and from its vectors, and their norms."""
+    part, width, has_bias = config.attention, config.width, config.attention.bias == "all"
+    inner, narrow = part.heads * part.head_dim, latent.rank + latent.rotated
+    values = part.heads * latent.value_dim
+    count = latent.rank * (part.heads * (part.head_dim - latent.rotated) + values + 1)
+    count += width * (narrow + values) + has_bias * (narrow + width) + part.heads * part.sinks
+    if not latent.query_rank:
+        return count + width * inner
+    return count + latent.query_rank * (width + inner + 1 + has_bias)
 
 
 def _position_parameters(config: ModelConfig, norm: int) -> int:
@@ -121,8 +135,7 @@ def _position_parameters(config: ModelConfig, norm: int) -> int:
             return 0
 
 
-def _feedforward_parameters(config: ModelConfig) -> int:
-    part = config.feedforward
+def _feedforward_parameters(config: ModelConfig, part: FeedForwardConfig) -> int:
     maps = 2 if part.gated else 1
     count = (maps + 1) * config.width * part.width
     return count + (maps * part.width + config.width if part.bias else 0)
@@ -131,12 +144,16 @@ def _feedforward_parameters(config: ModelConfig) -> int:
 def _experts_parameters(config: ModelConfig, experts: ExpertsConfig | None) -> int:
     if experts is None:
         return 0
-    return experts.count * (_expert_parameters(config, experts) + config.width)
+    each = _expert_parameters(config, experts) + config.width + experts.bias
+    shared = config.feedforward.model_copy(update={"width": experts.shared})
+    own = _feedforward_parameters(config, shared) if experts.shared else 0
+    return experts.count * each + own
 
 
 def _expert_parameters(config: ModelConfig, experts: ExpertsConfig) -> int:
-    is_gated = config.feedforward.gated if experts.gated is None else experts.gated
-    return (3 if is_gated else 2) * config.width * config.feedforward.width
+    is_gated, inner = config.feedforward.gated, config.feedforward.expert_width
+    maps = 2 if (is_gated if experts.gated is None else experts.gated) else 1
+    return (maps + 1) * config.width * inner + (maps * inner + config.width) * experts.bias
 
 
 def _norm_parameters(config: ModelConfig, norm: int, embedding_norm: int) -> int:
@@ -245,7 +262,11 @@ def _source_keys(config: ModelConfig, length: int) -> int:
 
 
 def _flops_for_keys(config: ModelConfig, keys: float) -> Flops:
-    """FLOPs of a token that attends to `keys` keys over all layers."""
+    """FLOPs of a token that attends to `keys` keys over all layers.
+
+    Latent attention is counted as in training and prompts, from every head's keys and values; a
+    step that attends to the cached vectors instead computes more products of fewer bytes.
+    """
     count, part = count_parameters(config), config.attention
     if config.position.kind == "disentangled":  # two products with all buckets are as many keys
         keys += 2 * config.position.buckets * config.layers
@@ -254,21 +275,24 @@ def _flops_for_keys(config: ModelConfig, keys: float) -> Flops:
     matrices = active_parameters(config) - tables
     matrices += config.vocab_size * config.embedding_width if config.tied_embeddings else 0
     matrices += (config.repeats - 1) * (count.attention + count.feedforward)
-    scores = 4 * part.heads * part.head_dim * keys * config.repeats
+    values = part.head_dim if part.latent is None else part.latent.value_dim
+    scores = 2 * part.heads * (part.head_dim + values) * keys * config.repeats
     inference = 2 * matrices + round(scores)
     return Flops(inference, 3 * inference)
 
 
 def cache_bytes_per_token(config: ModelConfig, dtype: torch.dtype = torch.float32) -> int:
-    """Bytes of one token's keys and values in all decoder layers; 0 in an encoder.
+    """Bytes of what the cache holds of a token in all decoder layers; 0 in an encoder.
+
+    These are keys and values, or of latent attention its vector and the rotated key.
 
     >>> cache_bytes_per_token(ModelConfig(), torch.bfloat16)
     3072
     """
     if config.kind == "encoder":
         return 0
-    features = 2 * config.layers * config.attention.kv_heads * config.attention.head_dim
-    return features * dtype.itemsize
+    row = config.attention.cache_row
+    return config.layers * row.heads * (row.keys + row.values) * dtype.itemsize
 
 
 class Description(NamedTuple):
@@ -371,9 +395,13 @@ def _format_shape(config: ModelConfig) -> str:
         f"{part.heads} heads of {part.head_dim}"
     )
     text += f", {part.kv_heads} for keys and values" if part.kv_heads != part.heads else ""
+    if part.latent is not None:
+        text += f", keys and values from {part.latent.rank} cached features"
     if experts is not None:
         text += f", {experts.chosen} of {experts.count} experts"
+        text += " and a shared one" if experts.shared else ""
         text += f" in every {experts.every}. layer" if experts.every > 1 else ""
+        text += f" from layer {experts.dense_layers} on" if experts.dense_layers else ""
     return text
 
 

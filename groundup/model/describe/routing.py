@@ -68,7 +68,7 @@ def _route_text(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[LayerRoutin
     layers = [i for i in range(model.config.layers) if model.config.has_experts(i)]
     routed = []
     for layer, each in zip(layers, logits, strict=True):
-        chosen = each.topk(experts.chosen, dim=-1).indices
+        chosen = model.layers[layer].experts.choose(each).experts  # type: ignore[operator, union-attr]
         counts = chosen.flatten().bincount(minlength=experts.count)
         routed.append(LayerRouting(layer, chosen, counts / counts.sum()))
     return routed

@@ -13,14 +13,8 @@ import torch
 
 from groundup.core import ArtifactError
 
-from ..config import (
-    EmbeddingConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    OutputConfig,
-    PositionConfig,
-)
+from ..config import EmbeddingConfig, FeedForwardConfig, ModelConfig, NormConfig, OutputConfig
+from ..position_config import PositionConfig
 from .keys import AllowedValues, ConfigKeys, Family, word_set
 from .names import (
     NamePairs,

@@ -9,19 +9,17 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
-from groundup.core import ArtifactError, ConfigError
+from groundup.core import ArtifactError, Config, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ..config import ModelConfig
+from ..config import ExpertsConfig, LatentConfig, ModelConfig
 from .keys import CAUSAL, ROPE, AllowedValues, word_set
 from .names import (
     LAYER_TYPES,
     get_bool,
-    get_float,
     get_int,
     get_rotated,
     parse_rope,
-    require_supported,
     to_rope_parameters,
 )
 
@@ -35,6 +33,7 @@ NAMES = (
 )
 MAX_LAYERS = 2**16
 Each = TypeVar("Each")
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 FULL, WINDOW = LAYER_TYPES
 
 SIZES = {
@@ -82,30 +81,23 @@ def decoder_fields(
     }
 
 
-def with_fields(config: ModelConfig, fields: Mapping[str, Any]) -> ModelConfig:
+OPTIONAL_PARTS: dict[str, type[Config]] = {"latent": LatentConfig, "experts": ExpertsConfig}
+
+
+def with_fields(config: AnyConfig, fields: Mapping[str, Any]) -> AnyConfig:
     """A configuration with some fields changed, by path, and checked again.
 
     >>> with_fields(ModelConfig(), {"norm.place": "post", "layers": 3}).norm.place
     'post'
     """
-    parts, changes = dict(config), {}
-    for path, value in fields.items():
-        part, _, name = path.rpartition(".")
-        changes.setdefault(part, {})[name] = value
-    parts |= changes.pop("", {})
-    for part, own in changes.items():
-        parts[part] = type(parts[part])(**(dict(parts[part]) | own))
-    return ModelConfig(**parts)
-
-
-def decoder_from_hf_config(
-    values: Mapping[str, Any], family: str, *, patterns: tuple[AttentionPattern, ...],
-    eps: float, base: float,
-) -> ModelConfig:  # fmt: skip
-    """The configuration of a LLaMA with these patterns, and defaults of eps and base."""
-    require_supported(values, {"hidden_act": ("silu",)})
-    own = {"attention.patterns": patterns, "norm.eps": get_float(values, "rms_norm_eps", eps)}
-    return with_fields(ModelConfig(), decoder_fields(values, family, base=base) | own)
+    own = {path: value for path, value in fields.items() if "." not in path}
+    parts: dict[str, dict[str, Any]] = {}
+    for path in fields.keys() - own:
+        part, _, name = path.partition(".")
+        parts.setdefault(part, {})[name] = fields[path]
+    for part, changes in parts.items():
+        own[part] = with_fields(getattr(config, part) or OPTIONAL_PARTS[part](), changes)
+    return type(config)(**(dict(config) | own))
 
 
 def decoder_to_hf_config(
@@ -143,8 +135,13 @@ def get_layers(values: Mapping[str, Any], family: str) -> int:
     return get_int(values, "num_hidden_layers", family, maximum=MAX_LAYERS)
 
 
-def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
+def parse_layer_types(
+    values: Mapping[str, Any], family: str, local: str = WINDOW,
+    kind: Literal["window", "block"] = "window", size: str = "sliding_window",
+) -> tuple[AttentionPattern, ...]:  # fmt: skip
     """The shortest cycle of attention patterns that reproduces `layer_types`.
+
+    local  the layer type that is not full, of a pattern of this kind; `size` is its window's key
 
     Raises ArtifactError for unsupported types, or if there is not one for each layer.
 
@@ -156,13 +153,13 @@ def parse_layer_types(values: Mapping[str, Any], family: str) -> tuple[Attention
     if types is None:
         return (AttentionPattern(),)
     is_list = isinstance(types, list) and len(types) == layers
-    if not is_list or not all(kind in (FULL, WINDOW) for kind in types):
-        expected = f"expected {layers} values, one per layer, each {FULL!r} or {WINDOW!r}"
+    if not is_list or not all(each in (FULL, local) for each in types):
+        expected = f"expected {layers} values, one per layer, each {FULL!r} or {local!r}"
         raise ArtifactError(f"config.json has layer_types={str(types)[:60]}; {expected}.")
     by_type = {FULL: AttentionPattern()}
-    if WINDOW in types:
-        by_type[WINDOW] = AttentionPattern("window", get_int(values, "sliding_window", family))
-    return shortest_cycle(tuple(by_type[kind] for kind in types))
+    if local in types:
+        by_type[local] = AttentionPattern(kind, get_int(values, size, family))
+    return shortest_cycle(tuple(by_type[each] for each in types))
 
 
 def shortest_cycle(patterns: tuple[Each, ...]) -> tuple[Each, ...]:

@@ -1,191 +1,187 @@
-"""Mixtral and Qwen 3 MoE: Mistral and Qwen 3 with experts as feed-forwards.
+"""Mixtral, Qwen 3 MoE, and the tensors of every family whose feed-forwards are experts.
 
-Published files, and those that Transformers saves, hold three matrices for every expert: Mixtral's
-w1 is gate_proj, w3 up_proj, w2 down_proj. In memory Transformers 5 stacks experts and fuses gate
-and up; such files open too. groundup stacks the three separately.
+Files hold three matrices for every expert (Mixtral's w1 is gate_proj, w3 up_proj, w2 down_proj), or
+stack the experts and fuse gate and up, as Transformers 5 does in memory; there some transpose the
+matrices and interleave gate and up. groundup stacks the three separately.
 Source: transformers 5.24, models/mixtral and qwen3_moe; Jiang et al. 2024, arXiv:2401.04088; Qwen
 Team 2025, arXiv:2505.09388.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from groundup.core import ArtifactError, ConfigError
+from groundup.core import ArtifactError
 
-from ..config import ExpertsConfig, ModelConfig
+from ..config import ModelConfig
 from .decoders.outline import (
     ATTENTION_BIAS,
     SILU,
+    WINDOW_KEYS,
+    Key,
     Outline,
-    Values,
     decoder_family,
     read_window,
     rms_eps,
+    write_window,
 )
-from .keys import ROTARY_BUFFERS, ConfigKeys, Family, word_set
+from .keys import ROTARY_BUFFERS, Family, word_set
 from .llama import NAMES as LLAMA_NAMES
-from .llama import (
-    SHARED_KEYS,
-    UNUSED_FEATURES,
-    decoder_from_hf_config,
-    decoder_to_hf_config,
-    parse_sliding_window,
-    to_layer_types,
-)
-from .names import NamePairs, StateDict, drop_tensors, get_bool, get_int, rename_tensors
+from .llama import to_layer_types
+from .names import NamePairs, StateDict, drop_tensors, get_bool, rename_tensors
 
-FAMILY = "mixtral"
-KEYS = ConfigKeys(
-    SHARED_KEYS | word_set("layer_types num_experts_per_tok num_local_experts sliding_window"),
-    UNUSED_FEATURES,
-    word_set("max_sequence_length"),
-    {"num_experts": "num_local_experts"},
+OURS = "layers.{}.experts."
+MLP_NAMES = (
+    ("model.layers.{}.mlp.gate.", OURS + "router."),
+    ("model.layers.{}.mlp.experts.", OURS),
 )
-DEFAULTS: dict[str, Any] = {
-    "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
-}  # fmt: skip
 NAMES = (
-    ("model.layers.{}.block_sparse_moe.gate.", "layers.{}.experts.router."),
-    ("model.layers.{}.mlp.gate.", "layers.{}.experts.router."),
+    ("model.layers.{}.block_sparse_moe.gate.", OURS + "router."),
+    ("model.layers.{}.block_sparse_moe.experts.", OURS),
+    *MLP_NAMES,
     *LLAMA_NAMES,
 )
-EXPERT_NAMES = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
-EXPERT = re.compile(r"model\.layers\.(\d+)\.(?:block_sparse_moe|mlp)\.experts\.(\d+)"
-                    r"\.(w[123]|gate_proj|up_proj|down_proj)\.weight$")  # fmt: skip
-STACKED = re.compile(r"model\.layers\.(\d+)\.mlp\.experts\.(gate_up_proj|down_proj)$")
+PARTS = ("gate_proj", "up_proj", "down_proj")
+ONE_EXPERT = re.compile(r"(layers\.\d+\.experts\.)(\d+)\.(\w+)\.weight$")
+STACKED = re.compile(r"(layers\.\d+\.experts\.)(gate_up_proj|down_proj)(_bias)?$")
 
 
-def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    values = DEFAULTS | values
-    patterns = parse_sliding_window(values, FAMILY)
-    config = decoder_from_hf_config(values, FAMILY, patterns=patterns, eps=1e-5, base=1_000_000.0)
-    experts = ExpertsConfig(
-        count=get_int(values, "num_local_experts", FAMILY),
-        chosen=get_int(values, "num_experts_per_tok", FAMILY),
+class ExpertFiles(NamedTuple):
+    """How the files of a family hold experts."""
+
+    names: NamePairs
+    parts: Mapping[str, str] = dict(zip(PARTS, PARTS, strict=True))
+    """Names of an expert's matrices there."""
+    is_stacked: bool = False
+    """Whether they are stacked, gate and up in one."""
+    transposed: bool = False
+    """Whether stacked matrices are (inputs, outputs)."""
+    interleaved: bool = False
+    """Whether gate and up alternate in fused ones."""
+
+
+def with_experts(family: Family, files: ExpertFiles) -> Family:
+    """A family whose tensors are read and written with these experts."""
+    return family._replace(
+        from_hf_state_dict=lambda state, config: read_experts(state, config, files),
+        to_hf_state_dict=lambda state, config: write_experts(state, files),
+        supports_packed=False,
     )
-    feedforward = config.feedforward.model_copy(update={"experts": experts})
-    return config.model_copy(update={"feedforward": feedforward})
 
 
-def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
-    experts = config.feedforward.experts
-    if experts is None:
-        raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {FAMILY}.")
-    values = decoder_to_hf_config(config, FAMILY, "MixtralForCausalLM")
-    values |= {
-        "hidden_act": "silu",
-        "sliding_window": to_layer_types(config, FAMILY)[1],
-        "num_local_experts": experts.count,
-        "num_experts_per_tok": experts.chosen,
-    }
-    return values
+def read_experts(state: StateDict, config: ModelConfig, files: ExpertFiles) -> StateDict:
+    """Rename Hugging Face's tensors, and stack or split the experts'.
 
-
-def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
+    Raises ArtifactError naming an expert that is missing or misshapen.
+    """
     others: StateDict = {}
-    experts: dict[str, dict[int, torch.Tensor]] = {}
-    for name, tensor in drop_tensors(state, ROTARY_BUFFERS).items():
-        if match := EXPERT.match(name):
-            target = f"layers.{match[1]}.experts.{EXPERT_NAMES.get(match[3], match[3])}"
-            experts.setdefault(target, {})[int(match[2])] = tensor
-        elif match := STACKED.match(name):
-            others |= _split_stacked(f"layers.{match[1]}.experts.", match[2], tensor)
+    experts: dict[str, dict[int, Tensor]] = {}
+    parts = {theirs: part for part, theirs in files.parts.items()}
+    for name, tensor in rename_tensors(drop_tensors(state, ROTARY_BUFFERS), files.names).items():
+        if (match := ONE_EXPERT.match(name)) and match[3] in parts:
+            experts.setdefault(match[1] + parts[match[3]], {})[int(match[2])] = tensor
+        elif (match := STACKED.match(name)) and tensor.ndim >= 2:
+            others |= _split_stacked(match[1], match[2], match[3] is not None, tensor, files)
         else:
             others[name] = tensor
-    return rename_tensors(others, NAMES) | {
-        name: _stack_experts(name, each) for name, each in experts.items()
-    }
+    part = config.feedforward.experts
+    count = 0 if part is None else part.count
+    return others | {name: _stack_experts(name, each, count) for name, each in experts.items()}
 
 
-def _split_stacked(prefix: str, kind: str, tensor: torch.Tensor) -> StateDict:
-    """Split a stacked tensor of Transformers 5, which fuses gate and up."""
+def _split_stacked(
+    prefix: str, kind: str, is_bias: bool, tensor: Tensor, files: ExpertFiles
+) -> StateDict:
+    """Split a stacked tensor that fuses gate and up; transpose it if the files do."""
+    tensor = tensor.mT.contiguous() if files.transposed and not is_bias else tensor
+    ending = "bias" if is_bias else "proj"
     if kind == "down_proj":
-        return {f"{prefix}down_proj": tensor}
-    gate, up = tensor.chunk(2, dim=1)
-    return {f"{prefix}gate_proj": gate, f"{prefix}up_proj": up}
+        return {f"{prefix}down_{ending}": tensor}
+    halves = (tensor[:, ::2], tensor[:, 1::2]) if files.interleaved else tensor.chunk(2, dim=1)
+    names = (f"{prefix}{each}_{ending}" for each in ("gate", "up"))
+    return {name: half.contiguous() for name, half in zip(names, halves, strict=True)}
 
 
-def _stack_experts(name: str, experts: dict[int, torch.Tensor]) -> torch.Tensor:
+def _stack_experts(name: str, experts: dict[int, Tensor], count: int) -> Tensor:
     """Stack the experts' matrices; raises ArtifactError if one is missing or misshapen."""
-    missing = sorted(set(range(max(experts) + 1)) - experts.keys())
+    missing = sorted(set(range(max(count, max(experts) + 1))) - experts.keys())
     if missing or len({tensor.shape for tensor in experts.values()}) > 1:
         fault = f"lack expert {missing[0]}" if missing else "have different shapes"
         raise ArtifactError(f"The experts' matrices of {name} {fault}; copy the model again.")
     return torch.stack([experts[i] for i in range(len(experts))])
 
 
-def _write_state_dict(state: StateDict, names: NamePairs, hf_names: Mapping[str, str]) -> StateDict:
-    """Hugging Face's tensors; the first of `names` is that of a router.
-
-    hf_names  of the matrices of an expert
-    """
-    result, place = {}, names[0][0].removesuffix("gate.") + "experts"
-    for name, tensor in rename_tensors(state, names, to_hf=True).items():
-        module, _, part = name.rpartition(".")
-        if not module.endswith(".experts") or part not in hf_names:
+def write_experts(state: StateDict, files: ExpertFiles) -> StateDict:
+    """Hugging Face's tensors; the inverse of `read_experts`."""
+    result: StateDict = {}
+    for name, tensor in state.items():
+        prefix, _, part = name.rpartition(".")
+        if not prefix.endswith(".experts") or part == "correction":
             result[name] = tensor
-            continue
-        prefix = place.format(module.split(".")[1])
-        for i, expert in enumerate(tensor):
-            result[f"{prefix}.{i}.{hf_names[part]}.weight"] = expert.contiguous()
-    return result
+        elif files.is_stacked:
+            result |= _fuse_stacked(prefix, part, state, files)
+        else:
+            for i, expert in enumerate(tensor):
+                result[f"{prefix}.{i}.{files.parts[part]}.weight"] = expert.contiguous()
+    return rename_tensors(result, files.names, to_hf=True)
 
 
-def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    return _write_state_dict(state, NAMES, {name: hf for hf, name in EXPERT_NAMES.items()})
+def _fuse_stacked(prefix: str, part: str, state: StateDict, files: ExpertFiles) -> StateDict:
+    kind, ending = part.split("_")
+    name, tensor = f"{prefix}.{part}", state[f"{prefix}.{part}"]
+    if kind != "down":
+        gate, up = (state[f"{prefix}.{each}_{ending}"] for each in ("gate", "up"))
+        name, tensor = f"{prefix}.gate_up_proj", torch.cat([gate, up], dim=1)
+        if files.interleaved:
+            tensor = torch.stack([gate, up], dim=2).flatten(1, 2)
+    name = name.removesuffix("_bias").removesuffix("_proj") + "_proj"
+    tensor = tensor.mT if files.transposed and ending == "proj" else tensor
+    return {name + ("_bias" if ending == "bias" else ""): tensor.contiguous()}
 
 
-def _read_qwen3_moe(values: Values) -> Values:
-    """Experts and windows; dense layers must be as wide as experts, as ours are."""
-    family, step = "qwen3_moe", get_int(values, "decoder_sparse_step", "qwen3_moe", 1)
-    width = get_int(values, "moe_intermediate_size", family, 768)
-    if step > 1 and width != values["intermediate_size"]:
-        what = f"moe_intermediate_size={width} and intermediate_size={values['intermediate_size']}"
-        raise ArtifactError(f"config.json has {what} with decoder_sparse_step={step}; groundup "
-                            "supports dense layers as wide as experts.")  # fmt: skip
-    experts = ExpertsConfig(
-        count=get_int(values, "num_local_experts", family, 128),
-        chosen=get_int(values, "num_experts_per_tok", family, 8),
-        every=step, normalised=get_bool(values, "norm_topk_prob", False),
-    )  # fmt: skip
-    has_window = get_bool(values, "use_sliding_window", False)
-    windows = values if has_window else values | {"sliding_window": None}
-    return read_window(windows) | {"feedforward.width": width, "feedforward.experts": experts}
+def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
+    """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
+    path = "feedforward.experts."
+    return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
 
 
-def _write_qwen3_moe(config: ModelConfig) -> Values:
-    experts, window = config.feedforward.experts, to_layer_types(config, "qwen3_moe")[1]
-    if experts is None:
-        raise ConfigError("FeedForwardConfig.experts=None cannot be written as qwen3_moe.")
-    return {
-        "moe_intermediate_size": config.feedforward.width, "num_experts": experts.count,
-        "num_local_experts": experts.count,
-        "num_experts_per_tok": experts.chosen, "norm_topk_prob": experts.normalised,
-        "decoder_sparse_step": experts.every, "mlp_only_layers": [],
-        "use_sliding_window": window is not None, "sliding_window": window,
-    }  # fmt: skip
-
-
-QWEN3_MOE = decoder_family(
-    Outline(
-        "qwen3_moe", "Qwen3MoeForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS),
-        {"attention.qk_norm": "head"}, {"num_key_value_heads": 4, "sliding_window": 4096},
-        names=NAMES[1:], read_more=_read_qwen3_moe, write_more=_write_qwen3_moe,
-        more_keys=word_set("""
-            decoder_sparse_step layer_types max_window_layers moe_intermediate_size norm_topk_prob
-            num_experts_per_tok num_local_experts sliding_window use_sliding_window
-            """),
-        fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
-    )
-)._replace(
-    from_hf_state_dict=_from_hf_state_dict, supports_packed=False,
-    to_hf_state_dict=lambda state, config: _write_state_dict(
-        state, NAMES[1:], {name: name for name in EXPERT_NAMES.values()}),
+QWEN3_MOE = with_experts(
+    decoder_family(
+        Outline(
+            "qwen3_moe", "Qwen3MoeForCausalLM",
+            (
+                SILU, rms_eps(), ATTENTION_BIAS, *expert_counts(128, 8),
+                Key("moe_intermediate_size", "feedforward.experts.width", 768),
+                Key("decoder_sparse_step", "feedforward.experts.every", 1),
+                Key("norm_topk_prob", "feedforward.experts.normalised", False),
+            ),
+            {"attention.qk_norm": "head"}, {"num_key_value_heads": 4, "sliding_window": 4096},
+            read_more=lambda values: read_window(
+                values if get_bool(values, "use_sliding_window", False)
+                else values | {"sliding_window": None}
+            ),
+            write_more=lambda config: write_window(config) | {
+                "mlp_only_layers": [], "num_experts": config.feedforward.experts.count,  # type: ignore[union-attr]
+                "use_sliding_window": to_layer_types(config, "qwen3_moe")[1] is not None,
+            },
+            more_keys=WINDOW_KEYS | {"max_window_layers", "use_sliding_window"},
+            fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
+        )
+    ),
+    ExpertFiles(NAMES[2:]),
 )  # fmt: skip
-MIXTRAL = Family(
-    FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
-    supports_packed=False,
+MIXTRAL = with_experts(
+    decoder_family(
+        Outline(
+            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(int, int)),
+            defaults={"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2},
+            base=1_000_000.0, read_more=read_window,
+            write_more=write_window, more_keys=WINDOW_KEYS,
+            ignored=word_set("max_sequence_length"), aliases={"num_experts": "num_local_experts"},
+        )
+    ),
+    ExpertFiles(NAMES, dict(zip(PARTS, ("w1", "w3", "w2"), strict=True))),
 )  # fmt: skip

@@ -7,6 +7,7 @@ opens such files.
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -18,15 +19,20 @@ from ..config import ModelConfig
 from .bart import BART, MBART
 from .decoders.bloom import BLOOM
 from .decoders.cohere import COHERE
+from .decoders.deepseek import DEEPSEEK_V2, DEEPSEEK_V3
 from .decoders.exaone4 import EXAONE4
 from .decoders.falcon import FALCON
 from .decoders.gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3_TEXT
 from .decoders.glm4 import GLM4
 from .decoders.gpt import GPT1, GPT2
 from .decoders.gpt_neox import GPT_NEOX
+from .decoders.gpt_oss import GPT_OSS
 from .decoders.gptj import GPTJ
 from .decoders.granite import GRANITE
+from .decoders.granite_moe import GRANITE_MOE
 from .decoders.llama import LLAMA, MISTRAL, QWEN2, QWEN3
+from .decoders.llama4 import LLAMA4
+from .decoders.minicpm3 import MINICPM3
 from .decoders.nemotron import NEMOTRON
 from .decoders.olmo import OLMO, OLMO2, OLMO3
 from .decoders.opt import OPT
@@ -74,10 +80,21 @@ FAMILIES: dict[str, Family] = {
         ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MPNET, DEBERTA_V2, MODERNBERT,
         GPT2, GPT1, OLMO, OLMO3, SMOLLM3, PHI3, PHI, GEMMA, GEMMA2, GRANITE,
         STARCODER2, STABLELM, GPT_NEOX, QWEN3_MOE, COHERE, NEMOTRON, GLM4, EXAONE4, GPTJ,
-        FALCON, BLOOM, OPT, MT5, UMT5, MBART, OWN,
+        FALCON, BLOOM, OPT, MT5, UMT5, MBART, GRANITE_MOE, GPT_OSS, DEEPSEEK_V2, DEEPSEEK_V3,
+        MINICPM3, LLAMA4, OWN,
     )
 }  # fmt: skip
 """By model_type, in the order in which `choose_family` tries them."""
+STATES = "a state of linear attention, convolutions or a recurrence"
+UNSUPPORTED_LAYERS = dict.fromkeys(
+    word_set("""
+    bamba bailing_hybrid falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe
+    mamba mamba2 minimax nemotron_h olmo_hybrid qwen3_5 qwen3_5_moe qwen3_next recurrent_gemma rwkv
+    xlstm zamba zamba2
+    """),
+    STATES,
+) | dict.fromkeys(("deepseek_v32", "deepseek_v4"), "keys that an indexer selects")
+"""What the layers of a model_type have instead of attention to all keys of a pattern."""
 
 
 def get_family(config: dict[str, Any], where: str) -> Family:
@@ -86,10 +103,13 @@ def get_family(config: dict[str, Any], where: str) -> Family:
     where  named in the error
     """
     kind = config.get("model_type")
+    if isinstance(kind, str) and kind in UNSUPPORTED_LAYERS:
+        what = f"{where} has model_type {kind!r}, whose layers have {UNSUPPORTED_LAYERS[kind]}"
+        raise ArtifactError(f"{what}; groundup computes attention alone.")
     if not isinstance(kind, str) or kind not in FAMILIES:
-        raise ArtifactError(
-            f"{where} has model_type {kind!r}; expected one of {', '.join(sorted(FAMILIES))}."
-        )
+        near = get_close_matches(str(kind), FAMILIES, n=4, cutoff=0.0)
+        what = f"{where} has model_type {str(kind)[:60]!r}, none of {len(FAMILIES)} families"
+        raise ArtifactError(f"{what}; the nearest names are {', '.join(near)}.")
     return FAMILIES[kind]
 
 

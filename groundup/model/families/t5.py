@@ -28,8 +28,8 @@ from ..config import (
     ModelConfig,
     NormConfig,
     OutputConfig,
-    PositionConfig,
 )
+from ..position_config import PositionConfig
 from .keys import ConfigKeys, Family, word_set
 from .names import (
     ACTIVATIONS,

@@ -130,10 +130,13 @@ def _min_weights(config: ModelConfig) -> int:
     """
     part, feed, experts = config.attention, config.feedforward, config.feedforward.experts
     rows = config.vocab_size + config.context_length * config.position.has_table
-    inner = feed.width if experts is None else feed.width * experts.count // experts.every
-    layers = config.layers + config.encoder_layers
+    inner, layers = feed.width, config.layers + config.encoder_layers
+    if experts is not None:
+        sparse = sum(map(config.has_experts, range(layers)))
+        inner = feed.expert_width * experts.count * sparse // layers
     buckets = config.position.buckets * part.heads * (config.position.kind == "buckets")
-    blocks = 2 * layers * config.width * (part.heads * part.head_dim + inner)
+    features = part.head_dim if part.latent is None else part.latent.value_dim // 2
+    blocks = 2 * layers * config.width * (part.heads * features + inner)
     return buckets + rows * config.embedding_width + blocks
 
 

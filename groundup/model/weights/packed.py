@@ -94,7 +94,8 @@ def is_packed(config: dict[str, Any]) -> bool:
     Raises ArtifactError for any other quantization.
     """
     quantization = config.get("quantization_config")
-    if not quantization:
+    is_dequantized = config.get("model_type") == "gpt_oss"  # the family reads MXFP4 as numbers
+    if not quantization or is_dequantized and _is_mxfp4(quantization):
         return False
     groups = _parse_config_groups(quantization)
     is_packed_format = quantization.get("format") == "pack-quantized"
@@ -106,6 +107,10 @@ def is_packed(config: dict[str, Any]) -> bool:
             "quantize the original with `groundup quantize`."
         )
     return True
+
+
+def _is_mxfp4(quantization: Any) -> bool:
+    return isinstance(quantization, dict) and quantization.get("quant_method") == "mxfp4"
 
 
 def _is_supported(group: dict[str, Any]) -> bool:

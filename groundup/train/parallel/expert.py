@@ -52,6 +52,8 @@ def check_experts(config: ModelConfig, parts: int) -> None:
             f"feedforward.experts.count={experts.count} does not divide among mesh dimension "
             f"expert={parts}; choose a size that divides it."
         )
+    if experts.bias:
+        raise ConfigError(f"Mesh dimension expert={parts} has no place for biases of experts.")
 
 
 def shard_experts(model: Transformer, line: DeviceMesh) -> None:

@@ -155,6 +155,8 @@ def check_tensor_parallel(config: ModelConfig, parts: int) -> None:
     odd = {
         f"kind={config.kind!r}": config.kind != "decoder",
         "experts": config.feedforward.experts is not None,
+        "latent attention": attention.latent is not None,
+        "attention sinks": attention.sinks,
         f"position.kind={config.position.kind!r}": config.position.kind
         not in ("rope", "learned", "none"),
         f"output.transform={config.output.transform!r}": config.output.transform != "none",

@@ -41,7 +41,7 @@ def opened(directory):
 
 def test_every_family_has_its_fixtures():
     assert {peer.split("/")[0] for peer in PEERS} == {*DECODERS.values(), "gemma3"}
-    assert len(PEERS) == 66 and len(TRAINED) == 26
+    assert len(PEERS) == 78 and len(TRAINED) == 32
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def test_transformers_opened_what_we_saved():
     }  # fmt: skip
     assert found.keys() == {*PEERS, *tiny}
     for name, said in found.items():
-        assert said["largest_difference"] < 1e-5, name
+        assert said["largest_difference"] < 2e-5, name  # of logits up to 24
         config = preset(name).config if name in tiny else load(ROOT / name).config
         assert FAMILIES[said["model_type"]] == choose_family(config), name
 

@@ -15,7 +15,8 @@ PEERS = FOUND["families"]
 DECODERS = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma3_text", "gemma3", "olmo2",
             "gpt2", "openai-gpt", "olmo", "olmo3", "smollm3", "phi3", "phi", "gemma", "gemma2",
             "granite", "starcoder2", "stablelm", "gpt_neox", "qwen3_moe", "cohere", "nemotron",
-            "glm4", "exaone4", "gptj", "falcon", "bloom", "opt")  # fmt: skip
+            "glm4", "exaone4", "gptj", "falcon", "bloom", "opt", "granitemoe", "gpt_oss",
+            "deepseek_v2", "deepseek_v3", "minicpm3", "llama4_text")  # fmt: skip
 SECOND = {
     "num_sparse_encoder_layers": 6, "num_sparse_decoder_layers": 6, "encoder_sparse_step": 2,
     "decoder_sparse_step": 2,
@@ -26,7 +27,8 @@ SECOND = {
 def values_of(family: str) -> dict:
     """A config.json with every key of Transformers' class."""
     values = PEERS[family]["defaults"]
-    return values | (SECOND if family == "switch_transformers" else {})
+    own = {"switch_transformers": SECOND, "deepseek_v2": {"num_experts_per_tok": 6}}
+    return values | own.get(family, {})  # DeepSeek V2's class chooses no experts
 
 
 def opened(values: dict):

@@ -27,6 +27,8 @@ DECODERS = {
     "StableLM 2": "stablelm", "Pythia": "gpt_neox", "Qwen 3 MoE": "qwen3_moe",
     "Command R": "cohere", "Nemotron 4": "nemotron", "GLM 4": "glm4", "EXAONE 4": "exaone4",
     "GPT-J": "gptj", "Falcon": "falcon", "BLOOM": "bloom", "OPT": "opt",
+    "Granite 3 MoE": "granitemoe", "GPT-OSS": "gpt_oss", "DeepSeek V2": "deepseek_v2",
+    "DeepSeek V3": "deepseek_v3", "MiniCPM 3": "minicpm3", "Llama 4": "llama4_text",
 }  # fmt: skip
 OURS = DECODERS | {
     "BERT": "bert", "SpanBERT": "bert", "RoBERTa": "roberta", "ModernBERT": "modernbert",
@@ -71,8 +73,18 @@ def test_a_value_of_another_kind_is_an_error_of_one_line(changes, message):
 
 
 def test_an_unknown_family_is_named_with_the_known_ones():
-    with pytest.raises(ArtifactError, match="x/config.json has model_type 'rwkv'.*qwen3"):
-        get_family({"model_type": "rwkv"}, "x/config.json")
+    with pytest.raises(ArtifactError, match="x/config.json has model_type 'clip', none of .* families; the nearest names are"):
+        get_family({"model_type": "clip"}, "x/config.json")
+
+
+@pytest.mark.parametrize("kind, layers", [
+    *((kind, "a state of linear attention") for kind in ("qwen3_next", "mamba", "rwkv", "jamba",
+                                                         "falcon_h1")),
+    ("deepseek_v32", "keys that an indexer selects"),
+])  # fmt: skip
+def test_layers_that_are_no_attention_are_named(kind, layers):
+    with pytest.raises(ArtifactError, match=f"x has model_type '{kind}', whose .* have {layers}"):
+        get_family({"model_type": kind}, "x")
 
 
 @pytest.mark.parametrize("name", ALL)

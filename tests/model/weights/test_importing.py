@@ -242,7 +242,7 @@ def damage_name(source):
         (lambda at: (at / "config.json").write_text("[]"), "is not a JSON object"),
         (lambda at: (at / "config.json").unlink(), "has no config.json"),
         (lambda at: (at / "model.safetensors").unlink(), "safetensors"),
-        (lambda at: edit(at / "config.json", model_type="mamba"), "model_type 'mamba'; expected"),
+        (lambda at: edit(at / "config.json", model_type="mamba"), "'mamba', whose layers"),
         (lambda at: edit(at / "config.json", model_type=["llama"]), "model_type"),
         (lambda at: edit(at / "config.json", hidden_size="10"), "hidden_size='10'"),
         (lambda at: edit(at / "config.json", hidden_size=20), "has misshapen"),

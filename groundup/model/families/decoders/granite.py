@@ -5,15 +5,13 @@ Source: transformers 5.24, models/granite; Granite Team 2024, Granite 3.0 Langua
 
 from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, decoder_family, rms_eps
 
-GRANITE = decoder_family(
-    Outline(
-        "granite", "GraniteForCausalLM",
-        (
-            SILU, rms_eps(), ATTENTION_BIAS, MLP_BIAS,
-            Key("attention_multiplier", "attention.scale", 1.0),
-            Key("embedding_multiplier", "embedding.scale", 1.0),
-            Key("residual_multiplier", "residual_scale", 1.0),
-            Key("logits_scaling", "output.scale", 1.0, inverse=True),
-        ),
-    )
+GRANITE_KEYS = (
+    SILU, rms_eps(),
+    Key("attention_multiplier", "attention.scale", 1.0),
+    Key("embedding_multiplier", "embedding.scale", 1.0),
+    Key("residual_multiplier", "residual_scale", 1.0),
+    Key("logits_scaling", "output.scale", 1.0, inverse=True),
 )  # fmt: skip
+GRANITE = decoder_family(
+    Outline("granite", "GraniteForCausalLM", (*GRANITE_KEYS, ATTENTION_BIAS, MLP_BIAS))
+)

@@ -55,18 +55,22 @@ class Key(NamedTuple):
     field: str
     """Path of the field, such as `attention.scale`."""
     default: Any
-    """Of Transformers' class; its type is the value's: bool, float, or str for an activation."""
+    """Of Transformers' class; its type is the value's: bool, int, float, or str for an activation;
+    `int` itself: an integer that must be there."""
     choices: Mapping[Any, Any] = {}
     """The field for each value of the key, if they differ."""
     optional: bool = False
-    """Whether null is a value of its own: no such limit."""
+    """Whether null is a value of its own: no such limit, false, or an integer of 0."""
     inverse: bool = False
     """Whether the key is one over the field."""
+    minimum: int = 1
+    """Of an integer."""
 
     def read(self, values: Mapping[str, Any]) -> Any:
         """The field's value; raises ArtifactError for a value that the key cannot have."""
+        is_none = self.optional and self.name in values
         if isinstance(self.default, bool):
-            value = get_bool(values, self.name, self.default)
+            value = get_bool(values, self.name, self.default and not is_none)
             return self.choices[value] if self.choices else value
         if self.choices:
             if (value := values.get(self.name, self.default)) not in tuple(self.choices):
@@ -75,7 +79,10 @@ class Key(NamedTuple):
             return self.choices[value]
         if isinstance(self.default, str):
             return get_activation(values, self.name, self.default)
-        is_none = self.optional and self.name in values
+        if self.default is int or isinstance(self.default, int):
+            family, default = str(values.get("model_type")), 0 if is_none else self.default
+            default = None if default is int else default
+            return get_int(values, self.name, family, default, minimum=self.minimum)
         number = get_float(values, self.name, None if is_none else self.default)
         return 1 / number if self.inverse and number is not None else number
 
@@ -86,6 +93,8 @@ class Key(NamedTuple):
             return next((key for key, each in self.choices.items() if each == value), self.default)
         if isinstance(self.default, str):
             return self.default if ACTIVATIONS[self.default] == value else hf_activation(value)
+        if self.optional and isinstance(self.default, int):
+            return value or None
         return 1 / value if self.inverse else value
 
 
@@ -130,6 +139,8 @@ class Outline(NamedTuple):
     absent: frozenset[str] = frozenset()
     """Keys that the others read or write, such as `head_dim` if heads divide the width."""
     names: NamePairs | Callable[[ModelConfig], NamePairs] = NAMES
+    prepare: Callable[[Values], Values] = lambda values: values
+    """What is read in place of the values of config.json."""
     read_more: Callable[[Values], Mapping[str, Any]] = lambda values: {}
     """Further fields, by path."""
     write_more: Callable[[ModelConfig], Values] = lambda config: {}
@@ -157,7 +168,8 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
 
     Raises ArtifactError naming a missing or invalid key, ConfigError for inconsistent sizes.
     """
-    values, own = {**outline.defaults, **values}, {b: a for a, b in outline.renamed.items()}
+    values = outline.prepare({**outline.defaults, **values})
+    own = {usual: name for name, usual in outline.renamed.items()}
     further = {**outline.always, **{key.field: key.read(values) for key in outline.keys}}
     if outline.inner and values.get(inner := own.get(INNER, INNER)) is None:
         values[inner] = outline.inner * get_int(values, own.get(WIDTH, WIDTH), outline.name)
@@ -181,6 +193,10 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
     if outline.is_divided and config.width % (heads := config.attention.heads):
         what = f"ModelConfig.width={config.width} cannot be written as {outline.name}"
         raise ConfigError(f"{what}, which needs a multiple of heads={heads}.")
+    for path in ("attention.latent", "feedforward.experts"):
+        is_read = any(key.field.startswith(path) for key in outline.keys)
+        if is_read and attrgetter(path)(config) is None:
+            raise ConfigError(f"{path}=None cannot be written as {outline.name}.")
     values = decoder_to_hf_config(config, outline.name, outline.architecture)
     if outline.rotated is not None:
         share = {"partial_rotary_factor": config.position.rotated}

@@ -14,23 +14,28 @@ from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Outline, Values, decoder_fa
 NAME = "smollm3"
 
 
-def _read(values: Values) -> Values:
-    layers = get_layers(values, NAME)
-    rotated = values.get("no_rope_layers")
+def read_rotated_layers(values: Values, family: str) -> tuple[bool, ...]:
+    """Whether each layer rotates: as listed, or all but the last of every so many."""
+    layers, rotated = get_layers(values, family), values.get("no_rope_layers")
     if rotated is None:
-        interval = get_int(values, "no_rope_layer_interval", NAME, 4)
+        interval = get_int(values, "no_rope_layer_interval", family, 4)
         rotated = [int((i + 1) % interval != 0) for i in range(layers)]
     if not isinstance(rotated, list) or len(rotated) < layers or set(rotated) - {0, 1}:
         expected = f"expected {layers} values, 0 in layers without positions, else 1"
         raise ArtifactError(f"config.json has no_rope_layers={str(rotated)[:60]}; {expected}.")
+    return tuple(map(bool, rotated[:layers]))
+
+
+def _read(values: Values) -> Values:
+    rotated = read_rotated_layers(values, NAME)
     has_window = get_bool(values, "use_sliding_window", False)
     if not has_window:
         values = values | {"sliding_window": None}
     elif values.get("layer_types") is None and values.get("sliding_window") is not None:
-        types = [FULL if each else WINDOW for each in rotated[:layers]]
+        types = [FULL if each else WINDOW for each in rotated]
         values = values | {"layer_types": types}
     return {
-        "position.rotated_layers": shortest_cycle(tuple(map(bool, rotated[:layers]))),
+        "position.rotated_layers": shortest_cycle(rotated),
         "attention.patterns": parse_layer_types(values, NAME),
     }
 

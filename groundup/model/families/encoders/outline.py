@@ -16,8 +16,8 @@ from ...config import (
     ModelConfig,
     NormConfig,
     OutputConfig,
-    PositionConfig,
 )
+from ...position_config import PositionConfig
 from ..decoders.outline import with_fields
 from ..keys import AllowedValues, ConfigKeys, Family, word_set
 from ..llama import MAX_LAYERS

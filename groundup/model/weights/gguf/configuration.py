@@ -24,7 +24,7 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
-from ...config import ModelConfig, RopeScaling
+from ...config import ModelConfig
 from ...families.names import (
     QKV,
     NamePairs,
@@ -36,6 +36,7 @@ from ...families.names import (
     split_fused,
 )
 from ...families.registry import FAMILIES, choose_family, read_config
+from ...position_config import RopeScaling
 from ...positions import rope_frequencies
 from .format import Value
 

@@ -238,7 +238,11 @@ def test_metadata_says_a_scaling(name):
     assert parsed(_rope_scaling_from_metadata(told, 4096)) == BY_METADATA[name]
 
 
-LLAMA3 = [one for one in map(preset, presets()) if one.config.position.scaling.kind == "llama3"]
+LLAMA3 = [
+    one
+    for one in map(preset, presets())
+    if one.config.position.scaling.kind == "llama3" and one.config.attention.qk_norm != "rotated"
+]  # no GGUF holds Llama 4
 
 
 @pytest.mark.parametrize("one", LLAMA3, ids=lambda one: one.name)
