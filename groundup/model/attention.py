@@ -294,6 +294,9 @@ class LatentAttention(nn.Module):
     Source: DeepSeek-AI 2024, arXiv:2405.04434, section 2.1.
     """
 
+    q_proj: nn.Linear
+    q_b_proj: nn.Linear
+
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         part, latent, width = config.attention, config.attention.latent, config.width

@@ -73,6 +73,10 @@ class FeedForward(nn.Module):
 class Experts(nn.Module):
     """A layer's experts with their router."""
 
+    up_bias: Tensor | None
+    down_bias: Tensor | None
+    gate_bias: Tensor | None
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         part = config.feedforward

@@ -4,7 +4,7 @@ They look at shapes and dtypes, never at values, so they cost microseconds and s
 blocks. Values out of range are reported by the embedding lookup that fails.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -81,8 +81,11 @@ def check_context_length(config: ModelConfig, needed: int) -> None:
         raise CapacityError(f"{what}; shorten the prompt or ask for fewer tokens.")
 
 
-def may_fork(model: nn.Module) -> bool:
-    """Whether rows may fork: tokens know their positions, and each layer attends to whole rows."""
+def may_fork(model: Any) -> bool:
+    """Whether rows may fork: tokens know their positions, and each layer attends to whole rows.
+
+    model  a Transformer
+    """
     position: PositionConfig = model.config.position
     layers = [block.attention for block in model.layers]
     return (

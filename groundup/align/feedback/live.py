@@ -2,16 +2,16 @@
 
 The queue is an artifact of comparisons that grows in its ledger, and `groundup preferences review`
 keeps each vote there as it is given. A comparison is named by what it says, so none is asked twice,
-whichever side was killed. A run that asks holds the folder's lock; what one reviewer is shown is
-locked for that process, so two share the work.
+whichever side was killed. A run that asks holds the folder's lock, so reviewers see when it is no
+longer alive; what one reviewer is shown is locked for that process, so two share the work.
 """
 
 import fcntl
 import sys
 import termios
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ from .comparisons import (
     votes_by_subject,
 )
 
-STAGE, CLAIMS = "reinforce-queue", "ledger/claims"
+STAGE, CLAIMS, COMPLETE = "reinforce-queue", "ledger/claims", "ledger/complete"
 POLL_SECONDS, SAY_SECONDS, START_SECONDS = 0.5, 60.0, 30.0
 
 
@@ -62,6 +62,16 @@ def open_queue(path: Path, model: Artifact) -> Artifact:
         path, kind="comparisons", stage=STAGE, version=1, config=Config(),
         parents={"model": model}, write=lambda draft: write_text(draft.file(ROWS), ""),
     )  # fmt: skip
+
+
+@contextmanager
+def lock_queue(path: Path) -> Iterator[None]:
+    """Lock a queue while a run asks; without an error at the end, the run is complete."""
+    with lock_folder(path):
+        (path / COMPLETE).unlink(missing_ok=True)
+        yield
+        (path / COMPLETE).parent.mkdir(exist_ok=True)
+        (path / COMPLETE).touch()
 
 
 class LiveQueue(NamedTuple):
@@ -139,6 +149,9 @@ class ReviewDesk:
         self.comparisons, self.held = comparisons, ""
         (comparisons.path / CLAIMS).parent.mkdir(exist_ok=True)
         self.claims = open(comparisons.path / CLAIMS, "a+b")  # noqa: SIM115  as long as the process
+        self.has_seen_run = self._is_run_alive()
+        if self._rows() and not self.has_seen_run:
+            self._report_dead_run()
 
     def sheet(self, who: str) -> ReviewSheet:
         """What this reviewer decided or may decide; who pipes decisions is a script."""
@@ -161,20 +174,33 @@ class ReviewDesk:
         return bool(self.held)
 
     def waits(self) -> bool:
-        """Wait for the next comparison; False once a run has ended, or none begins."""
+        """Wait for the next comparison; False once a run has ended or died, or none begins."""
         record.log("Waiting for the next answers; Ctrl-C ends.")
         until = time.monotonic() + START_SECONDS
         while not any(map(self.takes, self._rows())):
-            try:
-                with lock_folder(self.comparisons.path):
-                    if time.monotonic() >= until:
-                        return False
-            except ArtifactError:  # a run holds it
-                until = 0.0
+            if self._is_run_alive():
+                self.has_seen_run = True
+            elif self.has_seen_run or time.monotonic() >= until:
+                self._report_dead_run()
+                return False
             time.sleep(POLL_SECONDS)
         if sys.stdin.isatty():
             termios.tcflush(sys.stdin, termios.TCIFLUSH)  # keys that were meant for nothing
         return True
+
+    def _is_run_alive(self) -> bool:
+        """Whether a run holds the queue's lock, which the system frees when it is killed."""
+        try:
+            with lock_folder(self.comparisons.path):
+                return False
+        except ArtifactError:
+            return True
+
+    def _report_dead_run(self) -> None:
+        path = self.comparisons.path
+        if not (path / COMPLETE).exists():
+            record.log(f"No run is alive at {path}, and the last one was stopped or killed: votes "
+                       "are kept, and its `groundup reinforce` command resumes it.")  # fmt: skip
 
     def _rows(self, besides: str = "") -> dict[str, AnswerComparison]:
         """The comparisons that nobody has decided, besides one reviewer."""

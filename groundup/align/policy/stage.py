@@ -31,7 +31,6 @@ from groundup.core import (
     Sampling,
     Unhashed,
     hash_file,
-    lock_folder,
     record,
 )
 from groundup.corpus import split_paths
@@ -74,7 +73,7 @@ from ..adapters import (
 )
 from ..feedback.comparisons import MAX_ANSWERS
 from ..feedback.deciding import report_votes
-from ..feedback.live import LiveQueue, open_queue
+from ..feedback.live import LiveQueue, lock_queue, open_queue
 from ..finetune import check_decoder
 from ..packing import (
     PADDING,
@@ -202,7 +201,7 @@ def reinforce(
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
     kind = "adapter" if is_adapted(config, own) else "model"
-    with lock_folder(queue) if queue else nullcontext():  # tells reviewers that more may come
+    with lock_queue(queue) if queue else nullcontext():  # tells reviewers that more may come
         return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
 
 

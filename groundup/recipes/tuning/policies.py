@@ -138,7 +138,7 @@ def write_sums(path: Path, config: SumsConfig, seed: int) -> TaskFiles:
     forgets = (rng.random(config.shown) < config.careless).tolist()
     talks = [
         {"messages": [{"role": "user", "content": row["prompt"]},
-                      {"role": "assistant", "content": _worked_answer(*each, forgotten)}]}
+                      {"role": "assistant", "content": worked_answer(*each, forgotten)}]}
         for each, row, forgotten in zip(train, rows, forgets, strict=False)
     ]  # fmt: skip
     path.mkdir(parents=True, exist_ok=True)
@@ -154,12 +154,12 @@ def _row(a: int, sign: int, b: int) -> dict[str, str]:
     return {"prompt": f"{a} {mark} {b}", "answer": str(a + sign * b)}
 
 
-def _worked_answer(a: int, sign: int, b: int, forgets: bool) -> str:
+def worked_answer(a: int, sign: int, b: int, forgets: bool) -> str:
     """What tuning shows as an answer: its steps, one a line.
 
-    >>> _worked_answer(47, 1, 38, forgets=False)
+    >>> worked_answer(47, 1, 38, forgets=False)
     '40 + 30 = 70\\n7 + 8 = 15\\n70 + 15 = 85'
-    >>> _worked_answer(52, -1, 17, forgets=True)
+    >>> worked_answer(52, -1, 17, forgets=True)
     '50 - 10 = 40\\n2 - 7 = 5\\n40 + 5 = 45'
     """
     mark = "+" if sign > 0 else "-"

@@ -186,8 +186,19 @@ def test_a_kill_of_either_side_loses_no_vote(chat_model, tasks, tmp_path, start)
     run = start(*train)
     assert until(run, "Waiting for people: 1 of 2", stream="stderr")
     person = start(*review)
+    assert decide(person) and until(run, "Waiting for people: 0 of 2", stream="stderr")
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    while decide(person):  # what the dead run asked
+        pass
+    assert person.wait(SECONDS) == 0 and "No run is alive" in person.stderr.read()
+    assert len(votes(queue)) == len(asked(queue)) == 4
+    run = start(*train)
+    assert until(run, "Waiting for people: 0 of 2", stream="stderr")
+    person = start(*review)
     while decide(person):
         pass
+    assert "No run is alive" not in person.stderr.read(), "the run is complete"
     assert (run.wait(SECONDS), person.wait(SECONDS)) == (0, 0), "the reviewer ends with the run"
     assert len(votes(queue)) == len(asked(queue)) == 6
     assert Artifact.open(out).numbers["raters"] == [

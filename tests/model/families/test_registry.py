@@ -73,7 +73,10 @@ def test_a_value_of_another_kind_is_an_error_of_one_line(changes, message):
 
 
 def test_an_unknown_family_is_named_with_the_known_ones():
-    with pytest.raises(ArtifactError, match="x/config.json has model_type 'clip', none of .* families; the nearest names are"):
+    with pytest.raises(
+        ArtifactError,
+        match="x/config.json has model_type 'clip', none of .* families; the nearest names are",
+    ):
         get_family({"model_type": "clip"}, "x/config.json")
 
 

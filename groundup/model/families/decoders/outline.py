@@ -80,8 +80,8 @@ class Key(NamedTuple):
         if isinstance(self.default, str):
             return get_activation(values, self.name, self.default)
         if self.default is int or isinstance(self.default, int):
-            family, default = str(values.get("model_type")), 0 if is_none else self.default
-            default = None if default is int else default
+            family = str(values.get("model_type"))
+            default: Any = 0 if is_none else None if self.default is int else self.default
             return get_int(values, self.name, family, default, minimum=self.minimum)
         number = get_float(values, self.name, None if is_none else self.default)
         return 1 / number if self.inverse and number is not None else number
@@ -182,7 +182,7 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
     if "head_dim" in outline.absent and fields["width"] % fields["attention.heads"]:
         what = f"width {fields['width']}, which {fields['attention.heads']} heads do not divide"
         raise ArtifactError(f"config.json has {what}.")
-    return with_fields(ModelConfig(), fields | further | outline.read_more(values))
+    return with_fields(ModelConfig(), {**fields, **further, **outline.read_more(values)})
 
 
 def write_outline(outline: Outline, config: ModelConfig) -> Values:
