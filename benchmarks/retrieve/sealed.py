@@ -11,10 +11,10 @@ documents that are not asked, without the questions of one rule, `condition`.
         [--reranker MODULE:FUNCTION=DIR] [--peer PYTHON]
 
 `train` writes FOLDER/NAME, of `--pairs` pairs. The last encoder of `search` is fused with BM25: by
-reciprocal ranks ("hybrid") and by a sum of scores ("sum"), whose weight `weigh` prints for held-out
-pairs. `--reranker` names a function that opens DIR and returns a function from a question and
-passages to scores. `--peer` is a Python that has pytrec_eval (tests/oracles/measures.txt).
-Results: results/sealed.json.
+reciprocal ranks ("hybrid") and by a sum of scores ("sum"), whose weight is the best that `weigh`
+finds for questions about other documents. `--reranker` names a function that opens DIR and returns
+a function from a question and passages to scores. `--peer` is a Python that has pytrec_eval
+(tests/oracles/measures.txt). Results: results/sealed.json.
 
 Thresholds, in nDCG@10: an encoder of our own, after training, is not below MiniLM; the best way
 closes at least 30 % of BM25's distance to 1. An encoder of our own never saw the test documents:
@@ -44,7 +44,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import table
-from benchmarks.retrieve.sealed_set import samples_of
+from benchmarks.retrieve.sealed_set import cell_samples, rule_samples, samples_of
 from benchmarks.retrieve.strangers import Shown, is_right
 from groundup.core import Artifact, Passage, Sample, load_config, write_json
 from groundup.corpus import DocumentCollection, near_duplicates, question_candidates, read_split
@@ -55,6 +55,7 @@ from groundup.retrieve import LexicalIndex, answer_question, chunk_document, ope
 from groundup.retrieve.encoders import pairs, train
 from groundup.retrieve.encoders.rankings import (
     CANDIDATES,
+    HeldOutSearch,
     Ranking,
     fuse_rankings,
     rank_by_vectors,
@@ -219,37 +220,59 @@ def sum_rankings(words: Ranking, vectors: Ranking, weight: float) -> Ranking:
     return sorted(scores.items(), key=lambda row: (-row[1], row[0]))[:CANDIDATES]
 
 
+def answerable(samples: Sequence[Sample], pool: Pool) -> tuple[list[Sample], list[set[int]]]:
+    """The questions that some passage answers, and the places of those passages."""
+    by_path = defaultdict[str, list[int]](list)
+    for at, passage in enumerate(pool.passages):
+        by_path[passage.path].append(at)
+    relevant = [relevant_places(each, pool, by_path) for each in samples]
+    kept = [each for each, places in zip(samples, relevant, strict=True) if places]
+    return kept, [places for places in relevant if places]
+
+
 def weigh(folder: Path, name: str, path: Path) -> None:
-    """Print measures of held-out pairs, by words, by an encoder, and by sums of both."""
-    searched = train.held_out_search(read_pairs(folder))
-    words = rank_by_words(searched.queries, searched.texts)
-    rows = [vectors_of(folder, name, path, t) for t in (searched.queries, searched.texts)]
+    """Print nDCG@10 of words, an encoder, and sums, for made questions of other documents.
+
+    They are of the rules of the test set, but the one held out, and of cells of tables; the encoder
+    should not have learnt them (`sealed_static --without question`).
+    """
+    source, pool = Artifact.open(folder / "corpus", "corpus"), read_pool(folder)
+    others = [each for name in ("train", "validation") for each in read_split(source, name)]
+    tested = list(read_split(source, "test"))
+    made = [*rule_samples(others, tested), *cell_samples(others, tested)]
+    samples, relevant = answerable([s for s in made if s.metadata["kind"] != HELD_OUT], pool)
+    queries = [each.conversation[-1].content for each in samples]
+    words = rank_by_index(queries, pool.passages)
+    rows = [vectors_of(folder, f"{name}-weighed", path, texts) for texts in (queries, pool.texts)]
     ways = {"words": words, "encoder": rank_by_vectors(rows[0], rows[1])}
     for weight in WEIGHTS:
         both = zip(words, ways["encoder"], strict=True)
         ways[f"sum by {weight}"] = [sum_rankings(*each, weight) for each in both]
+    searched = HeldOutSearch(queries, pool.texts, relevant)
+    print(Counter(each.metadata["kind"] for each in samples))
     for way, rankings in ways.items():
-        print(way, searched.scores(rankings))
+        print(way, searched.scores(rankings), flush=True)
 
 
 def search(
-    folder: Path, encoders: Mapping[str, Path], weight: float, reranker: str, peer: str
-) -> dict[str, Any]:
+    folder: Path, encoders: Mapping[str, Path], weight: float, reranker: str, peer: str,
+    skipped: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Rank the passages for each answerable question in every way; measures of each."""
-    pool, by_path = read_pool(folder), defaultdict[str, list[int]](list)
-    for at, passage in enumerate(pool.passages):
-        by_path[passage.path].append(at)
-    samples = [each for each in samples_of(folder) if each.metadata["kind"] != "near"]
-    relevant = [relevant_places(each, pool, by_path) for each in samples]
-    samples = [each for each, places in zip(samples, relevant, strict=True) if places]
-    relevant = [places for places in relevant if places]
+    pool = read_pool(folder)
+    asked = [each for each in samples_of(folder) if each.metadata["kind"] != "near"]
+    samples, relevant = answerable(asked, pool)
     queries = [each.conversation[-1].content for each in samples]
     by_words: dict[str, Callable[[], list[Ranking]]] = {
         "BM25": lambda: rank_by_words(queries, pool.texts),
         "BM25 of the index": lambda: rank_by_index(queries, pool.passages),
         "word2vec, idf": lambda: rank_by_vectors(*static_vectors(folder, pool, queries)),
     }
-    ways = {way: kept_rankings(folder / f"{way}.json", rank) for way, rank in by_words.items()}
+    ways = {
+        way: kept_rankings(folder / f"{way}.json", rank)
+        for way, rank in by_words.items()
+        if way not in skipped
+    }
     for name, path in encoders.items():
         rows = [vectors_of(folder, name, path, texts) for texts in (queries, pool.texts)]
         ways[name] = rank_by_vectors(*rows)
@@ -399,6 +422,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", action="append", default=[], help="NAME=DIRECTORY")
     parser.add_argument("--index", type=Path, help="default: FOLDER/index")
+    parser.add_argument("--skip", action="append", default=[], help="a way of search")
     parser.add_argument("--part", default="search", help="of results/sealed.json")
     parser.add_argument("--reranker", default="", help="MODULE:FUNCTION=DIRECTORY")
     parser.add_argument("--peer", default="", help="a Python with pytrec_eval")
@@ -415,7 +439,8 @@ def main() -> None:
         index = given.index or given.folder / "index"
         table.keep_part("sealed", f"ask {index.name}", ask(given.folder, index))
     else:
-        found = search(given.folder, encoders, given.weight, given.reranker, given.peer)
+        more = given.weight, given.reranker, given.peer, given.skip
+        found = search(given.folder, encoders, *more)
         table.keep_part("sealed", given.part, found)
 
 

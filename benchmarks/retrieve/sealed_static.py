@@ -110,8 +110,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--rate", type=float, default=0.01, help="peak learning rate")
+    parser.add_argument("--without", default="", help="a kind of pairs, such as question")
     given = parser.parse_args()
     split, tokenizer = read_pairs(given.folder), load_tokenizer(given.tokenizer)
+    split = split._replace(train=[p for p in split.train if p.kind != given.without])
     started, encode = time.process_time(), tokenizer.encode
     texts = [np.array(encode(t), np.int64) for t in collect_passages(split.train).texts]
     table = initial_table(texts, tokenizer.vocab_size, given.width)
