@@ -3,9 +3,9 @@
     vector of a text = mean of its tokens' vectors        loss = InfoNCE over a batch's passages
 
 The table starts random, a token's vector as long as the token is rare, so that before training a
-cosine is about that of tf-idf. No model runs: a step of 512 pairs takes a fifth of a second.
+cosine is about that of tf-idf. No model runs: a step of 512 pairs takes .1 to .4 s of a core.
 
-    python -m benchmarks.retrieve.sealed_static FOLDER --tokenizer DIR --out DIR
+    python -m benchmarks.retrieve.sealed_static FOLDER --tokenizer DIR --out OUT --width 768
 
 Writes OUT/untrained and OUT/trained, directories of Sentence Transformers' StaticEmbedding that
 `groundup index --encoder` opens, and prints what both find of held-out pairs, by which the settings
