@@ -6,12 +6,30 @@ documents that are not asked, without the questions of one rule, `condition`.
     python -m benchmarks.retrieve.sealed train FOLDER --encoder NAME=BASE [KEY=VALUE...]
     groundup index FOLDER/documents --out FOLDER/index --encoder MINILM --reader READER
     python -m benchmarks.retrieve.sealed ask FOLDER [--index FOLDER/index]
+    python -m benchmarks.retrieve.sealed weigh FOLDER --encoder NAME=DIR
     python -m benchmarks.retrieve.sealed search FOLDER --encoder MiniLM=DIR --encoder trained=DIR
         [--reranker MODULE:FUNCTION=DIR] [--peer PYTHON]
 
-`train` writes FOLDER/NAME. The last encoder of `search` is fused with BM25. `--reranker` names a
-function that opens DIR and returns a function from a question and passages to scores. `--peer` is a
-Python that has pytrec_eval (tests/oracles/measures.txt). Results: results/sealed.json.
+`train` writes FOLDER/NAME, of `--pairs` pairs. The last encoder of `search` is fused with BM25 by
+reciprocal ranks ("hybrid"), and each by a sum of scores ("sum"), whose weight is the best that
+`weigh` finds for questions about other documents. `--reranker` names a function that opens DIR and
+returns a function from a question and passages to scores. `--peer` is a Python that has pytrec_eval
+(tests/oracles/measures.txt). Results: results/sealed.json.
+
+Thresholds, in nDCG@10: an encoder of our own, after training, is not below MiniLM; the best way
+closes at least 30 % of BM25's distance to 1. An encoder of our own never saw the test documents:
+
+    groundup tokenizer --corpus FOLDER/corpus --out FOLDER/tokenizer --set vocab_size=8192
+        --set 'specials=["<|endoftext|>","encoder"]'
+    groundup tokens --corpus FOLDER/corpus --tokenizer FOLDER/tokenizer --out FOLDER/tokens
+        --set 'splits=["train","validation"]'
+    groundup pretrain --tokens FOLDER/tokens --tokenizer FOLDER/tokenizer --out FOLDER/masked
+        --set preset=modernbert-tiny --set layers=2 --set tokens=800000 --set batch_tokens=4096
+        --set length=256 --set context_length=256 --set long_share=0
+    python -m benchmarks.retrieve.sealed train FOLDER --encoder once=FOLDER/masked --pairs 4000
+        negatives=0 max_tokens=192 optim.learning_rate=1e-3 optim.embedding_learning_rate=2e-3
+    the same with --encoder own=FOLDER/once --pairs 12000
+    python -m benchmarks.retrieve.sealed_static ... with another tokenizer, of vocab_size=32768
 """
 
 import argparse
@@ -31,9 +49,9 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import table
-from benchmarks.retrieve.sealed_set import samples_of
+from benchmarks.retrieve.sealed_set import cell_samples, rule_samples, samples_of
 from benchmarks.retrieve.strangers import Shown, is_right
-from groundup.core import Artifact, Passage, Sample, load_config
+from groundup.core import Artifact, Passage, Sample, load_config, write_json
 from groundup.corpus import DocumentCollection, near_duplicates, question_candidates, read_split
 from groundup.corpus.questions.rules import RULES
 from groundup.embeddings import VectorsConfig, Word2VecConfig, load_vectors, train_vectors
@@ -42,6 +60,7 @@ from groundup.retrieve import LexicalIndex, answer_question, chunk_document, ope
 from groundup.retrieve.encoders import pairs, train
 from groundup.retrieve.encoders.rankings import (
     CANDIDATES,
+    HeldOutSearch,
     Ranking,
     fuse_rankings,
     rank_by_vectors,
@@ -53,13 +72,17 @@ from groundup.retrieve.models import load_text_encoder
 HELD_OUT, BEST, RERANKED = "condition", 10, 50
 GROUPS = {"cell": "cells", "condition": "held out", "other": "other words", "near": "near misses"}
 """Kinds of questions that are reported alone; the others are those of rules."""
-PAIRS = (1_000, 200)
+PAIRS, MEASURED = 1_000, 200
 """Drawn to train on, and to measure on."""
+WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5)
+"""Of an encoder's scores beside those of words, both divided by the best of their ranking."""
 MEASURES = {
     "nDCG@10": (ranking.ndcg(BEST), "ndcg_cut_10"), "recall@1": (ranking.recall(1), "recall_1"),
     "recall@10": (ranking.recall(BEST), "recall_10"), "MRR": (ranking.mrr(), "recip_rank"),
 }  # fmt: skip
 """And what trec_eval calls them."""
+CLOSED = 0.3
+"""Share of BM25's distance to nDCG@10 = 1 that the best way should close."""
 COPY = 0.8
 """Jaccard similarity of 5-grams of words from which a passage says what another one says."""
 WORD = re.compile(r"[^\W\d_]+")
@@ -79,26 +102,29 @@ class Pool(NamedTuple):
     """Titles and text of each passage, as encoders read them."""
 
 
-def train_on(folder: Path, name: str, base: Path, settings: Sequence[str]) -> None:
-    """Train an encoder on pairs of the corpus, whose test split it never reads; without one rule.
-
-    What the stage measures of held-out pairs is searched among their own passages alone.
-    """
+def read_pairs(folder: Path) -> pairs.PairSplit:
+    """Pairs of the corpus, whose test split is never read; without one rule."""
     rules = tuple(rule.name for rule in RULES if rule.name != HELD_OUT)
-    search, read = train.held_out_search, train._read_pairs
 
     def without(collection: DocumentCollection, paths: Any, _: Any, words: int) -> Iterator[Any]:
         return question_candidates(collection, paths, rules, words)
 
-    def fewer(*given: Any) -> pairs.PairSplit:
-        drawn, split = random.Random(0), read(*given)
-        return pairs.PairSplit(
-            *(drawn.sample(p, min(n, len(p))) for p, n in zip(split, PAIRS, strict=True))
-        )
+    with patch.object(pairs, "question_candidates", without):
+        corpus = Artifact.open(folder / "corpus", "corpus")
+        return train._read_pairs(pairs.PairsConfig(), folder, corpus)
 
+
+def train_on(folder: Path, name: str, base: Path, count: int, settings: Sequence[str]) -> None:
+    """Train an encoder on some pairs of the corpus.
+
+    What the stage measures of held-out pairs is searched among their own passages alone.
+    """
+    drawn, search, split = random.Random(0), train.held_out_search, read_pairs(folder)
+    fewer = pairs.PairSplit(
+        *(drawn.sample(p, min(n, len(p))) for p, n in zip(split, (count, MEASURED), strict=True))
+    )
     with (
-        patch.object(pairs, "question_candidates", without),
-        patch.object(train, "_read_pairs", fewer),
+        patch.object(train, "_read_pairs", lambda *_: fewer),
         patch.object(train, "held_out_search", lambda split: search(split._replace(train=[]))),
     ):
         config = load_config(train.EncoderConfig, None, settings)
@@ -172,6 +198,13 @@ def rank_by_index(queries: Sequence[str], passages: Sequence[Passage]) -> list[R
         ]
 
 
+def kept_rankings(file: Path, rank: Callable[[], list[Ranking]]) -> list[Ranking]:
+    """The rankings of a way, kept for the next time."""
+    if not file.is_file():
+        write_json(file, rank())
+    return json.loads(file.read_bytes())
+
+
 def copies_among(texts: Sequence[str]) -> set[int]:
     """Which of a list of texts say what an earlier one says."""
     return {pair.j for pair in near_duplicates(texts, COPY)} if len(texts) > 1 else set()
@@ -183,20 +216,67 @@ def without_copies(ranked: Ranking, texts: Sequence[str]) -> Ranking:
     return [each for at, each in enumerate(ranked) if at not in copies]
 
 
-def search(folder: Path, encoders: Mapping[str, Path], reranker: str, peer: str) -> dict[str, Any]:
-    """Rank the passages for each answerable question in every way; measures of each."""
-    pool, by_path = read_pool(folder), defaultdict[str, list[int]](list)
+def sum_rankings(words: Ranking, vectors: Ranking, weight: float) -> Ranking:
+    """Both scores added, each divided by the best of its ranking, those of vectors by weight."""
+    scores = defaultdict[int, float](float)
+    for ranked, share in ((words, 1.0), (vectors, weight)):
+        for place, score in ranked:
+            scores[place] += share * score / ranked[0][1]
+    return sorted(scores.items(), key=lambda row: (-row[1], row[0]))[:CANDIDATES]
+
+
+def answerable(samples: Sequence[Sample], pool: Pool) -> tuple[list[Sample], list[set[int]]]:
+    """The questions that some passage answers, and the places of those passages."""
+    by_path = defaultdict[str, list[int]](list)
     for at, passage in enumerate(pool.passages):
         by_path[passage.path].append(at)
-    samples = [each for each in samples_of(folder) if each.metadata["kind"] != "near"]
     relevant = [relevant_places(each, pool, by_path) for each in samples]
-    samples = [each for each, places in zip(samples, relevant, strict=True) if places]
-    relevant = [places for places in relevant if places]
+    kept = [each for each, places in zip(samples, relevant, strict=True) if places]
+    return kept, [places for places in relevant if places]
+
+
+def weigh(folder: Path, name: str, path: Path) -> None:
+    """Print nDCG@10 of words, an encoder, and sums, for made questions of other documents.
+
+    They are of the rules of the test set, but the one held out, and of cells of tables; the encoder
+    should not have learnt them (`sealed_static --without question`).
+    """
+    source, pool = Artifact.open(folder / "corpus", "corpus"), read_pool(folder)
+    others = [each for name in ("train", "validation") for each in read_split(source, name)]
+    tested = list(read_split(source, "test"))
+    made = [*rule_samples(others, tested), *cell_samples(others, tested)]
+    samples, relevant = answerable([s for s in made if s.metadata["kind"] != HELD_OUT], pool)
     queries = [each.conversation[-1].content for each in samples]
-    ways: dict[str, list[Ranking]] = {
-        "BM25": rank_by_words(queries, pool.texts),
-        "BM25 of the index": rank_by_index(queries, pool.passages),
-        "word2vec, idf": rank_by_vectors(*static_vectors(folder, pool, queries)),
+    words = rank_by_index(queries, pool.passages)
+    rows = [vectors_of(folder, f"{name}-weighed", path, texts) for texts in (queries, pool.texts)]
+    ways = {"words": words, "encoder": rank_by_vectors(rows[0], rows[1])}
+    for weight in WEIGHTS:
+        both = zip(words, ways["encoder"], strict=True)
+        ways[f"sum by {weight}"] = [sum_rankings(*each, weight) for each in both]
+    searched = HeldOutSearch(queries, pool.texts, relevant)
+    print(Counter(each.metadata["kind"] for each in samples))
+    for way, rankings in ways.items():
+        print(way, searched.scores(rankings), flush=True)
+
+
+def search(
+    folder: Path, encoders: Mapping[str, Path], weight: float, reranker: str, peer: str,
+    skipped: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Rank the passages for each answerable question in every way; measures of each."""
+    pool = read_pool(folder)
+    asked = [each for each in samples_of(folder) if each.metadata["kind"] != "near"]
+    samples, relevant = answerable(asked, pool)
+    queries = [each.conversation[-1].content for each in samples]
+    by_words: dict[str, Callable[[], list[Ranking]]] = {
+        "BM25": lambda: rank_by_words(queries, pool.texts),
+        "BM25 of the index": lambda: rank_by_index(queries, pool.passages),
+        "word2vec, idf": lambda: rank_by_vectors(*static_vectors(folder, pool, queries)),
+    }
+    ways = {
+        way: kept_rankings(folder / f"{way}.json", rank)
+        for way, rank in by_words.items()
+        if way not in skipped
     }
     for name, path in encoders.items():
         rows = [vectors_of(folder, name, path, texts) for texts in (queries, pool.texts)]
@@ -205,6 +285,10 @@ def search(folder: Path, encoders: Mapping[str, Path], reranker: str, peer: str)
         both = zip(ways["BM25 of the index"], ways[list(encoders)[-1]], strict=True)
         fused = [fuse_rankings(*each)[:CANDIDATES] for each in both]
         ways["hybrid"] = [without_copies(each, pool.texts) for each in fused]
+    for name in encoders:
+        both = zip(ways["BM25 of the index"], ways[name], strict=True)
+        fused = [sum_rankings(*each, weight) for each in both]
+        ways[f"sum, {name}"] = [without_copies(each, pool.texts) for each in fused]
     if reranker:
         score, best = open_scorer(reranker), zip(queries, list(ways.values())[-1], strict=True)
         ways["reranked"] = [reranked(score, *each, pool.texts) for each in best]
@@ -258,6 +342,11 @@ def measured(
         for other in values:
             both = zip(gains, values[other]["nDCG@10"], strict=True)
             found[way][f"less {other}"] = shown(bootstrap([a - b for a, b in both], documents))
+        both = list(zip(gains, values["BM25"]["nDCG@10"], strict=True))
+        closed = sum(a - b for a, b in both) / sum(1 - b for _, b in both)
+        found[way]["closed of BM25's distance"] = round(closed, 4)
+        beyond = [a - b - CLOSED * (1 - b) for a, b in both]
+        found[way]["less what closes enough"] = shown(bootstrap(beyond, documents))
         tens = [[pool.texts[int(p)] for p in ranked[:BEST]] for ranked in run.values()]
         copies = sum(len(copies_among(ten)) for ten in tens)
         found[way]["copies among ten"] = round(copies / sum(map(len, tens)), 4)
@@ -338,23 +427,30 @@ def is_right_first(sample: Sample, claims: Sequence[Any]) -> bool:
 def main() -> None:
     """Run one part, and keep what it measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("verb", choices=("train", "ask", "search"))
+    parser.add_argument("verb", choices=("train", "weigh", "ask", "search"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", action="append", default=[], help="NAME=DIRECTORY")
     parser.add_argument("--index", type=Path, help="default: FOLDER/index")
+    parser.add_argument("--skip", action="append", default=[], help="a way of search")
+    parser.add_argument("--part", default="search", help="of results/sealed.json")
     parser.add_argument("--reranker", default="", help="MODULE:FUNCTION=DIRECTORY")
     parser.add_argument("--peer", default="", help="a Python with pytrec_eval")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="to train on")
+    parser.add_argument("--weight", type=float, default=0.5, help="of the encoder in the sum")
     parser.add_argument("settings", nargs="*", help="of `groundup encoder`")
     given = parser.parse_intermixed_args()
     encoders = {name: Path(path) for name, _, path in (e.partition("=") for e in given.encoder)}
     if given.verb == "train":
-        train_on(given.folder, *next(iter(encoders.items())), given.settings)
+        train_on(given.folder, *next(iter(encoders.items())), given.pairs, given.settings)
+    elif given.verb == "weigh":
+        weigh(given.folder, *next(iter(encoders.items())))
     elif given.verb == "ask":
         index = given.index or given.folder / "index"
         table.keep_part("sealed", f"ask {index.name}", ask(given.folder, index))
     else:
-        found = search(given.folder, encoders, given.reranker, given.peer)
-        table.keep_part("sealed", "search", found)
+        more = given.weight, given.reranker, given.peer, given.skip
+        found = search(given.folder, encoders, *more)
+        table.keep_part("sealed", given.part, found)
 
 
 if __name__ == "__main__":
