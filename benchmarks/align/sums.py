@@ -50,7 +50,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "align_sums.json"
 
 def main() -> None:
     """Train, measure, print, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--base", type=Path, default=Path("models/house-14m"))
     parser.add_argument("--out", type=Path, default=Path("runs/sums"))
     parser.add_argument("--steps", type=int, default=60)

@@ -35,8 +35,8 @@ def fork_rows(answers: Sequence[RenderedAnswer], count: int) -> MicroBatch | Non
         start = trunk + number * length
         places = slice(start, start + ends[at])
         for name, values in each.columns().items():
-            is_by_token = isinstance(values, np.ndarray) and values.ndim > 0
-            made[name][row, places] = values[begin - 1 :] if is_by_token else values
+            own = np.asarray(values)
+            made[name][row, places] = own[begin - 1 :] if own.ndim else own
         made["positions"][row, places] = np.arange(begin - 1, each.length)
         made["documents"][row, places] = row * (count + 1) + number + 1
         made["weights"][row, start] = 1.0
