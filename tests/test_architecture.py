@@ -27,10 +27,10 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 117_183
+BUDGET = 118_500
 SHARES = {
     "core": 5_004, "measure": 8_780, "kernels": 3_403, "documents": 15_079, "corpus": 12_623,
-    "tokenizer": 3_826, "model": 10_866, "embeddings": 2_440, "adapt": 1_306, "train": 12_569,
+    "tokenizer": 3_826, "model": 10_878, "embeddings": 2_440, "adapt": 1_306, "train": 12_569,
     "generate": 7_130, "prompt": 211, "align": 6_975, "compress": 133, "retrieve": 10_193,
     "evaluate": 9_106, "redteam": 0, "monitor": 0, "serve": 4_654, "console": 0,
     "recipes": 3_288, "": 883,

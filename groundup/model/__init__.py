@@ -1,7 +1,7 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
 from .attention import Attention, Cache, EncoderOutput, KeysValues
-from .config import (
+from .configuration.config import (
     AttentionConfig,
     CacheRow,
     EmbeddingConfig,
@@ -12,6 +12,8 @@ from .config import (
     NormConfig,
     OutputConfig,
 )
+from .configuration.depth import DerivedConfig, from_depth
+from .configuration.positions import PositionConfig, RopeScaling
 from .decoders.graphs import GraphStep, fits_graph
 from .decoders.paged import (
     Bits,
@@ -22,7 +24,6 @@ from .decoders.paged import (
     PagedShape,
     supports,
 )
-from .depth import DerivedConfig, from_depth
 from .describe.costs import (
     Description,
     Flops,
@@ -40,7 +41,6 @@ from .families.registry import choose_family, to_hf_module
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
 from .inputs import may_fork
-from .position_config import PositionConfig, RopeScaling
 from .positions import get_rotation, rotate
 from .presets import Preset, preset, presets
 from .transformer import (

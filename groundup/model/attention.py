@@ -29,7 +29,7 @@ from groundup.kernels import (
     branched_attention,
 )
 
-from .config import ModelConfig
+from .configuration.config import ModelConfig
 from .norm import RMSNorm, build_norm
 from .positions import BucketBias, DistanceBias, Rotation, disentangled_bias, rotate
 
@@ -275,13 +275,12 @@ class Attention(Projections):
             bias = self.relative(q.shape[2], k.shape[2], causal=context.mask.causal).to(q.dtype)
         if context.distances is not None:
             vectors, index = context.distances  # which the layer projects as it does tokens
-            bias = disentangled_bias(q, k, self.queries(vectors), self.keys(vectors), index)
-            bias = bias * self.scale
+            both = self.queries(vectors), self.keys(vectors)
+            bias = disentangled_bias(q, k, *both, index) * self.scale
         mask = context.mask._replace(pattern=self.pattern)
         scores = ScoreOptions(self.scale, bias, self.softcap, self.sinks)
-        attend = self.attend
-        if context.branches is not None:
-            attend = partial(branched_attention, branches=context.branches)
+        fork = partial(branched_attention, branches=context.branches)
+        attend = self.attend if context.branches is None else fork
         return self.merge_heads(attend(q, k, v, mask=mask, scores=scores))
 
 

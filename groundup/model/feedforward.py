@@ -34,7 +34,7 @@ from groundup.kernels import (
 )
 
 from .attention import NO_CONTEXT, Context, empty_linear
-from .config import Activation, ModelConfig
+from .configuration.config import Activation, ModelConfig
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

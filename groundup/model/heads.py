@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from groundup.core import Config, ConfigError, ShapeError
 
 from .attention import empty_linear
-from .config import ModelConfig, NormConfig
+from .configuration.config import ModelConfig, NormConfig
 from .feedforward import ACTIVATIONS
 from .norm import build_norm
 

@@ -14,8 +14,8 @@ from groundup.core import CapacityError, ConfigError, ShapeError
 from groundup.kernels import attention
 
 from .attention import Attention, Cache, EncoderOutput
-from .config import ModelConfig
-from .position_config import PositionConfig
+from .configuration.config import ModelConfig
+from .configuration.positions import PositionConfig
 
 EXPECTED_DOCUMENTS = (
     "one index per token, -1 for padding; from an attention mask of 0 and 1: mask.long() - 1"

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import ModelConfig, NormConfig
+from .configuration.config import ModelConfig, NormConfig
 
 
 class RMSNorm(nn.Module):

@@ -36,9 +36,9 @@ from torch import Tensor, nn
 from groundup.core import ConfigError
 from groundup.kernels import document_positions
 
-from .config import AttentionConfig, ModelConfig
+from .configuration.config import AttentionConfig, ModelConfig
+from .configuration.positions import RopeScaling
 from .norm import build_norm
-from .position_config import RopeScaling
 
 
 def positions_in_documents(

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .config import (
+from .configuration.config import (
     AttentionConfig,
     ExpertsConfig,
     ModelConfig,

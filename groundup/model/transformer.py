@@ -40,7 +40,7 @@ from .attention import (
     empty_linear,
     sequence_lengths,
 )
-from .config import AttentionConfig, ModelConfig
+from .configuration.config import AttentionConfig, ModelConfig
 from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
 from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup

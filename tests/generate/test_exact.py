@@ -15,11 +15,9 @@ from groundup.generate import (
 from groundup.kernels import QuantizedLinear
 from groundup.model import NativeDecoder
 from groundup.train import MicroBatch, causal_loss
-from tests.model.shapes import DECODERS, VOCAB, tiny_model
+from tests.model.shapes import DECODERS, NATIVE, VOCAB, tiny_model
 
 pytestmark = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
-OTHERS = {"gopher", "buckets", "mixtral", "glam", "sparse", "olmo", "longrope"}
-NATIVE = sorted(set(DECODERS) - OTHERS)
 IDS = torch.randint(VOCAB, (3, 50), generator=torch.Generator().manual_seed(0))
 TARGETS = torch.randint(VOCAB, (3, 50), generator=torch.Generator().manual_seed(1))
 DOCUMENTS = torch.zeros(3, 50, dtype=torch.long)

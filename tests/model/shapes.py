@@ -177,6 +177,12 @@ DECODERS = {
         ))
     ),
 }  # fmt: skip
+OTHERS = {
+    "gopher", "buckets", "mixtral", "glam", "sparse", "olmo", "longrope", "falcon_alibi", "gpt-oss",
+    "deepseek v3", "minicpm3", "llama4",
+}  # fmt: skip
+NATIVE = sorted(set(DECODERS) - OTHERS)
+"""Decoders that the native stack computes."""
 ENCODERS = {
     "bert": shape(
         kind="encoder",

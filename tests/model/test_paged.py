@@ -13,14 +13,9 @@ from groundup.model import (
     supports,
 )
 from tests.model.paged import PagedTransformer
-from tests.model.shapes import DECODERS, ENCODERS, VOCAB, tiny_model
+from tests.model.shapes import DECODERS, ENCODERS, NATIVE, VOCAB, tiny_model
 
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
-OTHERS = {
-    "gopher", "buckets", "mixtral", "glam", "sparse", "olmo", "longrope", "falcon_alibi", "gpt-oss",
-    "deepseek v3", "minicpm3", "llama4",
-}  # fmt: skip
-NATIVE = sorted(set(DECODERS) - OTHERS)
 TABLES = torch.tensor([[3, 1], [0, 2]])
 """Blocks of two sequences of up to 64 tokens, in no order."""
 

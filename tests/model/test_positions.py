@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError
 from groundup.model import PositionConfig
-from groundup.model.position_config import RopeScaling
+from groundup.model.configuration.positions import RopeScaling
 from groundup.model.positions import (
     BucketBias,
     DistanceBias,

@@ -38,10 +38,10 @@ from groundup.kernels import (
 )
 
 from ..attention import Attention
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
+from ..configuration.positions import RopeScaling
 from ..feedforward import FeedForward
 from ..norm import LayerNorm, RMSNorm
-from ..position_config import RopeScaling
 from ..positions import _alibi_slopes, attention_factor, cached_frequencies, sinusoids
 from ..transformer import Transformer, TransformerBlock, has_adapters
 

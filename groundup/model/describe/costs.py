@@ -13,7 +13,7 @@ import torch
 from groundup.core import ConfigError, check_kind
 from groundup.kernels import AttentionPattern
 
-from ..config import ExpertsConfig, FeedForwardConfig, LatentConfig, ModelConfig
+from ..configuration.config import ExpertsConfig, FeedForwardConfig, LatentConfig, ModelConfig
 from ..families.registry import read_config
 from ..presets import Preset, nearest_presets, preset, presets
 from ..weights.directory import CONFIG, read_json_object

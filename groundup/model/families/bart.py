@@ -13,8 +13,14 @@ import torch
 
 from groundup.core import ArtifactError
 
-from ..config import EmbeddingConfig, FeedForwardConfig, ModelConfig, NormConfig, OutputConfig
-from ..position_config import PositionConfig
+from ..configuration.config import (
+    EmbeddingConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+)
+from ..configuration.positions import PositionConfig
 from .keys import AllowedValues, ConfigKeys, Family, word_set
 from .names import (
     NamePairs,

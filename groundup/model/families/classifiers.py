@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..config import ModelConfig, OutputConfig
+from ..configuration.config import ModelConfig, OutputConfig
 from ..heads import HeadConfig, Pooling
 from .encoders.outline import DISCRIMINATOR
 from .names import NamePairs, get_architectures, get_bool, get_int, require_supported

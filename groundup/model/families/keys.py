@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import ConfigError
 
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
 from .names import (
     QKV,
     QKV_ROWS,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from groundup.core import ArtifactError, Config, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ..config import ExpertsConfig, LatentConfig, ModelConfig
+from ..configuration.config import ExpertsConfig, LatentConfig, ModelConfig
 from .keys import CAUSAL, ROPE, AllowedValues, word_set
 from .names import (
     LAYER_TYPES,

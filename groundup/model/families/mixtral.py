@@ -16,7 +16,7 @@ from torch import Tensor
 
 from groundup.core import ArtifactError
 
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
 from .decoders.outline import (
     ATTENTION_BIAS,
     SILU,

@@ -9,8 +9,14 @@ Source: transformers 5.24, models/modernbert; ModernBERT: arXiv:2412.13663.
 from collections.abc import Mapping
 from typing import Any
 
-from ..config import EmbeddingConfig, FeedForwardConfig, ModelConfig, NormConfig, OutputConfig
-from ..position_config import PositionConfig
+from ..configuration.config import (
+    EmbeddingConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+)
+from ..configuration.positions import PositionConfig
 from .encoders.outline import BIDIRECTIONAL, has_mlm_head
 from .keys import ConfigKeys, Family, word_set
 from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types

@@ -16,8 +16,8 @@ from torch import Tensor
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ..config import Activation, AttentionConfig
-from ..position_config import RopeScaling
+from ..configuration.config import Activation, AttentionConfig
+from ..configuration.positions import RopeScaling
 
 NamePairs = tuple[tuple[str, str], ...]
 StateDict = dict[str, Tensor]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
 from .bart import BART, MBART
 from .decoders.bloom import BLOOM
 from .decoders.cohere import COHERE

@@ -20,7 +20,7 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..config import (
+from ..configuration.config import (
     Activation,
     AttentionConfig,
     ExpertsConfig,
@@ -29,7 +29,7 @@ from ..config import (
     NormConfig,
     OutputConfig,
 )
-from ..position_config import PositionConfig
+from ..configuration.positions import PositionConfig
 from .keys import ConfigKeys, Family, word_set
 from .names import (
     ACTIVATIONS,

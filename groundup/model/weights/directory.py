@@ -34,7 +34,7 @@ from groundup.core import (
 )
 from groundup.kernels import QuantizedLinear
 
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
 from ..families.classifiers import DISCRIMINATOR, has_head
 from ..families.registry import choose_family, get_family, read_config
 from ..transformer import Transformer, has_adapters

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError, write_json
 
-from ..config import ModelConfig
+from ..configuration.config import ModelConfig
 from ..families.classifiers import (
     HEAD_KEY,
     OWN_HEAD_LAYOUT,

@@ -8,7 +8,7 @@ and arXiv:2412.19437.
 
 from groundup.core import ConfigError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import AllowedValues, Family, word_set
 from ..llama import NAMES as LLAMA_NAMES
 from ..llama import decoder_to_hf_config

@@ -8,7 +8,7 @@ Source: transformers 5.24, models/falcon; Almazrouei et al. 2023, arXiv:2311.168
 
 from groundup.core import ArtifactError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import word_set
 from ..names import QKV, NamePairs, get_bool, get_int
 from .bloom import LAYER_NAMES

@@ -12,7 +12,7 @@ from typing import Any
 
 from groundup.core import ArtifactError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import CAUSAL, ConfigKeys, validate_keys, word_set
 from ..llama import NAMES
 from ..names import (

@@ -7,7 +7,7 @@ Source: transformers 5.24, models/llama4; Meta 2025, The Llama 4 herd.
 
 from groundup.core import ArtifactError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import word_set
 from ..llama import FULL, get_layers, parse_layer_types, shortest_cycle
 from ..llama import NAMES as LLAMA_NAMES

@@ -5,7 +5,7 @@ Source: transformers 5.24, models/minicpm3; Hu et al. 2024, arXiv:2404.06395, fo
 
 import math
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..names import get_float, get_int
 from .deepseek import HEAD_KEYS, NAMES, latent_keys, prepare_heads, read_latent, write_latent
 from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps

@@ -6,7 +6,7 @@ Source: transformers 5.24, models/olmo, olmo2, olmo3; Groeneveld et al. 2024, ar
 OLMo Team 2024, arXiv:2501.00656; Team Olmo 2025, arXiv:2512.13961.
 """
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..llama import NAMES
 from .outline import (
     ATTENTION_BIAS,

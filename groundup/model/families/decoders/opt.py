@@ -4,7 +4,7 @@ OPT 350M has post-norms and projects its embeddings, which is refused.
 Source: transformers 5.24, models/opt; Zhang et al. 2022, arXiv:2205.01068.
 """
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import ROPE, word_set
 from ..names import NamePairs, require_supported
 from .gpt import FIELDS

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
 from ..llama import (
     FULL,

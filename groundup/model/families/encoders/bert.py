@@ -14,7 +14,7 @@ arXiv:1911.02116, arXiv:1910.01108, arXiv:2003.10555, arXiv:1909.11942, arXiv:20
 
 from groundup.core import ArtifactError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import ConfigKeys, word_set
 from ..names import get_int
 from .outline import EMBEDDING_NAMES, EncoderOutline, Values, encoder_family, layer_names

@@ -9,7 +9,7 @@ Source: transformers 5.24, models/deberta_v2; He et al. 2020, arXiv:2006.03654; 
 
 from groundup.core import ArtifactError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ..keys import ConfigKeys, word_set
 from ..names import get_bool, get_int, require_supported
 from .bert import BERT_OUTLINE

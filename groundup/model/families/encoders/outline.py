@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ...config import (
+from ...configuration.config import (
     Activation,
     EmbeddingConfig,
     FeedForwardConfig,
@@ -17,7 +17,7 @@ from ...config import (
     NormConfig,
     OutputConfig,
 )
-from ...position_config import PositionConfig
+from ...configuration.positions import PositionConfig
 from ..decoders.outline import with_fields
 from ..keys import AllowedValues, ConfigKeys, Family, word_set
 from ..llama import MAX_LAYERS

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
+from ...configuration.positions import RopeScaling
 from ...families.names import (
     QKV,
     NamePairs,
@@ -36,7 +37,6 @@ from ...families.names import (
     split_fused,
 )
 from ...families.registry import FAMILIES, choose_family, read_config
-from ...position_config import RopeScaling
 from ...positions import rope_frequencies
 from .format import Value
 

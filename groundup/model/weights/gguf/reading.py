@@ -11,7 +11,7 @@ from torch import Tensor
 
 from groundup.core import ArtifactError, DataError, write_json
 
-from ...config import ModelConfig
+from ...configuration.config import ModelConfig
 from ...describe.costs import count_parameters
 from ...transformer import Transformer
 from ..directory import CONFIG, GENERATION, load_model_state, read_json_object, save

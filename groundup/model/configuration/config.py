@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from groundup.core import Config, ConfigError
 from groundup.kernels import PATTERN_SIZES, AttentionPattern
 
-from .position_config import PositionConfig
+from .positions import PositionConfig
 
 
 class LatentConfig(Config):

@@ -1,0 +1,1 @@
+"""Everything but the weights that determines what a model computes."""
