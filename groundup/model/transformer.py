@@ -43,7 +43,14 @@ from .attention import (
 from .configuration.config import AttentionConfig, ModelConfig
 from .feedforward import Experts, FeedForward
 from .heads import OutputTransform, apply_softcap
-from .inputs import ForwardInputs, check_context_length, check_ids, check_inputs, embedding_lookup
+from .inputs import (
+    ForwardInputs,
+    check_context_length,
+    check_ids,
+    check_inputs,
+    embedding_lookup,
+    may_fork,
+)
 from .norm import optional_norm
 from .positions import (
     BucketBias,
@@ -327,10 +334,13 @@ class Transformer(Stack):
 
         Raises CapacityError if cache and ids exceed the context; ShapeError if tensors do not fit
         each other; ConfigError for a source without an encoder, an encoder–decoder without a
-        source, a cache in an encoder, and types or a prefix that this model does not support.
+        source, a cache in an encoder, and types, a prefix or branches that this model does not
+        support.
         """
         given = ForwardInputs(positions, documents, types, prefix, cache, encoded)
         check_inputs(self.config, ids, given)
+        if branches is not None and not may_fork(self):
+            raise ConfigError("This model's rows cannot fork: see may_fork; omit branches.")
         own = documents
         if cache is not None:
             documents = cache.begin(ids.shape[1], documents)

@@ -272,6 +272,14 @@ def reopen_tiny(families: tuple[str, ...]) -> dict[str, Any]:
     return reopened
 
 
+def write_anew(shapes: dict[str, dict[str, dict]], presets: tuple[str, ...], name: str) -> None:
+    """Write every fixture of some families anew, and what their tiny presets give."""
+    for family in shapes:
+        shutil.rmtree(ROOT / family, ignore_errors=True)
+    text = json.dumps(write(shapes) | reopen_tiny(presets), indent=1) + "\n"
+    (ROOT / name).write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Write every fixture anew."""
     torch.manual_seed(0)

@@ -22,10 +22,9 @@ from tests.oracles.decoders_llama import (
     batch,
     opened,
     peer,
-    reopen_tiny,
     rope,
     size,
-    write,
+    write_anew,
 )
 from tests.oracles.decoders_more import LONG
 
@@ -135,10 +134,7 @@ def write_mxfp4() -> None:
 def main() -> None:
     """Write every fixture anew."""
     torch.manual_seed(2)
-    for family in SHAPES:
-        shutil.rmtree(ROOT / family, ignore_errors=True)
-    text = json.dumps(write(SHAPES) | reopen_tiny(PRESETS), indent=1) + "\n"
-    (ROOT / "reopened_mixtures.json").write_text(text, encoding="utf-8")
+    write_anew(SHAPES, PRESETS, "reopened_mixtures.json")
     write_mxfp4()
 
 

@@ -4,9 +4,6 @@ Run by `make oracles`. Writes tests/fixtures/decoders/<family>/<name>/ as decode
 and `reopened_more.json`.
 """
 
-import json
-import shutil
-
 import torch
 
 from tests.oracles.decoders_llama import (
@@ -14,13 +11,11 @@ from tests.oracles.decoders_llama import (
     LINEAR,
     LLAMA3,
     NEAR,
-    ROOT,
     YARN,
     YARN_SAID,
-    reopen_tiny,
     rope,
     size,
-    write,
+    write_anew,
 )
 
 PRESETS = (
@@ -145,10 +140,7 @@ SHAPES: dict[str, dict[str, dict]] = {
 def main() -> None:
     """Write every fixture anew."""
     torch.manual_seed(1)
-    for family in SHAPES:
-        shutil.rmtree(ROOT / family, ignore_errors=True)
-    text = json.dumps(write(SHAPES) | reopen_tiny(PRESETS), indent=1) + "\n"
-    (ROOT / "reopened_more.json").write_text(text, encoding="utf-8")
+    write_anew(SHAPES, PRESETS, "reopened_more.json")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,9 @@ Run by `make oracles`. Writes tests/fixtures/decoders/<family>/<name>/ as decode
 and `reopened_older.json`.
 """
 
-import json
-import shutil
-
 import torch
 
-from tests.oracles.decoders_llama import CONTEXT, LINEAR, ROOT, VOCAB, reopen_tiny, rope, write
+from tests.oracles.decoders_llama import CONTEXT, LINEAR, VOCAB, rope, write_anew
 
 PRESETS = ("GPT-J", "Falcon", "BLOOM", "OPT")
 GENERAL = {"vocab_size": VOCAB, "eos_token_id": None, "bos_token_id": None, "pad_token_id": None}
@@ -69,10 +66,7 @@ SHAPES: dict[str, dict[str, dict]] = {
 def main() -> None:
     """Write every fixture anew."""
     torch.manual_seed(2)
-    for family in SHAPES:
-        shutil.rmtree(ROOT / family, ignore_errors=True)
-    text = json.dumps(write(SHAPES) | reopen_tiny(PRESETS), indent=1) + "\n"
-    (ROOT / "reopened_older.json").write_text(text, encoding="utf-8")
+    write_anew(SHAPES, PRESETS, "reopened_older.json")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ from ..packing import (
     with_reference,
 )
 from ..preferences import SPLITS, Preference, read_preferences
-from .losses import Answers, PreferenceLossConfig, kto, preference_losses
+from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 
 USUAL = UsualOptim(
     OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
@@ -111,7 +111,8 @@ class PairObjective(NamedTuple):
         """Nats of a micro-batch, and its number of pairs."""
         both = answer_logprobs(model, batch)
         chosen, rejected = (Answers(*(values[side::2] for values in both)) for side in (0, 1))
-        total = preference_losses(chosen, rejected, self.config).sum()
+        assert self.config.name != "kto", "KTO has another objective"
+        total = PAIR_LOSSES[self.config.name](chosen, rejected, self.config).sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 

@@ -10,40 +10,45 @@ fewer positions (packing.py).
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from groundup.kernels import Branches
 from groundup.train import MicroBatch
 
-from ..packing import FILLINGS, RenderedAnswer
+from ..packing import RenderedAnswer, batch_of_rows, empty_rows
 
 
-def fork_rows(answers: Sequence[RenderedAnswer], count: int) -> MicroBatch | None:
-    """Rows of `count` answers to one prompt each; None if whole texts take fewer positions."""
+def fork_rows(answers: Sequence[RenderedAnswer], count: int, row_tokens: int) -> MicroBatch | None:
+    """Rows of answers that share a prompt; None if whole texts take fewer positions.
+
+    answers     `count` to each prompt, one prompt after the other
+    row_tokens  positions of a row at most; more answers go to further rows, with their prompt
+    """
     begins = [int(each.is_answer.argmax()) for each in answers]
     ends = [len(each.ids) - begin for each, begin in zip(answers, begins, strict=True)]
-    trunk, length, rows = max(begins) - 1, max(ends), len(answers) // count
-    shape = rows, trunk + count * length
-    if count < 2 or trunk < 1 or rows * shape[1] >= sum(each.length for each in answers):
+    trunk, length = max(begins) - 1, max(ends)
+    per_row = min(count, (row_tokens - trunk) // length)
+    if per_row < 2 or trunk < 1:
         return None
-    made = {
-        name: np.full(shape, filling, np.float32 if isinstance(filling, float) else np.int64)
-        for name, filling in FILLINGS.items()
-    }
+    rows_each = -(-count // per_row)
+    per_row = -(-count // rows_each)
+    rows, positions = len(answers) // count * rows_each, trunk + per_row * length
+    if rows * positions >= sum(each.length for each in answers):
+        return None
+    made = empty_rows(rows, positions)
     for at, (each, begin) in enumerate(zip(answers, begins, strict=True)):
-        row, number = divmod(at, count)
+        group, number = divmod(at, count)
+        row, number = group * rows_each + number // per_row, number % per_row
         start = trunk + number * length
         places = slice(start, start + ends[at])
         for name, values in each.columns().items():
             own = np.asarray(values)
             made[name][row, places] = own[begin - 1 :] if own.ndim else own
         made["positions"][row, places] = np.arange(begin - 1, each.length)
-        made["documents"][row, places] = row * (count + 1) + number + 1
+        made["documents"][row, places] = row * (per_row + 1) + number + 1
         made["weights"][row, start] = 1.0
         if not number:
-            made["ids"][row, trunk - begin + 1 : trunk] = each.ids[: begin - 1]
-            made["positions"][row, trunk - begin + 1 : trunk] = np.arange(begin - 1)
-            made["documents"][row, trunk - begin + 1 : trunk] = row * (count + 1)
-    tensors = {name: torch.from_numpy(values) for name, values in made.items()}
-    batch = MicroBatch(tensors["ids"], tensors["targets"], tensors["weights"], None)
-    return batch._replace(**tensors, branches=Branches(trunk, count))
+            prompt = slice(trunk - begin + 1, trunk)
+            made["ids"][row, prompt] = each.ids[: begin - 1]
+            made["positions"][row, prompt] = np.arange(begin - 1)
+            made["documents"][row, prompt] = row * (per_row + 1)
+    return batch_of_rows(made, Branches(trunk, per_row))

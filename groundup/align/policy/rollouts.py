@@ -100,7 +100,8 @@ class Rollouts(NamedTuple):
 
     def batch(self, loss: PolicyLossConfig, plan: RolloutPlan) -> MicroBatch:
         """In rows, with the weights that divide an algorithm's sum."""
-        forked = fork_rows(self.answers, plan.answers) if plan.forks else None
+        shared = (self.answers, plan.answers, plan.row_tokens)
+        forked = fork_rows(*shared) if plan.forks else None
         packed = forked or pack_groups([[each] for each in self.answers], plan.row_tokens)
         weights = packed.weights
         if loss.name in ("dapo", "ppo"):

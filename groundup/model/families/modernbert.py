@@ -17,9 +17,16 @@ from ..configuration.config import (
     OutputConfig,
 )
 from ..configuration.positions import PositionConfig
+from .decoder_keys import (
+    FULL,
+    WINDOW,
+    get_attention_bias,
+    get_layers,
+    parse_layer_types,
+    to_layer_types,
+)
 from .encoders.outline import BIDIRECTIONAL, has_mlm_head
 from .keys import ConfigKeys, Family, word_set
-from .llama import FULL, WINDOW, get_attention_bias, get_layers, parse_layer_types, to_layer_types
 from .names import (
     QKV,
     StateDict,

@@ -33,6 +33,7 @@ from .decoders.granite_moe import GRANITE_MOE
 from .decoders.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from .decoders.llama4 import LLAMA4
 from .decoders.minicpm3 import MINICPM3
+from .decoders.mixtral import MIXTRAL, QWEN3_MOE
 from .decoders.nemotron import NEMOTRON
 from .decoders.olmo import OLMO, OLMO2, OLMO3
 from .decoders.opt import OPT
@@ -43,7 +44,6 @@ from .decoders.starcoder2 import STARCODER2
 from .encoders.bert import ALBERT, BERT, DISTILBERT, ELECTRA, MPNET, ROBERTA, XLM_ROBERTA
 from .encoders.deberta_v2 import DEBERTA_V2
 from .keys import ConfigKeys, Family, validate_keys, word_set
-from .mixtral import MIXTRAL, QWEN3_MOE
 from .modernbert import MODERNBERT
 from .t5 import MT5, SWITCH, T5, UMT5
 

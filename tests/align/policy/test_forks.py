@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from groundup.align.packing import PADDING, RenderedAnswer, pack_groups, target_logprobs
 from groundup.align.policy.forks import fork_rows
+from groundup.core import ConfigError
 from groundup.kernels import (
     AttentionPattern,
     Branches,
@@ -51,15 +52,16 @@ def flat(batch):
     return [*(each[is_answer] for each in columns), answer]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_log_probabilities_and_gradients_are_those_of_whole_texts(kind):
+@pytest.mark.parametrize("kind, row_tokens", [*((kind, 64) for kind in KINDS), ("rotary", 31)])
+def test_log_probabilities_and_gradients_are_those_of_whole_texts(kind, row_tokens):
     model = Transformer(ModelConfig(**SIZES | {"attention": HEADS} | KINDS[kind])).double()
     model.train()
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     made = answers((9, 14, 11), 4, 6)
-    forked, packed = fork_rows(made, 4), pack_groups([[each] for each in made], 20)
+    forked, packed = fork_rows(made, 4, row_tokens), pack_groups([[each] for each in made], 20)
     assert forked is not None and may_fork(model)
+    assert forked.ids.shape[1] <= row_tokens
     assert forked.ids.numel() < sum(each.length for each in made)
     assert forked.weights.sum() == packed.weights.sum() == len(made)
     found = {}
@@ -78,14 +80,43 @@ def test_log_probabilities_and_gradients_are_those_of_whole_texts(kind):
 
 
 def test_rows_do_not_fork_where_whole_texts_take_fewer_positions():
-    assert fork_rows(answers((3, 3), 4, 30), 4) is None
-    assert fork_rows(answers((20,), 1, 5), 1) is None, "nothing is shared"
-    assert fork_rows(answers((1, 1), 4, 5), 4) is None, "a prompt of one token has no trunk"
+    assert fork_rows(answers((3, 3), 4, 30), 4, 512) is None
+    assert fork_rows(answers((20,), 1, 5), 1, 512) is None, "nothing is shared"
+    assert fork_rows(answers((1, 1), 4, 5), 4, 512) is None, "a prompt of one token has no trunk"
 
 
-@pytest.mark.parametrize("position", [{"kind": "alibi"}, {"kind": "transformer_xl"}])
-def test_models_whose_attention_sees_positions_in_a_row_do_not_fork(position):
-    assert not may_fork(Transformer(ModelConfig(**SIZES, position=position)))
+@pytest.mark.parametrize("count, row_tokens, rows, branches", [
+    (5, 512, 2, 5), (5, 36, 4, 3), (5, 30, 6, 2), (6, 40, 4, 3), (5, 28, 0, 0), (5, 10, 0, 0),
+])  # fmt: skip
+def test_a_row_is_never_longer_than_asked(count, row_tokens, rows, branches):
+    made = answers((20, 20), count, 5)
+    forked = fork_rows(made, count, row_tokens)
+    if not rows:
+        assert forked is None, "not even two answers fit"
+        return
+    assert forked.ids.shape == (rows, 19 + 5 * branches) and 19 + 5 * branches <= row_tokens
+    assert forked.branches == Branches(19, branches)
+    found = [row[row >= 0].unique_consecutive() for row in forked.documents]
+    assert torch.cat(found).unique().numel() == rows + len(made)
+    assert int((forked.targets != PADDING).sum()) == sum(int(each.is_answer.sum()) for each in made)
+
+
+LATENT = {
+    "heads": 4, "kv_heads": 4, "head_dim": 8, "qk_norm": "none",
+    "latent": {"rank": 8, "rotated": 4, "value_dim": 8},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [
+    {"position": {"kind": "alibi"}}, {"position": {"kind": "transformer_xl"}},
+    {"attention": LATENT},
+])  # fmt: skip
+def test_models_whose_attention_sees_positions_in_a_row_do_not_fork(parts):
+    model = Transformer(ModelConfig(**SIZES | parts))
+    assert not may_fork(model)
+    ids = torch.zeros(1, 9, dtype=torch.long)
+    with pytest.raises(ConfigError, match="rows cannot fork"):
+        model(ids, documents=ids, positions=ids, branches=Branches(3, 2))
 
 
 @pytest.mark.parametrize("pattern", [AttentionPattern(), AttentionPattern("window", 3)])

@@ -14,7 +14,7 @@ from groundup.model import (
     preset,
 )
 from groundup.model.families import FAMILIES, choose_family, read_config
-from groundup.model.families.llama import parse_layer_types, shortest_cycle, to_layer_types
+from groundup.model.families.decoder_keys import parse_layer_types, shortest_cycle, to_layer_types
 from tests.model.shapes import heads, shape, tiny_config, tiny_model
 
 LLAMA, MISTRAL, QWEN2, QWEN3, OLMO2 = (

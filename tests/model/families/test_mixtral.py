@@ -6,7 +6,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import ExpertsConfig, FeedForwardConfig, NormConfig
 from groundup.model.families import FAMILIES, choose_family, read_config
-from groundup.model.families.mixtral import MIXTRAL
+from groundup.model.families.decoders.mixtral import MIXTRAL
 from tests.model.shapes import shape, tiny_model
 
 CONFIG = shape(

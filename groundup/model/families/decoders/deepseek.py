@@ -9,10 +9,10 @@ and arXiv:2412.19437.
 from groundup.core import ConfigError
 
 from ...configuration.config import ModelConfig
+from ..decoder_keys import NAMES as LLAMA_NAMES
+from ..decoder_keys import decoder_to_hf_config
+from ..experts import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
 from ..keys import AllowedValues, Family, word_set
-from ..llama import NAMES as LLAMA_NAMES
-from ..llama import decoder_to_hf_config
-from ..mixtral import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
 from ..names import StateDict, drop_tensors, get_float, get_int, require_supported
 from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
 

@@ -5,7 +5,7 @@ Source: transformers 5.24, models/exaone4; LG AI Research 2025, arXiv:2507.11407
 """
 
 from ...configuration.config import ModelConfig
-from ..llama import get_layers, shortest_cycle
+from ..decoder_keys import get_layers, shortest_cycle
 from ..names import get_int
 from .olmo import OLMO2_NAMES
 from .outline import (

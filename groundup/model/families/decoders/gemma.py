@@ -13,8 +13,8 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
+from ..decoder_keys import NAMES
 from ..keys import CAUSAL, ConfigKeys, validate_keys, word_set
-from ..llama import NAMES
 from ..names import (
     StateDict,
     get_bool,

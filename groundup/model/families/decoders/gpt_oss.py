@@ -13,8 +13,8 @@ from torch import Tensor
 from groundup.core import ArtifactError, ShapeError
 from groundup.kernels import unpack_mxfp4
 
-from ..llama import NAMES as LLAMA_NAMES
-from ..mixtral import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
+from ..decoder_keys import NAMES as LLAMA_NAMES
+from ..experts import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
 from ..names import StateDict
 from .outline import (
     BIAS,

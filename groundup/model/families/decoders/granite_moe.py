@@ -3,8 +3,8 @@
 Source: transformers 5.24, models/granitemoe; Granite Team 2024, Granite 3.0 Language Models.
 """
 
-from ..llama import NAMES as LLAMA_NAMES
-from ..mixtral import OURS, ExpertFiles, expert_counts, with_experts
+from ..decoder_keys import NAMES as LLAMA_NAMES
+from ..experts import OURS, ExpertFiles, expert_counts, with_experts
 from .granite import GRANITE_KEYS
 from .outline import ATTENTION_BIAS, Outline, decoder_family
 

@@ -10,8 +10,8 @@ arXiv:2310.06825; Qwen2: arXiv:2407.10671; Qwen3: arXiv:2505.09388.
 from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
+from ..decoder_keys import FULL, WINDOW, get_layers, parse_layer_types, to_layer_types
 from ..keys import word_set
-from ..llama import FULL, WINDOW, get_layers, parse_layer_types, to_layer_types
 from ..names import get_bool
 from .outline import (
     ATTENTION_BIAS,

@@ -8,10 +8,10 @@ Source: transformers 5.24, models/llama4; Meta 2025, The Llama 4 herd.
 from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
+from ..decoder_keys import FULL, get_layers, parse_layer_types, shortest_cycle
+from ..decoder_keys import NAMES as LLAMA_NAMES
+from ..experts import OURS, ExpertFiles, expert_counts, with_experts
 from ..keys import word_set
-from ..llama import FULL, get_layers, parse_layer_types, shortest_cycle
-from ..llama import NAMES as LLAMA_NAMES
-from ..mixtral import OURS, ExpertFiles, expert_counts, with_experts
 from ..names import get_bool, get_int
 from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
 from .smollm3 import read_rotated_layers

@@ -7,7 +7,7 @@ OLMo Team 2024, arXiv:2501.00656; Team Olmo 2025, arXiv:2512.13961.
 """
 
 from ...configuration.config import ModelConfig
-from ..llama import NAMES
+from ..decoder_keys import NAMES
 from .outline import (
     ATTENTION_BIAS,
     SILU,

@@ -14,8 +14,7 @@ from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
 from ...configuration.config import ModelConfig
-from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
-from ..llama import (
+from ..decoder_keys import (
     FULL,
     NAMES,
     SHARED_KEYS,
@@ -29,6 +28,7 @@ from ..llama import (
     to_layer_types,
     with_fields,
 )
+from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
 from ..names import (
     ACTIVATIONS,
     NamePairs,

@@ -9,7 +9,7 @@ Source: transformers 5.24, models/phi and phi3; Li et al. 2023, arXiv:2309.05463
 from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
-from ..llama import NAMES
+from ..decoder_keys import NAMES
 from ..names import QKV, parse_rope
 from .outline import (
     SILU,

@@ -7,7 +7,14 @@ Yang et al. 2025, arXiv:2501.18795.
 from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
-from ..llama import FULL, WINDOW, get_layers, parse_layer_types, shortest_cycle, to_layer_types
+from ..decoder_keys import (
+    FULL,
+    WINDOW,
+    get_layers,
+    parse_layer_types,
+    shortest_cycle,
+    to_layer_types,
+)
 from ..names import get_bool, get_int
 from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Outline, Values, decoder_family, rms_eps
 

@@ -3,7 +3,7 @@
 Source: transformers 5.24, models/starcoder2; Lozhkov et al. 2024, arXiv:2402.19173.
 """
 
-from ..llama import NAMES
+from ..decoder_keys import NAMES
 from .outline import BIAS, Key, Outline, decoder_family, read_window, write_window
 
 FEED = "layers.{}.feedforward."

@@ -18,9 +18,8 @@ from ...configuration.config import (
     OutputConfig,
 )
 from ...configuration.positions import PositionConfig
-from ..decoders.outline import with_fields
+from ..decoder_keys import MAX_LAYERS, with_fields
 from ..keys import AllowedValues, ConfigKeys, Family, word_set
-from ..llama import MAX_LAYERS
 from ..names import (
     NamePairs,
     StateDict,

@@ -1,10 +1,9 @@
-"""Mixtral, Qwen 3 MoE, and the tensors of every family whose feed-forwards are experts.
+"""The tensors of families whose feed-forwards are experts, and the keys of their numbers.
 
 Files hold three matrices for every expert (Mixtral's w1 is gate_proj, w3 up_proj, w2 down_proj), or
 stack the experts and fuse gate and up, as Transformers 5 does in memory; there some transpose the
 matrices and interleave gate and up. groundup stacks the three separately.
-Source: transformers 5.24, models/mixtral and qwen3_moe; Jiang et al. 2024, arXiv:2401.04088; Qwen
-Team 2025, arXiv:2505.09388.
+Source: transformers 5.24, models/mixtral, qwen3_moe, gpt_oss and deepseek_v3.
 """
 
 import re
@@ -17,21 +16,10 @@ from torch import Tensor
 from groundup.core import ArtifactError
 
 from ..configuration.config import ModelConfig
-from .decoders.outline import (
-    ATTENTION_BIAS,
-    SILU,
-    WINDOW_KEYS,
-    Key,
-    Outline,
-    decoder_family,
-    read_window,
-    rms_eps,
-    write_window,
-)
-from .keys import ROTARY_BUFFERS, Family, word_set
-from .llama import NAMES as LLAMA_NAMES
-from .llama import to_layer_types
-from .names import NamePairs, StateDict, drop_tensors, get_bool, rename_tensors
+from .decoder_keys import NAMES as LLAMA_NAMES
+from .decoders.outline import Key
+from .keys import ROTARY_BUFFERS, Family
+from .names import NamePairs, StateDict, drop_tensors, rename_tensors
 
 OURS = "layers.{}.experts."
 MLP_NAMES = (
@@ -146,42 +134,3 @@ def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> t
     """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
     path = "feedforward.experts."
     return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
-
-
-QWEN3_MOE = with_experts(
-    decoder_family(
-        Outline(
-            "qwen3_moe", "Qwen3MoeForCausalLM",
-            (
-                SILU, rms_eps(), ATTENTION_BIAS, *expert_counts(128, 8),
-                Key("moe_intermediate_size", "feedforward.experts.width", 768),
-                Key("decoder_sparse_step", "feedforward.experts.every", 1),
-                Key("norm_topk_prob", "feedforward.experts.normalised", False),
-            ),
-            {"attention.qk_norm": "head"}, {"num_key_value_heads": 4, "sliding_window": 4096},
-            read_more=lambda values: read_window(
-                values if get_bool(values, "use_sliding_window", False)
-                else values | {"sliding_window": None}
-            ),
-            write_more=lambda config: write_window(config) | {
-                "mlp_only_layers": [], "num_experts": config.feedforward.experts.count,  # type: ignore[union-attr]
-                "use_sliding_window": to_layer_types(config, "qwen3_moe")[1] is not None,
-            },
-            more_keys=WINDOW_KEYS | {"max_window_layers", "use_sliding_window"},
-            fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
-        )
-    ),
-    ExpertFiles(NAMES[2:]),
-)  # fmt: skip
-MIXTRAL = with_experts(
-    decoder_family(
-        Outline(
-            "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(int, int)),
-            defaults={"num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2},
-            base=1_000_000.0, read_more=read_window,
-            write_more=write_window, more_keys=WINDOW_KEYS,
-            ignored=word_set("max_sequence_length"), aliases={"num_experts": "num_local_experts"},
-        )
-    ),
-    ExpertFiles(NAMES, dict(zip(PARTS, ("w1", "w3", "w2"), strict=True))),
-)  # fmt: skip
