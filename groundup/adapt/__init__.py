@@ -17,6 +17,7 @@ from .attach import (
 from .config import AdapterConfig, BottleneckConfig, LoraConfig, PrefixConfig
 from .files import load_adapter, save_adapter
 from .merge import MergeConfig, merge, merge_adapter, unmerge_adapter
+from .opening import base_of, load_adapted
 
 __all__ = [
     "AdapterConfig",
@@ -30,6 +31,8 @@ __all__ = [
     "adapter_off",
     "adapter_sizes",
     "attach_adapter",
+    "base_of",
+    "load_adapted",
     "load_adapter",
     "merge",
     "merge_adapter",

@@ -250,7 +250,7 @@ def _parent_artifacts(
 ) -> dict[str, Artifact]:
     found = {}
     if target.kind == "groundup" and (Path(target.model.name) / MANIFEST).is_file():
-        found["model"] = Artifact.open(target.model.name, "model")
+        found["model"] = Artifact.open(target.model.name)
     for task in tasks:
         for name in ("testset", "tokens"):
             if isinstance(artifact := getattr(task, name, None), Artifact):

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from .directory import (
         PromptEncoder,
         SourceFrame,
-        read_chat_template,
         read_end_ids,
         read_eos_ids,
-        read_source_frame,
+        read_model_text,
     )
     from .endpoint.errors import TRANSIENT_CODES, EndpointError
     from .endpoint.model import Endpoint
@@ -39,8 +38,7 @@ _FILES = {
     "beam": "BeamConfig beam_search",
     "cached": "CachedModel CachedTransformer default_batch_tokens",
     "decoding": "DecodingOptions decode_prompts",
-    "directory": "PromptEncoder SourceFrame read_chat_template read_end_ids read_eos_ids "
-    "read_source_frame",
+    "directory": "PromptEncoder SourceFrame read_end_ids read_eos_ids read_model_text",
     "endpoint.errors": "EndpointError TRANSIENT_CODES",
     "endpoint.model": "Endpoint",
     "endpoint.opening": "endpoint_settings open_language_model with_plain_template",
@@ -100,10 +98,9 @@ __all__ = [
     "find_stop",
     "generate",
     "open_language_model",
-    "read_chat_template",
     "read_end_ids",
     "read_eos_ids",
-    "read_source_frame",
+    "read_model_text",
     "score_pairs",
     "with_plain_template",
 ]

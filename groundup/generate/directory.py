@@ -20,8 +20,11 @@ from groundup.tokenizer import (
     ImportedTokenizer,
     RenderedChat,
     load_chat_template,
+    load_tokenizer,
     render,
 )
+
+CHAT_TEMPLATE = "chat_template.jinja"
 
 
 class SourceFrame(NamedTuple):
@@ -80,6 +83,46 @@ class PromptEncoder:
         return [*self.prefix_ids, *ids]
 
 
+class ModelText(NamedTuple):
+    """What a model's directory says about text."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | str | None
+    """Imported, the text of groundup's own, or None."""
+    end_ids: tuple[int, ...]
+    """What ends an answer: see `read_end_ids`."""
+    frame: SourceFrame | None
+    """Of an encoder–decoder's source."""
+
+
+def read_model_text(path: Path, *, needs_template: bool = True) -> ModelText:
+    """Read the tokenizer, the chat template and the ends of a model's directory.
+
+    An adapter's directory has those that it was trained with, or else those of its model.
+
+    needs_template  whether one that cannot be used is an error; else there is none
+
+    Raises ArtifactError if files are missing, damaged or do not fit each other.
+    """
+    base = path
+    if (path / "adapter_config.json").is_file():
+        from groundup.adapt import base_of  # imports torch
+
+        base = base_of(path)
+    tokenizer, template = load_tokenizer(base), None
+    own = path if (path / CHAT_TEMPLATE).is_file() else base
+    if own != base and isinstance(tokenizer, ImportedTokenizer):
+        tokenizer.settings["chat_template"] = (own / CHAT_TEMPLATE).read_text("utf-8")
+    try:
+        template = read_chat_template(own, tokenizer)
+    except GroundupError:
+        if needs_template:
+            raise
+    ends = path if (path / "generation_config.json").is_file() else base
+    ids = read_end_ids(ends, tokenizer, template)
+    return ModelText(tokenizer, template, ids, read_source_frame(base))
+
+
 def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
     """A directory's chat template: imported, the text of groundup's own, or None.
 
@@ -89,7 +132,7 @@ def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str |
     if imported is not None:
         return imported
     has_template = tokenizer.settings.get("chat_template") if isinstance(
-        tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
+        tokenizer, ImportedTokenizer) else (path / CHAT_TEMPLATE).is_file()  # fmt: skip
     return CHATML_TEMPLATE if has_template else None
 
 

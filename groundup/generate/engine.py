@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from groundup.adapt import load_adapted
 from groundup.core import (
     ArtifactError,
     CapacityError,
@@ -31,11 +32,9 @@ from groundup.core import (
 )
 from groundup.kernels import BLOCK_TOKENS
 from groundup.model import Bits, Transformer
-from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
     ChatTemplate,
-    load_tokenizer,
     required_vocab_size,
 )
 
@@ -55,9 +54,7 @@ from .decoding import UNBOUNDED, DecodingOptions, begin_decoding, decode_prompts
 from .directory import (
     PromptEncoder,
     SourceFrame,
-    read_chat_template,
-    read_end_ids,
-    read_source_frame,
+    read_model_text,
 )
 from .grammar.compiling import compile_grammar
 from .sampling import top_logprobs
@@ -131,17 +128,14 @@ class Engine(PromptEncoder):
     def open(
         cls, path: Path | str, *, dtype: torch.dtype | None = None, bits: Bits | None = None
     ) -> "Engine":
-        """Open a model directory with its tokenizer; see `read_end_ids` for what ends an answer.
+        """Open a model directory with its tokenizer, or an adapter's with its model.
 
         Raises ArtifactError if either is missing, damaged or does not fit the other.
         """
-        path = Path(path)
-        tokenizer = load_tokenizer(path)
-        template = read_chat_template(path, tokenizer)
+        tokenizer, template, ends, frame = read_model_text(Path(path))
         return cls(
-            load_model(path, dtype), tokenizer,
-            end_ids=read_end_ids(path, tokenizer, template), frame=read_source_frame(path),
-            template=template if isinstance(template, ChatTemplate) else None, bits=bits,
+            load_adapted(path, dtype), tokenizer, end_ids=ends, frame=frame, bits=bits,
+            template=template if isinstance(template, ChatTemplate) else None,
         )  # fmt: skip
 
     @property

@@ -64,6 +64,7 @@ from .weights.gguf.export import GgufExport, export_gguf, save_gguf
 from .weights.gguf.reading import load_gguf
 from .weights.heads import load_with_head, save_with_head
 from .weights.importing import ImportConfig, import_model
+from .weights.packed import is_packed
 
 __all__ = [
     "Adapted",
@@ -119,6 +120,7 @@ __all__ = [
     "get_rotation",
     "has_adapters",
     "import_model",
+    "is_packed",
     "load",
     "load_encoder",
     "load_gguf",

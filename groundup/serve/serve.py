@@ -20,8 +20,8 @@ from pydantic import Field
 from starlette.types import ASGIApp
 
 from groundup.core import Config, ConfigError, GroundupError, record
-from groundup.generate import PromptEncoder, read_chat_template, read_source_frame
-from groundup.tokenizer import ChatTemplate, load_tokenizer
+from groundup.generate import PromptEncoder, read_model_text
+from groundup.tokenizer import ChatTemplate
 
 from .admission import Admission, AdmissionSettings, is_local_host
 from .api import create_app
@@ -218,10 +218,9 @@ class Server:
         prompts, defaults, has_template = None, dict[str, Any](), True
         if facts.get("kind") == "language_model":
             path = Path(engine.model)
-            tokenizer, defaults = load_tokenizer(path), read_defaults(path)
-            template = read_chat_template(path, tokenizer)
+            tokenizer, template, _, frame = read_model_text(path)
             own = template if isinstance(template, ChatTemplate) else None
-            prompts = PromptEncoder(tokenizer, own, read_source_frame(path))
+            prompts, defaults = PromptEncoder(tokenizer, own, frame), read_defaults(path)
             has_template = template is not None
         self.meter = self.meter or Meter(engines, self.name)
         return Served(

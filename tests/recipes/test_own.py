@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from groundup.cli import main
+from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, Config, ConfigError, GateFailed, produce
 from groundup.measure import read_verdict
 from groundup.recipes.tuning.own import own
@@ -47,7 +48,10 @@ def test_a_folder_becomes_examples_and_an_adapter_without_its_test_set(base, tmp
     assert (tuned.path / "adapter_model.safetensors").is_file()
 
 
-def test_the_recipe_runs_to_its_verdict_and_again_from_what_is_there(base, tmp_path):
+@pytest.mark.parametrize("bits", [0, 8])
+def test_the_recipe_runs_to_its_verdict_and_again_from_what_is_there(base, tmp_path, bits):
+    if bits:  # such as models/house-14m
+        base = quantize(QuantizeConfig(bits=bits), base, tmp_path / "packed")
     handbook, out = tmp_path / "handbook", tmp_path / "out"
     write_part(handbook)
     for _ in range(2):
@@ -60,3 +64,15 @@ def test_the_recipe_runs_to_its_verdict_and_again_from_what_is_there(base, tmp_p
     assert read_verdict(made["verdict"]).checks
     with pytest.raises(ConfigError, match="lies in the documents"):
         own(documents=handbook, base=base.path, out=handbook / "runs")
+
+
+def test_what_cannot_be_merged_is_evaluated_with_its_base(base, tmp_path):
+    write_part(tmp_path / "handbook")
+    with suppress(GateFailed):
+        own(documents=tmp_path / "handbook", base=base.path, out=tmp_path / "out", questions=12,
+            adapter="prefix", epochs=0.1)  # fmt: skip
+    report = Artifact.open(tmp_path / "out" / "report")
+    assert Artifact.open(tmp_path / "out" / "tuned", "adapter").id in {
+        parent.id for parent in report.parents
+    }
+    assert not (tmp_path / "out" / "model").exists()

@@ -21,12 +21,12 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from groundup.adapt import load_adapted
 from groundup.core import (
     Artifact,
     Completion,
     ConfigError,
     Conversation,
-    GroundupError,
     Likelihood,
     LoglikelihoodRequest,
     Reason,
@@ -46,17 +46,14 @@ from groundup.generate import (
     decode_prompts,
     default_batch_tokens,
     find_stop,
-    read_chat_template,
-    read_end_ids,
+    read_model_text,
     score_pairs,
 )
-from groundup.model import load as load_model
 from groundup.tokenizer import (
     CHATML_TEMPLATE,
     DOCUMENT_END,
     ChatTemplate,
     ImportedTokenizer,
-    load_tokenizer,
     render,
     template_digest,
 )
@@ -355,22 +352,15 @@ def open_native(
     path: Path, *, dtype: torch.dtype | None = None, chat: bool = False,
     options: ScoringOptions = DEFAULT_SCORING,
 ) -> LocalModel:  # fmt: skip
-    """Open a groundup model, or a Transformers directory of a supported architecture.
+    """Open a groundup model, an adapter with its model, or a Transformers directory.
 
     Raises ArtifactError or DataError for any other, ConfigError unless it is a decoder.
     """
-    tokenizer = load_tokenizer(path)
-    try:
-        template = read_chat_template(path, tokenizer)
-    except GroundupError:
-        if chat:
-            raise
-        template = None  # a template that cannot be used matters to chats only
-    engine = Engine(load_model(path, dtype), tokenizer)
+    tokenizer, template, ends, _ = read_model_text(path, needs_template=chat)
+    engine = Engine(load_adapted(path, dtype), tokenizer)
     if engine.source_frame is not None:
         raise ConfigError(f"{path} is an encoder_decoder, which cannot be scored; use a decoder.")
     engine.model.to(device.default_device())
-    ends = read_end_ids(path, tokenizer, template)
     codec = NativeTokenizerAdapter(tokenizer, ends, chat=chat, template=template if chat else None)
     return LocalModel(
         engine.cached, codec, name=str(path), digest=model_digest(path), options=options
@@ -380,6 +370,6 @@ def open_native(
 def model_digest(path: Path) -> str:
     """An artifact's id; for any other directory, the hash of its DIGEST_FILES."""
     if (path / "manifest.json").is_file():
-        return Artifact.open(path, "model").id
+        return Artifact.open(path).id
     files = sorted({file for pattern in DIGEST_FILES for file in path.glob(pattern)})
     return digest([[file.name, hash_file(file)] for file in files])

@@ -2,7 +2,7 @@
 
     documents ┬ test set ───────────────────┐
               └ examples ┐ (none of its)    │
-    base ─── adapter ────┴─ merged model ─ report ─ verdict
+    base ─── adapter ────┴─ (merged) ──── report ─ verdict
          └──────────────────────────────── baseline
 
 Each step could be typed as a command (docs/guide/own-model.md).
@@ -15,7 +15,7 @@ from groundup.align import ExamplesConfig, FinetuneConfig, finetune
 from groundup.core import Artifact, ConfigError
 from groundup.corpus import QuestionsConfig, make_questions
 from groundup.evaluate import EvaluateConfig, evaluate, gate
-from groundup.model import open_config
+from groundup.model import is_packed, open_config, read_json_object
 
 from ..examples import examples_from_documents
 
@@ -39,7 +39,7 @@ def own(
     base       a base or chat model, made here or by `groundup import`
     out        folder of the artifacts; an existing run is resumed
     questions  of the test set, at most
-    adapter    lora, prefix or bottleneck, merged afterwards; empty: all weights are trained
+    adapter    lora, which is merged, prefix or bottleneck; empty: all weights are trained
     epochs     passes over the examples
     writer     a chat model, or URL#NAME of one on a server, that writes more examples
 
@@ -56,8 +56,9 @@ def own(
     length = min(LENGTH, open_config(base).context_length)
     config = FinetuneConfig(epochs=epochs, max_length=length)
     tuned = finetune(config, model, examples, out / "tuned", adapter=adapter)
-    if adapter:
-        tuned = merge(MergeConfig(), model, tuned.path, out / "model")
+    if adapter == "lora":
+        merging = MergeConfig(dequantize=is_packed(read_json_object(base / "config.json")))
+        tuned = merge(merging, model, tuned.path, out / "model")
     evaluate(
         str(tuned.path), config=EvaluateConfig(), test=test, chat_template=True,
         against=str(base), out=out / "report",
