@@ -119,8 +119,8 @@ def load_chat_format(path: Path, template: str) -> ChatFormat:
         if own is None and not {*SPECIALS[1:]} <= tokenizer.specials.keys():
             raise ConfigError(
                 f"{path} has no chat template, and its vocabulary lacks "
-                f"{' and '.join(SPECIALS[1:])}; give one with --set template=FILE.jinja, or with "
-                "--set template=plain for turns in plain words."
+                f"{' and '.join(SPECIALS[1:])}; give one by template=FILE.jinja, or "
+                "template=plain for turns in plain words."
             )
         return ChatFormat(tokenizer, own, path)
     if isinstance(tokenizer, FastTokenizer):

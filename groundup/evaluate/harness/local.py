@@ -35,6 +35,7 @@ from groundup.core import (
     device,
     digest,
     hash_file,
+    record,
 )
 from groundup.generate import (
     NOT_FINITE,
@@ -52,6 +53,7 @@ from groundup.generate import (
 from groundup.tokenizer import (
     CHATML_TEMPLATE,
     DOCUMENT_END,
+    PLAIN_TEMPLATE,
     ChatTemplate,
     ImportedTokenizer,
     render,
@@ -327,14 +329,7 @@ class NativeTokenizerAdapter:
         return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in the model's chat format, with the generation prompt.
-
-        Raises ConfigError if the model has none.
-        """
-        if self.template is None:
-            raise ConfigError(
-                "The model's directory has no chat_template.jinja; omit --chat-template."
-            )
+        """The conversation in the model's chat format, with the generation prompt."""
         if isinstance(self.template, ChatTemplate):
             return self.template.text(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).text
@@ -354,6 +349,9 @@ def open_native(
 ) -> LocalModel:  # fmt: skip
     """Open a groundup model, an adapter with its model, or a Transformers directory.
 
+    chat  conversations are rendered; a base model, which has no chat template, reads
+          plain turns, or ChatML's where the tokenizer is groundup's
+
     Raises ArtifactError or DataError for any other, ConfigError unless it is a decoder.
     """
     tokenizer, template, ends, _ = read_model_text(path, needs_template=chat)
@@ -361,6 +359,11 @@ def open_native(
     if engine.source_frame is not None:
         raise ConfigError(f"{path} is an encoder_decoder, which cannot be scored; use a decoder.")
     engine.model.to(device.default_device())
+    if chat and template is None:
+        is_imported = isinstance(tokenizer, ImportedTokenizer)
+        template = ChatTemplate(PLAIN_TEMPLATE, tokenizer) if is_imported else CHATML_TEMPLATE
+        turns = "plain turns" if is_imported else "ChatML's turns"
+        record.log(f"{path} has no chat template; it is asked in {turns}.")
     codec = NativeTokenizerAdapter(tokenizer, ends, chat=chat, template=template if chat else None)
     return LocalModel(
         engine.cached, codec, name=str(path), digest=model_digest(path), options=options

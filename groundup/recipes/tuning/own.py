@@ -31,6 +31,7 @@ def own(
     questions: int = 200,
     adapter: str = "lora",
     epochs: float = 2.0,
+    template: str = "",
     writer: str = "",
 ) -> str:
     """Tune a model on a folder's documents, and judge it on questions about others of them.
@@ -41,6 +42,7 @@ def own(
     questions  of the test set, at most
     adapter    lora, which is merged, prefix or bottleneck; empty: all weights are trained
     epochs     passes over the examples
+    template   as of `finetune`, for a base without a chat template: FILE.jinja, or plain
     writer     a chat model, or URL#NAME of one on a server, that writes more examples
 
     Raises DataError if the documents give no questions or examples, GateFailed if the tuned model
@@ -54,7 +56,7 @@ def own(
         ExamplesConfig(), documents, out=out / "examples", exclude=[test.path], model=writer
     )
     length = min(LENGTH, open_config(base).context_length)
-    config = FinetuneConfig(epochs=epochs, max_length=length)
+    config = FinetuneConfig(epochs=epochs, max_length=length, template=template)
     tuned = finetune(config, model, examples, out / "tuned", adapter=adapter)
     if adapter == "lora":
         merging = MergeConfig(dequantize=is_packed(read_json_object(base / "config.json")))

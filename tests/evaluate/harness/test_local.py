@@ -313,7 +313,7 @@ def test_the_digest_is_of_what_decides_the_answers(directory):
     assert read_eos_ids(directory, 400) == [3] and read_eos_ids(directory, 2) == []
 
 
-def test_a_chat_needs_the_directory_s_own_template(directory):
+def test_a_chat_has_the_directory_s_own_template(directory):
     talk = (Message("user", "Why?"),)
     model = open_native(directory, chat=True)
     assert "<|im_start|>user" in model.render(talk)
@@ -323,8 +323,8 @@ def test_a_chat_needs_the_directory_s_own_template(directory):
     with pytest.raises(ArtifactError, match="not the chat format that groundup renders"):
         open_native(directory, chat=True)
     (directory / "chat_template.jinja").unlink()
-    with pytest.raises(ConfigError, match="has no chat_template.jinja"):
-        open_native(directory, chat=True).render(talk)
+    base = open_native(directory, chat=True)  # such as a base model beside what was tuned from it
+    assert base.render(talk) == model.render(talk)
 
 
 def test_another_models_template_is_used_and_read_as_tokens(tmp_path):
@@ -370,11 +370,11 @@ def test_a_template_in_the_tokenizers_settings_counts(tmp_path):
     tokenizer = bytes_with_turns(chat_template=TURNS)
     directory = directory_of(tmp_path / "theirs", tokenizer)
     (directory / "chat_template.jinja").unlink()
-    with pytest.raises(ConfigError, match="has no chat_template.jinja"):
-        open_native(directory, chat=True).render((Message("user", "Why?"),))
+    asked = (Message("user", "Why?"),)
+    assert open_native(directory, chat=True).render(asked) == "<|begin|>User: Why?\nAssistant:"
     file = directory / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": TURNS}))
-    assert "<turn>user" in open_native(directory, chat=True).render((Message("user", "Why?"),))
+    assert "<turn>user" in open_native(directory, chat=True).render(asked)
     assert Engine.open(directory).template.source == TURNS
 
 
