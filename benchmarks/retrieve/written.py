@@ -129,7 +129,7 @@ def planted(folders: Sequence[str]) -> dict[str, Any]:
                 answer = Answer("", claims=(), details={"score": 1.0})
                 writer = Writer(Canned(each.quote, each.claim), template)
                 every[each.kind] += 1
-                kept[each.kind] += not write_answer(opened, each.quote, writer, answer).refused
+                kept[each.kind] += bool(write_answer(opened, each.quote, writer, answer).claims)
     return {kind: _share(f"{kind}: kept", kept[kind], every[kind]) for kind in every}
 
 

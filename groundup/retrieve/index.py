@@ -66,7 +66,13 @@ from .chunks.reading import (
     read_files,
 )
 from .lexical import LexicalIndex, name_segments_by_content
-from .models import MIN_RECALL, TextEncoderConfig, with_digest, with_model_digest
+from .models import (
+    MIN_RECALL,
+    TextEncoderConfig,
+    check_text_encoder,
+    with_digest,
+    with_model_digest,
+)
 from .search import DocumentEntry, read_entries, read_rejected
 from .snapshots import current_name, read_root, remove_snapshot, set_current, write_root
 from .wording.language import language_of
@@ -121,8 +127,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     with _report_full_disk(out):
         if before and (other := read_root(out)) not in (None, str(source.resolve())):
             record.log(f"{out} was an index of {other}; it is one of {source} now.")
-        write_root(out, None if "corpus" in parents else source)
         set_current(out, before, snapshot_id, changes)
+        write_root(out, None if "corpus" in parents else source)
     if not (snapshot_path / MANIFEST).is_file():  # removed by another run before the move
         return index(source, out, config)
     _log_numbers(snapshot, changes)
@@ -154,6 +160,7 @@ def _make_snapshot(
 ) -> Artifact:
     """Read what is new, or the corpus, into a new snapshot; a failed one is removed."""
     corpus, total = parents.get("corpus"), len(files)
+    _check_encoder(config.encoder)  # before everything is read
     try:
         with _report_full_disk(out.parent.parent), ExitStack() as stack:
             if corpus:
@@ -177,6 +184,17 @@ def _make_snapshot(
     except Exception:
         _remove_unfinished(out)
         raise
+
+
+def _check_encoder(config: TextEncoderConfig) -> None:
+    """Raise for an encoder that is none, and a database that cannot be reached."""
+    if config.path:
+        check_text_encoder(Path(config.path))
+    if config.store:
+        from .encoders.postgres import connect  # imports numpy
+
+        with connect(config.store):
+            pass
 
 
 def index_or_explain(
@@ -248,13 +266,16 @@ def _with_earlier_settings(config: IndexConfig, out: Path) -> IndexConfig:
         if written:
             record.log("No snapshot says its settings; give encoder, reader and sizes again.")
         return config
-    default, kept = IndexConfig(), dict[str, Any]()
-    for field in KEPT_SETTINGS.keys() - config.model_fields_set:
-        kind = type(getattr(default, field))
+    kept = dict[str, Any]()
+    for field in KEPT_SETTINGS:
+        now = getattr(config, field)
+        given = {key: getattr(now, key) for key in now.model_fields_set}
         values = {key: value for key, value in earlier.get(field, {}).items() if key != "digest"}
+        if given.get("path", values.get("path")) != values.get("path"):
+            continue  # another model, or none
         with suppress(ConfigError, ValueError):  # of another version
-            found = kind.model_validate(values)
-            kept |= {field: found} if found != getattr(default, field) else {}
+            found = type(now).model_validate(values | given)
+            kept |= {field: found} if found != now else {}
     for field in sorted(kept):
         was = getattr(kept[field], "path", "") or "of before"
         record.log(f"Keeps the {KEPT_SETTINGS[field][0]} {was}; other: {KEPT_SETTINGS[field][1]}")

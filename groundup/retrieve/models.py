@@ -183,6 +183,19 @@ def prefixes_of(path: Path) -> Prefixes:
         raise ConfigError(f"{file} is damaged: {error}.") from None
 
 
+def check_text_encoder(path: Path) -> None:
+    """Raise ConfigError for a directory of a model that does not embed texts."""
+    from groundup.embeddings import is_static_encoder  # imports numpy
+
+    if is_static_encoder(path) or (path / "modules.json").is_file():
+        return
+    from groundup.model import open_config  # imports torch
+
+    if (kind := open_config(path).kind) != "encoder":
+        raise ConfigError(f"{path} is a {kind} that does not say how it embeds texts; expected an "
+                          "encoder, such as BERT.")  # fmt: skip
+
+
 def load_text_encoder(
     path: Path, dtype: "torch.dtype | None" = None
 ) -> "TextEncoder | StaticEncoder":
@@ -191,11 +204,9 @@ def load_text_encoder(
 
     if is_static_encoder(path):
         return load_static_encoder(path)
-    from groundup.model import HeadConfig, load_encoder, open_config  # imports torch
+    from groundup.model import HeadConfig, load_encoder  # imports torch
 
+    check_text_encoder(path)
     is_averaged = not (path / "modules.json").is_file()
-    if is_averaged and (kind := open_config(path).kind) != "encoder":
-        raise ConfigError(f"{path} is a {kind} that does not say how it embeds texts; expected an "
-                          "encoder, such as BERT.")  # fmt: skip
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from groundup.retrieve.snapshots import (
     KEPT_SNAPSHOTS,
     POINTER_LEDGER,
     _prune_snapshots,
+    read_root,
     set_current,
 )
 from groundup.retrieve.wording.question import QuestionTerm, parse_question
@@ -69,6 +71,37 @@ def test_a_damaged_index_keeps_its_settings_or_says_that_it_cannot(folder, tmp_p
     assert made.config["chunk"]["max_characters"] == (1200 if is_lost else 333)
     lost = "No snapshot says its settings; give encoder, reader and sizes again."
     assert (lost in heard()) == is_lost
+
+
+def test_a_setting_that_is_given_leaves_the_others_as_they_were(folder, tmp_path, heard):
+    out = tmp_path / "i"
+    (folder / "tea.md").write_text("# Tea\n\nTea is made of leaves.\n")
+    index_or_explain(folder, out, IndexConfig(chunk=ChunkConfig(max_characters=333)))
+    made = index_or_explain(folder, out, IndexConfig(chunk=ChunkConfig(overlap=20)))
+    assert {"max_characters": 333, "overlap": 20}.items() <= made.config["chunk"].items()
+    assert "Keeps the sizes of passages of before" in heard()
+    both = ChunkConfig(max_characters=200, overlap=0)
+    made = index_or_explain(folder, out, IndexConfig(chunk=both))
+    assert {"max_characters": 200, "overlap": 0}.items() <= made.config["chunk"].items()
+
+
+def test_the_writer_that_comes_too_late_does_not_say_what_the_index_is_of(folder, tmp_path, heard):
+    out, other = tmp_path / "i", tmp_path / "other"
+    other.mkdir()
+    (other / "rye.md").write_text("# Rye\n\nRye is baked.\n")
+    grow(folder, "leaves", out)
+    before = read_root(out)
+
+    def late(*_):
+        raise ArtifactError("Another `groundup index` wrote it meanwhile; run the command again.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["groundup.retrieve.index"], "set_current", late)
+        with pytest.raises(ArtifactError, match="meanwhile"):
+            index(other, out)
+    assert read_root(out) == before == str(folder)
+    index(other, out)
+    assert read_root(out) == str(other)
 
 
 def test_of_two_first_writers_the_later_one_is_told_to_run_again(folder, tmp_path):

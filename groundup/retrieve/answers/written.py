@@ -51,6 +51,8 @@ RELEVANCE, COPY = 0.7, 0.8
 """Weight of a passage's score beside how like it is to those already chosen (MMR, lambda), and the
 likeness from which it is a copy. Source: Carbonell and Goldstein 1998."""
 MAX_CLAIMS, MAX_TOKENS = 4, 400
+MIN_CLAIM_WORDS = 3
+"""Of a claim that is shown in place of its quote: "1999." says less."""
 MIN_QUOTE, MAX_QUOTE, MAX_CLAIM, MAX_SHOWN = 8, 400, 300, 80
 """Characters; the last of an answer that cannot be read."""
 ABOUT = 0.6
@@ -198,7 +200,8 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
     rows = list(read_claims(written))
     for row in rows:
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
-        quote = passage and _supporting_quote(index, passage, row)
+        is_sentence = len(re.findall(r"\w+", row["claim"])) >= MIN_CLAIM_WORDS
+        quote = passage and is_sentence and _supporting_quote(index, passage, row)
         if quote and passage and extractive.refused:
             judged = opinion(index, question, passage.hit.passage, quote.text)
             quote = quote if judged and judged.log_odds > 0 else None

@@ -51,7 +51,7 @@ PRIOR = 240
 RISKS = tuple(step / 100 for step in range(1, 31))
 SHOWN_RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 MIN_SEEN = 10
-"""Answers from which on the share of wrong ones here is a bound too."""
+"""Answers of this folder below which nothing is promised: other folders alone are no proof."""
 READ_AT_ONCE = 64
 """Questions whose answers a reader reads together."""
 
@@ -261,8 +261,9 @@ def promises_of(
         above = [e for e in outcomes if e.score is not None and e.score >= threshold]
         wrong = sum(not each.is_right for each in above)
         answered = (len(above) - wrong) / answerable
-        seen = wrong / len(above) if len(above) >= MIN_SEEN else 0.0
-        bound = max(risk_bound(wrong, len(above), before), seen)
+        if len(above) < MIN_SEEN:
+            break  # and above a higher threshold are fewer
+        bound = max(risk_bound(wrong, len(above), before), wrong / len(above))
         steps.append(
             Promise(0.0, threshold, round(answered, 4), wrong, len(above), round(bound, 4))
         )

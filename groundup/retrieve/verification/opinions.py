@@ -1,9 +1,11 @@
 """Second opinions on whether documents support a claim: a classifier's, or a language model's.
 
 A classifier (readers/scoring.py) gives the log-odds. A language model is shown a passage and the
-claim and says yes or no, which counts as sure; it reads the first passages found.
+claim and says yes or no, which counts as sure; it reads the first passages found. What is neither
+is no opinion.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -38,16 +40,17 @@ class ModelVerifier(NamedTuple):
     prompt: Template
 
     def best_support(self, claim: str, texts: Sequence[PassageText]) -> Supported | None:
-        """The first passage that it says supports the claim; else that none does."""
+        """The first passage that it says supports the claim; else that none does, if it says so."""
         read = [text for text in texts[:READ] if text.passage.text.strip()]
         shown = (Datum(t.passage.text, " > ".join(t.passage.headings)) for t in read)
         asked = [self.prompt.fill({"passage": [each], "claim": claim}) for each in shown]
         said = self.model.generate(asked, Sampling(max_tokens=4, choices=("yes", "no")))
-        for text, answer in zip(read, said, strict=True):
-            if answer.text.strip().lower().startswith("yes"):
+        words = [re.findall(r"\w+", answer.text.lower())[:1] for answer in said]
+        for text, word in zip(read, words, strict=True):
+            if word == ["yes"]:
                 start, end = text.passage.start, text.passage.end
                 return Supported(SURE, text.document.quote(start, end).location)
-        return Supported(-SURE, "") if read else None
+        return Supported(-SURE, "") if words and all(word == ["no"] for word in words) else None
 
 
 def open_opinion(critic: str) -> SecondOpinion:

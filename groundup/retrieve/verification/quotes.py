@@ -1,13 +1,15 @@
-"""Verifies the quotes of an answer against the files themselves, or hands a text to texts.py.
+"""Verifies an answer's quotes against the files themselves, or hands a text to texts.py.
 
 The files are read again, independently of the index, of which only the files' hashes are used. The
 file's text must have the quote at the quote's bytes (of a PDF: on its page). The answer has each
 file's hash at indexing, so a file that changed since is reported even if it still has the quote.
+A claim in other words than its quotes must be supported by their documents.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +17,9 @@ from groundup.core import Answer, Claim, ConfigError, DataError, Quote
 from groundup.documents import ReadConfig, Record, file_of, read_data
 
 from ..search import open_index
-from .texts import TextCheck, check_text, read_text
+from .texts import TextCheck, check_claim, check_text, read_text
 
-ProblemCode = Literal["outside", "missing", "changed", "differs"]
+ProblemCode = Literal["outside", "missing", "changed", "differs", "unsupported"]
 
 
 class QuoteProblem(NamedTuple):
@@ -26,7 +28,8 @@ class QuoteProblem(NamedTuple):
     quote: Quote
     code: ProblemCode
     """outside: the path leaves the folder; missing: no such file; changed: the file changed since
-    indexing but has the quote; differs: the bytes are not the quote."""
+    indexing but has the quote; differs: the bytes are not the quote; unsupported: the claim says
+    what its quotes' documents do not."""
     message: str
 
 
@@ -44,7 +47,7 @@ class Verification(NamedTuple):
         return int(bool(self.problems))
 
     def __str__(self) -> str:
-        failed = len({problem.quote for problem in self.problems})
+        failed = len({each.quote for each in self.problems if each.code != "unsupported"})
         lines = [f"{problem.code}: {problem.message}" for problem in self.problems]
         proved = f"{self.quotes - failed} of {self.quotes} quotes are proved"
         return "\n".join([*lines, f"{proved} by files in {self.root}."])
@@ -59,9 +62,9 @@ def verify(
     critic: str = "",
     allow: Path | None = None,
 ) -> "Verification | TextCheck":
-    """Check the quotes of a saved answer, or every sentence of a text, against the documents.
+    """Check a saved answer's quotes and claims, or every sentence of a text, against the documents.
 
-    Exit code 1 unless all quotes are proved, or every sentence is quoted or supported.
+    Exit code 1 unless all quotes are proved and claims supported, or every sentence is.
 
     answer   a file: what `groundup ask --json` printed, or any text; - reads standard input
     index    the index that answered: files that changed since it was made are reported too
@@ -86,7 +89,7 @@ def verify(
         raise ConfigError(f"{answer} {what}; give --root FOLDER of the documents.")
     if opened is not None:
         saved.details["files"] = opened.sha256_by_path
-    problems = verify_quotes(saved, Path(folder))
+    problems = [*verify_quotes(saved, Path(folder)), *_check_claims(saved, Path(folder))]
     return Verification(str(folder), sum(len(c.quotes) for c in saved.claims), tuple(problems))
 
 
@@ -99,7 +102,8 @@ def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
         ]
         quotes = [quote for claim in claims for quote in claim.quotes]
         types = {(type(q.path), type(q.text), type(q.start), type(q.end)) for q in quotes}
-        if types - {(str, str, int, int)} or not all(claim.quotes for claim in claims):
+        is_path = all("\0" not in quote.path for quote in quotes)
+        if types - {(str, str, int, int)} or not (is_path and all(c.quotes for c in claims)):
             raise ValueError
         answer = Answer(data["answer"], refused=data["refused"], claims=tuple(claims))
         root = data.get("root")
@@ -110,6 +114,9 @@ def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
         ) from None
     if not claims and not answer.refused:
         raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
+    said = " ".join(claim.text for claim in claims)
+    if claims and answer.text.split() != said.split():
+        raise DataError(f"{path} has an answer that is not its claims; ask again.")
     return answer, root if isinstance(root, str) else None
 
 
@@ -119,6 +126,27 @@ def verify_quotes(answer: Answer, root: Path) -> list[QuoteProblem]:
     indexed = answer.details.get("files", {})
     problems = (_check_quote(quote, Path(root), indexed) for quote in quotes)
     return [problem for problem in problems if problem is not None]
+
+
+def _check_claims(answer: Answer, root: Path) -> Iterator[QuoteProblem]:
+    """The claims in words of their own that no sentence of the quoted documents supports."""
+    for claim in answer.claims:
+        if claim.text == "\n".join(quote.text for quote in claim.quotes):
+            continue
+        texts = [_text_of(quote, root) for quote in claim.quotes]
+        pairs = zip(texts, claim.quotes, strict=True)
+        if all(check_claim(claim.text, text, quote.path) == "nowhere" for text, quote in pairs):
+            message = f"{claim.text!r} is not what {claim.quotes[0].path} says."
+            yield QuoteProblem(claim.quotes[0], "unsupported", message)
+
+
+def _text_of(quote: Quote, root: Path) -> str:
+    file = file_of(quote.path, lambda name: (root / name).is_file())
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()) or not path.is_file():
+        return ""  # told by `_check_quote`
+    documents = read_data(file, path.read_bytes(), ReadConfig(archives=True))
+    return next((d.text for d in documents if isinstance(d, Record) and d.path == quote.path), "")
 
 
 def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
@@ -135,7 +163,9 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
     if not _is_in_file(data, file, quote):
         found = data[quote.start : quote.end].decode("utf-8", "replace")
         place = f"bytes {quote.start}-{quote.end} of {quote.path}"
-        problem = f"{place} are not the quote: they are {found[:60]!r}"
+        same = len(os.path.commonprefix([found, quote.text]))
+        shown = f"…{found[same - 20 :][:60]}" if same > 20 else found[:60]
+        problem = f"{place} are not the quote: they are {shown!r}"
         if quote.page:  # its bytes are no text
             problem = f"page {quote.page} of {quote.path} does not have the quote"
         return QuoteProblem(quote, "differs", f"{problem}.{since}")

@@ -122,7 +122,8 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
 def read_text(file: Path) -> str:
     """The text of a file, or of standard input for -; DataError if it cannot be read or is none."""
     try:
-        return sys.stdin.read() if str(file) == "-" else decode(file.read_bytes()).map.text
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return decode(data).map.text
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, DataError) as error:

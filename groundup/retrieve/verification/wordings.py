@@ -139,7 +139,9 @@ def _without_known(claim: Words, titles: frozenset[str], line: Words) -> Iterato
             if not named or not all(word.stems & known for word in named):
                 continue
             is_titled = all(word.stems & titles for word in named)
-            is_part = is_of or first.has("preposition", "place") or first.is_wanted and after != ()
+            is_verb = have(claim[max(0, start - 1) : start], "being", "modal")  # "is fed"
+            is_part = is_of or first.has("preposition", "place")
+            is_part = is_part or first.is_wanted and after != () and not is_verb
             whole = [word for word in claim[max(0, start - 1) : start] if word.is_wanted] + named
             runs = (said[n : n + len(whole)] for n in range(len(said) - len(whole) + 1))
             is_again = is_of and any(all(map(Word.is_same, whole, run)) for run in runs)

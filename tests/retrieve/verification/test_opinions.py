@@ -26,6 +26,20 @@ class Says:
     logprobs = embed = generate
 
 
+class Mumbles(Says):
+    """A model that says neither yes nor no."""
+
+    def generate(self, conversations, sampling):
+        return [Generation("Hello there", (), (), "stop") for _ in conversations]
+
+
+def test_a_model_that_says_neither_yes_nor_no_has_no_opinion():
+    claim = "It was rebuilt in 1971 by Anna Pohl."
+    mumbling = ModelVerifier(Mumbles(), Template.read(PROMPT))
+    assert check_claim(claim, PASSAGE, critic=mumbling) == "supported"
+    assert check_claim("It was painted.", PASSAGE, critic=mumbling) == "nowhere"
+
+
 def opinion(*words: str) -> ModelVerifier:
     return ModelVerifier(Says(*words), Template.read(PROMPT))
 

@@ -173,9 +173,45 @@ def test_a_quote_that_was_edited_is_found_wherever_the_documents_are(saved, fold
         verify(saved / "answer.json")
 
 
+@pytest.mark.parametrize("claim, problems", [
+    ("Grüner Tee ist heiß.", []), ("Tee, der grün ist, kostet 9 Euro.", ["unsupported"]),
+    ("Grüner Tee ist nicht heiß.", ["unsupported"]),
+])  # fmt: skip
+def test_a_claim_in_other_words_must_be_what_its_document_says(claim, problems, saved, folder):
+    answer = json.loads((saved / "answer.json").read_text("utf-8"))
+    quotes = answer["claims"][0]["quotes"]
+    answer |= {"answer": f" {claim} ", "claims": [{"text": claim, "quotes": quotes}]}
+    (saved / "forged.json").write_text(json.dumps(answer))
+    found = verify(saved / "forged.json")
+    assert [each.code for each in found.problems] == problems
+    assert found.exit_code == len(problems) and "1 of 1 quotes are proved" in str(found)
+
+
+def test_an_answer_that_is_not_its_claims_is_no_answer(saved):
+    answer = json.loads((saved / "answer.json").read_text("utf-8"))
+    (saved / "forged.json").write_text(json.dumps(answer | {"answer": "Tee ist giftig."}))
+    with pytest.raises(DataError, match="an answer that is not its claims; ask again"):
+        verify(saved / "forged.json")
+
+
+def test_where_a_quote_differs_is_shown(folder):
+    text = CONTENT["tea.md"].decode() * 9
+    (folder / "tea.md").write_text(text + "Ende eins.")
+    long = Quote("tea.md", 0, len((text + "Ende eins.").encode()), text + "Ende zwei.", 1)
+    [problem] = verify_quotes(claimed(long), folder)
+    assert "Ende eins." in problem.message and len(problem.message) < 200
+
+
+def test_bytes_that_are_no_text_are_told(folder, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(range(256)) * 8)))
+    with pytest.raises(DataError, match="it is no text"):
+        verify(Path("-"), root=folder)
+
+
 def test_standard_input_is_read_and_a_refusal_needs_no_proof(folder, monkeypatch):
     refused = {"answer": "not in these documents", "refused": True, "claims": [], "root": None}
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(refused)))
+    written = io.TextIOWrapper(io.BytesIO(json.dumps(refused).encode()))
+    monkeypatch.setattr("sys.stdin", written)
     assert verify(Path("-"), root=folder) == (str(folder), 0, ())
 
 
@@ -187,6 +223,8 @@ def test_standard_input_is_read_and_a_refusal_needs_no_proof(folder, monkeypatch
         '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": [{"path": "x"}]}]}',
         '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": '
         '[{"path": "tea.md", "start": "0", "end": 4, "text": "Gr"}]}]}',
+        '{"answer": "a", "refused": false, "claims": [{"text": "a", "quotes": '
+        '[{"path": "tea\\u0000.md", "start": 0, "end": 4, "text": "Gr"}]}]}',
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_an_error(text, folder):
