@@ -155,7 +155,7 @@ def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> Mo
         "embedding": config.embedding.model_copy(update={
             "scale": _rescale(config.embedding.scale, width),
             "width": min(config.embedding.width, TINY_WIDTH // 4)}),
-        "output": config.output.model_copy(update={"scale": _rescale(config.output.scale, width)}),
+        "output": config.output.model_copy(update={"scale": _output_scale(config)}),
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
 
@@ -179,17 +179,25 @@ def _shrink_scale(part: AttentionConfig) -> float | None:
     return part.scale if part.scale == 1.0 else None
 
 
+def _output_scale(config: ModelConfig) -> float:
+    """One over the width, times a constant, follows the width where updates are scaled, too.
+
+    So rates transfer between widths (Granite, MiniCPM). Source: Yang et al. 2022, arXiv:2203.03466.
+    """
+    if config.residual_scale != 1:
+        return min(1.0, config.output.scale * config.width / TINY_WIDTH)
+    return _rescale(config.output.scale, config.width)
+
+
 def _rescale(scale: float, width: int) -> float:
     """A scale at the tiny width: sqrt(width) and 1 / sqrt(width) follow the width.
 
     >>> round(_rescale(512**-0.5, 512) ** -2), _rescale(1.0, 512)
     (128, 1.0)
-
-    So do those of whole numbers of features, one over the width each (MiniCPM 3).
     """
     root, tiny_root = math.sqrt(width), math.sqrt(TINY_WIDTH)
     if math.isclose(scale, root):
         return tiny_root
     if math.isclose(scale, 1 / root):
         return 1 / tiny_root
-    return round(scale * TINY_WIDTH) / TINY_WIDTH if (scale * width).is_integer() else scale
+    return scale
