@@ -19,32 +19,20 @@ ACTIVATIONS = ["silu", "gelu", "relu", "gelu_pytorch_tanh", "gelu_new"]
 ACTS = ["hidden_act", "hidden_activation", "activation_function", "activation"]
 EPSILONS = [1e-6, 1e-5, 1e-3, 0.05]
 YES = [True, False]
+SWITCHES = """
+attention_bias mlp_bias use_bias bias use_qkv_bias qk_layernorm use_qk_norm use_parallel_residual
+parallel_attn alibi norm_topk_prob new_decoder_architecture multi_query norm_bias
+use_sliding_window scale_embedding tie_word_embeddings attn_temperature_tuning decoder_bias
+do_layer_norm_before apply_residual_connection_post_layernorm enable_bias
+layer_norm_elementwise_affine rope_interleave
+scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn sinusoidal_pos_embds
+classifier_bias use_bidirectional_attention
+"""
+NORMS = "rms_norm_eps layer_norm_eps layer_norm_epsilon norm_epsilon norm_eps"
 OPTIONS: dict[str, list[Any]] = {
     **dict.fromkeys(ACTS, ACTIVATIONS),
-    **dict.fromkeys(
-        ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"],
-        EPSILONS,
-    ),
-    **dict.fromkeys(
-        ["attention_bias", "mlp_bias", "use_bias", "bias", "use_qkv_bias", "qk_layernorm"], YES
-    ),
-    **dict.fromkeys(
-        ["use_qk_norm", "use_parallel_residual", "parallel_attn", "alibi", "norm_topk_prob"], YES
-    ),
-    **dict.fromkeys(
-        ["new_decoder_architecture", "multi_query", "tie_word_embeddings", "norm_bias"], YES
-    ),
-    **dict.fromkeys(
-        ["use_sliding_window", "scale_embedding", "attn_temperature_tuning", "decoder_bias"], YES
-    ),
-    **dict.fromkeys(["apply_residual_connection_post_layernorm", "do_layer_norm_before"], YES),
-    **dict.fromkeys(["enable_bias", "layer_norm_elementwise_affine", "rope_interleave"], YES),
-    **dict.fromkeys(
-        ["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn"], YES
-    ),
-    **dict.fromkeys(
-        ["sinusoidal_pos_embds", "classifier_bias", "use_bidirectional_attention"], YES
-    ),
+    **dict.fromkeys(NORMS.split(), EPSILONS),
+    **dict.fromkeys(SWITCHES.split(), YES),
     "sliding_window": [None, 5, 8, 13],
     "max_window_layers": [0, 1, 2],
     "local_attention": [6, 9, 16],
@@ -96,28 +84,17 @@ OPTIONS: dict[str, list[Any]] = {
     "classifier_pooling": ["cls", "mean"],
     "classifier_activation": ["gelu", "relu"],
 }
-MUST = {
-    "num_experts_per_tok",
-    "moe_intermediate_size",
-    "kv_lora_rank",
-    "q_lora_rank",
-    "embedding_size",
-}
-MUST |= {
-    "qk_nope_head_dim",
-    "qk_rope_head_dim",
-    "v_head_dim",
-    "intermediate_size_mlp",
-    "rotary_dim",
-}
+MUST = """
+num_experts_per_tok moe_intermediate_size kv_lora_rank q_lora_rank embedding_size qk_nope_head_dim
+qk_rope_head_dim v_head_dim intermediate_size_mlp rotary_dim
+""".split()
 """Keys whose defaults are too large, so that they are always drawn."""
 
-RARE = dict.fromkeys(ACTS, 0.25) | dict.fromkeys(
-    ["use_bidirectional_attention", "scale_attn_by_inverse_layer_idx", "norm_topk_prob"], 0.2
-)
-RARE |= dict.fromkeys(
-    ["apply_residual_connection_post_layernorm", "qk_layernorm", "mlp_only_layers"], 0.2
-)
+SELDOM = """
+use_bidirectional_attention scale_attn_by_inverse_layer_idx norm_topk_prob qk_layernorm
+apply_residual_connection_post_layernorm mlp_only_layers
+"""
+RARE = dict.fromkeys(ACTS, 0.25) | dict.fromkeys(SELDOM.split(), 0.2)
 """How probable a key is to be drawn, where that is not 0.6."""
 
 
@@ -145,9 +122,10 @@ EVEN = {"kv_lora_rank": [6, 10], "qk_nope_head_dim": [6, 10]}
 LAYERS = {"layer_types": [None, "sliding_attention"]}
 """None is the class's own pattern, a name a random one of this and full attention."""
 DEBERTA: dict[str, list[Any]] = {
-    "relative_attention": [True], "position_buckets": [-1, 4, 8], "norm_rel_ebd": ["none", *["layer_norm"] * 4],
-    "share_att_key": [True, True, True, False], "pos_att_type": [*[["p2c", "c2p"]] * 3, "p2c|c2p", ["c2p"]], "position_biased_input": YES,
-    "max_relative_positions": [-1, 16], "type_vocab_size": [0, 2], "embedding_size": [None, None, None, 10],
+    "relative_attention": [True], "position_buckets": [-1, 4], "max_relative_positions": [-1, 16],
+    "norm_rel_ebd": ["none", *["layer_norm"] * 4], "share_att_key": [True, True, True, False],
+    "pos_att_type": [*[["p2c", "c2p"]] * 3, "p2c|c2p", ["c2p"]], "position_biased_input": YES,
+    "type_vocab_size": [0, 2], "embedding_size": [None, None, None, 10],
 }  # fmt: skip
 FAMILIES = {
     "llama": Family("LlamaConfig"),
@@ -212,6 +190,9 @@ FAMILIES = {
 }
 
 
+WIDTHS = ("intermediate_size", "d_ff", "ffn_dim", "hidden_dim")
+
+
 def draw_sizes(draw: Draw, declared: set[str]) -> Config:
     """Odd sizes under all the names that families have for them."""
     kv_heads = draw.choice([1, 1, 2, 3])
@@ -223,7 +204,7 @@ def draw_sizes(draw: Draw, declared: set[str]) -> Config:
     layers, experts = draw.randint(2, 4), draw.choice([3, 4, 5, 7])
     other = [h for h in (1, 2, 3, heads) if width % h == 0]
     sizes = {
-        **dict.fromkeys(["intermediate_size", "d_ff", "ffn_dim", "hidden_dim"], draw.randint(17, 45)),
+        **dict.fromkeys(WIDTHS, draw.randint(17, 45)),
         **dict.fromkeys(["num_key_value_heads", "num_kv_heads"], kv_heads),
         **dict.fromkeys(["num_experts", "num_local_experts", "n_routed_experts"], experts),
         "hidden_size": width, "num_attention_heads": heads, "num_hidden_layers": layers,
@@ -239,7 +220,7 @@ def draw_sizes(draw: Draw, declared: set[str]) -> Config:
     return {key: value for key, value in sizes.items() if key in declared}
 
 
-def draw_rope(draw: Draw, family: Family, head_dim: int, longest: int) -> Config:
+def draw_rope(draw: Draw, family: Family, head_dim: int) -> Config:
     """Rotary parameters; the original length is shorter than the text."""
     kind = draw.choice(family.ropes)
     rope: Config = {"rope_type": kind, "rope_theta": draw.choice([100.0, 1e4, 5e5])}
@@ -249,7 +230,10 @@ def draw_rope(draw: Draw, family: Family, head_dim: int, longest: int) -> Config
     if kind in ("linear", "yarn", "llama3"):
         rope["factor"] = draw.choice([2.0, 3.5, 8.0])
     if kind in ("yarn", "llama3", "longrope"):
-        rope["original_max_position_embeddings"] = draw.choice([8, 12, 20])
+        # LongRoPE takes the batch's longest text in Transformers and each text's own length here,
+        # so all texts are longer, the padded one of 14 tokens too, or all are shorter.
+        longest = 12 if kind == "longrope" else 20
+        rope["original_max_position_embeddings"] = draw.choice([8, 12, longest])
     if kind == "llama3":
         rope |= {"low_freq_factor": 1.0, "high_freq_factor": draw.choice([2.0, 4.0])}
     if kind == "longrope":
@@ -298,7 +282,9 @@ def draw_config(name: str, kind: str, draw: Draw) -> Any:
         dim = given.get("qk_rope_head_dim") or given.get("head_dim")
         dim = dim or given["hidden_size"] // given["num_attention_heads"]
         names = ("full_attention", "sliding_attention") if family.is_nested else ("",)
-        ropes = {n: draw_rope(draw, family, dim, given["max_position_embeddings"]) for n in names}
+        ropes = {n: draw_rope(draw, family, dim) for n in names}
+        if family.is_nested and draw.random() < 0.8:  # most publishers scale the full layers alone
+            ropes["sliding_attention"] = {"rope_type": "default", "rope_theta": 1e4}
         given["rope_parameters"] = ropes if family.is_nested else ropes[""]
         if name == "phi3" and "original_max_position_embeddings" in ropes[""]:
             original = ropes[""]["original_max_position_embeddings"]
@@ -327,7 +313,8 @@ ADDED: Config = {
     "num_local_experts": 2, "num_experts_per_tok": 1, "position_embedding_type": "relative_key",
     "hidden_size": 12, "n_embd": 12, "num_hidden_layers": 1, "n_layer": 1, "num_layers": 1,
     "num_attention_heads": 1, "n_head": 1, "intermediate_size": 8, "max_position_embeddings": 40,
-    "torch_dtype": "float16", "quantization_config": {"quant_method": "fp8"}, "pruned_heads": {"0": [0]},
+    "torch_dtype": "float16", "quantization_config": {"quant_method": "fp8"},
+    "pruned_heads": {"0": [0]},
     "pretraining_tp": 2, "num_labels": 5, "pad_token_id": 7, "chunk_size_feed_forward": 1,
     "output_hidden_states": True, "swiglu_limit": 1.0, "attn_temperature_tuning": True,
     "expert_capacity": 2, "dense_act_fn": "silu", "is_gated_act": True, "per_layer_config": {},
@@ -372,7 +359,13 @@ def mutations(config: Config, draw: Draw) -> Iterator[tuple[str, Config]]:
     """Every mutation of a config.json: what changed, and the changed one."""
     for key in config:
         if key == "model_type":
-            for name in draw.sample(list(FAMILIES), 6):
+            width = next(k for k in ("hidden_size", "n_embd", "d_model", "dim") if k in config)
+            alike = [
+                n
+                for n, f in FAMILIES.items()
+                if width in inspect.signature(getattr(transformers, f.config)).parameters
+            ]
+            for name in draw.sample(alike, min(len(alike), 6)):
                 yield f"model_type={name!r}", {**config, key: name}
         yield from change_key(copy.deepcopy(config), key, draw)
     for key, value in ADDED.items():
