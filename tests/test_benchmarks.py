@@ -130,6 +130,15 @@ def test_the_page_of_models_is_what_its_command_makes():
     )
 
 
+def test_the_page_of_families_is_what_its_command_makes():
+    families = script("model.families_page")
+    assert families.markdown() == families.PAGE.read_text(encoding="utf-8"), (
+        "run benchmarks/model/families_page.py"
+    )
+    assert len(families.ASKED) == 52
+    assert sum(not families.refusal(name) for name in families.ASKED) >= 48
+
+
 @pytest.fixture
 def yardsticks():
     return script("yardsticks")

@@ -262,8 +262,9 @@ class Stack(nn.Module):
                     positions = positions_in_documents(documents, start, T, hidden.device)
                 rotation = window_rotation = get_rotation(config, positions, dtype)
                 if config.position.scaling.kind == "longrope":
-                    short = get_rotation(config, positions, dtype, length=1)
                     original = config.position.scaling.original_length
+                    rotation = get_rotation(config, positions, dtype, length=original + 1)
+                    short = get_rotation(config, positions, dtype, length=1)
                     is_long = sequence_lengths(context, positions) > original
                     rotation = window_rotation = choose_rotation(is_long, rotation, short)
                 if config.position.window_base is not None:

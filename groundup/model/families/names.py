@@ -128,6 +128,15 @@ def get_bool(values: Mapping[str, Any], key: str, default: bool) -> bool:
     return value
 
 
+def get_list(values: Mapping[str, Any], key: str) -> list[Any]:
+    """A list of config.json, empty if the key is absent or null; ArtifactError if it is none."""
+    value = values.get(key)
+    value = [] if value is None else value
+    if not isinstance(value, list):
+        raise ArtifactError(f"config.json has {key}={value!r}; expected a list.")
+    return value
+
+
 def get_architectures(values: Mapping[str, Any]) -> list[str]:
     """The class names that a config.json lists, if any.
 
@@ -303,13 +312,17 @@ def _parse_yarn(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScali
 def _parse_longrope(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
     original = _get_original_length(values, rope)
     longest = get_int(values, "max_position_embeddings", "longrope scaling", original)
-    factors = (_get_required(rope, f"{each}_factor", "longrope") for each in ("short", "long"))
-    short, long = (tuple(float(number) for number in each) for each in factors)
     return RopeScaling(
-        kind="longrope", original_length=original, short=short, long=long,
+        kind="longrope", original_length=original,
+        short=_get_divisors(rope, "short_factor"), long=_get_divisors(rope, "long_factor"),
         factor=max(1.0, get_float(rope, "factor", longest / original)),
         attention=get_float(rope, "attention_factor", None),
     )  # fmt: skip
+
+
+def _get_divisors(rope: Mapping[str, Any], key: str) -> tuple[float, ...]:
+    _get_required(rope, key, "longrope")
+    return tuple(get_float({key: number}, key, 0.0) for number in get_list(rope, key))
 
 
 SCALING_PARSERS = {

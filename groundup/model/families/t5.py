@@ -108,7 +108,8 @@ def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     family = values.get("model_type")
     # Of mT5 Transformers ignores tie_word_embeddings, and never scales.
     is_tied = family != "mt5" and get_bool(values, "tie_word_embeddings", True)
-    is_scaled = get_bool(values, "scale_decoder_outputs", is_tied)
+    key = "scale_decoder_outputs"  # null is no there, absent follows the tie
+    is_scaled = values.get(key, is_tied) is not None and get_bool(values, key, is_tied)
     # Transformers 5 writes tie_word_embeddings=true for every T5; the output scale is reliable.
     usual = "gated-gelu" if family in ("mt5", "umt5") else "relu"
     is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", usual))

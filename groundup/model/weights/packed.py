@@ -101,7 +101,7 @@ def is_packed(config: dict[str, Any]) -> bool:
     is_packed_format = quantization.get("format") == "pack-quantized"
     if not is_packed_format or not groups or not all(map(_is_supported, groups)):
         raise ArtifactError(
-            f"config.json has quantization {quantization.get('quant_method')} "
+            f"config.json has quantization_config with {quantization.get('quant_method')} "
             f"{quantization.get('format')}; groundup supports compressed-tensors pack-quantized "
             "with symmetric integers of 8 or 4 bits, a scale per channel or group in order: "
             "quantize the original with `groundup quantize`."

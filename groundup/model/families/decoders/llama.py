@@ -12,7 +12,7 @@ from groundup.core import ArtifactError
 from ...configuration.config import ModelConfig
 from ..decoder_keys import FULL, WINDOW, get_layers, parse_layer_types, to_layer_types
 from ..keys import word_set
-from ..names import get_bool
+from ..names import get_bool, get_list
 from .outline import (
     ATTENTION_BIAS,
     MLP_BIAS,
@@ -50,7 +50,7 @@ def _read_upper_windows(values: Values) -> Values:
     """
     family, is_listed = str(values["model_type"]), values.get("layer_types") is not None
     if not get_bool(values, "use_sliding_window", False):
-        if is_listed and WINDOW in values["layer_types"]:
+        if is_listed and WINDOW in get_list(values, "layer_types"):
             what = f"config.json has {WINDOW!r} in layer_types without use_sliding_window"
             raise ArtifactError(f"{what}; set it to true, or all layer_types to {FULL!r}.")
         values = values | {"sliding_window": None}

@@ -11,7 +11,7 @@ from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
 from ..keys import ConfigKeys, word_set
-from ..names import get_bool, get_int, require_supported
+from ..names import get_bool, get_int, get_list, require_supported
 from .bert import BERT_OUTLINE
 from .outline import EMBEDDING_NAMES, Values, encoder_family, layer_names
 
@@ -28,7 +28,7 @@ def _read_positions(values: Values) -> Values:
     require_supported(values, {key: (size,) for key, size in sizes.items()})
     kinds = values.get("pos_att_type") or []
     kinds = kinds.lower().replace(" ", "").split("|") if isinstance(kinds, str) else kinds
-    values = values | {"pos_att_type": sorted(kinds)}
+    values = values | {"pos_att_type": sorted(get_list({"pos_att_type": kinds}, "pos_att_type"))}
     has_table = get_bool(values, "position_biased_input", True)
     is_relative = get_bool(values, "relative_attention", False)
     for key, needed in (PUBLISHED if is_relative else {"pos_att_type": []}).items():
