@@ -29,6 +29,7 @@ import random
 import re
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -269,48 +270,44 @@ def read_parameters(model: Any) -> dict[str, torch.Tensor]:
     return {name: value.detach().double().clone() for name, value in model.named_parameters()}
 
 
+def slopes_of(opened: Any, case: Case, inputs: Inputs, output: Any) -> dict[str, torch.Tensor]:
+    """Gradients of a random sum of this model's outputs, by parameter."""
+    opened.requires_grad_(True)
+    found = output(opened, case.kind, inputs, True)
+    seed = torch.Generator().manual_seed(1)
+    (found * torch.randn(found.shape, generator=seed, dtype=torch.float64)).sum().backward()
+    return {n: p.grad for n, p in opened.named_parameters() if p.grad is not None}
+
+
 def gradient_errors(case: Case, draw: Draw) -> dict[str, float]:
     """Relative differences of derivatives along random directions of the file's tensors."""
     # With padding in float64 Transformers' softmax, in float32, is NaN where no key is visible.
     inputs = make_inputs(case.theirs.config, draw, "none", case.length)
-    sides = {}
-    for side, output, opened in (
-        ("ours", our_output, open_ours(case.folder, case.kind, torch.float64)),
-        ("theirs", their_output, open_theirs(case.folder, case.kind).double()),
-    ):
-        opened.requires_grad_(True)
-        found = output(opened, case.kind, inputs, True)
-        mask = inputs.mask[..., None] if found.ndim == 3 and case.kind != "seq2seq" else 1
-        seed = torch.Generator().manual_seed(1)
-        weights = torch.randn(found.shape, generator=seed, dtype=torch.float64)
-        (found * weights * mask).sum().backward()
-        slopes = {n: p.grad for n, p in opened.named_parameters() if p.grad is not None}
-        sides[side] = (read_parameters(opened), slopes)
-    total = sum(float(g.square().sum()) for g in sides["theirs"][1].values()) ** 0.5
+    openers = (
+        (our_output, lambda folder: open_ours(folder, case.kind, torch.float64)),
+        (their_output, lambda folder: open_theirs(folder, case.kind).double()),
+    )
+    sides = []
+    for output, opener in openers:
+        opened = opener(case.folder)
+        sides.append((opener, read_parameters(opened), slopes_of(opened, case, inputs, output)))
+    total = sum(float(slope.square().sum()) for slope in sides[1][2].values()) ** 0.5
     weights = load_file(case.folder / "model.safetensors")
     moved_folder = case.folder.with_name("moved")
     shutil.copytree(case.folder, moved_folder, dirs_exist_ok=True)
     errors = {}
     names = [name for name, tensor in weights.items() if tensor.is_floating_point()]
     for name in draw.sample(names, min(len(names), TENSORS)):
-        tensor = weights[name]
         seed = torch.Generator().manual_seed(2)
-        moved = tensor + torch.randn(tensor.shape, generator=seed)
+        moved = weights[name] + torch.randn(weights[name].shape, generator=seed)
         save_file({**weights, name: moved}, moved_folder / "model.safetensors", {"format": "pt"})
-        along = {}
-        for side, (start, slopes) in sides.items():
-            opened = (
-                open_ours(moved_folder, case.kind, torch.float64)
-                if side == "ours"
-                else open_theirs(moved_folder, case.kind)
-            )
-            ends = read_parameters(opened)
-            along[side] = sum(float((slopes[n] * (ends[n] - start[n])).sum()) for n in slopes)
+        along = []
+        for opener, start, slopes in sides:
+            ends = read_parameters(opener(moved_folder))
+            along.append(sum(float((slopes[n] * (ends[n] - start[n])).sum()) for n in slopes))
             is_trained = any(not torch.equal(ends[n], start[n]) for n in ends)
-        if not is_trained:  # a buffer of Transformers, the last of the two sides
-            continue
-        difference = abs(along["ours"] - along["theirs"])
-        errors[name] = difference / (abs(along["theirs"]) + 1e-2 * total)
+        if is_trained:  # no buffer of Transformers, the second of the two sides
+            errors[name] = abs(along[0] - along[1]) / (abs(along[1]) + 1e-2 * total)
     return errors
 
 
@@ -448,8 +445,23 @@ def check_mutations(tally: Tally, case: Case, number: int, draw: Draw) -> None:
     (case.folder / "config.json").write_text(text)
 
 
-def main() -> None:
-    """Check, print a line by family, write the bad cases."""
+def check_family(family: str, given: argparse.Namespace) -> Tally:
+    """Draw models until enough of them open; the first has its keys changed."""
+    tally, opened = Tally(family, given.seed), 0
+    for number in range(5 * given.cases):  # those that groundup refuses are drawn again
+        draw = random.Random(f"{family} {given.seed} {number}")
+        case = make_case(family, draw, given.out / family)
+        opens = check_case(tally, case, number, draw, is_first=opened == 0)
+        if opens and opened == 0 and given.only != "configs":
+            check_mutations(tally, case, number, draw)
+        opened += opens
+        if opened == (1 if given.only == "mutations" else given.cases):
+            break
+    return tally
+
+
+def main() -> int:
+    """Check, print a line by family, write the bad cases; 1 if any is different or crashed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--family", nargs="+", default=list(FAMILIES))
     parser.add_argument("--seed", type=int, default=1)
@@ -462,27 +474,14 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     given.out.mkdir(parents=True, exist_ok=True)
     columns = ("equal", "refused", "theirs", "different", "crashed", "unclear")
-    print(f"{'family':14} {'odd models':>28} {'logits':>8} {'gradient':>8} {'cache':>8} ", *columns)
+    print(f"{'family':20} {'odd models':>28} {'logits':>8} {'gradient':>8} {'cache':>8} ", *columns)
     bad, kept = [], {}
     for family in given.family:
-        tally, began = Tally(family, given.seed), time.perf_counter()
-        opened = 0
-        for number in range(5 * given.cases):  # those that groundup refuses are drawn again
-            draw = random.Random(f"{family} {given.seed} {number}")
-            case = make_case(family, draw, given.out / family)
-            opens = check_case(tally, case, number, draw, is_first=opened == 0)
-            if opens and opened == 0 and given.only != "configs":
-                check_mutations(tally, case, number, draw)
-            opened += opens
-            if opened == (1 if given.only == "mutations" else given.cases):
-                break
-        worst = " ".join(f"{error:8.0e}" for error in tally.worst.values())
+        began, tally = time.perf_counter(), check_family(family, given)
         odd = ", ".join(f"{count} {outcome}" for outcome, count in tally.configs.items())
-        counts = " ".join(f"{tally.mutations[c]:{len(c)}}" for c in columns)
-        print(
-            f"{family:14} {odd:>28} {worst}  {counts} {time.perf_counter() - began:5.0f} s",
-            flush=True,
-        )
+        cells = [f"{family:20} {odd:>28}", *(f"{error:8.0e}" for error in tally.worst.values()), ""]
+        cells += [f"{tally.mutations[name]:{len(name)}}" for name in columns]
+        print(*cells, f"{time.perf_counter() - began:5.0f} s", flush=True)
         bad += tally.bad
         counted = {"configs": dict(tally.configs), "mutations": dict(tally.mutations)}
         kept[family] = {**counted, "worst": tally.worst}
@@ -491,7 +490,8 @@ def main() -> None:
         date = datetime.date.today().isoformat()
         about = {"date": date, "version": transformers.__version__, "seed": given.seed}
         write_json(RESULTS, {"rows": [], **about, "families": kept})
+    return int(any(case["outcome"] in ("different", "crashed") for case in bad))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
