@@ -8,7 +8,7 @@ drawn key by key from what its class declares, and drawn again if Transformers r
 weights are random, norms and biases too. Against Transformers in float32 with eager attention:
 
 - logits: without padding, padded left and right, and a short text; an error is relative to the
-  largest logit, or to 1 if that is smaller, and at most 1e-4
+  largest logit, or to 1 if that is smaller, and at most 1e-4, in float64 if float32 has more
 - gradients of one case: the derivative of a random sum of logits along a random direction of each
   tensor of the file, in float64, which both sides get by loading the file moved and not
 - cached decoding of our side in float64, batch of two, one padded: prefill, tokens, a chunk
@@ -17,8 +17,8 @@ A mutation changes, deletes or adds one key. It is equal; refused, by an error o
 names a key or a tensor; different, crashed or unclear. What Transformers refuses, or opens with
 weights missing, has no right answer (`theirs`), but may not crash or be unclear here.
 
-A table by family goes to stdout, what is bad to bad.json; --keep renews results/odd_models.json,
-from which docs/reference/models.md is made.
+A table by family goes to stdout, what is bad to bad.json; --keep renews these
+families in results/odd_models.json, from which docs/reference/models.md is made.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import random
 import re
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ def make_inputs(config: Any, draw: Draw, padding: str, length: int) -> Inputs:
     pads = {"left": slice(0, length // 3), "right": slice(length - length // 3, length)}
     if padding in pads:
         mask[1, pads[padding]] = 0
-    pad = config.pad_token_id if config.pad_token_id is not None else 0
+    pad = 1 if config.model_type == "mpnet" else config.pad_token_id or 0  # modeling_mpnet.py:60
     ids = torch.randint(10, config.vocab_size, (2, length), generator=seed)
     kinds = max(getattr(config, "type_vocab_size", 0) or 0, 1)
     types = torch.randint(kinds, (2, length), generator=seed) * mask
@@ -118,11 +119,6 @@ def attention_of(folder: Path) -> dict[str, str]:
     """Falcon's eager attention adds ALiBi twice, modeling_falcon.py:773 and :394; sdpa once."""
     family = json.loads((folder / "config.json").read_text()).get("model_type")
     return EAGER | ({"attn_implementation": "sdpa"} if family == "falcon" else {})
-
-
-def is_positioned(model: Any) -> bool:
-    """Whether positions are given: temperatures of Llama 4 do not obey them (:362)."""
-    return model.config.model_type != "llama4_text"
 
 
 def their_output(model: Any, kind: str, inputs: Inputs, positioned: bool) -> torch.Tensor:
@@ -237,12 +233,15 @@ def can_pad_left(case: Case) -> bool:
     """Whether Transformers defines it.
 
     Classifiers of encoders read `hidden_states[:, 0]`, padding or not; learned positions of some
-    count padding and cannot be given; padding takes the places of Switch's experts.
+    count padding and cannot be given, and so do temperatures of Llama 4 (modeling_llama4.py:362);
+    padding takes the places of Switch's experts.
     """
-    counted = ("bart", "mbart", "distilbert", "switch_transformers")
-    takes = "position_ids" in inspect.signature(case.theirs.forward).parameters
-    counts = case.theirs.config.model_type in counted and not takes
-    return case.kind != "sequence" and not counts
+    kind, accepted = (
+        case.theirs.config.model_type,
+        inspect.signature(case.theirs.forward).parameters,
+    )
+    counts = kind in ("bart", "mbart", "distilbert") and "position_ids" not in accepted
+    return not (counts or case.kind == "sequence" or kind in ("llama4_text", "switch_transformers"))
 
 
 def logit_errors(ours: Any, case: Case, draw: Draw) -> dict[str, float]:
@@ -254,7 +253,7 @@ def logit_errors(ours: Any, case: Case, draw: Draw) -> dict[str, float]:
     for name, length in lengths.items():
         inputs = make_inputs(case.theirs.config, draw, name, length)
         mask = None if case.kind == "seq2seq" else inputs.mask
-        positioned = name == "left" and is_positioned(case.theirs)
+        positioned = name == "left"
         with torch.no_grad():
             found = [
                 side(model, case.kind, inputs, positioned)
@@ -269,48 +268,44 @@ def read_parameters(model: Any) -> dict[str, torch.Tensor]:
     return {name: value.detach().double().clone() for name, value in model.named_parameters()}
 
 
+def slopes_of(opened: Any, case: Case, inputs: Inputs, output: Any) -> dict[str, torch.Tensor]:
+    """Gradients of a random sum of this model's outputs, by parameter."""
+    opened.requires_grad_(True)
+    found = output(opened, case.kind, inputs, True)
+    seed = torch.Generator().manual_seed(1)
+    (found * torch.randn(found.shape, generator=seed, dtype=torch.float64)).sum().backward()
+    return {n: p.grad for n, p in opened.named_parameters() if p.grad is not None}
+
+
 def gradient_errors(case: Case, draw: Draw) -> dict[str, float]:
     """Relative differences of derivatives along random directions of the file's tensors."""
     # With padding in float64 Transformers' softmax, in float32, is NaN where no key is visible.
     inputs = make_inputs(case.theirs.config, draw, "none", case.length)
-    sides = {}
-    for side, output, opened in (
-        ("ours", our_output, open_ours(case.folder, case.kind, torch.float64)),
-        ("theirs", their_output, open_theirs(case.folder, case.kind).double()),
-    ):
-        opened.requires_grad_(True)
-        found = output(opened, case.kind, inputs, True)
-        mask = inputs.mask[..., None] if found.ndim == 3 and case.kind != "seq2seq" else 1
-        seed = torch.Generator().manual_seed(1)
-        weights = torch.randn(found.shape, generator=seed, dtype=torch.float64)
-        (found * weights * mask).sum().backward()
-        slopes = {n: p.grad for n, p in opened.named_parameters() if p.grad is not None}
-        sides[side] = (read_parameters(opened), slopes)
-    total = sum(float(g.square().sum()) for g in sides["theirs"][1].values()) ** 0.5
+    openers = (
+        (our_output, lambda folder: open_ours(folder, case.kind, torch.float64)),
+        (their_output, lambda folder: open_theirs(folder, case.kind).double()),
+    )
+    sides = []
+    for output, opener in openers:
+        opened = opener(case.folder)
+        sides.append((opener, read_parameters(opened), slopes_of(opened, case, inputs, output)))
+    total = sum(float(slope.square().sum()) for slope in sides[1][2].values()) ** 0.5
     weights = load_file(case.folder / "model.safetensors")
     moved_folder = case.folder.with_name("moved")
     shutil.copytree(case.folder, moved_folder, dirs_exist_ok=True)
     errors = {}
     names = [name for name, tensor in weights.items() if tensor.is_floating_point()]
     for name in draw.sample(names, min(len(names), TENSORS)):
-        tensor = weights[name]
         seed = torch.Generator().manual_seed(2)
-        moved = tensor + torch.randn(tensor.shape, generator=seed)
+        moved = weights[name] + torch.randn(weights[name].shape, generator=seed)
         save_file({**weights, name: moved}, moved_folder / "model.safetensors", {"format": "pt"})
-        along = {}
-        for side, (start, slopes) in sides.items():
-            opened = (
-                open_ours(moved_folder, case.kind, torch.float64)
-                if side == "ours"
-                else open_theirs(moved_folder, case.kind)
-            )
-            ends = read_parameters(opened)
-            along[side] = sum(float((slopes[n] * (ends[n] - start[n])).sum()) for n in slopes)
+        along = []
+        for opener, start, slopes in sides:
+            ends = read_parameters(opener(moved_folder))
+            along.append(sum(float((slopes[n] * (ends[n] - start[n])).sum()) for n in slopes))
             is_trained = any(not torch.equal(ends[n], start[n]) for n in ends)
-        if not is_trained:  # a buffer of Transformers, the last of the two sides
-            continue
-        difference = abs(along["ours"] - along["theirs"])
-        errors[name] = difference / (abs(along["theirs"]) + 1e-2 * total)
+        if is_trained:  # no buffer of Transformers, the second of the two sides
+            errors[name] = abs(along[0] - along[1]) / (abs(along[1]) + 1e-2 * total)
     return errors
 
 
@@ -364,14 +359,14 @@ def try_mutation(case: Case, changed: dict[str, Any], names: set[str]) -> tuple[
         padding = "left" if can_pad_left(case) and "longrope" not in text else "none"
         inputs = make_inputs(theirs.config, draw, padding, case.length)
         with torch.no_grad():
-            expected = their_output(theirs, case.kind, inputs, is_positioned(theirs))
+            expected = their_output(theirs, case.kind, inputs, True)
     except Exception as error:
         expected, reason = None, f"{error}"[:300]
         inputs = make_inputs(case.theirs.config, draw, "left", case.length)
     try:
         with at_most(SECONDS), torch.no_grad():
             ours = open_ours(case.folder, case.kind)
-            found = our_output(ours, case.kind, inputs, is_positioned(case.theirs))
+            found = our_output(ours, case.kind, inputs, True)
     except GroundupError as error:
         outcome = "refused" if is_clear(str(error), names) else "unclear"
         return outcome if expected is not None or outcome == "unclear" else "theirs", str(error)
@@ -407,6 +402,10 @@ def check_case(tally: Tally, case: Case, number: int, draw: Draw, *, is_first: b
         with at_most(SECONDS):
             ours = open_ours(case.folder, case.kind)
             found = {"logits": logit_errors(ours, case, draw)}
+            if max(found["logits"].values()) > LIMIT:  # T5's scores have no scale: is it rounding?
+                exact = case._replace(theirs=open_theirs(case.folder, case.kind).double())
+                ours = open_ours(case.folder, case.kind, torch.float64)
+                found = {"logits": logit_errors(ours, exact, draw)}
             # Single tokens never exceed the capacity of Switch's experts, a full pass may.
             has_room = config.get("expert_capacity", case.length) >= case.length
             if case.kind in ("decoder", "seq2seq") and has_room:
@@ -448,41 +447,43 @@ def check_mutations(tally: Tally, case: Case, number: int, draw: Draw) -> None:
     (case.folder / "config.json").write_text(text)
 
 
-def main() -> None:
-    """Check, print a line by family, write the bad cases."""
+def check_family(family: str, given: argparse.Namespace) -> Tally:
+    """Draw models until enough of them open; the first has its keys changed."""
+    tally, opened = Tally(family, given.seed), 0
+    for number in range(5 * given.cases):  # those that groundup refuses are drawn again
+        draw = random.Random(f"{family} {given.seed} {number}")
+        case = make_case(family, draw, given.out / family)
+        opens = check_case(tally, case, number, draw, is_first=opened == 0)
+        if opens and opened == 0 and given.only != "configs":
+            check_mutations(tally, case, number, draw)
+        opened += opens
+        if opened == (1 if given.only == "mutations" else given.cases):
+            break
+    return tally
+
+
+def main() -> int:
+    """Check, print a line by family, write the bad cases; 1 if any is different or crashed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--family", nargs="+", default=list(FAMILIES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cases", type=int, default=16)
     parser.add_argument("--only", choices=["configs", "mutations"])
     parser.add_argument("--out", type=Path, default=Path("runs/odd"))
-    parser.add_argument("--keep", action="store_true", help="renew results/odd_models.json")
+    parser.add_argument("--keep", action="store_true", help="renew these families' results")
     given = parser.parse_args()
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     given.out.mkdir(parents=True, exist_ok=True)
     columns = ("equal", "refused", "theirs", "different", "crashed", "unclear")
-    print(f"{'family':14} {'odd models':>28} {'logits':>8} {'gradient':>8} {'cache':>8} ", *columns)
+    print(f"{'family':20} {'odd models':>28} {'logits':>8} {'gradient':>8} {'cache':>8} ", *columns)
     bad, kept = [], {}
     for family in given.family:
-        tally, began = Tally(family, given.seed), time.perf_counter()
-        opened = 0
-        for number in range(5 * given.cases):  # those that groundup refuses are drawn again
-            draw = random.Random(f"{family} {given.seed} {number}")
-            case = make_case(family, draw, given.out / family)
-            opens = check_case(tally, case, number, draw, is_first=opened == 0)
-            if opens and opened == 0 and given.only != "configs":
-                check_mutations(tally, case, number, draw)
-            opened += opens
-            if opened == (1 if given.only == "mutations" else given.cases):
-                break
-        worst = " ".join(f"{error:8.0e}" for error in tally.worst.values())
+        began, tally = time.perf_counter(), check_family(family, given)
         odd = ", ".join(f"{count} {outcome}" for outcome, count in tally.configs.items())
-        counts = " ".join(f"{tally.mutations[c]:{len(c)}}" for c in columns)
-        print(
-            f"{family:14} {odd:>28} {worst}  {counts} {time.perf_counter() - began:5.0f} s",
-            flush=True,
-        )
+        cells = [f"{family:20} {odd:>28}", *(f"{error:8.0e}" for error in tally.worst.values()), ""]
+        cells += [f"{tally.mutations[name]:{len(name)}}" for name in columns]
+        print(*cells, f"{time.perf_counter() - began:5.0f} s", flush=True)
         bad += tally.bad
         counted = {"configs": dict(tally.configs), "mutations": dict(tally.mutations)}
         kept[family] = {**counted, "worst": tally.worst}
@@ -490,8 +491,10 @@ def main() -> None:
     if given.keep:
         date = datetime.date.today().isoformat()
         about = {"date": date, "version": transformers.__version__, "seed": given.seed}
-        write_json(RESULTS, {"rows": [], **about, "families": kept})
+        before = json.loads(RESULTS.read_text())["families"] if RESULTS.is_file() else {}
+        write_json(RESULTS, {"rows": [], **about, "families": before | kept})
+    return int(any(case["outcome"] in ("different", "crashed") for case in bad))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -250,7 +250,8 @@ def parse_layer_rope(
         own |= _get_rope_dict(values, "rope_scaling")
     require_supported(own, {"truncate": (True,)})  # Transformers reads it one level higher
     flat = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
-    return parse_rope(flat, base)
+    # An original length beside nested parameters is not read by Transformers, within them it is.
+    return parse_rope(flat | {"original_max_position_embeddings": None}, base)
 
 
 def parse_window_base(values: Mapping[str, Any], base: float, *, scaled: bool = True) -> float:

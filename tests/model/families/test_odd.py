@@ -41,6 +41,20 @@ def test_a_yarn_that_is_not_truncated_is_refused_where_transformers_truncates_it
         parse_rope(flat | {"rope_parameters": YARN | {"truncate": None}})
 
 
+@pytest.mark.parametrize(
+    ("parse", "nests", "expected"),
+    [
+        (parse_rope, lambda rope: rope, 4),
+        (lambda v: parse_layer_rope(v, "full_attention", 1e4), lambda r: {"full_attention": r}, 8),
+    ],
+)
+def test_an_original_length_beside_the_parameters_counts_if_they_are_not_nested(
+    parse, nests, expected
+):
+    values = {"max_position_embeddings": 16, "original_max_position_embeddings": 4}
+    assert parse(values | {"rope_parameters": nests(YARN)})[1].original_length == expected
+
+
 LONG = {"rope_type": "longrope", "factor": 1.0, "original_max_position_embeddings": 8}
 
 

@@ -250,7 +250,7 @@ def damage_name(source):
         (lambda at: edit(at / "config.json", num_hidden_layers=60_000), "describes a model of"),
         (lambda at: edit(at / "config.json", dtype="float8"), "dtype 'float8'"),
         (lambda at: edit(at / "config.json", quantization_config={"quant_method": "gptq"}),
-         "quantization gptq"),
+         "quantization_config with gptq"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_leaves_nothing(source, tmp_path, damage, message):
