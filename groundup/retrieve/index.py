@@ -66,13 +66,7 @@ from .chunks.reading import (
     read_files,
 )
 from .lexical import LexicalIndex, name_segments_by_content
-from .models import (
-    MIN_RECALL,
-    TextEncoderConfig,
-    check_text_encoder,
-    with_digest,
-    with_model_digest,
-)
+from .models import MIN_RECALL, TextEncoderConfig, check_encoder, with_digest, with_model_digest
 from .search import DocumentEntry, read_entries, read_rejected
 from .snapshots import current_name, read_root, remove_snapshot, set_current, write_root
 from .wording.language import language_of
@@ -160,7 +154,7 @@ def _make_snapshot(
 ) -> Artifact:
     """Read what is new, or the corpus, into a new snapshot; a failed one is removed."""
     corpus, total = parents.get("corpus"), len(files)
-    _check_encoder(config.encoder)  # before everything is read
+    check_encoder(config.encoder)  # before everything is read
     try:
         with _report_full_disk(out.parent.parent), ExitStack() as stack:
             if corpus:
@@ -184,17 +178,6 @@ def _make_snapshot(
     except Exception:
         _remove_unfinished(out)
         raise
-
-
-def _check_encoder(config: TextEncoderConfig) -> None:
-    """Raise for an encoder that is none, and a database that cannot be reached."""
-    if config.path:
-        check_text_encoder(Path(config.path))
-    if config.store:
-        from .encoders.postgres import connect  # imports numpy
-
-        with connect(config.store):
-            pass
 
 
 def index_or_explain(

@@ -183,6 +183,17 @@ def prefixes_of(path: Path) -> Prefixes:
         raise ConfigError(f"{file} is damaged: {error}.") from None
 
 
+def check_encoder(config: TextEncoderConfig) -> None:
+    """Raise ConfigError for an encoder that is none, ArtifactError for a database out of reach."""
+    if config.path:
+        check_text_encoder(Path(config.path))
+    if config.store:
+        from .encoders.postgres import connect  # imports numpy
+
+        with connect(config.store):
+            pass
+
+
 def check_text_encoder(path: Path) -> None:
     """Raise ConfigError for a directory of a model that does not embed texts."""
     from groundup.embeddings import is_static_encoder  # imports numpy
