@@ -226,7 +226,10 @@ def _write_deepseek(config: ModelConfig) -> Values:
     if experts.groups > 1 and experts.scores == "softmax":
         what = "ExpertsConfig.groups with softmax scores cannot be written as deepseek2"
         raise ConfigError(f"{what}: llama.cpp chooses groups by the sum of two scores.")
-    groups = {"expert_group_count": experts.groups, "expert_group_used_count": experts.chosen_groups}
+    groups = {
+        "expert_group_count": experts.groups,
+        "expert_group_used_count": experts.chosen_groups,
+    }
     scale = {scaling.LOG: latent.mscale / 10} if latent.mscale else {}
     return scale | (groups if experts.groups > 1 else {}) | {
         "attention.head_count_kv": 1, "attention.key_length": latent.rank + latent.rotated,

@@ -33,14 +33,12 @@ OPTIONAL = frozenset("""
     expert_shared_count
     """.split())  # fmt: skip
 """Keys that files may omit."""
-HARMLESS = frozenset("""
-    vocab_size tensor_data_layout pooling_type rope.scaling.finetuned rope.scaling.yarn_ext_factor
-    expert_weights_norm
-    """.split())  # fmt: skip
+HARMLESS = frozenset(("vocab_size", "tensor_data_layout", "pooling_type"))
 """Keys that change nothing, or only what other keys say too."""
 NEUTRAL = {
     "expert_count": 0, "expert_used_count": 0, "attention.clamp_kqv": 0.0,
     "attention.max_alibi_bias": 0.0, "expert_group_count": 1, "expert_group_used_count": 1,
+    "rope.scaling.finetuned": True, "rope.scaling.yarn_ext_factor": 1.0,
 }  # fmt: skip
 """Values of keys that change nothing."""
 

@@ -9,6 +9,7 @@ from groundup.core import Config, produce
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
+    Cache,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
@@ -110,8 +111,13 @@ GELU = FeedForwardConfig(width=24, activation="gelu", gated=False, bias=True)
 GEGLU = FeedForwardConfig(width=24, activation="gelu_tanh")
 GEMMA = {"tied_embeddings": True, "feedforward": GEGLU, "embedding": EmbeddingConfig(scale=4.0)}
 QUARTER = PositionConfig(rotated=0.5)
-LONGROPE = RopeScaling(kind="longrope", factor=4.0, original_length=16, short=(1.0, 1.1, 1.3, 2.0),
-                       long=(1.5, 2.5, 4.0, 8.0))
+LONGROPE = RopeScaling(
+    kind="longrope",
+    factor=4.0,
+    original_length=16,
+    short=(1.0, 1.1, 1.3, 2.0),
+    long=(1.5, 2.5, 4.0, 8.0),
+)
 SHARED = {"shared": 24, "dense_layers": 1, "scale": 1.5}
 MODELS |= {
     "gemma": decoder(**GEMMA, norm=NormConfig(zero_centred=True)),
@@ -271,3 +277,33 @@ def write_all(place):
     artifact = artifact_of(place)
     for type in FILE_TYPES:
         export_gguf(artifact, place / f"stored_{type.lower()}.gguf", type)
+
+
+CAPACITY = 64
+"""Of llama.cpp's cache, by which it chooses LongRoPE's factors."""
+GREEDY = [[(5 * place + row * row + 3 * row) % 31 for place in range(8)] for row in range(20)]
+"""Prompts of tests/oracles/llama_gguf_models.py, which llama.cpp continued greedily."""
+
+
+@torch.no_grad()
+def logprobs(model, ids):
+    """Log-probabilities after every id of some sequences, with a cache as llama.cpp's."""
+    cache = Cache(model.config, len(ids), CAPACITY)
+    return model.logits(torch.tensor(ids), cache=cache).log_softmax(-1)
+
+
+def largest_difference(model, found):
+    """Between our log-probabilities and llama.cpp's, after the fixture's prompts."""
+    differences = [
+        logprobs(model, [prompt["ids"]])[0, -1, found["kept"]] - torch.tensor(prompt["logprobs"])
+        for prompt in found["prompts"]
+    ]
+    return float(torch.stack(differences).abs().max())
+
+
+def greedy_margins(model, found):
+    """By how much our likeliest id exceeds llama.cpp's, at every step of its twenty replies."""
+    whole = [ids + reply for ids, reply in zip(GREEDY, found["greedy"], strict=True)]
+    ours = logprobs(model, whole)[:, len(GREEDY[0]) - 1 : -1, : VOCAB - 1]  # without the end
+    chosen = torch.tensor(found["greedy"])[..., None]
+    return ours.max(-1).values - ours.gather(-1, chosen)[..., 0]

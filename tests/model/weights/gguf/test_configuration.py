@@ -10,7 +10,6 @@ from groundup.model import PositionConfig, RopeScaling, Transformer, preset, pre
 from groundup.model.families.decoder_keys import with_fields
 from groundup.model.families.names import parse_rope
 from groundup.model.positions import compute_rotation, rope_frequencies, rotate
-from groundup.model.weights.gguf.architectures import ARCHITECTURES
 from groundup.model.weights.gguf.configuration import config_from_metadata, describe_for_gguf
 from groundup.model.weights.gguf.layouts import (
     deinterleave,
@@ -19,7 +18,6 @@ from groundup.model.weights.gguf.layouts import (
     to_gguf_state_dict,
 )
 from groundup.model.weights.gguf.scaling import (
-    FREQUENCIES,
     llama3_divisors,
     read_scaling,
     scaling_from_divisors,
@@ -126,7 +124,7 @@ WRONG = {
     "not finite": (llama(rope__freq_base=float("nan")), "rope_theta=nan; expected a number"),
     "partial": (llama(rope__dimension_count=4), "llama.rope.dimension_count is 4; groundup supp"),
     "values": (llama(attention__value_length=4), "llama.attention.value_length is 4; groundup"),
-    "window": (llama(attention__sliding_window=4), "llama.attention.sliding_window is 4; groundup supports None"),
+    "window": (llama(attention__sliding_window=4), "attention.sliding_window is 4; groundup supports N"),
     "scaling": (llama(rope__scaling__type="dynamic"), "rope_type 'dynamic'; groundup supports"),
     "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
     "experts": (llama(expert_count=4), "have no llama.expert_used_count"),
@@ -177,8 +175,6 @@ def test_heads_that_llama_cpp_refuses_are_not_written(name):
     width = part.heads * part.head_dim
     with pytest.raises(ConfigError, match=f"{name} needs heads .* got {width} and"):
         describe_for_gguf(wide, exact_model(wide).state_dict())
-
-
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -257,9 +253,7 @@ def test_llama_3_is_found_by_what_it_divides_by(one):
     position, head_dim = one.config.position, one.config.attention.head_dim
     factors = llama3_divisors(position.scaling, head_dim, position.base)
     assert factors.min() == 1.0
-    values = scaling_from_divisors(
-        factors, head_dim, position.base, one.config.context_length
-    )
+    values = scaling_from_divisors(factors, head_dim, position.base, one.config.context_length)
     assert parsed(values) == position.scaling
 
 
@@ -296,9 +290,12 @@ def test_a_ramp_that_llama_cpp_rounds_is_refused():
         describe_for_gguf(exact, sketch(exact))
 
 
-UNTIED, WINDOWS = {"tied_embeddings": False}, {"attention.patterns": (AttentionPattern("window", 4),)}
+UNTIED, WINDOWS = (
+    {"tied_embeddings": False},
+    {"attention.patterns": (AttentionPattern("window", 4),)},
+)
 REFUSED = {
-    "gemma": (UNTIED, "tied_embeddings=False cannot be written as gemma, for which llama.cpp needs"),
+    "gemma": (UNTIED, "tied_embeddings=False cannot be written as gemma, for which llama"),
     "stablelm": ({"tied_embeddings": True}, "written as stablelm, for which llama.cpp needs False"),
     "phi3": (WINDOWS, "cannot be written as phi3, whose windows llama.cpp ignores"),
     "starcoder2": (WINDOWS, "patterns=.* cannot be written as starcoder2"),
