@@ -53,8 +53,8 @@ LATENT = {
 }  # fmt: skip
 DEEPSEEK = ROPED | RMS | LATENT | EXPERTS | {
     "moe_intermediate_size": EXPERT_WIDTH, "n_shared_experts": "expert_shared_count",
-    "first_k_dense_replace": "leading_dense_block_count", "v_head_dim": "attention.value_length_mla",
-    "routed_scaling_factor": "expert_weights_scale",
+    "first_k_dense_replace": "leading_dense_block_count",
+    "v_head_dim": "attention.value_length_mla", "routed_scaling_factor": "expert_weights_scale",
 }  # fmt: skip
 DEEPSEEK.pop("num_local_experts")
 DEEPSEEK["n_routed_experts"] = "expert_count"
@@ -233,7 +233,8 @@ def _write_deepseek(config: ModelConfig) -> Values:
     scale = {scaling.LOG: latent.mscale / 10} if latent.mscale else {}
     return scale | (groups if experts.groups > 1 else {}) | {
         "attention.head_count_kv": 1, "attention.key_length": latent.rank + latent.rotated,
-        "attention.value_length": latent.rank, "attention.key_length_mla": config.attention.head_dim,
+        "attention.value_length": latent.rank,
+        "attention.key_length_mla": config.attention.head_dim,
         "expert_gating_func": SIGMOID if experts.scores == "sigmoid" else SOFTMAX,
         "expert_weights_norm": experts.normalised,
     }  # fmt: skip

@@ -118,6 +118,8 @@ def save_gguf(
         "general.file_type": FILE_TYPES[type],
         "general.quantization_version": QUANTISER_VERSION,
     }
+    if description.architecture == "bert":  # llama.cpp needs the number, even of none
+        general["tokenizer.ggml.token_type_count"] = max(1, model.config.embedding.types)
     write_gguf_file(path, description.metadata | general | (metadata or {}), tensors)
     return GgufExport(path, description.architecture, type, len(tensors), path.stat().st_size)
 

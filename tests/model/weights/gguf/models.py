@@ -22,6 +22,7 @@ from groundup.model import (
     Transformer,
     save,
 )
+from groundup.model.families.decoder_keys import with_fields
 from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 
@@ -118,6 +119,7 @@ LONGROPE = RopeScaling(
     short=(1.0, 1.1, 1.3, 2.0),
     long=(1.5, 2.5, 4.0, 8.0),
 )
+LATENT_YARN = YARN.model_copy(update={"attention": 1.0})
 SHARED = {"shared": 24, "dense_layers": 1, "scale": 1.5}
 MODELS |= {
     "gemma": decoder(**GEMMA, norm=NormConfig(zero_centred=True)),
@@ -194,12 +196,12 @@ MODELS |= {
                          feedforward=mixture(**SHARED, normalised=False)),
     "deepseek2_lite": decoder(
         layers=26, attention=latent(query_rank=0, mscale=0.707), context_length=64,
-        position=PositionConfig(interleaved=True, scaling=YARN.model_copy(update={"attention": 1.0})),
+        position=PositionConfig(interleaved=True, scaling=LATENT_YARN),
         feedforward=mixture(**SHARED, normalised=False),
     ),
     "deepseek3": decoder(
         attention=latent(mscale=1.0),
-        position=PositionConfig(interleaved=True, scaling=YARN.model_copy(update={"attention": 1.0})),
+        position=PositionConfig(interleaved=True, scaling=LATENT_YARN),
         feedforward=mixture(**SHARED, count=8, scores="sigmoid", correction=True, groups=4,
                             chosen_groups=2),
     ),
@@ -218,6 +220,23 @@ MODELS |= {
         feedforward=mixture(chosen=1, scores="sigmoid", normalised=False, weighs_input=True,
                             shared=12, every=2),
     ),
+}  # fmt: skip
+ENCODER = ModelConfig(
+    kind="encoder", vocab_size=VOCAB, width=16, layers=3, context_length=64,
+    attention=attention(kv_heads=2, bias="all"), feedforward=GELU,
+    output=OutputConfig(logits=False), norm=NormConfig(kind="layer", eps=1e-12, place="post"),
+    embedding=EmbeddingConfig(norm=True, types=2), position=PositionConfig(kind="learned"),
+)  # fmt: skip
+ENCODERS = {
+    "bert": ENCODER,
+    "roberta": with_fields(ENCODER, {"position.offset": 2, "embedding.types": 1}),
+    "distilbert": with_fields(ENCODER, {"embedding.types": 0}),
+    "modern-bert": with_fields(ENCODER, {
+        "attention.bias": "none", "feedforward": FeedForwardConfig(width=24, activation="gelu"),
+        "attention.patterns": (FULL, NEAR, NEAR), "embedding.types": 0,
+        "norm": NormConfig(kind="layer", eps=1e-5, bias=False),
+        "position": PositionConfig(base=160_000.0, window_base=10_000.0),
+    }),
 }  # fmt: skip
 STORED = decoder(width=32, vocab_size=265, feedforward=FeedForwardConfig(width=64),
                  attention=attention(head_dim=16, qk_norm="head"))  # fmt: skip

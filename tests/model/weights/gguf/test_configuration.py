@@ -124,7 +124,7 @@ WRONG = {
     "not finite": (llama(rope__freq_base=float("nan")), "rope_theta=nan; expected a number"),
     "partial": (llama(rope__dimension_count=4), "llama.rope.dimension_count is 4; groundup supp"),
     "values": (llama(attention__value_length=4), "llama.attention.value_length is 4; groundup"),
-    "window": (llama(attention__sliding_window=4), "attention.sliding_window is 4; groundup supports N"),
+    "window": (llama(attention__sliding_window=4), "sliding_window is 4; groundup supports None"),
     "scaling": (llama(rope__scaling__type="dynamic"), "rope_type 'dynamic'; groundup supports"),
     "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
     "experts": (llama(expert_count=4), "have no llama.expert_used_count"),

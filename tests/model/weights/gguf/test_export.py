@@ -28,6 +28,7 @@ from groundup.tokenizer import (
     tokenizer_of_gguf,
 )
 from tests.model.weights.gguf.models import (
+    ENCODERS,
     MERGES,
     MODELS,
     PEER,
@@ -92,6 +93,15 @@ def test_a_file_gives_back_the_model(written, name):
     assert not again.training
     for key, weight in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], weight, rtol=0, atol=1e-7)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoders_file_computes_what_it_did(name, tmp_path):
+    model, ids = exact_model(ENCODERS[name]), torch.arange(30)[None]
+    found = save_gguf(model, tmp_path / "a.gguf", "F32")
+    assert found.architecture == ("modern-bert" if name == "modern-bert" else "bert")
+    assert torch.equal(load_gguf(found.path)(ids), model(ids))
 
 
 @pytest.mark.parametrize("name", STORED_AS)
