@@ -57,7 +57,7 @@ NAMES: NamePairs = (
 )  # fmt: skip
 
 
-class Layout(NamedTuple):
+class TensorLayout(NamedTuple):
     """What is peculiar to an architecture's tensors."""
 
     names: NamePairs = ()
@@ -70,7 +70,7 @@ class Layout(NamedTuple):
     """Whether the gate and up projections are one tensor, called `ffn_up`."""
 
 
-NEIGHBOURS = Layout(neighbours=True)
+NEIGHBOURS = TensorLayout(neighbours=True)
 BERT_NORMS: NamePairs = (
     (BLOCK + "attn_output_norm.", LAYER + "attention_out_norm."),
     (BLOCK + "layer_output_norm.", LAYER + "feedforward_out_norm."),
@@ -84,16 +84,16 @@ LAYOUTS = dict.fromkeys(
     ("llama", "command-r", "granite", "granitemoe", "smollm3", "olmo", "llama4", "deepseek2"),
     NEIGHBOURS,
 ) | {
-    "gpt2": Layout(fused=True),
-    "gptneox": Layout(fused=True),
-    "falcon": Layout(fused=True),
-    "falcon with two norms": Layout(FALCON_NORMS, fused=True),
-    "bloom": Layout(fused=True),
-    "phi3": Layout(GATED, fused=True, gated=True),
-    "glm4": Layout(GATED, neighbours=True, gated=True),
-    "gpt-oss": Layout(((BLOCK + "post_attention_norm.", LAYER + "feedforward_norm."),)),
-    "bert": Layout(BERT_NORMS),
-    "modern-bert": Layout(GATED, fused=True, gated=True),
+    "gpt2": TensorLayout(fused=True),
+    "gptneox": TensorLayout(fused=True),
+    "falcon": TensorLayout(fused=True),
+    "falcon with two norms": TensorLayout(FALCON_NORMS, fused=True),
+    "bloom": TensorLayout(fused=True),
+    "phi3": TensorLayout(GATED, fused=True, gated=True),
+    "glm4": TensorLayout(GATED, neighbours=True, gated=True),
+    "gpt-oss": TensorLayout(((BLOCK + "post_attention_norm.", LAYER + "feedforward_norm."),)),
+    "bert": TensorLayout(BERT_NORMS),
+    "modern-bert": TensorLayout(GATED, fused=True, gated=True),
 }
 """Of the architectures that have peculiarities."""
 QKV_PROJ, GATE_UP = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
@@ -104,10 +104,10 @@ TOGETHER = {"attn_k_b": "attn_v_b"}
 """Tensors that `from_gguf_state_dict` needs together with another."""
 
 
-def get_layout(architecture: str, config: ModelConfig) -> Layout:
+def get_layout(architecture: str, config: ModelConfig) -> TensorLayout:
     """The layout of a configuration's tensors in an architecture."""
     has_two = architecture == "falcon" and config.parallel_norms == 2
-    return LAYOUTS.get(architecture + " with two norms" * has_two, Layout())
+    return LAYOUTS.get(architecture + " with two norms" * has_two, TensorLayout())
 
 
 def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
