@@ -120,8 +120,10 @@ def _check_metadata(fields: Mapping[str, Any], arch: Architecture, config: Model
     known = HARMLESS | scaling.KEYS | set(arch.also_read)
     for key, value in fields.items():
         right = expected.get(key, NEUTRAL.get(key))
-        is_number = isinstance(value, (int, float)) and isinstance(right, (int, float))
-        is_right = math.isclose(value, right, rel_tol=1e-6) if is_number else value == right
+        if isinstance(value, (int, float)) and isinstance(right, (int, float)):
+            is_right = math.isclose(value, right, rel_tol=1e-6)
+        else:
+            is_right = value == right
         if key not in known and not is_right:
             what = f"{arch.name}.{key} is {str(value)[:40]}"
             raise ArtifactError(f"{what}; groundup supports {right}")
