@@ -1,8 +1,8 @@
 """What llama.cpp computes from the GGUF files that we write.
 
 Run by `make oracles` after gguf_models.py. Writes tests/fixtures/gguf/llama.json: for each file
-its sha256, and for some prompts of ids the log-probability of every next token. For files with our
-tokenizer also the ids of texts, and what a chat becomes.
+its sha256, for some prompts of ids the log-probability of every next token, and for twenty others
+what follows greedily. For files with our tokenizer also the ids of texts, and what a chat becomes.
 """
 
 import hashlib
@@ -17,6 +17,9 @@ PLACE = ROOT / "tests" / "fixtures" / "gguf" / "llama.json"
 LENGTHS = (1, 3, 9, 40)
 TEXTS = ("see the cat", " a\n\n  b 123!", "naïve 😀 <|im_end|>", "don't  stop")
 CHAT = [{"role": "user", "content": "Why?"}]
+GREEDY = [[(5 * place + row * row + 3 * row) % 31 for place in range(8)] for row in range(20)]
+"""Prompts of eight ids each."""
+FOLLOWING = 12
 SHOWN = 32
 """An id of one letter in every file: chosen, so that a reply has text; log-probabilities are those
 of before the choice."""
@@ -55,6 +58,14 @@ def ask(server: xllamacpp.Server, route: str, body: dict) -> dict:
         return json.load(reply)
 
 
+def follow(server: xllamacpp.Server, ids: list[int]) -> list[int]:
+    """The likeliest ids after a prompt, the end of text apart."""
+    return ask(server, "completion", {
+        "prompt": ids, "n_predict": FOLLOWING, "temperature": 0, "return_tokens": True,
+        "ignore_eos": True, "cache_prompt": False,
+    })["tokens"]  # fmt: skip
+
+
 def texts(server: xllamacpp.Server) -> dict:
     """Ids of texts, specials in them as text; and a chat as the template in the file renders it."""
     ids = {
@@ -80,6 +91,8 @@ def main() -> None:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "prompts": prompts,
             "kept": list(kept),
         }  # fmt: skip
+        if vocab == 40:
+            found[path.stem]["greedy"] = [follow(server, ids) for ids in GREEDY]
         if path.stem.startswith("stored"):
             found[path.stem] |= texts(server)
     PLACE.write_text(json.dumps(found) + "\n")

@@ -34,13 +34,14 @@ from ...transformer import Transformer
 from ..directory import GENERATION, is_quantized, load, read_json_object
 from ..licence import UNKNOWN
 from .blocks import BlockType, block_types
-from .configuration import EMBEDDING, HEAD, ROPE_FACTORS, describe_for_gguf, to_gguf_state_dict
+from .configuration import EMBEDDING, HEAD, describe_for_gguf
 from .format import TensorToWrite, Value, write_gguf_file
+from .layouts import to_gguf_state_dict
 
 StoredAs = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 """The general.file_type of a file by its main type."""
-FLOAT32_TENSORS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
+FLOAT32_TENSORS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", ".bias")
 QUANTISER_VERSION = 2
 SOURCE = "source.json"
 """In an imported model: the source files and their licence."""
@@ -109,14 +110,16 @@ def save_gguf(
                 partial(_to_numpy, weight))
         for name, weight in named.items()
     ]  # fmt: skip
-    if (factors := description.factors) is not None:
-        float32 = block_types()["F32"]
-        tensors.append(TensorToWrite(ROPE_FACTORS, float32, factors.shape, lambda: factors))
+    float32 = block_types()["F32"]
+    for name, each in description.factors.items():
+        tensors.append(TensorToWrite(name, float32, each.shape, partial(np.asarray, each)))
     general: dict[str, Value] = {
         "general.type": "model",
         "general.file_type": FILE_TYPES[type],
         "general.quantization_version": QUANTISER_VERSION,
     }
+    if description.architecture == "bert":  # llama.cpp needs the number, even of none
+        general["tokenizer.ggml.token_type_count"] = max(1, model.config.embedding.types)
     write_gguf_file(path, description.metadata | general | (metadata or {}), tensors)
     return GgufExport(path, description.architecture, type, len(tensors), path.stat().st_size)
 

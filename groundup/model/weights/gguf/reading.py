@@ -15,14 +15,17 @@ from ...configuration.config import ModelConfig
 from ...describe.costs import count_parameters
 from ...transformer import Transformer
 from ..directory import CONFIG, GENERATION, load_model_state, read_json_object, save
-from .configuration import ARCHITECTURE, ROPE_FACTORS, config_from_metadata, from_gguf_state_dict
+from .configuration import ARCHITECTURE, config_from_metadata
 from .format import GgufFile, open_gguf
+from .layouts import TOGETHER, from_gguf_state_dict
+from .scaling import FREQUENCIES, LONG, SHORT
 
 TOKENIZER_KEY = "tokenizer.ggml.model"
 SPECIAL_ID_KEYS = {
     "bos_token_id": ("bos",), "eos_token_id": ("eos", "eot", "eom"), "pad_token_id": ("padding",),
 }  # fmt: skip
 """Special ids by their keys in generation_config.json and in GGUF."""
+FACTORS = {FREQUENCIES, SHORT, LONG}
 
 
 def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -> Transformer:
@@ -38,9 +41,12 @@ def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -
     config = read_gguf_config(file)
     model = Transformer(config, seed=None).to(dtype)
     state: dict[str, Tensor] = {}
-    for name in file.tensors.keys() - {ROPE_FACTORS}:
-        tensor = torch.from_numpy(file.values(name))
-        converted = from_gguf_state_dict({name: tensor}, config, str(file.metadata[ARCHITECTURE]))
+    names, architecture = file.tensors.keys() - FACTORS, str(file.metadata[ARCHITECTURE])
+    second = {name.replace(a, b): name for a, b in TOGETHER.items() for name in names if a in name}
+    for name in names - second.keys():
+        group = [name, *(each for each, first in second.items() if first == name)]
+        tensors = {each: torch.from_numpy(file.values(each)) for each in group}
+        converted = from_gguf_state_dict(tensors, config, architecture)
         state |= {name: part.to(dtype) for name, part in converted.items()}
     load_model_state(model, state, file.path)
     return model.eval()
@@ -52,7 +58,7 @@ def read_gguf_config(file: GgufFile) -> ModelConfig:
     Raises ArtifactError as `config_from_metadata` does, and if the file has fewer values than the
     model.
     """
-    factors = file.values(ROPE_FACTORS) if ROPE_FACTORS in file.tensors else None
+    factors = {name: file.values(name) for name in FACTORS & file.tensors.keys()}
     shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
     config = config_from_metadata(file.metadata, shapes, factors, str(file.path))
     needed = count_parameters(config).total

@@ -9,16 +9,20 @@ from groundup.core import Config, produce
 from groundup.kernels import AttentionPattern
 from groundup.model import (
     AttentionConfig,
+    Cache,
     EmbeddingConfig,
     ExpertsConfig,
     FeedForwardConfig,
+    LatentConfig,
     ModelConfig,
     NormConfig,
+    OutputConfig,
     PositionConfig,
     RopeScaling,
     Transformer,
     save,
 )
+from groundup.model.families.decoder_keys import with_fields
 from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 
@@ -83,6 +87,157 @@ MODELS = {
         position=PositionConfig(kind="learned"), norm=NormConfig(kind="layer", eps=1e-5),
     ),
 }  # fmt: skip
+
+
+def plain(**parts):
+    """Layer norms and a feed-forward without gate, both with biases, and parts replaced."""
+    feed = FeedForwardConfig(width=24, activation="gelu_tanh", gated=False, bias=True)
+    return decoder(**{"norm": NormConfig(kind="layer", eps=1e-5), "feedforward": feed} | parts)
+
+
+def mixture(dense=24, **parts):
+    """The feed-forward of four experts, of which two serve a token."""
+    own = ExpertsConfig(**{"count": 4, "chosen": 2, "width": 12} | parts)
+    return FeedForwardConfig(width=dense, experts=own)
+
+
+def latent(**parts):
+    """A latent attention of two heads."""
+    sizes = {"rank": 10, "query_rank": 6, "rotated": 4, "value_dim": 6}
+    return attention(kv_heads=2, head_dim=12, latent=LatentConfig(**sizes | parts))
+
+
+FULL = AttentionPattern()
+GELU = FeedForwardConfig(width=24, activation="gelu", gated=False, bias=True)
+GEGLU = FeedForwardConfig(width=24, activation="gelu_tanh")
+GEMMA = {"tied_embeddings": True, "feedforward": GEGLU, "embedding": EmbeddingConfig(scale=4.0)}
+QUARTER = PositionConfig(rotated=0.5)
+LONGROPE = RopeScaling(
+    kind="longrope",
+    factor=4.0,
+    original_length=16,
+    short=(1.0, 1.1, 1.3, 2.0),
+    long=(1.5, 2.5, 4.0, 8.0),
+)
+LATENT_YARN = YARN.model_copy(update={"attention": 1.0})
+SHARED = {"shared": 24, "dense_layers": 1, "scale": 1.5}
+MODELS |= {
+    "gemma": decoder(**GEMMA, norm=NormConfig(zero_centred=True)),
+    "gemma2": decoder(
+        **GEMMA, norm=NormConfig(place="sandwich", zero_centred=True),
+        attention=attention(patterns=(NEAR, FULL), softcap=50.0), output=OutputConfig(softcap=30.0),
+    ),
+    "phi2": plain(parallel=True, position=QUARTER, attention=attention(bias="all"),
+                  output=OutputConfig(bias=True)),
+    "llama_longrope": decoder(position=PositionConfig(scaling=LONGROPE)),
+    "phi3": decoder(position=PositionConfig(rotated=0.5, scaling=LONGROPE.model_copy(
+        update={"short": (1.0, 1.1), "long": (1.5, 8.0)}))),
+    "phi3_partial": decoder(norm=NormConfig(eps=1e-5), position=QUARTER, tied_embeddings=True),
+    "olmo": decoder(
+        norm=NormConfig(kind="layer", bias=False, weights=False, eps=1e-5),
+        attention=attention(clip=0.7),
+    ),
+    "olmo3": decoder(
+        layers=5, attention=attention(kv_heads=2, qk_norm="all", patterns=(NEAR,) * 3 + (FULL,)),
+        norm=NormConfig(eps=1e-6, place="output"),
+        position=PositionConfig(scaling=YARN, window_base=10_000.0),
+    ),
+    "granite": decoder(
+        attention=attention(scale=0.2), embedding=EmbeddingConfig(scale=3.0),
+        output=OutputConfig(scale=1 / 4), residual_scale=0.6,
+    ),
+    "smollm3": decoder(layers=5, tied_embeddings=True,
+                       position=PositionConfig(rotated_layers=(True,) * 3 + (False,))),
+    "stablelm": decoder(position=PositionConfig(rotated=0.25), norm=NormConfig(kind="layer"),
+                        attention=attention(bias="qkv")),
+    "stablelm_parallel": decoder(position=PositionConfig(rotated=0.25), parallel=True,
+                                 norm=NormConfig(kind="layer")),
+    "starcoder2": plain(attention=attention(bias="all"), tied_embeddings=True),
+    "gptneox": plain(parallel=True, parallel_norms=2, position=QUARTER, feedforward=GELU,
+                     attention=attention(kv_heads=2, bias="all")),
+    "gptneox_serial": plain(position=QUARTER, feedforward=GELU,
+                            attention=attention(kv_heads=2, bias="all")),
+    "falcon": plain(parallel=True, tied_embeddings=True, attention=attention(),
+                    feedforward=GELU.model_copy(update={"bias": False})),
+    "falcon_groups": plain(parallel=True, parallel_norms=2, attention=attention(heads=4, kv_heads=2,
+                           head_dim=4), feedforward=GELU.model_copy(update={"bias": False})),
+    "bloom": plain(tied_embeddings=True, attention=attention(kv_heads=2, bias="all"),
+                   position=PositionConfig(kind="alibi"), feedforward=FeedForwardConfig(
+                       width=64, activation="gelu_tanh", gated=False, bias=True),
+                   embedding=EmbeddingConfig(norm=True, keeps_first_norm=True)),
+    "command-r": decoder(
+        parallel=True, tied_embeddings=True, norm=NormConfig(kind="layer", bias=False, eps=1e-5),
+        position=PositionConfig(interleaved=True), output=OutputConfig(scale=0.0625 * 4),
+    ),
+    "glm4": decoder(attention=attention(bias="qkv"), norm=NormConfig(place="sandwich"),
+                    position=PositionConfig(interleaved=True, rotated=0.5)),
+    "exaone4": decoder(attention=attention(qk_norm="head"), norm=NormConfig(place="output")),
+    "exaone4_hybrid": decoder(
+        layers=64, attention=attention(qk_norm="head", patterns=(NEAR,) * 3 + (FULL,)),
+        norm=NormConfig(place="output"),
+        position=PositionConfig(rotated_layers=(True,) * 3 + (False,), scaling=LLAMA3),
+    ),
+    "nemotron": decoder(
+        norm=NormConfig(kind="layer", zero_centred=True, eps=1e-5), position=QUARTER,
+        feedforward=FeedForwardConfig(width=24, activation="relu2", gated=False),
+    ),
+    "qwen3moe": decoder(attention=attention(qk_norm="head"), feedforward=mixture()),
+    "granitemoe": decoder(
+        attention=attention(scale=0.2), embedding=EmbeddingConfig(scale=3.0),
+        output=OutputConfig(scale=1 / 4), residual_scale=0.6, tied_embeddings=True,
+        feedforward=mixture(width=None),
+    ),
+    "gpt-oss": decoder(
+        layers=3, norm=NormConfig(eps=1e-5), feedforward=mixture(width=None, bias=True, limit=7.0),
+        attention=attention(bias="all", sinks=True, patterns=(NEAR, FULL)),
+        position=PositionConfig(scaling=YARN.model_copy(update={"truncate": False})),
+    ),
+    "deepseek2": decoder(attention=latent(), position=PositionConfig(interleaved=True),
+                         feedforward=mixture(**SHARED, normalised=False)),
+    "deepseek2_lite": decoder(
+        layers=26, attention=latent(query_rank=0, mscale=0.707), context_length=64,
+        position=PositionConfig(interleaved=True, scaling=LATENT_YARN),
+        feedforward=mixture(**SHARED, normalised=False),
+    ),
+    "deepseek3": decoder(
+        attention=latent(mscale=1.0),
+        position=PositionConfig(interleaved=True, scaling=LATENT_YARN),
+        feedforward=mixture(**SHARED, count=8, scores="sigmoid", correction=True, groups=4,
+                            chosen_groups=2),
+    ),
+    "minicpm3": decoder(
+        width=32, attention=latent(),
+        embedding=EmbeddingConfig(scale=12.0), residual_scale=1.4 / 2**0.5,
+        output=OutputConfig(scale=256 / 32),
+    ),
+    "llama4": decoder(
+        layers=4, norm=NormConfig(eps=1e-5),
+        attention=attention(qk_norm="rotated", temperature_length=8192, patterns=(
+            AttentionPattern("block", 8192),) * 3 + (FULL,)),
+        position=PositionConfig(base=5e5, interleaved=True,
+                                rotated_layers=(True,) * 3 + (False,), scaling=LLAMA3.model_copy(
+                                    update={"high": 1.0, "original_length": 8192})),
+        feedforward=mixture(chosen=1, scores="sigmoid", normalised=False, weighs_input=True,
+                            shared=12, every=2),
+    ),
+}  # fmt: skip
+ENCODER = ModelConfig(
+    kind="encoder", vocab_size=VOCAB, width=16, layers=3, context_length=64,
+    attention=attention(kv_heads=2, bias="all"), feedforward=GELU,
+    output=OutputConfig(logits=False), norm=NormConfig(kind="layer", eps=1e-12, place="post"),
+    embedding=EmbeddingConfig(norm=True, types=2), position=PositionConfig(kind="learned"),
+)  # fmt: skip
+ENCODERS = {
+    "bert": ENCODER,
+    "roberta": with_fields(ENCODER, {"position.offset": 2, "embedding.types": 1}),
+    "distilbert": with_fields(ENCODER, {"embedding.types": 0}),
+    "modern-bert": with_fields(ENCODER, {
+        "attention.bias": "none", "feedforward": FeedForwardConfig(width=24, activation="gelu"),
+        "attention.patterns": (FULL, NEAR, NEAR), "embedding.types": 0,
+        "norm": NormConfig(kind="layer", eps=1e-5, bias=False),
+        "position": PositionConfig(base=160_000.0, window_base=10_000.0),
+    }),
+}  # fmt: skip
 STORED = decoder(width=32, vocab_size=265, feedforward=FeedForwardConfig(width=64),
                  attention=attention(head_dim=16, qk_norm="head"))  # fmt: skip
 """What is written in every type, with our tokenizer of 262 ids."""
@@ -115,6 +270,9 @@ def exact_model(config):
         for seed, (name, weight) in enumerate(model.named_parameters(), 1):
             drawn = hashed(tuple(weight.shape), seed)
             weight.copy_(centre + drawn / 2 if name.endswith("norm.weight") else drawn)
+        for name, buffer in model.named_buffers():
+            if name.endswith("correction"):
+                buffer.copy_(hashed(tuple(buffer.shape), len(name)))
     return model
 
 
@@ -138,3 +296,33 @@ def write_all(place):
     artifact = artifact_of(place)
     for type in FILE_TYPES:
         export_gguf(artifact, place / f"stored_{type.lower()}.gguf", type)
+
+
+CAPACITY = 64
+"""Of llama.cpp's cache, by which it chooses LongRoPE's factors."""
+GREEDY = [[(5 * place + row * row + 3 * row) % 31 for place in range(8)] for row in range(20)]
+"""Prompts of tests/oracles/llama_gguf_models.py, which llama.cpp continued greedily."""
+
+
+@torch.no_grad()
+def logprobs(model, ids):
+    """Log-probabilities after every id of some sequences, with a cache as llama.cpp's."""
+    cache = Cache(model.config, len(ids), CAPACITY)
+    return model.logits(torch.tensor(ids), cache=cache).log_softmax(-1)
+
+
+def largest_difference(model, found):
+    """Between our log-probabilities and llama.cpp's, after the fixture's prompts."""
+    differences = [
+        logprobs(model, [prompt["ids"]])[0, -1, found["kept"]] - torch.tensor(prompt["logprobs"])
+        for prompt in found["prompts"]
+    ]
+    return float(torch.stack(differences).abs().max())
+
+
+def greedy_margins(model, found):
+    """By how much our likeliest id exceeds llama.cpp's, at every step of its twenty replies."""
+    whole = [ids + reply for ids, reply in zip(GREEDY, found["greedy"], strict=True)]
+    ours = logprobs(model, whole)[:, len(GREEDY[0]) - 1 : -1, : VOCAB - 1]  # without the end
+    chosen = torch.tensor(found["greedy"])[..., None]
+    return ours.max(-1).values - ours.gather(-1, chosen)[..., 0]

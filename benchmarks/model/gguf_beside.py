@@ -1,0 +1,44 @@
+"""A table of what llama.cpp computes from our GGUF files, beside what we do.
+
+    make oracles                               # writes the files and runs llama.cpp
+    python -m benchmarks.model.gguf_beside     # prints the table of docs/reference/model/gguf.md
+
+One small model of each architecture in float32: the largest difference of a log-probability after
+four prompts of 1 to 40 ids, and of twenty prompts how many llama.cpp continues by the same twelve
+ids, and how many of the others leave ours at ids that are as likely within the difference.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from groundup.model import load_gguf
+from groundup.model.weights.gguf.format import open_gguf
+from tests.model.weights.gguf.models import (
+    MODELS,
+    PEER,
+    exact_model,
+    greedy_margins,
+    largest_difference,
+    save_gguf,
+)
+
+
+def main() -> None:
+    """Print the table."""
+    found = json.loads(PEER.read_text())
+    print("| model | architecture | log-probabilities within | greedy: same, or by margin |")
+    print("|---|---|---|---|")
+    for name, config in MODELS.items():
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "a.gguf"
+            save_gguf(exact_model(config), path, "F32")
+            model, arch = load_gguf(path), open_gguf(path).metadata["general.architecture"]
+        apart, margins = largest_difference(model, found[name]), greedy_margins(model, found[name])
+        same = int((margins == 0).all(1).sum())
+        near = int((margins <= 2 * max(apart, 1e-5)).all(1).sum())
+        print(f"| {name} | `{arch}` | {apart:.1e} | {same} and {near - same} of {len(margins)} |")
+
+
+if __name__ == "__main__":
+    main()
