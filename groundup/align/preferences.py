@@ -151,7 +151,7 @@ def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[P
         if not own:
             raise DataError(
                 f"{len(found.kept)} usable rows with {len(split)} prompts leave none for {name}; "
-                f"give more ({len(found.rejected)} were left out)."
+                f"give more ({len(found.rejected)} were left out). {found.reasons}".rstrip()
             )
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

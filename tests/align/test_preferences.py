@@ -134,6 +134,11 @@ def test_a_missing_file_and_one_without_rows_are_told(tmp_path):
     with pytest.raises(DataError, match="1 usable rows with 1 prompts leave none for validation"):
         import_preferences(PreferencesConfig(), [tmp_path / "one.jsonl"], tmp_path / "b")
     assert not (tmp_path / "b" / "manifest.json").exists()
+    with open(tmp_path / "one.jsonl", "a") as file:
+        file.write('{"prompt": "q", "chosen": 7, "rejected": "b"}\n{"prompt": "q"}\n')
+    left = r"\(2 were left out\)\. Its chosen is 7; expected a text\. \(1 times\) It has no chosen"
+    with pytest.raises(DataError, match=left):
+        import_preferences(PreferencesConfig(), [tmp_path / "one.jsonl"], tmp_path / "b")
 
 
 def test_steps_and_pairs_lie_side_by_side_and_are_cleaned(tmp_path):

@@ -65,7 +65,7 @@ def _write_examples(
         if not rows:
             raise DataError(
                 f"{len(found.kept)} conversations leave none for {name}; give more "
-                f"({len(found.rejected)} were left out)."
+                f"({len(found.rejected)} were left out). {found.reasons}".rstrip()
             )
         examples = [
             ChatExample(

@@ -13,6 +13,7 @@ with its file, line and reason.
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,11 +74,16 @@ class KeptRows(Generic[Row]):
         kept = [replace(each, row=rows[at]) for at, each in enumerate(self.kept) if at in rows]
         return KeptRows(kept, self.rejected)
 
+    @property
+    def reasons(self) -> str:
+        """The commonest reasons why rows are left out."""
+        reasons = Counter(row["reason"] for row in self.rejected).most_common(3)
+        return " ".join(f"{reason} ({count} times)" for reason, count in reasons)
+
     def require_some(self) -> None:
         """Raise DataError with the commonest reasons if no row can be used."""
         if not self.kept:
-            reasons = Counter(row["reason"] for row in self.rejected).most_common(3)
-            why = " ".join(f"{reason} ({count} times)" for reason, count in reasons) or "No rows."
+            why = self.reasons or "No rows."
             raise DataError(f"None of {len(self.rejected)} rows can be used: {why}")
 
     def reject(self, numbers: Collection[int], reason: str) -> None:
@@ -91,6 +97,8 @@ class KeptRows(Generic[Row]):
         """Keep what could not be used beside what could, and count its reasons."""
         for row in self.rejected[:MAX_SHOWN]:
             record.log(f"{row['place']} is left out: {row['reason']}")
+        if len(self.rejected) > MAX_SHOWN:
+            record.log(f"{len(self.rejected) - MAX_SHOWN} more are left out; {REJECTED} has all.")
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.rejected)
         write_text(draft.path / REJECTED, "".join(lines))
         draft.numbers["rejected"] = dict(Counter(row["reason"] for row in self.rejected))
@@ -112,7 +120,7 @@ def keep_rows(files: Sequence[Path], parse: Callable[[Any], Sequence[Row]]) -> K
     size = sum(path.stat().st_size for path in files)
     with record.progress("reading", size, "bytes") as progress:
         for path in files:
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with open(path, "rb") as file:
                 for number, line in enumerate(file, 1):
                     progress.advance(len(line))
                     if line.strip():
@@ -122,9 +130,12 @@ def keep_rows(files: Sequence[Path], parse: Callable[[Any], Sequence[Row]]) -> K
 
 def _keep_line(
     found: KeptRows[Row], seen: set[Row], parse: Callable[[Any], Sequence[Row]], place: str,
-    line: str,
+    data: bytes,
 ) -> None:  # fmt: skip
+    line = data.decode("utf-8-sig", "replace")
     try:
+        if line.encode() != data.removeprefix(BOM_UTF8):
+            raise DataError("It is no UTF-8.")
         read = json.loads(line)
         if "\\ud" in line.lower():
             json.dumps(read, ensure_ascii=False).encode()  # a lone surrogate is no text
@@ -239,7 +250,9 @@ def read_answer(value: Any, name: str) -> str:
         if len(messages) != 1 or messages[0].role != "assistant":
             raise DataError(f"Its {name} is not one turn of the assistant.")
         value = messages[0].content
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str | None):
+        raise DataError(f"Its {name} is {value!r:.60}; expected a text.")
+    if not value or not value.strip():
         raise DataError(f"Its {name} is empty.")
     return value
 

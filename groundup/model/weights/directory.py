@@ -361,7 +361,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        what = f"{path} cannot be read ({error}): it is missing, truncated or not safetensors"
+        why = "its header is no text" if isinstance(error, UnicodeDecodeError) else error
+        what = f"{path} cannot be read ({why}): it is missing, truncated or not safetensors"
         raise ArtifactError(f"{what}; copy or make the model again.") from None
 
 

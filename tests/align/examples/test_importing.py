@@ -92,6 +92,16 @@ def test_conversations_are_cleaned_and_split_by_their_question(tmp_path):
     assert "It speaks as an AI model." not in kept.numbers["rejected"]
 
 
+def test_bytes_that_are_no_text_are_left_out_and_a_mark_of_utf_8_is_not_read(tmp_path):
+    rows = [{"prompt": f"{n} + 1?", "completion": f"{n + 1} is right."} for n in range(40)]
+    lines = [json.dumps(row).encode() for row in rows]
+    lines[7] = b'{"prompt": "caf\xe9?", "completion": "x"}'
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    made = import_examples(ImportExamplesConfig(), [tmp_path / "a.jsonl"], tmp_path / "out")
+    [left] = map(json.loads, (made.path / "rejected.jsonl").read_text().splitlines())
+    assert (left["place"], left["reason"]) == ("a.jsonl line 8", "It is no UTF-8.")
+
+
 def test_too_few_are_told(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     with pytest.raises(DataError, match="1 conversations leave none for"):

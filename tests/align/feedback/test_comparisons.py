@@ -41,7 +41,7 @@ def test_rows_of_each_layout_are_read():
         ({"prompt": "q", "answers": "a"}, "2 to 26; it has 1"),
         ({"prompt": "q", "answers": {"a": "b"}}, "neither a text nor a list of texts"),
         ({"prompt": "q", "answers": ["a", " "]}, "answers is empty"),
-        ({"prompt": "q", "answers": ["a", 4]}, "answers is empty"),
+        ({"prompt": "q", "answers": ["a", 4]}, "answers is 4; expected a text"),
         ({"prompt": "q", "answers": ["a", "b", "a"]}, "Two of its answers are equal"),
         ({"prompt": "q", "answers": ["a", "b"], "origins": ["x"]}, "not one for each"),
         (PAIR | {"answers": ["a", "b"]}, "one of the two"),
