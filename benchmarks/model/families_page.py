@@ -39,7 +39,8 @@ published shapes are in [models](../benchmarks/models.md).
   logit or 1; of derivatives along random directions of the tensors, in float64
 - *cache*: decoding in pieces against the full pass, in float64
 - *keys*: configurations with one key changed, deleted or added: the same logits / refused in one
-  line that names what is wrong. Other logits without a word: {different}; tracebacks: {crashed}
+  line that names what is wrong. Other logits without a word: {different} odd models, {changed}
+  keys; tracebacks: {crashed}; refused in a line that names another thing: {unclear}
 - *native*: whether the compiled stack decodes the default shape, or what it does not compute
 - *GGUF*: llama.cpp's architecture that `groundup export` writes
 
@@ -91,11 +92,14 @@ def markdown() -> str:
     """The whole page."""
     measured, known = results("odd_models"), defaults()
     gguf = {each.family: each.name for each in ARCHITECTURES}
+    gguf |= {"mistral": "llama", "roberta": gguf["bert"], "distilbert": gguf["bert"]}
     families = measured.get("families", {})
     refused = {name: refusal(name) for name in ASKED if refusal(name)}
     others = [name for name in FAMILIES if name not in ASKED and name != "groundup"]
-    rows = [row[part] for row in families.values() for part in ("configs", "mutations")]
-    totals = {each: sum(row.get(each, 0) for row in rows) for each in ("different", "crashed")}
+    odd, keys = ([row[part] for row in families.values()] for part in ("configs", "mutations"))
+    totals = {each: sum(row.get(each, 0) for row in odd + keys) for each in ("crashed", "unclear")}
+    for name, rows in (("different", odd), ("changed", keys)):
+        totals[name] = sum(row.get("different", 0) for row in rows)
     given = {key: measured.get(key, "–") for key in ("version", "seed", "date")}
     counts = {"asked": len(ASKED), "open": len(ASKED) - len(refused), "more": len(others)}
     lines = [HEAD.format(**counts, **totals, **given), COLUMNS, "|---" * 8 + "|"]

@@ -4,6 +4,7 @@
 --adapter DIRECTORY  an adapter that is trained on; its reference is the adapter as it was
 """
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -112,13 +113,18 @@ def is_adapted(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> bool
 
 
 def load_trainable(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> Transformer:
-    """The model to train; under an adapter packed weights stay packed."""
+    """The model to train; under an adapter packed weights stay packed.
+
+    Raises ConfigError for an adapter of weights that the family's files fuse or transpose.
+    """
     path = parents["model"].path
     if not is_adapted(config, parents):
         return load_to_train(path).to(device.default_device())
     model = load(path, torch.float32).to(device.default_device())
     if config.adapter is not None:
         size = attach_adapter(model, config.adapter, TRAINED, seed=config.seed)
+        with tempfile.TemporaryDirectory() as folder:  # what has no name in files is refused now
+            save_adapter(model, TRAINED, folder)
     else:
         size = load_adapter(model, parents["adapter"].path, TRAINED, base=path, trainable=True)
     record.log(f"Training {size}.")

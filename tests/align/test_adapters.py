@@ -18,12 +18,13 @@ from groundup.align import (
     make_examples,
     reinforce,
 )
+from groundup.align.adapters import load_trainable
 from groundup.align.direct import stage as direct_stage
 from groundup.align.policy import stage as policy_stage
 from groundup.compress import QuantizeConfig, quantize
-from groundup.core import Artifact, ConfigError, load_config, record
+from groundup.core import Artifact, ConfigError, load_config, produce, record
 from groundup.generate import Engine
-from groundup.model import load
+from groundup.model import Transformer, load, preset, save
 from groundup.train import pretrain
 from tests.align.test_finetune import stop_after_first_checkpoint
 from tests.train.small import small, tiny_training, without_compiler
@@ -108,6 +109,19 @@ def test_a_packed_base_stays_packed(base, examples, tmp_path):
     model, ids = load(packed.path), torch.arange(20)[None]
     load_adapter(model, tuned.path, base=packed.path)
     torch.testing.assert_close(load(floats.path).logits(ids), model.logits(ids), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bloom-tiny", "falcon-tiny", "pythia-tiny", "glm-4-tiny"])
+def test_an_adapter_that_files_cannot_name_is_refused_before_training(name, base, tmp_path):
+    config = preset(name).config.model_copy(update={"vocab_size": 64})
+
+    def write(draft):
+        save(Transformer(config), draft.path)
+
+    made = produce(tmp_path / "m", kind="model", stage="test", version=1, config=FinetuneConfig(),
+                   parents={}, write=write)  # fmt: skip
+    with pytest.raises(ConfigError, match="files fuse or transpose"):
+        load_trainable(TUNING, {"model": made})
 
 
 def test_settings_name_the_kind_or_mean_lora(base, examples, tmp_path):

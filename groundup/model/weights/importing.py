@@ -97,7 +97,11 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
         files = _hash_files(source.parent, [source.name])
     else:
         _check_source(source)
-        read_config(read_json_object(source / CONFIG), str(source / CONFIG))
+        values = read_json_object(source / CONFIG)
+        read_config(values, str(source / CONFIG))
+        if "auto_map" in values:
+            what = f"{source / CONFIG} names code of its own (auto_map), which is never run"
+            record.log(f"{what}: the model is read as a plain {values.get('model_type')}.")
         files = _hash_files(source, _list_files_to_copy(source))
     config = config.model_copy(update={"source_digest": digest(files)})
 

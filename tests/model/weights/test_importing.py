@@ -334,6 +334,19 @@ def test_on_the_command_line_an_unknown_licence_is_told(tmp_path, capsys):
     assert Artifact.open(tmp_path / "said", kind="model").stage == "import"
 
 
+def test_code_of_a_model_s_own_is_named_and_never_run(tmp_path, capsys):
+    save(tiny_model(tiny_config(), torch.float32), tmp_path / "small")
+    config = tmp_path / "small" / "config.json"
+    values = json.loads(config.read_text()) | {"auto_map": {"AutoModel": "modeling_x.X"}}
+    config.write_text(json.dumps(values))
+    (tmp_path / "small" / "modeling_x.py").write_text("raise SystemExit('run')")
+    with pytest.raises(SystemExit) as ended:
+        main(["import", str(tmp_path / "small"), "--out", str(tmp_path / "base")])
+    assert not ended.value.code
+    assert "names code of its own (auto_map), which is never run" in capsys.readouterr().err
+    assert not (tmp_path / "base" / "modeling_x.py").exists()
+
+
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", "generation_config.json"])
 def test_no_file_is_taken_through_a_link_out_of_the_directory(source, tmp_path, name):
     (tmp_path / "mine").write_text('{"mine": 1}')
