@@ -117,12 +117,14 @@ def get_float(values: Mapping[str, Any], key: str, default: Default = None) -> f
 
 
 def get_bool(values: Mapping[str, Any], key: str, default: bool) -> bool:
-    """A bool of config.json; `default` if the key is absent or null.
+    """A bool of config.json; `default` if the key is absent.
+
+    Null is false, as in Transformers, so where true is the default it is refused: few mean it.
 
     Raises ArtifactError naming the key if the value is anything else.
     """
-    value = values.get(key)
-    value = default if value is None else value
+    value = values.get(key, default)
+    value = False if value is None and not default else value
     if not isinstance(value, bool):
         raise ArtifactError(f"config.json has {key}={value!r}; expected true or false.")
     return value

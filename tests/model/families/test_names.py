@@ -106,7 +106,9 @@ def test_measures_are_numbers_above_zero(value):
 def test_answers_are_true_or_false(value):
     with pytest.raises(ArtifactError, match="tied=.*true or false"):
         get_bool({"tied": value}, "tied", default=False)
-    assert get_bool({"tied": None}, "tied", default=True)
+    assert not get_bool({"tied": None}, "tied", default=False)
+    with pytest.raises(ArtifactError, match="tied=None; expected true or false"):
+        get_bool({"tied": None}, "tied", default=True)  # false to Transformers
 
 
 def test_what_cannot_be_read_or_written_names_the_key():
