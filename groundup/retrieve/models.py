@@ -186,7 +186,7 @@ def prefixes_of(path: Path) -> Prefixes:
 def check_encoder(config: TextEncoderConfig) -> None:
     """Raise ConfigError for an encoder that is none, ArtifactError for a database out of reach."""
     if config.path:
-        check_text_encoder(Path(config.path))
+        _check_embeds(Path(config.path))
     if config.store:
         from .encoders.postgres import connect  # imports numpy
 
@@ -194,8 +194,7 @@ def check_encoder(config: TextEncoderConfig) -> None:
             pass
 
 
-def check_text_encoder(path: Path) -> None:
-    """Raise ConfigError for a directory of a model that does not embed texts."""
+def _check_embeds(path: Path) -> None:
     from groundup.embeddings import is_static_encoder  # imports numpy
 
     if is_static_encoder(path) or (path / "modules.json").is_file():
@@ -217,7 +216,7 @@ def load_text_encoder(
         return load_static_encoder(path)
     from groundup.model import HeadConfig, load_encoder  # imports torch
 
-    check_text_encoder(path)
+    _check_embeds(path)
     is_averaged = not (path / "modules.json").is_file()
     head = HeadConfig(kind="embedding", pooling="mean") if is_averaged else None
     return load_encoder(path, head, dtype)

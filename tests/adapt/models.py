@@ -2,7 +2,13 @@
 
 import torch
 
-from groundup.adapt import adapter_off, trainable_parameters
+from groundup.adapt import (
+    BottleneckConfig,
+    LoraConfig,
+    PrefixConfig,
+    adapter_off,
+    trainable_parameters,
+)
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 
 VOCAB = 61
@@ -11,6 +17,12 @@ CONFIG = ModelConfig(
     attention=AttentionConfig(heads=4, kv_heads=2, head_dim=8),
     feedforward=FeedForwardConfig(width=40),
 )  # fmt: skip
+
+KINDS = {
+    "lora": LoraConfig(rank=3),
+    "prefix": PrefixConfig(length=3),
+    "bottleneck": BottleneckConfig(style="houlsby"),
+}
 
 
 def small_model(config=CONFIG):

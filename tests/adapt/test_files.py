@@ -8,10 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from groundup.adapt import (
-    BottleneckConfig,
     LoraConfig,
     MergeConfig,
-    PrefixConfig,
     activate_adapter,
     attach_adapter,
     load_adapter,
@@ -21,19 +19,13 @@ from groundup.adapt import (
 from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
 from groundup.model import AttentionConfig, PositionConfig, has_adapters, load, save
 from groundup.tokenizer import FastTokenizer, save_tokenizer
-from tests.adapt.models import CONFIG, VOCAB, random_ids, shake_adapter, small_model
-
-CONFIGS = {
-    "lora": LoraConfig(rank=3),
-    "prefix": PrefixConfig(length=3),
-    "bottleneck": BottleneckConfig(style="houlsby"),
-}
+from tests.adapt.models import CONFIG, KINDS, VOCAB, random_ids, shake_adapter, small_model
 
 
 def saved(path, kind="lora", model=None):
     """A directory of a random adapter, and the model that has it."""
     model = model or small_model()
-    attach_adapter(model, CONFIGS[kind], "own")
+    attach_adapter(model, KINDS[kind], "own")
     save_adapter(shake_adapter(model), "own", path, base="acme/base")
     return model
 
@@ -44,7 +36,7 @@ def edited(path, **values):
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_is_read_as_it_was_written(kind, tmp_path):
     model, ids = saved(tmp_path, kind), random_ids(2, 6)
     expected = model.logits(ids)
@@ -72,7 +64,7 @@ def test_ranks_of_single_modules_are_kept(tmp_path):
     assert values["alpha_pattern"] == {"model.layers.1.self_attn.q_proj": 30}
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_of_another_model_is_an_error_that_names_both(kind, tmp_path):
     saved(tmp_path, kind)
     wide = small_model(CONFIG.model_copy(update={"width": 48}))

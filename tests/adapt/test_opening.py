@@ -5,9 +5,6 @@ import torch
 from torch.testing import assert_close
 
 from groundup.adapt import (
-    BottleneckConfig,
-    LoraConfig,
-    PrefixConfig,
     attach_adapter,
     base_of,
     load_adapted,
@@ -16,14 +13,9 @@ from groundup.adapt import (
 from groundup.core import ArtifactError, Message, Sampling
 from groundup.generate import Engine
 from groundup.model import has_adapters, load
-from tests.adapt.models import shake_adapter
+from tests.adapt.models import KINDS, shake_adapter
 from tests.serve.servers import write_chat_model
 
-CONFIGS = {
-    "lora": LoraConfig(rank=3),
-    "prefix": PrefixConfig(length=3),
-    "bottleneck": BottleneckConfig(style="houlsby"),
-}
 ASKED = (Message("user", "Is the tea hot?"),)
 
 
@@ -35,12 +27,12 @@ def base(tmp_path):
 def adapted(base, path, kind, named=None):
     """A random adapter of a base in a directory, and the model that has it."""
     model = load(base)
-    attach_adapter(model, CONFIGS[kind], "own")
+    attach_adapter(model, KINDS[kind], "own")
     save_adapter(shake_adapter(model), "own", path, base=str(base) if named is None else named)
     return model.eval()
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_opens_with_its_base(base, tmp_path, kind):
     expected = adapted(base, tmp_path / "tuned", kind)
     assert base_of(tmp_path / "tuned") == base.resolve() and base_of(base) == base

@@ -141,17 +141,26 @@ def _check_claims(answer: Answer, root: Path) -> Iterator[QuoteProblem]:
 
 
 def _text_of(quote: Quote, root: Path) -> str:
-    file = file_of(quote.path, lambda name: (root / name).is_file())
-    path = (root / file).resolve()
+    file, path = _locate(quote, root)
     if not path.is_relative_to(root.resolve()) or not path.is_file():
         return ""  # told by `_check_quote`
-    documents = read_data(file, path.read_bytes(), ReadConfig(archives=True))
-    return next((d.text for d in documents if isinstance(d, Record) and d.path == quote.path), "")
+    return next((each.text for each in _documents(path.read_bytes(), file, quote)), "")
+
+
+def _locate(quote: Quote, root: Path) -> tuple[str, Path]:
+    """The file that has a quote's document, below the folder and in full."""
+    file = file_of(quote.path, lambda name: (root / name).is_file())
+    return file, (root / file).resolve()
+
+
+def _documents(data: bytes, file: str, quote: Quote) -> Iterator[Record]:
+    """The documents of a file that a quote is of."""
+    documents = read_data(file, data, ReadConfig(archives=True))
+    return (d for d in documents if isinstance(d, Record) and d.path == quote.path)
 
 
 def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteProblem | None:
-    file = file_of(quote.path, lambda name: (root / name).is_file())
-    path = (root / file).resolve()
+    file, path = _locate(quote, root)
     if not path.is_relative_to(root.resolve()):
         return QuoteProblem(quote, "outside", f"{quote.path} is not inside {root}.")
     try:
@@ -175,10 +184,5 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
 
 
 def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
-    if not 0 <= quote.start < quote.end:
-        return False
-    documents = read_data(file, data, ReadConfig(archives=True))
-    return any(
-        isinstance(each, Record) and each.path == quote.path and each.find(quote) >= 0
-        for each in documents
-    )
+    is_range = 0 <= quote.start < quote.end
+    return is_range and any(each.find(quote) >= 0 for each in _documents(data, file, quote))
