@@ -52,10 +52,11 @@ LATENT = {
     "qk_rope_head_dim": "rope.dimension_count",
 }  # fmt: skip
 DEEPSEEK = ROPED | RMS | LATENT | {
-    "n_routed_experts": "expert_count", "num_experts_per_tok": "expert_used_count",
+    "num_experts_per_tok": "expert_used_count",
     "moe_intermediate_size": EXPERT_WIDTH, "n_shared_experts": "expert_shared_count",
     "first_k_dense_replace": "leading_dense_block_count",
     "v_head_dim": "attention.value_length_mla", "routed_scaling_factor": "expert_weights_scale",
+    "n_routed_experts": "expert_count",
 }  # fmt: skip
 SOFTMAX, SIGMOID = 1, 2
 """Values of `expert_gating_func`."""
