@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .bert import BertEncoder, open_bert_encoder
 from .files import load_vectors, read_word2vec, save_vectors, write_word2vec
 from .glove import GloveConfig, cooccurrences, glove
 from .plotting import STYLE, pca, scatter_plot, tsne
@@ -51,6 +52,7 @@ __all__ = [
     "STYLE",
     "Analogies",
     "AnalogySection",
+    "BertEncoder",
     "Correlation",
     "GloveConfig",
     "Neighbour",
@@ -74,6 +76,7 @@ __all__ = [
     "load_static_encoder",
     "load_vectors",
     "occurrences",
+    "open_bert_encoder",
     "pca",
     "rating_correlation",
     "read_analogies",

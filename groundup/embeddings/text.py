@@ -30,7 +30,6 @@ import numpy as np
 from pydantic import Field
 
 from groundup.core import Artifact, Config, DataError, atomic_replace
-from groundup.corpus import read_split
 
 MAX_SENTENCE_WORDS = 10_000
 """Words; longer sentences are split, as in gensim and word2vec.c."""
@@ -85,6 +84,8 @@ def read_source_texts(source: Artifact | Sequence[Path], config: TextConfig) -> 
     Raises DataError for a file that cannot be read as UTF-8.
     """
     if isinstance(source, Artifact):
+        from groundup.corpus import read_split  # a question by static vectors needs none
+
         yield from (document.text for document in read_split(source, config.split))
         return
     for path in source:

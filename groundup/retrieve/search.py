@@ -36,7 +36,7 @@ from .wording.language import FALLBACK, base_stems, stem_words
 from .wording.question import Question, QuestionTerm, parse_question
 
 if TYPE_CHECKING:
-    from groundup.embeddings import StaticEncoder
+    from groundup.embeddings import BertEncoder, StaticEncoder
     from groundup.model import TextEncoder
 
     from .answers.written import Writer
@@ -300,13 +300,13 @@ class OpenIndex:
         return open_vectors(self.artifact.path)
 
     @cached_property
-    def encoder(self) -> "TextEncoder | StaticEncoder | None":
+    def encoder(self) -> "TextEncoder | BertEncoder | StaticEncoder | None":
         """The encoder of its vectors, which is read at the first question that needs it."""
         if self.vectors is None:
             return None
-        from .encoders.vectors import open_encoder
+        from .encoders.vectors import open_question_encoder
 
-        return open_encoder(self.vectors.config)
+        return open_question_encoder(self.vectors.config)
 
     @cached_property
     def reader(self) -> "SpanReader | None":

@@ -45,7 +45,7 @@ from .graph import FAISS, RESCORED, NearVectors, NeighbourGraph, open_graph, wri
 from .postgres import StoredRuns, new_runs, open_runs, take_turn
 
 if TYPE_CHECKING:
-    from groundup.embeddings import StaticEncoder
+    from groundup.embeddings import BertEncoder, StaticEncoder
     from groundup.model import TextEncoder
 
 KEY_BYTES = 16
@@ -196,6 +196,15 @@ def open_encoder(config: TextEncoderConfig) -> "TextEncoder | StaticEncoder":
     encoder = load_text_encoder(check_same_model(config, "text encoder"))
     encoder.prompt = ""  # the prefixes of the configuration stand for it
     return encoder
+
+
+def open_question_encoder(config: TextEncoderConfig) -> "TextEncoder | BertEncoder | StaticEncoder":
+    """The same for single questions: without torch, which takes a second to import, if possible."""
+    from groundup.embeddings import open_bert_encoder
+
+    if encoder := open_bert_encoder(check_same_model(config, "text encoder")):
+        return encoder
+    return open_encoder(config)
 
 
 def write_vectors(

@@ -3,12 +3,13 @@
 import json
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 
-from groundup.core import ArtifactError, ConfigError, Hit
+from groundup.core import ArtifactError, ConfigError, Hit, child
 from groundup.documents import read_bytes
 from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, save_with_head
 from groundup.retrieve import (
@@ -98,6 +99,18 @@ def test_runs_cover_every_sentence_and_cross_no_title():
         assert all(covered.issuperset(range(unit.start, unit.end)) for unit in prose)
         assert not any("## B" in passage.text[run.start : run.end] for run in runs)
         assert all(run.end - run.start <= 600 for run in runs)
+
+
+def test_a_question_by_meaning_needs_no_torch(folder, encoder, tmp_path):
+    index(folder, tmp_path / "i", config_of(encoder))
+    script = (
+        "import sys; from groundup.retrieve import ask; from pathlib import Path; "
+        "found = ask('Does the furnace stand in the dwelling?', Path(sys.argv[1])); "
+        "print('related' in found.details or 'meaning' in found.details, 'torch' in sys.modules)"
+    )
+    command = child.python_command("-c", script, str(tmp_path / "i"))
+    done = subprocess.run(command, env=child.python_environment(), capture_output=True, text=True)
+    assert done.stdout == "True False\n", done.stderr
 
 
 def test_other_words_find_the_nearest_place_and_only_where_words_refuse(
