@@ -30,7 +30,7 @@ import torch
 from benchmarks import table
 from benchmarks.retrieve.vectors import exact_rows, keys_of, open_on, perturbed, places, share
 from groundup.model import TextEncoder
-from groundup.retrieve.encoders.graph import NeighbourGraph, build_graph
+from groundup.retrieve.encoders.quantized import QuantizedVectors, quantize_vectors
 from groundup.retrieve.encoders.vectors import KEY_BYTES, RunVectors, int8_codes
 from groundup.retrieve.models import load_text_encoder
 from groundup.train import resolve_precision
@@ -146,8 +146,8 @@ def main() -> None:
 
 
 def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> list[table.Row]:
-    """Questions a second and seconds to build, of vectors without and with a graph."""
-    drawn, has_graph = np.random.default_rng(1), len(wide) >= MANY
+    """Questions a second and seconds to build, of some vectors and of many."""
+    drawn, is_large = np.random.default_rng(1), len(wide) >= MANY
     asked = wide[drawn.choice(len(wide), QUESTIONS, replace=False)]
     asked = asked + TURN * drawn.standard_normal(asked.shape).astype(np.float32)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
@@ -157,20 +157,21 @@ def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> lis
 
     def build() -> float:
         started = time.perf_counter()
-        graph = build_graph(matrix, keys, None) if has_graph else None
-        codes, steps = (None, None) if has_graph else int8_codes(matrix)
+        rows = np.fromiter(keys.values(), int)
+        quantized = quantize_vectors(matrix, rows) if is_large else None
+        codes, steps = (None, None) if is_large else int8_codes(matrix)
         seconds = time.perf_counter() - started
-        opened[:] = [open_on(matrix, codes, steps, graph)]
+        opened[:] = [open_on(matrix, codes, steps, quantized)]
         return seconds
 
     with tempfile.TemporaryDirectory() as folder:
         files = {name: str(Path(folder) / f"{name}.npy") for name in ("rows", "asked")}
         np.save(files["rows"], wide)
         np.save(files["asked"], asked.astype(np.float32))
-        work = {"do": "build", "maker": "lance", "graph": has_graph, "kind": "lance", **files}
+        work = {"do": "build", "maker": "lance", "graph": is_large, "kind": "lance", **files}
         builds = {"ours": build, "LanceDB": lambda: peer(**work)[0]}
         built = table.alternate(builds, rounds=2, warm_up=0)
-        if not has_graph:
+        if not is_large:
             peer(**work | {"maker": "llama", "kind": "llama"})
     index, exact = opened[0], exact_rows(wide, asked)
     ours = share(np.array([places(index, each) for each in asked]), exact)
@@ -180,8 +181,8 @@ def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> lis
         if theirs >= ours - SLACK:
             break
     notes[f"{len(wide):,}"] = {"recall@10": ours, "LanceDB's": theirs, "candidates": candidates}
-    if index.graph:
-        notes[f"bytes for {MILLION:,} vectors {WIDE} wide"] = bytes_for_a_million(index.graph)
+    if index.quantized:
+        notes[f"bytes for {MILLION:,} vectors {WIDE} wide"] = bytes_for_a_million(index.quantized)
 
     def rate_of(kind: str, count: int) -> Callable[[], float]:
         return lambda: count / peer(do="ask", kind=kind, candidates=candidates, count=count)[0]
@@ -190,7 +191,7 @@ def searching(peer: PeerProcess, wide: np.ndarray, notes: dict[str, Any]) -> lis
         return TIMED / seconds_of(lambda: [places(index, each) for each in asked[:TIMED]])[1]
 
     sides, versions = {"ours": own, "LanceDB": rate_of("lance", TIMED)}, {"LanceDB": "0.40"}
-    if not has_graph:  # it has none, and a list of Python for each vector
+    if not is_large:  # it has none, and a list of Python for each vector
         sides["llama-index"] = rate_of("llama", SLOW)
         versions["llama-index"] = "0.14, SimpleVectorStore"
     speeds, name = table.alternate(sides, rounds=5), f"{len(wide):,} vectors of {wide.shape[1]}"
@@ -243,15 +244,11 @@ def embed(
         return encoder.embed(texts)
 
 
-def bytes_for_a_million(graph: NeighbourGraph) -> dict[str, int]:
-    """Of what a snapshot keeps of vectors: float16 and hashes; with int8; with a graph instead.
-
-    A node of the graph has a byte for each number, its neighbours and a hash.
-    """
-    count, width = graph.index.ntotal, graph.index.d
-    stored = faiss.serialize_index(graph.index).nbytes + graph.keys.nbytes
-    node, plain = stored / count - width + WIDE, 2 * WIDE + KEY_BYTES
-    sizes = {"float16": plain, "and int8": plain + WIDE, "and a graph": plain + node}
+def bytes_for_a_million(quantized: QuantizedVectors) -> dict[str, int]:
+    """Of what a snapshot keeps of vectors: float16 and hashes; with int8; with 4 bits instead."""
+    index, plain = quantized.index, 2 * WIDE + KEY_BYTES
+    codes = faiss.serialize_index(index).nbytes / index.ntotal * WIDE / index.d
+    sizes = {"float16": plain, "and int8": plain + WIDE, "and 4 bits": plain + codes}
     return {name: round(size * MILLION) for name, size in sizes.items()}
 
 

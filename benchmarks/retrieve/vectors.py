@@ -1,4 +1,4 @@
-"""Search among vectors: all of them, a byte a number, and a graph, beside faiss's own.
+"""Search among vectors: all of them, a byte a number, codes of four bits, beside faiss's own.
 
 Vectors are of the runs of sentences of a folder, by a text encoder; questions are single sentences
 of such runs, without titles. Beyond the real vectors there are perturbed ones, for time and memory
@@ -26,11 +26,11 @@ from groundup.core import Hit
 from groundup.documents import Record, read_folder
 from groundup.retrieve import chunk_document
 from groundup.retrieve.chunks.passage_text import PassageText
-from groundup.retrieve.encoders.graph import (
+from groundup.retrieve.encoders.quantized import (
     RESCORED,
-    NeighbourGraph,
-    build_graph,
+    QuantizedVectors,
     measure_recall,
+    quantize_vectors,
 )
 from groundup.retrieve.encoders.vectors import (
     COPY_COSINE,
@@ -44,6 +44,8 @@ from groundup.retrieve.encoders.vectors import (
 from groundup.retrieve.models import TextEncoderConfig, load_text_encoder
 
 QUESTIONS, TIMED, BEST = 500, 40, 10
+NEIGHBOURS, BUILD_CANDIDATES = 16, 128
+"""Of a node of the graph beside which ours stands, and looked at when it is added."""
 SIZES = (100_000,)
 """Numbers of vectors beyond the real ones."""
 NOISE = 0.02
@@ -169,12 +171,12 @@ def open_on(
     matrix: np.ndarray,
     codes: np.ndarray | None = None,
     steps: np.ndarray | None = None,
-    graph: NeighbourGraph | None = None,
+    quantized: QuantizedVectors | None = None,
 ) -> RunVectors:
     """Vectors as an index has them."""
     runs = [Run(str(at), at, at + 1) for at in range(len(matrix))]
     coarse = (matrix, np.ones(1, np.float32)) if codes is None or steps is None else (codes, steps)
-    return RunVectors(TextEncoderConfig(), runs, matrix, keys_of(matrix), *coarse, graph)
+    return RunVectors(TextEncoderConfig(), runs, matrix, keys_of(matrix), *coarse, quantized)
 
 
 def keys_of(matrix: np.ndarray) -> dict[bytes, int]:
@@ -194,7 +196,11 @@ def measure(
     """Yield questions a second of each way beside faiss's; recall, bytes and seconds as notes."""
     matrix, built = wide.astype(np.float16), dict[str, float]()
     codes, steps = timed(built, "int8", lambda: int8_codes(matrix))
-    graph: NeighbourGraph = timed(built, "HNSW", lambda: build_graph(matrix, keys_of(matrix), None))
+    rows = np.fromiter(keys_of(matrix).values(), int)
+    quantized: QuantizedVectors = timed(built, "4 bits", lambda: quantize_vectors(matrix, rows))
+    graph = faiss.IndexHNSWSQ(wide.shape[1], faiss.ScalarQuantizer.QT_8bit, NEIGHBOURS)
+    graph.hnsw.efConstruction, graph.hnsw.efSearch = BUILD_CANDIDATES, 2 * RESCORED
+    timed(built, "IndexHNSWSQ", lambda: (graph.train(wide), graph.add(wide)))
     flat, scalar = faiss.IndexFlatIP(wide.shape[1]), faiss.IndexScalarQuantizer(
         wide.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
     )  # fmt: skip
@@ -202,18 +208,19 @@ def measure(
     timed(built, "IndexScalarQuantizer", lambda: (scalar.train(wide), scalar.add(wide)))
     ours = {
         "float16": open_on(matrix), "int8": open_on(matrix, codes=codes, steps=steps),
-        "HNSW": open_on(matrix, graph=graph),
+        "4 bits": open_on(matrix, quantized=quantized),
     }  # fmt: skip
     ways: dict[str, Callable[[np.ndarray], list[int]]] = {
         way: lambda question, opened=opened: places(opened, question)
         for way, opened in ours.items()
     }
-    for way, peer in (("IndexFlatIP", flat), ("IndexScalarQuantizer", scalar)):
+    peers = {"IndexFlatIP": flat, "IndexScalarQuantizer": scalar, "IndexHNSWSQ": graph}
+    for way, peer in peers.items():
         ways[way] = lambda question, peer=peer: peer.search(question[None], BEST)[1][0].tolist()
     exact, width = exact_rows(wide, asked), wide.shape[1]
-    stored = faiss.serialize_index(graph.index).nbytes + graph.keys.nbytes
-    size = {"float16": 2 * width, "int8": 3 * width, "HNSW": 2 * width + stored / len(wide),
-            "IndexFlatIP": 4 * width, "IndexScalarQuantizer": width}  # fmt: skip
+    size = {"float16": 2 * width, "int8": 3 * width}
+    size["4 bits"] = 2 * width + faiss.serialize_index(quantized.index).nbytes / len(wide)
+    size |= {way: faiss.serialize_index(peer).nbytes / len(wide) for way, peer in peers.items()}
     found = {way: np.array([ask(each) for each in asked]) for way, ask in ways.items()}
     noted: dict[str, Any] = {
         way: {
@@ -223,12 +230,12 @@ def measure(
         for way in ways
     }  # fmt: skip
     noted["recall that a build measures"] = round(
-        measure_recall(graph.nearest_rows, graph.live, matrix), 4
+        measure_recall(quantized.nearest_rows, quantized.rows, matrix), 4
     )
     notes[f"{len(wide):,} {name}"] = noted
     speeds = table.alternate({way: rate(ask, asked) for way, ask in ways.items()}, rounds=3)
     for way in ours:
-        for peer in ("IndexFlatIP", "IndexScalarQuantizer"):
+        for peer in peers:
             yield table.compare(
                 f"{way}, {len(wide):,} {name} vectors", "questions/s", speeds[way], speeds[peer],
                 table.Peer(f"faiss {peer}", faiss.__version__),

@@ -136,10 +136,10 @@ def _log_numbers(snapshot: Artifact, changes: str) -> None:
     if indexed > text:
         times = f"{indexed / text:.2f} times the {text:,} characters of the text"
         record.log(f"Overlap: the passages have {indexed:,} characters, {times}.")
-    if "graph_recall" in numbers:
-        kept = "" if numbers["graph_recall"] >= MIN_RECALL else "; too few, so all are compared"
-        share = f"{numbers['graph_recall']:.3f} of the nearest ten{kept}"
-        record.log(f"Vectors: {numbers['runs']:,}; their graph leads to {share}.")
+    if "recall" in numbers:
+        kept = "" if numbers["recall"] >= MIN_RECALL else "; too few, so all are compared"
+        share = f"{numbers['recall']:.3f} of the nearest ten{kept}"
+        record.log(f"Vectors: {numbers['runs']:,}; their search finds {share}.")
     for line in left_out_lines(read_rejected(snapshot.path)):
         record.log(line)
 

@@ -21,7 +21,7 @@ VECTORS = ("vectors.npy", "vectors.json", "vectors.keys")
 STORED = "log/vectors.postgres.json"
 """Names a snapshot's rows in a database (encoders/postgres.py)."""
 MIN_RECALL = 0.95
-"""Of the exact nearest ten, from which a graph is kept (encoders/graph.py)."""
+"""Of the exact nearest ten, from which a quicker search is kept (encoders/quantized.py)."""
 ARCHITECTURES = {"reader": b"ForQuestionAnswering", "reranker": b"ForSequenceClassification"}
 """In the config.json of a model, as its architecture; a reader reranks too."""
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".vocab")
@@ -42,7 +42,8 @@ class TextEncoderConfig(Config):
     precision: Literal["float16", "int8"] = "float16"
     """Of the numbers that a question is compared with; int8: a byte, and the nearest in full."""
     exact_below: int = Field(default=100_000, ge=2)
-    """Texts from which a graph (HNSW) leads to the nearest; below, all are compared."""
+    """Texts from which codes of four bits (a graph in a database) lead to the nearest; below, all
+    are compared."""
     store: str = ""
     """Database of the vectors, postgresql://user@host/name, with pgvector; empty: files."""
     digest: str = ""

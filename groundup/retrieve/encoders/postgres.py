@@ -25,7 +25,7 @@ import numpy as np
 from groundup.core import ArtifactError, Draft, import_extra, write_json
 
 from ..models import MIN_RECALL, STORED, TextEncoderConfig
-from . import graph
+from . import quantized
 
 MOMENTS = "log/vectors.moments.npy"
 PGVECTOR = """SELECT FROM pg_extension
@@ -48,10 +48,10 @@ PLAN = """SELECT set_config('hnsw.ef_search', '400', true), set_config('enable_s
     set_config('hnsw.iterative_scan', 'strict_order', true)"""
 LED = f"""SELECT row, halfvec_send(vector) FROM {OWN} AND is_first AND v.encoder = '{{name}}'
 ORDER BY vector::halfvec({{width}}) <#> %(vector)s::halfvec({{width}}) LIMIT %(count)s"""
-GRAPH = f"""CREATE INDEX IF NOT EXISTS groundup_hnsw_{{name}} ON groundup_vectors
-USING hnsw ((vector::halfvec({{width}})) halfvec_ip_ops)
-WITH (m = {graph.NEIGHBOURS}, ef_construction = {graph.BUILD_CANDIDATES})
-WHERE encoder = '{{name}}'"""
+GRAPH = """CREATE INDEX IF NOT EXISTS groundup_hnsw_{name} ON groundup_vectors
+USING hnsw ((vector::halfvec({width})) halfvec_ip_ops)
+WITH (m = 16, ef_construction = 128)
+WHERE encoder = '{name}'"""
 MEMORY = """SELECT set_config('maintenance_work_mem', '1GB', true),
     set_config('max_parallel_maintenance_workers', '0', true) -- shared memory may be small"""
 
@@ -98,11 +98,11 @@ class StoredRuns:
     encoder: str
     """Digest of the encoder, 16 characters."""
     moments: np.ndarray | None = None
-    """As a graph has them; None: all vectors are compared."""
+    """Of all vectors, beside a graph that leads to the nearest; None: all are compared."""
 
     def near(
         self, vector: np.ndarray, count: int, documents: Collection[str] | None, expected: int
-    ) -> graph.NearVectors:
+    ) -> quantized.NearVectors:
         """The `count` nearest vectors to one (width,); ArtifactError if not all `expected` are."""
         asked = {
             "snapshot": self.snapshot, "vector": str(vector.tolist()), "count": count,
@@ -112,7 +112,7 @@ class StoredRuns:
             if self.moments is not None and documents is None:
                 rows = self._led(connection, asked)
                 if len(rows) == min(count, expected):
-                    return _near(rows, *graph.spread_of(self.moments, vector))
+                    return _near(rows, *quantized.spread_of(self.moments, vector))
             rows = connection.execute(EXACT, asked).fetchall()
         if not rows or rows[0][-1] != expected:
             raise ArtifactError(
@@ -178,14 +178,14 @@ class StoredRuns:
         connection.execute(MEMORY)
 
         def nearest_rows(vector: np.ndarray) -> np.ndarray:
-            asked = {"vector": str(vector.tolist()), "count": graph.RESCORED}
+            asked = {"vector": str(vector.tolist()), "count": quantized.RESCORED}
             rows = self._led(connection, asked | {"snapshot": self.snapshot})
             return np.array([row for row, _ in rows])
 
         connection.execute(GRAPH.format(name=self.encoder, width=width))
-        recall = draft.numbers["graph_recall"] = graph.measure_recall(nearest_rows, live, matrix)
+        recall = draft.numbers["recall"] = quantized.measure_recall(nearest_rows, live, matrix)
         if recall >= MIN_RECALL:
-            np.save(draft.file(MOMENTS), graph.moments_of(matrix, live), allow_pickle=False)
+            np.save(draft.file(MOMENTS), quantized.moments_of(matrix, live), allow_pickle=False)
         else:
             connection.execute(f"DROP INDEX groundup_hnsw_{self.encoder}")
 
@@ -194,9 +194,9 @@ def _halves(data: bytes) -> np.ndarray:
     return np.frombuffer(data, ">f2", offset=4).astype(np.float16)
 
 
-def _near(rows: Sequence[tuple], mean: float, deviation: float) -> graph.NearVectors:
+def _near(rows: Sequence[tuple], mean: float, deviation: float) -> quantized.NearVectors:
     vectors = np.stack([_halves(row[1]) for row in rows])
-    return graph.NearVectors(np.array([row[0] for row in rows]), vectors, mean, deviation)
+    return quantized.NearVectors(np.array([row[0] for row in rows]), vectors, mean, deviation)
 
 
 def new_runs(draft: Draft, config: TextEncoderConfig) -> StoredRuns:

@@ -7,15 +7,15 @@
     vectors.json      the encoder, and of each row the passage and the run's place in it
     vectors.keys      16 bytes per row: the hash of what was encoded
     vectors.int8.npy  if precision=int8: (runs, width), multiples of a step for each dimension
-    log/vectors.hnsw.npz  from `exact_below` different texts on: the graph
+    log/vectors.4bit.npz  from `exact_below` different texts on: codes of four bits
     log/vectors.postgres.json  if the vectors are in a database: its rows (postgres.py)
 
 Three sentences are what is quoted, and find the right place in other words more often than passages
 or paragraphs do (docs/log/2026-12.md). A search compares a question with all vectors, with a byte
-for each of their numbers, or from `exact_below` texts on with those that a graph leads to
-(graph.py); the nearest RESCORED are compared again in full, and what says the same as a nearer one
-is passed over. What the same files of an encoder encoded before keeps its vector, so an update
-costs what changed.
+for each of their numbers, or from `exact_below` texts on with codes of four bits (quantized.py);
+the nearest RESCORED are compared again in full, and what says the same as a nearer one is passed
+over. What the same files of an encoder encoded before keeps its vector, so an update costs what
+changed.
 """
 
 import hashlib
@@ -41,8 +41,15 @@ from groundup.core import (
 
 from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
 from ..models import VECTORS, TextEncoderConfig, check_same_model, load_text_encoder
-from .graph import FAISS, RESCORED, NearVectors, NeighbourGraph, open_graph, write_graph
 from .postgres import StoredRuns, new_runs, open_runs, take_turn
+from .quantized import (
+    FAISS,
+    RESCORED,
+    NearVectors,
+    QuantizedVectors,
+    open_quantized,
+    write_quantized,
+)
 
 if TYPE_CHECKING:
     from groundup.embeddings import BertEncoder, StaticEncoder
@@ -104,7 +111,7 @@ class RunVectors:
     codes: np.ndarray
     """What is compared first: the same, or int8 in multiples of `steps` (width,)."""
     steps: np.ndarray
-    graph: NeighbourGraph | None = None
+    quantized: QuantizedVectors | None = None
     """What leads to the vectors near to a question; None: all are compared."""
     stored: StoredRuns | None = None
     """Where they are, if not in the matrix."""
@@ -114,9 +121,9 @@ class RunVectors:
     ) -> NearRuns:
         """The different runs with the largest cosine to a unit vector; of some documents alone."""
         count = max(limit, RESCORED)
-        if self.graph is not None and documents is None:
-            rows = self.graph.nearest_rows(vector, count)
-            near = NearVectors(rows, self.matrix[rows], *self.graph.spread(vector))
+        if self.quantized is not None and documents is None:
+            rows = self.quantized.nearest_rows(vector, count)
+            near = NearVectors(rows, self.matrix[rows], *self.quantized.spread(vector))
         else:
             rows = np.fromiter(self.rows.values(), int, len(self.rows))
             if documents is not None:
@@ -154,9 +161,11 @@ class RunVectors:
 
 def _without_copies(vectors: np.ndarray, limit: int) -> list[int]:
     """The first `limit` of vectors (k, width) that are not nearly one before them."""
-    kept, alike = list[int](), vectors @ vectors.T >= COPY_COSINE
-    for at in range(len(vectors)):
-        if len(kept) < limit and not alike[at, kept].any():
+    kept = list[int]()
+    for at, vector in enumerate(vectors):
+        if len(kept) == limit:
+            break
+        if not (vectors[kept] @ vector >= COPY_COSINE).any():
             kept.append(at)
     return kept
 
@@ -218,7 +227,7 @@ def write_vectors(
     texts = [config.passage_prefix + run.text for run in runs]
     hashes = [hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
     rows = _first_rows(hashes)
-    if has_graph := len(rows) >= config.exact_below and not config.store:
+    if is_large := len(rows) >= config.exact_below and not config.store:
         import_extra(*FAISS)  # before hours of encoding
     stored, present = new_runs(draft, config) if config.store else None, set[bytes]()
     if stored:
@@ -243,8 +252,8 @@ def write_vectors(
     else:
         matrix = np.stack([known[key] for key in hashes])
         table |= _write_matrix(draft, matrix, config)
-        if has_graph:
-            write_graph(draft, matrix, rows, earlier.graph if earlier and known else None)
+        if is_large:
+            write_quantized(draft, matrix, rows)
     write_json(draft.file(VECTORS[1]), table)
     return len(new)
 
@@ -352,5 +361,5 @@ def open_vectors(folder: Path) -> RunVectors | None:
             f"The vectors in {folder} are damaged ({error}); index again with a new --out."
         ) from None
     rows = _first_rows(_cut(keys))
-    graph = None if stored else open_graph(folder, rows)
-    return RunVectors(config, runs, matrix, rows, codes, steps, graph, stored)
+    quantized = None if stored else open_quantized(folder, rows)
+    return RunVectors(config, runs, matrix, rows, codes, steps, quantized, stored)

@@ -1,5 +1,5 @@
 # ruff: noqa: F811
-"""One contract for all that keep vectors: files compared whole, files with a graph, a database."""
+"""One contract for all that keep vectors: files compared whole, files with codes, a database."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError, MissingExtra, produce
 from groundup.retrieve import IndexConfig, answer_question, index, open_index, snapshots
-from groundup.retrieve.encoders import graph, meaning, postgres
+from groundup.retrieve.encoders import meaning, postgres, quantized
 from groundup.retrieve.encoders.vectors import KEY_BYTES, Run, open_vectors, write_vectors
 from groundup.retrieve.models import STORED, TextEncoderConfig, with_digest
 from groundup.retrieve.snapshots import remove_snapshot
@@ -26,7 +26,7 @@ from tests.retrieve.encoders.test_vectors import (
 )
 
 STORES = {
-    "files": {}, "bytes": {"precision": "int8"}, "graph": {"exact_below": 2},
+    "files": {}, "bytes": {"precision": "int8"}, "codes": {"exact_below": 2},
     "postgres": {"store": True}, "postgres graph": {"store": True, "exact_below": 2},
 }  # fmt: skip
 DIGEST, WIDTH = "cd" * 32, 16
@@ -63,7 +63,7 @@ def config(request, monkeypatch):
         settings["store"] = request.getfixturevalue("url")
     elif "exact_below" in settings:
         pytest.importorskip("faiss")
-    monkeypatch.setattr(graph, "MEASURED", 40)
+    monkeypatch.setattr(quantized, "MEASURED", 40)
     return TextEncoderConfig(path="none", digest=DIGEST, **settings)
 
 
@@ -297,7 +297,7 @@ def test_two_writers_take_turns(folder, encoder, url, tmp_path):
 
 
 def test_a_graph_that_leads_to_too_few_is_dropped(url, tmp_path, monkeypatch):
-    monkeypatch.setattr(graph, "measure_recall", lambda *_: 0.94)
+    monkeypatch.setattr(quantized, "measure_recall", lambda *_: 0.94)
     config = TextEncoderConfig(path="none", digest=DIGEST, store=url, exact_below=2)
     opened = publish(tmp_path / "a", config, runs_at(range(9)), unit_vectors(9))
     check(opened, runs_at(range(9)), unit_vectors(9))

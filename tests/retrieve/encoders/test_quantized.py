@@ -1,5 +1,5 @@
 # ruff: noqa: F811
-"""Search among many vectors: bytes first, a graph of neighbours, and copies that count once."""
+"""Search among many vectors: bytes first, codes of four bits, and copies that count once."""
 
 import hashlib
 import sys
@@ -9,12 +9,8 @@ import pytest
 
 from groundup.core import ArtifactError, MissingExtra, record
 from groundup.retrieve import answer_question, index, open_index
-from groundup.retrieve.encoders import graph, meaning
-from groundup.retrieve.encoders.graph import (
-    GRAPH,
-    build_graph,
-    measure_recall,
-)
+from groundup.retrieve.encoders import meaning, quantized
+from groundup.retrieve.encoders.quantized import FILE, measure_recall, quantize_vectors
 from groundup.retrieve.encoders.vectors import Run, RunVectors, int8_codes, open_vectors
 from groundup.retrieve.models import TextEncoderConfig
 from tests.retrieve.encoders.test_vectors import (
@@ -53,10 +49,10 @@ def by_key(matrix):
     return {hashlib.md5(row.tobytes()).digest(): at for at, row in enumerate(matrix)}
 
 
-def open_on(matrix, graph=None, is_coarse=False):
+def open_on(matrix, quantized=None, is_coarse=False):
     runs = [Run(f"{at % 7}:0", at, at + 1) for at in range(len(matrix))]
     codes, steps = int8_codes(matrix) if is_coarse else (matrix, np.ones(1, np.float32))
-    return RunVectors(TextEncoderConfig(), runs, matrix, by_key(matrix), codes, steps, graph)
+    return RunVectors(TextEncoderConfig(), runs, matrix, by_key(matrix), codes, steps, quantized)
 
 
 def test_bytes_find_what_all_numbers_find():
@@ -104,11 +100,11 @@ def test_the_same_text_in_two_files_is_one_place(folder, encoder, tmp_path, monk
     assert len(opened.only(["old.md"]).vectors.nearest(query, 10, [near.runs[0].passage]).runs) == 0
 
 
-def test_a_graph_finds_nearly_all_and_knows_how_near_the_rest_is(faiss):
+def test_codes_find_nearly_all_and_know_how_near_the_rest_is(faiss):
     matrix = clusters(5_000)
-    graph = build_graph(matrix, by_key(matrix), None)
-    assert measure_recall(graph.nearest_rows, graph.live, matrix) > 0.98
-    led, exact = open_on(matrix, graph=graph), open_on(matrix)
+    codes = quantize_vectors(matrix, np.arange(5_000))
+    assert measure_recall(codes.nearest_rows, codes.rows, matrix) > 0.98
+    led, exact = open_on(matrix, quantized=codes), open_on(matrix)
     for query in clusters(20, seed=1).astype(np.float32):
         query /= np.linalg.norm(query)
         near, far = led.nearest(query, 10), exact.nearest(query, 10)
@@ -117,69 +113,55 @@ def test_a_graph_finds_nearly_all_and_knows_how_near_the_rest_is(faiss):
         assert led.nearest(query, 10, {"3"}).runs == exact.nearest(query, 10, {"3"}).runs
 
 
-def test_recall_is_of_the_exact_nearest_ten(faiss):
+def test_recall_is_of_the_exact_nearest_ten():
     matrix = clusters(2_000)
-    graph = build_graph(matrix, by_key(matrix), None)
-    found = graph.nearest_rows
-    graph.nearest_rows = lambda query: found(query)[:6]  # itself and five
-    assert measure_recall(graph.nearest_rows, graph.live, matrix) == pytest.approx(0.5, abs=0.01)
+    wide = matrix.astype(np.float32)
+    recall = measure_recall(lambda query: np.argsort(-(wide @ query))[:6], np.arange(2_000), matrix)
+    assert recall == pytest.approx(0.5, abs=0.01), "itself and five"
 
 
-def test_an_earlier_graph_takes_what_is_new_and_passes_over_what_is_gone(faiss):
-    matrix = clusters(2_000)
-    first = build_graph(matrix[:1_500], by_key(matrix[:1_500]), None)
-    now = by_key(matrix[200:1_900])
-    second = build_graph(matrix[200:1_900], now, first)
-    assert second.index.ntotal == 1_900, "400 were added, none built again"
-    assert (second.rows >= 0).sum() == len(now) and (second.rows[:200] == -1).all()
-    assert measure_recall(second.nearest_rows, second.live, matrix[200:1_900]) > 0.98
-    third = build_graph(matrix[600:], by_key(matrix[600:]), second)
-    assert third.index.ntotal == 1_400, "a fifth of the nodes was gone"
+@pytest.mark.parametrize("width", [1, 7, 8, 384])
+def test_codes_are_of_vectors_of_any_width_and_of_some_rows_alone(width, faiss):
+    matrix, rows = clusters(60, width=width), np.arange(3, 60, 2)
+    codes = quantize_vectors(matrix, rows)
+    found = codes.nearest_rows(matrix[5].astype(np.float32))
+    assert set(found) <= set(rows) and 5 in found
+    assert width % 2 or set(found) == set(rows), "odd widths have one centroid for all numbers"
 
 
-def test_an_index_above_the_limit_has_a_graph_that_answers(
-    folder,
-    encoder,
-    tmp_path,
-    monkeypatch,
-    heard,
-    faiss,
-):
+def test_an_index_above_the_limit_has_codes_that_answer(
+    folder, encoder, tmp_path, monkeypatch, heard, faiss,
+):  # fmt: skip
     monkeypatch.setattr(meaning, "decision", lambda: always(0.5))
     made = index(folder, tmp_path / "i", config_of(encoder, exact_below=3))
-    assert made.numbers["graph_recall"] == 1.0
-    assert "Vectors: 3; their graph leads to 1.000 of the nearest ten." in heard()
+    assert made.numbers["recall"] == 1.0
+    assert "Vectors: 3; their search finds 1.000 of the nearest ten." in heard()
     plain = index(folder, tmp_path / "j", config_of(encoder))
     expected = answer_question(open_index(plain.path), QUESTION)
     opened = open_index(made.path)
-    assert opened.vectors.graph is not None
+    assert opened.vectors.quantized is not None
     assert answer_question(opened, QUESTION).claims == expected.claims
     (folder / "garden.md").write_text("# Garden\n\nThe roses are old.\n")
     later = index(folder, tmp_path / "i", config_of(encoder, exact_below=3))
     assert later.numbers["encoded"] == 1
-    assert open_index(later.path).vectors.graph.index.ntotal == 3, "a third was gone: made anew"
+    assert open_index(later.path).vectors.quantized.index.ntotal == 3
     for damage in (b"PK", None):
-        path = made.path / GRAPH
+        path = made.path / FILE
         path.write_bytes(damage) if damage else path.unlink()
         heard()
         opened = open_index(made.path)
         assert answer_question(opened, QUESTION).claims == expected.claims
-        assert opened.vectors.graph is None
-        assert "The graph of the vectors cannot be used" in heard()
+        assert opened.vectors.quantized is None
+        assert "The codes of the vectors cannot be used" in heard()
 
 
-def test_a_graph_that_finds_too_little_is_not_kept(
-    folder,
-    encoder,
-    tmp_path,
-    monkeypatch,
-    heard,
-    faiss,
-):
-    monkeypatch.setattr(graph, "measure_recall", lambda *_: 0.94)
+def test_codes_that_find_too_little_are_not_kept(
+    folder, encoder, tmp_path, monkeypatch, heard, faiss,
+):  # fmt: skip
+    monkeypatch.setattr(quantized, "measure_recall", lambda *_: 0.94)
     made = index(folder, tmp_path / "i", config_of(encoder, exact_below=3))
-    assert "leads to 0.940 of the nearest ten; too few, so all are compared." in (heard())
-    assert open_index(made.path).vectors.graph is None and not (made.path / GRAPH).exists()
+    assert "finds 0.940 of the nearest ten; too few, so all are compared." in heard()
+    assert open_index(made.path).vectors.quantized is None and not (made.path / FILE).exists()
 
 
 def test_without_faiss_a_large_index_says_what_to_install(
