@@ -248,6 +248,8 @@ def test_a_mistyped_follow_up_keeps_its_subject(tmp_path):
 SETTINGS = {
     "a__ini": "[sender]\nretry = 4\n\n[receiver]\nqueue = 9\n",
     "a__yaml": "sender:\n  retry: 4\nreceiver:\n  queue: 9\n",
+    "a__yml": "parts:\n  - name: sender\n    retry: 4\n  - name: receiver\n    queue: 9\n",
+    "b__yml": "- name: sender\n  retry: 4\n- name: 'receiver'\n  queue: 9\n",
     "a__json": '{\n  "sender": {\n    "retry": 4\n  },\n  "receiver": {\n    "queue": 9\n  }\n}\n',
     "sender__toml": "[sender]\nretry = 4\n\n[receiver]\nqueue = 9\n",
 }

@@ -26,7 +26,14 @@ from groundup.documents import (
     split_sentences,
 )
 
-from ..wording.entries import BLANK_LINE, block_heads, entry_heads, leads_of_items, numbers_of_cells
+from ..wording.entries import (
+    BLANK_LINE,
+    LISTED,
+    block_heads,
+    entry_heads,
+    leads_of_items,
+    numbers_of_cells,
+)
 from ..wording.language import FALLBACK, stem_words, stop_words, word_pattern
 from ..wording.question import (
     Question,
@@ -82,6 +89,7 @@ class PassageText:
         if self.is_settings:
             inner |= {block.start() for block in BLOCK.finditer(passage.text)}
             inner |= {line.start(1) for line in DEDENT.finditer(passage.text)}
+            inner |= {item.end() for item in LISTED.finditer(passage.text)}
         cuts = {0, len(passage.text), *inner}
         sentences = [
             Sentence(first + start, first + end, kind)

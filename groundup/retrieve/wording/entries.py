@@ -26,6 +26,8 @@ BLOCK_NAME = re.compile(
     r"""(?m)^(?:[{\s]|#[^\n]*\n)*\[*["']?([^\W\d][^\]\n"':]*)["']?[ \t]*[\]:]+[ \t]*[{\[]?[ \t]*$"""
 )
 """Of a block of a file of settings, perhaps behind comments."""
+LISTED = re.compile(r"""(?m)^[ \t]*(?=-[ \t]+["']?[^\W\d][\w .-]*["']?:[ \t]+["']?(\S[^\n"'#]{0,60}))""")
+"""An item of a list in YAML and the value of its first key, which names it: `- name: Kestrel`."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 CELL = re.compile(r"[|,;\t\n]")
@@ -59,17 +61,21 @@ def entry_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str
 def block_heads(text: str, at: int, units: Sequence[Sentence]) -> list[tuple[str, ...]]:
     """What heads the block of each unit of a file of settings, as `entry_heads`.
 
-    A unit that opens none continues the block before; in YAML a line at the margin ends it.
+    A unit that opens none continues the block before; in YAML a line at the margin ends it, and an
+    item of a list is an entry of its own in the block.
     """
-    heads, entry = list[tuple[str, ...]](), ()
+    heads, entry, items = list[tuple[str, ...]](), (), dict[int, str]()
     for unit in units:
         line = text[at + unit.start : at + unit.end]
         is_inside = line[:1] == "[" or at + unit.start > text.rfind("\n", 0, at + unit.start) + 1
         if block := BLOCK_NAME.match(line):
-            entry = ("[" * (line[0] == "[") + block[1],)
-        elif entry and entry[0][0] != "[" and not is_inside:
-            entry = ()
-        heads.append(entry)
+            entry, items = ("[" * (line[0] == "[") + block[1],), {}
+        elif not is_inside and not (entry and entry[0][0] == "["):
+            entry, items = (), {}
+        if item := LISTED.match(line):
+            column = at + unit.start - text.rfind("\n", 0, at + unit.start)
+            items = {c: name for c, name in items.items() if c < column} | {column: item[1].strip()}
+        heads.append((*entry, *items.values()))
     return heads
 
 
