@@ -108,7 +108,7 @@ class Family(NamedTuple):
     kinds: tuple[str, ...] = ("decoder",)
     more: dict[str, list[Any]] = {}  # noqa: RUF012 - never changed
     """Values for keys of its own, or that replace OPTIONS."""
-    ropes: tuple[str, ...] = ("default", "linear", "yarn", "llama3", "longrope")
+    ropes: tuple[str, ...] = ("default", "linear", "yarn", "llama3", "longrope", "dynamic")
     shares: tuple[float, ...] = ()
     """Values of partial_rotary_factor."""
     is_nested: bool = False
@@ -186,7 +186,11 @@ FAMILIES = {
     "deberta-v2": Family("DebertaV2Config", ENCODER, DEBERTA),
     "mpnet": Family("MPNetConfig", ENCODER, {"pad_token_id": [1]}),
     "modernbert": Family(
-        "ModernBertConfig", ENCODER, LAYERS, ("default", "linear", "yarn"), is_nested=True
+        "ModernBertConfig",
+        ENCODER,
+        LAYERS,
+        ("default", "linear", "yarn", "dynamic"),
+        is_nested=True,
     ),
     "t5": Family("T5Config", SEQ2SEQ),
     "mt5": Family("MT5Config", SEQ2SEQ),
@@ -235,7 +239,7 @@ def draw_rope(draw: Draw, family: Family, head_dim: int) -> Config:
     share = draw.choice(family.shares) if family.shares else 1.0
     if family.shares:
         rope["partial_rotary_factor"] = share
-    if kind in ("linear", "yarn", "llama3"):
+    if kind in ("linear", "yarn", "llama3", "dynamic"):
         rope["factor"] = draw.choice([2.0, 3.5, 8.0])
     if kind in ("yarn", "llama3", "longrope"):
         # LongRoPE takes the batch's longest text in Transformers and each text's own length here,
@@ -297,6 +301,8 @@ def draw_config(name: str, kind: str, draw: Draw) -> Any:
         if name == "phi3" and "original_max_position_embeddings" in ropes[""]:
             original = ropes[""]["original_max_position_embeddings"]
             given["original_max_position_embeddings"] = original
+        if any(rope["rope_type"] == "dynamic" for rope in ropes.values()):
+            given["max_position_embeddings"] = draw.choice([20, 25, 37])  # texts have 21 to 37
     names = {k: v for k, v in cls.attribute_map.items() if v in fields}
     return cls(**{names.get(key, key): value for key, value in given.items()})
 

@@ -2,6 +2,7 @@
 
     PEER/bin/python -m benchmarks.model.odd_models --out runs/odd        # PEER has transformers
     ... --family llama gpt2 --seed 7 --cases 4 --only mutations
+    ... --family llama olmo3 --rope dynamic
 
 Written from Transformers' configuration classes and the public interface alone: a configuration is
 drawn key by key from what its class declares, and drawn again if Transformers refuses it. All
@@ -121,8 +122,34 @@ def attention_of(folder: Path) -> dict[str, str]:
     return EAGER | ({"attn_implementation": "sdpa"} if family == "falcon" else {})
 
 
+def is_dynamic(config: Any) -> bool:
+    """Whether rotary positions depend on the tokens of a text, by a factor of 2 or more."""
+    return "'dynamic'" in str(getattr(config, "rope_parameters", None))
+
+
 def their_output(model: Any, kind: str, inputs: Inputs, positioned: bool) -> torch.Tensor:
-    """Transformers' logits, or hidden states of a base model."""
+    """Transformers' logits, or hidden states of a base model.
+
+    Dynamic scaling takes the longest text of the batch or of the calls before, until one is
+    shorter than the original length; so each text runs alone, after one of a token.
+    """
+    if not is_dynamic(model.config):
+        return run_theirs(model, kind, inputs, positioned)
+    rows = []
+    for row in range(len(inputs.ids)):
+        real = inputs.mask[row].nonzero()[:, 0]
+        alone = Inputs(*(each[row : row + 1, real] for each in inputs))
+        run_theirs(model, kind, Inputs(*(each[:, :1] for each in alone)), positioned)
+        found = run_theirs(model, kind, alone, positioned)
+        if kind != "sequence":
+            whole = found.new_zeros(1, inputs.ids.shape[1], found.shape[-1])
+            found = whole.index_copy(1, real, found)
+        rows.append(found)
+    return torch.cat(rows)
+
+
+def run_theirs(model: Any, kind: str, inputs: Inputs, positioned: bool) -> torch.Tensor:
+    """One pass of Transformers."""
     accepted = inspect.signature(model.forward).parameters
     given = {"input_ids": inputs.ids, "attention_mask": inputs.mask}
     if kind == "seq2seq":
@@ -204,7 +231,7 @@ def make_case(family: str, draw: Draw, folder: Path) -> Case:
         try:
             config = draw_config(family, kind, draw)
             model = AUTO[kind].from_config(config, **EAGER).float().eval()
-            longest = getattr(config, "max_position_embeddings", 40)
+            longest = getattr(config, "max_position_embeddings", 40) * (1 + is_dynamic(config))
             length = min(longest - 8 if kind != "decoder" else longest, draw.randint(21, 37))
             randomise(model, draw)
             with torch.no_grad():
@@ -312,7 +339,9 @@ def gradient_errors(case: Case, draw: Draw) -> dict[str, float]:
 def cache_error(case: Case, draw: Draw) -> float:
     """Decoding in pieces against the full pass, in float64."""
     model = open_ours(case.folder, case.kind, torch.float64)
-    inputs = make_inputs(case.theirs.config, draw, "left", case.length)
+    # The cache's capacity counts under dynamic scaling: it is the length of the longest text alone.
+    padding = "none" if is_dynamic(case.theirs.config) else "left"
+    inputs = make_inputs(case.theirs.config, draw, padding, case.length)
     third = case.length // 3
     pieces = [third + 3, *[1] * third, case.length - 2 * third - 3]
     cache = Cache(model.config, batch=2, capacity=case.length, dtype=torch.float64)
@@ -356,7 +385,8 @@ def try_mutation(case: Case, changed: dict[str, Any], names: set[str]) -> tuple[
     try:
         with at_most(SECONDS):
             theirs = open_theirs(case.folder, case.kind)
-        padding = "left" if can_pad_left(case) and "longrope" not in text else "none"
+        by_length = "longrope" in text or "dynamic" in text
+        padding = "left" if can_pad_left(case) and not by_length else "none"
         inputs = make_inputs(theirs.config, draw, padding, case.length)
         with torch.no_grad():
             expected = their_output(theirs, case.kind, inputs, True)
@@ -469,12 +499,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cases", type=int, default=16)
     parser.add_argument("--only", choices=["configs", "mutations"])
+    parser.add_argument("--rope", help="the only scaling of rotary positions, such as dynamic")
     parser.add_argument("--out", type=Path, default=Path("runs/odd"))
     parser.add_argument("--keep", action="store_true", help="renew these families' results")
     given = parser.parse_args()
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     given.out.mkdir(parents=True, exist_ok=True)
+    if given.rope:
+        FAMILIES.update({n: f._replace(ropes=(given.rope,)) for n, f in FAMILIES.items()})
     columns = ("equal", "refused", "theirs", "different", "crashed", "unclear")
     print(f"{'family':20} {'odd models':>28} {'logits':>8} {'gradient':>8} {'cache':>8} ", *columns)
     bad, kept = [], {}

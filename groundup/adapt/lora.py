@@ -42,8 +42,8 @@ class LowRankUpdate(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.rank, self.alpha = rank or config.rank, alpha or config.alpha
-        root = math.sqrt(self.rank) if config.rank_stabilised else self.rank
-        self.scale, self.dropout = self.alpha / root, config.dropout
+        self.rank_stabilised, self.dropout = config.rank_stabilised, config.dropout
+        self.scale = self.alpha / self.root()
         if isinstance(base, nn.Embedding):
             self.A = nn.Parameter(torch.zeros(self.rank, base.num_embeddings))
             self.B = nn.Parameter(torch.randn(base.embedding_dim, self.rank))
@@ -53,6 +53,11 @@ class LowRankUpdate(nn.Module):
             nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         self.to(base.weight.device, torch.promote_types(base.weight.dtype, torch.float32))
         self.magnitude = nn.Parameter(self.direction_norms(base)) if config.dora else None
+
+    def root(self, rank: int | None = None) -> float:
+        """What alpha is divided by for a rank; default: its own."""
+        rank = rank or self.rank
+        return math.sqrt(rank) if self.rank_stabilised else rank
 
     @torch.no_grad()
     def direction_norms(self, base: Adaptable) -> Float[Tensor, " O"]:

@@ -115,7 +115,7 @@ def is_adapted(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> bool
 def load_trainable(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> Transformer:
     """The model to train; under an adapter packed weights stay packed.
 
-    Raises ConfigError for an adapter of weights that the family's files fuse or transpose.
+    Raises ConfigError for an adapter of weights that the family's files transpose or repeat.
     """
     path = parents["model"].path
     if not is_adapted(config, parents):

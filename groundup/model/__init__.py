@@ -37,7 +37,7 @@ from .describe.costs import (
     mean_flops_per_token,
 )
 from .describe.routing import routing
-from .families.registry import choose_family, to_hf_module
+from .families.registry import choose_family, to_hf_module, to_hf_rows
 from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
 from .inputs import may_fork
@@ -141,5 +141,6 @@ __all__ = [
     "save_with_head",
     "supports",
     "to_hf_module",
+    "to_hf_rows",
     "z_loss",
 ]

@@ -90,7 +90,7 @@ def may_fork(model: Any) -> bool:
     layers = [block.attention for block in model.layers]
     return (
         position.kind in ("rope", "learned", "sinusoidal", "none")
-        and position.scaling.kind != "longrope" and not model.restarts_positions
+        and not position.scaling.depends_on_length and not model.restarts_positions
         and all(type(each) is Attention and each.attend is attention for each in layers)
     )  # fmt: skip
 

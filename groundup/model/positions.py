@@ -13,16 +13,17 @@ the distance (DeBERTa).
 Rotary: each pair of features is rotated by an angle proportional to the position, so that the dot
 product of a query at t and a key at s depends only on t - s. Beyond the trained context length
 angles appear that the model has not seen; scaling maps them back: all by one factor (linear), slow
-pairs more than fast ones (NTK, by a larger base), or by the number of turns within the original
-length (YaRN, Llama 3), or each pair by a searched factor (LongRoPE).
+pairs more than fast ones (NTK, by a larger base; dynamic, the more the longer a sequence is), or by
+the number of turns within the original length (YaRN, Llama 3), or each pair by a searched factor
+(LongRoPE).
 
 Knows nothing of tokens, masks, caches or models; see attention.py for use.
 Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; Gehring et al. 2017, arXiv:1705.03122;
 ALiBi: Press et al. 2021, arXiv:2108.12409; T5: arXiv:1910.10683, section 2.1; Transformer-XL: Dai
 et al. 2019, arXiv:1901.02860, section 3.3; rotary: Su et al. 2021, arXiv:2104.09864, with LLaMA's
-half-split layout; linear: Chen et al. 2023, arXiv:2306.15595; YaRN and NTK: Peng et al. 2023,
-arXiv:2309.00071; Llama 3: arXiv:2407.21783; LongRoPE: Ding et al. 2024, arXiv:2402.13753; DeBERTa:
-He et al. 2020, arXiv:2006.03654, its buckets and shared projections: arXiv:2111.09543.
+half-split layout; linear: Chen et al. 2023, arXiv:2306.15595; YaRN, NTK and dynamic: Peng et al.
+2023, arXiv:2309.00071; Llama 3: arXiv:2407.21783; LongRoPE: Ding et al. 2024, arXiv:2402.13753;
+DeBERTa: He et al. 2020, arXiv:2006.03654, its buckets and shared projections: arXiv:2111.09543.
 """
 
 import functools
@@ -242,8 +243,8 @@ def rope_frequencies(
     """Radians per token of each feature pair: base^(-2i / head_dim), then scaled.
 
     head_dim        features that are rotated
-    context_length  tokens; determines the scaling's original length if that is 0, and whether
-                    LongRoPE's factors are the long ones
+    context_length  tokens; determines the scaling's original length if that is 0, and that of the
+                    sequence on which LongRoPE and dynamic scaling depend
 
     Raises ConfigError if head_dim is odd.
     """
@@ -259,6 +260,8 @@ def rope_frequencies(
     if scaling.kind == "longrope":
         is_long = context_length > scaling.original_length
         return unscaled / torch.tensor(scaling.long if is_long else scaling.short, dtype=dtype)
+    if scaling.kind == "dynamic":
+        return dynamic_frequencies(unscaled, scaling, torch.tensor(context_length))
     slow = unscaled / scaling.factor
     if scaling.kind == "linear":
         return slow
@@ -282,6 +285,20 @@ def cached_frequencies(
     """
     with torch.inference_mode(mode=False):  # so that passes with gradients can use it
         return rope_frequencies(head_dim, base, scaling, context_length, dtype).to(device)
+
+
+def dynamic_frequencies(
+    unscaled: Float[Tensor, " half"], scaling: RopeScaling, lengths: Int[Tensor, "*batch"]
+) -> Float[Tensor, "*batch half"]:
+    """Frequencies in sequences of these lengths: the slowest pair is divided by their growth.
+
+    growth = factor * length / original_length - (factor - 1), at least 1
+    base * growth^(d / (d - 2))  is the base of d rotated features
+    """
+    ratio = lengths.to(unscaled.dtype) / scaling.original_length
+    growth = (scaling.factor * ratio - (scaling.factor - 1)).clamp(min=1)
+    pairs = torch.arange(len(unscaled), dtype=unscaled.dtype, device=unscaled.device)
+    return unscaled * growth[..., None] ** (-pairs / (len(unscaled) - 1))
 
 
 def _yarn_ramp(
@@ -312,12 +329,12 @@ def attention_factor(scaling: RopeScaling) -> float:
 
 
 def compute_rotation(
-    positions: Int[Tensor, "B T"], radians: Float[Tensor, " half"], factor: float = 1.0
+    positions: Int[Tensor, "b T"], radians: Float[Tensor, "*batch half"], factor: float = 1.0
 ) -> Rotation:
     """The rotation of these positions; a leading size of 1 broadcasts over the batch.
 
-    radians  (half,)  per token, see `rope_frequencies`
-    factor            of the rotated features, see `attention_factor`
+    radians  per token, see `rope_frequencies`; of all positions, or of each
+    factor   of the rotated features, see `attention_factor`
     """
     angles = (positions[..., None] * radians.to(positions.device))[:, None]  # (B, 1, T, half)
     return Rotation(angles.cos() * factor, angles.sin() * factor)
@@ -325,22 +342,32 @@ def compute_rotation(
 
 def get_rotation(
     config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *,
-    is_window: bool = False, length: int | None = None,
+    is_window: bool = False, lengths: Int[Tensor, "rows t"] | None = None,
 ) -> Rotation:  # fmt: skip
     """The rotation of these positions under a configuration, in at least float32.
 
-    length  tokens of the whole sequence, on which LongRoPE depends; None: the context
+    lengths  tokens of each token's sequence, if the scaling depends on them; None: the context
     """
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    length = config.context_length if length is None else length
-    shape = config.rotary_dim, base, scaling, length
-    # RopeScaling is frozen and so hashable, which pyright cannot see.
-    cached = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
-    rotation = compute_rotation(positions, cached, attention_factor(scaling))
-    return rotation._replace(interleaved=part.interleaved)
+
+    def rotation(length: int) -> Rotation:
+        shape = config.rotary_dim, base, scaling, length
+        # RopeScaling is frozen and so hashable, which pyright cannot see.
+        radians = cached_frequencies(*shape, exact, positions.device)  # pyright: ignore[reportArgumentType]
+        if lengths is not None and scaling.kind == "dynamic":
+            radians = dynamic_frequencies(radians, scaling, lengths)
+        found = compute_rotation(positions, radians, attention_factor(scaling))
+        return found._replace(interleaved=part.interleaved)
+
+    original = scaling.original_length
+    if lengths is None or not scaling.depends_on_length:
+        return rotation(config.context_length)
+    if scaling.kind == "dynamic":
+        return rotation(original)
+    return choose_rotation(lengths > original, rotation(original + 1), rotation(original))
 
 
 def choose_rotation(is_first: Bool[Tensor, "b t"], first: Rotation, second: Rotation) -> Rotation:

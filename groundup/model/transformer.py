@@ -56,7 +56,6 @@ from .positions import (
     BucketBias,
     DistanceTable,
     alibi_bias,
-    choose_rotation,
     get_rotation,
     positions_in_documents,
     query_temperature,
@@ -260,13 +259,10 @@ class Stack(nn.Module):
                 if positions is None:  # only distances matter, so documents need no own positions
                     documents = context.mask.documents if self.restarts_positions else None
                     positions = positions_in_documents(documents, start, T, hidden.device)
-                rotation = window_rotation = get_rotation(config, positions, dtype)
-                if config.position.scaling.kind == "longrope":
-                    original = config.position.scaling.original_length
-                    rotation = get_rotation(config, positions, dtype, length=original + 1)
-                    short = get_rotation(config, positions, dtype, length=1)
-                    is_long = sequence_lengths(context, positions) > original
-                    rotation = window_rotation = choose_rotation(is_long, rotation, short)
+                is_own = config.position.scaling.depends_on_length
+                lengths = sequence_lengths(context, positions) if is_own else None
+                rotation = get_rotation(config, positions, dtype, lengths=lengths)
+                window_rotation = rotation
                 if config.position.window_base is not None:
                     window_rotation = get_rotation(config, positions, dtype, is_window=True)
                 return context._replace(rotation=rotation, window_rotation=window_rotation)

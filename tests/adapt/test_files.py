@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
 
 from groundup.adapt import (
     LoraConfig,
@@ -17,7 +18,16 @@ from groundup.adapt import (
     save_adapter,
 )
 from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
-from groundup.model import AttentionConfig, PositionConfig, has_adapters, load, save
+from groundup.model import (
+    AttentionConfig,
+    PositionConfig,
+    choose_family,
+    has_adapters,
+    load,
+    preset,
+    presets,
+    save,
+)
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.adapt.models import CONFIG, KINDS, VOCAB, random_ids, shake_adapter, small_model
 
@@ -147,7 +157,82 @@ def test_damaged_tensors_and_pickles_are_errors(tmp_path):
         load_adapter(small_model(), tmp_path / "none")
 
 
-def test_families_that_fuse_matrices_have_no_names_for_an_adapter(tmp_path):
+FUSED = ("phi-4-mini-tiny", "pythia-tiny", "falcon-tiny", "bloom-tiny", "glm-4-tiny")
+
+
+def of_preset(name):
+    return small_model(preset(name).config.model_copy(update={"vocab_size": VOCAB}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(rank=3),
+        LoraConfig(rank=3, targets=("v_proj", "up_proj"), rank_stabilised=True),
+        LoraConfig(rank=2, targets=("k_proj", "up_proj"), dora=True),
+    ],
+)
+@pytest.mark.parametrize("name", [*FUSED, "modernbert-tiny"])
+def test_an_adapter_of_fused_modules_is_read_as_it_was_written(name, config, tmp_path):
+    model, again = of_preset(name), of_preset(name)
+    again.load_state_dict(model.state_dict())
+    attach_adapter(model, config)
+    save_adapter(shake_adapter(model), "default", tmp_path)
+    load_adapter(again, tmp_path)
+    ids = random_ids(2, 6)
+    assert_close(again(ids), model(ids), rtol=0, atol=1e-5)
+    if not config.dora:  # the norms of rows without an update are read as if they were learnt
+        found = {n: p.shape for n, p in again.named_parameters() if ".adapters." in n}
+        assert found == {n: p.shape for n, p in model.named_parameters() if ".adapters." in n}
+
+
+def test_queries_keys_and_values_are_one_update_of_three_ranks_and_the_same_scale(tmp_path):
+    model = of_preset("phi-4-mini-tiny")
+    attach_adapter(model, LoraConfig(rank=4, alpha=6.0, targets=("q_proj", "k_proj", "v_proj")))
+    save_adapter(shake_adapter(model), "default", tmp_path)
+    values = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert values["target_modules"] == ["qkv_proj"] and values["r"] == 4
+    assert {*values["rank_pattern"].values()} == {12} and {*values["alpha_pattern"].values()} == {
+        18
+    }
+
+
+@pytest.mark.parametrize("name", sorted(name for name in presets() if name.endswith("-tiny")))
+def test_no_adapter_is_written_of_modules_that_the_model_s_files_lack(name, tmp_path):
+    model = of_preset(name)
+    stored = choose_family(model.config).to_hf_state_dict(dict(model.state_dict()), model.config)
+    attach_adapter(model, LoraConfig(rank=2))
+    if choose_family(model.config).name in NAMELESS:
+        with pytest.raises(ConfigError, match="so that an adapter of it has no name there"):
+            save_adapter(model, "default", tmp_path)
+        return
+    save_adapter(model, "default", tmp_path)
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    names = {key.removeprefix("base_model.model.").split(".lora_")[0] for key in tensors}
+    assert names
+    for each in names:
+        A, B = (tensors[f"base_model.model.{each}.lora_{side}.weight"] for side in "AB")
+        assert stored[f"{each}.weight"].shape == (len(B), A.shape[1]), each
+
+
+def test_dora_of_what_peft_takes_for_experts_is_refused(tmp_path):
+    model = of_preset("deepseek-v3-tiny")
+    attach_adapter(model, LoraConfig(rank=2, dora=True))
+    with pytest.raises(ConfigError, match="takes model.layers.0.*deepseek_v3.*no DoRA; choose"):
+        save_adapter(model, "default", tmp_path)
+
+
+def test_an_adapter_of_experts_is_refused(tmp_path):
+    saved(tmp_path)
+    edited(tmp_path, target_parameters=["experts.gate_up_proj"])
+    with pytest.raises(ArtifactError, match="it adapts experts.gate_up_proj"):
+        load_adapter(small_model(), tmp_path)
+
+
+NAMELESS = ("gpt2", "openai-gpt", "bart", "mbart", "switch_transformers")
+
+
+def test_families_that_transpose_matrices_have_no_names_for_an_adapter(tmp_path):
     attention = AttentionConfig(heads=4, kv_heads=4, head_dim=8, qk_norm="none", bias="all")
     norm = CONFIG.norm.model_copy(update={"kind": "layer", "eps": 1e-5, "bias": True})
     feedforward = CONFIG.feedforward.model_copy(
@@ -157,7 +242,7 @@ def test_families_that_fuse_matrices_have_no_names_for_an_adapter(tmp_path):
                "position": PositionConfig(kind="learned"), "tied_embeddings": True}  # fmt: skip
     model = small_model(CONFIG.model_copy(update=changes))
     attach_adapter(model, LoraConfig())
-    with pytest.raises(ConfigError, match="gpt2 files fuse or transpose"):
+    with pytest.raises(ConfigError, match="gpt2 files transpose or repeat layers.0"):
         save_adapter(model, "default", tmp_path)
 
 

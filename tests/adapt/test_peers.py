@@ -97,6 +97,28 @@ def test_a_peer_s_adapter_is_written_as_it_was_read(kind, tmp_path):
     assert kind not in STYLES or values[1]["config"].items() <= values[0]["config"].items()
 
 
+@pytest.mark.parametrize("kind", ["fused", "fused_dora"])
+def test_a_peer_s_adapter_of_fused_modules_acts_on_each_of_ours(kind, tmp_path):
+    model, again = load(ROOT / "phi3"), load(ROOT / "phi3")
+    load_adapter(model, ROOT / kind)
+    ids = load_file(ROOT / "model" / "inputs.safetensors")["ids"]
+    expected = load_file(ROOT / kind / "expected.safetensors")
+    logits = model.logits(ids)
+    assert_close(logits, expected["logits"], rtol=0, atol=1e-5)
+    save_adapter(model, "default", tmp_path)
+    load_adapter(again, tmp_path)
+    assert_close(again.logits(ids), logits, rtol=0, atol=1e-6)
+    merge_adapter(model, "default")
+    assert_close(model.logits(ids), expected["merged"], rtol=0, atol=1e-5)
+
+
+def test_peers_apply_every_module_that_we_write_in_families_that_fuse_or_mix():
+    for name, kinds in json.loads((ROOT / "families.json").read_text()).items():
+        for kind, measured in kinds.items():
+            assert measured["difference"] <= 1e-5 and measured["effect"] > 0.1, (name, kind)
+            assert measured["left_out"] == 0, (name, kind)
+
+
 @pytest.mark.parametrize("file", ["written.json", "bottlenecks.json"])
 def test_peers_open_what_we_write(file):
     for kind, measured in json.loads((ROOT / file).read_text()).items():

@@ -176,10 +176,13 @@ DECODERS = {
             kind="longrope", factor=4, original_length=16, short=(1.0, 1.5), long=(2.0, 6.0)
         ))
     ),
+    "dynamic": shape(
+        position=PositionConfig(scaling=RopeScaling(kind="dynamic", factor=4, original_length=9))
+    ),
 }  # fmt: skip
 OTHERS = {
-    "gopher", "buckets", "mixtral", "glam", "sparse", "olmo", "longrope", "falcon_alibi", "gpt-oss",
-    "deepseek v3", "minicpm3", "llama4",
+    "gopher", "buckets", "mixtral", "glam", "sparse", "olmo", "longrope", "dynamic",
+    "falcon_alibi", "gpt-oss", "deepseek v3", "minicpm3", "llama4",
 }  # fmt: skip
 NATIVE = sorted(set(DECODERS) - OTHERS)
 """Decoders that the native stack computes."""

@@ -157,6 +157,19 @@ def test_a_raised_base_stretches_the_slowest_pair_by_the_factor_and_the_fastest_
     assert scaled[0] == plain[0] and scaled[-1] == pytest.approx(float(plain[-1]) / 4)
 
 
+def test_a_dynamic_base_stretches_the_slowest_pair_as_the_sequence_grows():
+    plain = rope_frequencies(8, 100.0, dtype=torch.float64)
+    scaling = RopeScaling(kind="dynamic", factor=3.0, original_length=10)
+    below, at, beyond, far = (
+        rope_frequencies(8, 100.0, scaling, length, torch.float64) for length in (3, 10, 15, 20)
+    )
+    assert torch.equal(below, plain) and torch.equal(at, plain)
+    for longer, growth in ((beyond, 2.5), (far, 4.0)):
+        assert longer[0] == plain[0] and longer[-1] == pytest.approx(float(plain[-1]) / growth)
+        base = 100.0 * growth ** (8 / 6)
+        assert_close(longer, rope_frequencies(8, base, dtype=torch.float64), atol=0, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["llama3", "yarn"])
 def test_the_original_length_is_the_context_by_the_factor_unless_it_is_given(kind):
     told = RopeScaling(kind=kind, factor=4.0, original_length=256)

@@ -38,6 +38,8 @@ LINEAR = {"rope_type": "linear", "factor": 3.0, "rope_theta": 50.0}
 SHORT = {"rope_type": "default", "rope_theta": 50.0}
 FALLING = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10.0, "beta_fast": 6.0,
            "beta_slow": 4.0, "original_max_position_embeddings": 8}  # fmt: skip
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 50.0}
+SHORTER = {"max_position_embeddings": 8}
 CONFIGURATIONS = {
     "windows_of_the_same_base_are_not_stretched": MODERN | {
         "rope_parameters": {FULL: LINEAR, NEAR: SHORT}},
@@ -55,6 +57,16 @@ CONFIGURATIONS = {
     "an_expert_serves_three_tokens": T5 | {
         "model_type": "switch_transformers", "num_experts": 2, "expert_capacity": 3,
         "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1, "num_decoder_layers": 1},
+    "a_dynamic_base_below_its_length": LLAMA | {"rope_parameters": DYNAMIC},
+    "a_dynamic_base_at_its_length": LLAMA | {
+        "rope_parameters": DYNAMIC, "max_position_embeddings": LENGTH},
+    "a_dynamic_base_beyond_its_length": LLAMA | SHORTER | {"rope_parameters": DYNAMIC},
+    "an_old_dynamic_scaling": LLAMA | SHORTER | {
+        "rope_theta": 50.0, "rope_scaling": {"type": "dynamic", "factor": 3.5}},
+    "a_dynamic_base_of_a_layer_type": GEMMA | SHORTER | {
+        "rope_parameters": {FULL: DYNAMIC, NEAR: SHORT}},
+    "a_dynamic_base_of_an_encoder": MODERN | SHORTER | {
+        "rope_parameters": {FULL: DYNAMIC, NEAR: SHORT}},
 }  # fmt: skip
 CLASSES = {"modernbert": AutoModelForMaskedLM, "t5": AutoModelForSeq2SeqLM,
            "switch_transformers": AutoModelForSeq2SeqLM}  # fmt: skip

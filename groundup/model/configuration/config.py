@@ -369,9 +369,9 @@ class ModelConfig(Config):
         if scaling.kind == "longrope" and not len(scaling.short) == len(scaling.long) == pairs:
             what = f"RopeScaling has {len(scaling.short)} short, {len(scaling.long)} long factors"
             raise ConfigError(f"{what}; {self.rotary_dim} rotated features need {pairs} of each.")
-        if self.position.scaling.kind == "ntk" and size == 2:
-            what = "AttentionConfig.head_dim=2 has one pair of features"
-            raise ConfigError(f"{what}, on which scaling.kind='ntk' has no effect; try 4.")
+        if scaling.kind in ("ntk", "dynamic") and pairs == 1:
+            what = f"AttentionConfig.head_dim={size} has one pair of rotated features"
+            raise ConfigError(f"{what}, on which scaling.kind={scaling.kind!r} has no effect.")
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
             what = f"ModelConfig.width={self.width} must be even for sinusoids"
             raise ConfigError(f"{what}; try {self.width + 1}.")

@@ -11,11 +11,11 @@ from groundup.core import Config, ConfigError
 class RopeScaling(Config):
     """Context extension: how rotary frequencies are scaled beyond the original context length."""
 
-    kind: Literal["none", "linear", "ntk", "yarn", "llama3", "longrope"] = "none"
+    kind: Literal["none", "linear", "ntk", "yarn", "llama3", "longrope", "dynamic"] = "none"
     """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands; by
-    searched factors, of which longer sequences have their own."""
+    searched factors, of which longer sequences have their own; raise the base with the length."""
     factor: float = Field(default=1.0, ge=1)
-    """Factor by which the context is extended."""
+    """Factor by which the context is extended, or of how dynamic scaling grows with the length."""
     original_length: int = Field(default=0, ge=0)
     """Context length before the extension, tokens; 0: context_length / factor."""
     low: float = 1.0
@@ -30,8 +30,7 @@ class RopeScaling(Config):
     short: tuple[float, ...] = ()
     """LongRoPE's divisor of each frequency in sequences up to the original length."""
     long: tuple[float, ...] = ()
-    """And in longer ones. A document's length counts, or with a cache its capacity, so that all
-    its keys are rotated alike."""
+    """And in longer ones; see `depends_on_length`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +57,21 @@ class RopeScaling(Config):
                                         or min(self.long, default=0) <= 0):  # fmt: skip
             what = f"kind='longrope' has original_length={self.original_length}, short={self.short}"
             raise ConfigError(f"RopeScaling.{what} and long={self.long}; all must be above 0.")
+        if self.kind == "dynamic" and not self.original_length:
+            what = "RopeScaling.original_length=0 with kind='dynamic'"
+            raise ConfigError(f"{what}; set it to the length up to which the base is unchanged.")
         return self
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether a sequence is rotated by its own length.
+
+        A document's length counts, or with a cache its capacity, so that all its keys are rotated
+        alike and decoding equals the full pass of as many tokens. In Transformers the longest
+        sequence of a batch counts, and while it decodes the tokens so far: keys stay as they were
+        rotated when it was shorter, as they do where a state is moved to a larger cache.
+        """
+        return self.kind in ("longrope", "dynamic")
 
 
 PositionKind = Literal[

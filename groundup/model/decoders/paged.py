@@ -2,7 +2,7 @@
 
 `supports` names what the stack computes: dense decoders with rotary, learned, sinusoidal, ALiBi or
 no positions and full or windowed attention, which are the families of LLaMA, Qwen, Gemma, GPT-2 and
-their like, but not LongRoPE, whose angles depend on the length of a sequence (Phi 3's long models),
+their like, but not LongRoPE and dynamic scaling, whose angles depend on the length of a sequence,
 nor rounded ALiBi (Falcon RW), nor clipped queries, keys and values (OLMo 7B), nor experts, latent
 attention, sinks, norms after rotation and growing temperatures (`unsupported_parts`). Token ids in,
 logits out; no text and no sampling.
@@ -136,7 +136,7 @@ def unsupported_parts(config: ModelConfig) -> list[str]:
         "a prefix": config.prefix,
         f"position.kind={position.kind!r}": position.kind not in NATIVE_POSITIONS,
         "rounded ALiBi": position.rounded,
-        "longrope": position.scaling.kind == "longrope",
+        position.scaling.kind: position.scaling.depends_on_length,
         "clipped queries, keys and values": part.clip is not None,
         "attention sinks": part.sinks,
         "latent attention": part.latent is not None,

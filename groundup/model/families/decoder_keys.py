@@ -16,11 +16,13 @@ from ..configuration.config import ExpertsConfig, LatentConfig, ModelConfig
 from .keys import CAUSAL, ROPE, AllowedValues, word_set
 from .names import (
     LAYER_TYPES,
+    extended_context,
     get_bool,
     get_int,
     get_rotated,
     parse_rope,
     to_rope_parameters,
+    written_context,
 )
 
 NAMES = (
@@ -72,7 +74,9 @@ def decoder_fields(
     width, heads = size("hidden_size"), size("num_attention_heads")
     defaults = {"num_key_value_heads": heads, "head_dim": max(1, width // heads)}
     theta, scaling = parse_rope(values, base, partial=rotated is not None)
-    return {field: size(key, defaults.get(key)) for key, field in SIZES.items()} | {
+    sizes = {field: size(key, defaults.get(key)) for key, field in SIZES.items()}
+    return sizes | {
+        "context_length": extended_context(sizes["context_length"], scaling),
         "attention.qk_norm": "none",
         "position.base": theta,
         "position.scaling": scaling,
@@ -114,6 +118,7 @@ def decoder_to_hf_config(
         "architectures": [architecture],
         "model_type": family,
         **{key: attrgetter(field)(config) for key, field in SIZES.items()},
+        "max_position_embeddings": written_context(config),
         "attention_dropout": 0.0,
         "rms_norm_eps": config.norm.eps,
         "rope_parameters": rope,

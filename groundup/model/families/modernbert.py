@@ -31,6 +31,7 @@ from .names import (
     QKV,
     StateDict,
     drop_tensors,
+    extended_context,
     fuse_parts,
     get_activation,
     get_bool,
@@ -43,6 +44,7 @@ from .names import (
     rename_tensors,
     split_fused,
     to_rope_parameters,
+    written_context,
 )
 
 FAMILY = "modernbert"
@@ -94,19 +96,21 @@ def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
     width, heads = (get_int(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
     is_masked, has_bias = has_mlm_head(values), get_bool(values, "norm_bias", False)
     patterns = parse_layer_types(dict(values) | _parse_windows(values), FAMILY)
+    length = get_int(values, "max_position_embeddings", FAMILY)
+    position = _parse_position(values, has_windows=any(p.kind == "window" for p in patterns))
     return ModelConfig(
         kind="encoder",
         vocab_size=get_int(values, "vocab_size", FAMILY),
         width=width,
         layers=get_layers(values, FAMILY),
-        context_length=get_int(values, "max_position_embeddings", FAMILY),
+        context_length=extended_context(length, position.scaling),
         attention=multi_head_attention(width, heads, get_attention_bias(values), patterns),
         feedforward=FeedForwardConfig(
             width=get_int(values, "intermediate_size", FAMILY),
             activation=get_activation(values, "hidden_activation", "gelu"),
             bias=get_bool(values, "mlp_bias", False),
         ),
-        position=_parse_position(values, has_windows=any(p.kind == "window" for p in patterns)),
+        position=position,
         norm=NormConfig(kind="layer", eps=get_float(values, "norm_eps") or 1e-5, bias=has_bias),
         embedding=EmbeddingConfig(norm=True),
         output=_parse_mlm_output(values) if is_masked else OutputConfig(logits=False),
@@ -161,7 +165,7 @@ def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,
         "num_hidden_layers": config.layers,
-        "max_position_embeddings": config.context_length,
+        "max_position_embeddings": written_context(config),
         "num_attention_heads": config.attention.heads,
         "intermediate_size": config.feedforward.width,
         "hidden_activation": hf_activation(config.feedforward.activation),

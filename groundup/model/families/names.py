@@ -16,7 +16,7 @@ from torch import Tensor
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
 
-from ..configuration.config import Activation, AttentionConfig
+from ..configuration.config import Activation, AttentionConfig, ModelConfig
 from ..configuration.positions import RopeScaling
 
 NamePairs = tuple[tuple[str, str], ...]
@@ -323,6 +323,29 @@ def _parse_longrope(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeS
     )  # fmt: skip
 
 
+def _parse_dynamic(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    longest = get_int(values, "max_position_embeddings", "dynamic rope scaling")
+    if (original := _get_original_length(values, rope)) != longest:
+        what = f"config.json has original_max_position_embeddings={original} in dynamic scaling"
+        raise ArtifactError(f"{what}; groundup supports max_position_embeddings={longest}.")
+    factor = _get_scaling_float(rope, "factor")
+    return RopeScaling(kind="dynamic", factor=factor, original_length=longest)
+
+
+def extended_context(length: int, scaling: RopeScaling) -> int:
+    """The context of a max_position_embeddings: dynamic scaling extends it by its factor.
+
+    Transformers sets no limit.
+    """
+    return int(length * scaling.factor) if scaling.kind == "dynamic" else length
+
+
+def written_context(config: ModelConfig) -> int:
+    """The max_position_embeddings of a context; the inverse of `extended_context`."""
+    scaling = config.position.scaling
+    return scaling.original_length if scaling.kind == "dynamic" else config.context_length
+
+
 def _get_divisors(rope: Mapping[str, Any], key: str) -> tuple[float, ...]:
     _get_required(rope, key, "longrope")
     return tuple(get_float({key: number}, key, 0.0) for number in get_list(rope, key))
@@ -330,7 +353,7 @@ def _get_divisors(rope: Mapping[str, Any], key: str) -> tuple[float, ...]:
 
 SCALING_PARSERS = {
     "linear": _parse_linear, "llama3": _parse_llama3, "yarn": _parse_yarn,
-    "longrope": _parse_longrope,
+    "longrope": _parse_longrope, "dynamic": _parse_dynamic,
 }  # fmt: skip
 
 
@@ -365,7 +388,7 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
         return {"rope_type": "default", "rope_theta": base}
     values: dict[str, Any] = {"rope_type": scaling.kind, "rope_theta": base}
     values["factor"] = scaling.factor
-    if scaling.kind == "linear":
+    if scaling.kind in ("linear", "dynamic"):
         return values
     if not scaling.original_length:
         what = f"PositionConfig.scaling.original_length=0 cannot be written as {family}"

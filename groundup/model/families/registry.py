@@ -6,12 +6,14 @@ names. Examples are Transformer-XL positions, or Longformer's patterns in a deco
 opens such files.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
 
@@ -146,6 +148,39 @@ def to_hf_module(name: str, config: ModelConfig) -> str:
         what = f"{family.name} files fuse or transpose {name}"
         raise ConfigError(f"{what}, so that an adapter of it has no name there.")
     return next(iter(state)).removesuffix(".weight")
+
+
+def to_hf_rows(outputs: Mapping[str, int], config: ModelConfig) -> dict[str, dict[str, Tensor]]:
+    """Of each Hugging Face module, the rows that linear layers and embeddings have in it.
+
+    outputs  rows of each, by groundup's name, such as layers.0.attention.q_proj
+
+    A family may fuse several into one module, in any order of rows. What its files transpose, or
+    have more than once, is left out.
+    """
+    family, names = choose_family(config), list(outputs)
+    probes = {
+        f"{name}.weight": torch.stack([torch.full((rows,), float(i)), torch.arange(float(rows))], 1)
+        for i, (name, rows) in enumerate(outputs.items())
+    }
+    try:
+        state = family.to_hf_state_dict(probes, config)
+    except KeyError:  # a writer that needs what is no layer, such as experts
+        return {}
+    modules: dict[str, dict[str, Tensor]] = {}
+    seen = Counter[str]()
+    for key, probe in state.items():
+        owners, rows = probe.T if probe.ndim == 2 and probe.shape[1] == 2 else probe.new_empty(2, 0)
+        parts = {}
+        for i in owners.unique().long().tolist():
+            places = (owners == i).nonzero()[:, 0]
+            order = rows[places].argsort()
+            if torch.equal(rows[places][order], torch.arange(float(outputs[names[i]]))):
+                parts[names[i]] = places[order]
+        if sum(map(len, parts.values())) == len(owners) > 0:
+            modules[key.removesuffix(".weight")] = parts
+            seen.update(parts.keys())
+    return {m: parts for m, parts in modules.items() if all(seen[name] == 1 for name in parts)}
 
 
 def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:

@@ -95,9 +95,12 @@ def test_keys_of_three_ages_are_the_same():
 
 BIASED = FeedForwardConfig(width=20, bias=True)
 STRETCHED = RopeScaling(kind="llama3", factor=8.0, original_length=16)
+GROWING = shape(
+    position=PositionConfig(scaling=RopeScaling(kind="dynamic", factor=4.0, original_length=16))
+)
 THERE_AND_BACK = {
     "llama": [
-        PLAIN, shape(attention=heads(bias="all"), feedforward=BIASED),
+        PLAIN, shape(attention=heads(bias="all"), feedforward=BIASED), GROWING,
         shape(position=PositionConfig(base=5e5, scaling=STRETCHED)),
     ],
     "mistral": [shape(attention=heads(patterns=patterns)) for patterns in ((WINDOW,), (FULL,))],
@@ -111,6 +114,14 @@ THERE_AND_BACK = {
         for bias in ("none", "all")
     ],
 }  # fmt: skip
+
+
+def test_dynamic_scaling_extends_the_context_by_its_factor_and_no_further():
+    written = LLAMA.to_hf_config(GROWING)
+    assert written["max_position_embeddings"] == 16 and GROWING.context_length == 64
+    assert written["rope_scaling"] == {"rope_type": "dynamic", "factor": 4.0}
+    with pytest.raises(ConfigError, match="context_length=60 cannot be written as llama, .* 64"):
+        LLAMA.to_hf_config(GROWING.model_copy(update={"context_length": 60}))
 
 
 @pytest.mark.parametrize("family", THERE_AND_BACK)
@@ -142,6 +153,7 @@ def test_norms_of_olmo_stand_behind_each_part():
     assert OLMO2.from_hf_state_dict(written, config).keys() == state.keys()
 
 
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
 UPPER = {"use_sliding_window": True}
 REFUSED = [
     (LLAMA.to_hf_config(PLAIN) | {"rope_scaling": None}, [
@@ -171,6 +183,11 @@ REFUSED = [
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "no low_freq_factor"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": -1.0}}, "factor=-1.0"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5"),
+        ({"rope_parameters": DYNAMIC | {"factor": None}}, "no factor, .* type dynamic"),
+        ({"rope_parameters": DYNAMIC | {"factor": 0.5}}, "RopeScaling.factor: .* to 1; got 0.5"),
+        ({"rope_parameters": DYNAMIC | {"original_max_position_embeddings": 9}},
+         "original_max_position_embeddings=9 .* max_position_embeddings=64"),
+        ({"rope_parameters": DYNAMIC, "hidden_size": 8, "head_dim": 2}, "one pair of rotated"),
     ]),
     (LLAMA.to_hf_config(shape()) | {"model_type": "qwen3"}, [
         ({"layer_types": types}, "layer_types=") for types in (
@@ -192,8 +209,8 @@ REFUSED = [
         ({"attention_bias": 1}, "attention_bias=1"),
         ({"hidden_size": None}, "no hidden_size"),
         (UPPER | {"layer_types": ["chunked_attention"] * 2}, "layer_types="),
-        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e6}}, "rope_type 'dynamic'"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "rope_type 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "axial", "rope_theta": 1e6}}, "rope_type 'axial'"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "axial"}}, "rope_type 'axial'"),
     ]),
 ]  # fmt: skip
 """Of each family a config.json, and changes that cannot be or are not computed."""

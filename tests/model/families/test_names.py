@@ -112,8 +112,8 @@ def test_answers_are_true_or_false(value):
 
 
 def test_what_cannot_be_read_or_written_names_the_key():
-    with pytest.raises(ArtifactError, match="rope_type 'dynamic'"):
-        parse_rope({"rope_scaling": {"rope_type": "dynamic"}})
+    with pytest.raises(ArtifactError, match="rope_type 'proportional'"):
+        parse_rope({"rope_scaling": {"rope_type": "proportional"}})
     with pytest.raises(ConfigError, match="base \\* factor"):
         to_rope_parameters(1e4, RopeScaling(kind="ntk", factor=2.0), "llama")
     with pytest.raises(ArtifactError, match="no hidden_size, which llama requires"):

@@ -32,6 +32,7 @@ from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_f
 from ..names import (
     ACTIVATIONS,
     NamePairs,
+    extended_context,
     get_activation,
     get_bool,
     get_float,
@@ -251,8 +252,11 @@ def read_layer_ropes(values: Values, base: float, window_base: float) -> Values:
     """Fields of rotary positions by layer type, with defaults of both bases."""
     full, scaling = parse_layer_rope(values, FULL, get_float(values, "rope_theta", base))
     window = parse_window_base(values, window_base, scaled=False)
-    names = ("position.base", "position.scaling", "position.window_base")
-    return dict(zip(names, (full, scaling, window), strict=True))
+    length = get_int(values, "max_position_embeddings", str(values["model_type"]))
+    return {
+        "position.base": full, "position.scaling": scaling, "position.window_base": window,
+        "context_length": extended_context(length, scaling),
+    }  # fmt: skip
 
 
 def write_layer_ropes(config: ModelConfig) -> Values:

@@ -125,7 +125,9 @@ WRONG = {
     "partial": (llama(rope__dimension_count=4), "llama.rope.dimension_count is 4; groundup supp"),
     "values": (llama(attention__value_length=4), "llama.attention.value_length is 4; groundup"),
     "window": (llama(attention__sliding_window=4), "sliding_window is 4; groundup supports None"),
-    "scaling": (llama(rope__scaling__type="dynamic"), "rope_type 'dynamic'; groundup supports"),
+    "scaling": (llama(rope__scaling__type="axial"), "rope_type 'axial'; groundup supports"),
+    "dynamic": (llama(rope__scaling__type="dynamic", rope__scaling__factor=2.0),
+                "kind='dynamic' cannot be written as GGUF"),
     "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
     "experts": (llama(expert_count=4), "have no llama.expert_used_count"),
 }  # fmt: skip
@@ -154,6 +156,13 @@ def test_a_table_of_tokens_is_needed():
 )  # fmt: skip
 def test_what_no_architecture_computes_is_refused(config):
     with pytest.raises(ConfigError, match="No architecture of llama.cpp supports this model: "):
+        describe_for_gguf(config, sketch(config))
+
+
+def test_dynamic_scaling_is_refused_by_name():
+    scaling = RopeScaling(kind="dynamic", factor=2.0, original_length=32)
+    config = decoder(position=PositionConfig(scaling=scaling))
+    with pytest.raises(ConfigError, match="kind='dynamic' cannot be written as GGUF; llama.cpp"):
         describe_for_gguf(config, sketch(config))
 
 
