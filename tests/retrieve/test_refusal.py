@@ -298,6 +298,17 @@ def test_a_block_of_settings_is_known_by_its_name_whatever_is_in_it(tmp_path):
     assert answer_question(index, "What is the port of the controller?").refused
 
 
+def test_who_somebody_is_is_answered_by_a_name(tmp_path):
+    page = (
+        "# Club\n\nThe post of junior umpire is advertised until 30 April. Ask the umpire first.\n\n"
+        "## Jobs (dome warden or helper)\n\n- Sweep the dome.\n\n"
+        "## Officers\n\n- Dome warden: Colm Tranter\n- Loans officer: Hetty Quayle\n"
+    )
+    index = session(tmp_path, a__md=page).index
+    assert answer_question(index, "Who is the junior umpire?").refused
+    assert "Colm Tranter" in answer_question(index, "Who is the dome warden?").claims[0].text
+
+
 def test_the_title_of_a_table_is_answered_by_the_table(tmp_path):
     text = ask(tmp_path, "Trains", a__md=f"# Line\n\n## Trains\n\n{TRAINS}\nMore.\n").text
     assert "390" in text and "402" in text
