@@ -34,11 +34,12 @@ from .pieces import (
     UNUSED,
     USER_DEFINED,
     ScoredPiece,
+    has_all_bytes,
+    list_splits,
     mergeable_scores,
     merges_from_scores,
     merges_of,
     scored_pieces,
-    split_pairs,
 )
 from .spelling import BYTE as BYTE_TEXT
 from .spelling import SPACE_MARK, flatten_steps
@@ -119,6 +120,9 @@ def _typed_pieces(tokenizer: ImportedTokenizer, pieces: Iterable[ScoredPiece]) -
         typed[id] = piece._replace(kind=BYTE) if is_byte else piece
     for token in tokenizer.content["added_tokens"]:
         text, piece = token["content"], typed[token["id"]]
+        is_marked = SPACE_MARK in text and not token["special"] and not token.get("normalized")
+        if is_marked and piece.text == text:
+            continue  # Gemma's runs of spaces: found before spaces are marked, so merged in fact
         kind = CONTROL if token["special"] else USER_DEFINED
         if kind == CONTROL and (piece.kind == UNKNOWN or text == model.get("unk_token")):
             kind = UNKNOWN
@@ -215,12 +219,14 @@ def _scored_fields(
         each._replace(text=each.text.replace(SPACE_MARK, " "))
         if each.kind == USER_DEFINED else each for each in pieces
     ]  # fmt: skip
+    unknown = [id for id, each in enumerate(pieces) if each.kind == UNKNOWN]
     scores = np.zeros(size, np.float32)
     scores[: len(pieces)] = [each.score for each in pieces[:size]]
     return {
         "pre": "default", **_token_fields(shown, size), "scores": scores,
         "add_bos_token": bool(tokenizer.frame.before),
         "add_eos_token": bool(tokenizer.frame.after), "add_space_prefix": steps.prefix,
+        **({"unknown_token_id": unknown[0]} if unknown else {}),  # settings need not name it
     }  # fmt: skip
 
 
@@ -233,12 +239,12 @@ def _merged_fields(tokenizer: ImportedTokenizer, size: int) -> Fields:
         raise ConfigError(f"the tokenizer is BPE with {what}, which llama.cpp has not.")
     own = [ScoredPiece(*row) for row in tokenizer.extra.get("pieces", ())]
     pieces = _typed_pieces(tokenizer, own or scored_pieces(tokenizer.content))
-    if (count := sum(piece.kind == BYTE for piece in pieces)) != 256:
-        what = f"the tokenizer is BPE with {count} of the 256 byte pieces and without ByteLevel"
-        raise ConfigError(f"{what}; llama.cpp has byte-level BPE and SentencePiece with all bytes.")
+    if not has_all_bytes(pieces):
+        what = "the tokenizer is BPE without ByteLevel and without a piece of every byte"
+        raise ConfigError(f"{what}; llama.cpp needs the one or the other.")
     scores = mergeable_scores(pieces)
     unused = [piece.text for piece in pieces if piece.kind == UNUSED]
-    if wrong := next((text for text in unused if split_pairs(text, scores)), None):
+    if wrong := next((text for text in unused if list_splits(text, scores)), None):
         raise ConfigError(f"the tokenizer has the unused piece {wrong!r}; llama.cpp would use it.")
     if not own:
         order = sorted(scores, key=lambda text: -scores[text])
@@ -266,6 +272,8 @@ def _check_merges(model: Mapping[str, Any], scores: Mapping[str, float]) -> None
 
 def _unigram_fields(tokenizer: ImportedTokenizer, size: int) -> Fields:
     steps = _space_steps(tokenizer)
+    if _has_step(tokenizer, "pre_tokenizer", "WhitespaceSplit") and not steps.charsmap:
+        raise ConfigError("the tokenizer cuts text also at line breaks; llama.cpp's t5 at spaces.")
     pieces = _typed_pieces(tokenizer, scored_pieces(tokenizer.content))
     fields = _scored_fields(tokenizer, pieces, size, steps)
     fields |= {"remove_extra_whitespaces": steps.squeezed}

@@ -66,10 +66,10 @@ def sentencepiece_messages() -> ModuleType:
     return sentencepiece_model_pb2
 
 
-def split_pairs(text: str, known: Container[str]) -> list[tuple[str, str]]:
+def list_splits(text: str, known: Container[str]) -> list[tuple[str, str]]:
     """All splits of a text into two known pieces.
 
-    >>> split_pairs("abc", {"a", "ab", "c", "bc"})
+    >>> list_splits("abc", {"a", "ab", "c", "bc"})
     [('a', 'bc'), ('ab', 'c')]
     """
     halves = ((text[:place], text[place:]) for place in range(1, len(text)))
@@ -88,7 +88,7 @@ def merges_from_scores(scores: Mapping[str, float]) -> list[tuple[str, str]]:
             f"A piece has {len(giant)} characters; expected {MAX_PIECE_LENGTH} at most."
         )
     ordered = sorted(scores, key=lambda text: -scores[text])
-    return [pair for text in ordered for pair in split_pairs(text, scores)]
+    return [pair for text in ordered for pair in list_splits(text, scores)]
 
 
 def ranks_from_merges(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
@@ -122,6 +122,16 @@ def mergeable_scores(pieces: Sequence[ScoredPiece]) -> dict[str, float]:
     return {piece.text: piece.score for piece in pieces if piece.kind in MERGEABLE_KINDS}
 
 
+def has_all_bytes(pieces: Sequence[ScoredPiece]) -> bool:
+    """Whether there is a piece of every byte, or, as Gemma 2 has a tab, of its character."""
+    bytes_of = {piece.text for piece in pieces if piece.kind == BYTE}
+    characters = {piece.text for piece in pieces if len(piece.text) == 1}
+    return bool(bytes_of) and all(
+        f"<0x{byte:02X}>" in bytes_of or (byte < 128 and chr(byte) in characters)
+        for byte in range(256)
+    )
+
+
 def merges_differ(pieces: Sequence[ScoredPiece]) -> bool:
     """Whether merges may not say what scores do: pieces are tied or unused.
 
@@ -129,7 +139,7 @@ def merges_differ(pieces: Sequence[ScoredPiece]) -> bool:
     False
     """
     scores = mergeable_scores(pieces)
-    merged = [score for text, score in scores.items() if split_pairs(text, scores)]
+    merged = [score for text, score in scores.items() if list_splits(text, scores)]
     return len({*merged}) < len(merged) or any(piece.kind == UNUSED for piece in pieces)
 
 
@@ -173,8 +183,8 @@ class PieceEncoder:
 
 def merges_of(model: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The merges of a BPE model, which files write as pairs or as texts."""
-    return [tuple(each.split(" ", 1)) if isinstance(each, str) else tuple(each)
-            for each in model["merges"]]  # fmt: skip
+    pairs = (each.split(" ", 1) if isinstance(each, str) else each for each in model["merges"])
+    return [(left, right) for left, right in pairs]
 
 
 def scored_pieces(content: Mapping[str, Any]) -> list[ScoredPiece]:
