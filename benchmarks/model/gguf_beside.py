@@ -17,9 +17,11 @@ from groundup.model.weights.gguf.format import open_gguf
 from tests.model.weights.gguf.models import (
     MODELS,
     PEER,
+    TOKENIZERS,
     exact_model,
     greedy_margins,
     largest_difference,
+    same_ids,
     save_gguf,
 )
 
@@ -38,6 +40,9 @@ def main() -> None:
         same = int((margins == 0).all(1).sum())
         near = int((margins <= 2 * max(apart, 1e-5)).all(1).sum())
         print(f"| {name} | `{arch}` | {apart:.1e} | {same} and {near - same} of {len(margins)} |")
+    for name in TOKENIZERS:
+        same, count = same_ids(name, found[f"texts_{name}"])
+        print(f"\nSentencePiece's {name}: {same} of {count} texts have llama.cpp's ids.")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from .files import (
     write_tokenizer,
 )
 from .imported.gguf import tokenizer_of_gguf
+from .imported.gguf_writing import gguf_of_tokenizer
 from .imported.opening import load_tokenizer, required_vocab_size, save_imported
 from .imported.sandbox import TemplateSandbox
 from .imported.templates import PLAIN_TEMPLATE, ChatTemplate, load_chat_template
@@ -75,6 +76,7 @@ __all__ = [
     "document_special_ids",
     "encode_corpus",
     "first_fit",
+    "gguf_of_tokenizer",
     "load_bpe_tokenizer",
     "load_chat_template",
     "load_tokenizer",

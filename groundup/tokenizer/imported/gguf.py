@@ -183,6 +183,9 @@ def _wordpiece_tokenizer(
     tokens = [token.removeprefix(SPACE_MARK) for token in tokens]
     before, after = _surrounding_ids(metadata, bos=True, eos=True, names=("cls", "seperator"))
     settings = _read_settings(metadata, pieces)
+    is_lower = bool(_get_metadata(metadata, "normalizer.lowercase", True))
+    strips = _get_metadata(metadata, "normalizer.strip_accents", is_lower)
+    settings |= {"do_lower_case": is_lower, "strip_accents": bool(strips)}
     for role, ids in (("cls", before), ("sep", after)):
         settings |= {f"{role}_token": tokens[id] for id in ids}
     return wordpiece_tokenizer(tokens, settings)

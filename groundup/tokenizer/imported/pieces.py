@@ -17,8 +17,10 @@ Source: Kudo and Richardson 2018, arXiv:1808.06226.
 """
 
 import base64
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from functools import cache
+from itertools import groupby, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -64,10 +66,10 @@ def sentencepiece_messages() -> ModuleType:
     return sentencepiece_model_pb2
 
 
-def _split_pairs(text: str, known: Container[str]) -> list[tuple[str, str]]:
+def list_splits(text: str, known: Container[str]) -> list[tuple[str, str]]:
     """All splits of a text into two known pieces.
 
-    >>> _split_pairs("abc", {"a", "ab", "c", "bc"})
+    >>> list_splits("abc", {"a", "ab", "c", "bc"})
     [('a', 'bc'), ('ab', 'c')]
     """
     halves = ((text[:place], text[place:]) for place in range(1, len(text)))
@@ -86,12 +88,48 @@ def merges_from_scores(scores: Mapping[str, float]) -> list[tuple[str, str]]:
             f"A piece has {len(giant)} characters; expected {MAX_PIECE_LENGTH} at most."
         )
     ordered = sorted(scores, key=lambda text: -scores[text])
-    return [pair for text in ordered for pair in _split_pairs(text, scores)]
+    return [pair for text in ordered for pair in list_splits(text, scores)]
+
+
+def ranks_from_merges(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """The place in the list of the one merge that forms each piece (see the module).
+
+    Converters list all splits of a piece, but among those of pieces with the same score.
+
+    >>> ranks_from_merges([("aaa", "a"), ("a", "a"), ("aa", "aa"), ("aa", "a")])
+    {'aaaa': 2, 'aa': 1, 'aaa': 3}
+    """
+    places = {pair: place for place, pair in enumerate(merges)}
+    ranks = {"".join(pair): place for place, pair in reversed([*enumerate(merges)])}
+    runs = Counter(text for text, _ in groupby(map("".join, merges)))
+    scattered = {text: _last_merge(text, places) for text, count in runs.items() if count > 1}
+    return {text: scattered.get(text, ranks[text]) for text in runs}
+
+
+def _last_merge(text: str, places: Mapping[tuple[str, str], int]) -> int:
+    """The place of the last merge of a text; past all of them if nothing merges."""
+    parts, last = list(text), len(places)
+    while mergeable := [
+        (places[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in places
+    ]:
+        last, at = min(mergeable)
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return last
 
 
 def mergeable_scores(pieces: Sequence[ScoredPiece]) -> dict[str, float]:
     """Scores of the pieces that result from merging."""
     return {piece.text: piece.score for piece in pieces if piece.kind in MERGEABLE_KINDS}
+
+
+def has_all_bytes(pieces: Sequence[ScoredPiece]) -> bool:
+    """Whether there is a piece of every byte, or, as Gemma 2 has a tab, of its character."""
+    bytes_of = {piece.text for piece in pieces if piece.kind == BYTE}
+    characters = {piece.text for piece in pieces if len(piece.text) == 1}
+    return bool(bytes_of) and all(
+        f"<0x{byte:02X}>" in bytes_of or (byte < 128 and chr(byte) in characters)
+        for byte in range(256)
+    )
 
 
 def merges_differ(pieces: Sequence[ScoredPiece]) -> bool:
@@ -101,7 +139,7 @@ def merges_differ(pieces: Sequence[ScoredPiece]) -> bool:
     False
     """
     scores = mergeable_scores(pieces)
-    merged = [score for text, score in scores.items() if _split_pairs(text, scores)]
+    merged = [score for text, score in scores.items() if list_splits(text, scores)]
     return len({*merged}) < len(merged) or any(piece.kind == UNUSED for piece in pieces)
 
 
@@ -121,7 +159,7 @@ class PieceEncoder:
             ScoredPiece(str(text), float(score), int(kind))
             for text, score, kind in extra.get("pieces", ())
         ]
-        message = _model_message(content, extra, self.pieces or _pieces_of(content))
+        message = _model_message(content, extra, self.pieces or scored_pieces(content))
         import sentencepiece
 
         try:
@@ -143,7 +181,14 @@ class PieceEncoder:
         return AlignedIds(found["ids"], found["offsets"])
 
 
-def _pieces_of(content: Mapping[str, Any]) -> list[ScoredPiece]:
+def merges_of(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The merges of a BPE model, which files write as pairs or as texts."""
+    pairs = (each.split(" ", 1) if isinstance(each, str) else each for each in model["merges"])
+    return [(left, right) for left, right in pairs]
+
+
+def scored_pieces(content: Mapping[str, Any]) -> list[ScoredPiece]:
+    """The pieces of a tokenizer.json; those of merges have scores that merge alike."""
     model = content["model"]
     if isinstance(model["vocab"], list):
         unknown = model["unk_id"]
@@ -151,12 +196,12 @@ def _pieces_of(content: Mapping[str, Any]) -> list[ScoredPiece]:
             ScoredPiece(text, score, UNKNOWN if id == unknown else NORMAL)
             for id, (text, score) in enumerate(model["vocab"])
         ]
-    pairs = [pair.split(" ", 1) if isinstance(pair, str) else pair for pair in model["merges"]]
-    ranks = {"".join(pair): rank for rank, pair in reversed([*enumerate(pairs)])}
+    ranks = ranks_from_merges(merges_of(model))
+    last = len(model["merges"])
     pieces = [ScoredPiece("", 0, CONTROL)] * (max(model["vocab"].values(), default=-1) + 1)
     for text, id in model["vocab"].items():
         kind = UNKNOWN if text == model.get("unk_token") else NORMAL
-        pieces[id] = ScoredPiece(text, -float(ranks.get(text, len(ranks))), kind)
+        pieces[id] = ScoredPiece(text, -float(ranks.get(text, last)), kind)
     return pieces
 
 

@@ -25,11 +25,11 @@ from .content import (
     tokenizer_content,
 )
 from .pieces import (
-    BYTE,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
     ScoredPiece,
+    has_all_bytes,
     mergeable_scores,
     merges_differ,
     merges_from_scores,
@@ -144,7 +144,7 @@ def _model_content(
     if model.kind == "unigram" and any(piece.kind == UNUSED for piece in model.pieces):
         raise DataError("A unigram model with unused pieces; expected one that uses its pieces.")
     unknown = next((id for id, piece in enumerate(model.pieces) if piece.kind == UNKNOWN), None)
-    is_fallback = sum(piece.kind == BYTE for piece in model.pieces) == 256
+    is_fallback = has_all_bytes(model.pieces)
     if unknown is None and not is_fallback:
         raise DataError("The model has no piece for unknown characters, and not all 256 bytes.")
     steps = metaspace_steps(

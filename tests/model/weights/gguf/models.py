@@ -24,13 +24,17 @@ from groundup.model import (
 )
 from groundup.model.families.decoder_keys import with_fields
 from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
-from groundup.tokenizer import FastTokenizer, save_tokenizer
+from groundup.tokenizer import FastTokenizer, gguf_of_tokenizer, save_tokenizer
+from groundup.tokenizer.imported.spelling import SPACE_MARK
+from tests.tokenizer.imported.fixtures import lines, small
 
 ROOT = Path(__file__).parents[4]
 PEER = ROOT / "tests" / "fixtures" / "gguf" / "llama.json"
 """What llama.cpp computed from each file, and the file's sha256."""
 WRITTEN = ROOT / ".oracles" / "gguf"
 """Where the files pass from the script that writes them to the one that runs llama.cpp."""
+TOKENIZERS = ("llama", "gemma", "tied", "t5")
+"""SentencePiece's among the small tokenizers, whose ids of texts llama.cpp tells."""
 VOCAB = 40
 MERGES = [(b" ", b"t"), (b"h", b"e"), (b" t", b"he")]
 """Of our tokenizer."""
@@ -296,6 +300,13 @@ def write_all(place):
     artifact = artifact_of(place)
     for type in FILE_TYPES:
         export_gguf(artifact, place / f"stored_{type.lower()}.gguf", type)
+    for name in TOKENIZERS:
+        tokenizer = small(name)
+        model, metadata = (
+            decoder(vocab_size=tokenizer.vocab_size),
+            gguf_of_tokenizer(tokenizer, tokenizer.vocab_size),
+        )
+        save_gguf(exact_model(model), place / f"texts_{name}.gguf", "F32", metadata)
 
 
 CAPACITY = 64
@@ -309,6 +320,16 @@ def logprobs(model, ids):
     """Log-probabilities after every id of some sequences, with a cache as llama.cpp's."""
     cache = Cache(model.config, len(ids), CAPACITY)
     return model.logits(torch.tensor(ids), cache=cache).log_softmax(-1)
+
+
+def same_ids(name, found):
+    """Of how many texts a tokenizer's ids are llama.cpp's, and of how many there are some.
+
+    Without texts that have the mark of a space: user-defined runs of spaces contain none there.
+    """
+    texts = [text for text in lines() if text in found["ids"] and SPACE_MARK not in text]
+    pairs = zip(texts, small(name).encode_batch(texts), strict=True)
+    return sum(ids == found["ids"][text] for text, ids in pairs), len(texts)
 
 
 def largest_difference(model, found):

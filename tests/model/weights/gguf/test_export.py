@@ -33,16 +33,19 @@ from tests.model.weights.gguf.models import (
     MODELS,
     PEER,
     STORED,
+    TOKENIZERS,
     artifact_of,
     decoder,
     exact_model,
     greedy_margins,
     largest_difference,
+    same_ids,
     write_all,
 )
 
 FOUND = json.loads(PEER.read_text())
 STORED_AS = [f"stored_{type.lower()}" for type in FILE_TYPES]
+TEXTS = [f"texts_{name}" for name in TOKENIZERS]
 EXACT = 3e-5
 TABLE = 5e-3
 """llama.cpp looks GELU up in a table of halves, and its GELU is the tanh approximation."""
@@ -64,10 +67,10 @@ def written(tmp_path_factory):
 
 
 def test_every_file_was_opened_by_the_peer():
-    assert set(FOUND) == {*MODELS, *STORED_AS}
+    assert set(FOUND) == {*MODELS, *STORED_AS, *TEXTS}
 
 
-@pytest.mark.parametrize("name", [*MODELS, *STORED_AS])
+@pytest.mark.parametrize("name", [*MODELS, *STORED_AS, *TEXTS])
 def test_the_peer_opened_these_very_bytes(written, name):
     content = (written / f"{name}.gguf").read_bytes()
     assert hashlib.sha256(content).hexdigest() == FOUND[name]["sha256"]
@@ -111,6 +114,12 @@ def test_the_peers_ids_of_texts_are_our_tokenizers(written, name):
         assert tokenizer.encode(text) == ids
     said = render(tokenizer, (Message("user", "Why?"),), add_generation_prompt=True)
     assert FOUND[name]["chat"] == said.text
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_peers_ids_of_texts_are_those_of_sentencepiece(name):
+    same, all = same_ids(name, FOUND[f"texts_{name}"])
+    assert same == all == 46
 
 
 def test_rounding_follows_the_rule(written):
@@ -266,9 +275,10 @@ def test_the_peers_reading_gives_the_ids_back(model):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda told: told["pre_tokenizer"]["pretokenizers"].pop(1), "is not byte-level BPE"),
+        (lambda told: told["pre_tokenizer"]["pretokenizers"].pop(1),
+         "model cannot be written for llama.cpp: the tokenizer has the step {'type': 'Split'"),
         (lambda told: told["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex="[a-z]+"),
-         r"splits text by \['\[a-z\]\+'\]; expected the pre-tokenizer of qwen2, gpt-2"),
+         r"splits text by \['\[a-z\]\+'\]; expected the pre-tokenizer of gpt-2, starcoder"),
     ],
 )  # fmt: skip
 def test_a_tokenizer_that_the_peer_cannot_replay_is_refused(model, change, said):
