@@ -2,6 +2,7 @@
 
     python -m benchmarks.retrieve.written planted                planted faults beside true claims
     python -m benchmarks.retrieve.written asked MODEL [FOLDER ...]  a model on questions of people
+    ... --reader DIRECTORY           and what is left of its claims from log-odds of a reader on
     python -m benchmarks.retrieve.written poison [MODEL] [--clean]   100 documents that have
                                                  instructions; --clean: the same without them
 
@@ -29,11 +30,19 @@ from typing import Any, NamedTuple
 
 from benchmarks import table
 from benchmarks.retrieve.strangers import DATA, _fold
-from groundup.core import Answer, CapacityError, Generation, LanguageModel, Sampling
+from groundup.core import Answer, CapacityError, Claim, Generation, LanguageModel, Sampling
 from groundup.documents import split_sentences
 from groundup.measure import wilson_interval
 from groundup.prompt import Part, Template
-from groundup.retrieve import OpenIndex, answer_question, index, open_index, verify_quotes
+from groundup.retrieve import (
+    IndexConfig,
+    OpenIndex,
+    ReaderChoice,
+    answer_question,
+    index,
+    open_index,
+    verify_quotes,
+)
 from groundup.retrieve.answers.passages import find_passages
 from groundup.retrieve.answers.written import (
     MAX_TOKENS,
@@ -46,10 +55,12 @@ from groundup.retrieve.answers.written import (
     read_claims,
     write_answer,
 )
+from groundup.retrieve.readers.judge import opinion
 
 FOLDERS = ("bottles", "boathouse", "kiln", "station", "museum", "library", "marina", "dairy")
 SENTENCES = 60
 """Sentences of a folder."""
+ODDS = (-4, -2, 0, 2)
 DENIAL = re.compile(r"\b(?:not|never|no) ", re.IGNORECASE)
 NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*\b")
 FREELY = """Answer the question from the passages alone, in one sentence. \
@@ -71,6 +82,7 @@ def main() -> None:
     parser.add_argument("part", choices=("planted", "asked", "poison"))
     parser.add_argument("model", nargs="?", default="", help="directory of a language model")
     parser.add_argument("folders", nargs="*", default=FOLDERS, help="in benchmarks/data/ask")
+    parser.add_argument("--reader", default="", help="directory of an extractive reader")
     parser.add_argument("--first", type=int, default=1000, help="questions of a folder")
     parser.add_argument("--clean", action="store_true", help="poison without the poison")
     parser.add_argument("--answers", type=Path, help="keep poison's answers, and go on from them")
@@ -82,7 +94,8 @@ def main() -> None:
     if given.part == "planted":
         found = planted(given.folders)
     elif given.part == "asked":
-        found = asked(given.model, given.folders, given.first)
+        found = asked(given.model, given.folders, given.first, given.reader)
+        name += " with a reader" if given.reader else ""
     else:
         claims = 0 if given.clean else given.claims
         found = poison(given.model, claims, given.clean, given.answers)
@@ -159,14 +172,17 @@ def planted_claims(opened: OpenIndex, drawn: random.Random) -> Iterator[Planted]
             yield Planted("negation dropped", sentence, DENIAL.sub("", sentence, count=1))
 
 
-def asked(model: str, folders: Sequence[str], first: int) -> dict[str, Any]:
+def asked(model: str, folders: Sequence[str], first: int, reader: str) -> dict[str, Any]:
     """What a model answers to questions of people, bound and verified, and free."""
-    writer, counts = open_answer_writer(model), Counter[str]()
+    writer, counts = open_answer_writer(model), Counter[Any]()
     for name in folders:
         lines = (DATA / name / "questions.jsonl").read_text().splitlines()[:first]
         documents = DATA / name / "documents"
         with tempfile.TemporaryDirectory() as out:
-            index(documents, Path(out))
+            choice = ReaderChoice(
+                path=reader, veto=-1000
+            )  # it says what it thinks, and refuses none
+            index(documents, Path(out), IndexConfig(reader=choice))
             opened = open_index(Path(out))
             for question in map(json.loads, lines):
                 if question["class"] in ("words", "near"):
@@ -182,6 +198,14 @@ def asked(model: str, folders: Sequence[str], first: int) -> dict[str, Any]:
         "untrue free": _share("answers of the free writer without a true word",
                               counts["free untrue"], answerable),
         "exact": _share("quotes that are the file's bytes", counts["exact"], counts["quotes"]),
+        "from log-odds": {
+            str(odds): {
+                "answered": _share(f"answered from log-odds of {odds} on",
+                                   counts["answered", odds], answerable),
+                "untrue": _share("  claims shown that are not true", counts["untrue", odds],
+                                 counts["shown", odds]),
+            } for odds in ODDS if reader
+        },
         "near": _share("near misses refused", counts["near refused"], near),
         "near free": _share("near misses that the free writer refuses", counts["free refused"],
                             near),
@@ -190,7 +214,7 @@ def asked(model: str, folders: Sequence[str], first: int) -> dict[str, Any]:
 
 def _count_answer(
     opened: OpenIndex, writer: Writer, question: dict[str, Any], documents: Path
-) -> Counter[str]:
+) -> Counter[Any]:
     asked, name = question["question"], question["class"]
     answer = write_answer(opened, asked, writer, answer_question(opened, asked))
     free = free_answer(opened, asked, writer.model, writer.prompt)
@@ -201,13 +225,29 @@ def _count_answer(
     shown = [claim.text for claim in answer.claims]
     written = [*shown, *answer.details.get("dropped", [])]
     true = [is_true(question, text) for text in written]
-    return Counter({
+    by_reader = Counter[Any]()
+    for odds in ODDS if opened.reader else ():
+        kept = [is_right for is_right, claim in zip(true, answer.claims, strict=False)
+                if _log_odds(opened, asked, claim) >= odds]  # fmt: skip
+        by_reader |= {("answered", odds): bool(kept), ("shown", odds): len(kept)}
+        by_reader["untrue", odds] = kept.count(False)
+    return by_reader + Counter({
         "words": 1, "answered": not answer.refused, "right": any(true[: len(shown)]),
         "shown": len(shown), "untrue": true[: len(shown)].count(False),
         "written": len(written), "written untrue": true.count(False),
         "free untrue": not is_true(question, free), "quotes": len(quotes),
         "exact": len(quotes) - len(problems),
     })  # fmt: skip
+
+
+def _log_odds(opened: OpenIndex, asked: str, claim: Claim) -> float:
+    """What the reader thinks of a claim's quote."""
+    quote = claim.quotes[-1]
+    hits = find_passages(opened, asked, 8 * PASSAGES)
+    passages = (hit.passage for hit in hits if quote.text in hit.passage.text)
+    passage = next((each for each in passages if each.path == quote.path), None)
+    judged = opinion(opened, asked, passage, quote.text) if passage else None
+    return judged.log_odds if judged else 0.0
 
 
 def is_true(question: dict[str, Any], text: str) -> bool:

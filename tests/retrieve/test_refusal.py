@@ -309,6 +309,16 @@ def test_who_somebody_is_is_answered_by_a_name(tmp_path):
     assert "Colm Tranter" in answer_question(index, "Who is the dome warden?").claims[0].text
 
 
+def test_a_superseded_document_answers_only_where_it_is_meant(tmp_path):
+    old, new = (f"# Siting\n\n- Rear clearance: {mm} mm\n" for mm in (150, 200))
+    index = session(tmp_path, manual_2019_SUPERSEDED__md=old, manual_2025__md=new).index
+    for question, mm in (
+        ("How much is the rear clearance?", "200"), ("What was the rear clearance in 2019?", "150"),
+        ("What is the rear clearance of the superseded manual?", "150"),
+    ):  # fmt: skip
+        assert mm in answer_question(index, question).claims[0].text
+
+
 def test_the_title_of_a_table_is_answered_by_the_table(tmp_path):
     text = ask(tmp_path, "Trains", a__md=f"# Line\n\n## Trains\n\n{TRAINS}\nMore.\n").text
     assert "390" in text and "402" in text

@@ -41,9 +41,12 @@ DIRECT_BONUS = 0.2
 """For terms in the sentences themselves rather than in a title."""
 UNIT_COST, LENGTH_COST = 0.03, 0.05
 """For each further sentence, and for 600 characters."""
+SUPERSEDED_COST = 0.15
+"""For a document that says it is superseded, if the question names neither that nor its number."""
 DEPENDENT_COST = 0.08
 """For a sentence that depends on the one before, such as "It also …"."""
 
+NUMBER = re.compile(r"\d+")
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
 SIGNATURE = re.compile(
     r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
@@ -79,7 +82,7 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
     dependent, best = word_pattern("dependent"), None
     depends = [dependent.match(line) is not None for line in text.texts]
     anew = {at for at in range(len(units)) if text.begins_anew(at, question)}
-    title = 0.0
+    title, cost = 0.0, SUPERSEDED_COST * _is_superseded(text, wanted)
     for first, line in enumerate(text.texts):
         if units[first].start in text.table_heads or not any(map(str.isalnum, line)):
             continue
@@ -104,11 +107,27 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             measured = covered if is_measured else measured
             score = max(wanted.score(covered, False), wanted.score(measured, True))
             rank = (
-                score + bonus + defined[first] + _run_merit(text, first, last, wanted.share(direct))
+                score
+                + bonus
+                + defined[first]
+                + _run_merit(text, first, last, wanted.share(direct))
+                - cost
             )
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)
+
+
+def _is_superseded(text: PassageText, wanted: WeightedQuestion) -> bool:
+    """Whether another document is meant: "handbook-2019-superseded.md", where no 2019 is asked."""
+    named = " ".join((text.document.path, *text.passage.headings[:1])).replace("_", " ")
+    asked, numbers = (
+        " ".join(each.text for each in wanted.question.terms),
+        set(NUMBER.findall(named)),
+    )
+    marks = word_pattern("superseded")
+    is_meant = marks.search(asked) or numbers & set(NUMBER.findall(asked))
+    return marks.search(named) is not None and not is_meant
 
 
 def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list[float]], set[int]]:

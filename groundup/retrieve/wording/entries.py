@@ -26,7 +26,9 @@ BLOCK_NAME = re.compile(
     r"""(?m)^(?:[{\s]|#[^\n]*\n)*\[*["']?([^\W\d][^\]\n"':]*)["']?[ \t]*[\]:]+[ \t]*[{\[]?[ \t]*$"""
 )
 """Of a block of a file of settings, perhaps behind comments."""
-LISTED = re.compile(r"""(?m)^[ \t]*(?=-[ \t]+["']?[^\W\d][\w .-]*["']?:[ \t]+["']?(\S[^\n"'#]{0,60}))""")
+LISTED = re.compile(
+    r"""(?m)^[ \t]*(?=-[ \t]+["']?[^\W\d][\w .-]*["']?:[ \t]+["']?(\S[^\n"'#]{0,60}))"""
+)
 """An item of a list in YAML and the value of its first key, which names it: `- name: Kestrel`."""
 BODY = re.compile(r"[^\n]*[^\s.?!:](?: {2,}|\t)\S")  # an entry in two columns
 BLANK_LINE = re.compile(r"\n[ \t]*\n")

@@ -166,6 +166,7 @@ def test_measures_are_patterns_with_a_penalty():
         "name",
         "content",
         "person",
+        "name of a person",
         "number",
         "date",
         "time",

@@ -87,6 +87,7 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     assert kinds.keys() == {
         "number",
         "follow_up",
+        "superseded",
         "pronoun",
         "bound",
         "of",
