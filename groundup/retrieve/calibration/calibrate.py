@@ -45,8 +45,8 @@ from ..verification.texts import read_text
 from .made import MadeQuestion, made_questions
 from .promise import CALIBRATION, CONFIDENCE, Dial, read_verdicts
 
-PRIOR = 240
-"""Answers that other folders count as: by maximum likelihood twelve folders differ less than that
+PRIOR = 30
+"""Answers that other folders count as: by maximum likelihood twenty differ as if they had 15 to 30
 (docs/log/2026-12.md)."""
 RISKS = tuple(step / 100 for step in range(1, 31))
 SHOWN_RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
