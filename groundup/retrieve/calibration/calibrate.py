@@ -10,8 +10,8 @@ where r is the share among what other folders answered above it, to the question
 (prior.json); other folders count as PRIOR answers. A risk is promised from the smallest threshold
 whose 95 % quantile is not above it, and neither is the share of wrong answers that was seen here.
 Questions made by rules are plainer than those of people, so their near misses are the most
-convincing of a few; docs/reference/retrieve.md has what was wrong of real questions under the
-promise.
+convincing of a few, and each wrong one counts HARDER times; docs/reference/retrieve.md has what was
+wrong of real questions under the promise.
 """
 
 import json
@@ -48,6 +48,8 @@ from .promise import CALIBRATION, CONFIDENCE, Dial, read_verdicts
 PRIOR = 30
 """Answers that other folders count as: by maximum likelihood twenty differ as if they had 15 to 30
 (docs/log/2026-12.md)."""
+HARDER = 1.5
+"""How often people's questions are answered wrongly, to once of those that rules make; the same."""
 RISKS = tuple(step / 100 for step in range(1, 31))
 SHOWN_RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 MIN_SEEN = 10
@@ -242,7 +244,7 @@ def _prior(by: str) -> list[tuple[float, float]]:
     return [(float(at), float(risk)) for at, risk in json.loads(text)[by]]
 
 
-def risk_bound(wrong: int, of: int, before: float) -> float:
+def risk_bound(wrong: float, of: int, before: float) -> float:
     """The 95 % quantile of the share of wrong answers, with what other folders had before."""
     a, b = PRIOR * before + 0.5 + wrong, PRIOR * (1 - before) + 0.5 + of - wrong
     return solve_decreasing(lambda share: 1 - beta_tail(a, b, share), 1 - CONFIDENCE)
@@ -259,14 +261,14 @@ def promises_of(
     steps = list[Promise]()
     for threshold, before in prior:
         above = [e for e in outcomes if e.score is not None and e.score >= threshold]
-        wrong = sum(not each.is_right for each in above)
-        answered = (len(above) - wrong) / answerable
-        if len(above) < MIN_SEEN:
+        failed = [each for each in above if not each.is_right]
+        wrong, of = len(failed), len(above)
+        answered = (of - wrong) / answerable
+        if of < MIN_SEEN:
             break  # and above a higher threshold are fewer
-        bound = max(risk_bound(wrong, len(above), before), wrong / len(above))
-        steps.append(
-            Promise(0.0, threshold, round(answered, 4), wrong, len(above), round(bound, 4))
-        )
+        counted = min(of, sum(HARDER if each.source == "made" else 1.0 for each in failed))
+        bound = max(risk_bound(counted, of, before), counted / of)
+        steps.append(Promise(0.0, threshold, round(answered, 4), wrong, of, round(bound, 4)))
     for risk in RISKS:
         if found := next((step for step in steps if step.bound <= risk and step.answered), None):
             yield found._replace(risk=risk)
