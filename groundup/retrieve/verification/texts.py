@@ -110,7 +110,11 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         raise DataError("The text has no sentence to check.")
     permitted = read_text(allow).splitlines() if allow else []
     allowed = {_plain(line) for line in permitted if line.strip()}
-    asked = _open_opinion(critic)
+    asked: SecondOpinion | None = None
+    if critic:
+        from .opinions import open_opinion  # imports torch
+
+        asked = open_opinion(critic)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
@@ -136,12 +140,6 @@ def read_text(file: Path) -> str:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, DataError) as error:
         raise DataError(f"{file} cannot be read: it is no text ({error}).") from None
-
-
-def _open_opinion(critic: str) -> "SecondOpinion | None":
-    from .opinions import open_opinion  # imports torch
-
-    return open_opinion(critic) if critic else None
 
 
 def check_claim(

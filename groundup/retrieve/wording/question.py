@@ -60,9 +60,6 @@ QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})�
 AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
 )
-NO_KEYWORDS = frozenset(
-    "a an the this that these each every some any which what in of to and or is are no had".split()
-)
 JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|o|e|en|och|og|ja|и|или)\s+|[,;?]\s+", re.I)
 
 
@@ -253,7 +250,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             continue  # the second word of a pair; "long", "take" in "how long does it take"
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
-        if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:
+        if pair and not word_pattern("no_keyword", r"\Z").match(pair[1]) and len(stems) == 2:
             words = " ".join(re.findall(r"\w+", pair.group()))
             yield match.start(), QuestionTerm(words, stems, is_pair=True)
             end = pair.end()
