@@ -37,18 +37,14 @@ from .language import (
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
 MAX_PARTS = 6
-SUFFIX_CREDIT = 0.9
-"""Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
-SPLIT_NAME_CREDIT = 0.55
-"""Credit for only the parts of an exact name, such as `path` and `join`."""
-SPLIT_PAIR_CREDIT = 0.5
-"""Credit for the two words of a pair that are not adjacent."""
-GENERIC_SHARE = 0.1
-"""Share of its weight for a verb that says little: of what "fits" a text says what it "holds"."""
-PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
-"""Credit for what stands elsewhere in the passage, and its share if a quantity is asked for."""
+SUFFIX_CREDIT = 0.9  # for a suffix of an exact name: `Path.open` for `pathlib.Path.open`
+SPLIT_NAME_CREDIT = 0.55  # for only the parts of an exact name, such as `path` and `join`
+SPLIT_PAIR_CREDIT = 0.5  # for the two words of a pair that are not adjacent
+GENERIC_SHARE = 0.1  # of its weight for a verb that says little: "fits", where a text says "holds"
+PASSAGE_CREDIT = 0.5  # for what stands elsewhere in the passage
+AROUND_QUANTITY = 0.6  # share of that credit if a quantity is asked for
+# What is left of the score without the thing that is named, what is asked of it, or how much.
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
-"""What is left of the score without the thing that is named, what is asked of it, or how much."""
 
 NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/]L+)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?(?:[-/]\d(?:[\w.]*\w)?)*\b")
