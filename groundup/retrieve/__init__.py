@@ -12,9 +12,8 @@ from .index import IndexConfig, explain_reading, index, index_or_explain
 from .lexical import LexicalIndex
 from .search import OpenIndex, open_index
 from .snapshots import current_snapshot
-from .verification.claimed import match_question
 from .verification.quotes import QuoteProblem, Verification, verify, verify_quotes
-from .verification.texts import TextCheck, check_claim, check_text
+from .verification.texts import TextCheck, check_claim, check_text, match_question
 
 if TYPE_CHECKING:
     from .calibration.calibrate import CalibrationConfig, calibrate

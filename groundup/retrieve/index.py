@@ -312,22 +312,20 @@ def explain_reading(source: Path, path: str, config: IndexConfig | None = None) 
         raise DataError(f"{source} has no file {name}; paths are relative to the folder.")
     data = hidden or plan[name] or file_bytes(source, name, config.read.max_bytes)
     if isinstance(data, Rejected):
-        return f"{name} is left out, {data.reason}: {data.details}".removesuffix(": ")
-    lines = []
-    for item in read_data(name, data, config.read):
-        if member not in (name, item.path) and not member.startswith(f"{item.path}/"):
-            continue
-        if isinstance(item, Rejected):
-            left_out = f"{item.path} is left out, {item.reason}: {item.details}"
-            lines.append(left_out.removesuffix(": "))
-            continue
-        lines.append(_describe_reading(item, config))
+        return _describe_reading(data._replace(path=name), config)
+    lines = [
+        _describe_reading(item, config) for item in read_data(name, data, config.read)
+        if member in (name, item.path) or member.startswith(f"{item.path}/")
+    ]  # fmt: skip
     if not lines:
         raise DataError(f"{name} has no {member}; `--why {name}` lists what is in it.")
     return "\n".join(lines)
 
 
-def _describe_reading(document: Record, config: IndexConfig) -> str:
+def _describe_reading(document: Record | Rejected, config: IndexConfig) -> str:
+    if isinstance(document, Rejected):
+        left_out = f"{document.path} is left out, {document.reason}: {document.details}"
+        return left_out.removesuffix(": ")
     passages = chunk_document(document, config.chunk)
     skipped = sum(end - start for start, end in document.metadata.get(NAVIGATION, ()))
     return (

@@ -171,8 +171,7 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
         return refused
     details.pop("did_you_mean", None)  # the word is not taken for another
     claims = tuple(_claims_of(index, [span], 1, [span]))
-    details |= {"files": _files_of(index, claims), "unanswered": []}
-    details |= _changes_since_indexing(index, details["files"])
+    details |= {"unanswered": [], **_quoted_files(index, claims)}
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
 
 
@@ -202,10 +201,9 @@ def _answer(index: OpenIndex, question: str, limit: int) -> Answer:
     scores = [0.0] * len(scores) if limit < len(scores) else scores  # not all may be shown
     details |= {
         "unanswered": _unanswered(index, parsed, scores, text, details["missing"]),
-        "files": _files_of(index, claims), "passage": passage,
-        "continues": _rest_of_list(index, spans[0]), "cells": _cells_of(index, claims, spans),
+        "passage": passage, "continues": _rest_of_list(index, spans[0]),
+        "cells": _cells_of(index, claims, spans), **_quoted_files(index, claims),
     }  # fmt: skip
-    details |= _changes_since_indexing(index, details["files"])
     return Answer(text, claims=claims, details=details)
 
 
@@ -281,13 +279,6 @@ def weigh_terms(index: OpenIndex, question: str) -> WeightedQuestion:
     return WeightedQuestion(parsed, weights)
 
 
-def _files_of(index: OpenIndex, claims: Iterable[Claim]) -> dict[str, str]:
-    """Hash of every quoted file."""
-    paths = [quote.path for claim in claims for quote in claim.quotes]
-    files = [file_of(path, index.sha256_by_path.__contains__) for path in paths]
-    return {file: index.sha256_by_path[file] for file in files}
-
-
 def _unanswered(
     index: OpenIndex, question: Question, scores: list[float], text: str, missing: list[str]
 ) -> list[str]:
@@ -338,17 +329,21 @@ def _files_left_out(index: OpenIndex, question: Question) -> list[str]:
     return [path for _, path in order[:MAX_LEFT_OUT]]
 
 
-def _changes_since_indexing(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
+def _quoted_files(index: OpenIndex, claims: Iterable[Claim]) -> dict[str, Any]:
+    """Hash of every quoted file, and which of them have changed since."""
+    paths = [quote.path for claim in claims for quote in claim.quotes]
+    names = [file_of(path, index.sha256_by_path.__contains__) for path in paths]
+    found: dict[str, Any] = {"files": {name: index.sha256_by_path[name] for name in names}}
     if index.root is None:
-        return {}
+        return found
     if not Path(index.root).is_dir():
         note = f"{index.root} does not exist any more: the files were not compared with the index"
-        return {"since": note}
-    if not (changed := changed_files(files, Path(index.root))):
-        return {"changed": []}
+        return found | {"since": note}
+    if not (changed := changed_files(found["files"], Path(index.root))):
+        return found | {"changed": []}
     what = ", ".join(f"{path} {how}" for path, how in changed.items())
     note = f"{what} since it was indexed; run again: {index.update_command}"
-    return {"changed": list(changed), "since": note}
+    return found | {"changed": list(changed), "since": note}
 
 
 def _find_spans(

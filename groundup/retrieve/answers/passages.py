@@ -5,7 +5,6 @@ marks "renewed"; names of code are marked whole.
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from groundup.core import ArtifactError, ConfigError, Hit, Quote, record
@@ -77,17 +76,10 @@ def mark_words(text: str, question: Question, language: str) -> Marks:
     for name in names:
         ends = ("", "") if UNSPACED.fullmatch(name) else (r"(?<!\w)", r"(?!\w)")
         found += [m.span() for m in re.finditer(re.escape(name).join(ends), text)]
-    return list(_joined(sorted(found)))
-
-
-def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that touch or overlap as one."""
-    start, end = 0, -1
-    for first, last in spans:
-        if first > end:
-            if end > 0:
-                yield start, end
-            start = first
-        end = max(end, last)
-    if end > 0:
-        yield start, end
+    marks = Marks()
+    for start, end in sorted(found):
+        if marks and start <= marks[-1][1]:  # they touch or overlap
+            marks[-1] = (marks[-1][0], max(marks[-1][1], end))
+        else:
+            marks.append((start, end))
+    return marks

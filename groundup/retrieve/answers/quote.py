@@ -26,25 +26,15 @@ from ..wording.language import word_pattern
 from ..wording.question import PASSAGE_CREDIT, WeightedQuestion, text_terms
 
 TITLE_CREDIT = 0.8
-NEW_SUBJECT = 0.5
-"""What is left of the credit of a further sentence that begins with another thing: "The barn …"."""
+NEW_SUBJECT = 0.5  # left of the credit of a sentence that begins with another thing: "The barn …"
 RUN_UNITS = 8
-
-PARAGRAPH_CHARACTERS = 240
-"""A quote takes in the rest of its paragraph up to this length."""
-
-LABEL_BONUS = 0.3
-"""For a signature, a defined word or a title that names the question's subject."""
-OPENING_BONUS = 0.15
-"""For what stands first below a title that is the question."""
-DIRECT_BONUS = 0.2
-"""For terms in the sentences themselves rather than in a title."""
-UNIT_COST, LENGTH_COST = 0.03, 0.05
-"""For each further sentence, and for 600 characters."""
-SUPERSEDED_COST = 0.15
-"""For a document that says it is superseded, if the question names neither that nor its number."""
-DEPENDENT_COST = 0.08
-"""For a sentence that depends on the one before, such as "It also …"."""
+PARAGRAPH_CHARACTERS = 240  # up to which a quote takes in the rest of its paragraph
+LABEL_BONUS = 0.3  # for a signature, a defined word or a title that names the question's subject
+OPENING_BONUS = 0.15  # for what stands first below a title that is the question
+DIRECT_BONUS = 0.2  # for terms in the sentences themselves rather than in a title
+UNIT_COST, LENGTH_COST = 0.03, 0.05  # for each further sentence, and for 600 characters
+SUPERSEDED_COST = 0.15  # for a superseded document, unless the question names it or its number
+DEPENDENT_COST = 0.08  # for a sentence that depends on the one before, such as "It also …"
 
 NUMBER = re.compile(r"\d+")
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
@@ -106,13 +96,8 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
             is_measured = is_about and last in quantity or not question.measure.name
             measured = covered if is_measured else measured
             score = max(wanted.score(covered, False), wanted.score(measured, True))
-            rank = (
-                score
-                + bonus
-                + defined[first]
-                + _run_merit(text, first, last, wanted.share(direct))
-                - cost
-            )
+            merit = _run_merit(text, first, last, wanted.share(direct))
+            rank = score + bonus + defined[first] + merit - cost
             if best is None or rank > best.rank:
                 best = QuoteSpan(text.hit, first, last, score, rank, tuple(covered))
     return best and _as_quoted(best, text, credits, others)

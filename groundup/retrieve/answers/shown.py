@@ -72,11 +72,11 @@ def _reading_line(details: Mapping[str, Any]) -> str:
     return f"whether it answers is not sure enough for a risk of {risk:.1%}"
 
 
-def _related_line(details: Mapping[str, Any]) -> str:
-    if not (related := details.get("related")):
+def _place_line(lead: str, place: Mapping[str, Any] | None, rest: str = "") -> str:
+    if not place:
         return ""
-    text = shorten(related["text"], NEAREST_CHARACTERS, placeholder=" …")
-    return f"nearest by meaning is {Quote(**related).location}\n    {text}"
+    text = shorten(place["text"], NEAREST_CHARACTERS, placeholder=" …")
+    return f"{lead} is {Quote(**place).location}{rest}\n    {text}"
 
 
 def answer_to_text(answer: Answer) -> str:
@@ -121,15 +121,14 @@ def _refusal_to_text(answer: Answer) -> str:
     details, meant = answer.details, answer.details.get("did_you_mean") or {}
     missing, found = details.get("missing") or (), details.get("found") or ()
     elsewhere = [t for t in details.get("terms", ()) if t not in (*missing, *found)]
-    nearest, having = details.get("nearest"), f", with: {', '.join(found)}" if found else ""
-    text = shorten(nearest["text"], NEAREST_CHARACTERS, placeholder=" …") if nearest else ""
+    having = f", with: {', '.join(found)}" if found else ""
     lines = [
         "no word to look for" if details.get("terms") == [] else "",
         f"nowhere: {', '.join(missing)}" if missing else "",
         f"did you mean {', '.join(meant.values())}?" if meant else "",
-        f"nearest is {Quote(**nearest).location}{having}\n    {text}" if nearest else "",
+        _place_line("nearest", details.get("nearest"), having),
         _reading_line(details),
-        _related_line(details),
+        _place_line("nearest by meaning", details.get("related")),
         f"not near it: {', '.join(elsewhere)}" if found and elsewhere else "",
         f"no {details['no_quantity']} in it" if "no_quantity" in details else "",
         _left_out_line(details),

@@ -38,17 +38,6 @@ SAID = re.compile(
     rf"{SUBJECT},? (?P<verb>(?:is|are|was|were)|(?:can|must|may|will) be) (?P<rest>[^.;:]+)[.;]?\Z"
 )
 DOES = re.compile(rf"{SUBJECT} (?P<verb>[a-z]+s) (?P<rest>[^.;:]+)[.;]?\Z")
-VERBS = frozenset(
-    "allows arrives begins carries closes comes contains costs covers earns ends expires "
-    "gets gives goes holds includes keeps lasts leads leaves lies listens lives makes "
-    "measures meets moves needs opens pays produces provides reads reports requires retains "
-    "returns runs sells sends serves sits sleeps stands starts stays stores supports takes "
-    "uses weighs works writes".split()
-)
-NO_SUBJECT = re.compile(
-    r"(?i)(?:it|this|that|there|they|he|she|we|you|i|if|when|these|those|after|before|from|at|in|on"
-    r"|by|for|to|so|as|since|while|until|then|today|now|first|next|one|some|most|any|all)\b"
-)
 MARKUP = re.compile(r"[|<>{}=]")
 ITEM = re.compile(r"^\W*(?:[-*•]|\d+[.)])\s+")
 NUMBER = rf"(?:\d[\d.,]*|{numerals_of(FALLBACK).pattern})"
@@ -145,7 +134,9 @@ def _statement(line: str, path: str) -> _Statement | None:
     """The question that a sentence answers, and its value."""
     is_state = SAID.match(line)
     match = is_state or DOES.match(line)
-    if not match or NO_SUBJECT.match(match["subject"]) or not (is_state or match["verb"] in VERBS):
+    if not match or word_pattern("no_subject").match(match["subject"]):
+        return None
+    if not is_state and not word_pattern("telling", r"\Z").match(match["verb"]):
         return None
     subject, verb, rest = match["subject"], match["verb"], match["rest"]
     subject = subject[0].lower() + subject[1:] if re.match(ARTICLE, subject) else subject
@@ -161,8 +152,7 @@ def _statement(line: str, path: str) -> _Statement | None:
     while DANGLING.search(other):
         other = DANGLING.sub("", other)
     auxiliary, *more = verb.split() if is_state else ("does", _infinitive(verb))
-    middle = [subject, *more] if is_state else [subject, *more]
-    question = " ".join([ask, auxiliary, *middle, *other.split()]) + "?"
+    question = " ".join([ask, auxiliary, subject, *more, *other.split()]) + "?"
     return _Statement(question, subject, value[0], path)
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -141,12 +141,12 @@ def earlier_snapshot(snapshot: Path, version: int, config: IndexConfig) -> Earli
     """What can be taken from a snapshot; None if it is damaged, or was made in another way."""
     try:
         artifact = Artifact.open(snapshot, kind="index")
-        alike: dict[str, Any] = {"source_digest": config.source_digest}
-        alike["reader"] = config.reader.to_dict()  # they only read what is found
-        alike["reranker"] = config.reranker.to_dict()
+        own = config.to_dict()
+        alike = {"source_digest", "reader", "reranker"}  # models that only read what is found
         if config.chunk.strategy != "semantic":  # the encoder splits no document then
-            alike["encoder"] = config.encoder.to_dict()
-        if artifact.version != version or artifact.config | alike != config.to_dict():
+            alike.add("encoder")
+        before = artifact.config | {name: own[name] for name in alike}
+        if artifact.version != version or before != own:
             return None
         return EarlierSnapshot(artifact)
     except (ArtifactError, OSError, ValueError, KeyError, TypeError):

@@ -153,11 +153,8 @@ def open_towers(config: EncoderConfig, base: Path) -> TwoTowers:
     """Open a base with the prefixes and limits of a run; ConfigError unless it is an encoder."""
     opened, own_prefixes = load_text_encoder(base, torch.float32), prefixes_of(base)
     own = opened.model.model.config if isinstance(opened, TextEncoder) else None
-    if (
-        not isinstance(opened, TextEncoder)
-        or not isinstance(own, ModelConfig)
-        or (own.kind != "encoder")
-    ):
+    is_encoder = isinstance(own, ModelConfig) and own.kind == "encoder"
+    if not (isinstance(opened, TextEncoder) and is_encoder):
         raise ConfigError(f"{base} is of another kind; expected an encoder, such as BERT.")
     model = opened.model.to(device.default_device())
     frame = {"before": opened.before, "after": opened.after}

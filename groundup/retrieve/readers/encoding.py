@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.core import ArtifactError, ConfigError, Hit, device
+from groundup.kernels import LossSum
 from groundup.model import (
     Head,
     HeadConfig,
@@ -94,6 +95,19 @@ class PairModel(ABC):
     def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
         """How well the second text of a pair fits the first."""
 
+    @abstractmethod
+    def logits(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+        """What a model, which training may have wrapped, says of a batch."""
+
+    @abstractmethod
+    def total_loss(self, logits: Tensor, batch: MicroBatch) -> Tensor:
+        """The loss of a batch's logits, in nats, summed over its pairs."""
+
+    def loss(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
+        """The loss of a batch, as the training loop calls it."""
+        total = self.total_loss(self.logits(model, batch), batch)
+        return LossSum(total, batch.weights.sum(dtype=torch.float64))
+
     def score(
         self, texts: Sequence[tuple[str, str]], milliseconds: float = math.inf
     ) -> list[float | None]:
@@ -166,9 +180,10 @@ class PairModel(ABC):
         labels = torch.tensor([pair.label for pair in pairs])
         return MicroBatch(ids, targets, weights, documents, types=types, labels=labels)
 
-    def logits(self, batch: MicroBatch) -> Tensor:
-        """What the head says of a batch."""
-        return pair_logits(self.model, batch, self.has_types)
+    def head_outputs(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+        """What the head gives for a batch of pairs, in float32: (B,), or (B, T, labels)."""
+        types = batch.types if self.has_types else None
+        return model(batch.ids, documents=batch.documents, types=types).float()
 
     def outputs(
         self, texts: Sequence[tuple[str, str]], milliseconds: float = math.inf
@@ -191,11 +206,6 @@ class PairModel(ABC):
             chosen = order[at : at + size]
             pairs = [self.encode(*texts[i]) for i in chosen]
             with torch.inference_mode(), precision.autocast(where.type):
-                rows = self.logits(batch_to_device(self.batch(pairs), where)).float().cpu()
+                batch = batch_to_device(self.batch(pairs), where)
+                rows = self.logits(self.model, batch).cpu()
             yield from zip(chosen, pairs, rows, strict=True)
-
-
-def pair_logits(model: nn.Module, batch: MicroBatch, has_types: bool) -> Tensor:
-    """The logits of a batch of pairs, in float32: (B,), or (B, T, labels)."""
-    types = batch.types if has_types else None
-    return model(batch.ids, documents=batch.documents, types=types).float()

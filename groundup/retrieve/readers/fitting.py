@@ -6,14 +6,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import Field
-from torch import nn
 
 from groundup.core import Artifact, DataError, Draft
 from groundup.corpus import read_split, split_paths
 from groundup.documents import ReadConfig, Record, read_folder
-from groundup.kernels import LossSum
 from groundup.model import Transformer, save_with_head
-from groundup.train import MicroBatch, RunIdentity, TrainingData, TrainingTask
+from groundup.train import RunIdentity, TrainingData, TrainingTask
 
 from ..encoders.fine_tuning import IMPORTED_OPTIM, FineTuningConfig, produce_from_base, train_head
 from ..models import model_folder
@@ -77,14 +75,15 @@ def split_by_name(
 
 def fit(
     config: PairTrainingConfig, draft: Draft, model: PairModel,
-    loss: Callable[[nn.Module, MicroBatch], LossSum],
     pairs: tuple[list[EncodedPair], list[EncodedPair]], run: tuple[Path, RunIdentity],
 ) -> None:  # fmt: skip
     """Train a model on pairs, the second list being held out, and save it; run: base, identity."""
     body = model.model.model
     assert isinstance(body, Transformer)
     data = _training_data(config, pairs[0], pairs[1][:VALIDATION_EXAMPLES], model)
-    task = TrainingTask(body, model.model, loss, data, model.name.split()[-1], is_compiled=False)
+    task = TrainingTask(
+        body, model.model, model.loss, data, model.name.split()[-1], is_compiled=False
+    )
     train_head(config, draft, model.model, task, run[1])
     save_with_head(model.model, draft.path, model_folder(run[0]))
 

@@ -10,11 +10,10 @@ Source: Nogueira and Cho 2019, arXiv:1901.04085.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.kernels import LossSum
 from groundup.model import HeadConfig
 from groundup.train import MicroBatch
 
@@ -22,7 +21,7 @@ from ..chunks.passage_text import PassageText
 from ..encoders.vectors import runs_of
 from ..models import ARCHITECTURES, RerankerChoice, check_same_model
 from ..wording.language import stem_words
-from .encoding import EncodedPair, PairModel, pair_logits
+from .encoding import EncodedPair, PairModel
 from .spans import SpanReader
 
 MAX_RUNS = 12
@@ -49,6 +48,15 @@ class PairScorer(PairModel):
         """The one number of a pair."""
         return float(logits)
 
+    def logits(self, model: nn.Module, batch: MicroBatch) -> Float[Tensor, " B"]:
+        """The number of each pair."""
+        return self.head_outputs(model, batch)
+
+    def total_loss(self, logits: Float[Tensor, " B"], batch: MicroBatch) -> Float[Tensor, ""]:
+        """Binary cross-entropy of the pairs' labels."""
+        assert batch.labels is not None, "batches of pairs have labels"
+        return F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum")
+
     def best_support(self, claim: str, texts: Sequence[PassageText]) -> Supported | None:
         """The run of sentences that supports a claim best; None without one in its languages."""
         said, runs = frozenset(stem_words(claim)), ((t, r) for t in texts for r in runs_of(t))
@@ -64,19 +72,6 @@ class PairScorer(PairModel):
         start = text.passage.start
         place = text.document.quote(start + run.start, start + run.end)
         return Supported(round(best, 3), place.location)
-
-
-class PairLoss(NamedTuple):
-    """Binary cross-entropy of the pairs' labels, in nats."""
-
-    has_types: bool
-
-    def __call__(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
-        """The loss of a batch, summed over its pairs."""
-        assert batch.labels is not None, "batches of pairs have labels"
-        logits = pair_logits(model, batch, self.has_types)
-        total = F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum")
-        return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
 def open_same_reranker(choice: RerankerChoice) -> PairModel:

@@ -16,11 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.kernels import LossSum
 from groundup.model import HeadConfig
 from groundup.train import MicroBatch
 
-from .encoding import EncodedPair, PairModel, pair_logits
+from .encoding import EncodedPair, PairModel
 
 MAX_ANSWER = 40
 """Ids of an answer."""
@@ -44,9 +43,20 @@ class SpanReader(PairModel):
     name = "extractive reader"
     made_by = "groundup reader DOCUMENTS --base ENCODER --out READER"
 
-    def logits(self, batch: MicroBatch) -> Tensor:
-        """Logits of each token as an answer's first and last."""
-        return span_logits(self.model, batch, self.has_types)
+    def logits(self, model: nn.Module, batch: MicroBatch) -> Float[Tensor, "B T 2"]:
+        """Of each token as an answer's first and last; the question's count for nothing."""
+        assert batch.types is not None, "batches of pairs have types"
+        may_answer = batch.types > 0
+        may_answer[:, 0] = True
+        return self.head_outputs(model, batch).masked_fill(~may_answer[..., None], NEVER)
+
+    def total_loss(self, logits: Float[Tensor, "B T 2"], batch: MicroBatch) -> Float[Tensor, ""]:
+        """Cross-entropy of the answers' first and last tokens, the mean of both."""
+        marks = [((batch.targets & bit) > 0).int().argmax(1) for bit in (1, 2)]  # (B,) each
+        first, last = (
+            F.cross_entropy(logits[..., i], mark, reduction="sum") for i, mark in enumerate(marks)
+        )
+        return (first + last) / 2
 
     def log_odds(self, pair: EncodedPair, logits: Tensor) -> float:
         """That the best words answer, rather than that nothing does."""
@@ -64,14 +74,6 @@ class SpanReader(PairModel):
         return readings
 
 
-def span_logits(model: nn.Module, batch: MicroBatch, has_types: bool) -> Float[Tensor, "B T 2"]:
-    """Logits of each token as an answer's first and last; the question's count for nothing."""
-    assert batch.types is not None, "batches of pairs have types"
-    may_answer = batch.types > 0
-    may_answer[:, 0] = True
-    return pair_logits(model, batch, has_types).masked_fill(~may_answer[..., None], NEVER)
-
-
 def _best_reading(pair: EncodedPair, first: Tensor, last: Tensor) -> Reading:
     begin, count = pair.first, len(pair.places)
     if not count:
@@ -82,20 +84,3 @@ def _best_reading(pair: EncodedPair, first: Tensor, last: Tensor) -> Reading:
     start, end = divmod(int(at), count)
     score = float(best - first[0] - last[0])
     return Reading(pair.places[start][0], pair.places[end][1], score)
-
-
-class SpanLoss(NamedTuple):
-    """Cross-entropy of the answers' first and last tokens, in nats, the mean of both."""
-
-    has_types: bool
-
-    def __call__(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
-        """The loss of a batch, summed over its pairs."""
-        logits = span_logits(model, batch, self.has_types)
-        marks = ((batch.targets & 1) > 0, (batch.targets & 2) > 0)
-        total = sum(
-            F.cross_entropy(logits[..., i], mark.int().argmax(1), reduction="sum") / 2
-            for i, mark in enumerate(marks)
-        )
-        assert isinstance(total, Tensor)
-        return LossSum(total, batch.weights.sum(dtype=torch.float64))

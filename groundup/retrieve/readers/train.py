@@ -18,7 +18,7 @@ from .encoding import EncodedPair
 from .examples import Article, Example, made_articles, read_articles, reader_examples
 from .facts import FactMaker
 from .fitting import PairTrainingConfig, fit, produce_pair_model, read_documents, split_by_name
-from .spans import SpanLoss, SpanReader
+from .spans import SpanReader
 
 
 class SpanReaderConfig(PairTrainingConfig):
@@ -54,8 +54,7 @@ def _train_and_save(
     examples = reader_examples(held_out, config.seed)
     made = FactMaker(config.seed).examples(config.facts)
     trained = _encode(reader, reader_examples(train, config.seed) + made)
-    loss, pairs = SpanLoss(reader.has_types), (trained, _encode(reader, examples))
-    fit(config, draft, reader, loss, pairs, (base, identity))
+    fit(config, draft, reader, (trained, _encode(reader, examples)), (base, identity))
     scores = reader_scores(reader, examples)
     draft.numbers |= {"articles": len(train), "held_out": scores}
     record.log(", ".join(f"{name} {value:.3f}" for name, value in scores.items()))

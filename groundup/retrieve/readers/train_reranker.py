@@ -28,7 +28,7 @@ from ..encoders.rankings import (
 from .encoding import EncodedPair, LabelledPair
 from .examples import read_articles
 from .fitting import PairTrainingConfig, fit, produce_pair_model, read_documents, split_by_name
-from .scoring import PairLoss, PairScorer
+from .scoring import PairScorer
 
 MEASURED_PAIRS, MEASURED_QUERIES, RERANKED = 2_000, 150, 10
 """Held-out pairs and queries that are measured, and passages of each that are reranked."""
@@ -110,8 +110,7 @@ def _fit(
     # Not every second one, which of pairs with one negative each are alike.
     count = min(MEASURED_PAIRS, len(sides[1]))
     measured = random.Random(config.seed).sample(sides[1], count)
-    pairs = encode(sides[0]), encode(measured)
-    fit(config, draft, scorer, PairLoss(scorer.has_types), pairs, (base, identity))
+    fit(config, draft, scorer, (encode(sides[0]), encode(measured)), (base, identity))
     scores = pair_scores(scorer, measured)
     draft.numbers |= {"pairs": len(sides[0]), "held_out": scores}
     kinds = ", ".join(f"{kind} {share:.0%}" for kind, share in scores["kinds"].items())

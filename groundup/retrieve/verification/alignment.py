@@ -189,12 +189,8 @@ def _describe(words: Words, start: int, end: int) -> bool:
     is_verb_before = have(before, "being") or sum(word.is_wanted for word in before) > 1
     is_noun = words[end].is_wanted and not words[end].has(*BEGINS, "number", "modal")
     is_plain = not have(gap, "exact", "number", "capital", "preposition")
-    return (
-        is_verb_before
-        and is_noun
-        and is_plain
-        and before[-1].has("article", "number", "being", "owner")
-    )
+    is_led = have(before[-1:], "article", "number", "being", "owner")
+    return is_verb_before and is_noun and is_plain and is_led
 
 
 def may_end(words: Words, start: int) -> bool:

@@ -169,7 +169,8 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
         return QuoteProblem(quote, "missing", f"{path} cannot be read: {error.strerror}.")
     is_same = indexed.get(file) in (None, hashlib.sha256(data).hexdigest())
     since = "" if is_same else " The file changed since it was indexed; index it again."
-    if not _is_in_file(data, file, quote):
+    found = (each.find(quote) for each in _documents(data, file, quote))
+    if not 0 <= quote.start < quote.end or max(found, default=-1) < 0:
         found = data[quote.start : quote.end].decode("utf-8", "replace")
         place = f"bytes {quote.start}-{quote.end} of {quote.path}"
         same = len(os.path.commonprefix([found, quote.text]))
@@ -181,8 +182,3 @@ def _check_quote(quote: Quote, root: Path, indexed: Mapping[str, str]) -> QuoteP
     if not is_same:
         return QuoteProblem(quote, "changed", f"{quote.path} still has the quote.{since}")
     return None
-
-
-def _is_in_file(data: bytes, file: str, quote: Quote) -> bool:
-    is_range = 0 <= quote.start < quote.end
-    return is_range and any(each.find(quote) >= 0 for each in _documents(data, file, quote))

@@ -23,7 +23,14 @@ from ..chunks.passage_text import SETTING, PassageText
 from ..index import index as make_index
 from ..search import OpenIndex, open_index
 from ..snapshots import current_name
-from ..wording.language import FALLBACK, language_of, stem_words, with_digits, word_pattern
+from ..wording.language import (
+    FALLBACK,
+    language_of,
+    says_opposite,
+    stem_words,
+    with_digits,
+    word_pattern,
+)
 from ..wording.question import (
     SPLIT_NAME_CREDIT,
     SUFFIX_CREDIT,
@@ -34,8 +41,7 @@ from ..wording.question import (
     term_credit,
     text_terms,
 )
-from .alignment import NUMBER
-from .claimed import ClaimedText
+from .alignment import NUMBER, words_of
 from .wordings import NOTE, SOURCE, bare, follows
 
 if TYPE_CHECKING:
@@ -51,6 +57,8 @@ ABSENT_WEIGHT = 3.0
 """Weight of a word that a passage lacks, without an index to say how rare it is. Of 298 true claims
 whose subject was replaced by a word of another document 274 are nowhere, 172 with a weight of 1; as
 many true ones are supported (2026-12-01)."""
+MIN_SUPPORT = 0.75
+"""Share of a sentence's terms that a row must cover. Own choice."""
 KEY = re.compile(r"[^\W\d_]\d")
 """In the name of a row, such as B1, whose number is of no column."""
 PASSAGE_FILES = (".csv", ".tsv", ".md", ".rst")
@@ -102,7 +110,11 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         raise DataError("The text has no sentence to check.")
     permitted = read_text(allow).splitlines() if allow else []
     allowed = {_plain(line) for line in permitted if line.strip()}
-    asked = _open_opinion(critic)
+    asked: SecondOpinion | None = None
+    if critic:
+        from .opinions import open_opinion  # imports torch
+
+        asked = open_opinion(critic)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if current_name(against) is None:
             make_index(against, Path(folder) / "index")
@@ -128,12 +140,6 @@ def read_text(file: Path) -> str:
         raise DataError(f"{file} cannot be read: {error.strerror}.") from None
     except (UnicodeDecodeError, DataError) as error:
         raise DataError(f"{file} cannot be read: it is no text ({error}).") from None
-
-
-def _open_opinion(critic: str) -> "SecondOpinion | None":
-    from .opinions import open_opinion  # imports torch
-
-    return open_opinion(critic) if critic else None
 
 
 def check_claim(
@@ -242,6 +248,46 @@ def _find_support(
     return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
 
 
+class ClaimedText(NamedTuple):
+    """A sentence beside a row of a table or a line of settings, which has no order of words."""
+
+    sentence: str
+    wanted: WeightedQuestion
+    language: str
+    outer: Sequence[float]
+    """The credit of each term for the titles and heads above."""
+
+    def cover(self, part: str) -> list[float]:
+        """The credit of each term for a row and what stands above it."""
+        own = self.wanted.credits_for(text_terms(part, self.language))
+        return [max(each) for each in zip(own, self.outer, strict=True)]
+
+    def lacking(self, part: str) -> list[QuestionTerm]:
+        """The terms that neither a row nor what stands above it has."""
+        pairs = zip(self.wanted.question.terms, self.cover(part), strict=True)
+        return [term for term, credit in pairs if credit < SUFFIX_CREDIT]
+
+    def is_said_by(self, part: str, line: str, is_row: bool = False) -> bool:
+        """Whether a row, or a key and its value, has its words, numbers and negations.
+
+        A word that the part lacks and another part of the line has is of that one.
+        """
+        lacking, elsewhere = self.lacking(part), text_terms(line, self.language)
+        if any(t.is_name or term_credit(t, elsewhere) >= SUFFIX_CREDIT for t in lacking):
+            return False
+        own, said = (words_of(text, self.language) for text in (self.sentence, part))
+        stems = frozenset[str]().union(*(word.stems for word in said))
+        missing = {term.text.lower() for term in lacking}  # a row's columns may be "last_check"
+        for word in own:
+            is_named = is_row and word.has("exact") and word.text not in missing
+            if word.has("number", "month", "exact") and not word.stems & stems and not is_named:
+                return False
+        denials = [sum(word.has("negation") for word in words) for words in (own, said)]
+        is_same = denials[0] == denials[1] or is_row and denials[1] > 0
+        is_same = is_same and not says_opposite(self.sentence, part)
+        return is_same and self.wanted.share(self.cover(part)) >= MIN_SUPPORT
+
+
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
     """Whether a sentence is made of a line, a clause of it or a row, by what keeps its meaning."""
     line, head = with_digits(text.texts[at], text.language), text.heads[at]
@@ -297,3 +343,20 @@ def _plain(text: str) -> str:
     """Words, signed numbers and signs of size alone, in lower case, with single spaces."""
     words = re.findall(rf"{NUMBER.pattern}|[^\W\d_]+|[<>=≤≥%°€£$]", bare(text).lower())
     return f" {' '.join(words)} "
+
+
+def match_question(question: str, text: str) -> float | None:
+    """How much of a question a text has, by words alone and without an index.
+
+    The mean credit of the question's terms, and the mean of that with 1 or 0 if a quantity is asked
+    for: 1 if the text has one. None for a question without terms.
+
+    >>> match_question("When was the barn built?", "The barn was built of oak.")
+    0.5
+    """
+    parsed, language = parse_question(question), language_of(text, FALLBACK)
+    if not (terms := parsed.terms):
+        return None
+    words = text_terms(text, language)
+    share = sum(term_credit(term, words) for term in terms) / len(terms)
+    return (share + parsed.measure.is_in(text, language)) / 2 if parsed.measure.name else share

@@ -37,18 +37,14 @@ from .language import (
 MAX_QUESTION_CHARACTERS = 4_000
 MAX_TERMS = 32
 MAX_PARTS = 6
-SUFFIX_CREDIT = 0.9
-"""Credit for a suffix of an exact name: `Path.open` for `pathlib.Path.open`."""
-SPLIT_NAME_CREDIT = 0.55
-"""Credit for only the parts of an exact name, such as `path` and `join`."""
-SPLIT_PAIR_CREDIT = 0.5
-"""Credit for the two words of a pair that are not adjacent."""
-GENERIC_SHARE = 0.1
-"""Share of its weight for a verb that says little: of what "fits" a text says what it "holds"."""
-PASSAGE_CREDIT, AROUND_QUANTITY = 0.5, 0.6
-"""Credit for what stands elsewhere in the passage, and its share if a quantity is asked for."""
+SUFFIX_CREDIT = 0.9  # for a suffix of an exact name: `Path.open` for `pathlib.Path.open`
+SPLIT_NAME_CREDIT = 0.55  # for only the parts of an exact name, such as `path` and `join`
+SPLIT_PAIR_CREDIT = 0.5  # for the two words of a pair that are not adjacent
+GENERIC_SHARE = 0.1  # of its weight for a verb that says little: "fits", where a text says "holds"
+PASSAGE_CREDIT = 0.5  # for what stands elsewhere in the passage
+AROUND_QUANTITY = 0.6  # share of that credit if a quantity is asked for
+# What is left of the score without the thing that is named, what is asked of it, or how much.
 MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
-"""What is left of the score without the thing that is named, what is asked of it, or how much."""
 
 NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/]L+)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?(?:[-/]\d(?:[\w.]*\w)?)*\b")
@@ -59,9 +55,6 @@ INVERSION = re.compile(r"-(?:t-)?(?:je|tu|il|elle|on|nous|vous|ils|elles|ce)\b",
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
     r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b", re.IGNORECASE
-)
-NO_KEYWORDS = frozenset(
-    "a an the this that these each every some any which what in of to and or is are no had".split()
 )
 JOINT = re.compile(r",?\s+(?:and|or|und|oder|et|ou|y|o|e|en|och|og|ja|и|или)\s+|[,;?]\s+", re.I)
 
@@ -253,7 +246,7 @@ def _iter_terms(text: str, language: str) -> Iterator[tuple[int, QuestionTerm]]:
             continue  # the second word of a pair; "long", "take" in "how long does it take"
         pair = AS_KEYWORD.match(text, match.start())
         stems = tuple(stem_words(pair.group(), language)) if pair else ()
-        if pair and pair[1].lower() not in NO_KEYWORDS and len(stems) == 2:
+        if pair and not word_pattern("no_keyword", r"\Z").match(pair[1]) and len(stems) == 2:
             words = " ".join(re.findall(r"\w+", pair.group()))
             yield match.start(), QuestionTerm(words, stems, is_pair=True)
             end = pair.end()

@@ -86,6 +86,9 @@ def test_words_by_which_a_sentence_is_recognised_are_lists_of_known_languages():
     kinds = tomllib.loads(path.read_text(encoding="utf-8"))
     assert kinds.keys() == {
         "number",
+        "telling",
+        "no_subject",
+        "no_keyword",
         "follow_up",
         "superseded",
         "pronoun",

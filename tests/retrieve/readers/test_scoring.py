@@ -22,8 +22,8 @@ from groundup.model import (
 )
 from groundup.retrieve import check_claim, check_text, index_or_explain, open_index
 from groundup.retrieve.readers import encoding
-from groundup.retrieve.readers.encoding import STRIDE, TIMED_BATCH, pair_logits
-from groundup.retrieve.readers.scoring import PairLoss, PairScorer
+from groundup.retrieve.readers.encoding import STRIDE, TIMED_BATCH
+from groundup.retrieve.readers.scoring import PairScorer
 from groundup.retrieve.readers.spans import SpanReader
 from groundup.retrieve.verification import texts as verification
 from tests.retrieve.encoders.small import write_base
@@ -76,7 +76,7 @@ def test_a_pair_has_one_number_whatever_is_scored_beside_it(scorer):
         batch = scorer.batch([pair])
         assert batch.ids.shape[1] % STRIDE == 0 and batch.types is not None
         assert batch.types[0].sum() == len(pair.ids) - pair.first  # the last [SEP] is the second's
-        [alone] = pair_logits(scorer.model, batch, scorer.has_types).tolist()
+        [alone] = scorer.logits(scorer.model, batch).tolist()
         assert score == pytest.approx(alone, abs=0.1)
         assert scorer.score([text])[0] == pytest.approx(score, abs=0.1)
 
@@ -94,8 +94,8 @@ def test_what_is_not_reached_in_time_has_no_score(scorer, monkeypatch):
 def test_the_loss_is_the_binary_cross_entropy_of_labels(scorer):
     pairs = [scorer.encode(*TEXTS[0])._replace(label=1.0), scorer.encode(*TEXTS[1])]
     batch = scorer.batch(pairs)
-    found = PairLoss(scorer.has_types)(scorer.model, batch)
-    one, other = pair_logits(scorer.model, batch, scorer.has_types).detach()
+    found = scorer.loss(scorer.model, batch)
+    one, other = scorer.logits(scorer.model, batch).detach()
     wanted = math.log1p(math.exp(-one)) + math.log1p(math.exp(other))
     assert float(found.total.detach()) == pytest.approx(wanted, rel=1e-4) and found.weight == 2
 
@@ -120,7 +120,7 @@ def test_transformers_gives_the_same_number(scorer, directory):
     assert batch.documents is not None
     with torch.no_grad():
         wanted = model(batch.ids, batch.documents + 1, batch.types).logits[:, 0]
-        found = pair_logits(scorer.model, batch, scorer.has_types)
+        found = scorer.logits(scorer.model, batch)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 

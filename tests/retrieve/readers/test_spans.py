@@ -9,14 +9,7 @@ from groundup.retrieve import IndexConfig, answer_question, answer_to_text, inde
 from groundup.retrieve.models import ReaderChoice, with_model_digest
 from groundup.retrieve.readers import judge
 from groundup.retrieve.readers.encoding import STRIDE
-from groundup.retrieve.readers.spans import (
-    MAX_ANSWER,
-    NEVER,
-    Reading,
-    SpanLoss,
-    SpanReader,
-    span_logits,
-)
+from groundup.retrieve.readers.spans import MAX_ANSWER, NEVER, Reading, SpanReader
 from tests.retrieve.encoders.small import write_base
 
 
@@ -56,7 +49,7 @@ def test_the_best_words_are_those_of_every_span_tried(reader):
     passage = "the cat sat on a mat and slept"
     [found] = reader.read("who slept", [passage])
     pair = reader.encode("who slept", passage)
-    logits = span_logits(reader.model, reader.batch([pair]), reader.has_types)[0].detach()
+    logits = reader.logits(reader.model, reader.batch([pair]))[0].detach()
     spans = {
         (a, b): float(logits[pair.first + a, 0] + logits[pair.first + b, 1])
         for a in range(len(pair.places))
@@ -81,8 +74,8 @@ def test_what_is_read_does_not_depend_on_what_is_read_beside_it(reader):
 def test_the_loss_is_the_mean_cross_entropy_of_both_ends(reader):
     pair = reader.encode("who", "a cat sat").with_answer(2, 5)
     batch = reader.batch([pair, reader.encode("who", "a cat")])
-    found = SpanLoss(reader.has_types)(reader.model, batch)
-    logits = span_logits(reader.model, batch, reader.has_types).detach()
+    found = reader.loss(reader.model, batch)
+    logits = reader.logits(reader.model, batch).detach()
     wanted = 0.0
     for row, span in enumerate((pair.span, (0, 0))):
         for end in (0, 1):
