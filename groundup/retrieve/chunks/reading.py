@@ -247,10 +247,8 @@ def _read_batch(source: Path, config: IndexConfig, files: Batch) -> list[list[Pr
 def _read_file(
     source: Path, config: IndexConfig, path: str, expected: Rejected | str
 ) -> Iterator[Prepared]:
-    if isinstance(expected, Rejected):
-        yield expected
-        return
-    data = file_bytes(source, path, config.read.max_bytes)
+    is_refused = isinstance(expected, Rejected)
+    data = expected if is_refused else file_bytes(source, path, config.read.max_bytes)
     if isinstance(data, Rejected):
         yield data
         return

@@ -193,11 +193,9 @@ class PairModel(ABC):
         milliseconds  after which no batch is begun; pairs are then taken in the order given
         """
         until = perf_counter() + milliseconds / 1000
-        order, size, is_timed = list(range(len(texts))), BATCH, milliseconds < math.inf
-        if is_timed:
-            size = TIMED_BATCH
-        else:
-            order.sort(key=lambda i: sum(map(len, texts[i])))
+        order, size = list(range(len(texts))), TIMED_BATCH
+        if milliseconds == math.inf:
+            order, size = sorted(order, key=lambda i: sum(map(len, texts[i]))), BATCH
         where = next(self.model.parameters()).device
         precision = resolve_precision("auto", where)
         for at in range(0, len(order), size):
