@@ -20,7 +20,7 @@ from .config import ALL_LINEAR, LoraConfig, PrefixConfig
 from .lora import EMBEDDING, LowRankUpdate, adaptable_modules, put_updates
 from .prefix import attach_prefix, key_width
 from .selection import adapter_parts
-from .source import AdapterFiles, AdapterSource
+from .source import ADAPTER_CONFIG, AdapterFiles, AdapterSource
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
 PEFT_VERSION, PREFIX, PROMPT = "0.21.2", "base_model.model.", "prompt_embeddings"
@@ -100,8 +100,10 @@ def read_lora(source: AdapterSource) -> LoraConfig:
     )  # fmt: skip
     updates: dict[str, LowRankUpdate] = {}
     for module, own_rank in modules.items():
-        patterns = (values.get("alpha_pattern") or {}).items()  # the first that matches, as in PEFT
-        alpha = next((v for p, v in patterns if re.match(rf"(.*\.)?({p})$", module)), None)
+        alpha = _of_pattern(values.get("alpha_pattern"), module)
+        said = _of_pattern(values.get("rank_pattern"), module) or config.rank
+        if said != own_rank:
+            raise source.rejected(f"{module} has rank {own_rank}, and {ADAPTER_CONFIG} says {said}")
         base = bases[path := known[module]]
         updates[path] = update = LowRankUpdate(base, config, own_rank, alpha)
         for weight, key in _lora_keys(module, update, path).items():
@@ -112,6 +114,12 @@ def read_lora(source: AdapterSource) -> LoraConfig:
     source.check_all_used()
     put_updates(model, source.name, updates, source.selection)
     return config
+
+
+def _of_pattern(patterns: dict[str, Any] | None, module: str) -> Any:
+    """The value of the first pattern that a module matches, as in PEFT; None without one."""
+    found = (v for p, v in (patterns or {}).items() if re.match(rf"(.*\.)?({p})$", module))
+    return next(found, None)
 
 
 def write_prefix(model: Transformer, name: str) -> AdapterFiles:
