@@ -31,7 +31,7 @@ from .lora import (
 )
 from .prefix import attach_prefix, key_width
 from .selection import adapter_parts
-from .source import AdapterFiles, AdapterSource
+from .source import ADAPTER_CONFIG, AdapterFiles, AdapterSource
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
 PEFT_VERSION, PREFIX, PROMPT = "0.21.2", "base_model.model.", "prompt_embeddings"
@@ -176,8 +176,10 @@ def read_lora(source: AdapterSource) -> LoraConfig:
     )  # fmt: skip
     updates: dict[str, LowRankUpdate] = {}
     for module, rank in modules.items():
-        patterns = (values.get("alpha_pattern") or {}).items()  # the first that matches, as in PEFT
-        alpha = next((v for p, v in patterns if re.match(rf"(.*\.)?({p})$", module)), config.alpha)
+        alpha = _of_pattern(values.get("alpha_pattern"), module, config.alpha)
+        said = _of_pattern(values.get("rank_pattern"), module, config.rank)
+        if said != rank:
+            raise source.rejected(f"{module} has rank {rank}, and {ADAPTER_CONFIG} says {said}")
         own = {path: bases[path] for path in known[module]}
         whole = LowRankUpdate(next(iter(own.values())), config, rank, alpha)
         keys = _lora_keys(module, config, known[module])
@@ -223,6 +225,12 @@ def _read_fused(
         if update.magnitude is not None and magnitude is not None:
             update.magnitude.copy_(magnitude[place])
     return updates
+
+
+def _of_pattern(patterns: dict[str, Any] | None, module: str, default: float) -> Any:
+    """The value of the first pattern that a module matches, as in PEFT."""
+    found = (v for p, v in (patterns or {}).items() if re.match(rf"(.*\.)?({p})$", module))
+    return next(found, default)
 
 
 def write_prefix(model: Transformer, name: str) -> AdapterFiles:

@@ -47,6 +47,7 @@ from .adapters import (
 )
 from .examples.make import read_examples
 from .form import ChatFormat, read_template
+from .packing import name_long
 
 USUAL = UsualOptim(
     OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1),
@@ -61,7 +62,7 @@ class FinetuneConfig(AdaptableConfig):
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Number of passes over the conversations."""
     max_length: int = Field(default=512, ge=1)
-    """Tokens of a packed sequence; longer conversations are skipped and counted."""
+    """Tokens of a packed sequence; longer conversations are left out, and named in the log."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
     template: str = ""
@@ -152,6 +153,11 @@ def _train_and_save(
         for split in ("train", "validation")
     )
     draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
+    if mesh.is_first:
+        for split, rows in (("train", text), ("validation", held_out)):
+            reasons = [reason.message for reason in rows.dropped.values()]
+            count = len([*read_examples(parents["examples"], split)])
+            name_long(draft, split, count, config.max_length, reasons)
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)

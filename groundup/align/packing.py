@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from groundup.core import Conversation, Draft, record, write_text
 from groundup.kernels import Branches, token_logprobs
 from groundup.model import Transformer
 from groundup.tokenizer import RenderedChat, first_fit
@@ -117,6 +118,8 @@ class ScoredText(NamedTuple):
 
 Group = Sequence[RenderedAnswer]
 Packable = RenderedAnswer | ScoredText
+Compared = TypeVar("Compared", bound=Sequence[Packable])
+"""A group of either kind."""
 
 
 def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch:
@@ -229,6 +232,31 @@ def with_reference(
     return [each.with_reference(own) for each, own in zip(answers, logprobs, strict=True)]
 
 
+def leave_out_long(
+    draft: Draft, split: str, groups: Sequence[Compared], prompts: Sequence[Conversation],
+    max_length: int,
+) -> list[Compared]:  # fmt: skip
+    """The groups whose texts all fit; the others are named by their prompts."""
+    sizes = [max(len(each.ids) for each in group) for group in groups]
+    name_long(draft, split, len(groups), max_length, [
+        f"{' '.join(prompt[-1].content.split())[:80]!r} with an answer has {size} tokens."
+        for prompt, size in zip(prompts, sizes, strict=True) if size > max_length
+    ])  # fmt: skip
+    return [each for each, size in zip(groups, sizes, strict=True) if size <= max_length]
+
+
+def name_long(
+    draft: Draft, split: str, count: int, max_length: int, reasons: Sequence[str]
+) -> None:
+    """Say how many texts of a split are too long, the first of them, and where all are named."""
+    if not reasons:
+        return
+    file = draft.log / f"too_long_{split}.txt"
+    write_text(file, "".join(f"{reason}\n" for reason in reasons))
+    record.log(f"{len(reasons)} of {count} in {split} are longer than max_length={max_length} and "
+               f"left out; {file.parent.name}/{file.name} has all: {reasons[0]}")  # fmt: skip
+
+
 ROWS = 8
 """Rows of a batch without gradients."""
 
@@ -266,10 +294,6 @@ class PreferenceTrainingConfig(TrainingConfig):
     def row_tokens(self) -> int:
         """Positions of a row, which holds both answers of a pair."""
         return max(ROW_TOKENS, 2 * self.max_length)
-
-
-Compared = TypeVar("Compared", bound=Sequence[Packable])
-"""A group of either kind."""
 
 
 def training_data(

@@ -58,6 +58,8 @@ from .examples.layouts import (
 )
 
 SPLITS = ("train", "validation")
+MAX_MARGIN = 1e6
+"""Beyond it float32 loses the scores beside it."""
 
 
 class Preference(NamedTuple):
@@ -244,6 +246,8 @@ def _margin(row: Mapping[str, Any]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise DataError(f"Its margin is {value!r:.60}; expected a number.")
     margin = _numbers([value or 0.0], "margin", 1)[0]
+    if margin > MAX_MARGIN:
+        raise DataError(f"Its margin is {margin:g}; expected at most {MAX_MARGIN:g}.")
     if margin < 0:
         raise DataError(f"Its margin is {margin:g}, so its rejected answer is the better one.")
     return margin

@@ -50,7 +50,7 @@ def pack_examples(
     for index, example in enumerate(examples):
         name = names[index] if names else f"example {index}"
         if not any(example.mask[1:]):
-            what = f"{name} has no token to train on (its mask is empty)"
+            what = f"{name} has no token to train on (its mask is empty): {example.text[:80]!r}"
             raise DataError(f"{what}; add an assistant's turn or omit it.")
         size = len(example.ids) - 1
         if size <= length:

@@ -65,6 +65,9 @@ def test_ranks_of_single_modules_are_kept(tmp_path):
     tensors[f"{key}.lora_B.weight"] = torch.randn(32, 5)
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     edited(tmp_path, alpha_pattern={"layers.1.*q_proj": 30})
+    with pytest.raises(ArtifactError, match=r"layers.1.self_attn.q_proj has rank 5, and .* says"):
+        load_adapter(small_model(), tmp_path)
+    edited(tmp_path, rank_pattern={"layers.1.*q_proj": 5})
     model = small_model()
     load_adapter(model, tmp_path)
     assert model.get_submodule("layers.1.attention.q_proj").adapters["default"].scale == 6

@@ -98,7 +98,7 @@ def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
 
 def test_a_conversation_without_an_answer_is_named(base, tmp_path):
     given = written(tmp_path / "given", [TURNS, TURNS[:1]])
-    with pytest.raises(DataError, match="row-1 has no token to train on"):
+    with pytest.raises(DataError, match=r"row-1 has no token to train on .*: '<\|im_start\|>user"):
         finetune(TUNING, base, given, tmp_path / "out")
 
 
@@ -107,12 +107,17 @@ def test_a_split_without_conversations_is_named(base, tmp_path):
         finetune(TUNING, base, written(tmp_path / "given", []), tmp_path / "out")
 
 
-def test_too_long_conversations_are_left_out_and_counted(base, tmp_path):
+def test_too_long_conversations_are_left_out_and_named(base, tmp_path, monkeypatch):
+    said = list[str]()
+    monkeypatch.setattr(record, "log", said.append)
     long = (Message("user", "What?"), Message("assistant", "word " * 600))
     given = written(tmp_path / "given", [TURNS, long, TURNS, long])
     chat = finetune(TUNING, base, given, tmp_path / "out")
     assert chat.numbers["dropped"] == 2
     assert chat.numbers["rows"] == 1
+    named = (chat.path / "log/too_long_train.txt").read_text().splitlines()
+    assert [line.split(" has ")[0] for line in named] == ["row-1", "row-3"]
+    assert said[0].startswith("2 of 4 in train are longer than max_length=512 and left out; ")
 
 
 def test_a_length_beyond_the_models_context_is_an_error(base, examples, tmp_path):

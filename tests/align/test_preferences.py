@@ -91,6 +91,10 @@ def test_a_ranking_is_all_pairs_of_different_score_with_their_margins():
             {"prompt": "a", "chosen": "b", "rejected": "c", "margin": float("nan")},
             r"margin is \[nan\]",
         ),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "margin": 1e30},
+            r"margin is 1e\+30; expected at most 1e\+06",
+        ),
         ({"prompt": "a", "completions": ["b"]}, "need as many labels"),
         ({"prompt": "a", "completions": ["b", "c"], "labels": [True]}, "need as many labels"),
         ({"prompt": "a", "completions": ["b"], "labels": [-1]}, "1 steps need as many labels"),

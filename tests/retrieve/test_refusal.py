@@ -300,7 +300,7 @@ def test_a_block_of_settings_is_known_by_its_name_whatever_is_in_it(tmp_path):
 
 def test_who_somebody_is_is_answered_by_a_name(tmp_path):
     page = (
-        "# Club\n\nThe post of junior umpire is advertised until 30 April. Ask the umpire first.\n\n"
+        "# Club\n\nThe post of junior umpire is advertised until 30 April.\n\n"
         "## Jobs (dome warden or helper)\n\n- Sweep the dome.\n\n"
         "## Officers\n\n- Dome warden: Colm Tranter\n- Loans officer: Hetty Quayle\n"
     )

@@ -52,6 +52,7 @@ from ..packing import (
     PreferenceTrainingConfig,
     RenderedAnswer,
     join_rows,
+    leave_out_long,
     pack_groups,
     target_logprobs,
     training_data,
@@ -191,7 +192,9 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     model = load_trainable(config, parents)
     form = chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
-    splits = [_compared(config, read_preferences(source, name), form, name) for name in SPLITS]
+    splits = [
+        _compared(config, read_preferences(source, name), form, name, draft) for name in SPLITS
+    ]
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}
@@ -214,11 +217,12 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
 
 
 def _compared(
-    config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str
+    config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str, draft: Draft
 ) -> Sequence[Group]:
     """What the loss compares, rendered: a pair, or an answer and one to another prompt.
 
-    An answer of kto has the advantage 1 if it is good, else -1. What is too long is left out.
+    An answer of kto has the advantage 1 if it is good, else -1. What is too long is left out,
+    and named in the log.
     """
 
     def answer(row: Preference, text: str) -> RenderedAnswer:
@@ -237,13 +241,12 @@ def _compared(
             other = single[n - 1 if single[n - 1][0] is not row else n - 2][1]  # of another row
             own = answer(row, text)._replace(advantage=signs[n])
             found.append([own, answer(row, other)])
+        rows = [row for row, _ in single]
     else:
-        pairs = [row for row in rows if row.is_pair]
-        found = [[answer(row, row.chosen), answer(row, row.rejected)] for row in pairs]
-    kept = [each for each in found if max(len(a.ids) for a in each) <= config.max_length]
-    if len(kept) < len(found):
-        record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
-                   f"max_length={config.max_length} and left out.")  # fmt: skip
+        rows = [row for row in rows if row.is_pair]
+        found = [[answer(row, row.chosen), answer(row, row.rejected)] for row in rows]
+    prompts = [row.prompt for row in rows]
+    kept = leave_out_long(draft, name, found, prompts, config.max_length)
     if not kept:
         raise DataError(
             f"No {name} preference fits {config.loss.name}; give pairs, or shorter; single answers "

@@ -2,10 +2,10 @@
 
 RewardConfig says what each scorer measures.
 
-Tasks are JSON lines: {"prompt": …, "answer": …, "source": …}, the answer a text or a list of texts;
-without number, exact and f1 it is not needed, and `[]` says that none is right: there those three
-are 0, as quoted is without a source. A reward model of answers gives its score, one of steps the
-probability that all steps are right, so outcome and steps may count together.
+Tasks are JSON lines: {"prompt": …, "answer": …, "source": …, "tests": …}, the answer a text or a
+list of texts; without number, exact and f1 it is not needed, and `[]` says that none is right:
+there those three are 0, as quoted is without a source. A reward model of answers gives its score,
+one of steps the probability that all steps are right, so outcome and steps may count together.
 """
 
 import json
@@ -14,8 +14,9 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -32,15 +33,18 @@ from groundup.core import (
     Message,
     Reason,
     Sample,
+    SandboxLimits,
     Score,
     Scorer,
 )
 from groundup.corpus import toxic_words
 from groundup.measure import (
     AnswerScorer,
+    CodeTestScorer,
     ReferenceScorer,
     exact_match,
     natural_stop,
+    passes_tests,
     token_f1,
 )
 
@@ -51,35 +55,39 @@ NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 RUN_WORDS = 3
+Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+"""So that no sum of rewards leaves float32."""
 
 
 class RewardConfig(Config):
     """The weight of each reward; 0 leaves it out."""
 
-    number: float = Field(default=1.0, allow_inf_nan=False)
+    number: Weight = 1.0
     """Of 1 where the answer's last number equals a reference's last number."""
-    exact: float = Field(default=0.0, allow_inf_nan=False)
+    exact: Weight = 0.0
     """Of 1 where the answer equals a reference, but for case and white space."""
-    f1: float = Field(default=0.0, allow_inf_nan=False)
+    f1: Weight = 0.0
     """Of the F1 of the words that the answer shares with a reference."""
-    ended: float = Field(default=0.0, allow_inf_nan=False)
+    ended: Weight = 0.0
     """Of 1 where the model ended the answer itself."""
-    fresh: float = Field(default=0.0, allow_inf_nan=False)
+    fresh: Weight = 0.0
     """Of the share of its runs of three words that occur once."""
-    equations: float = Field(default=0.0, allow_inf_nan=False)
+    equations: Weight = 0.0
     """Of the share of the equations that it states that hold; 0 without any. The steps of a
     calculation are checked so."""
-    clean: float = Field(default=0.0, allow_inf_nan=False)
+    clean: Weight = 0.0
     """Of 1 where it has no word that insults, threatens or is sexual."""
     lexicon: InputPath | None = None
     """Of `clean`, in the format of safety.toxicity, such as one word a line; None: its English
     one."""
-    quoted: float = Field(default=0.0, allow_inf_nan=False)
+    quoted: Weight = 0.0
     """Of 1 where it stands in the task's source word for word, or refuses."""
-    people: float = Field(default=1.0, allow_inf_nan=False)
+    code: Weight = 0.0
+    """Of 1 where its code passes the task's `tests` in the sandbox; what takes 4 seconds has 0."""
+    people: Weight = 1.0
     """Of the share of a prompt's other answers that people, on the queue given with --queue, find
     worse."""
-    model: float = Field(default=1.0, allow_inf_nan=False)
+    model: Weight = 1.0
     """Of the mean score of the reward models given with --reward."""
     spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """How many standard deviations between the reward models are taken off their mean: where they
@@ -131,15 +139,29 @@ def score_quoted(sample: Sample, answer: Answer) -> Score:
     return Score(float(bool(source.strip()) and (is_quoted or is_refusal(text))), "quoted")
 
 
+@cache
+def _run_code() -> CodeTestScorer:
+    return passes_tests(limits=SandboxLimits(seconds=4.0, cpu_seconds=4))
+
+
+def score_code(sample: Sample, answer: Answer) -> Score | Reason:
+    """Scorer: 1 if an answer's code passes the sample's tests in the sandbox, else 0."""
+    found = _run_code()(sample, answer)
+    is_unasked = isinstance(found, Reason) and found.code == "no_call"  # none of its functions
+    return Score(0.0, _run_code().signature) if is_unasked else found
+
+
 SCORERS: dict[str, Scorer] = {
     "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
     "f1": token_f1(), "ended": natural_stop(),
     "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
     "equations": AnswerScorer("true_equations", true_share),
-    "clean": clean_words(), "quoted": score_quoted,
+    "clean": clean_words(), "quoted": score_quoted, "code": score_code,
 }  # fmt: skip
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
+OF_CODE = ("tests", "entry_point", "context")
+"""What a task may have for `code`, as in groundup.measure.passes_tests."""
 
 ScoreAnswers = Callable[[Sequence[Conversation]], Float64[np.ndarray, " N"]]
 """One number for the last answer of each conversation, such as a RewardModel's score."""
@@ -167,6 +189,8 @@ class Reward(NamedTuple):
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
         if config.spread and not models:
             raise ConfigError("spread is between reward models, and there are none here; omit it.")
+        if config.code:
+            _run_code()  # a machine without a sandbox is told now
         scorers = SCORERS | {"clean": clean_words(config.lexicon)}
         parts = {name: (w, scorers[name]) for name, w in weights.items() if w}
         return cls(config, parts, models, people)
@@ -186,6 +210,14 @@ class Reward(NamedTuple):
                 raise DataError(f"Task {sample.id}: the reward {name} is {score.value}.")
             total += weight * score.value
         return total
+
+    def check_tasks(self, samples: Sequence[Sample]) -> None:
+        """Raise DataError naming a task for which a part is undefined, whatever is answered."""
+        tested = self._replace(parts={n: part for n, part in self.parts.items() if n != "code"})
+        for sample in samples:
+            tested(sample, Answer("", details={"finish_reason": "stop"}))
+            if "code" in self.parts and not sample.metadata.get("tests", "").strip():
+                raise DataError(f"Task {sample.id}: the reward code needs tests, and it has none.")
 
     def of_answers(
         self, samples: Sequence[Sample], said: Sequence[Generation], among: int = 1
@@ -227,7 +259,7 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
     needs_answer  whether each must have one
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"The tasks {path} cannot be read: {why}.") from None
@@ -237,7 +269,7 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
             continue
         try:
             samples.append(_parse_task(json.loads(line), str(number), needs_answer))
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise DataError(f"{path} line {number} is no JSON.") from None
         except DataError as error:
             raise DataError(f"{path} line {number} is no task: {error}") from None
@@ -255,8 +287,9 @@ def _parse_task(row: Any, name: str, needs_answer: bool) -> Sample:
     answers = () if answer is None else read_texts(answer, "answer")
     if needs_answer and answer is None:
         raise DataError("It has no answer.")
-    if not isinstance(source, str):
-        raise DataError("Its source is no text.")
-    metadata: dict[str, Any] = {"source": source} if source else {}
+    given = {"source": source} | {name: row[name] for name in OF_CODE if row.get(name)}
+    if unread := [name for name, value in given.items() if not isinstance(value, str)]:
+        raise DataError(f"Its {unread[0]} is no text.")
+    metadata: dict[str, Any] = {name: value for name, value in given.items() if value}
     metadata |= {"nothing_right": True} if answer == [] else {}
     return Sample(name, prompt, answers, metadata=metadata)

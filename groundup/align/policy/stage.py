@@ -180,10 +180,7 @@ def reinforce(
     if queue and queue.resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"--queue {queue} is inside --out; give a folder beside it.")
     config, judges, rewarded = _open_rewards(config, reward or (), queue)
-    needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
-    samples = read_tasks(tasks, needs_answer=needs_answer)
-    if "quoted" in rewarded[0].parts and not any("source" in each.metadata for each in samples):
-        raise DataError(f"rewards.quoted needs a source, and no task of {tasks} has one.")
+    samples = _read_rewardable(tasks, rewarded)
     config = config.model_copy(update={"tasks_digest": hash_file(tasks)})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
@@ -203,6 +200,17 @@ def reinforce(
     kind = "adapter" if is_adapted(config, own) else "model"
     with lock_queue(queue) if queue else nullcontext():  # tells reviewers that more may come
         return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
+
+
+def _read_rewardable(tasks: Path, rewarded: tuple[Reward, Reward]) -> list[Sample]:
+    """The tasks, each with what its rewards need."""
+    needs_answer = any({*OF_REFERENCES} & each.parts.keys() for each in rewarded)
+    samples = read_tasks(tasks, needs_answer=needs_answer)
+    if "quoted" in rewarded[0].parts and not any("source" in each.metadata for each in samples):
+        raise DataError(f"rewards.quoted needs a source, and no task of {tasks} has one.")
+    for each in rewarded:
+        each.check_tasks(samples)
+    return samples
 
 
 def _open_rewards(
@@ -298,17 +306,20 @@ class PolicyRun:
         was_training = model.training
         model.eval()  # an adapter may have dropout
         chosen = shuffled_indices(number, config.prompts, len(self.tasks), config.seed)
+        keep = path.with_suffix(".json")
+        was_killed = keep.is_file()
         made = sample_rollouts(
             self.sampler or self.engine, [self.tasks[at] for at in chosen], number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
-            token_values=self.token_values if self.values is not None else None,
-            keep=path.with_suffix(".json"),
+            token_values=self.token_values if self.values is not None else None, keep=keep,
         )  # fmt: skip
         model.train(was_training)
-        made.write(path)
-        numbers = {"step": number * config.updates} | made.numbers()
-        with open(self.draft.log / ROLLOUTS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(numbers) + "\n")
+        numbers, log = {"step": number * config.updates} | made.numbers(), self.draft.log / ROLLOUTS
+        rows = record.read_metrics(log) if was_killed and log.exists() else []
+        if numbers["step"] not in [row["step"] for row in rows]:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(numbers) + "\n")
+        made.write(path)  # last: what is read again has its row
         return made
 
     def _loss_at(self, number: int) -> PolicyLossConfig:

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from groundup.core import Artifact, DataError, Draft, device, record
+from groundup.core import Artifact, Conversation, DataError, Draft, device, record
 from groundup.kernels import LossSum
 from groundup.measure import auroc, calibration, rate
 from groundup.model import Head, ModelWithHead, load_to_train, save_with_head
@@ -40,6 +40,7 @@ from ..packing import (
     PADDING,
     PreferenceTrainingConfig,
     ScoredText,
+    leave_out_long,
     pack_groups,
     training_data,
     values_of_targets,
@@ -126,7 +127,7 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     body = load_to_train(base.path).to(device.default_device())
     form = load_chat_format(base.path, config.template)
     form.check_fit(body.config.vocab_size)
-    train, held_out = (_read_scored(config, source, form, name) for name in SPLITS)
+    train, held_out = (_read_scored(config, source, form, name, draft) for name in SPLITS)
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
     data = training_data(config, train, held_out, partial(_make_batch, config))
@@ -145,10 +146,10 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
 
 
 def _read_scored(
-    config: RewardModelConfig, source: Artifact, form: ChatFormat, name: str
+    config: RewardModelConfig, source: Artifact, form: ChatFormat, name: str, draft: Draft
 ) -> list[Scored]:
-    """The texts of a split that are scored; those that are too long are left out."""
-    found = list[Scored]()
+    """The texts of a split that are scored; those that are too long are left out and named."""
+    found, prompts = list[Scored](), list[Conversation]()
     for row in read_preferences(source, name):
         if config.of == "steps" and row.steps:
             found.append([scored_steps(form, row.prompt, row.steps, row.labels, name)])
@@ -156,10 +157,8 @@ def _read_scored(
             chosen, rejected = map(row.conversation, (row.chosen, row.rejected))
             better = scored_answer(form, chosen, name, row.margin)
             found.append([better, scored_answer(form, rejected, name)])
-    kept = [each for each in found if max(text.length for text in each) <= config.max_length]
-    if len(kept) < len(found):
-        record.log(f"{len(found) - len(kept)} {name} preferences are longer than "
-                   f"max_length={config.max_length} and left out.")  # fmt: skip
+        prompts += [row.prompt] * (len(found) - len(prompts))
+    kept = leave_out_long(draft, name, found, prompts, config.max_length)
     if not kept:
         what = "pair" if config.of == "answers" else "row with steps"
         raise DataError(f"No {name} {what} fits; give more, or shorter ones, or another `of`.")

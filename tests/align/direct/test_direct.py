@@ -23,7 +23,7 @@ from groundup.align.packing import (
     pack_groups,
     with_reference,
 )
-from groundup.core import Artifact, ConfigError, DataError, Message
+from groundup.core import Artifact, ConfigError, DataError, Draft, Message
 from groundup.kernels.mask import has_split_document
 from groundup.model import load
 from groundup.tokenizer import RenderedChat
@@ -175,15 +175,31 @@ def test_training_prefers_the_chosen_answers_of_held_out_prompts(
     assert {parent.name for parent in made.parents} == {"model", "preferences"}
 
 
-def test_the_usual_change_of_kto_is_of_answers_to_other_prompts(chat_model):
+def test_the_usual_change_of_kto_is_of_answers_to_other_prompts(chat_model, tmp_path):
     rows = [Preference((Message("user", str(n)),), f"{n} good", f"{n} bad") for n in range(3)]
     config = DirectConfig(loss=PreferenceLossConfig(name="kto"))
     form = load_chat_format(chat_model.path, "")
-    found = stage._compared(config, rows, form, "train")
+    found = stage._compared(config, rows, form, "train", Draft(tmp_path, tmp_path, tmp_path))
     said = [
         [form.tokenizer.decode(each.ids[each.is_answer].tolist()) for each in own] for own in found
     ]
     assert len(said) == 6 and all(own[0] != other[0] for own, other in said), said
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_preferences_that_are_too_long_are_left_out_and_named(name, chat_model, tmp_path):
+    asked = [f"Which {number}?" for number in range(3)]
+    rows = [Preference((Message("user", text),), "good " * 9**at, "bad") for at, text in
+            enumerate(asked)]  # fmt: skip
+    config = DirectConfig(max_length=128, loss=PreferenceLossConfig(name=name))
+    draft = Draft(tmp_path, tmp_path, tmp_path)
+    form = load_chat_format(chat_model.path, "")
+    kept = stage._compared(config, rows, form, "train", draft)
+    named = (draft.log / "too_long_train.txt").read_text().splitlines()
+    assert len(kept) + len(named) == (3 if name == "dpo" else 6)
+    assert any(line.startswith("'Which 2?' with an answer has 4") for line in named)
+    if name == "dpo":
+        assert len(named) == 1
 
 
 def test_kto_learns_from_single_answers(chat_model, tmp_path):

@@ -1,6 +1,7 @@
 """A policy learns what is rewarded, from answers whose log-probabilities are the sampler's."""
 
 import json
+from codecs import BOM_UTF8
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -138,10 +139,16 @@ def test_a_stopped_run_ends_with_the_same_bits(chat_model, tasks, tmp_path, monk
             raise KeyboardInterrupt
         return real(run, step)
 
-    monkeypatch.setattr(stage.PolicyRun, "batch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        reinforce(config, chat_model, tasks, tmp_path / "again")
-    monkeypatch.undo()
+    def killed_before_it_is_kept(made, path):
+        raise KeyboardInterrupt
+
+    for place, name, when in (
+        (stage.PolicyRun, "batch", killed), (stage.Rollouts, "write", killed_before_it_is_kept),
+    ):  # fmt: skip
+        monkeypatch.setattr(place, name, when)
+        with pytest.raises(KeyboardInterrupt):
+            reinforce(config, chat_model, tasks, tmp_path / "again")
+        monkeypatch.undo()
     again = reinforce(config, chat_model, tasks, tmp_path / "again")
     assert again.files["model.safetensors"] == whole.files["model.safetensors"]
     for run in (whole, again):  # each sample has two updates
@@ -273,12 +280,30 @@ def test_rewards_are_verified_and_add_up():
      ('{"prompt": "a"}', 'with "prompt" and "answer"'),
      ('{"prompt": "", "answer": "b"}', "turns are none"), ("", "has no task"),
      ('{"prompt": "a", "answer": [""]}', "answer is empty"),
-     ('{"prompt": "a", "answer": "b", "source": 3}', "source is no text")],
+     ('{"prompt": "a", "answer": "b", "source": 3}', "source is no text"),
+     ('{"prompt": "a", "answer": "b", "tests": [1]}', "tests is no text"),
+     ("[" * 100_000, "line 1 is no JSON")],
 )  # fmt: skip
 def test_a_line_that_is_no_task_is_named(line, reason, tmp_path):
     (tmp_path / "t.jsonl").write_text(f"{line}\n")
     with pytest.raises(DataError, match=reason):
         read_tasks(tmp_path / "t.jsonl")
+
+
+def test_code_is_worth_what_its_tests_say_of_it_and_hanging_code_nothing(tmp_path):
+    row = {"prompt": "Write add.", "tests": "assert add(1, 2) == 3"}
+    (tmp_path / "t.jsonl").write_bytes(BOM_UTF8 + json.dumps(row).encode())
+    (task,) = read_tasks(tmp_path / "t.jsonl", needs_answer=False)
+    reward = Reward.of(RewardConfig(number=0, code=2))
+    reward.check_tasks([task])
+    said = {
+        "def add(a, b): return a + b": 2, "def add(a, b): return a - b": 0, "no code at all": 0,
+        "def add(a, b):\n    while True: pass": 0, "raise SystemExit(0)": 0, "": 0,
+        "class Same(int): __eq__ = lambda *_: True\ndef add(a, b): return Same()": 0,
+    }  # fmt: skip
+    assert {text: reward(task, Answer(text)) for text in said} == said
+    with pytest.raises(DataError, match="Task 7: the reward code needs tests, and it has none"):
+        reward.check_tasks([task, Sample("7", ())])
 
 
 def test_answers_may_quote_a_source_be_clean_and_have_nothing_right(tmp_path):
@@ -313,6 +338,14 @@ def test_settings_that_do_not_fit_are_told(chat_model, tasks, tmp_path):
         reinforce(settings(), chat_model, tmp_path / "long.jsonl", tmp_path / "a")
     with pytest.raises(DataError, match="rewards.quoted needs a source, and no task"):
         reinforce(settings(rewards={"quoted": 1}), chat_model, tasks, tmp_path / "a")
+    row = {"prompt": "Which?", "answer": "no digit"}
+    text = tasks.read_text(encoding="utf-8") + json.dumps(row) + "\n"
+    (tmp_path / "undefined.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="Task 37: the reward number is undefined"):
+        number = settings(rewards={"number": 1})
+        reinforce(number, chat_model, tmp_path / "undefined.jsonl", tmp_path / "a")
+    with pytest.raises(ConfigError, match="number: Input should be less than or equal to 1000000"):
+        settings(rewards={"number": 1e200})
     with pytest.raises(DataError, match="36 tasks are too few for prompts=64"):
         reinforce(settings(prompts=64), chat_model, tasks, tmp_path / "a")
     with pytest.raises(ConfigError, match="exact is of float32"):
