@@ -70,6 +70,14 @@ class RewardConfig(Config):
     """Of the F1 of the words that the answer shares with a reference."""
     ended: Weight = 0.0
     """Of 1 where the model ended the answer itself."""
+    length: Weight = 0.0
+    """Of 1 up to `max_words` words, and less for each further one, 0 from twice as many on."""
+    max_words: int = Field(default=100, ge=1)
+    """Words of an answer that `length` takes for short enough."""
+    format: Weight = 0.0
+    """Of 1 where the whole answer has the form of `pattern`."""
+    pattern: str = ""
+    """Regular expression of `format`, such as `.*= [0-9]+`; a dot is a line's end too."""
     fresh: Weight = 0.0
     """Of the share of its runs of three words that occur once."""
     equations: Weight = 0.0
@@ -119,6 +127,26 @@ def fresh_share(answer: Answer) -> float:
     return sum(count == 1 for count in runs.values()) / max(1, runs.total())
 
 
+def within_words(count: int) -> AnswerScorer:
+    """Scorer: 1 for an answer of up to `count` words, falling to 0 at twice as many."""
+
+    def measure(answer: Answer) -> float:
+        return min(1.0, max(0.0, 2.0 - len(answer.text.split()) / count))
+
+    return AnswerScorer(f"within_words|words:{count}", measure)
+
+
+def of_form(pattern: str) -> AnswerScorer:
+    """Scorer: 1 if a regular expression matches an answer whole; ConfigError if it is none."""
+    try:
+        whole = re.compile(pattern, re.DOTALL)
+    except re.error as error:
+        raise ConfigError(
+            f"rewards.pattern={pattern!r} is no regular expression: {error}."
+        ) from None
+    return AnswerScorer("of_form", lambda answer: float(whole.fullmatch(answer.text) is not None))
+
+
 def true_share(answer: Answer) -> float:
     """The share of an answer's equations of two whole numbers that hold."""
     found = EQUATION.findall(answer.text)
@@ -153,7 +181,7 @@ def score_code(sample: Sample, answer: Answer) -> Score | Reason:
 
 SCORERS: dict[str, Scorer] = {
     "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
-    "f1": token_f1(), "ended": natural_stop(),
+    "f1": token_f1(), "ended": natural_stop(), "length": within_words(100), "format": of_form(""),
     "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
     "equations": AnswerScorer("true_equations", true_share),
     "clean": clean_words(), "quoted": score_quoted, "code": score_code,
@@ -191,7 +219,12 @@ class Reward(NamedTuple):
             raise ConfigError("spread is between reward models, and there are none here; omit it.")
         if config.code:
             _run_code()  # a machine without a sandbox is told now
-        scorers = SCORERS | {"clean": clean_words(config.lexicon)}
+        if config.format and not config.pattern:
+            raise ConfigError("rewards.format compares with rewards.pattern; give that too.")
+        scorers = SCORERS | {
+            "clean": clean_words(config.lexicon), "length": within_words(config.max_words),
+            "format": of_form(config.pattern),
+        }  # fmt: skip
         parts = {name: (w, scorers[name]) for name, w in weights.items() if w}
         return cls(config, parts, models, people)
 

@@ -274,6 +274,18 @@ def test_rewards_are_verified_and_add_up():
         Reward.of(RewardConfig(spread=1))
 
 
+def test_length_and_form_are_rewards():
+    short = Reward.of(RewardConfig(number=0, length=1, max_words=4))
+    values = [short(Sample("1", ()), Answer("a " * count)) for count in (0, 4, 6, 9)]
+    assert values == [1.0, 1.0, 0.5, 0.0]
+    formed = Reward.of(RewardConfig(number=0, format=2, pattern=r".*= \d+\."))
+    said = {"so\n= 4.": 2.0, "= 4": 0.0, "= 4. Done": 0.0, "": 0.0}
+    assert {text: formed(Sample("1", ()), Answer(text)) for text in said} == said
+    for values, reason in (({}, "give that too"), ({"pattern": "("}, "is no regular expression")):
+        with pytest.raises(ConfigError, match=reason):
+            Reward.of(RewardConfig(number=0, format=1, **values))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [("{", "line 1 is no JSON"), ("[]", "It is no object with"),
