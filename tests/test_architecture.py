@@ -28,11 +28,11 @@ ROOM_FILES, PARAMETERS = 13, 6
 
 # Lines of Python by room. The aim for what stands is 78,000 (missed, docs/log, 2026-11-30); rooms
 # to come take the rest of 120,000, and a room that wants more takes it from another.
-BUDGET = 119_970
+BUDGET = 119_990
 SHARES = {
     "core": 5_004, "measure": 8_780, "kernels": 3_403, "documents": 15_079, "corpus": 12_623,
     "tokenizer": 4_181, "model": 11_453, "embeddings": 2_587, "adapt": 1_491, "train": 12_569,
-    "generate": 7_164, "prompt": 211, "align": 7_156, "compress": 133, "retrieve": 10_201,
+    "generate": 7_175, "prompt": 211, "align": 7_156, "compress": 133, "retrieve": 10_201,
     "evaluate": 9_099, "redteam": 0, "monitor": 0, "serve": 4_653, "console": 0,
     "recipes": 3_291, "": 883,
 }  # fmt: skip

@@ -82,6 +82,8 @@ def score_pairs(
             for index, nats, is_greedy in score_continuations(engine, pairs):
                 yield PairScore(index, sum(nats), is_greedy, nats)
             return
+    if sharing == "prefix" and _counts_lengths(model, pairs):
+        sharing = "batch"
     project = model.projection(vocab_size, exact=True)
     # A prefix LM reads a context bidirectionally, so apart from what follows.
     is_apart = not model.is_causal and sharing != "batch"
@@ -95,6 +97,15 @@ def score_pairs(
             yield from _Scorer(model, pairs, batch_tokens, project).run(
                 ids, selected, sharing == "none"
             )
+
+
+def _counts_lengths(model: CachedModel, pairs: Sequence[TokenPair]) -> bool:
+    """Whether a text is so long that its own length decides how its keys are rotated."""
+    if not isinstance(model, CachedTransformer):
+        return False
+    scaling = model.model.config.position.scaling
+    longest = max((len(pair.context) + len(pair.continuation) for pair in pairs), default=0)
+    return scaling.depends_on_length and longest > scaling.original_length
 
 
 def _native_engine(

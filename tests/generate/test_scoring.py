@@ -171,7 +171,7 @@ def test_sequences_that_branch_leave_the_old_state_as_it_was():
         assert state.cache.length == 4
 
 
-@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("kind", sorted(set(DECODERS) - {"dynamic"}))  # whose capacity counts
 def test_joined_sequences_go_on_as_each_does_alone(kind):
     """Distances are those of sequences without padding: windows and biases depend on them."""
     model = CachedTransformer(tiny_model(DECODERS[kind]).double())
