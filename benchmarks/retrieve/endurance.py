@@ -275,7 +275,9 @@ def main() -> None:
     parser.add_argument("--store", default="", help="URL of a database with pgvector")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--exact-below", type=int, default=1_000, help="texts without a graph")
+    parser.add_argument(
+        "--exact-below", type=int, default=1_000, help="texts that are all compared"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
         work = Path(folder)

@@ -42,7 +42,7 @@ ATTENTION = ".self_attn.q_proj"
 
 def write_bottleneck(model: Transformer, name: str, config: BottleneckConfig) -> AdapterFiles:
     """The tensors and the configuration of a bottleneck adapter."""
-    family = choose_family(model.config)
+    family = choose_family(model.config, first=model.family)
     own = {key: good[0] for key, good in FIXED_VALUES.items()} | STYLES[config.style]
     own |= {"reduction_factor": config.reduction, "non_linearity": config.activation}
     own |= {"scaling": config.scale, "dropout": config.dropout}
@@ -57,9 +57,9 @@ def _named_weights(model: Transformer, name: str, stored: str) -> dict[str, Tens
     named: dict[str, Tensor] = {}
     for path, own in adapter_parts(model, name).items():
         block, _, place = path.rpartition(".")
-        attention = to_hf_module(f"{block}.attention.q_proj", model.config)
+        attention = to_hf_module(f"{block}.attention.q_proj", model.config, model.family)
         if not attention.endswith(ATTENTION):
-            family = choose_family(model.config).name
+            family = choose_family(model.config, first=model.family).name
             raise ConfigError(f"groundup does not know AdapterHub's names of modules in {family}.")
         outer = f"{attention.removesuffix(ATTENTION)}.{PLACES[place]}.adapters.{stored}"
         for parameter, weight in own.named_parameters():

@@ -62,7 +62,7 @@ def write_lora(model: Transformer, name: str, config: LoraConfig) -> AdapterFile
     Raises ConfigError for a module without a name in the family's files, or in PEFT.
     """
     updates, modules = adapter_parts(model, name), _hf_rows(model)
-    family = choose_family(model.config).name
+    family = choose_family(model.config, first=model.family).name
     if missing := sorted(updates.keys() - {path for rows in modules.values() for path in rows}):
         what = f"{family} files transpose or repeat {missing[0]}"
         raise ConfigError(f"{what}, so that an adapter of it has no name there.")
@@ -153,7 +153,7 @@ def _hf_rows(model: Transformer) -> dict[str, Rows]:
         path: base.num_embeddings if isinstance(base, nn.Embedding) else base.out_features
         for path, base in adaptable_modules(model)
     }
-    return to_hf_rows(sizes, model.config)
+    return to_hf_rows(sizes, model.config, model.family)
 
 
 def read_lora(source: AdapterSource) -> LoraConfig:

@@ -30,7 +30,7 @@ class AdapterSource:
         self.path, self.values = path, read_json_object(path / ADAPTER_CONFIG)
         self.tensors: dict[str, Tensor] = {}
         config, named = model.config, base or "this model"
-        family = choose_family(config).name
+        family = choose_family(config, first=model.family).name
         self.described = f"{named} ({family}, width {config.width}, {config.layers} layers)"
 
     def rejected(self, why: str) -> ArtifactError:

@@ -156,8 +156,7 @@ def _train_and_save(
     if mesh.is_first:
         for split, rows in (("train", text), ("validation", held_out)):
             reasons = [reason.message for reason in rows.dropped.values()]
-            count = len([*read_examples(parents["examples"], split)])
-            name_long(draft, split, count, config.max_length, reasons)
+            name_long(draft, split, config.max_length, reasons)
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)

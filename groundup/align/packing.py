@@ -238,22 +238,20 @@ def leave_out_long(
 ) -> list[Compared]:  # fmt: skip
     """The groups whose texts all fit; the others are named by their prompts."""
     sizes = [max(len(each.ids) for each in group) for group in groups]
-    name_long(draft, split, len(groups), max_length, [
+    name_long(draft, split, max_length, [
         f"{' '.join(prompt[-1].content.split())[:80]!r} with an answer has {size} tokens."
         for prompt, size in zip(prompts, sizes, strict=True) if size > max_length
     ])  # fmt: skip
     return [each for each, size in zip(groups, sizes, strict=True) if size <= max_length]
 
 
-def name_long(
-    draft: Draft, split: str, count: int, max_length: int, reasons: Sequence[str]
-) -> None:
+def name_long(draft: Draft, split: str, max_length: int, reasons: Sequence[str]) -> None:
     """Say how many texts of a split are too long, the first of them, and where all are named."""
     if not reasons:
         return
     file = draft.log / f"too_long_{split}.txt"
     write_text(file, "".join(f"{reason}\n" for reason in reasons))
-    record.log(f"{len(reasons)} of {count} in {split} are longer than max_length={max_length} and "
+    record.log(f"{len(reasons)} in {split} are longer than max_length={max_length} and "
                f"left out; {file.parent.name}/{file.name} has all: {reasons[0]}")  # fmt: skip
 
 

@@ -289,6 +289,7 @@ class Transformer(Stack):
         self.embed_tokens = _empty_embedding(config.vocab_size, config.embedding_width)
         self.encoder: Stack | None = None
         self.loss_terms = LossTerms()  # used in training only
+        self.family = ""  # whose files it is of, which name its modules in adapters
         if crosses:
             self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
         has_transform = config.output.transform == "dense"

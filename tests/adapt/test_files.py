@@ -17,7 +17,7 @@ from groundup.adapt import (
     merge,
     save_adapter,
 )
-from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce, write_json
 from groundup.model import (
     AttentionConfig,
     PositionConfig,
@@ -30,6 +30,7 @@ from groundup.model import (
 )
 from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.adapt.models import CONFIG, KINDS, VOCAB, random_ids, shake_adapter, small_model
+from tests.adapt.test_peers import ROOT
 
 
 def saved(path, kind="lora", model=None):
@@ -187,6 +188,23 @@ def test_an_adapter_of_fused_modules_is_read_as_it_was_written(name, config, tmp
     if not config.dora:  # the norms of rows without an update are read as if they were learnt
         found = {n: p.shape for n, p in again.named_parameters() if ".adapters." in n}
         assert found == {n: p.shape for n, p in model.named_parameters() if ".adapters." in n}
+
+
+def test_an_adapter_has_the_names_of_its_base_s_files_where_other_families_are_the_same(tmp_path):
+    """A Phi 3 whose heads are rotated whole is a Llama but for the names in its files."""
+    base = shutil.copytree(ROOT / "phi3", tmp_path / "phi3")
+    values = json.loads((base / "config.json").read_text())
+    rope = values["rope_parameters"] | {"partial_rotary_factor": 1.0}
+    whole = {"partial_rotary_factor": 1.0, "rope_parameters": rope}
+    write_json(base / "config.json", values | whole)
+    model, again = load(base), load(base)
+    attach_adapter(model, LoraConfig(rank=2))
+    save_adapter(shake_adapter(model), "default", tmp_path / "a")
+    names = json.loads((tmp_path / "a" / "adapter_config.json").read_text())["target_modules"]
+    assert names == ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"]
+    load_adapter(again, tmp_path / "a")
+    ids = random_ids(2, 6)
+    assert_close(again(ids), model(ids), rtol=0, atol=1e-5)
 
 
 def test_queries_keys_and_values_are_one_update_of_three_ranks_and_the_same_scale(tmp_path):

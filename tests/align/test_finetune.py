@@ -117,7 +117,7 @@ def test_too_long_conversations_are_left_out_and_named(base, tmp_path, monkeypat
     assert chat.numbers["rows"] == 1
     named = (chat.path / "log/too_long_train.txt").read_text().splitlines()
     assert [line.split(" has ")[0] for line in named] == ["row-1", "row-3"]
-    assert said[0].startswith("2 of 4 in train are longer than max_length=512 and left out; ")
+    assert said[0].startswith("2 in train are longer than max_length=512 and left out; ")
 
 
 def test_a_length_beyond_the_models_context_is_an_error(base, examples, tmp_path):

@@ -179,13 +179,18 @@ def score_code(sample: Sample, answer: Answer) -> Score | Reason:
     return Score(0.0, _run_code().signature) if is_unasked else found
 
 
-SCORERS: dict[str, Scorer] = {
-    "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
-    "f1": token_f1(), "ended": natural_stop(), "length": within_words(100), "format": of_form(""),
-    "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
-    "equations": AnswerScorer("true_equations", true_share),
-    "clean": clean_words(), "quoted": score_quoted, "code": score_code,
-}  # fmt: skip
+def _scorers_of(config: RewardConfig) -> dict[str, Scorer]:
+    """Each scorer by the name of its weight."""
+    return {
+        "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
+        "f1": token_f1(), "ended": natural_stop(), "length": within_words(config.max_words),
+        "format": of_form(config.pattern),
+        "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
+        "equations": AnswerScorer("true_equations", true_share),
+        "clean": clean_words(config.lexicon), "quoted": score_quoted, "code": score_code,
+    }  # fmt: skip
+
+
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
 OF_CODE = ("tests", "entry_point", "context")
@@ -211,7 +216,8 @@ class Reward(NamedTuple):
         people: Compare | None = None,
     ) -> "Reward":  # fmt: skip
         """The reward of a configuration; ConfigError if all weights are 0."""
-        weights = {name: getattr(config, name) for name in SCORERS}
+        scorers = _scorers_of(config)
+        weights = {name: getattr(config, name) for name in scorers}
         models, people = models if config.model else (), people if config.people else None
         if not any(weights.values()) and not models and people is None:
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")
@@ -221,10 +227,6 @@ class Reward(NamedTuple):
             _run_code()  # a machine without a sandbox is told now
         if config.format and not config.pattern:
             raise ConfigError("rewards.format compares with rewards.pattern; give that too.")
-        scorers = SCORERS | {
-            "clean": clean_words(config.lexicon), "length": within_words(config.max_words),
-            "format": of_form(config.pattern),
-        }  # fmt: skip
         parts = {name: (w, scorers[name]) for name, w in weights.items() if w}
         return cls(config, parts, models, people)
 

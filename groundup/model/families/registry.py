@@ -134,12 +134,12 @@ def read_config(values: dict[str, Any], where: str) -> ModelConfig:
         ) from None
 
 
-def to_hf_module(name: str, config: ModelConfig) -> str:
+def to_hf_module(name: str, config: ModelConfig, first: str = "") -> str:
     """The Hugging Face name of a linear layer or embedding, such as layers.0.attention.q_proj.
 
     Raises ConfigError for families whose files fuse or transpose its weights.
     """
-    family, probe = choose_family(config), torch.empty(1, 2)
+    family, probe = choose_family(config, first=first), torch.empty(1, 2)
     try:
         state = family.to_hf_state_dict({f"{name}.weight": probe}, config)
     except KeyError:  # a part of a fused matrix, without the others
@@ -150,15 +150,18 @@ def to_hf_module(name: str, config: ModelConfig) -> str:
     return next(iter(state)).removesuffix(".weight")
 
 
-def to_hf_rows(outputs: Mapping[str, int], config: ModelConfig) -> dict[str, dict[str, Tensor]]:
+def to_hf_rows(
+    outputs: Mapping[str, int], config: ModelConfig, first: str = ""
+) -> dict[str, dict[str, Tensor]]:
     """Of each Hugging Face module, the rows that linear layers and embeddings have in it.
 
     outputs  rows of each, by groundup's name, such as layers.0.attention.q_proj
+    first    see `choose_family`
 
     A family may fuse several into one module, in any order of rows. What its files transpose, or
     have more than once, is left out.
     """
-    family, names = choose_family(config), list(outputs)
+    family, names = choose_family(config, first=first), list(outputs)
     probes = {
         f"{name}.weight": torch.stack([torch.full((rows,), float(i)), torch.arange(float(rows))], 1)
         for i, (name, rows) in enumerate(outputs.items())
@@ -183,17 +186,20 @@ def to_hf_rows(outputs: Mapping[str, int], config: ModelConfig) -> dict[str, dic
     return {m: parts for m, parts in modules.items() if all(seen[name] == 1 for name in parts)}
 
 
-def choose_family(config: ModelConfig, *, packed: bool = False) -> Family:
+def choose_family(config: ModelConfig, *, packed: bool = False, first: str = "") -> Family:
     """The family to write a model of this configuration as.
 
     packed  whether the model has int8 weights
+    first   a family that is tried before the others, such as that of its base's files
     """
-    return next(possible_families(config, packed=packed))
+    return next(possible_families(config, packed=packed, first=first))
 
 
-def possible_families(config: ModelConfig, *, packed: bool = False) -> Iterator[Family]:
+def possible_families(
+    config: ModelConfig, *, packed: bool = False, first: str = ""
+) -> Iterator[Family]:
     """Every family that can express a configuration; our own, the last, always can."""
-    for family in FAMILIES.values():
+    for family in sorted(FAMILIES.values(), key=lambda each: each.name != first):
         try:
             if (family.supports_packed or not packed) and family.from_hf_config(
                 family.to_hf_config(config)

@@ -107,7 +107,8 @@ def build_from_tensors(
     """Build a model from a directory's tensors, which still have Hugging Face names."""
     _check_size(path, config, tensors)
     model = Transformer(config, seed=None).to(dtype or _parse_dtype(values, path))
-    state = get_family(values, str(path / CONFIG)).from_hf_state_dict(tensors, config)
+    family = get_family(values, str(path / CONFIG))
+    model.family, state = family.name, family.from_hf_state_dict(tensors, config)
     if is_packed(values):
         state = install_packed_weights(model, state)
     load_model_state(model, state, path)

@@ -105,14 +105,13 @@ def best_span(text: PassageText, wanted: WeightedQuestion) -> QuoteSpan | None:
 
 def _is_superseded(text: PassageText, wanted: WeightedQuestion) -> bool:
     """Whether another document is meant: "handbook-2019-superseded.md", where no 2019 is asked."""
-    named = " ".join((text.document.path, *text.passage.headings[:1])).replace("_", " ")
-    asked, numbers = (
-        " ".join(each.text for each in wanted.question.terms),
-        set(NUMBER.findall(named)),
-    )
-    marks = word_pattern("superseded")
-    is_meant = marks.search(asked) or numbers & set(NUMBER.findall(asked))
-    return marks.search(named) is not None and not is_meant
+    marks, titles = word_pattern("superseded"), text.passage.headings[:1]
+    named = " ".join((text.document.path, *titles)).replace("_", " ")
+    if not marks.search(named):
+        return False
+    asked = " ".join(term.text for term in wanted.question.terms)
+    numbers = [set(NUMBER.findall(each)) for each in (named, asked)]
+    return not (marks.search(asked) or numbers[0] & numbers[1])
 
 
 def _own_credits(text: PassageText, wanted: WeightedQuestion) -> tuple[list[list[float]], set[int]]:

@@ -37,7 +37,7 @@ from groundup.prompt import Datum, Template
 
 from ..readers.judge import opinion
 from ..verification.texts import is_supported
-from ..wording.question import text_terms
+from ..wording.question import WeightedQuestion, text_terms
 from .answer import weigh_terms
 from .passages import find_passages
 
@@ -191,7 +191,7 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
         return extractive
     if not (passages := pack_passages(index, find_passages(index, question, 2 * PASSAGES))):
         return extractive
-    claims = list[Claim]()
+    claims, wanted = list[Claim](), weigh_terms(index, question)
     try:
         written = _generate(writer, question, passages)
     except EndpointError as error:  # quotes need no server
@@ -202,7 +202,10 @@ def write_answer(index: "OpenIndex", question: str, writer: Writer, extractive: 
         passage = passages[row["passage"] - 1] if 0 < row["passage"] <= len(passages) else None
         is_sentence = len(re.findall(r"\w+", row["claim"])) >= MIN_CLAIM_WORDS
         quote = passage and is_sentence and _supporting_quote(index, passage, row)
-        if quote and passage and _answers(index, question, passage.hit, quote.text, extractive):
+        if quote and passage and (
+            (extractive.refused or _is_about(index, passage.hit, quote.text, wanted))
+            and _is_taken(index, question, passage.hit, quote.text, extractive.refused)
+        ):  # fmt: skip
             claims.append(Claim(row["claim"], (quote,)))
         else:
             details["dropped"].append(row["claim"])
@@ -243,23 +246,20 @@ def _supporting_quote(
     return passage.document.quote(place.start, place.stop)
 
 
-def _answers(index: "OpenIndex", question: str, hit: Hit, quote: str, extractive: Answer) -> bool:
-    """Whether a quote answers: it is about what is asked, and the reader, if any, does not veto it.
-
-    Where words refuse, the reader must take it for an answer.
-    """
+def _is_taken(index: "OpenIndex", question: str, hit: Hit, quote: str, is_refused: bool) -> bool:
+    """Whether the reader, if any, leaves a quote; what words refuse it must take for an answer."""
     judged = opinion(index, question, hit.passage, quote)
-    if extractive.refused:
+    if is_refused:
         return judged is not None and judged.log_odds > 0
-    return not (judged and judged.is_veto) and _is_about(index, question, hit, quote)
+    return judged is None or not judged.is_veto
 
 
-def _is_about(index: "OpenIndex", question: str, hit: Hit, quote: str) -> bool:
+def _is_about(index: "OpenIndex", hit: Hit, quote: str, wanted: WeightedQuestion) -> bool:
     """Whether a quote, below its titles, has most of what is asked: a true claim may be beside it.
 
     What tells a model to say something, whatever is asked, is beside it too.
     """
-    text, wanted = f"{quote} {' '.join(hit.passage.headings)}", weigh_terms(index, question)
+    text = f"{quote} {' '.join(hit.passage.headings)}"
     language = index.entries[hit.passage.document].language
     credits = wanted.credits_for(text_terms(text, language))
     pairs = list(zip(credits, wanted.weights, strict=True))

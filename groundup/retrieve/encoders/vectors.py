@@ -211,9 +211,10 @@ def open_question_encoder(config: TextEncoderConfig) -> "TextEncoder | BertEncod
     """The same for single questions: without torch, which takes a second to import, if possible."""
     from groundup.embeddings import open_bert_encoder
 
-    if encoder := open_bert_encoder(check_same_model(config, "text encoder")):
-        return encoder
-    return open_encoder(config)
+    path = check_same_model(config, "text encoder")
+    encoder = open_bert_encoder(path) or load_text_encoder(path)
+    encoder.prompt = ""
+    return encoder
 
 
 def write_vectors(

@@ -147,7 +147,9 @@ def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription
     model is written as, or of LLaMA if no family can express it.
     """
     reasons = {}
-    usual = with_fields(config, {"position.offset": 0})  # unused rows are not written
+    # Unused rows are not written, and factors have the digits of float32.
+    read_back = scaling.in_float32(config.position.scaling)
+    usual = with_fields(config, {"position.offset": 0, "position.scaling": read_back})
     for arch in ARCHITECTURES:
         try:
             description = _describe_as(usual, arch)

@@ -75,6 +75,12 @@ def _shorten(number: float) -> float:
     return float(str(np.float32(number)))
 
 
+def in_float32(scaling: RopeScaling) -> RopeScaling:
+    """A scaling whose factors are those that a file gives back."""
+    factors = {name: tuple(map(_shorten, getattr(scaling, name))) for name in ("short", "long")}
+    return scaling.model_copy(update=factors)
+
+
 def _read_longrope(fields: Mapping[str, Any], factors: Factors) -> dict[str, Any]:
     """LongRoPE's scaling, whose attention factor is kept if it is not the usual one."""
     short, long = (

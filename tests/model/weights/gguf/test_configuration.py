@@ -18,6 +18,7 @@ from groundup.model.weights.gguf.layouts import (
     to_gguf_state_dict,
 )
 from groundup.model.weights.gguf.scaling import (
+    SHORT,
     llama3_divisors,
     read_scaling,
     scaling_from_divisors,
@@ -72,6 +73,13 @@ def test_a_small_model_is_described_by_its_architecture(name):
     assert described.architecture == ARCHITECTURE_OF[name]
     kind = MODELS[name].position.scaling.kind
     assert bool(described.factors) == (kind in ("llama3", "longrope"))
+
+
+def test_factors_as_published_have_more_digits_than_a_file_and_are_written():
+    short = (1.0299999713897705, 1.118320672, 1.250641126, 1.0591234137867171)
+    config = with_fields(MODELS["llama_longrope"], {"position.scaling.short": short})
+    described = describe_for_gguf(config, sketch(config))
+    assert described.factors[SHORT].tolist() == pytest.approx(short, rel=1e-7)
 
 
 PUBLISHED = [one for one in map(preset, presets()) if one.family in OPENED]
