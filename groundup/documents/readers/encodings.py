@@ -71,11 +71,12 @@ MAX_INVALID_SHARE, MAX_DECLARED_INVALID_SHARE = 0.001, 0.01
 """
 MAX_DAMAGES, MIN_VALID_RATIO = 3, 4
 """Up to so many damaged characters in a short text too, if it has this many times as many valid
-ones beyond ASCII. Own choice."""
+continuation bytes, or as many letters beyond ASCII in words. Own choice."""
 DAMAGED_CHARACTER = re.compile(
+    "\udced[\udca0-\udcbf][\udc80-\udcbf]|"
     "[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{,2}|."
 )
-"""The rest of a character of several bytes, or a single byte, escaped as surrogates."""
+"""A surrogate, the rest of a character of several bytes, or a single byte; escaped."""
 IN_WORD = re.compile(
     "[A-Za-z][\udc80-\udcff]?[\u00c0-\u017f\u2010-\u2027]"
     "|[\u00c0-\u017f\u2010-\u2027][\udc80-\udcff]?[A-Za-z]"
@@ -251,9 +252,10 @@ def _decode_damaged_utf8(data: bytes, limit: float) -> DecodedText | None:
     escaped = data.decode("utf-8", "surrogateescape")
     runs = re.findall("[\udc80-\udcff]+", escaped)
     invalid, damages = sum(map(len, runs)), sum(len(DAMAGED_CHARACTER.findall(r)) for r in runs)
-    valid = sum(len(run) for run in re.findall("[^\x00-\x7f\udc80-\udcff]+", escaped))
-    few = MAX_DAMAGES if valid >= MIN_VALID_RATIO * damages else 1
-    is_clear = valid > damages or (valid == damages == 1 and IN_WORD.search(escaped))
+    valid = sum(len(c.encode()) - 1 for c in re.findall("[^\x00-\x7f\udc80-\udcff]", escaped))
+    in_words = len(IN_WORD.findall(escaped))
+    few = MAX_DAMAGES if valid >= MIN_VALID_RATIO * damages or in_words >= damages else 1
+    is_clear = valid > damages or valid == damages == in_words == 1
     if damages > max(limit * len(data), few) or not is_clear:
         return None
     pieces = SourceMapBuilder()

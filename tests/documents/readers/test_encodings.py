@@ -142,6 +142,17 @@ def test_a_short_text_in_utf8_with_a_damaged_byte_is_utf8(text):
 
 
 @pytest.mark.parametrize(
+    "raw",
+    ["dürfen keine Mülltonnen \udcff\udcfe. Der Müll", "Fahrräder sind \udce4 verboten",
+     "nuts \udced\udca0\udcbd and 🥜"],
+)  # fmt: skip
+def test_odd_bytes_in_words_of_utf8_and_half_a_surrogate_pair_are_one_damage(raw):
+    read = decode(raw.encode("utf-8", "surrogateescape"))
+    assert read.charset == "utf-8" and read.map.text.count("\ufffd") == 1
+    assert "ü" in read.map.text or "ä" in read.map.text or "🥜" in read.map.text
+
+
+@pytest.mark.parametrize(
     ("text", "charset"),
     [("Привет, мир! Как дела?", "cp1251"), ("Привет, мир! Как дела?", "koi8-r"),
      ("Её ёлка, ещё и моё", "koi8-r"), ("Дім", "cp1251"), ("Ні, він її", "cp1251"),

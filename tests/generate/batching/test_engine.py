@@ -113,7 +113,7 @@ def test_no_lever_changes_a_byte(blocks, budget, drafter):
     own = engine.metrics
     assert own.shared_tokens > 0
     assert (blocks == 9) == (own.preemptions > 0)
-    assert (drafter is not None) == (own.accepted > 0)
+    assert (drafter is not None) == (own.drafted > 0)  # accepted: by chance of a random model
 
 
 @needs_compiler
