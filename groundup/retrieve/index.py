@@ -478,7 +478,8 @@ def _no_documents(source: Path, rejected: list[Rejected]) -> DataError:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return DataError(
-        f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+        f"{source} holds {found}{first}; expected {READABLE_KINDS}. An index made before stays as "
+        "it was; remove its directory if nothing is to be answered from it."
     )
 
 

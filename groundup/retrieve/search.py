@@ -7,6 +7,7 @@ itself. An open index does not change when the folder is indexed again.
 import contextlib
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -134,7 +135,7 @@ class OpenIndex:
         if not left:
             known = ", ".join(sorted({entry.language for entry in self.entries.values()}))
             raise ConfigError(
-                f"No document of the index matches --only {' '.join(filters)}; their languages "
+                f"No document of the index matches --only {shlex.join(filters)}; their languages "
                 f"are {known}."
             )
         return replace(self, documents=left)

@@ -164,8 +164,10 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
         return refused
     span, passage = meant.span, meant.span.hit.passage
     document = index.read_document(passage.document)
-    details["meaning"] = math.floor(span.score * 10_000) / 10_000
-    if span.score < decision().threshold:
+    language = index.passage_text(span.hit).language
+    is_known = index.vectors is not None and language in index.vectors.config.languages
+    details |= {"meaning": math.floor(span.score * 10_000) / 10_000} if is_known else {}
+    if not is_known or span.score < decision().threshold:
         quote = document.quote(passage.start + span.start, passage.start + span.end)
         details["related"] = quote_to_json(quote) | {"line": quote.line}
         return refused
