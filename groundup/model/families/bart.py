@@ -12,8 +12,9 @@ import torch
 from groundup.core import ArtifactError
 
 from ..configuration.config import ModelConfig
+from .decoder_keys import DECODERS_ONLY
 from .decoders.outline import Key, Outline, Values, decoder_family
-from .keys import ROPE, AllowedValues, Family, word_set
+from .keys import AllowedValues, Family, word_set
 from .names import (
     NamePairs,
     StateDict,
@@ -123,8 +124,7 @@ def _family(name: str, class_prefix: str, always: Values, fixed: AllowedValues) 
                 "encoder_attention_heads": "num_attention_heads",
                 "encoder_ffn_dim": "intermediate_size",
             },
-            absent=ROPE | word_set(
-                "head_dim num_key_value_heads original_max_position_embeddings"),
+            absent=DECODERS_ONLY,
             more_keys=word_set("""
                 decoder_attention_heads decoder_ffn_dim is_encoder_decoder scale_embedding
                 """),

@@ -52,6 +52,11 @@ UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
 """Features that some of these families lack but their files mention."""
+DECODERS_ONLY = ROPE | word_set("""
+    attention_bias head_dim mlp_bias num_key_value_heads original_max_position_embeddings
+    sliding_window
+    """)  # fmt: skip
+"""Keys that families with an encoder do not have."""
 
 
 def decoder_fields(

@@ -21,8 +21,9 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 
 from ..configuration.config import Activation, ModelConfig
+from .decoder_keys import DECODERS_ONLY
 from .decoders.outline import Key, Outline, Values, decoder_family
-from .keys import ROPE, Family, word_set
+from .keys import Family, word_set
 from .names import (
     ACTIVATIONS,
     NamePairs,
@@ -70,8 +71,7 @@ SHARED = Outline(
     renamed={"d_model": "hidden_size", "num_heads": "num_attention_heads", "d_kv": "head_dim",
              "num_decoder_layers": "num_hidden_layers", "d_ff": "intermediate_size",
              "n_positions": "max_position_embeddings"},
-    absent=ROPE | word_set(
-        "attention_dropout num_key_value_heads original_max_position_embeddings"),
+    absent=DECODERS_ONLY - {"head_dim"} | {"attention_dropout"},
     more_keys=word_set("dense_act_fn is_encoder_decoder"), aliases=ALIASES, prepare=_prepare,
 )  # fmt: skip
 """What T5 and Switch have in common."""

@@ -159,7 +159,8 @@ def config_keys(outline: Outline) -> ConfigKeys:
     """The keys of a family's config.json."""
     sizes = SIZES - outline.absent.union(outline.renamed.values())
     used = sizes.union((key.name for key in outline.keys), outline.more_keys, outline.renamed)
-    unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in used}
+    known = used | outline.absent
+    unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in known}
     return ConfigKeys(used, {**unused, **outline.fixed}, outline.ignored, outline.aliases)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ...configuration.config import Activation, ModelConfig
+from ..decoder_keys import DECODERS_ONLY
 from ..decoders.outline import Key, Outline, Values, decoder_family
-from ..keys import ROPE, AllowedValues, ConfigKeys, Family, word_set
+from ..keys import AllowedValues, ConfigKeys, Family
 from ..names import (
     NamePairs,
     StateDict,
@@ -32,10 +33,6 @@ FIELDS: Values = {
     "position.kind": "learned", "embedding.norm": True, "feedforward.gated": False,
     "feedforward.bias": True,
 }  # fmt: skip
-DECODER_KEYS = ROPE | word_set("""
-    attention_dropout head_dim num_key_value_heads original_max_position_embeddings use_cache
-    """)  # fmt: skip
-"""Keys that decoders alone have."""
 EMBEDDING_NAMES = (
     ("embeddings.word_embeddings.", "embed_tokens."),
     ("embeddings.position_embeddings.", "embed_positions."),
@@ -201,7 +198,8 @@ def encoder_family(outline: EncoderOutline) -> Family:
         Outline(
             outline.name, outline.class_prefix + "Model",
             tuple(key for key in keys if key.name not in outline.absent),
-            FIELDS | {"norm.eps": outline.eps}, tied=True, absent=DECODER_KEYS,
+            FIELDS | {"norm.eps": outline.eps}, tied=True,
+            absent=DECODERS_ONLY | {"attention_dropout", "use_cache"},
             renamed={name: usual for usual, name in outline.renamed.items()},
             read_more=lambda values: _read(outline, values),
             write_more=lambda config: _write(outline, config),
