@@ -52,6 +52,11 @@ UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
 """Features that some of these families lack but their files mention."""
+DECODERS_ONLY = ROPE | word_set("""
+    attention_bias head_dim mlp_bias num_key_value_heads original_max_position_embeddings
+    sliding_window
+    """)  # fmt: skip
+"""Keys that families with an encoder do not have."""
 
 
 def decoder_fields(
@@ -104,10 +109,8 @@ def with_fields(config: AnyConfig, fields: Mapping[str, Any]) -> AnyConfig:
     return type(config)(**(dict(config) | own))
 
 
-def decoder_to_hf_config(
-    config: ModelConfig, family: str, architecture: str, more: Mapping[str, Any] = {}
-) -> dict[str, Any]:
-    """The config.json keys that every LLaMA-like family writes, and more, for Transformers 4 and 5.
+def decoder_to_hf_config(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
+    """The config.json keys that every LLaMA-like family writes, for Transformers 4 and 5.
 
     Raises ConfigError for a rotary scaling that the format cannot express.
     """
@@ -126,13 +129,7 @@ def decoder_to_hf_config(
         "rope_scaling": None if position.scaling.kind == "none" else scaling,
         "tie_word_embeddings": config.tied_embeddings,
         "use_cache": True,
-        **more,
     }
-
-
-def get_attention_bias(values: Mapping[str, Any]) -> Literal["none", "all"]:
-    """Which attention projections have biases: all or none."""
-    return "all" if get_bool(values, "attention_bias", False) else "none"
 
 
 def get_layers(values: Mapping[str, Any], family: str) -> int:
@@ -193,19 +190,3 @@ def to_layer_types(config: ModelConfig, family: str) -> tuple[list[str], int | N
         raise ConfigError(f"{what} {family}, which has full attention and windows of one size.")
     types = [WINDOW if pattern.kind == "window" else FULL for pattern in patterns]
     return types, windows.pop() if windows else None
-
-
-def parse_sliding_window(values: Mapping[str, Any], family: str) -> tuple[AttentionPattern, ...]:
-    """The pattern of all layers; a `sliding_window` of null means full attention.
-
-    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores
-    here.
-    """
-    is_window = values.get("sliding_window") is not None
-    types = values.get("layer_types")
-    if types is not None and any((kind == WINDOW) != is_window for kind in types):
-        what = f"layer_types={str(types)[:60]} with sliding_window={values.get('sliding_window')!r}"
-        raise ArtifactError(f"config.json has {what}; all layers of {family} have the same type.")
-    if not is_window:
-        return (AttentionPattern(),)
-    return (AttentionPattern("window", get_int(values, "sliding_window", family)),)

@@ -15,13 +15,7 @@ from groundup.core import ArtifactError
 from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES
 from ..keys import CAUSAL, ConfigKeys, validate_keys, word_set
-from ..names import (
-    StateDict,
-    get_bool,
-    get_float,
-    get_int,
-    require_supported,
-)
+from ..names import StateDict, get_bool, get_float, get_int, require_supported
 from .outline import (
     ATTENTION_BIAS,
     WINDOW_KEYS,
