@@ -38,7 +38,7 @@ from groundup.core import (
 from groundup.generate import Engine
 from groundup.measure import auroc, beta_tail, solve_decreasing
 
-from ..examples.layouts import digest_of
+from ..examples.layouts import digest_of, write_rows
 from .questions import (
     ANSWERS,
     AnsweringConfig,
@@ -133,8 +133,7 @@ def _write_report(
 ) -> None:
     found, engine = read_closed_book(files), Engine.open(model.path)
     scored = score_confidence(engine, found.rows, config, draft)
-    rows = (json.dumps(each._asdict(), ensure_ascii=False) + "\n" for each in scored)
-    write_text(draft.file(ANSWERS), "".join(rows))
+    write_rows(draft.file(ANSWERS), (each._asdict() for each in scored))
     found.write_rejected(draft)
     right = [each.is_right for each in scored]
     points = risk_coverage([each.score for each in scored], right)
