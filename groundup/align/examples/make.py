@@ -280,7 +280,7 @@ def _drawn_conversations(
         "explain": (own, explain_code, config.explain),
         "docstring": (own, write_docstring, config.docstring),
         "write": (own, write_code, config.write),
-        "topic": (topics, lambda topic, rng: ask_topic(*topic, rng), config.topic),
+        "topic": (topics, lambda topic, rng: ask_topic(topic[0], topic[1], rng), config.topic),
     }
     for kind, (asked, make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
