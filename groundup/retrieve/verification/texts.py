@@ -9,9 +9,11 @@ opinion (opinions.py) overrules the rules where it is sure; what a list allows n
 import re
 import sys
 import tempfile
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -120,10 +122,11 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
             make_index(against, Path(folder) / "index")
             against = Path(folder) / "index"
         opened, checked = open_index(against), list[CheckedSentence]()
+        known = PlainTexts(opened)
         for each in sentences:
-            one = _check_sentence(opened, each, asked)
+            one = _check_sentence(known, each, asked)
             if one.support == "nowhere" and "\n" in each:  # lines without full stops
-                lines = [_check_sentence(opened, line, asked) for line in each.splitlines()]
+                lines = [_check_sentence(known, line, asked) for line in each.splitlines()]
                 is_all = all(line.support != "nowhere" for line in lines)
                 one = lines[0]._replace(text=each, support="supported") if is_all else one
             is_allowed = one.support == "nowhere" and _plain(each) in allowed
@@ -165,7 +168,8 @@ def check_claim(
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
     weights = [t.share * (ABSENT_WEIGHT if a else 1.0) for t, a in zip(terms, absent, strict=True)]
     wanted = WeightedQuestion(Question(terms), weights)
-    return _with_critic(_find_support(claim, said, wanted, texts), texts, critic).support
+    found = _find_quote(claim, texts) or _find_support(claim, said, wanted, texts)
+    return _with_critic(found, texts, critic).support
 
 
 @lru_cache(maxsize=1024)
@@ -204,10 +208,31 @@ def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
     return said, WeightedQuestion(Question(terms), [index.term_weight(term) for term in terms])
 
 
+class PlainTexts:
+    """The words of all passages in one string, so that none is missed by its rank."""
+
+    def __init__(self, index: OpenIndex) -> None:
+        self.index, self.passages = index, index.lexical.passages()
+        plains = [_plain(passage.text) for passage in self.passages]
+        self.text, self.ends = "\n".join(plains), list(accumulate(len(p) + 1 for p in plains))
+        self.taken_apart = cache(lambda at: index.passage_text(Hit(self.passages[at], 0.0)))
+
+    def having(self, sentence: str) -> Iterator[PassageText]:
+        """The passages that have a sentence's words in a row."""
+        plain = _plain(sentence)
+        start = self.text.find(plain)
+        while start >= 0:
+            at = bisect_right(self.ends, start)
+            yield self.taken_apart(at)
+            start = self.text.find(plain, self.ends[at])
+
+
 def _check_sentence(
-    index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
+    known: PlainTexts, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
-    plain = SOURCE.sub("", sentence)
+    if quoted := _find_quote(sentence, known.having(sentence)):
+        return quoted
+    index, plain = known.index, SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
     texts = list(map(index.passage_text, index.lexical.search_terms(parsed, CHECKED_PASSAGES)))
     return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
@@ -227,25 +252,31 @@ def _with_critic(
     return checked
 
 
-def _find_support(
-    sentence: str, said: str, wanted: WeightedQuestion, texts: Iterable[PassageText]
-) -> CheckedSentence:
-    """Where some passages have a sentence; `said` is the sentence with numbers in digits."""
-    if not sum(wanted.weights):
-        return CheckedSentence(sentence, "nowhere", "")
-    plain, supported = _plain(sentence), ""
-    for text in texts:
+def _find_quote(sentence: str, texts: Iterable[PassageText]) -> CheckedSentence | None:
+    """Where some passages have a sentence word for word."""
+    plain = _plain(sentence)
+    for text in texts if plain.strip() else ():
         start = text.passage.start
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
-            place = text.document.quote(start + unit.start, start + unit.end)
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
             runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
             if any(_plain(run) == plain for run in runs):
+                place = text.document.quote(start + unit.start, start + unit.end)
                 return CheckedSentence(sentence, "quoted", place.location)
-            is_title = unit.kind == "heading"
-            if not supported and not is_title and _supports(text, at, said, wanted):
-                supported = place.location
-    return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
+    return None
+
+
+def _find_support(
+    sentence: str, said: str, wanted: WeightedQuestion, texts: Iterable[PassageText]
+) -> CheckedSentence:
+    """Where some passages support a sentence; `said` is the sentence with numbers in digits."""
+    for text in texts if sum(wanted.weights) else ():
+        start = text.passage.start
+        for at, unit in enumerate(text.units):
+            if unit.kind != "heading" and _supports(text, at, said, wanted):
+                place = text.document.quote(start + unit.start, start + unit.end)
+                return CheckedSentence(sentence, "supported", place.location)
+    return CheckedSentence(sentence, "nowhere", "")
 
 
 class ClaimedText(NamedTuple):

@@ -388,3 +388,12 @@ def test_a_title_gives_no_word_where_the_sentence_has_another(tmp_path):
     said = "The deposit for a punt is 15 euros.\nThe deposit for a punt is 25 euros."
     checked = check_text(said, tmp_path)
     assert [each.support for each in checked.sentences] == ["nowhere", "supported"]
+
+
+def test_a_sentence_of_frequent_words_is_found_in_a_large_folder(tmp_path):
+    (tmp_path / "a.md").write_text("# Mill\n\nDo not see it there. That is what it is.\n")
+    for number in range(40):  # each passage ranks above
+        text = f"What is it? That is what that is, it is {number}, and what it is is that.\n"
+        (tmp_path / f"b{number}.md").write_text(text * 3)
+    said = "That is what it is. See it there."
+    assert [s.support for s in check_text(said, tmp_path).sentences] == ["quoted", "nowhere"]
