@@ -30,7 +30,6 @@ from ..wording.language import (
     language_of,
     says_opposite,
     stem_words,
-    with_digits,
     word_pattern,
 )
 from ..wording.question import (
@@ -44,6 +43,7 @@ from ..wording.question import (
     text_terms,
 )
 from .alignment import NUMBER, words_of
+from .quantities import NAMES, with_quantities, without_days
 from .wordings import NOTE, SOURCE, bare, follows
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def check_claim(
         return "quoted"
     texts = _passage_texts(passage, source)
     language = texts[0].language if texts else FALLBACK
-    said = with_digits(SOURCE.sub("", claim), language_of(claim, language))
+    said = with_quantities(SOURCE.sub("", claim), language_of(claim, language))
     terms = parse_question(said, language).terms
     words = [words for text in texts for words in (*text.terms, text.outer)]
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
@@ -203,7 +203,7 @@ def is_supported(index: OpenIndex, hit: Hit, place: range, sentence: str) -> boo
 def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
     """A sentence with its numbers in digits, and its terms with their weights."""
     language = index.languages[0] if index.languages else FALLBACK
-    said = with_digits(sentence, language_of(sentence, language))
+    said = with_quantities(sentence, language_of(sentence, language))
     terms = index.parse(said).terms
     return said, WeightedQuestion(Question(terms), [index.term_weight(term) for term in terms])
 
@@ -321,10 +321,11 @@ class ClaimedText(NamedTuple):
 
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
     """Whether a sentence is made of a line, a clause of it or a row, by what keeps its meaning."""
-    line, head = with_digits(text.texts[at], text.language), text.heads[at]
+    line, head = with_quantities(text.texts[at], text.language), text.heads[at]
     titles = [*text.passage.headings, *(text.texts[number] for _, number in text.sections[at])]
     lead = text.document.text[slice(*head)] if head else ""
-    names = text_terms(" ".join([*titles, lead]), text.language)
+    units = (NAMES[word] for word in re.findall(r"[^\W\d_]+|[%€$£]", lead) if word in NAMES)
+    names = text_terms(" ".join([*titles, lead, *units]), text.language)
     is_row = text.units[at].kind == "row"
     if is_row or text.is_settings:
         credits = (wanted.credits_for(each) for each in (text.outer, names))
@@ -344,7 +345,10 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
         is_of_row = not is_other and _is_row_of(text, cells, sentence, claim.lacking(line))
         return is_of_row and claim.is_said_by(line, line, is_row=True)
     file, before = text.outer.stems, text.antecedent(at)
-    return follows(sentence, line, text.language, lead, before, titles=names.stems, file=file)
+    return any(
+        follows(sentence, each, text.language, lead, before, titles=names.stems, file=file)
+        for each in dict.fromkeys((line, without_days(line)))
+    )
 
 
 def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:
