@@ -6,36 +6,17 @@ from functools import lru_cache
 from ..wording.language import FALLBACK, with_digits
 
 UNITS = """
-mm millimetre millimetres millimeter millimeters
-cm centimetre centimetres centimeter centimeters zentimeter
-m metre metres meter meters
-km kilometre kilometres kilometer kilometers
-mg milligram milligrams milligramm
-g gram grams gramm
-kg kilogram kilograms kilogramm kilogramme kilogrammes kilo kilos
-t tonne tonnes tonnen
-ml millilitre millilitres milliliter milliliters
-l litre litres liter liters
-ms millisecond milliseconds millisekunde millisekunden
-s second seconds sec sekunde sekunden sek
-min minute minutes minuten mins
-h hour hours hr hrs stunde stunden std
-kB kilobyte kilobytes KB
-MB megabyte megabytes
-GB gigabyte gigabytes
-TB terabyte terabytes
-W watt watts
-kW kilowatt kilowatts
-kWh kilowatthour kilowatthours kilowattstunde kilowattstunden
-V volt volts
-Hz hertz
-% percent prozent
-€ euro euros eur
-$ dollar dollars usd
-£ pound pounds gbp pfund
+mm millimetre, cm centimetre zentimetre, m metre, km kilometre, mg milligram, g gram,
+kg kilogram kilo, t tonne, ml millilitre, l litre, ms millisecond millisekunde,
+s second sec sekunde sek, min minute, h hour hr stunde std, kB KB kilobyte, MB megabyte,
+GB gigabyte, TB terabyte, W watt, kW kilowatt, V volt, Hz hertz,
+% percent prozent, € euro eur, $ dollar usd, £ pound gbp pfund
 """
-"""A line each: the sign, the word that stands for all, and others in small letters."""
-NAMES = {each: line.split()[1] for line in UNITS.strip().splitlines() for each in line.split()}
+"""Signs, as they are written, and words in the singular."""
+NAMES = {
+    each: next(word for word in unit.split() if len(word) > 3)
+    for unit in UNITS.split(",") for each in unit.split()
+}  # fmt: skip
 GERMAN = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"
 ENGLISH = "January February March April May June July August September October November December"
 MONTHS = {"german": GERMAN.split(), FALLBACK: ENGLISH.split()}
@@ -83,7 +64,9 @@ def _date(found: re.Match[str], language: str) -> str:
 
 
 def _unit(found: re.Match[str]) -> str:
-    name = NAMES.get(found[1]) or NAMES.get(found[1].lower() if len(found[1]) > 2 else "")
+    word = re.sub(r"(met|lit)er", r"\1re", re.sub(r"(?<=\w{2})[sn]$", "", found[1].lower()))
+    word = re.sub("gramme?$", "gram", word)
+    name = NAMES.get(found[1]) or NAMES.get(word if len(found[1]) > 2 else "")
     return f" {name}" if name else found[0]
 
 

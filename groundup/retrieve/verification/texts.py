@@ -65,6 +65,8 @@ KEY = re.compile(r"[^\W\d_]\d")
 """In the name of a row, such as B1, whose number is of no column."""
 PASSAGE_FILES = (".csv", ".tsv", ".md", ".rst")
 """Files whose passages can be read as the file is: in others a part is not well-formed."""
+PRICED = re.compile(r"(?:costs?|pays?|koste[nt]|zahl(?:t|en))(?: [\d.,]+)?", re.IGNORECASE)
+"""What says that a number of a table is a price, and is in no cell."""
 Cells = Sequence[tuple[str, str]]
 Terms = Sequence[QuestionTerm]
 
@@ -124,6 +126,9 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
         opened, checked = open_index(against), list[CheckedSentence]()
         known = PlainTexts(opened)
         for each in sentences:
+            if rows := _check_rows(known, each):
+                checked += rows
+                continue
             one = _check_sentence(known, each, asked)
             if one.support == "nowhere" and "\n" in each:  # lines without full stops
                 lines = [_check_sentence(known, line, asked) for line in each.splitlines()]
@@ -238,6 +243,33 @@ def _check_sentence(
     return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
 
 
+def _check_rows(known: PlainTexts, table: str) -> list[CheckedSentence]:
+    """The rows of a table by themselves, each in a row with such cells; [] of what is no table."""
+    lines = table.splitlines()
+    sizes = ({len(re.findall(mark, line)) for line in lines} for mark in (r"[|\t]", r"[,;](?=\S)"))
+    if len(lines) < 2 or not any(len(size) == 1 and 0 not in size for size in sizes):
+        return []
+    head, rows = lines[0], [line for line in lines[1:] if re.search(r"\w", line)]
+    return [_check_row(known, head, row) for row in rows]
+
+
+def _check_row(known: PlainTexts, head: str, row: str) -> CheckedSentence:
+    cells = named_cells(head, row)
+    for text in known.having(cells[0][1]) if cells else ():
+        for at, unit in enumerate(text.units):
+            if unit.kind == "row" and _named(cells) <= _named(text.cells(at)):
+                start = text.passage.start
+                place = text.document.quote(start + unit.start, start + unit.end).location
+                is_same = _plain(row) == _plain(text.texts[at])
+                return CheckedSentence(row, "quoted" if is_same else "supported", place)
+    quoted = _find_quote(head, known.having(head)) and _find_quote(row, known.having(row))
+    return quoted or CheckedSentence(row, "nowhere", "")
+
+
+def _named(cells: Cells) -> set[tuple[str, str]]:
+    return {(_plain(name), _plain(with_quantities(cell))) for name, cell in cells}
+
+
 def _with_critic(
     checked: CheckedSentence, texts: Sequence[PassageText], critic: "SecondOpinion | None"
 ) -> CheckedSentence:
@@ -308,9 +340,9 @@ class ClaimedText(NamedTuple):
             return False
         own, said = (words_of(text, self.language) for text in (self.sentence, part))
         stems = frozenset[str]().union(*(word.stems for word in said))
-        missing = {term.text.lower() for term in lacking}  # a row's columns may be "last_check"
+        named = {term.text.lower() for term in self.wanted.question.terms if term not in lacking}
         for word in own:
-            is_named = is_row and word.has("exact") and word.text not in missing
+            is_named = is_row and word.has("exact") and word.text in named  # of "last_check"
             if word.has("number", "month", "exact") and not word.stems & stems and not is_named:
                 return False
         denials = [sum(word.has("negation") for word in words) for words in (own, said)]
@@ -336,18 +368,40 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
             settings = [f"{key} {key.replace('_', ' ')}: {value}" for key, value in pairs]
             return any(claim.is_said_by(each, line) for each in settings or [line])
         # "The default of retries", where a title has "retries" and another row is of them
-        cells = named_cells(lead, line) if head else []
+        found = named_cells(lead, text.texts[at]) if head else []
+        cells = [(name, with_quantities(cell, text.language)) for name, cell in found]
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
         rows = (row for n, row in enumerate(text.texts) if head and text.heads[n] == head)
         keys = {_plain(cell) for row in rows for _, cell in named_cells(lead, row)[:1]}
         words = {_plain(term.text) for term in wanted.question.terms}
         is_other = any(key in words and key not in _plain(line) for key in keys)
-        is_of_row = not is_other and _is_row_of(text, cells, sentence, claim.lacking(line))
+        lacking, terms = claim.lacking(line), wanted.question.terms
+        kept = [at for at, term in enumerate(terms) if not PRICED.fullmatch(term.text)]
+        if len(kept) < len(terms) and _names_cell(cells, sentence, text.language):
+            fewer = wanted.part(kept, wanted.question.measure)
+            priced = claim._replace(wanted=fewer, outer=[outer[at] for at in kept])
+            if not priced.lacking(line):
+                claim, lacking = priced, []
+        is_of_row = not is_other and _is_row_of(text, cells, sentence, lacking)
         return is_of_row and claim.is_said_by(line, line, is_row=True)
     file, before = text.outer.stems, text.antecedent(at)
     return any(
         follows(sentence, each, text.language, lead, before, titles=names.stems, file=file)
         for each in dict.fromkeys((line, without_days(line)))
+    )
+
+
+def _names_cell(cells: Cells, sentence: str, language: str) -> bool:
+    """Whether a sentence names a row by its first cell, a column and the number of its cell."""
+    said = set(stem_words(sentence, language))
+    return (
+        bool(cells)
+        and said >= set(stem_words(cells[0][1], language))
+        and any(
+            said >= set(stem_words(name.replace("_", " "), language))
+            and set(NUMBER.findall(cell)) & set(NUMBER.findall(sentence))
+            for name, cell in cells[1:]
+        )
     )
 
 

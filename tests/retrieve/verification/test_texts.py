@@ -438,3 +438,43 @@ def test_a_day_is_in_its_month_and_a_date_in_german_is_one():
         ("Es kostet 1250 Euro und 5 Prozent.", "Es kostet 1.250,00 € und 5 %.", True),
     ):
         assert (check_claim(claim, line) != "nowhere") == is_said, claim
+
+
+PRICES = (
+    "| Item | Adult | Child |\n|---|---|---|\n| Day ticket | 4.50 | 2.00 |\n"
+    "| Season ticket | 80.00 | 35.00 |\n"
+)
+PREISE = "| Karte | Erwachsene | Kinder |\n|---|---|---|\n| Tageskarte | 4,50 € | 2,00 € |\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "true", "false"),
+    [
+        (PRICES, "A season ticket for a child costs 35.00.; Adults pay 80 for a season ticket.; "
+         "A day ticket costs 4.50 for an adult.",
+         "A season ticket for a child costs 80.00.; A season ticket for a child costs 2.00.; "
+         "A day ticket costs 4.50.; A dog ticket costs 4.50 for an adult.; "
+         "A day ticket costs more than 4.50 for an adult.; A day ticket costs 4.50 for a senior."),
+        (PREISE,
+         "Eine Tageskarte für Kinder kostet 2 €.; Kinder zahlen 2 Euro für eine Tageskarte.",
+         "Eine Tageskarte für Kinder kostet 4,50 €.; Kinder zahlen 2 Dollar für eine Tageskarte."),
+    ],
+)  # fmt: skip
+def test_a_price_is_of_the_row_and_the_column_that_a_sentence_names(table, true, false, tmp_path):
+    (tmp_path / "prices.md").write_text(table)
+    for claims, is_said in ((true, True), (false, False)):
+        for claim in claims.split("; "):
+            (sentence,) = check_text(claim, tmp_path).sentences
+            assert (sentence.support != "nowhere") == is_said, claim
+
+
+def test_each_row_of_a_table_is_checked_by_itself_and_by_its_heads(tmp_path):
+    (tmp_path / "prices.md").write_text(PRICES)
+    for text, expected in (
+        (PRICES, ["quoted", "quoted"]),
+        (PRICES.replace("35.00", "36.00"), ["quoted", "nowhere"]),
+        (PRICES.replace("4.50 | 2.00", "2.00 | 4.50"), ["nowhere", "quoted"]),
+        (PRICES.replace("Adult | Child", "Child | Adult"), ["nowhere", "nowhere"]),
+        ("Item,Child,Adult\nSeason ticket,35,80\n", ["supported"]),
+    ):
+        assert [each.support for each in check_text(text, tmp_path).sentences] == expected, text
