@@ -194,7 +194,11 @@ class OpenIndex:
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
         if not self.names_model("reranker") or not question:
-            return self.lexical.search_terms(parsed, count, self.documents)
+            found = self.lexical.search_terms(parsed, count, self.documents)
+            with contextlib.suppress(ValueError):  # an index of before has no places of words
+                runs = self.lexical.search_terms(parsed, count, self.documents, is_run=True)
+                found += [hit for hit in runs if hit not in found]
+            return found
         choice = self.reranker_choice
         found = self.lexical.search_terms(parsed, RERANKED, self.documents)
         try:

@@ -46,7 +46,7 @@ from ..wording.question import (
 from .structure import LINE_KINDS
 
 SETTINGS = (".ini", ".cfg", ".toml", ".yaml", ".yml", ".json")
-SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=][ \t]*(\S.*)$""")
+SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=](?!//)[ \t]*(\S.*)$""")
 BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*$")
 """The line that begins a block of a file of settings: `[cache]`, `cache:`, `"cache": {`."""
 DEDENT = re.compile(r"(?m)^[ \t]+\S.*\n+([^\s#\]})].*)")
