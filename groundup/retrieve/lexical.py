@@ -39,8 +39,7 @@ HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
 MAX_TIES = 1_000
 """Of more passages with equal scores, the first in the order of the index are taken."""
-MAX_GAPS = 4
-"""Other words in a run of a question's words, which are without its stop words."""
+MAX_GAPS = 4  # other words in a run of a question's words, such as its stop words
 WRITER_BYTES = 128 * 2**20
 
 
@@ -166,23 +165,17 @@ class LexicalIndex:
         self, question: Question, limit: int = 10, documents: Collection[str] | None = None,
         is_run: bool = False,
     ) -> list[Hit]:  # fmt: skip
-        """The best passages for the terms of a question, like `search`; of some documents alone.
-
-        is_run: only passages that have all its words in order, with MAX_GAPS others between them
-        """
+        """As `search`; of some documents, or of what has all its words in a run, alone."""
         query = self._build_query(question)
         if query is None or limit < 1 or not len(self):
             return []
-        if is_run:
-            words = [stem for term in question.terms for stem in term.stems]
-            if len(words) < 2:
-                return []
+        words = [stem for term in question.terms for stem in term.stems]
+        if is_run and len(words) > 1:  # a word alone is no run
             run = self.engine.Query.phrase_query(self.index.schema, "body", words, MAX_GAPS)
             query = self._with_all(query, run)
         if documents is not None:
-            ids = sorted(documents)
-            inside = self.engine.Query.term_set_query(self.index.schema, "document", ids)
-            query = self._with_all(query, inside)
+            build, ids = self.engine.Query, sorted(documents)
+            query = self._with_all(query, build.term_set_query(self.index.schema, "document", ids))
         found, size = [], limit + 1
         while size <= limit + MAX_TIES:
             found = self.searcher.search(query, limit=size, count=False).hits
