@@ -71,7 +71,7 @@ from .search import DocumentEntry, read_entries, read_rejected
 from .snapshots import current_name, read_root, remove_snapshot, set_current, write_root
 from .wording.language import language_of
 
-VERSION = 16
+VERSION = 17
 CURVE = "tune.html"
 """Page of `--tune` in the folder of an index."""
 KEPT_SETTINGS = {

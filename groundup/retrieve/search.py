@@ -194,12 +194,16 @@ class OpenIndex:
 
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
-        if not self.names_model("reranker") or not question:
-            return self.lexical.search_terms(parsed, count, self.documents)
-        choice = self.reranker_choice
-        found = self.lexical.search_terms(parsed, RERANKED, self.documents)
+        is_reranked = question and self.names_model("reranker")
+        size = RERANKED if is_reranked else count
+        found = self.lexical.search_terms(parsed, size, self.documents)
+        with contextlib.suppress(ValueError):  # an index of before has no places of words
+            runs = self.lexical.search_terms(parsed, count, self.documents, is_run=True)
+            found += [hit for hit in runs if hit not in found]
+        if not is_reranked:
+            return found
         try:
-            found = self.reranker.rerank(question, found, choice.milliseconds)
+            found = self.reranker.rerank(question, found, self.reranker_choice.milliseconds)
         except (ArtifactError, ConfigError) as error:  # words alone order them
             record.log(f"Not reranked: {error}")
         return found[:count]

@@ -128,15 +128,19 @@ def _answer_in_quotes(index: OpenIndex, question: str, limit: int) -> Answer:
     answer = _answer(index, question, limit)
     if not answer.refused:
         return answer
-    asked, meant = question, {}
+    asked, right, meant = question, question, {}
     for term in index.parse(question).terms:
         if not index.has(term) and (word := index.meant_word(term)):
             meant[term.text] = word
+            right = re.sub(rf"\b{re.escape(term.text)}\b", word, right)
             # A name one letter off, or one that is a word, may be that of another thing.
             if term.name is None and not (term.is_name and is_dictionary_word(term.text)):
                 asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
     if meant:
         answer.details["did_you_mean"] = meant
+    if right != asked and (claims := _answer(index, right, limit).claims):
+        near = claims[0].quotes[-1]  # of the word that is meant
+        answer.details.update(nearest=quote_to_json(near) | {"line": near.line}, found=[])
     if asked != question:
         other = _answer(index, asked, limit)
         if not other.refused:
