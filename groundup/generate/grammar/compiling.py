@@ -10,7 +10,8 @@ an end of the answer is allowed where the answer is complete. Special tokens hav
 model chooses the tokenization: bytes that are certain are not forced to be the tokenizer's ids.
 
 llguidance computes the masks with an Earley parser over regular expressions' derivatives, along a
-trie of the vocabulary; automaton.py does the same readably for regex and choices.
+trie of the vocabulary; tests/generate/grammar/automaton.py does the same readably for regex and
+choices.
 Source: https://github.com/guidance-ai/llguidance; Earley 1970, doi:10.1145/362007.362035.
 """
 

@@ -11,10 +11,10 @@ import torch
 from groundup.core import ConfigError, DataError, Reason, Sampling
 from groundup.generate import Engine, GrammarCompiler, compile_grammar, generate
 from groundup.generate.explain import sampling_stages
-from groundup.generate.grammar.automaton import ReferenceMatcher, choices_expression, parse_regex
 from groundup.generate.grammar.compiling import vocabulary_bytes
 from groundup.generate.sampling import NO_TOKEN, TokenSampler, choose_tokens
 from groundup.tokenizer import FastTokenizer, train_bpe
+from tests.generate.grammar.automaton import ReferenceMatcher, choices_expression, parse_regex
 from tests.generate.grammar.schemas import random_schema
 from tests.generate.tiny import tiny_directory, tiny_engine
 from tests.tokenizer.imported.fixtures import small

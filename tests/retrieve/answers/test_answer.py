@@ -179,7 +179,7 @@ def test_some_documents_alone_are_asked(tmp_path):
         for one in (opened, opened.only(["b*"]))
     ]
     assert scores[0] == scores[1]
-    with pytest.raises(ConfigError, match=r"No document of the index matches --only \*\.pdf"):
+    with pytest.raises(ConfigError, match=r"No document of the index matches --only '\*\.pdf'"):
         opened.only(["*.pdf"])
     with pytest.raises(ConfigError, match="no author"):
         opened.only(["author=Ada"])
