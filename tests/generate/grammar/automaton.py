@@ -6,8 +6,8 @@ r"""A readable reference of constrained decoding: regular expressions and choice
                 bytes leave one that matches something
 
 A character is the sequences of bytes that spell it in UTF-8. An expression that matches nothing
-becomes NOTHING as it is built, so every other one can be continued to a match. compiling.py does the
-same through llguidance, faster and for more grammars; tests compare their masks.
+becomes NOTHING as it is built, so every other one can be continued to a match. compiling.py does
+the same through llguidance, faster and for more grammars; tests compare their masks.
 
 Expressions have literals, `.`, classes, groups, `|`, `* + ? {m,n}`, and `\d \w \s` of ASCII; no
 anchors, look-arounds or back-references.

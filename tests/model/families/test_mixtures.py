@@ -103,7 +103,7 @@ def test_tensors_that_are_missing_are_named(name, lost, message, tmp_path):
     ("deepseek_v2/groups_yarn", {"first_k_dense_replace": 3}, "dense_layers=3"),
     ("deepseek_v2/groups_yarn", {"qk_rope_head_dim": 3}, "head_dim=4"),
     ("gpt_oss/unbiased", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
-    ("gpt_oss/unbiased", {"quantization_config": {"quant_method": "fp8"}}, "quantised weights .fp8"),
+    ("gpt_oss/unbiased", {"quantization_config": {"quant_method": "fp8"}}, "weights .fp8"),
     ("llama4_text/plain", {"moe_layers": [0]}, "moe_layers="),
     ("llama4_text/plain", {"num_experts_per_tok": 2}, "weighs_input=true needs chosen=1"),
     ("llama4_text/plain", {"no_rope_layers": [2, 1]}, "no_rope_layers="),
