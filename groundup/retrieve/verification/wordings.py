@@ -84,7 +84,9 @@ def follows(
         return False
     names = (word.has("capital", "number", "preposition") for word in claim if word.is_wanted)
     if all(names) and not have(claim, "being"):
-        return not have(words, "negation")  # an answer such as "Finch, Anna", no sentence
+        own = titles.union(*(word.stems for word in (*words, *head)))  # not of the sentence before
+        is_own = all(word.stems & own for word in claim if word.is_wanted)
+        return is_own and not have(words, "negation")  # an answer such as "Finch, Anna"
     lines = list(_lines(words, head, context, claim, titles))
     claims = [claim, *_without_known(claim, titles, (*context, *words))]
     if any(_says(each, said) for said in claims for each in lines):

@@ -394,6 +394,11 @@ def test_a_title_gives_no_word_where_the_sentence_has_another(tmp_path):
     assert [each.support for each in checked.sentences] == ["nowhere", "supported"]
 
 
+def test_a_word_of_the_denied_sentence_before_supports_nothing(tmp_path):
+    (tmp_path / "a.md").write_text("# Mill\n\nDo not see it there. That is what it is.\n")
+    assert check_text("See it there.", tmp_path).sentences[0].support == "nowhere"
+
+
 def test_a_sentence_of_frequent_words_is_found_in_a_large_folder(tmp_path):
     (tmp_path / "a.md").write_text(
         "# Mill\n\nDo not open it while it is there. That is what it is.\n"
