@@ -209,6 +209,8 @@ def work(made, tmp_path, monkeypatch) -> Path:
     Path("simlex999.txt").write_text("king\twoman\t7.5\nriver\tking\t1.0\nman\tking\t6.0\n")
     Path("questions-words.txt").write_text(": people\nman king woman river\nking man river woman\n")
     Path("schema.json").write_text('{"type": "object", "properties": {"name": {"enum": ["a"]}}}')
+    align = (ROOT / "docs/reference/align.md").read_text(encoding="utf-8")
+    Path("mine.py").write_text(re.findall(r"(?s)```python\n(.*?)```", align)[0])
     Path("sum.lark").write_text('start: NUMBER "+" NUMBER\nNUMBER: /[0-9]{1,2}/\n')
     Path("pipeline.toml").write_text(PIPELINE.replace("HOME", str(home)), encoding="utf-8")
     for name, rows in ROWS.items():
