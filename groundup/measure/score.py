@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple, get_args
@@ -149,10 +148,11 @@ def load_scorer(name: str, settings: str = "") -> Scorer:
 def _import_place(place: str) -> ModuleType:
     if not place.endswith(".py"):
         return import_module(place)
-    spec = spec_from_file_location(f"groundup_own_{digest(place)[:12]}", place)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
-    module = sys.modules[spec.name] = module_from_spec(spec)  # dataclasses look there
-    spec.loader.exec_module(module)
+    code = compile(Path(place).read_bytes(), place, "exec")  # no bytecode of a second before
+    module = ModuleType(f"groundup_own_{digest(place)[:12]}")
+    module.__file__ = place
+    sys.modules[module.__name__] = module  # dataclasses look there
+    exec(code, module.__dict__)
     return module
 
 
