@@ -17,12 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError
 
-from .configuration.config import (
-    AttentionConfig,
-    ExpertsConfig,
-    ModelConfig,
-    largest_divisor,
-)
+from .configuration.config import AttentionConfig, ExpertsConfig, ModelConfig, largest_divisor
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""

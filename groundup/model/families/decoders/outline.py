@@ -7,6 +7,7 @@ knows: any other is refused.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -28,19 +29,31 @@ from ..decoder_keys import (
     to_layer_types,
     with_fields,
 )
-from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
+from ..experts import ExpertFiles, read_experts, write_experts
+from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family
 from ..names import (
     ACTIVATIONS,
+    QKV,
+    QKV_ROWS,
     NamePairs,
+    StateDict,
+    drop_tensors,
     extended_context,
+    fuse_parts,
     get_activation,
     get_bool,
     get_float,
     get_int,
+    group_by_head,
+    group_by_kind,
     hf_activation,
+    map_tensors,
     parse_layer_rope,
     parse_window_base,
+    rename_tensors,
+    split_fused,
     to_rope_parameters,
+    transpose_matrix,
 )
 
 Values = dict[str, Any]
@@ -154,6 +167,26 @@ class Outline(NamedTuple):
     """Keys that do not affect the logits."""
     aliases: Mapping[str, str] = {}
     """Other names of keys."""
+    dropped: str = ROTARY_BUFFERS
+    """Pattern of the names of unused tensors."""
+    prefix: str = ""
+    """Of all names in the files; some omit it."""
+    transposed: str = ""
+    """Pattern of the endings of groundup's names whose matrices the files transpose."""
+    fused: Mapping[str, tuple[str, ...]] = {}
+    """groundup's names of fused tensors, and of their parts."""
+    by_head: bool = False
+    """Whether fused queries, keys and values are ordered by key head."""
+    experts: ExpertFiles | None = None
+    """How the files hold experts, if they do."""
+
+    def family(self) -> Family:
+        """The family of this outline."""
+        return Family(
+            self.name, config_keys(self), partial(read_outline, self), partial(write_outline, self),
+            partial(read_state, self), partial(write_state, self),
+            supports_packed=not (self.transposed or self.fused or self.experts),
+        )  # fmt: skip
 
 
 def config_keys(outline: Outline) -> ConfigKeys:
@@ -208,16 +241,43 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
     return values | outline.write_more(config)
 
 
-def decoder_family(
-    outline: Outline, *, dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
-    fused: Mapping[str, tuple[str, ...]] = {}, by_head: bool = False,
-) -> Family:  # fmt: skip
-    """A family of an outline; see `renaming_family`."""
-    return renaming_family(
-        outline.name, config_keys(outline), lambda values: read_outline(outline, values),
-        lambda config: write_outline(outline, config), outline.names, dropped=dropped,
-        prefix=prefix, transposed=transposed, fused=fused, by_head=by_head,
-    )  # fmt: skip
+def tensor_names(outline: Outline, config: ModelConfig) -> NamePairs:
+    """The pairs of names of a configuration's tensors."""
+    return outline.names(config) if callable(outline.names) else outline.names
+
+
+def read_state(outline: Outline, state: StateDict, config: ModelConfig) -> StateDict:
+    """Hugging Face tensors under groundup's names and in its layout."""
+    part = config.attention
+    sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
+    state = {name.removeprefix(outline.prefix): tensor for name, tensor in state.items()}
+    state = rename_tensors(drop_tensors(state, outline.dropped), tensor_names(outline, config))
+    if outline.transposed:
+        state = map_tensors(state, outline.transposed, transpose_matrix)
+    if outline.by_head:
+        state = map_tensors(state, QKV_ROWS, lambda rows: group_by_kind(rows, part))
+    for whole, parts in outline.fused.items():
+        state = split_fused(state, whole, parts, sizes if parts is QKV else ())
+    return read_experts(state, config, outline.experts) if outline.experts else state
+
+
+def write_state(outline: Outline, state: StateDict, config: ModelConfig) -> StateDict:
+    """The inverse of `read_state`."""
+    for whole, parts in outline.fused.items():
+        state = fuse_parts(state, whole, parts)
+    if outline.by_head:
+        state = map_tensors(state, QKV_ROWS, lambda rows: group_by_head(rows, config.attention))
+    if outline.transposed:
+        state = map_tensors(state, outline.transposed, transpose_matrix)
+    state = write_experts(state, outline.experts) if outline.experts else state
+    pairs = tuple((outline.prefix + a, b) for a, b in tensor_names(outline, config))
+    return rename_tensors(state, pairs, to_hf=True)
+
+
+def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
+    """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
+    path = "feedforward.experts."
+    return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
 
 
 WINDOW_KEYS = frozenset(("layer_types", "sliding_window"))
