@@ -10,10 +10,16 @@ from groundup.core import ConfigError
 
 from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES as LLAMA_NAMES
-from ..decoder_keys import decoder_to_hf_config
 from ..experts import MLP_NAMES, OURS, ExpertFiles
 from ..keys import AllowedValues, Family, word_set
-from ..names import StateDict, drop_tensors, get_float, get_int, require_supported
+from ..names import (
+    StateDict,
+    drop_tensors,
+    get_float,
+    get_int,
+    require_supported,
+    to_rope_parameters,
+)
 from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, expert_counts, rms_eps
 
 ATTENTION = "model.layers.{}.self_attn."
@@ -66,7 +72,7 @@ def write_latent(config: ModelConfig) -> Values:
     assert latent is not None, "the outline has keys of it"
     sizes = {"qk_nope_head_dim": part.head_dim - latent.rotated, "qk_head_dim": part.head_dim,
              "head_dim": latent.rotated}  # fmt: skip
-    rope = decoder_to_hf_config(config, "it", "")["rope_parameters"]
+    rope = to_rope_parameters(config.position.base, config.position.scaling, "it")
     rope["mscale_all_dim"] = latent.mscale
     return sizes | ({"rope_parameters": rope, "rope_scaling": rope} if latent.mscale else {})
 

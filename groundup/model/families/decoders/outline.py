@@ -17,15 +17,14 @@ from groundup.kernels import AttentionPattern
 from ...configuration.config import ModelConfig
 from ..decoder_keys import (
     FULL,
+    MAX_LAYERS,
     NAMES,
     SHARED_KEYS,
+    SIZES,
     UNUSED_FEATURES,
     WINDOW,
-    decoder_fields,
-    decoder_to_hf_config,
     get_layers,
     parse_layer_types,
-    parse_sliding_window,
     to_layer_types,
     with_fields,
 )
@@ -44,21 +43,22 @@ from ..names import (
     get_bool,
     get_float,
     get_int,
+    get_rotated,
     group_by_head,
     group_by_kind,
     hf_activation,
     map_tensors,
     parse_layer_rope,
+    parse_rope,
     parse_window_base,
     rename_tensors,
     split_fused,
     to_rope_parameters,
     transpose_matrix,
+    written_context,
 )
 
 Values = dict[str, Any]
-SIZES = SHARED_KEYS - {"hidden_act", "rms_norm_eps"}
-"""Keys of sizes and rotary positions."""
 WIDTH, INNER = "hidden_size", "intermediate_size"
 
 
@@ -191,10 +191,38 @@ class Outline(NamedTuple):
 
 def config_keys(outline: Outline) -> ConfigKeys:
     """The keys of a family's config.json."""
-    sizes = SIZES - outline.absent.union(outline.renamed.values())
+    sizes = SHARED_KEYS - outline.absent.union(outline.renamed.values())
     used = sizes.union((key.name for key in outline.keys), outline.more_keys, outline.renamed)
     unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in used}
     return ConfigKeys(used, {**unused, **outline.fixed}, outline.ignored, outline.aliases)
+
+
+def read_sizes(outline: Outline, values: Values, own: Mapping[str, str]) -> Values:
+    """The fields, by path, of the sizes and rotary positions that every config.json has.
+
+    own  the family's names of keys
+
+    Raises ArtifactError naming a missing or invalid key.
+    """
+
+    def size(key: str, default: int | None = None) -> int:
+        maximum = MAX_LAYERS if key == "num_hidden_layers" else 2**31
+        return get_int(values, own.get(key, key), outline.name, default, maximum=maximum)
+
+    width, heads, rotated = size(WIDTH), size("num_attention_heads"), outline.rotated
+    defaults = {"num_key_value_heads": heads, "head_dim": max(1, width // heads)}
+    flat = values | {"rope_parameters": None, "rope_scaling": None}
+    rope = flat if outline.has_layer_ropes else values
+    theta, scaling = parse_rope(rope, outline.base, partial=rotated is not None)
+    sizes = {field: size(key, defaults.get(key)) for key, field in SIZES.items()}
+    return sizes | {
+        "context_length": extended_context(sizes["context_length"], scaling),
+        "attention.qk_norm": "none",
+        "position.base": theta,
+        "position.scaling": scaling,
+        "position.rotated": 1.0 if rotated is None else get_rotated(rope, rotated),
+        "tied_embeddings": get_bool(values, "tie_word_embeddings", outline.tied),
+    }
 
 
 def read_outline(outline: Outline, values: Values) -> ModelConfig:
@@ -208,15 +236,35 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
     if outline.inner and values.get(inner := own.get(INNER, INNER)) is None:
         values[inner] = outline.inner * get_int(values, own.get(WIDTH, WIDTH), outline.name)
     values |= {usual: values[name] for usual, name in own.items() if name in values}
-    flat = values | {"rope_parameters": None, "rope_scaling": None}
-    fields = decoder_fields(
-        flat if outline.has_layer_ropes else values, outline.name, base=outline.base,
-        tied=outline.tied, rotated=outline.rotated, own=own,
-    )  # fmt: skip
+    fields = read_sizes(outline, values, own)
     if "head_dim" in outline.absent and fields["width"] % fields["attention.heads"]:
         what = f"width {fields['width']}, which {fields['attention.heads']} heads do not divide"
         raise ArtifactError(f"config.json has {what}.")
     return with_fields(ModelConfig(), {**fields, **further, **outline.read_more(values)})
+
+
+def write_sizes(outline: Outline, config: ModelConfig) -> Values:
+    """The keys of `read_sizes`, for Transformers 4 and 5.
+
+    Raises ConfigError for a rotary scaling that the format cannot express.
+    """
+    position = config.position
+    rope = to_rope_parameters(position.base, position.scaling, outline.name)
+    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+    share = {} if outline.rotated is None else {"partial_rotary_factor": position.rotated}
+    return {
+        "architectures": [outline.architecture],
+        "model_type": outline.name,
+        **{key: attrgetter(field)(config) for key, field in SIZES.items()},
+        "max_position_embeddings": written_context(config),
+        "attention_dropout": 0.0,
+        "rope_parameters": rope | share,
+        "rope_theta": position.base,
+        "rope_scaling": None if position.scaling.kind == "none" else scaling,
+        "tie_word_embeddings": config.tied_embeddings,
+        "use_cache": True,
+        **share,
+    }
 
 
 def write_outline(outline: Outline, config: ModelConfig) -> Values:
@@ -231,12 +279,8 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
         is_read = any(key.field.startswith(path) for key in outline.keys)
         if is_read and attrgetter(path)(config) is None:
             raise ConfigError(f"{path}=None cannot be written as {outline.name}.")
-    values = decoder_to_hf_config(config, outline.name, outline.architecture)
-    if outline.rotated is not None:
-        share = {"partial_rotary_factor": config.position.rotated}
-        values |= {"rope_parameters": values["rope_parameters"] | share, **share}
-    unwritten, own = outline.absent | {"rms_norm_eps"}, {b: a for a, b in outline.renamed.items()}
-    values = {own.get(key, key): each for key, each in values.items() if key not in unwritten}
+    sizes, own = write_sizes(outline, config), {b: a for a, b in outline.renamed.items()}
+    values = {own.get(key, key): size for key, size in sizes.items() if key not in outline.absent}
     values |= {key.name: key.write(config) for key in outline.keys}
     return values | outline.write_more(config)
 
@@ -284,8 +328,18 @@ WINDOW_KEYS = frozenset(("layer_types", "sliding_window"))
 
 
 def read_window(values: Values) -> Values:
-    """The pattern of all layers: a window, or none where `sliding_window` is null."""
-    return {"attention.patterns": parse_sliding_window(values, str(values["model_type"]))}
+    """The pattern of all layers: a window, or none where `sliding_window` is null.
+
+    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores
+    here.
+    """
+    family, is_window = str(values["model_type"]), values.get("sliding_window") is not None
+    types = values.get("layer_types")
+    if types is not None and any((kind == WINDOW) != is_window for kind in types):
+        what = f"layer_types={str(types)[:60]} with sliding_window={values.get('sliding_window')!r}"
+        raise ArtifactError(f"config.json has {what}; all layers of {family} have the same type.")
+    window = get_int(values, "sliding_window", family) if is_window else 0
+    return {"attention.patterns": (AttentionPattern("window" if is_window else "full", window),)}
 
 
 def write_window(config: ModelConfig) -> Values:
