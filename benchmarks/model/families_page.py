@@ -15,7 +15,7 @@ from benchmarks.model.models_page import ROOT, results
 from groundup.core import ArtifactError
 from groundup.model.decoders.paged import unsupported_parts
 from groundup.model.families.registry import FAMILIES, get_family, read_config
-from groundup.model.weights.gguf.configuration import ARCHITECTURES
+from groundup.model.weights.gguf.architectures import ARCHITECTURES, KIN
 
 PAGE = ROOT / "docs" / "reference" / "models.md"
 ASKED = """
@@ -92,7 +92,7 @@ def markdown() -> str:
     """The whole page."""
     measured, known = results("odd_models"), defaults()
     gguf = {each.family: each.name for each in ARCHITECTURES}
-    gguf |= {"mistral": "llama", "roberta": gguf["bert"], "distilbert": gguf["bert"]}
+    gguf |= {name: gguf[other] for name, other in KIN.items()}
     families = measured.get("families", {})
     refused = {name: refusal(name) for name in ASKED if refusal(name)}
     others = [name for name in FAMILIES if name not in ASKED and name != "groundup"]

@@ -6,7 +6,6 @@ PLAIN needs only an end-of-text token. The template is saved with the tuned weig
 that end an answer come first among the end-of-text ids.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from groundup.core import (
     write_json,
     write_text,
 )
+from groundup.model import read_json_object
 from groundup.tokenizer import (
     CHATML_TEMPLATE,
     PLAIN_TEMPLATE,
@@ -105,7 +105,7 @@ class ChatFormat:
             write_json(path / GENERATION_CONFIG_FILE, _text_ends(base, stops))
         elif isinstance(self.tokenizer, ImportedTokenizer):  # else `save` has written the ids
             for name in TEXT_END_FILES:
-                write_json(path / name, _read_json_object(path / name) | _text_ends(base, stops))
+                write_json(path / name, read_json_object(path / name) | _text_ends(base, stops))
 
 
 def load_chat_format(path: Path, template: str) -> ChatFormat:
@@ -145,10 +145,6 @@ def _stored_template(path: Path) -> str | None:
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def _read_json_object(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
 def _text_ends(base: Path, stops: list[int]) -> dict[str, Any]:
     """The end-of-text ids: those that end an answer before those of the base."""
     listed = next(filter(None, (_eos_ids(base / name) for name in TEXT_END_FILES)), [])
@@ -157,5 +153,5 @@ def _text_ends(base: Path, stops: list[int]) -> dict[str, Any]:
 
 
 def _eos_ids(file: Path) -> list[int]:
-    eos = _read_json_object(file).get("eos_token_id") if file.is_file() else None
+    eos = read_json_object(file).get("eos_token_id") if file.is_file() else None
     return [eos] if isinstance(eos, int) else list(eos or [])

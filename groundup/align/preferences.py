@@ -41,7 +41,6 @@ from groundup.core import (
     Message,
     produce,
     record,
-    write_text,
 )
 from groundup.corpus import split_paths
 
@@ -55,6 +54,7 @@ from .examples.layouts import (
     read_answer,
     read_messages,
     read_row_prompt,
+    write_rows,
 )
 
 SPLITS = ("train", "validation")
@@ -156,8 +156,7 @@ def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[P
                 f"give more ({len(found.rejected)} were left out). {found.reasons}".rstrip()
             )
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_text(draft.path / f"{name}.jsonl", "".join(lines))
+        write_rows(draft.path / f"{name}.jsonl", rows)
         numbers = balance_of(map(preference_row, rows), languages=False)
         kinds = Counter(numbers["kinds"])
         single = kinds["good"] + kinds["bad"]

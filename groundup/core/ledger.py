@@ -240,7 +240,9 @@ def _entry_hash(
 
 def _damaged_error(path: Path, what: str) -> ArtifactError:
     """Error for a ledger that was changed by something other than an append."""
-    return ArtifactError(f"{path}: {what}; restore the file from a copy.")
+    return ArtifactError(
+        f"{path}: {what}; restore the file from a copy, or remove what was added to it by hand."
+    )
 
 
 def _is_torn(line: bytes) -> bool:

@@ -4,19 +4,40 @@
     similarity()    1 - edits / length                         wer(), cer()   errors / length
     token_f1()      overlap of words with a reference          refusal()      1 where it refused
     natural_stop()  1 where the model stopped by itself
+    OwnScorer       what the user names as `FILE.py:name` or `module:name`
 
 Of several references the best counts (BLEU uses all together). A sample that cannot be scored gives
 a Reason, never NaN. An empty answer is scored as wrong; otherwise silence would raise the average.
 Corpus-level scores (BLEU, chrF, error rates) are in stats/sums.py.
 """
 
+import inspect
+import json
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import Answer, DataError, Reason, Sample, Score, check_choice
+from groundup.core import (
+    Answer,
+    ConfigError,
+    DataError,
+    Reason,
+    Sample,
+    Score,
+    Scorer,
+    check_choice,
+    digest,
+    hash_file,
+    record,
+)
 
 from .text.edit import ErrorRate, edit_similarity
 from .text.meteor import METEOR_PRESETS, Meteor, MeteorPreset
@@ -25,6 +46,8 @@ from .text.overlap import Rouge, token_f1_score
 from .text.units import Normalisation, Unit, get_normaliser
 
 OverlapPart = Literal["precision", "recall", "f1"]
+OWN_SECONDS = 60.0
+"""That an own scorer may take."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,83 @@ class AnswerScorer:
         """The property as a number, or why it is unknown."""
         value = self.compute(answer)
         return value if isinstance(value, Reason) else Score(value, self.signature)
+
+
+@dataclass(frozen=True)
+class OwnScorer:
+    """A scorer of the user's; that it raises, hangs or returns no Score is a Reason."""
+
+    name: str
+    score: Scorer
+    signature: str
+
+    @classmethod
+    def load(cls, name: str) -> "OwnScorer":
+        """Import it as `load_scorer` does; its signature changes with the file."""
+        scorer, place = load_scorer(name), name.rpartition(":")[0]
+        file = place if place.endswith(".py") else getattr(sys.modules[place], "__file__", None)
+        return cls(name, scorer, f"{name}#{digest(file and hash_file(Path(file)))[:8]}")
+
+    def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
+        """Score one answer, in the process's main thread."""
+        before = signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, OWN_SECONDS)
+        try:
+            score: object = self.score(sample, answer)
+            if isinstance(score, Score):
+                return score._replace(value=float(score.value))
+        except Exception as error:
+            what = record.single_line(f"{type(error).__name__}: {error}")
+            return Reason("scorer_failed", f"{self.name} raised {what}.")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        what = f"{self.name} returned {record.single_line(repr(score))[:60]}; expected a Score."
+        return score if isinstance(score, Reason) else Reason("no_score", what)
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError(f"it took longer than {OWN_SECONDS:g} seconds")
+
+
+def load_scorer(name: str, settings: str = "") -> Scorer:
+    """Import `FILE.py:name` or `module:name`: a Scorer, or what makes one.
+
+    settings  JSON object of arguments for what makes one; a class needs none
+
+    Raises ConfigError for a missing file, module or name, and for what is no Scorer.
+    """
+    place, _, inner = name.rpartition(":")
+    try:
+        module = _import_place(place)
+    except Exception as error:
+        what = record.single_line(f"{type(error).__name__}: {error}")
+        raise ConfigError(
+            f"scorer={name!r} cannot be loaded; expected FILE.py:name or module:name ({what})."
+        ) from None
+    if not hasattr(module, inner):
+        raise ConfigError(f"scorer={name!r}: {place} has no `{inner}`.")
+    target = getattr(module, inner)
+    try:
+        if settings or isinstance(target, type):
+            target = target(**json.loads(settings or "{}"))
+        inspect.signature(target).bind(None, None)
+    except Exception as error:
+        what = record.single_line(str(error))
+        raise ConfigError(
+            f"scorer={name!r} is no Scorer, a function of a sample and an answer ({what})."
+        ) from None
+    return target
+
+
+def _import_place(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return import_module(place)
+    spec = spec_from_file_location(f"groundup_own_{digest(place)[:12]}", place)
+    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    module = sys.modules[spec.name] = module_from_spec(spec)  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
 
 
 def _best_reference(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:

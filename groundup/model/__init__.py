@@ -43,13 +43,7 @@ from .heads import Head, HeadConfig, ModelWithHead, SpanBoundary, apply_softcap
 from .inputs import may_fork
 from .positions import get_rotation, rotate
 from .presets import Preset, preset, presets
-from .transformer import (
-    Adapted,
-    Transformer,
-    TransformerBlock,
-    compiled_block,
-    has_adapters,
-)
+from .transformer import Adapted, Transformer, TransformerBlock, compiled_block, has_adapters
 from .weights.directory import (
     load,
     load_to_train,

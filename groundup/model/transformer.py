@@ -21,14 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
-from groundup.kernels import (
-    Branches,
-    LossTerms,
-    Mask,
-    Recompute,
-    compiled_once,
-    with_recompute,
-)  # fmt: skip
+from groundup.kernels import Branches, LossTerms, Mask, Recompute, compiled_once, with_recompute
 
 from .attention import (
     Attention,

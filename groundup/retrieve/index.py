@@ -71,7 +71,7 @@ from .search import DocumentEntry, read_entries, read_rejected
 from .snapshots import current_name, read_root, remove_snapshot, set_current, write_root
 from .wording.language import language_of
 
-VERSION = 16
+VERSION = 17
 CURVE = "tune.html"
 """Page of `--tune` in the folder of an index."""
 KEPT_SETTINGS = {
@@ -478,7 +478,8 @@ def _no_documents(source: Path, rejected: list[Rejected]) -> DataError:
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
     return DataError(
-        f"{source} holds {found}{first}; expected {READABLE_KINDS}. The index stays as it was."
+        f"{source} holds {found}{first}; expected {READABLE_KINDS}. An index made before stays as "
+        "it was; remove its directory if nothing is to be answered from it."
     )
 
 

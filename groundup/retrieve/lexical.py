@@ -39,6 +39,7 @@ HEADING_BOOST = 2.0
 NAME_BOOST = 3.0
 MAX_TIES = 1_000
 """Of more passages with equal scores, the first in the order of the index are taken."""
+MAX_GAPS = 4  # other words in a run of a question's words, such as its stop words
 WRITER_BYTES = 128 * 2**20
 
 
@@ -161,14 +162,20 @@ class LexicalIndex:
         return self.search_terms(parse_question(query), limit)
 
     def search_terms(
-        self, question: Question, limit: int = 10, documents: Collection[str] | None = None
-    ) -> list[Hit]:
-        """The best passages for the terms of a question, like `search`; of some documents alone."""
+        self, question: Question, limit: int = 10, documents: Collection[str] | None = None,
+        is_run: bool = False,
+    ) -> list[Hit]:  # fmt: skip
+        """As `search`; of some documents, or of what has all its words in a run, alone."""
         query = self._build_query(question)
         if query is None or limit < 1 or not len(self):
             return []
+        words = [stem for term in question.terms for stem in term.stems]
+        if is_run and len(words) > 1:  # a word alone is no run
+            run = self.engine.Query.phrase_query(self.index.schema, "body", words, MAX_GAPS)
+            query = self._with_all(query, run)
         if documents is not None:
-            query = self._of_documents(query, documents)
+            build, ids = self.engine.Query, sorted(documents)
+            query = self._with_all(query, build.term_set_query(self.index.schema, "document", ids))
         found, size = [], limit + 1
         while size <= limit + MAX_TIES:
             found = self.searcher.search(query, limit=size, count=False).hits
@@ -193,11 +200,10 @@ class LexicalIndex:
         should = self.engine.Occur.Should
         return query.boolean_query([(should, part) for part in parts]) if parts else None
 
-    def _of_documents(self, query: Any, documents: Collection[str]) -> Any:
-        """A query of the passages of some documents, with the scores that it has without them."""
+    def _with_all(self, query: Any, other: Any) -> Any:
+        """A query of passages that another one finds too, with the scores that it has alone."""
         build, must = self.engine.Query, self.engine.Occur.Must
-        inside = build.term_set_query(self.index.schema, "document", sorted(documents))
-        return build.boolean_query([(must, query), (must, build.const_score_query(inside, 0.0))])
+        return build.boolean_query([(must, query), (must, build.const_score_query(other, 0.0))])
 
     def _read_passage(self, address: Any) -> Passage:
         record = json.loads(self.searcher.doc(address).get_first("passage"))
@@ -280,8 +286,8 @@ def _index_schema(engine: Any) -> Any:
     build = engine.SchemaBuilder()
     build.add_text_field("id", True, tokenizer_name="raw", index_option="basic")
     build.add_text_field("document", tokenizer_name="raw", index_option="basic")
-    for name in ("body", "headings", "names"):
-        build.add_text_field(name, True, tokenizer_name="whitespace", index_option="freq")
+    for name, option in (("body", "position"), ("headings", "freq"), ("names", "freq")):
+        build.add_text_field(name, True, tokenizer_name="whitespace", index_option=option)
     build.add_bytes_field("passage", stored=True)
     return build.build()
 

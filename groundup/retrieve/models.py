@@ -46,6 +46,8 @@ class TextEncoderConfig(Config):
     are compared."""
     store: str = ""
     """Database of the vectors, postgresql://user@host/name, with pgvector; empty: files."""
+    languages: tuple[str, ...] = ("english",)
+    """Languages that it understands; to documents in others it leads, and words alone answer."""
     digest: str = ""
     """Hash of the encoder's files; set by the stage."""
 

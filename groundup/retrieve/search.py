@@ -7,6 +7,7 @@ itself. An open index does not change when the folder is indexed again.
 import contextlib
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -134,7 +135,7 @@ class OpenIndex:
         if not left:
             known = ", ".join(sorted({entry.language for entry in self.entries.values()}))
             raise ConfigError(
-                f"No document of the index matches --only {' '.join(filters)}; their languages "
+                f"No document of the index matches --only {shlex.join(filters)}; their languages "
                 f"are {known}."
             )
         return replace(self, documents=left)
@@ -193,12 +194,16 @@ class OpenIndex:
 
     def best_hits(self, question: str, parsed: Question, count: int) -> list[Hit]:
         """The passages that answer a question best: by words, ordered by the index's reranker."""
-        if not self.names_model("reranker") or not question:
-            return self.lexical.search_terms(parsed, count, self.documents)
-        choice = self.reranker_choice
-        found = self.lexical.search_terms(parsed, RERANKED, self.documents)
+        is_reranked = question and self.names_model("reranker")
+        size = RERANKED if is_reranked else count
+        found = self.lexical.search_terms(parsed, size, self.documents)
+        with contextlib.suppress(ValueError):  # an index of before has no places of words
+            runs = self.lexical.search_terms(parsed, count, self.documents, is_run=True)
+            found += [hit for hit in runs if hit not in found]
+        if not is_reranked:
+            return found
         try:
-            found = self.reranker.rerank(question, found, choice.milliseconds)
+            found = self.reranker.rerank(question, found, self.reranker_choice.milliseconds)
         except (ArtifactError, ConfigError) as error:  # words alone order them
             record.log(f"Not reranked: {error}")
         return found[:count]

@@ -286,7 +286,10 @@ def test_a_refused_question_is_answered_otherwise_and_scored(chat_model, half_kn
     [nats] = engine.logprobs([asked(question["question"])], [refusal])
     assert first.score == pytest.approx(1 - math.exp(sum(nats)), abs=1e-5)
     assert made.numbers["refused"] == sum(each.is_refusal for each in scored)
-    assert (made.path / "report.html").read_text().count("<h2") >= 1
+    shown = (made.path / "report.html").read_text()
+    assert "above a wrong one" in shown or "all right or all wrong" in shown
+    assert shown.count("none keeps it") == list(made.numbers["thresholds"].values()).count(None)
+    assert "not measured" not in shown
     [(text, likelihood)] = answer_instead(engine, [asked(question["question"])], config)
     assert text == first.answer and 0 < likelihood < 1
 

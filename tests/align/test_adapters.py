@@ -7,16 +7,20 @@ import torch
 
 from groundup.adapt import MergeConfig, load_adapter, merge
 from groundup.align import (
+    AnswersConfig,
     DirectConfig,
     ExamplesConfig,
     FinetuneConfig,
+    JudgeConfig,
     PolicyConfig,
     PreferencesConfig,
     direct,
     finetune,
     import_preferences,
+    judge_comparisons,
     make_examples,
     reinforce,
+    sample_answers,
 )
 from groundup.align.adapters import load_trainable
 from groundup.align.direct import stage as direct_stage
@@ -24,8 +28,10 @@ from groundup.align.policy import stage as policy_stage
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, load_config, produce, record
 from groundup.generate import Engine
+from groundup.measure import read_votes
 from groundup.model import Transformer, load, preset, save
 from groundup.train import pretrain
+from tests.align.feedback.conftest import PROMPT, compared
 from tests.align.test_finetune import stop_after_first_checkpoint
 from tests.train.small import small, tiny_training, without_compiler
 
@@ -53,6 +59,22 @@ def examples(tmp_path_factory) -> Artifact:
     made = small(tmp_path_factory.mktemp("corpus"))
     config = ExamplesConfig(explain=40, docstring=0, write=0, topic=0, held_out=8, names=0)
     return make_examples(config, made.corpus, tmp_path_factory.mktemp("examples"))
+
+
+def test_an_adapter_judges_and_answers_as_its_model_would(tuned, tmp_path):
+    made, prompt = compared(tmp_path), tmp_path / "prompt.toml"
+    prompt.write_text(PROMPT)
+    settings = JudgeConfig(reply="choice", max_tokens=8)
+    (tmp_path / "principles.txt").write_text("Be brief.\n")
+    report = judge_comparisons(made, str(tuned.path), config=settings, prompt=prompt,
+                               principles=tmp_path / "principles.txt")  # fmt: skip
+    votes = read_votes(made.path)
+    assert report.voted == len(votes) == 6 and f"{tuned.path.name}#" in votes[0].who
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "Why?"}\n')
+    config = AnswersConfig(answers=4, max_tokens=8)
+    drawn = sample_answers(config, [tmp_path / "asked.jsonl"], tmp_path / "drawn",
+                           model=str(tuned.path))  # fmt: skip
+    assert drawn.numbers["answers"] > 1 and drawn.parents[0].id == tuned.id
 
 
 @pytest.fixture(scope="module")

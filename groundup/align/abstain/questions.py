@@ -16,12 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, Conversation, DataError, Draft, Sampling, record, write_text
+from groundup.core import Config, Conversation, DataError, Draft, Sampling, record
 from groundup.generate import Engine
 from groundup.measure import exact_match, normalise_squad
 
 from ..examples.exchanges import ABSTENTION_TEXT
-from ..examples.layouts import KeptRows, keep_rows, read_prompt, read_texts
+from ..examples.layouts import KeptRows, keep_rows, read_prompt, read_texts, write_rows
 
 ANSWERS = "answers.jsonl"
 QUESTIONS_AT_ONCE = 256
@@ -131,8 +131,7 @@ def answer_questions(
         bar.advance(len(answered))
         for start in range(len(answered), len(questions), QUESTIONS_AT_ONCE):
             answered += _answer_some(engine, questions[start : start + QUESTIONS_AT_ONCE], config)
-            lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in answered)
-            write_text(path, "".join(lines))
+            write_rows(path, answered)
             bar.advance(len(answered) - start)
     return answered
 

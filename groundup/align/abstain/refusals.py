@@ -14,7 +14,6 @@ form `answer` for a short time, and make the examples with that model (CRaFT's d
 Sources: Zhang et al. 2024, arXiv:2311.09677; Zhu et al. 2025, arXiv:2410.06913.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -34,13 +33,12 @@ from groundup.core import (
     Message,
     produce,
     record,
-    write_text,
 )
 from groundup.corpus import split_paths
 from groundup.generate import Engine
 
 from ..examples.exchanges import ChatExample, is_refusal, shuffle_copy
-from ..examples.layouts import digest_of
+from ..examples.layouts import digest_of, write_rows
 from ..examples.make import read_examples
 from .questions import (
     ANSWERS,
@@ -140,14 +138,10 @@ def _write_examples(
         if rehearse is not None:
             rows += _rehearsal(rehearse, name, round(config.rehearsal * len(rows)), config)
         _write_split(draft, name, shuffle_copy(rows, random.Random(f"{config.seed} {name}")))
-    lines = (
-        json.dumps(
-            {"question": each.question.prompt[-1].content, "known": each.is_known}
-            | each.answered._asdict(), ensure_ascii=False,
-        )
-        for each in labelled
-    )  # fmt: skip
-    write_text(draft.file(ANSWERS), "".join(f"{line}\n" for line in lines))
+    write_rows(draft.file(ANSWERS), (
+        {"question": each.question.prompt[-1].content, "known": each.is_known}
+        | each.answered._asdict() for each in labelled
+    ))  # fmt: skip
     found.write_rejected(draft)
 
 

@@ -38,7 +38,7 @@ from groundup.core import (
 from groundup.generate import Engine
 from groundup.measure import auroc, beta_tail, solve_decreasing
 
-from ..examples.layouts import digest_of
+from ..examples.layouts import digest_of, write_rows
 from .questions import (
     ANSWERS,
     AnsweringConfig,
@@ -133,8 +133,7 @@ def _write_report(
 ) -> None:
     found, engine = read_closed_book(files), Engine.open(model.path)
     scored = score_confidence(engine, found.rows, config, draft)
-    rows = (json.dumps(each._asdict(), ensure_ascii=False) + "\n" for each in scored)
-    write_text(draft.file(ANSWERS), "".join(rows))
+    write_rows(draft.file(ANSWERS), (each._asdict() for each in scored))
     found.write_rejected(draft)
     right = [each.is_right for each in scored]
     points = risk_coverage([each.score for each in scored], right)
@@ -251,12 +250,14 @@ def choose_threshold(
 
 
 def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: SelectiveConfig) -> str:
-    area = numbers["auroc"]
+    order = "No score can order them, as they are all right or all wrong."
+    if (area := numbers["auroc"]) is not None:
+        order = f"The score, {config.score}, puts a right answer above a wrong one {area:.1%} "
+        order += "of the time."
     sheet = page.HtmlPage(
         "Risk and coverage",
-        f"{numbers['right']} of {numbers['questions']} answers are right; {numbers['refused']} "
-        f"questions are refused. Score: {config.score}, area under its curve "
-        f"{'undefined' if area is None else f'{area:.3f}'}.",
+        f"{numbers['right']} of {numbers['questions']} answers are right; the model refuses "
+        f"{numbers['refused']} questions. {order}",
     )
     drawn = points[:: -(-len(points) // DRAWN_POINTS)]
     risks, bounds = [p.risk for p in drawn], [p.bound(config.confidence) for p in drawn]
@@ -266,7 +267,7 @@ def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: Selectiv
     rows = [
         (f"{float(risk):.0%}", *((p["threshold"], p["coverage"],
                                   f"{p['wrong']} of {p['answered']}", p["bound"])
-                                 if p else (None, None, "none keeps it", None)))
+                                 if p else ("none keeps it", *"–––")))
         for risk, p in numbers["thresholds"].items()
     ]  # fmt: skip
     columns = ["at most wrong", *(page.TableColumn(name, True) for name in

@@ -231,10 +231,11 @@ def _compared(
     if config.loss.name == "kto":
         single = [(row, text) for row in rows for text in (row.chosen, row.rejected) if text]
         signs = [np.array(1.0 if text == row.chosen else -1.0) for row, text in single]
-        if len({*map(float, signs)}) < 2:
+        if len({*map(float, signs)}) < 2 or len({id(row) for row, _ in single}) < 2:
             raise DataError(
-                f"All {name} answers are of one kind; kto needs good and bad ones: give more, or "
-                "hold more out (`preferences import --set validation_share=0.3`)."
+                f"The {name} answers are of one kind or of one row; kto needs good and bad ones of "
+                "several: give more, or hold more out (`preferences import --set "
+                "validation_share=0.3`)."
             )
         found = list[list[RenderedAnswer]]()
         for n, (row, text) in enumerate(single):

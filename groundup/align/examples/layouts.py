@@ -15,7 +15,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -99,9 +99,13 @@ class KeptRows(Generic[Row]):
             record.log(f"{row['place']} is left out: {row['reason']}")
         if len(self.rejected) > MAX_SHOWN:
             record.log(f"{len(self.rejected) - MAX_SHOWN} more are left out; {REJECTED} has all.")
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.rejected)
-        write_text(draft.path / REJECTED, "".join(lines))
+        write_rows(draft.path / REJECTED, self.rejected)
         draft.numbers["rejected"] = dict(Counter(row["reason"] for row in self.rejected))
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> None:
+    """Write JSON lines."""
+    write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
 
 def digest_of(files: Sequence[Path], what: str) -> str:

@@ -14,7 +14,7 @@ them, but no training example asks them). Each is paired with a made-up name of 
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -249,8 +249,7 @@ def _conversations(
     quoted = dict(_quoted_conversations(config, documents))
     return {
         split: [
-            *_code_conversations(config, split, found),
-            *_topic_conversations(config, split, documents.splits[split]),
+            *_drawn_conversations(config, split, found, documents.splits[split]),
             *named[split],
             *quoted.get(split, ()),
         ]
@@ -268,38 +267,26 @@ def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterato
             yield talk
 
 
-def _code_conversations(
-    config: ExamplesConfig, split: str, found: Mapping[str, Sequence[DocumentedFunction]]
-) -> Iterator[ChatExample]:
-    """Yield a split's conversations about code, without code that is in train too."""
+def _drawn_conversations(
+    config: ExamplesConfig, split: str, found: Mapping[str, Sequence[DocumentedFunction]],
+    documents: Iterable[Record],
+) -> Iterator[ChatExample]:  # fmt: skip
+    """Yield a split's conversations about code, none that is in train too, and about sections."""
     trained = {function.code for function in found["train"]} if split != "train" else set()
     own = [function for function in found[split] if function.code not in trained]
-    makers = {
-        "explain": (explain_code, config.explain),
-        "docstring": (write_docstring, config.docstring),
-        "write": (write_code, config.write),
+    sections = [section for document in documents for section in titled_sections(document)]
+    topics = [(section, phrasing) for section in sections for phrasing in PHRASINGS["topic"]]
+    makers: dict[str, tuple[list, Callable[..., ChatExample | None], int]] = {
+        "explain": (own, explain_code, config.explain),
+        "docstring": (own, write_docstring, config.docstring),
+        "write": (own, write_code, config.write),
+        "topic": (topics, lambda topic, rng: ask_topic(topic[0], topic[1], rng), config.topic),
     }
-    for kind, (make, limit) in makers.items():
+    for kind, (asked, make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
-        talks = (make(function, rng) for function in shuffle_copy(own, rng))
+        talks = (make(each, rng) for each in shuffle_copy(asked, rng))
         fits = _deduplicate(talks, config.max_chars)
         yield from islice(fits, limit if split == "train" else config.held_out)
-
-
-def _topic_conversations(
-    config: ExamplesConfig, split: str, documents: Iterable[Record]
-) -> Iterator[ChatExample]:
-    """Yield a split's conversations about titled sections, each in every phrasing."""
-    rng = random.Random(f"{config.seed} {split} topic")
-    requests = [
-        (section, phrasing)
-        for document in documents
-        for section in titled_sections(document)
-        for phrasing in PHRASINGS["topic"]
-    ]
-    talks = (ask_topic(section, phrasing, rng) for section, phrasing in shuffle_copy(requests, rng))
-    fits = _deduplicate(talks, config.max_chars)
-    yield from islice(fits, config.topic if split == "train" else config.held_out)
 
 
 def _quoted_conversations(

@@ -104,7 +104,7 @@ def sample_answers(
     """Read prompts with several answers, or sample the answers, for people and models to compare.
 
     files  JSON lines with prompt and answers, prompt, chosen and rejected, or a prompt alone
-    model  answers the prompts that have none: a directory, or http://HOST/v1#NAME
+    model  answers the prompts that have none: a directory (or an adapter's), or http://HOST/v1#NAME
 
     Raises DataError for a missing file and if no row can be used, EndpointError if a server fails.
     """
@@ -130,7 +130,8 @@ def sample_answers(
 
 def model_parents(model: str) -> dict[str, Artifact]:
     """The parents of an artifact that a model makes: itself, but for one on a server."""
-    return {} if not model or "://" in model else {"model": Artifact.open(model, "model")}
+    kinds = ("model", "adapter")
+    return {} if not model or "://" in model else {"model": Artifact.open(model, kinds)}
 
 
 def model_name(model: str) -> str:

@@ -33,6 +33,7 @@ from groundup.measure import (
     ReviewSheet,
     ReviewSummary,
     current_votes,
+    format_agreement,
     format_share,
     is_simulated,
     pairwise_votes,
@@ -53,7 +54,7 @@ from .comparisons import (
     reject,
     votes_by_subject,
 )
-from .live import STAGE, ReviewDesk
+from .live import STAGE, ReviewDesk, piped_name
 from .voting import CHANGED, read_quarantine
 
 PEOPLE = "people"
@@ -92,12 +93,8 @@ class VoteReport(NamedTuple):
             for each in self.raters
         ]
         several = sum(not each.simulated for each in self.raters) > 1
-        for pair in (*self.agreement.pairs, *(self.with_people if several else ())):
-            kappa = pair.kappa.message if isinstance(pair.kappa, Reason) else str(pair.kappa)
-            lines.append(
-                f"{pair.first} and {pair.second} agree on {format_share(pair.share)} of "
-                f"{pair.subjects} pairs; kappa {kappa}"
-            )
+        pairs = (*self.agreement.pairs, *(self.with_people if several else ()))
+        lines += map(format_agreement, pairs)
         return "\n".join([*lines, f"{len(self.disputed)} disputed (--disputed shows them)"])
 
 
@@ -110,7 +107,7 @@ def review_comparisons(
     A live queue of `groundup reinforce` is reviewed while its run waits, by several people at once.
     If stdin is no terminal, each of its lines decides one: `1 REASON` or `2 REASON` for the better
     answer, `=` for a tie, `2>1=3` for a ranking, `d REASON` drops it, `s` skips it, `u` undoes the
-    last decision, `h` lists the keys, `q` ends.
+    last decision, `h` lists the keys, `q` ends. Without --who these votes are a script's.
 
     who       the reviewer's name, recorded with every vote; default: git's user.name
     sample    number of prompts to look at
@@ -137,8 +134,10 @@ def review_comparisons(
         return report
     items = sample_items(items, sample, seed)
     return review(
-        lambda name: ReviewSheet(comparisons.path, items, name, comparisons.id), who,
-        port=port if page else None,
+        lambda name: ReviewSheet(
+            comparisons.path, items, name if who or page else piped_name(name), comparisons.id
+        ),
+        who, port=port if page else None,
     )  # fmt: skip
 
 

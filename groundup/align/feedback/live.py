@@ -141,6 +141,11 @@ def _wins(
     return (scores.sum(1) - 0.5) / (len(said) - 1)  # without itself, which ties
 
 
+def piped_name(who: str) -> str:
+    """A reviewer's name; who pipes decisions is a script."""
+    return who if sys.stdin.isatty() or is_simulated(who) else f"{SIMULATED}{who}"
+
+
 class ReviewDesk:
     """The side of a reviewer: shows what nobody has decided and nobody else is shown."""
 
@@ -154,9 +159,8 @@ class ReviewDesk:
             self._report_dead_run()
 
     def sheet(self, who: str) -> ReviewSheet:
-        """What this reviewer decided or may decide; who pipes decisions is a script."""
-        if not sys.stdin.isatty() and not is_simulated(who):
-            who = f"{SIMULATED}{who}"
+        """What this reviewer decided or may decide."""
+        who = piped_name(who)
         rows = self._rows(besides=who)
         items = [row.item for row in rows.values()]
         return ReviewSheet(self.comparisons.path, items, who, self.comparisons.id, self.takes)

@@ -55,7 +55,7 @@ def revise_answers(
     """Let a model answer prompts, criticise its answers by principles and revise them.
 
     files       JSON lines with a prompt, and a completion to revise in place of the model's answer
-    model       a directory, or http://HOST/v1#NAME
+    model       a directory, of an adapter too, or http://HOST/v1#NAME
     principles  text with a principle a line; default: the package's
 
     Raises DataError for a missing file and if no row can be used, EndpointError if a server fails.

@@ -62,7 +62,7 @@ def judge_comparisons(
     Votes are kept with the comparisons at once; the same command resumes. Several answers are
     ranked by their wins over all pairs.
 
-    model       a directory, or http://HOST/v1#NAME
+    model       a directory, of an adapter too, or http://HOST/v1#NAME
     principles  text with a principle a line; default: the package's
     prompt      TOML file of the prompt, with principle, turn, answer and question
     dry_run     show the first prompt and count the requests; send nothing

@@ -41,6 +41,7 @@ from groundup.corpus import toxic_words
 from groundup.measure import (
     AnswerScorer,
     CodeTestScorer,
+    OwnScorer,
     ReferenceScorer,
     exact_match,
     natural_stop,
@@ -92,6 +93,11 @@ class RewardConfig(Config):
     """Of 1 where it stands in the task's source word for word, or refuses."""
     code: Weight = 0.0
     """Of 1 where its code passes the task's `tests` in the sandbox; what takes 4 seconds has 0."""
+    scorer: str = ""
+    """An own Scorer, `FILE.py:name` or `module:name` of a function of a sample and an answer, or of
+    a class that makes one."""
+    own: Weight = 1.0
+    """Of what `scorer` gives; what takes a minute, raises or is no number ends the run."""
     people: Weight = 1.0
     """Of the share of a prompt's other answers that people, on the queue given with --queue, find
     worse."""
@@ -129,11 +135,10 @@ def fresh_share(answer: Answer) -> float:
 
 def within_words(count: int) -> AnswerScorer:
     """Scorer: 1 for an answer of up to `count` words, falling to 0 at twice as many."""
-
-    def measure(answer: Answer) -> float:
-        return min(1.0, max(0.0, 2.0 - len(answer.text.split()) / count))
-
-    return AnswerScorer(f"within_words|words:{count}", measure)
+    return AnswerScorer(
+        f"within_words|words:{count}",
+        lambda answer: min(1.0, max(0.0, 2.0 - len(answer.text.split()) / count)),
+    )
 
 
 def of_form(pattern: str) -> AnswerScorer:
@@ -152,11 +157,6 @@ def true_share(answer: Answer) -> float:
     found = EQUATION.findall(answer.text)
     holds = [OPERATORS[sign](int(a), int(b)) == int(c) for a, sign, b, c in found]
     return sum(holds) / max(1, len(holds))
-
-
-def clean_words(lexicon: Path | None = None) -> AnswerScorer:
-    """Scorer: 1 if an answer has no word of a lexicon of safety.toxicity, else 0."""
-    return AnswerScorer("clean_words", lambda answer: float(not toxic_words(answer.text, lexicon)))
 
 
 def score_quoted(sample: Sample, answer: Answer) -> Score:
@@ -187,7 +187,9 @@ def _scorers_of(config: RewardConfig) -> dict[str, Scorer]:
         "format": of_form(config.pattern),
         "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
         "equations": AnswerScorer("true_equations", true_share),
-        "clean": clean_words(config.lexicon), "quoted": score_quoted, "code": score_code,
+        "clean": AnswerScorer(
+            "clean_words", lambda answer: float(not toxic_words(answer.text, config.lexicon))
+        ), "quoted": score_quoted, "code": score_code,
     }  # fmt: skip
 
 
@@ -218,6 +220,9 @@ class Reward(NamedTuple):
         """The reward of a configuration; ConfigError if all weights are 0."""
         scorers = _scorers_of(config)
         weights = {name: getattr(config, name) for name in scorers}
+        if config.scorer and config.own:
+            own = OwnScorer.load(config.scorer)
+            scorers[own.signature], weights[own.signature] = own, config.own
         models, people = models if config.model else (), people if config.people else None
         if not any(weights.values()) and not models and people is None:
             raise ConfigError("All rewards have the weight 0; set one, such as rewards.number=1.")

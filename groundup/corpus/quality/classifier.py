@@ -8,13 +8,12 @@ every character of scripts without spaces, is a word by itself. Case is folded a
 as in CCNet. All is numpy over code points, on long documents five times as fast as scikit-learn's
 HashingVectorizer. a and c are calibrated on texts that w was not trained on (Platt 1999). What
 "good" means is defined by the two sets of training texts; see training.py.
-The step `quality.scorer` scores with any Scorer instead, named as `module:function`: metrics, judge
-models and reward models are Scorers. The record is the answer, its metadata are the sample's; one
-that cannot be scored is kept, with the reason.
+The step `quality.scorer` scores with any Scorer instead, named as `FILE.py:name` or `module:name`:
+metrics, judge models and reward models are Scorers. The record is the answer, its metadata are the
+sample's; one that cannot be scored is kept, with the reason.
 Source: Wenzek et al. 2020, arXiv:1911.00359 (folding); Steele et al. 2014 (splitmix64).
 """
 
-import importlib
 import json
 import unicodedata
 from collections.abc import Sequence
@@ -34,11 +33,11 @@ from groundup.core import (
     InputPath,
     Reason,
     Sample,
-    Scorer,
     hash_file,
     write_json,
 )
 from groundup.documents import Record, StepResult
+from groundup.measure import load_scorer
 
 from ..dedup.sketch import HASH_FACTOR as MULTIPLIER
 from ..dedup.sketch import mix64
@@ -259,9 +258,9 @@ class ScorerConfig(Config):
     """Which scorer rates records, and which are dropped."""
 
     scorer: str
-    """`module:name` of a Scorer, or of a class or function that creates one from `settings`."""
+    """`module:name` or `FILE.py:name` of a Scorer, or of what creates one from `settings`."""
     settings: str = ""
-    """JSON object of keyword arguments for the class or function; empty: the name is a Scorer."""
+    """JSON object of keyword arguments for what creates one; empty: the name is a Scorer."""
     reads: tuple[InputPath, ...] = ()
     """Files and folders that the scorer reads; the corpus id depends on their content. Their names
     replace `{0}`, `{1}` … in `settings`."""
@@ -280,7 +279,10 @@ class ScorerStep:
 
     def __init__(self, config: ScorerConfig) -> None:
         self.config = config
-        self.scorer = _load_scorer(config)
+        settings = config.settings
+        for number, path in enumerate(config.reads):
+            settings = settings.replace(f"{{{number}}}", json.dumps(str(path))[1:-1])
+        self.scorer = load_scorer(config.scorer, settings)
 
     def __call__(self, record: Record) -> StepResult:
         config = self.config
@@ -296,22 +298,3 @@ class ScorerStep:
         return StepResult(
             metadata={config.name: value, f"{config.name}_signature": result.signature}
         )
-
-
-def _load_scorer(config: ScorerConfig) -> Scorer:
-    module, colon, name = config.scorer.partition(":")
-    if not (module and colon and name):
-        raise ConfigError(f"scorer={config.scorer!r} must be `module:name`.")
-    settings = config.settings
-    for number, path in enumerate(config.reads):
-        settings = settings.replace(f"{{{number}}}", json.dumps(str(path))[1:-1])
-    try:
-        target = getattr(importlib.import_module(module), name)
-        scorer = target(**json.loads(settings)) if settings else target
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(f"scorer={config.scorer!r} cannot be loaded: {error}.") from None
-    if isinstance(scorer, type) or not isinstance(scorer, Scorer):
-        raise ConfigError(
-            f"scorer={config.scorer!r} is not a Scorer; what makes one needs settings."
-        )
-    return scorer

@@ -17,7 +17,15 @@ import numpy as np
 
 from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
 
-from ..judgement import TIE, current_votes, ranking_vote, read_votes, record_vote, withdraw_vote
+from ..judgement import (
+    TIE,
+    PairAgreement,
+    current_votes,
+    ranking_vote,
+    read_votes,
+    record_vote,
+    withdraw_vote,
+)
 from ..stats.interval import Interval, wilson_interval
 
 MAX_REVIEWER_NAME = 100
@@ -111,6 +119,16 @@ def format_share(share: Interval) -> str:
     """
     estimate, low, high = (100 * abs(round(number, 6)) for number in share[:3])
     return f"{estimate:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def format_agreement(pair: PairAgreement) -> str:
+    """Say of two raters how often they agree, and how far beyond chance."""
+    if isinstance(pair.kappa, Reason):
+        kappa = f"no kappa: {pair.kappa.message[0].lower()}{pair.kappa.message[1:-1]}"
+    else:
+        kappa = f"kappa {pair.kappa.estimate:.2f} [{pair.kappa.low:.2f}, {pair.kappa.high:.2f}]"
+    who = f"{pair.first} and {pair.second} agree on {format_share(pair.share)} of the"
+    return f"{who} {pair.subjects} that both judged; {kappa}"
 
 
 def sample_item(sample: Sample) -> ReviewItem:

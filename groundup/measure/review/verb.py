@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, Judgement, Reason, record, user_name
+from groundup.core import Artifact, ConfigError, Judgement, record, user_name
 
 from ..judgement import Agreement, current_votes, rater_agreement, read_votes
 from ..testset import read_card, read_samples
@@ -18,7 +18,7 @@ from .sheet import (
     ReviewItem,
     ReviewSheet,
     ReviewSummary,
-    format_share,
+    format_agreement,
     reviewer_name,
     sample_item,
     sample_items,
@@ -129,17 +129,7 @@ class ReviewResults(NamedTuple):
         if not self.reviewers:
             return "Nobody has reviewed a sample yet."
         lines = [str(each) for each in self.reviewers]
-        for pair in self.agreement.pairs:
-            kappa = pair.kappa
-            value = (
-                kappa.message
-                if isinstance(kappa, Reason)
-                else f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]"
-            )
-            lines.append(
-                f"{pair.first} and {pair.second} agree on {format_share(pair.share)} of the "
-                f"{pair.subjects} that both read; kappa {value}"
-            )
+        lines += map(format_agreement, self.agreement.pairs)
         if self.agreement.disputed:
             lines.append(f"Disputed: {', '.join(self.agreement.disputed)} (--disputed shows them)")
         return "\n".join([*lines, *map(_format_change, self.changed)])

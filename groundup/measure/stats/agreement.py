@@ -251,7 +251,7 @@ def _interval_with_unseen(
     return bayesian_bootstrap_sums(of, rows, unseen, codes, *how) or Reason(*CONSTANT)
 
 
-CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined."
+CONSTANT = "constant", "All ratings of a side are equal, so agreement is undefined."
 
 
 def _too_few_reason(n: int, groups: Groups) -> Reason | None:

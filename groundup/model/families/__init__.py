@@ -3,10 +3,4 @@
 from .keys import Family
 from .registry import FAMILIES, choose_family, get_family, read_config
 
-__all__ = [
-    "FAMILIES",
-    "Family",
-    "choose_family",
-    "get_family",
-    "read_config",
-]
+__all__ = ["FAMILIES", "Family", "choose_family", "get_family", "read_config"]

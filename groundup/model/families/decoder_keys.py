@@ -13,7 +13,7 @@ from groundup.kernels import AttentionPattern
 
 from ..configuration.config import ExpertsConfig, LatentConfig, ModelConfig
 from .keys import CAUSAL, ROPE, AllowedValues, word_set
-from .names import LAYER_TYPES, get_bool, get_int
+from .names import LAYER_TYPES, get_int
 
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
@@ -41,6 +41,11 @@ UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
 }  # fmt: skip
 """Features that some of these families lack but their files mention."""
+DECODERS_ONLY = ROPE | word_set("""
+    attention_bias head_dim mlp_bias num_key_value_heads original_max_position_embeddings
+    sliding_window
+    """)  # fmt: skip
+"""Keys that families with an encoder do not have."""
 
 
 OPTIONAL_PARTS: dict[str, type[Config]] = {"latent": LatentConfig, "experts": ExpertsConfig}
@@ -60,11 +65,6 @@ def with_fields(config: AnyConfig, fields: Mapping[str, Any]) -> AnyConfig:
     for part, changes in parts.items():
         own[part] = with_fields(getattr(config, part) or OPTIONAL_PARTS[part](), changes)
     return type(config)(**(dict(config) | own))
-
-
-def get_attention_bias(values: Mapping[str, Any]) -> Literal["none", "all"]:
-    """Which attention projections have biases: all or none."""
-    return "all" if get_bool(values, "attention_bias", False) else "none"
 
 
 def get_layers(values: Mapping[str, Any], family: str) -> int:

@@ -1,4 +1,4 @@
-"""The tensors of families whose feed-forwards are experts, and the keys of their numbers.
+"""The tensors of families whose feed-forwards are experts.
 
 Files hold three matrices for every expert (Mixtral's w1 is gate_proj, w3 up_proj, w2 down_proj), or
 stack the experts and fuse gate and up, as Transformers 5 does in memory; there some transpose the

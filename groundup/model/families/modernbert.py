@@ -9,25 +9,13 @@ Source: transformers 5.24, models/modernbert; ModernBERT: arXiv:2412.13663.
 from collections.abc import Mapping
 from typing import Any
 
-from ..configuration.config import (
-    EmbeddingConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    OutputConfig,
-)
-from ..configuration.positions import PositionConfig
-from .decoder_keys import (
-    FULL,
-    WINDOW,
-    get_attention_bias,
-    get_layers,
-    parse_layer_types,
-    to_layer_types,
-)
+from ..configuration.config import ModelConfig
+from .decoder_keys import FULL, WINDOW, get_layers, parse_layer_types, to_layer_types
+from .decoders.outline import ATTENTION_BIAS, MLP_BIAS, Key, Outline, Values, write_layer_ropes
 from .encoders.outline import BIDIRECTIONAL, has_mlm_head
-from .keys import ConfigKeys, Family, word_set
+from .keys import word_set
 from .names import (
+    GATE_UP,
     QKV,
     StateDict,
     drop_tensors,
@@ -38,32 +26,14 @@ from .names import (
     get_float,
     get_int,
     hf_activation,
-    multi_head_attention,
     parse_layer_rope,
     parse_window_base,
     rename_tensors,
     split_fused,
-    to_rope_parameters,
-    written_context,
 )
 
 FAMILY = "modernbert"
-KEYS = ConfigKeys(
-    word_set("""
-    attention_bias classifier_activation classifier_bias classifier_pooling decoder_bias
-    global_attn_every_n_layers global_rope_theta hidden_activation hidden_size intermediate_size
-    layer_types local_attention local_rope_theta max_position_embeddings mlp_bias norm_bias norm_eps
-    num_attention_heads num_hidden_layers partial_rotary_factor rope_parameters rope_scaling
-    sliding_window tie_word_embeddings vocab_size
-    """),
-    BIDIRECTIONAL | {"causal_mask": (False,)},
-    word_set("""
-    compile deterministic_flash_attn layer_norm_eps reference_compile repad_logits_with_grad
-    sparse_pred_ignore_index sparse_prediction
-    """),
-)
 FUSED_QKV, FUSED_GATE_UP = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
-GATE_UP = (".feedforward.gate_proj.", ".feedforward.up_proj.")
 LAYER_NAMES = (
     ("attn.Wqkv.", "attention.qkv_proj."),
     ("attn.Wo.", "attention.o_proj."),
@@ -84,38 +54,15 @@ HEAD_NAMES = (
     ("decoder.bias", "lm_bias"),
     ("decoder.", "lm_head."),
 )
-DEFAULT_BASES = {FULL: 160_000.0, WINDOW: 10_000.0}
-"""Default rotary bases."""
-LEGACY_BASE_KEYS = {FULL: "global_rope_theta", WINDOW: "local_rope_theta"}
-"""Their keys in older files."""
-DEFAULT_CYCLE = 3
-"""Default global_attn_every_n_layers."""
 
 
-def _from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    width, heads = (get_int(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
-    is_masked, has_bias = has_mlm_head(values), get_bool(values, "norm_bias", False)
-    patterns = parse_layer_types(dict(values) | _parse_windows(values), FAMILY)
-    length = get_int(values, "max_position_embeddings", FAMILY)
-    position = _parse_position(values, has_windows=any(p.kind == "window" for p in patterns))
-    return ModelConfig(
-        kind="encoder",
-        vocab_size=get_int(values, "vocab_size", FAMILY),
-        width=width,
-        layers=get_layers(values, FAMILY),
-        context_length=extended_context(length, position.scaling),
-        attention=multi_head_attention(width, heads, get_attention_bias(values), patterns),
-        feedforward=FeedForwardConfig(
-            width=get_int(values, "intermediate_size", FAMILY),
-            activation=get_activation(values, "hidden_activation", "gelu"),
-            bias=get_bool(values, "mlp_bias", False),
-        ),
-        position=position,
-        norm=NormConfig(kind="layer", eps=get_float(values, "norm_eps") or 1e-5, bias=has_bias),
-        embedding=EmbeddingConfig(norm=True),
-        output=_parse_mlm_output(values) if is_masked else OutputConfig(logits=False),
-        tied_embeddings=not is_masked or get_bool(values, "tie_word_embeddings", True),
-    )
+def _read(values: Values) -> Values:
+    patterns = parse_layer_types(values | _parse_windows(values), FAMILY)
+    has_windows = any(pattern.kind == "window" for pattern in patterns)
+    fields = _parse_position(values, has_windows=has_windows) | {"attention.patterns": patterns}
+    if has_mlm_head(values):
+        return fields | _parse_mlm_output(values)
+    return fields | {"output.logits": False, "tied_embeddings": True}
 
 
 def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +71,7 @@ def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
     >>> _parse_windows({"num_hidden_layers": 2, "local_attention": 128})
     {'layer_types': ['full_attention', 'sliding_attention'], 'sliding_window': 65}
     """
-    cycle = get_int(values, "global_attn_every_n_layers", FAMILY, DEFAULT_CYCLE)
+    cycle = get_int(values, "global_attn_every_n_layers", FAMILY, 3)
     layers = range(get_layers(values, FAMILY))
     types = values.get("layer_types") or [WINDOW if i % cycle else FULL for i in layers]
     local = get_int(values, "local_attention", FAMILY, 128, minimum=0)
@@ -133,58 +80,47 @@ def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"layer_types": types, "sliding_window": local // 2 + 1}
 
 
-def _parse_position(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
-    bases = {k: get_float(values, LEGACY_BASE_KEYS[k], base) for k, base in DEFAULT_BASES.items()}
-    base, scaling = parse_layer_rope(values, FULL, bases[FULL])
-    if not has_windows:
-        return PositionConfig(base=base, scaling=scaling)
-    window_base = parse_window_base(values, bases[WINDOW])
-    is_own = window_base != base or scaling.kind != "none"
-    return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
-
-
-def _parse_mlm_output(values: Mapping[str, Any]) -> OutputConfig:
-    return OutputConfig(
-        transform="dense",
-        activation=get_activation(values, "classifier_activation", "gelu"),
-        dense_bias=get_bool(values, "classifier_bias", False),
-        bias=get_bool(values, "decoder_bias", True),
+def _parse_position(values: Values, *, has_windows: bool) -> Values:
+    """Fields of rotary positions; older files have the bases as keys of their own."""
+    usual = get_float(values, "local_rope_theta", 10_000.0)
+    base, scaling = parse_layer_rope(
+        values, FULL, get_float(values, "global_rope_theta", 160_000.0)
     )
+    window_base = parse_window_base(values, usual) if has_windows else base
+    is_own = has_windows and (window_base != base or scaling.kind != "none")
+    length = get_int(values, "max_position_embeddings", FAMILY)
+    return {
+        "position.base": base, "position.scaling": scaling,
+        "position.window_base": window_base if is_own else None,
+        "context_length": extended_context(length, scaling),
+    }  # fmt: skip
 
 
-def _to_hf_config(config: ModelConfig) -> dict[str, Any]:
+def _parse_mlm_output(values: Values) -> Values:
+    return {
+        "output.transform": "dense",
+        "output.activation": get_activation(values, "classifier_activation", "gelu"),
+        "output.dense_bias": get_bool(values, "classifier_bias", False),
+        "output.bias": get_bool(values, "decoder_bias", True),
+    }
+
+
+def _write(config: ModelConfig) -> Values:
     types, window = to_layer_types(config, FAMILY)
     position, output = config.position, config.output
-    window_base = position.base if position.window_base is None else position.window_base
     kind = "ForMaskedLM" if output.transform == "dense" else "Model"
     only_first = [WINDOW if i else FULL for i in range(len(config.attention.patterns))]
     is_regular = types == [only_first[i % len(only_first)] for i in range(config.layers)]
     values = {
         "architectures": ["ModernBert" + kind],
-        "model_type": FAMILY,
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.layers,
-        "max_position_embeddings": written_context(config),
-        "num_attention_heads": config.attention.heads,
-        "intermediate_size": config.feedforward.width,
-        "hidden_activation": hf_activation(config.feedforward.activation),
-        "attention_bias": config.attention.bias == "all",
-        "mlp_bias": config.feedforward.bias,
-        "norm_bias": config.norm.bias,
-        "norm_eps": config.norm.eps,
         "layer_types": types,
         "local_attention": 2 * (window - 1) if window else 128,
-        LEGACY_BASE_KEYS[FULL]: position.base,
-        LEGACY_BASE_KEYS[WINDOW]: window_base,
-        "rope_parameters": {
-            FULL: to_rope_parameters(position.base, position.scaling, FAMILY),
-            WINDOW: {"rope_type": "default", "rope_theta": window_base},
-        },
+        "global_rope_theta": position.base,
+        "local_rope_theta": position.window_base or position.base,
+        **write_layer_ropes(config),
         "classifier_activation": hf_activation(output.activation),
         "classifier_bias": output.dense_bias,
         "decoder_bias": output.bias,
-        "tie_word_embeddings": config.tied_embeddings,
     }
     if is_regular:  # older versions of Transformers can express nothing else
         values["global_attn_every_n_layers"] = len(only_first)
@@ -206,7 +142,30 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(fused, (*encoder, *HEAD_NAMES), to_hf=True)
 
 
-MODERNBERT = Family(
-    FAMILY, KEYS, _from_hf_config, _to_hf_config, _from_hf_state_dict, _to_hf_state_dict,
+MODERNBERT = Outline(
+    FAMILY, "ModernBertModel",
+    (
+        Key("hidden_activation", "feedforward.activation", "gelu"),
+        Key("norm_eps", "norm.eps", 1e-5), Key("norm_bias", "norm.bias", False),
+        ATTENTION_BIAS, MLP_BIAS,
+    ),
+    {"kind": "encoder", "norm.kind": "layer", "embedding.norm": True}, tied=True,
+    has_layer_ropes=True, read_more=_read, write_more=_write,
+    absent=word_set("""
+        attention_dropout head_dim num_key_value_heads original_max_position_embeddings
+        rope_scaling rope_theta use_cache
+        """),
+    more_keys=word_set("""
+        classifier_activation classifier_bias classifier_pooling decoder_bias
+        global_attn_every_n_layers global_rope_theta layer_types local_attention
+        local_rope_theta rope_scaling sliding_window
+        """),
+    fixed=BIDIRECTIONAL | {"causal_mask": (False,)},
+    ignored=word_set("""
+        compile deterministic_flash_attn layer_norm_eps reference_compile
+        repad_logits_with_grad sparse_pred_ignore_index sparse_prediction
+        """),
+).family()._replace(
+    from_hf_state_dict=_from_hf_state_dict, to_hf_state_dict=_to_hf_state_dict,
     supports_packed=False,
 )  # fmt: skip

@@ -8,13 +8,12 @@ them: GPT-2 both (Conv1D), ModernBERT fuses queries, keys and values, and gate a
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.kernels import AttentionPattern
 
 from ..configuration.config import Activation, AttentionConfig, ModelConfig
 from ..configuration.positions import RopeScaling
@@ -404,19 +403,6 @@ def to_rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[s
     return values if scaling.attention is None else values | {"attention_factor": scaling.attention}
 
 
-def multi_head_attention(
-    width: int, heads: int, bias: Literal["none", "all"] = "all",
-    patterns: tuple[AttentionPattern, ...] = (AttentionPattern(),),
-) -> AttentionConfig:  # fmt: skip
-    """Attention without norms whose heads divide the width; ArtifactError if they do not."""
-    if width % heads:
-        raise ArtifactError(f"config.json has width {width}, which {heads} heads do not divide.")
-    return AttentionConfig(
-        heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias=bias,
-        patterns=patterns,
-    )  # fmt: skip
-
-
 def drop_tensors(state: Mapping[str, Tensor], names: str) -> StateDict:
     """Drop the tensors whose name starts with a match of `names`, a regular expression."""
     pattern = re.compile(names)
@@ -424,6 +410,7 @@ def drop_tensors(state: Mapping[str, Tensor], names: str) -> StateDict:
 
 
 QKV = (".attention.q_proj.", ".attention.k_proj.", ".attention.v_proj.")
+GATE_UP = (".feedforward.gate_proj.", ".feedforward.up_proj.")
 """In the order in which Hugging Face files fuse them."""
 
 

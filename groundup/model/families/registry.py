@@ -108,10 +108,13 @@ def get_family(config: dict[str, Any], where: str) -> Family:
     if isinstance(kind, str) and kind in UNSUPPORTED_LAYERS:
         what = f"{where} has model_type {kind!r}, whose layers have {UNSUPPORTED_LAYERS[kind]}"
         raise ArtifactError(f"{what}; groundup computes attention alone.")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        near = get_close_matches(str(kind), FAMILIES, n=4, cutoff=0.0)
-        what = f"{where} has model_type {str(kind)[:60]!r}, none of {len(FAMILIES)} families"
-        raise ArtifactError(f"{what}; the nearest names are {', '.join(near)}.")
+    if not isinstance(kind, str):
+        raise ArtifactError(f"{where} names no model_type, such as llama; it is not of a model.")
+    if kind not in FAMILIES:
+        near = get_close_matches(kind, FAMILIES, n=4, cutoff=0.0)
+        what = f"{where} has model_type {kind[:60]!r}, none of {len(FAMILIES)} families"
+        own = " Its own code (auto_map) is never run." if "auto_map" in config else ""
+        raise ArtifactError(f"{what}; the nearest names are {', '.join(near)}.{own}")
     return FAMILIES[kind]
 
 

@@ -20,17 +20,10 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..configuration.config import (
-    Activation,
-    AttentionConfig,
-    ExpertsConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    OutputConfig,
-)
-from ..configuration.positions import PositionConfig
-from .keys import ConfigKeys, Family, word_set
+from ..configuration.config import Activation, ModelConfig
+from .decoder_keys import DECODERS_ONLY
+from .decoders.outline import Key, Outline, Values
+from .keys import Family, word_set
 from .names import (
     ACTIVATIONS,
     NamePairs,
@@ -51,20 +44,42 @@ PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "
 EMBEDDING_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 UNUSED_TENSOR = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
 """A tensor in the oldest files that no version uses."""
-SUPPORTED_VALUES = {"is_encoder_decoder": (True,)}
 DEFAULT_CONTEXT = 512
-SHARED_KEYS = word_set("""
-    d_ff d_kv d_model dense_act_fn is_encoder_decoder layer_norm_epsilon n_positions
-    num_decoder_layers num_heads num_layers relative_attention_max_distance
-    relative_attention_num_buckets tie_word_embeddings vocab_size
-    """)  # fmt: skip
 ALIASES = {
     "hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers",
 }  # fmt: skip
-T5_KEYS = ConfigKeys(
-    SHARED_KEYS | word_set("feed_forward_proj is_gated_act scale_decoder_outputs"),
-    {"is_causal": (True,)}, aliases=ALIASES | {"head_dim": "d_kv"},
+
+
+def _prepare(values: Values) -> Values:
+    """Values with the sizes that files may omit; ArtifactError names another that is missing."""
+    require_supported(values, {"is_encoder_decoder": (True,)})
+    family = str(values.get("model_type"))
+    layers, _ = (get_int(values, key, family) for key in ("num_layers", "d_kv"))
+    defaults = {"num_decoder_layers": layers, "n_positions": DEFAULT_CONTEXT}
+    return values | {key: get_int(values, key, family, size) for key, size in defaults.items()}
+
+
+SHARED = Outline(
+    "t5", "T5ForConditionalGeneration",
+    (
+        Key("num_layers", "encoder_layers", int), Key("layer_norm_epsilon", "norm.eps", 1e-6),
+        Key("relative_attention_num_buckets", "position.buckets", 32),
+        Key("relative_attention_max_distance", "position.max_distance", 128),
+    ),
+    {"kind": "encoder_decoder", "attention.scale": 1.0, "position.kind": "buckets"},
+    is_divided=False,
+    renamed={"d_model": "hidden_size", "num_heads": "num_attention_heads", "d_kv": "head_dim",
+             "num_decoder_layers": "num_hidden_layers", "d_ff": "intermediate_size",
+             "n_positions": "max_position_embeddings"},
+    absent=DECODERS_ONLY - {"head_dim"} | {"attention_dropout"},
+    more_keys=word_set("dense_act_fn is_encoder_decoder"), aliases=ALIASES, prepare=_prepare,
 )  # fmt: skip
+"""What T5 and Switch have in common."""
+
+
+def _output_fields(values: Values, *, is_tied: bool, is_scaled: bool) -> Values:
+    scale = 1 / math.sqrt(values["d_model"]) if is_scaled else 1.0
+    return {"output.scale": scale, "tied_embeddings": is_tied}
 
 
 def _attention_names(*, shared: bool = True) -> NamePairs:
@@ -103,8 +118,7 @@ def _tensor_names(config: ModelConfig) -> NamePairs:
     return _attention_names(shared=shared) + _feedforward_names("DenseReluDense", gated=gated)
 
 
-def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, SUPPORTED_VALUES)
+def _read_t5(values: Values) -> Values:
     family = values.get("model_type")
     # Of mT5 Transformers ignores tie_word_embeddings, and never scales.
     is_tied = family != "mt5" and get_bool(values, "tie_word_embeddings", True)
@@ -115,39 +129,10 @@ def _t5_from_hf_config(values: dict[str, Any]) -> ModelConfig:
     is_gated, inner = _parse_feed_forward_proj(values.get("feed_forward_proj", usual))
     if "dense_act_fn" in values:  # in Transformers it and is_gated_act take precedence
         inner = get_activation(values, "dense_act_fn", "relu")
-    width, gated = get_int(values, "d_ff", "t5"), get_bool(values, "is_gated_act", is_gated)
-    feed = FeedForwardConfig(width=width, activation=inner, gated=gated)
-    is_tied = is_tied and is_scaled
-    return _shared_from_hf_config(values, feed, is_tied=is_tied, is_scaled=is_scaled)
-
-
-def _shared_from_hf_config(
-    values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
-) -> ModelConfig:
-    sizes = ("d_model", "num_heads", "num_layers")
-    width, heads, layers = (get_int(values, key, "t5") for key in sizes)
-    head_dim = get_int(values, "d_kv", "t5")
-    return ModelConfig(
-        kind="encoder_decoder",
-        vocab_size=get_int(values, "vocab_size", "t5"),
-        width=width,
-        layers=get_int(values, "num_decoder_layers", "t5", layers),
-        encoder_layers=layers,
-        context_length=get_int(values, "n_positions", "t5", DEFAULT_CONTEXT),
-        attention=AttentionConfig(
-            heads=heads, kv_heads=heads, head_dim=head_dim, qk_norm="none", scale=1.0
-        ),
-        feedforward=feedforward,
-        position=PositionConfig(
-            kind="buckets",
-            buckets=get_int(values, "relative_attention_num_buckets", "t5", 32),
-            max_distance=get_int(values, "relative_attention_max_distance", "t5", 128),
-            shared=values.get("model_type") != "umt5",
-        ),
-        norm=NormConfig(eps=get_float(values, "layer_norm_epsilon", 1e-6)),
-        output=OutputConfig(scale=1 / math.sqrt(width) if is_scaled else 1.0),
-        tied_embeddings=is_tied,
-    )
+    return {
+        "feedforward.activation": inner,
+        "feedforward.gated": get_bool(values, "is_gated_act", is_gated),
+    } | _output_fields(values, is_tied=is_tied and is_scaled, is_scaled=is_scaled)
 
 
 def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
@@ -168,36 +153,14 @@ def _parse_feed_forward_proj(name: Any) -> tuple[bool, Activation]:
     return is_gated, ACTIVATIONS[activation]
 
 
-def _t5_to_hf_config(config: ModelConfig, family: str) -> dict[str, Any]:
+def _write_t5(config: ModelConfig, family: str) -> Values:
     feed = config.feedforward
     inner = hf_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
     scale = {} if family == "mt5" else {"scale_decoder_outputs": config.output.scale != 1.0}
-    return _shared_to_hf_config(config) | {
-        "architectures": [f"{family.upper()}ForConditionalGeneration"],
-        "model_type": family,
-        "feed_forward_proj": f"gated-{inner}" if feed.gated else inner,
-        **scale,
-    }  # fmt: skip
-
-
-def _shared_to_hf_config(config: ModelConfig) -> dict[str, Any]:
     return {
-        "is_encoder_decoder": True,
-        "vocab_size": config.vocab_size,
-        "d_model": config.width,
-        "d_kv": config.attention.head_dim,
-        "d_ff": config.feedforward.width,
-        "num_heads": config.attention.heads,
-        "num_layers": config.encoder_layers,
-        "num_decoder_layers": config.layers,
-        "n_positions": config.context_length,
-        "relative_attention_num_buckets": config.position.buckets,
-        "relative_attention_max_distance": config.position.max_distance,
-        "layer_norm_epsilon": config.norm.eps,
-        "dropout_rate": 0.0,
-        "tie_word_embeddings": config.tied_embeddings,
-        "use_cache": True,
-    }
+        "is_encoder_decoder": True, "dropout_rate": 0.0,
+        "feed_forward_proj": f"gated-{inner}" if feed.gated else inner, **scale,
+    }  # fmt: skip
 
 
 def _t5_from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
@@ -216,17 +179,7 @@ def _t5_to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(state, _tensor_names(config), to_hf=True)
 
 
-SWITCH_FAMILY = "switch_transformers"
-SWITCH_KEYS = ConfigKeys(
-    SHARED_KEYS | word_set("""
-    capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity num_experts
-    num_sparse_decoder_layers num_sparse_encoder_layers
-    """),
-    {"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",), "is_causal": (True,),
-     "is_gated_act": (False,), "router_bias": (False, None), "router_dtype": ("float32",),
-     "router_type": ("tokens_masked",)},
-    word_set("add_router_probs router_ignore_padding_tokens"), ALIASES,
-)  # fmt: skip
+SWITCH_FAMILY, EXPERTS = "switch_transformers", "feedforward.experts."
 ROUTER = ("mlp.router.classifier.", "experts.router.")
 ROUTERS: NamePairs = tuple(
     (f"{stack}.block.{{}}.layer.{part}.{ROUTER[0]}", f"{prefix}layers.{{}}.{ROUTER[1]}")
@@ -236,24 +189,13 @@ SWITCH_NAMES = (*_attention_names(), *ROUTERS, *_feedforward_names("mlp", gated=
 EXPERT_PROJECTIONS = (("wi", "up_proj"), ("wo", "down_proj"))
 
 
-def _switch_from_hf_config(values: dict[str, Any]) -> ModelConfig:
-    require_supported(values, SUPPORTED_VALUES)
+def _read_switch(values: Values) -> Values:
     is_tied = get_bool(values, "tie_word_embeddings", True)
-    experts = ExpertsConfig(
-        count=get_int(values, "num_experts", SWITCH_FAMILY),
-        chosen=1,
-        every=_parse_expert_interval(values),
-        normalised=False,
-        capacity_factor=get_float(values, "capacity_factor", None),
-        capacity=_parse_expert_capacity(values),
-    )
-    feedforward = FeedForwardConfig(
-        width=get_int(values, "d_ff", SWITCH_FAMILY),
-        activation=get_activation(values, "dense_act_fn", "relu"),
-        gated=False,
-        experts=experts,
-    )
-    return _shared_from_hf_config(values, feedforward, is_tied=is_tied, is_scaled=is_tied)
+    return {
+        EXPERTS + "every": _parse_expert_interval(values),
+        EXPERTS + "capacity_factor": get_float(values, "capacity_factor", None),
+        EXPERTS + "capacity": _parse_expert_capacity(values),
+    } | _output_fields(values, is_tied=is_tied, is_scaled=is_tied)
 
 
 def _hf_sparse_layers(layers: int, count: int) -> range:
@@ -312,25 +254,20 @@ def _parse_expert_capacity(values: Mapping[str, Any]) -> int | None:
     return None if limit >= length else limit
 
 
-def _switch_to_hf_config(config: ModelConfig) -> dict[str, Any]:
+def _write_switch(config: ModelConfig) -> Values:
     experts = config.feedforward.experts
-    if experts is None:
-        raise ConfigError(f"FeedForwardConfig.experts=None cannot be written as {SWITCH_FAMILY}.")
-    values = _shared_to_hf_config(config) | {
-        "architectures": ["SwitchTransformersForConditionalGeneration"],
-        "model_type": "switch_transformers",
-        "dense_act_fn": hf_activation(config.feedforward.activation),
-        "num_experts": experts.count,
+    assert experts is not None, "the outline has keys of them"
+    factor = experts.capacity_factor
+    return {
+        "is_encoder_decoder": True,
+        "dropout_rate": 0.0,
         "num_sparse_encoder_layers": _hf_sparse_count(config.encoder_layers, experts.every),
         "num_sparse_decoder_layers": _hf_sparse_count(config.layers, experts.every),
         "expert_capacity": experts.capacity or config.context_length,
         "router_bias": False,
         "router_jitter_noise": 0.0,
         "router_dtype": "float32",
-    }
-    if experts.capacity_factor is not None:
-        values["capacity_factor"] = experts.capacity_factor
-    return values
+    } | ({} if factor is None else {"capacity_factor": factor})
 
 
 def _switch_from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
@@ -374,17 +311,42 @@ def _expert_names(config: ModelConfig) -> Iterator[tuple[str, str]]:
                 yield f"{expert}.{side}.weight", f"{prefix}layers.{layer}.experts.{name}"
 
 
-def _t5_family(name: str, keys: ConfigKeys) -> Family:
-    return Family(
-        name, keys, _t5_from_hf_config, lambda config: _t5_to_hf_config(config, name),
-        _t5_from_hf_state_dict, _t5_to_hf_state_dict,
+def _t5_family(
+    name: str, *, shared: bool = True, scale: str = "scale_decoder_outputs", ignored: str = ""
+) -> Family:
+    """A family of T5's tensors.
+
+    shared  whether all layers of a stack share a bias of distances
+    scale   the key of its scaled output, if it has one
+    """
+    return SHARED._replace(
+        name=name, architecture=f"{name.upper()}ForConditionalGeneration",
+        always={**SHARED.always, "position.shared": shared}, read_more=_read_t5,
+        write_more=lambda config: _write_t5(config, name),
+        more_keys=SHARED.more_keys | word_set("feed_forward_proj is_gated_act", scale),
+        ignored=word_set(ignored), aliases=ALIASES | {"head_dim": "d_kv"},
+    ).family()._replace(
+        from_hf_state_dict=_t5_from_hf_state_dict, to_hf_state_dict=_t5_to_hf_state_dict
     )  # fmt: skip
 
 
-T5 = _t5_family("t5", T5_KEYS)
-MT5 = _t5_family("mt5", T5_KEYS._replace(used=T5_KEYS.used - {"scale_decoder_outputs"}))
-UMT5 = _t5_family("umt5", T5_KEYS._replace(ignored=word_set("scalable_attention")))
-SWITCH = Family(
-    SWITCH_FAMILY, SWITCH_KEYS, _switch_from_hf_config, _switch_to_hf_config,
-    _switch_from_hf_state_dict, _switch_to_hf_state_dict,
+T5, MT5 = _t5_family("t5"), _t5_family("mt5", scale="")
+UMT5 = _t5_family("umt5", shared=False, ignored="scalable_attention")
+SWITCH = SHARED._replace(
+    name=SWITCH_FAMILY, architecture="SwitchTransformersForConditionalGeneration",
+    keys=(*SHARED.keys, Key("dense_act_fn", "feedforward.activation", "relu"),
+          Key("num_experts", EXPERTS + "count", int)),
+    always={**SHARED.always, "feedforward.gated": False, EXPERTS + "chosen": 1,
+            EXPERTS + "normalised": False},
+    read_more=_read_switch, write_more=_write_switch,
+    more_keys=SHARED.more_keys | word_set("""
+        capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity
+        num_sparse_decoder_layers num_sparse_encoder_layers
+        """),
+    fixed={"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",),
+           "is_gated_act": (False,), "router_bias": (False, None),
+           "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
+    ignored=word_set("add_router_probs router_ignore_padding_tokens"),
+).family()._replace(
+    from_hf_state_dict=_switch_from_hf_state_dict, to_hf_state_dict=_switch_to_hf_state_dict
 )  # fmt: skip

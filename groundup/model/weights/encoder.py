@@ -17,8 +17,7 @@ from groundup.core import ArtifactError
 
 from ..heads import Head, HeadConfig, ModelWithHead
 from ..transformer import Transformer
-from .directory import load
-from .heads import MODULES, SentenceEncoderSpec, read_sentence_encoder
+from .heads import MODULES, SentenceEncoderSpec, load_body, read_sentence_encoder
 
 BATCH = 32
 
@@ -101,7 +100,7 @@ def load_encoder(
     from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 
     spec = read_sentence_encoder(path) if head is None else SentenceEncoderSpec(path, head)
-    model, tokenizer = load(spec.encoder, dtype), load_tokenizer(spec.encoder)
+    model, tokenizer = load_body(spec.encoder, dtype), load_tokenizer(spec.encoder)
     before, after = (), ()
     if isinstance(tokenizer, ImportedTokenizer):
         before, after = tokenizer.frame

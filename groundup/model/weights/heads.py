@@ -38,7 +38,6 @@ from .directory import (
     CONFIG,
     build_from_tensors,
     is_quantized,
-    load,
     load_module_state,
     packed_state_dict,
     read_config_values,
@@ -167,8 +166,16 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> ModelW
     if not has_modules:
         raise ArtifactError(f"{path} has no head: no classifier, reward or embedding model.")
     spec = read_sentence_encoder(path)
-    model = load(spec.encoder, dtype)
+    model = load_body(spec.encoder, dtype)
     return ModelWithHead(model, Head(spec.head, model.config.width)).eval()
+
+
+def load_body(path: Path, dtype: torch.dtype | None = None) -> Transformer:
+    """Open a model without its output weights, which the files of encoders of texts may lack."""
+    values = read_config_values(path)
+    config = without_own_output_weights(read_config(values, str(path / CONFIG)))
+    tensors = drop_tensors(read_tensors(path), r"lm_head\.")
+    return build_from_tensors(path, values, config, tensors, dtype)
 
 
 def _load_classifier(path: Path, dtype: torch.dtype | None) -> ModelWithHead:

@@ -100,11 +100,11 @@ def is_packed(config: dict[str, Any]) -> bool:
     groups = _parse_config_groups(quantization)
     is_packed_format = quantization.get("format") == "pack-quantized"
     if not is_packed_format or not groups or not all(map(_is_supported, groups)):
+        names = (str(quantization.get(key, "")) for key in ("quant_method", "format"))
         raise ArtifactError(
-            f"config.json has quantization_config with {quantization.get('quant_method')} "
-            f"{quantization.get('format')}; groundup supports compressed-tensors pack-quantized "
-            "with symmetric integers of 8 or 4 bits, a scale per channel or group in order: "
-            "quantize the original with `groundup quantize`."
+            f"config.json has quantised weights ({' '.join(names).strip()}); groundup supports "
+            "compressed-tensors pack-quantized with symmetric integers of 8 or 4 bits, a scale per "
+            "channel or group in order: quantize the original with `groundup quantize`."
         )
     return True
 

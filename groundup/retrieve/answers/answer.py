@@ -128,15 +128,19 @@ def _answer_in_quotes(index: OpenIndex, question: str, limit: int) -> Answer:
     answer = _answer(index, question, limit)
     if not answer.refused:
         return answer
-    asked, meant = question, {}
+    asked, right, meant = question, question, {}
     for term in index.parse(question).terms:
         if not index.has(term) and (word := index.meant_word(term)):
             meant[term.text] = word
+            right = re.sub(rf"\b{re.escape(term.text)}\b", word, right)
             # A name one letter off, or one that is a word, may be that of another thing.
             if term.name is None and not (term.is_name and is_dictionary_word(term.text)):
                 asked = re.sub(rf"\b{re.escape(term.text)}\b", word, asked)
     if meant:
         answer.details["did_you_mean"] = meant
+    if right != asked and (claims := _answer(index, right, limit).claims):
+        near = claims[0].quotes[-1]  # of the word that is meant
+        answer.details.update(nearest=quote_to_json(near) | {"line": near.line}, found=[])
     if asked != question:
         other = _answer(index, asked, limit)
         if not other.refused:
@@ -164,8 +168,10 @@ def _answer_by_meaning(index: OpenIndex, question: str, refused: Answer) -> Answ
         return refused
     span, passage = meant.span, meant.span.hit.passage
     document = index.read_document(passage.document)
-    details["meaning"] = math.floor(span.score * 10_000) / 10_000
-    if span.score < decision().threshold:
+    language = index.passage_text(span.hit).language
+    is_known = index.vectors is not None and language in index.vectors.config.languages
+    details |= {"meaning": math.floor(span.score * 10_000) / 10_000} if is_known else {}
+    if not is_known or span.score < decision().threshold:
         quote = document.quote(passage.start + span.start, passage.start + span.end)
         details["related"] = quote_to_json(quote) | {"line": quote.line}
         return refused

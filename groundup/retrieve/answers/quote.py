@@ -20,7 +20,7 @@ from typing import NamedTuple
 from groundup.core import Hit
 from groundup.documents import ROWS, Sentence, is_label, named_cells
 
-from ..chunks.passage_text import QUOTE_CHARACTERS, PassageText
+from ..chunks.passage_text import QUOTE_CHARACTERS, SIGNATURE, PassageText
 from ..wording.entries import BLANK_LINE
 from ..wording.language import word_pattern
 from ..wording.question import PASSAGE_CREDIT, WeightedQuestion, text_terms
@@ -38,9 +38,6 @@ DEPENDENT_COST = 0.08  # for a sentence that depends on the one before, such as 
 
 NUMBER = re.compile(r"\d+")
 ASSIGNMENT = re.compile(r"[\"']?(\w*[._A-Z-][\w.-]*)[\"']?\s*[=:]\s*\S")
-SIGNATURE = re.compile(
-    r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
-)
 
 
 class QuoteSpan(NamedTuple):
@@ -162,8 +159,8 @@ def highest_score(text: PassageText, wanted: WeightedQuestion) -> float:
     if text.tables or text.document.metadata.get(ROWS) or is_numbered:
         return 1.0  # a table's head may be in another passage; another number may be in this one
     inside = wanted.credits_for(text_terms(text.passage.text, text.language))
-    outside = [TITLE_CREDIT * credit for credit in wanted.credits_for(text.outer)]
-    return wanted.score([max(pair) for pair in zip(inside, outside, strict=True)], True)
+    pairs = zip(inside, wanted.credits_for(text.outer), strict=True)
+    return wanted.score([max(pair) for pair in pairs], True)
 
 
 def _entry_end(others: list[tuple[str, ...]], first: int) -> int:
@@ -219,7 +216,8 @@ def _label_score(text: PassageText, at: int, wanted: WeightedQuestion) -> float:
         return text.naming_score(assigned[1], wanted)
     signature = SIGNATURE.match(line)
     if signature and is_label(line):
-        return text.naming_score(signature[1] + "()", wanted)
+        names = signature[1] + "()", text.signed(line)
+        return max(text.naming_score(name, wanted) for name in names)
     is_title = text.labels[at] or text.units[at].kind == "heading"
     return text.naming_score(line, wanted) if is_title else 0.0
 

@@ -25,7 +25,8 @@ from groundup.documents import file_of
 from ..calibration.promise import read_calibration, record_verdict
 from ..search import OpenIndex, open_index
 from ..wording.language import word_pattern
-from .answer import answer_question, ask
+from ..wording.question import PASSAGE_CREDIT, term_credit, text_terms
+from .answer import NOT_FOUND, answer_question, ask
 from .shown import answer_to_json, answer_to_text
 
 HELP = (
@@ -89,7 +90,9 @@ class Session:
         follows = 0 < signs and len(self.index.parse(question).terms) <= MAX_FOLLOW_UP_TERMS * signs
         full = self._completions(question, is_of_names) if follows and not is_first else [question]
         answers = [(each, answer_question(self.index, each, self.limit)) for each in full]
-        asked, answer = max(answers, key=lambda pair: pair[1].details["score"])
+        if follows and not is_of_names and not is_first:
+            answers = [(each, self._of_new_words(question, found)) for each, found in answers]
+        asked, answer = max(answers, key=lambda p: (not p[1].refused, p[1].details["score"]))
         if follows:
             none = "no question came before it: it was asked of all documents"
             answer.details["note"] = none if is_first else f"asked as: {asked}"
@@ -101,6 +104,18 @@ class Session:
         self.quotes = [claim.quotes[-1] for claim in answer.claims]  # not the head of its table
         self.is_refused, self.risk = answer.refused, answer.details.get("risk")
         return answer
+
+    def _of_new_words(self, question: str, answer: Answer) -> Answer:
+        """An answer whose first quote has a word that a follow-up asks anew, or a refusal."""
+        new = [term for term in self.index.parse(question).terms if term.share == 1.0]
+        details, passage = answer.details, answer.details.get("passage")
+        if answer.refused or details.get("did_you_mean") or not new or passage is None:
+            return answer  # what is found by meaning has no passage of its words
+        quoted = (quote.text for quote in answer.claims[0].quotes)
+        language = self.index.entries[passage.document].language
+        said = text_terms(" ".join((*quoted, *passage.headings, passage.path)), language)
+        is_of = any(term_credit(term, said) > PASSAGE_CREDIT for term in new)
+        return answer if is_of else Answer(NOT_FOUND, refused=True, details=details)
 
     def record_verdict(self, verdict: str) -> str:
         """Keep that the last answer was right or wrong.
@@ -140,18 +155,24 @@ class Session:
             return [f"{question.rstrip(' ?!.')} ({each})" for each in subjects]
         phrase = question[new[0].start : new[-1].end]
         ordered = same[::-1] if is_named else same
-        is_whole = " " in phrase or word_pattern("of").match(before[0] if before else "")
-        cuts = [
-            (run.start, end) for run in ordered
-            for end in sorted({run.middle, run.end}, reverse=bool(is_whole) or run.is_named)
-        ]  # fmt: skip
+        link = next((w for w in before if w == "a" or word_pattern("of").fullmatch(w)), "")
+        is_kept = link and f" {link} " not in last  # "and for a child?": "the adult fare"
+        is_whole = " " in phrase or link not in ("", "a") and not is_kept
+        cuts = list[tuple[int, int]]()
+        for run in ordered:
+            is_last = is_kept and not last[run.end :].strip("?!. ")
+            first = last[run.start : run.end].split()[0]
+            ends = {run.middle, run.end, run.start + len(first) if is_last else run.end}
+            cuts += [(run.start, end) for end in sorted(ends, reverse=is_whole or run.is_named)]
         begin = word_pattern("follow_up").sub("", question[: new[0].start])
         whole = [question] if word_pattern("question").search(begin) else []  # "and who runs it?"
         if before and PREPOSITION.fullmatch(before[-1]) and f" {before[-1]} " not in last:
             whole.append(f"{last.rstrip(' ?!.')} {before[-1]} {phrase}?")  # "and on Sundays?"
         lead = question[: new[0].start]
-        full = (_with_article(last[:start], lead) + phrase + last[end:] for start, end in cuts)
-        return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in full]
+        full = [_with_article(last[:start], lead) + phrase + last[end:] for start, end in cuts]
+        measures = [self.index.parse(each).measure.name for each in (last, *full)]  # still a cost
+        kept = [x for x, name in zip(full, measures[1:], strict=True) if name == measures[0]]
+        return whole + [re.sub(r"\b(\w+) \1\b", r"\1", each) for each in kept or full]
 
     def _runs(self, question: str) -> list[_Run]:
         terms = self.index.parse(question).terms
@@ -285,8 +306,9 @@ def run_session(index: OpenIndex, limit: int = 3, out: Path | None = None) -> Se
         if line in ("quit", "exit", "/quit"):
             break
         reply = session.reply(line)
+        asked = "" if is_terminal else f"> {line}\n"
         text = json.dumps(reply_to_json(reply), ensure_ascii=False) if as_json else ""
-        print(text or record.escape_controls(reply_to_text(reply)), flush=True)
+        print(text or record.escape_controls(asked + reply_to_text(reply)), flush=True)
     is_refused = session.is_refused and not is_terminal
     return SessionSummary(len(session.questions), 4 if is_refused else 0)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Any
 
 from groundup.core import Hit, Passage
@@ -46,7 +47,7 @@ from ..wording.question import (
 from .structure import LINE_KINDS
 
 SETTINGS = (".ini", ".cfg", ".toml", ".yaml", ".yml", ".json")
-SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=][ \t]*(\S.*)$""")
+SETTING = re.compile(r"""(?m)^[ \t]*["']?([^\W\d][\w .-]*)["']?[ \t]*[:=](?!//)[ \t]*(\S.*)$""")
 BLOCK = re.compile(r"(?m)^[ \t]*(?:\[+[^\W\d][^\]\n]*\]+|[^\s#][^\n]*[:{])[ \t]*$")
 """The line that begins a block of a file of settings: `[cache]`, `cache:`, `"cache": {`."""
 DEDENT = re.compile(r"(?m)^[ \t]+\S.*\n+([^\s#\]})].*)")
@@ -54,6 +55,9 @@ DEDENT = re.compile(r"(?m)^[ \t]+\S.*\n+([^\s#\]})].*)")
 COMMENT = re.compile(r"#[^\n]*(?:[.;:]|\n[ \t]*[^\s#][^\n]*)(?:\n|\Z)")
 """A line of a plain text with "#" that ends as a sentence, or stands right above another line."""
 QUESTION_LINE = re.compile(r"(?m)^[^\n]*[?？]\W{0,4}$")
+SIGNATURE = re.compile(
+    r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
+)
 QUOTE_CHARACTERS = 600
 """Longest quote."""
 DEFINITION_BONUS = 0.2
@@ -164,7 +168,7 @@ class PassageText:
     @cached_property
     def terms(self) -> list[TextTerms]:
         """Stems and names of each unit; a number in a row is that of the head of its column."""
-        found = [text_terms(text, self.language) for text in self.texts]
+        found = [text_terms(text, self.language, self.signed(text)) for text in self.texts]
         for at, (unit, head) in enumerate(zip(self.units, self.heads, strict=True)):
             if unit.kind == "row" and head is not None:
                 row = (self.document.text[slice(*head)], self.texts[at])
@@ -173,10 +177,22 @@ class PassageText:
         return found
 
     @cached_property
+    def full_names(self) -> str:
+        """The titles as a name of code, also with the file's: os.path.txt is of posixpath."""
+        titles, file = self.passage.headings, PurePath(self.passage.path).stem
+        return " ".join(".".join((first, *titles[1:])) for first in (*titles[:1], file))
+
+    def signed(self, line: str) -> str:
+        """Its full names if a line begins with its signature: `dumps(obj)`."""
+        signature = SIGNATURE.match(line)
+        is_own = signature and self.passage.headings[-1:] == (signature[1],)
+        return self.full_names if is_own and self.passage.headings[1:] else ""
+
+    @cached_property
     def outer(self) -> TextTerms:
         """Stems and names of the titles and the path."""
-        titles = self.passage.headings
-        return text_terms(" ".join((*titles, self.passage.path)), self.language, ".".join(titles))
+        titles = " ".join((*self.passage.headings, self.passage.path))
+        return text_terms(titles, self.language, self.full_names)
 
     @cached_property
     def heads(self) -> list[tuple[int, int] | None]:

@@ -79,11 +79,11 @@ def size_grid(config: ChunkConfig, strategies: Sequence[str] = ()) -> list[Chunk
 def place_questions(
     questions: Iterable[MadeQuestion], documents: Sequence[Record]
 ) -> list[PlacedQuestion]:
-    """Where the documents first have an answer to each question; those without a place are left.
+    """Where the documents first have the answer to each question that has one.
 
     Raises DataError if fewer than ten have one.
     """
-    placed, asked = list[PlacedQuestion](), list(questions)
+    placed, asked = list[PlacedQuestion](), [each for each in questions if each.answers]
     for question in asked:
         places = (
             PlacedQuestion(question.text, document.id, start, start + len(answer))
@@ -124,12 +124,13 @@ def _enough(placed: list[PlacedQuestion], count: int) -> list[PlacedQuestion]:
     if len(placed) < MIN_QUESTIONS:
         raise DataError(
             f"{len(placed)} of {count} questions have an answer that stands in the documents; "
-            f"--tune needs {MIN_QUESTIONS}: take the folder as it was when they were made, or give "
-            "questions of your own with --questions FILE."
+            f"--tune needs {MIN_QUESTIONS}: take the folder as it was when they were made, make "
+            "more (groundup testset make DOCUMENTS --set validation=0.4 --set per_document=60), or "
+            "give questions of your own with --questions FILE."
         )
     if left := count - len(placed):
         of = f"{left} of {count} questions"
-        record.log(f"Left out: {of}, whose place in the documents is not known.")
+        record.log(f"Left out: {of}, whose answer does not stand in the documents.")
     return placed
 
 

@@ -70,8 +70,8 @@ def split_articles(
     sides = split_by_name(articles, names, config)
     if not all(any(article.questions for article in side) for side in sides):
         raise DataError(
-            f"{len(articles)} articles and documents have questions, too few to train on some and "
-            "measure on others; give files of questions: --questions squad.json"
+            f"Documents and articles with questions: {len(articles)}, too few to train on some and "
+            "measure on others; give files of questions in SQuAD's layout: --questions squad.json"
         )
     return sides
 

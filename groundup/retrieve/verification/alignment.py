@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..wording.language import FALLBACK, stem_words, stop_words, with_digits, word_pattern
+from ..wording.language import FALLBACK, stem_words, stop_words, word_pattern
+from .quantities import with_quantities
 
 NUMBER = re.compile(r"(?:(?<![\w.])[-−+])?\d+(?:[.,:/-]\d+)*|[一二三四五六七八九十百千两兩]+")
 TOKEN = re.compile(
@@ -79,7 +80,7 @@ def words_of(text: str, language: str = FALLBACK) -> Words:
     >>> [word.text for word in words_of("The kiln's door isn't red.") if word.is_wanted]
     ['kiln', 'door', "isn't", 'red']
     """
-    text = ALLOWED.sub("may", with_digits(text, language))
+    text = ALLOWED.sub("may", with_quantities(text, language))
     text = THOUSANDS.sub("", text) if language == FALLBACK else text
     kinds = dict[int, set[str]]()
     for kind in KINDS:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from groundup.core import LanguageModel, Sampling
+from groundup.core import ConfigError, LanguageModel, Sampling
 from groundup.generate import open_language_model
 from groundup.prompt import Datum, Template
 
@@ -56,9 +56,13 @@ class ModelVerifier(NamedTuple):
 def open_opinion(critic: str) -> SecondOpinion:
     """Open a classifier's directory, a language model's, or URL#NAME of one on a server.
 
-    Raises ArtifactError for a directory of neither.
+    Raises ArtifactError for a directory of neither, ConfigError for an encoder.
     """
     config = Path(critic) / "config.json"
     if config.is_file() and SCORES in config.read_bytes():
         return PairScorer.open(Path(critic))
-    return ModelVerifier(open_language_model(critic)[0], Template.read(PROMPT))
+    try:
+        return ModelVerifier(open_language_model(critic)[0], Template.read(PROMPT))
+    except ConfigError as error:
+        what = "a language model that generates, or a classifier with one label"
+        raise ConfigError(f"--critic takes {what}, which {critic} is not: {error}") from None

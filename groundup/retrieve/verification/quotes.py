@@ -94,6 +94,7 @@ def verify(
 
 
 def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
+    name = "standard input" if str(path) == "-" else path
     try:
         data: dict[str, Any] = json.loads(text)
         claims = [
@@ -109,14 +110,14 @@ def _parse_answer(text: str, path: Path) -> tuple[Answer, str | None]:
         root = data.get("root")
     except (ValueError, KeyError, TypeError):
         raise DataError(
-            f"{path} holds no answer of `groundup ask --json`; save one with: "
+            f"{name} holds no answer of `groundup ask --json`; save one with: "
             "groundup ask QUESTION --index INDEX --json > answer.json"
         ) from None
     if not claims and not answer.refused:
-        raise DataError(f"{path} has an answer without quotes, which proves nothing; ask again.")
+        raise DataError(f"{name} has an answer without quotes, which proves nothing; ask again.")
     said = " ".join(claim.text for claim in claims)
     if claims and answer.text.split() != said.split():
-        raise DataError(f"{path} has an answer that is not its claims; ask again.")
+        raise DataError(f"{name} has an answer that is not its claims; ask again.")
     return answer, root if isinstance(root, str) else None
 
 

@@ -9,9 +9,11 @@ opinion (opinions.py) overrules the rules where it is sure; what a list allows n
 import re
 import sys
 import tempfile
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -28,7 +30,6 @@ from ..wording.language import (
     language_of,
     says_opposite,
     stem_words,
-    with_digits,
     word_pattern,
 )
 from ..wording.question import (
@@ -42,6 +43,7 @@ from ..wording.question import (
     text_terms,
 )
 from .alignment import NUMBER, words_of
+from .quantities import NAMES, with_quantities, without_days
 from .wordings import NOTE, SOURCE, bare, follows
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ KEY = re.compile(r"[^\W\d_]\d")
 """In the name of a row, such as B1, whose number is of no column."""
 PASSAGE_FILES = (".csv", ".tsv", ".md", ".rst")
 """Files whose passages can be read as the file is: in others a part is not well-formed."""
+PRICED = re.compile(r"(?:costs?|pays?|koste[nt]|zahl(?:t|en))(?: [\d.,]+)?", re.IGNORECASE)
+"""What says that a number of a table is a price, and is in no cell."""
 Cells = Sequence[tuple[str, str]]
 Terms = Sequence[QuestionTerm]
 
@@ -120,10 +124,14 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
             make_index(against, Path(folder) / "index")
             against = Path(folder) / "index"
         opened, checked = open_index(against), list[CheckedSentence]()
+        known = PlainTexts(opened)
         for each in sentences:
-            one = _check_sentence(opened, each, asked)
+            if rows := _check_rows(known, each):
+                checked += rows
+                continue
+            one = _check_sentence(known, each, asked)
             if one.support == "nowhere" and "\n" in each:  # lines without full stops
-                lines = [_check_sentence(opened, line, asked) for line in each.splitlines()]
+                lines = [_check_sentence(known, line, asked) for line in each.splitlines()]
                 is_all = all(line.support != "nowhere" for line in lines)
                 one = lines[0]._replace(text=each, support="supported") if is_all else one
             is_allowed = one.support == "nowhere" and _plain(each) in allowed
@@ -159,13 +167,14 @@ def check_claim(
         return "quoted"
     texts = _passage_texts(passage, source)
     language = texts[0].language if texts else FALLBACK
-    said = with_digits(SOURCE.sub("", claim), language_of(claim, language))
+    said = with_quantities(SOURCE.sub("", claim), language_of(claim, language))
     terms = parse_question(said, language).terms
     words = [words for text in texts for words in (*text.terms, text.outer)]
     absent = [all(term_credit(term, each) < SPLIT_NAME_CREDIT for each in words) for term in terms]
     weights = [t.share * (ABSENT_WEIGHT if a else 1.0) for t, a in zip(terms, absent, strict=True)]
     wanted = WeightedQuestion(Question(terms), weights)
-    return _with_critic(_find_support(claim, said, wanted, texts), texts, critic).support
+    found = _find_quote(claim, texts) or _find_support(claim, said, wanted, texts)
+    return _with_critic(found, texts, critic).support
 
 
 @lru_cache(maxsize=1024)
@@ -199,18 +208,66 @@ def is_supported(index: OpenIndex, hit: Hit, place: range, sentence: str) -> boo
 def _weighted(index: OpenIndex, sentence: str) -> tuple[str, WeightedQuestion]:
     """A sentence with its numbers in digits, and its terms with their weights."""
     language = index.languages[0] if index.languages else FALLBACK
-    said = with_digits(sentence, language_of(sentence, language))
+    said = with_quantities(sentence, language_of(sentence, language))
     terms = index.parse(said).terms
     return said, WeightedQuestion(Question(terms), [index.term_weight(term) for term in terms])
 
 
+class PlainTexts:
+    """The words of all passages in one string, so that none is missed by its rank."""
+
+    def __init__(self, index: OpenIndex) -> None:
+        self.index, self.passages = index, index.lexical.passages()
+        plains = [_plain(passage.text) for passage in self.passages]
+        self.text, self.ends = "\n".join(plains), list(accumulate(len(p) + 1 for p in plains))
+        self.taken_apart = cache(lambda at: index.passage_text(Hit(self.passages[at], 0.0)))
+
+    def having(self, sentence: str) -> Iterator[PassageText]:
+        """The passages that have a sentence's words in a row."""
+        plain = _plain(sentence)
+        start = self.text.find(plain)
+        while start >= 0:
+            at = bisect_right(self.ends, start)
+            yield self.taken_apart(at)
+            start = self.text.find(plain, self.ends[at])
+
+
 def _check_sentence(
-    index: OpenIndex, sentence: str, critic: "SecondOpinion | None"
+    known: PlainTexts, sentence: str, critic: "SecondOpinion | None"
 ) -> CheckedSentence:
-    plain = SOURCE.sub("", sentence)
+    if quoted := _find_quote(sentence, known.having(sentence)):
+        return quoted
+    index, plain = known.index, SOURCE.sub("", sentence)
     parsed, (said, wanted) = index.parse(plain), _weighted(index, plain)
     texts = list(map(index.passage_text, index.lexical.search_terms(parsed, CHECKED_PASSAGES)))
     return _with_critic(_find_support(sentence, said, wanted, texts), texts, critic)
+
+
+def _check_rows(known: PlainTexts, table: str) -> list[CheckedSentence]:
+    """The rows of a table by themselves, each in a row with such cells; [] of what is no table."""
+    lines = table.splitlines()
+    sizes = ({len(re.findall(mark, line)) for line in lines} for mark in (r"[|\t]", r"[,;](?=\S)"))
+    if len(lines) < 2 or not any(len(size) == 1 and 0 not in size for size in sizes):
+        return []
+    head, rows = lines[0], [line for line in lines[1:] if re.search(r"\w", line)]
+    return [_check_row(known, head, row) for row in rows]
+
+
+def _check_row(known: PlainTexts, head: str, row: str) -> CheckedSentence:
+    cells = named_cells(head, row)
+    for text in known.having(cells[0][1]) if cells else ():
+        for at, unit in enumerate(text.units):
+            if unit.kind == "row" and _named(cells) <= _named(text.cells(at)):
+                start = text.passage.start
+                place = text.document.quote(start + unit.start, start + unit.end).location
+                is_same = _plain(row) == _plain(text.texts[at])
+                return CheckedSentence(row, "quoted" if is_same else "supported", place)
+    quoted = _find_quote(head, known.having(head)) and _find_quote(row, known.having(row))
+    return quoted or CheckedSentence(row, "nowhere", "")
+
+
+def _named(cells: Cells) -> set[tuple[str, str]]:
+    return {(_plain(name), _plain(with_quantities(cell))) for name, cell in cells}
 
 
 def _with_critic(
@@ -227,25 +284,31 @@ def _with_critic(
     return checked
 
 
-def _find_support(
-    sentence: str, said: str, wanted: WeightedQuestion, texts: Iterable[PassageText]
-) -> CheckedSentence:
-    """Where some passages have a sentence; `said` is the sentence with numbers in digits."""
-    if not sum(wanted.weights):
-        return CheckedSentence(sentence, "nowhere", "")
-    plain, supported = _plain(sentence), ""
-    for text in texts:
+def _find_quote(sentence: str, texts: Iterable[PassageText]) -> CheckedSentence | None:
+    """Where some passages have a sentence word for word."""
+    plain = _plain(sentence)
+    for text in texts if plain.strip() else ():
         start = text.passage.start
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
-            place = text.document.quote(start + unit.start, start + unit.end)
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
             runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
             if any(_plain(run) == plain for run in runs):
+                place = text.document.quote(start + unit.start, start + unit.end)
                 return CheckedSentence(sentence, "quoted", place.location)
-            is_title = unit.kind == "heading"
-            if not supported and not is_title and _supports(text, at, said, wanted):
-                supported = place.location
-    return CheckedSentence(sentence, "supported" if supported else "nowhere", supported)
+    return None
+
+
+def _find_support(
+    sentence: str, said: str, wanted: WeightedQuestion, texts: Iterable[PassageText]
+) -> CheckedSentence:
+    """Where some passages support a sentence; `said` is the sentence with numbers in digits."""
+    for text in texts if sum(wanted.weights) else ():
+        start = text.passage.start
+        for at, unit in enumerate(text.units):
+            if unit.kind != "heading" and _supports(text, at, said, wanted):
+                place = text.document.quote(start + unit.start, start + unit.end)
+                return CheckedSentence(sentence, "supported", place.location)
+    return CheckedSentence(sentence, "nowhere", "")
 
 
 class ClaimedText(NamedTuple):
@@ -277,9 +340,9 @@ class ClaimedText(NamedTuple):
             return False
         own, said = (words_of(text, self.language) for text in (self.sentence, part))
         stems = frozenset[str]().union(*(word.stems for word in said))
-        missing = {term.text.lower() for term in lacking}  # a row's columns may be "last_check"
+        named = {term.text.lower() for term in self.wanted.question.terms if term not in lacking}
         for word in own:
-            is_named = is_row and word.has("exact") and word.text not in missing
+            is_named = is_row and word.has("exact") and word.text in named  # of "last_check"
             if word.has("number", "month", "exact") and not word.stems & stems and not is_named:
                 return False
         denials = [sum(word.has("negation") for word in words) for words in (own, said)]
@@ -290,10 +353,11 @@ class ClaimedText(NamedTuple):
 
 def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestion) -> bool:
     """Whether a sentence is made of a line, a clause of it or a row, by what keeps its meaning."""
-    line, head = with_digits(text.texts[at], text.language), text.heads[at]
+    line, head = with_quantities(text.texts[at], text.language), text.heads[at]
     titles = [*text.passage.headings, *(text.texts[number] for _, number in text.sections[at])]
     lead = text.document.text[slice(*head)] if head else ""
-    names = text_terms(" ".join([*titles, lead]), text.language)
+    units = (NAMES[word] for word in re.findall(r"[^\W\d_]+|[%€$£]", lead) if word in NAMES)
+    names = text_terms(" ".join([*titles, lead, *units]), text.language)
     is_row = text.units[at].kind == "row"
     if is_row or text.is_settings:
         credits = (wanted.credits_for(each) for each in (text.outer, names))
@@ -304,16 +368,41 @@ def _supports(text: PassageText, at: int, sentence: str, wanted: WeightedQuestio
             settings = [f"{key} {key.replace('_', ' ')}: {value}" for key, value in pairs]
             return any(claim.is_said_by(each, line) for each in settings or [line])
         # "The default of retries", where a title has "retries" and another row is of them
-        cells = named_cells(lead, line) if head else []
+        found = named_cells(lead, text.texts[at]) if head else []
+        cells = [(name, with_quantities(cell, text.language)) for name, cell in found]
         line = " | ".join(cell for _, cell in cells) or line  # "6,1971" is no number
         rows = (row for n, row in enumerate(text.texts) if head and text.heads[n] == head)
         keys = {_plain(cell) for row in rows for _, cell in named_cells(lead, row)[:1]}
         words = {_plain(term.text) for term in wanted.question.terms}
         is_other = any(key in words and key not in _plain(line) for key in keys)
-        is_of_row = not is_other and _is_row_of(text, cells, sentence, claim.lacking(line))
+        lacking, terms = claim.lacking(line), wanted.question.terms
+        kept = [at for at, term in enumerate(terms) if not PRICED.fullmatch(term.text)]
+        if len(kept) < len(terms) and _names_cell(cells, sentence, text.language):
+            fewer = wanted.part(kept, wanted.question.measure)
+            priced = claim._replace(wanted=fewer, outer=[outer[at] for at in kept])
+            if not priced.lacking(line):
+                claim, lacking = priced, []
+        is_of_row = not is_other and _is_row_of(text, cells, sentence, lacking)
         return is_of_row and claim.is_said_by(line, line, is_row=True)
     file, before = text.outer.stems, text.antecedent(at)
-    return follows(sentence, line, text.language, lead, before, titles=names.stems, file=file)
+    return any(
+        follows(sentence, each, text.language, lead, before, titles=names.stems, file=file)
+        for each in dict.fromkeys((line, without_days(line)))
+    )
+
+
+def _names_cell(cells: Cells, sentence: str, language: str) -> bool:
+    """Whether a sentence names a row by its first cell, a column and the number of its cell."""
+    said = set(stem_words(sentence, language))
+    return (
+        bool(cells)
+        and said >= set(stem_words(cells[0][1], language))
+        and any(
+            said >= set(stem_words(name.replace("_", " "), language))
+            and set(NUMBER.findall(cell)) & set(NUMBER.findall(sentence))
+            for name, cell in cells[1:]
+        )
+    )
 
 
 def _is_row_of(text: PassageText, cells: Cells, sentence: str, lacking: Terms) -> bool:

@@ -202,6 +202,14 @@ def test_preferences_that_are_too_long_are_left_out_and_named(name, chat_model, 
         assert len(named) == 1
 
 
+def test_kto_needs_more_than_one_pair(chat_model, tmp_path):
+    rows = [Preference((Message("user", "Why?"),), "good", "bad")]
+    config = DirectConfig(loss=PreferenceLossConfig(name="kto"))
+    form, draft = load_chat_format(chat_model.path, ""), Draft(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(DataError, match="of one row; kto needs good and bad ones of several"):
+        stage._compared(config, rows, form, "train", draft)
+
+
 def test_kto_learns_from_single_answers(chat_model, tmp_path):
     rows = [
         {"prompt": f"say {n}", "completion": "yes" if n % 2 else "no", "label": bool(n % 2)}
@@ -214,7 +222,7 @@ def test_kto_learns_from_single_answers(chat_model, tmp_path):
     one_sided = [row for row in rows if row["label"]]
     (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in one_sided))
     made = import_preferences(PreferencesConfig(), [tmp_path / "p.jsonl"], tmp_path / "good")
-    with pytest.raises(DataError, match="answers are of one kind; kto needs good and bad"):
+    with pytest.raises(DataError, match="answers are of one kind or of one row; kto needs"):
         direct(settings("kto"), chat_model, made, tmp_path / "none")
     with pytest.raises(DataError, match="No train preference fits dpo; give pairs"):
         direct(settings(), chat_model, made, tmp_path / "none")

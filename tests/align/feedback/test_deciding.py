@@ -66,6 +66,22 @@ def test_people_see_answers_blind_in_orders_of_their_own(comparisons, typed, cap
     assert len({each["c00002"] for each in shown.values()}) == 2
 
 
+def test_piped_decisions_without_a_name_are_a_script_s(comparisons, typed, monkeypatch):
+    monkeypatch.setattr("groundup.measure.review.verb._git_name", lambda: "ana")
+    typed("=\n" * 6)
+    summary = review_comparisons(comparisons)
+    assert str(summary).startswith("simulated:ana has compared 6 of 6")
+    [rater] = report_votes(read_votes(comparisons.path)).raters
+    assert rater.simulated and rater.who == "simulated:ana" and rater.votes == 6
+
+
+def test_raters_that_always_say_the_same_have_no_kappa(comparisons):
+    choose(comparisons, "ana", [None, "a", "a", "a"])
+    choose(comparisons, "ben", [None, "a", "a", "a"])
+    text = str(report_votes(read_votes(comparisons.path)))
+    assert "of the 3 that both judged; no kappa: all ratings of a side are equal, so agree" in text
+
+
 def test_a_choice_is_recorded_by_what_was_chosen_and_not_where_it_stood(comparisons, typed):
     typed("1 because\n2 so\n1 because\n2 so\n2 so\n1 because\n")
     with pytest.raises(DataError, match="Line 6: Rank each of the answers 1 to 3 once"):

@@ -184,3 +184,12 @@ def test_rewards_rank_and_what_they_cannot_score_is_put_aside(tmp_path):
     assert votes[0].reason == "a 1, b 0, c 1"
     assert score_comparisons(made, config=RewardConfig()).earlier == 3
     assert json.loads((made.path / "ledger/quarantine.jsonl").read_text())["content"]["subject"]
+    code = "from groundup.core import Score\ndef long(sample, answer): return Score(%s, 'long')\n"
+    voters = set()
+    for worth in ("len(answer.text)", "1 / 0"):
+        (tmp_path / "own.py").write_text(code % worth)
+        own = RewardConfig(number=0, scorer=f"{tmp_path}/own.py:long")
+        report = score_comparisons(made, config=own)
+        voters.add(report.who)
+        assert (report.voted, report.quarantined) in [(3, {}), (0, {"no_reward": 3})]
+    assert len(voters) == 2 and all("own.py:long#" in each for each in voters)

@@ -286,6 +286,88 @@ def test_length_and_form_are_rewards():
             Reward.of(RewardConfig(number=0, format=1, **values))
 
 
+OWN = """
+from dataclasses import dataclass
+from groundup.core import Reason, Score
+
+def brief(sample, answer):
+    return Score(1 / (1 + len(answer.text)), "brief")
+
+@dataclass
+class Shout:
+    worth: float = 3.0
+    def __call__(self, sample, answer):
+        return Score(self.worth * answer.text.isupper(), "shout")
+
+def broken(sample, answer): return 1 / 0
+def endless(sample, answer):
+    while True: pass
+def odd(sample, answer): return "good"
+def lost(sample, answer): return Score(float("nan"), "lost")
+def wordy(sample, answer): return Score("a", "wordy")
+def mute(sample, answer): return Reason("mute", "I say nothing.")
+def alone(answer): return Score(1.0, "alone")
+CONSTANT = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return lambda name: RewardConfig(number=0, scorer=f"{tmp_path}/own.py:{name}", own=2)
+
+
+def test_an_own_scorer_is_a_reward_by_its_file_or_its_module(own, tmp_path, monkeypatch):
+    assert Reward.of(own("brief"))(Sample("1", ()), Answer("abc")) == 0.5
+    assert Reward.of(own("Shout"))(Sample("1", ()), Answer("ABC")) == 6.0
+    monkeypatch.syspath_prepend(tmp_path)
+    module = Reward.of(RewardConfig(number=0, scorer="own:brief"))
+    assert module(Sample("1", ()), Answer("")) == 1.0
+    before = [*Reward.of(own("brief")).parts]
+    (tmp_path / "own.py").write_text(OWN + "# changed")
+    assert len(before) == 1 and [*Reward.of(own("brief")).parts] != before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("broken", "own.py:broken raised ZeroDivisionError: division by zero"),
+     ("endless", "endless raised TimeoutError: it took longer than 0.05 seconds"),
+     ("odd", "odd returned 'good'; expected a Score"),
+     ("lost", "the reward .*own.py:lost#.* is nan"),
+     ("wordy", "wordy raised ValueError: could not convert"),
+     ("mute", "own.py:mute#.* is undefined: I say nothing")],
+)  # fmt: skip
+def test_an_own_scorer_that_fails_is_named_with_its_task(name, reason, own, monkeypatch):
+    monkeypatch.setattr("groundup.measure.score.OWN_SECONDS", 0.05)
+    with pytest.raises(DataError, match=f"Task 7: .*{reason}"):
+        Reward.of(own(name)).check_tasks([Sample("7", ())])
+
+
+@pytest.mark.parametrize(
+    ("scorer", "reason"),
+    [("nothing", "expected FILE.py:name or module:name"),
+     ("absent.py:x", "cannot be loaded.*FileNotFoundError"),
+     ("no.such.module:x", "cannot be loaded.*ModuleNotFoundError"),
+     ("own.py:absent", "own.py has no `absent`"), ("own.py:CONSTANT", "is no Scorer"),
+     ("own.py:alone", "is no Scorer, a function of a sample and an answer .too many positional"),
+     ("bad.py:x", "cannot be loaded.*SyntaxError")],
+)  # fmt: skip
+def test_what_is_no_scorer_is_refused(scorer, reason, own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.py").write_text("def")
+    with pytest.raises(ConfigError, match=f"scorer='{scorer}'.*{reason}"):
+        Reward.of(RewardConfig(number=0, scorer=scorer))
+
+
+def test_a_policy_learns_from_an_own_scorer(chat_model, tasks, own, tmp_path):
+    rewards = own("brief").to_dict()
+    made = reinforce(settings(steps=2, rewards=rewards), chat_model, tasks, tmp_path / "out")
+    assert made.numbers["held_out"]["after"] > 0
+    (tmp_path / "own.py").write_text(OWN.replace("1 /", "9 /"))
+    other = reinforce(settings(steps=2, rewards=rewards), chat_model, tasks, tmp_path / "new")
+    assert other.key != made.key and other.numbers["held_out"]["before"] > 1
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [("{", "line 1 is no JSON"), ("[]", "It is no object with"),

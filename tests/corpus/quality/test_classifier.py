@@ -211,7 +211,7 @@ def test_it_scores_and_drops_by_policy():
 @pytest.mark.parametrize(
     "config",
     [{"scorer": "nothing"}, {"scorer": "no.such.module:x"}, {"scorer": f"{HERE}:absent"},
-     {"scorer": f"{HERE}:NUMBER"}, {"scorer": f"{HERE}:Length"},
+     {"scorer": f"{HERE}:NUMBER"}, {"scorer": f"{HERE}:Listed"},
      {"scorer": f"{HERE}:Length", "settings": '{"wrong": 1}'},
      {"scorer": f"{HERE}:Length", "settings": "{"}],
 )  # fmt: skip

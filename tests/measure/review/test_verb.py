@@ -60,7 +60,7 @@ def test_results_tell_each_reviewer_and_how_they_agree(made):
     assert isinstance(found, ReviewResults) and len(found.reviewers) == 2
     text = str(found)
     assert "ana has reviewed 7 of 8: 5 accepted, 1 modified, 1 dropped." in text
-    assert "ana and ben agree on 83.3 % [43.6, 97.0] of the 6 that both read" in text
+    assert "ana and ben agree on 83.3 % [43.6, 97.0] of the 6 that both judged" in text
     assert "Disputed: q0" in text
     assert "ben dropped q5: no reason given" in text and "ana modified q6: question: When?" in text
     assert "e-1" not in text

@@ -62,7 +62,9 @@ def test_eight_bits_are_written_where_the_files_can_hold_them():
 
 @pytest.mark.parametrize("changes, message", [
     ({"groundup": None}, "no valid 'groundup' configuration"),
-    ({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "architectures": 3},
+    ({"model_type": "bert", "vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1,
+      "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 8,
+      "architectures": 3},
      "architectures='3'; expected a list of names"),
     ({"model_type": "gpt2", "activation_function": ["gelu"]}, "that is invalid for gpt2"),
 ])  # fmt: skip

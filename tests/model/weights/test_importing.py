@@ -243,14 +243,15 @@ def damage_name(source):
         (lambda at: (at / "config.json").unlink(), "has no config.json"),
         (lambda at: (at / "model.safetensors").unlink(), "safetensors"),
         (lambda at: edit(at / "config.json", model_type="mamba"), "'mamba', whose layers"),
-        (lambda at: edit(at / "config.json", model_type=["llama"]), "model_type"),
+        (lambda at: edit(at / "config.json", model_type=["llama"]), "names no model_type"),
+        (lambda at: edit(at / "config.json", model_type="own", auto_map={}), ".auto_map. is never"),
         (lambda at: edit(at / "config.json", hidden_size="10"), "hidden_size='10'"),
         (lambda at: edit(at / "config.json", hidden_size=20), "has misshapen"),
         (lambda at: edit(at / "config.json", vocab_size=10**9), "describes a model of"),
         (lambda at: edit(at / "config.json", num_hidden_layers=60_000), "describes a model of"),
         (lambda at: edit(at / "config.json", dtype="float8"), "dtype 'float8'"),
         (lambda at: edit(at / "config.json", quantization_config={"quant_method": "gptq"}),
-         "quantization_config with gptq"),
+         "quantised weights .gptq"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_leaves_nothing(source, tmp_path, damage, message):

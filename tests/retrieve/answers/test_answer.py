@@ -372,3 +372,44 @@ def test_a_question_that_names_its_source_is_asked_of_that_alone(question, tmp_p
     assert [claim.quotes[0].path for claim in answer.claims] == ["North.md"]
     assert answer.details["question"] == question and "9 metres" in answer.text
     assert ask(question.replace("North", "West"), tmp_path / "i").details["missing"][-1] == "West"
+
+
+PAGE = """Python Library Documentation: module {name}
+
+NAME
+    {name} - Files and more.
+
+MODULE REFERENCE
+    https://docs.python.org/3.11/library/{name}.html
+
+DESCRIPTION
+    >>> {other}.copytree("a", "b")
+
+FUNCTIONS
+    {function}(src, dst, size=0)
+        {text}
+
+FILE
+    /usr/lib/{name}.py
+"""
+
+
+def test_a_name_of_code_is_answered_with_its_entry_and_a_run_of_words_with_where_it_stands(
+    tmp_path,
+):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    aside = " It makes no links and asks nothing of its caller." * 12
+    pages = [("shutil", "copytree", f"Recursively copy a directory tree.{aside}")]
+    pages += [(f"copy{n}", "copy", "Recursively copy a tree.") for n in range(60)]
+    for name, function, text in pages:
+        page = PAGE.format(name=name, other="shutil", function=function, text=text)
+        (docs / f"{name}.txt").write_text(page)
+    index(docs, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    for question in ("shutil.copytree", "recursively copy a directory tree"):
+        answer = answer_question(opened, question)
+        assert answer.text.startswith("copytree(src, dst, size=0)"), question
+    assert answer_question(opened, "What is the price of shutil?").refused
+    mistyped = answer_question(opened, "shutil.copytrea")
+    assert mistyped.refused and mistyped.details["nearest"]["text"].startswith("copytree(src")

@@ -207,6 +207,7 @@ def run_piped(handbook: Path, lines: str, *flags: str) -> subprocess.CompletedPr
 def test_a_session_reads_a_pipe_to_its_end(handbook):
     done = run_piped(handbook, "What is the default of pool_size?\nopen 9\nquit\nnever read\n")
     assert done.returncode == 0 and "12 connections" in done.stdout
+    assert done.stdout.startswith("> What is the default of pool_size?\n"), "each with its answer"
     assert "There is no quote 9" in done.stdout and "never" not in done.stdout
 
 
@@ -415,6 +416,7 @@ def test_an_unknown_word_about_the_thing_before_is_refused(tmp_path):
         ("What is the port of Heron?", "and of Kestrel?", "9090"),
         ("When was the boathouse built?", "and how many berths does it have?", "14 berths"),
         ("What is the fee for an animal head?", "and for a sword?", "12 euros"),
+        ("What is the adult single fare?", "and for a child?", "child single fare is 1 pound"),
     ],
 )
 def test_a_question_that_follows_takes_what_it_leaves_out_from_the_last(
@@ -426,6 +428,12 @@ def test_a_question_that_follows_takes_what_it_leaves_out_from_the_last(
     assert answer in found.claims[0].text.split("\n")[0]
     assert found.claims[0].text.startswith("The ") and "asked as: " in answer_to_text(found)
     assert session.ask("and its zorble?").refused
+
+
+def test_a_follow_up_is_not_answered_with_what_the_question_before_asked(harbour):
+    session = Session(open_index(harbour))
+    assert "£25" in session.ask("What does a share in the guild cost?").text
+    assert session.ask("and the winch?").refused
 
 
 def test_what_follows_on_a_refused_question_is_asked_of_that_one(harbour):
@@ -440,7 +448,8 @@ def test_what_follows_on_a_refused_question_is_asked_of_that_one(harbour):
 def harbour(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("harbour")
     pairs = (
-        "The pier is 240 metres long.", "The tunnel is 1,300 metres long.",
+        "The winch is electric.", "The pier is 240 metres long.",
+        "The tunnel is 1,300 metres long.",
         "The pier was built in 1901.", "The boathouse was built in 1934.",
         "The chair of the harbour committee is Anna Berg.",
         "The treasurer of the harbour committee is Tom Lind.",
@@ -449,7 +458,9 @@ def harbour(tmp_path_factory) -> Path:
         "The revenue in 2018 was 14,000 euros.", "The revenue in 2019 was 19,500 euros.",
         "The port of Heron is 8080.", "The port of Kestrel is 9090.",
         "The boathouse has 14 berths.", "The fee for an animal head is 30 euros.",
-        "The fee for a sword is 12 euros.",
+        "The fee for a sword is 12 euros.", "The adult single fare is 3 pounds.",
+        "The child single fare is 1 pound.",
+        "A child must wear a jacket.", "A share in the guild costs £25.",
     )  # fmt: skip
     (folder / "a.md").write_text("\n\n".join(pairs))
     index(folder, folder.with_name("harbour-index"))

@@ -149,6 +149,16 @@ def test_an_unlikely_place_is_shown_and_not_claimed(folder, encoder, tmp_path, m
     assert "nearest by meaning is heating.md" in answer_to_text(answer)
 
 
+def test_documents_in_a_language_that_the_encoder_lacks_are_led_to_and_not_quoted(
+    folder, encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(meaning, "decision", lambda: always(0.5))
+    index(folder, tmp_path / "i", config_of(encoder, languages=("german",)))
+    answer = answer_question(open_index(tmp_path / "i"), "Does the furnace stand in the dwelling?")
+    assert answer.refused and "meaning" not in answer.details
+    assert answer.details["related"]["path"] == "heating.md"
+
+
 def test_words_and_vectors_are_fused_for_a_model_that_answers(folder, encoder, tmp_path):
     index(folder, tmp_path / "i", config_of(encoder))
     opened, asked = open_index(tmp_path / "i"), "Is the hot furnace old?"

@@ -3,10 +3,13 @@
 import pytest
 
 from groundup.core import ConfigError, DataError, Generation
+from groundup.model import save as save_model
 from groundup.prompt import Template
 from groundup.retrieve import check_claim, check_text, verify
 from groundup.retrieve.verification.opinions import PROMPT, ModelVerifier, open_opinion
+from groundup.tokenizer import FastTokenizer, save_tokenizer
 from tests.generate.tiny import tiny_directory, tiny_engine
+from tests.model.shapes import ENCODERS, tiny_model
 
 PASSAGE = "The barn burnt down in 1969. In 1971 it was rebuilt by Anna Pohl."
 
@@ -74,6 +77,10 @@ def test_a_directory_of_a_model_gives_opinions_and_one_of_neither_is_an_error(tm
     assert check_claim("It is red.", "It is blue.", critic=found) in ("supported", "nowhere")
     with pytest.raises(Exception, match="nothing"):
         open_opinion(str(tmp_path / "nothing"))
+    save_model(tiny_model(next(iter(ENCODERS.values()))), tmp_path / "encoder")
+    save_tokenizer(FastTokenizer([]), tmp_path / "encoder")
+    with pytest.raises(ConfigError, match="^--critic takes a language model that generates, or a"):
+        open_opinion(str(tmp_path / "encoder"))
 
 
 @pytest.fixture

@@ -213,6 +213,9 @@ def test_standard_input_is_read_and_a_refusal_needs_no_proof(folder, monkeypatch
     written = io.TextIOWrapper(io.BytesIO(json.dumps(refused).encode()))
     monkeypatch.setattr("sys.stdin", written)
     assert verify(Path("-"), root=folder) == (str(folder), 0, ())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"The kettle is red.")))
+    with pytest.raises(DataError, match="^standard input holds no answer"):
+        verify(Path("-"), root=folder)
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,10 @@ BAYS = (
         ("The maximum load of bay C2 is 21 kg.", False),
         ("Bay C2 was last checked on 2024-03-08.", True),
         ("Bay C2 was first checked on 2024-03-08.", False),
+        ("Bay C2 was last checked on 8 March 2024.", True),
+        ("Bay C2 was last checked on 8 February 2024.", False),
+        ("The maximum load of bay C2 is 350 kilograms.", True),
+        ("The maximum load of bay C2 is 350 metres.", False),
         ("The butter in bay B1 is kept at 21 °C.", False),
     ],
 )
@@ -388,3 +392,89 @@ def test_a_title_gives_no_word_where_the_sentence_has_another(tmp_path):
     said = "The deposit for a punt is 15 euros.\nThe deposit for a punt is 25 euros."
     checked = check_text(said, tmp_path)
     assert [each.support for each in checked.sentences] == ["nowhere", "supported"]
+
+
+def test_a_sentence_of_frequent_words_is_found_in_a_large_folder(tmp_path):
+    (tmp_path / "a.md").write_text(
+        "# Mill\n\nDo not open it while it is there. That is what it is.\n"
+    )
+    for number in range(40):  # each passage ranks above
+        text = f"What is it? That is what that is, it is {number}, and what it is is that.\n"
+        (tmp_path / f"b{number}.md").write_text(text * 3)
+    said = "That is what it is. Open it while it is there."
+    assert [s.support for s in check_text(said, tmp_path).sentences] == ["quoted", "nowhere"]
+
+
+LENGTHS = [("12 m", "12 metres"), ("12 mm", "12 millimetres"), ("12 cm", "12 Zentimeter")]
+TIMES = [("12 s", "12 seconds"), ("12 min", "12 minutes"), ("12 h", "12 Stunden")]
+OTHERS = [("12 GB", "12 gigabytes"), ("12 %", "12 percent"), ("12 kg", "twelve kilograms")]
+SUMS = [("€1,250", "1250 euros"), ("$1,250.00", "1250 dollars"), ("£1,250", "1,250 pounds")]
+DAYS = [
+    (f"on {day} {month} 2021", f"on {month} {day}, 2021", f"on 2021-{number:02}-{day:02}")
+    for day in (3, 4) for number, month in ((3, "March"), (4, "April"))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", [LENGTHS + TIMES + OTHERS, SUMS, DAYS])
+def test_units_and_dates_are_compared_by_what_they_mean(written):
+    for own in written:
+        for said in (each for one in written for each in one):
+            for line in own:
+                found = check_claim(f"The mill went {said}.", f"The mill went {line}.")
+                assert (found != "nowhere") == (said in own), (line, said)
+
+
+def test_a_day_is_in_its_month_and_a_date_in_german_is_one():
+    for line in DAYS[0]:
+        found = check_claim("The mill was sold in March 2021.", f"The mill was sold {line}.")
+        assert found == "supported", line
+    for claim, line, is_said in (
+        ("Sold in March 2021, it leans.", "Sold on 2021-03-03, it leans.", True),
+        ("The mill was sold in April 2021.", "The mill was sold on 3 March 2021.", False),
+        ("It was open until March 2021.", "It was open until 3 March 2021.", False),
+        ("Sie wurde im März 2021 gebaut.", "Sie wurde am 3. März 2021 gebaut.", True),
+        ("Sie wurde am 03.03.2021 gebaut.", "Sie wurde am 3. März 2021 gebaut.", True),
+        ("Sie wurde am 04.03.2021 gebaut.", "Sie wurde am 3. März 2021 gebaut.", False),
+        ("Es kostet 1250 Euro und 5 Prozent.", "Es kostet 1.250,00 € und 5 %.", True),
+    ):
+        assert (check_claim(claim, line) != "nowhere") == is_said, claim
+
+
+PRICES = (
+    "| Item | Adult | Child |\n|---|---|---|\n| Day ticket | 4.50 | 2.00 |\n"
+    "| Season ticket | 80.00 | 35.00 |\n"
+)
+PREISE = "| Karte | Erwachsene | Kinder |\n|---|---|---|\n| Tageskarte | 4,50 € | 2,00 € |\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "true", "false"),
+    [
+        (PRICES, "A season ticket for a child costs 35.00.; Adults pay 80 for a season ticket.; "
+         "A day ticket costs 4.50 for an adult.",
+         "A season ticket for a child costs 80.00.; A season ticket for a child costs 2.00.; "
+         "A day ticket costs 4.50.; A dog ticket costs 4.50 for an adult.; "
+         "A day ticket costs more than 4.50 for an adult.; A day ticket costs 4.50 for a senior."),
+        (PREISE,
+         "Eine Tageskarte für Kinder kostet 2 €.; Kinder zahlen 2 Euro für eine Tageskarte.",
+         "Eine Tageskarte für Kinder kostet 4,50 €.; Kinder zahlen 2 Dollar für eine Tageskarte."),
+    ],
+)  # fmt: skip
+def test_a_price_is_of_the_row_and_the_column_that_a_sentence_names(table, true, false, tmp_path):
+    (tmp_path / "prices.md").write_text(table)
+    for claims, is_said in ((true, True), (false, False)):
+        for claim in claims.split("; "):
+            (sentence,) = check_text(claim, tmp_path).sentences
+            assert (sentence.support != "nowhere") == is_said, claim
+
+
+def test_each_row_of_a_table_is_checked_by_itself_and_by_its_heads(tmp_path):
+    (tmp_path / "prices.md").write_text(PRICES)
+    for text, expected in (
+        (PRICES, ["quoted", "quoted"]),
+        (PRICES.replace("35.00", "36.00"), ["quoted", "nowhere"]),
+        (PRICES.replace("4.50 | 2.00", "2.00 | 4.50"), ["nowhere", "quoted"]),
+        (PRICES.replace("Adult | Child", "Child | Adult"), ["nowhere", "nowhere"]),
+        ("Item,Child,Adult\nSeason ticket,35,80\n", ["supported"]),
+    ):
+        assert [each.support for each in check_text(text, tmp_path).sentences] == expected, text

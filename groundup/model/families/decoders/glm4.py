@@ -3,6 +3,7 @@
 Source: transformers 5.24, models/glm4; Team GLM 2024, arXiv:2406.12793.
 """
 
+from ..names import GATE_UP
 from .outline import QKV_BIAS, SILU, Key, Outline, rms_eps
 
 LAYER = "model.layers.{}."
@@ -24,5 +25,5 @@ GLM4 = Outline(
     ),
     {"norm.place": "sandwich", "position.interleaved": True},
     defaults={"num_key_value_heads": 2, "head_dim": 128}, rotated=0.5, names=NAMES,
-    fused={".feedforward.gate_up_proj.": (".feedforward.gate_proj.", ".feedforward.up_proj.")},
+    fused={".feedforward.gate_up_proj.": GATE_UP},
 ).family()  # fmt: skip

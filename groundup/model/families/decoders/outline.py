@@ -193,7 +193,8 @@ def config_keys(outline: Outline) -> ConfigKeys:
     """The keys of a family's config.json."""
     sizes = SHARED_KEYS - outline.absent.union(outline.renamed.values())
     used = sizes.union((key.name for key in outline.keys), outline.more_keys, outline.renamed)
-    unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in used}
+    known = used | outline.absent
+    unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in known}
     return ConfigKeys(used, {**unused, **outline.fixed}, outline.ignored, outline.aliases)
 
 
@@ -275,10 +276,11 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
     if outline.is_divided and config.width % (heads := config.attention.heads):
         what = f"ModelConfig.width={config.width} cannot be written as {outline.name}"
         raise ConfigError(f"{what}, which needs a multiple of heads={heads}.")
-    for path in ("attention.latent", "feedforward.experts"):
-        is_read = any(key.field.startswith(path) for key in outline.keys)
-        if is_read and attrgetter(path)(config) is None:
-            raise ConfigError(f"{path}=None cannot be written as {outline.name}.")
+    for part, name in ((config.attention, "latent"), (config.feedforward, "experts")):
+        is_read = any(f".{name}." in key.field for key in outline.keys)
+        if is_read and getattr(part, name) is None:
+            what = f"{type(part).__name__}.{name}=None"
+            raise ConfigError(f"{what} cannot be written as {outline.name}.")
     sizes, own = write_sizes(outline, config), {b: a for a, b in outline.renamed.items()}
     values = {own.get(key, key): size for key, size in sizes.items() if key not in outline.absent}
     values |= {key.name: key.write(config) for key in outline.keys}
@@ -330,16 +332,15 @@ WINDOW_KEYS = frozenset(("layer_types", "sliding_window"))
 def read_window(values: Values) -> Values:
     """The pattern of all layers: a window, or none where `sliding_window` is null.
 
-    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores
-    here.
+    Raises ArtifactError if `layer_types` differs between layers, which Transformers ignores here.
     """
-    family, is_window = str(values["model_type"]), values.get("sliding_window") is not None
-    types = values.get("layer_types")
+    family, types = str(values["model_type"]), values.get("layer_types")
+    is_window = values.get("sliding_window") is not None
     if types is not None and any((kind == WINDOW) != is_window for kind in types):
         what = f"layer_types={str(types)[:60]} with sliding_window={values.get('sliding_window')!r}"
         raise ArtifactError(f"config.json has {what}; all layers of {family} have the same type.")
-    window = get_int(values, "sliding_window", family) if is_window else 0
-    return {"attention.patterns": (AttentionPattern("window" if is_window else "full", window),)}
+    size = get_int(values, "sliding_window", family) if is_window else 0
+    return {"attention.patterns": (AttentionPattern("window" if is_window else "full", size),)}
 
 
 def write_window(config: ModelConfig) -> Values:

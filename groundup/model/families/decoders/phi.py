@@ -10,7 +10,7 @@ from groundup.core import ArtifactError
 
 from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES
-from ..names import QKV, parse_rope
+from ..names import GATE_UP, QKV, parse_rope
 from .outline import SILU, Key, Outline, Values, read_window, rms_eps, write_window
 
 PHI_NAMES = (
@@ -56,6 +56,5 @@ PHI3 = Outline(
     defaults={"original_max_position_embeddings": 4096}, rotated=1.0,
     read_more=_read_phi3, write_more=_write_phi3, more_keys=frozenset(("sliding_window",)),
     fixed={"full_attn_mod": (1,), "interpolate_factor": (1,), "lm_head_bias": (False, None)},
-    fused={".attention.qkv_proj.": QKV,
-           ".feedforward.gate_up_proj.": (".feedforward.gate_proj.", ".feedforward.up_proj.")},
+    fused={".attention.qkv_proj.": QKV, ".feedforward.gate_up_proj.": GATE_UP},
 ).family()  # fmt: skip

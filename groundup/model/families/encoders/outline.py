@@ -9,42 +9,30 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ...configuration.config import (
-    Activation,
-    EmbeddingConfig,
-    FeedForwardConfig,
-    ModelConfig,
-    NormConfig,
-    OutputConfig,
-)
-from ...configuration.positions import PositionConfig
-from ..decoder_keys import MAX_LAYERS, with_fields
-from ..keys import AllowedValues, ConfigKeys, Family, word_set
+from ...configuration.config import Activation, ModelConfig
+from ..decoder_keys import DECODERS_ONLY
+from ..decoders.outline import Key, Outline, Values
+from ..keys import AllowedValues, ConfigKeys, Family
 from ..names import (
     NamePairs,
     StateDict,
     drop_tensors,
     get_activation,
     get_architectures,
-    get_bool,
-    get_float,
     get_int,
-    hf_activation,
-    multi_head_attention,
     rename_tensors,
 )
 
-Values = dict[str, Any]
 DISCRIMINATOR = "ElectraForPreTraining"
 """The class of a head that tells replaced tokens; other classes of this ending predict tokens."""
 BIDIRECTIONAL: AllowedValues = {
     "is_causal": (False, None), "position_embedding_type": ("absolute", None),
 }  # fmt: skip
-SIZES = ("hidden_size", "num_attention_heads", "intermediate_size")
-SHARED_KEYS = word_set(SIZES, """
-    hidden_act layer_norm_eps max_position_embeddings num_hidden_layers tie_word_embeddings
-    type_vocab_size vocab_size
-    """)  # fmt: skip
+FIELDS: Values = {
+    "kind": "encoder", "norm.kind": "layer", "norm.place": "post", "attention.bias": "all",
+    "position.kind": "learned", "embedding.norm": True, "feedforward.gated": False,
+    "feedforward.bias": True,
+}  # fmt: skip
 EMBEDDING_NAMES = (
     ("embeddings.word_embeddings.", "embed_tokens."),
     ("embeddings.position_embeddings.", "embed_positions."),
@@ -122,29 +110,25 @@ class EncoderOutline(NamedTuple):
         return self.renamed.get(name, name)
 
 
-def read_encoder(outline: EncoderOutline, values: Values) -> ModelConfig:
-    """The configuration that a config.json describes; raises ArtifactError naming a wrong key."""
-    name, is_masked = outline.name, has_mlm_head(values, outline.default_class)
-    activation = get_activation(values, outline.key("hidden_act"), outline.act)
-    width, heads, inner = (get_int(values, outline.key(each), name) for each in SIZES)
-    layers = get_int(values, outline.key("num_hidden_layers"), name, maximum=MAX_LAYERS)
+def _read(outline: EncoderOutline, values: Values) -> Values:
+    """The fields besides sizes; raises ArtifactError naming a wrong key."""
     offset, least = outline.offset(values), min(1, outline.types)
-    types = get_int(values, "type_vocab_size", name, outline.types, minimum=least)
-    head = OutputConfig(transform="dense", activation=outline.activation or activation, bias=True)
-    eps = get_float(values, "layer_norm_eps", outline.eps)
-    config = ModelConfig(
-        kind="encoder", width=width, layers=layers,
-        vocab_size=get_int(values, "vocab_size", name),
-        context_length=get_int(values, "max_position_embeddings", name) - offset,
-        attention=multi_head_attention(width, heads),
-        feedforward=FeedForwardConfig(width=inner, activation=activation, gated=False, bias=True),
-        position=PositionConfig(kind="learned", offset=offset),
-        norm=NormConfig(kind="layer", eps=eps, place="post"),
-        embedding=EmbeddingConfig(norm=True, types=types),
-        output=head if is_masked else OutputConfig(logits=False),
-        tied_embeddings=not is_masked or get_bool(values, "tie_word_embeddings", True),
-    )  # fmt: skip
-    return with_fields(config, outline.read_more(values))
+    fields: Values = {
+        "embedding.types": get_int(
+            values, "type_vocab_size", outline.name, outline.types, minimum=least
+        ),
+        "context_length": get_int(values, "max_position_embeddings", outline.name) - offset,
+        "position.offset": offset,
+    }
+    if has_mlm_head(values, outline.default_class):
+        usual = get_activation(values, outline.key("hidden_act"), outline.act)
+        fields |= {
+            "output.transform": "dense", "output.bias": True,
+            "output.activation": outline.activation or usual,
+        }  # fmt: skip
+    else:
+        fields |= {"output.logits": False, "tied_embeddings": True}
+    return {**fields, **outline.read_more(values)}
 
 
 def has_mlm_head(values: Mapping[str, Any], default: str = "ForMaskedLM") -> bool:
@@ -158,22 +142,11 @@ def has_mlm_head(values: Mapping[str, Any], default: str = "ForMaskedLM") -> boo
     return any(name.endswith(suffixes) and name != DISCRIMINATOR for name in classes)
 
 
-def write_encoder(outline: EncoderOutline, config: ModelConfig) -> Values:
-    """The config.json of a configuration that the family may not be able to express."""
+def _write(outline: EncoderOutline, config: ModelConfig) -> Values:
     kind = "ForMaskedLM" if config.output.transform == "dense" else "Model"
-    tanh = outline.act if outline.act == "gelu_new" else "gelu_pytorch_tanh"
     values = {
         "architectures": [outline.class_prefix + kind],
-        "model_type": outline.name,
-        "vocab_size": config.vocab_size,
-        outline.key("hidden_size"): config.width,
-        outline.key("num_hidden_layers"): config.layers,
         "max_position_embeddings": config.context_length + config.position.offset,
-        outline.key("num_attention_heads"): config.attention.heads,
-        outline.key("intermediate_size"): config.feedforward.width,
-        outline.key("hidden_act"): hf_activation(config.feedforward.activation, tanh),
-        "layer_norm_eps": config.norm.eps,
-        "tie_word_embeddings": config.tied_embeddings,
         "type_vocab_size": max(min(1, outline.types), config.embedding.types),
     }
     values = {key: value for key, value in values.items() if key not in outline.absent}
@@ -217,12 +190,22 @@ def _to_hf_state_dict(outline: EncoderOutline, state: StateDict, config: ModelCo
 def encoder_family(outline: EncoderOutline) -> Family:
     """A family of an outline."""
     own = outline.keys
-    used = own.used.union(map(outline.key, SHARED_KEYS - outline.absent))
-    keys = own._replace(used=used, fixed=BIDIRECTIONAL | own.fixed)
-    return Family(
-        outline.name, keys,
-        lambda values: read_encoder(outline, values),
-        lambda config: write_encoder(outline, config),
-        lambda state, config: _from_hf_state_dict(outline, state, config),
-        lambda state, config: _to_hf_state_dict(outline, state, config),
-    )  # fmt: skip
+    keys = (
+        Key(outline.key("hidden_act"), "feedforward.activation", outline.act),
+        Key("layer_norm_eps", "norm.eps", outline.eps),
+    )
+    family = Outline(
+        outline.name, outline.class_prefix + "Model",
+        tuple(key for key in keys if key.name not in outline.absent),
+        FIELDS | {"norm.eps": outline.eps}, tied=True,
+        absent=DECODERS_ONLY | {"attention_dropout", "use_cache"},
+        renamed={name: usual for usual, name in outline.renamed.items()},
+        read_more=lambda values: _read(outline, values),
+        write_more=lambda config: _write(outline, config),
+        more_keys=own.used | {"type_vocab_size"} - outline.absent,
+        fixed=BIDIRECTIONAL | own.fixed, ignored=own.ignored, aliases=own.aliases,
+    ).family()  # fmt: skip
+    return family._replace(
+        from_hf_state_dict=lambda state, config: _from_hf_state_dict(outline, state, config),
+        to_hf_state_dict=lambda state, config: _to_hf_state_dict(outline, state, config),
+    )

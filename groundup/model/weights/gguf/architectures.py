@@ -3,7 +3,7 @@
 An architecture is read as a config.json of its family, so that only families/ knows a model's
 details; the table maps that family's keys to llama.cpp's, and says what metadata omit, because it
 follows from the architecture there: Gemma's windows, MiniCPM 3's scales, the layers of SmolLM 3
-without positions. Biases and norms are those of which there are tensors.
+without positions, T5's activations. Biases and norms are those of which there are tensors.
 Source: ggml-org/llama.cpp, src/models and src/llama-model.cpp, convert_hf_to_gguf.py; gguf-py 0.19,
 gguf/constants.py.
 """
@@ -26,6 +26,7 @@ Values = dict[str, Any]
 FULL, WINDOW_LAYER = LAYER_TYPES
 WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
 TYPES = "token_types.weight"
+START = "decoder_start_token_id"
 SIZES = {
     "hidden_size": "embedding_length", "num_hidden_layers": "block_count",
     "max_position_embeddings": "context_length", "num_attention_heads": "attention.head_count",
@@ -58,6 +59,17 @@ DEEPSEEK = ROPED | RMS | LATENT | {
     "v_head_dim": "attention.value_length_mla", "routed_scaling_factor": "expert_weights_scale",
     "n_routed_experts": "expert_count",
 }  # fmt: skip
+T5_KEYS = {
+    "d_model": "embedding_length", "num_layers": "block_count", "n_positions": "context_length",
+    "num_decoder_layers": "decoder_block_count", "num_heads": "attention.head_count",
+    "d_ff": "feed_forward_length", "d_kv": "attention.key_length",
+    "layer_norm_epsilon": "attention.layer_norm_rms_epsilon",
+    "relative_attention_num_buckets": "attention.relative_buckets_count",
+}  # fmt: skip
+SCALED_COPY = "output_is_scaled_embedding"
+"""Our own key: T5 1.0 scales its output, llama.cpp does not; files have a head that is scaled."""
+T5_DISTANCE = 128
+"""llama.cpp's maximum distance of T5's buckets."""
 SOFTMAX, SIGMOID = 1, 2
 """Values of `expert_gating_func`."""
 GEMMA_CYCLE, GEMMA_WINDOW_BASE = 6, 10_000.0
@@ -66,6 +78,8 @@ GEMMA2_27B_LAYERS, GEMMA3_27B_LAYERS = 46, 62
 EXAONE_LAYERS, DEEPSEEK_LITE_LAYERS = 64, (26, 27)
 """Numbers of layers by which llama.cpp knows a model that has windows, or queries without rank."""
 BOTH = ("llama3", "longrope")
+KIN = {"mistral": "llama", "roberta": "bert", "xlm-roberta": "bert", "mt5": "t5"}
+"""Families that are written as another is."""
 
 
 class Architecture(NamedTuple):
@@ -163,16 +177,15 @@ def _write_window(config: ModelConfig) -> Values:
 def _write_no_window(config: ModelConfig) -> Values:
     """No metadata; raises ConfigError for windows, which llama.cpp reads but ignores."""
     if _write_window(config):
-        what = f"AttentionConfig.patterns={config.attention.patterns!r}"
-        raise ConfigError(f"{what} cannot be written as phi3, whose windows llama.cpp ignores.")
+        raise ConfigError("it has windows of attention, which llama.cpp's phi3 ignores")
     return {}
 
 
 def _write_exaone4(config: ModelConfig) -> Values:
     """The window, which llama.cpp applies in the largest model alone."""
     if _write_window(config) and config.layers != EXAONE_LAYERS:
-        what = f"ModelConfig.layers={config.layers} with windows cannot be written as exaone4"
-        raise ConfigError(f"{what}: llama.cpp applies them in models of {EXAONE_LAYERS} layers.")
+        what = f"llama.cpp's exaone4 has windows of attention in models of {EXAONE_LAYERS} layers"
+        raise ConfigError(f"{what} alone, and this model has {config.layers}")
     return _write_window(config)
 
 
@@ -218,14 +231,14 @@ def _write_deepseek(config: ModelConfig) -> Values:
     latent, experts = config.attention.latent, config.feedforward.experts
     assert latent is not None and experts is not None, "the family has both"
     if (kind := config.position.scaling.kind) != ("yarn" if latent.mscale else "none"):
-        what = f"LatentConfig.mscale={latent.mscale} with scaling.kind={kind!r}"
-        raise ConfigError(f"{what}; llama.cpp's deepseek2 has both YaRN and mscale, or neither.")
+        what = "llama.cpp's deepseek2 has both YaRN and mscale, or neither"
+        raise ConfigError(f"{what}; its scaling is {kind} and its mscale {latent.mscale}")
     if not latent.query_rank and config.layers not in DEEPSEEK_LITE_LAYERS:
-        what = f"LatentConfig.query_rank=0 with layers={config.layers} cannot be written as"
-        raise ConfigError(f"{what} deepseek2: llama.cpp needs {DEEPSEEK_LITE_LAYERS} layers.")
+        what = f"llama.cpp's deepseek2 without rank of queries has {DEEPSEEK_LITE_LAYERS} layers"
+        raise ConfigError(f"{what}, and this model has {config.layers}")
     if experts.groups > 1 and experts.scores == "softmax":
-        what = "ExpertsConfig.groups with softmax scores cannot be written as deepseek2"
-        raise ConfigError(f"{what}: llama.cpp chooses groups by the sum of two scores.")
+        what = "it chooses groups of experts by their largest score"
+        raise ConfigError(f"{what}, llama.cpp's deepseek2 by the sum of two")
     groups = {
         "expert_group_count": experts.groups,
         "expert_group_used_count": experts.chosen_groups,
@@ -254,6 +267,36 @@ def _read_modernbert(fields: Fields, shapes: Shapes) -> Values:
 
 def _read_bert(fields: Fields, shapes: Shapes) -> Values:
     return {"architectures": ["BertModel"], "type_vocab_size": shapes[TYPES][0]}
+
+
+def _read_t5(fields: Fields, shapes: Shapes) -> Values:
+    """The feed-forward, of which metadata say nothing, and whether the head is the embedding."""
+    gated = "enc.blk.0.ffn_gate.weight" in shapes
+    tied = {"tie_word_embeddings": True} if fields.get(SCALED_COPY) else {}
+    return tied | {"feed_forward_proj": "gated-gelu" if gated else "relu"}
+
+
+def _write_t5(config: ModelConfig) -> Values:
+    """Further metadata; raises ConfigError for what llama.cpp's graph of T5 has otherwise."""
+    feed = config.feedforward
+    if (distance := config.position.max_distance) != T5_DISTANCE:
+        what = f"its positions know distances up to {distance}"
+        raise ConfigError(f"{what}, those of llama.cpp's t5 up to {T5_DISTANCE}")
+    if feed.activation != (needed := "gelu_tanh" if feed.gated else "relu"):
+        what = f"its feed-forwards {'with a gate' if feed.gated else 'without gate'} have"
+        raise ConfigError(f"{what} {feed.activation}, those of llama.cpp's t5 {needed}")
+    if config.layers > config.encoder_layers:
+        what = "llama.cpp's t5 opens no decoder with more layers than the encoder"
+        raise ConfigError(f"{what}: {config.layers} and {config.encoder_layers}")
+    return {
+        "attention.layer_norm_epsilon": config.norm.eps,
+        "attention.value_length": config.attention.head_dim,
+        **({SCALED_COPY: True} if config.tied_embeddings else {}),
+    }
+
+
+def _has_layer_biases(fields: Fields, shapes: Shapes) -> bool:
+    return any(f"{stack}.blk.1.attn_rel_b.weight" in shapes for stack in ("enc", "dec"))
 
 
 ARCHITECTURES = (
@@ -353,5 +396,7 @@ ARCHITECTURES = (
         "norm_eps": "attention.layer_norm_epsilon", "local_attention": WINDOW,
         "global_rope_theta": "rope.freq_base", "local_rope_theta": "rope.freq_base_swa",
         }, _read_modernbert, lambda config: {"attention.causal": False}, also_read=(PATTERN,)),
+    Architecture("t5", "umt5", T5_KEYS, _read_t5, _write_t5, _has_layer_biases, (START,)),
+    Architecture("t5", "t5", T5_KEYS, _read_t5, _write_t5, also_read=(START,)),
 )  # fmt: skip
 """In the order in which `describe_for_gguf` tries them."""

@@ -15,10 +15,10 @@ from groundup.core import ArtifactError, ConfigError
 
 from ...configuration.config import ModelConfig
 from ...families.decoder_keys import with_fields
-from ...families.names import StateDict, require_defaults
+from ...families.names import StateDict
 from ...families.registry import FAMILIES, choose_family, read_config
 from . import scaling
-from .architectures import ARCHITECTURES, BOTH, PATTERN, Architecture, Shapes, Values
+from .architectures import ARCHITECTURES, BOTH, KIN, PATTERN, Architecture, Shapes, Values
 from .format import Value
 from .layouts import to_gguf_state_dict
 from .scaling import Divisors, Factors
@@ -30,7 +30,7 @@ OPTIONAL = frozenset("""
     attention.head_count_kv attention.key_length attention.clamp_kqv attention.q_lora_rank
     attn_logit_softcapping rope.freq_base rope.freq_base_swa use_parallel_residual residual_scale
     embedding_scale attention.scale expert_weights_scale leading_dense_block_count
-    expert_shared_count
+    expert_shared_count decoder_block_count
     """.split())  # fmt: skip
 """Keys that files may omit."""
 HARMLESS = frozenset(("vocab_size", "tensor_data_layout", "pooling_type"))
@@ -102,8 +102,8 @@ def _read_values(
     rotated = fields.get("rope.dimension_count", width)
     fields = {"attention.key_length": width} | dict(fields)
     values = {name: fields[key] for name, key in arch.keys.items() if key in fields}
-    values |= arch.read_more(fields, shapes)
     values |= {"model_type": arch.family, "tie_word_embeddings": HEAD not in shapes}
+    values |= arch.read_more(fields, shapes)
     values["vocab_size"] = shapes[EMBEDDING][0]
     if arch.rotated:
         values[arch.rotated] = rotated / width
@@ -129,6 +129,40 @@ def _check_metadata(fields: Mapping[str, Any], arch: Architecture, config: Model
             raise ArtifactError(f"{what}; groundup supports {right}")
 
 
+WORDS = {
+    "output.logits": "a head of masked words", "attention.patterns": "windows of attention",
+    "tied_embeddings": "a head that is the embedding", "feedforward.gated": "gated feed-forwards",
+    "parallel": "attention beside the feed-forward", "feedforward.experts": "a mixture of experts",
+    "attention.qk_norm": "norm of queries and keys", "position.rotated": "share rotated",
+    "position.rotated_layers": "layers with positions", "output.softcap": "a cap of logits",
+    "attention.softcap": "a cap of scores", "attention.scale": "a scale of scores",
+    "attention.clip": "a bound of queries, keys and values", "attention.latent": "latent attention",
+    "position.shared": "a bias of distances that all layers share", "norm.eps": "epsilon of norms",
+    "position.scaling.truncate": "a rounded ramp of YaRN", "prefix": "prefixes seen both ways",
+    "feedforward.experts.normalised": "shares of experts that add up to one",
+}  # fmt: skip
+"""What parts of a configuration are called, if not by the names of their fields."""
+
+
+def require_same(config: Any, read: Any, arch: str, path: str = "") -> None:
+    """Raise ConfigError that says in words what a file of llama.cpp's would not preserve."""
+    for name in type(config).model_fields:
+        value, held, where = getattr(config, name), getattr(read, name), path + name
+        if value == held:
+            continue
+        if hasattr(type(value), "model_fields") and type(value) is type(held):
+            require_same(value, held, arch, where + ".")
+        part = WORDS.get(where, " ".join(where.split(".")[-2:]).replace("_", " "))
+        is_full = name == "patterns" and not any(each.window for each in held)
+        if held is None or held is False or is_full:
+            raise ConfigError(f"it has {part}, which llama.cpp's {arch} has not")
+        if value is None or value is False:
+            raise ConfigError(f"llama.cpp's {arch} has {part}, which this model has not")
+        if isinstance(value, (str, int, float)):
+            raise ConfigError(f"its {part} is {value}, that of llama.cpp's {arch} {held}")
+        raise ConfigError(f"its {part} are not those of llama.cpp's {arch}")
+
+
 class GgufDescription(NamedTuple):
     """The architecture and metadata of a model."""
 
@@ -138,13 +172,14 @@ class GgufDescription(NamedTuple):
     """Tensors of divisors of the rotary frequencies."""
 
 
-def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription:
+def describe_for_gguf(config: ModelConfig, sketch: StateDict, first: str = "") -> GgufDescription:
     """The architecture and metadata of a model.
 
     sketch  its tensors, which may be on torch's meta device
+    first   the family of its files, if known, of which errors speak
 
-    Raises ConfigError if llama.cpp has no such architecture, with the reason of the family that the
-    model is written as, or of LLaMA if no family can express it.
+    Raises ConfigError if llama.cpp has no such architecture, with the reason of the model's family,
+    or of BERT, T5 or LLaMA if no family can express it.
     """
     reasons = {}
     # Unused rows are not written, and factors have the digits of float32.
@@ -156,29 +191,32 @@ def describe_for_gguf(config: ModelConfig, sketch: StateDict) -> GgufDescription
             named = to_gguf_state_dict(sketch, config, arch.name)
             shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
             read = config_from_metadata(description.metadata, shapes, description.factors, "GGUF")
-            require_defaults(usual, read, arch.name)
+            require_same(usual, read, arch.name)
             return description
         except (ConfigError, ArtifactError) as error:
             reasons[arch.family] = str(error)
-    family = choose_family(usual)
+    family = choose_family(usual, first=first)
     name = next(name for name, each in FAMILIES.items() if each is family)
-    reasons.setdefault("groundup", reasons["bert" if config.kind == "encoder" else "llama"])
-    reason = reasons.get(name, f"it is a {name}; groundup writes {KNOWN}.")
-    raise ConfigError(f"No architecture of llama.cpp supports this model: {reason}")
+    nearest = {"encoder": "bert", "encoder_decoder": "t5"}.get(config.kind, "llama")
+    known = KIN | {"groundup": nearest}
+    reason = reasons.get(known.get(name, name), f"groundup writes {KNOWN}")
+    what = f"No architecture of llama.cpp can hold this {name} model: {reason.rstrip('.')}"
+    raise ConfigError(f"{what}. Use the model's folder instead, which holds all of it.")
 
 
 def _describe_as(config: ModelConfig, arch: Architecture) -> GgufDescription:
-    heads = config.attention.heads * config.attention.head_dim
+    family, heads = FAMILIES[arch.family], config.attention.heads * config.attention.head_dim
+    require_same(config, family.from_hf_config(family.write_config(config)), arch.name)
     if arch.is_square and heads != config.width:
-        what = f"llama.cpp's {arch.name} needs heads * head_dim = width"
-        raise ConfigError(f"{what}; got {heads} and width={config.width}: use qwen3 or llama.")
+        what = f"llama.cpp's {arch.name} needs heads as wide together as the model"
+        raise ConfigError(f"{what}, which has {config.width} features and they {heads}")
     if arch.ties not in (None, config.tied_embeddings):
-        what = f"ModelConfig.tied_embeddings={config.tied_embeddings} cannot be written as"
-        raise ConfigError(f"{what} {arch.name}, for which llama.cpp needs {arch.ties}.")
+        own = ("a head of its own", "no head but the embedding")[:: -1 if arch.ties else 1]
+        raise ConfigError(f"llama.cpp's {arch.name} needs {own[0]}, and this model has {own[1]}")
     kind = config.position.scaling.kind
     if kind in BOTH and kind not in arch.divisors:
-        what = f"RopeScaling.kind={kind!r} cannot be written as {arch.name}"
-        raise ConfigError(f"{what}: llama.cpp opens no tensor of divisors there.")
+        what = f"its positions are scaled by {kind}"
+        raise ConfigError(f"{what}, for which llama.cpp's {arch.name} opens no tensor of divisors")
     factors = scaling.write_scaling(config)[1] if arch.is_roped else {}
     metadata = {f"{arch.name}.{key}": value for key, value in _write_fields(config, arch).items()}
     return GgufDescription(arch.name, {ARCHITECTURE: arch.name} | metadata, factors)

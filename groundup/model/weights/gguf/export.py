@@ -10,7 +10,7 @@ Source: ggml-org/ggml, docs/gguf.md.
 
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ from groundup.tokenizer import (
 )
 
 from ...transformer import Transformer
-from ..directory import GENERATION, is_quantized, load, read_json_object
+from ..directory import CONFIG, GENERATION, START_ID_KEY, is_quantized, load, read_json_object
 from ..licence import UNKNOWN
+from .architectures import START
 from .blocks import BlockType, block_types
 from .configuration import EMBEDDING, HEAD, describe_for_gguf
 from .format import TensorToWrite, Value, write_gguf_file
@@ -37,7 +38,8 @@ from .layouts import to_gguf_state_dict
 StoredAs = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
 """The general.file_type of a file by its main type."""
-FLOAT32_TENSORS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", ".bias")
+FLOAT32_TENSORS = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight", ".bias",
+                   "attn_rel_b.weight")  # fmt: skip
 QUANTISER_VERSION = 2
 SOURCE = "source.json"
 """In an imported model: the source files and their licence."""
@@ -79,13 +81,19 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> GgufExp
     source = read_json_object(model.path / SOURCE) if (model.path / SOURCE).is_file() else {}
     if (licence := source.get("licence", {}).get("name", UNKNOWN)) != UNKNOWN:
         general["general.license"] = licence
-    return save_gguf(network, gguf, type, general | tokenizer)
+    if (start := _generation_values(model.path).get(START_ID_KEY)) is not None:
+        general[f"t5.{START}"] = start
+    family = read_json_object(model.path / CONFIG).get("model_type", "")
+    return save_gguf(network, gguf, type, general | tokenizer, family)
 
 
 def save_gguf(
-    model: Transformer, path: Path, type: StoredAs, metadata: dict[str, Value] | None = None
-) -> GgufExport:
+    model: Transformer, path: Path, type: StoredAs, metadata: dict[str, Value] | None = None,
+    family: str = "",
+) -> GgufExport:  # fmt: skip
     """Write a model's weights and configuration, with additional `metadata`.
+
+    family  of the model's files, of which errors speak
 
     Raises ConfigError and DataError as `export_gguf` does.
     """
@@ -95,7 +103,7 @@ def save_gguf(
         )
     state = model.state_dict()
     sketch = {name: weight.to("meta") for name, weight in state.items()}
-    description = describe_for_gguf(model.config, sketch)
+    description = describe_for_gguf(model.config, sketch, family)
     named = to_gguf_state_dict(state, model.config, description.architecture)
     output = HEAD if HEAD in named else EMBEDDING
     tensors = [
@@ -158,8 +166,7 @@ def _special_token_ids(directory: Path) -> dict[str, int]:
 
     Of several eos ids the first: llama.cpp finds the end of a turn by its name.
     """
-    path = directory / GENERATION
-    values = read_json_object(path) if path.is_file() else {}
+    values = _generation_values(directory)
     ids: dict[str, int] = {}
     for role in ("bos", "eos", "pad"):
         value = values.get(f"{role}_token_id")
@@ -167,3 +174,8 @@ def _special_token_ids(directory: Path) -> dict[str, int]:
         if isinstance(value, int):
             ids[role] = value
     return ids
+
+
+def _generation_values(directory: Path) -> dict[str, Any]:
+    path = directory / GENERATION
+    return read_json_object(path) if path.is_file() else {}

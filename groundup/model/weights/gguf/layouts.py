@@ -3,7 +3,8 @@
 Some architectures of llama.cpp rotate neighbouring features, for which the rows of each head's
 queries and keys are reordered in files of models that rotate halves. Zero-centred norms (Gemma,
 Nemotron) are stored plus one. Several architectures fuse queries, keys and values, or the gate with
-the up projection; latent attention's keys and values are two tensors there, and one here.
+the up projection; latent attention's keys and values are two tensors there, and one here. A T5 that
+scales its output, as llama.cpp does not, has its scaled embedding there as head.
 Source: ggml-org/llama.cpp, convert_hf_to_gguf.py and src/llama-model.cpp; gguf-py 0.19,
 gguf/tensor_mapping.py.
 """
@@ -80,6 +81,24 @@ FALCON_NORMS: NamePairs = (
     (BLOCK + "attn_norm.", LAYER + "feedforward_norm."),
 )
 GATED: NamePairs = ((BLOCK + "ffn_up.", FEED + "gate_up_proj."),)
+STACKS = (("enc.", "encoder."), ("dec.", ""))
+"""llama.cpp's prefix of an encoder–decoder's stacks, and groundup's."""
+T5_NAMES: NamePairs = tuple(
+    pair
+    for file, own in STACKS
+    for pair in (
+        (file + "output_norm.", own + "norm."),
+        *((f"{file}{BLOCK}attn_{a}.", f"{own}{ATTENTION}{b}") for a, b in (
+            ("q", "q_proj."), ("k", "k_proj."), ("v", "v_proj."), ("o", "o_proj."),
+            ("rel_b", "relative."))),
+        *((f"{file}{BLOCK}cross_attn_{x}.", f"{own}{LAYER}cross.{x}_proj.") for x in "qkvo"),
+        *((f"{file}{BLOCK}ffn_{x}.", f"{own}{FEED}{x}_proj.") for x in PARTS),
+        (file + BLOCK + "attn_norm.", own + LAYER + "attention_norm."),
+        (file + BLOCK + "cross_attn_norm.", own + LAYER + "cross_norm."),
+        (file + BLOCK + "ffn_norm.", own + LAYER + "feedforward_norm."),
+    )
+)  # fmt: skip
+T5_SHARED: NamePairs = tuple((f"{a}blk.0.attn_rel_b.", b + "relative.") for a, b in STACKS)
 LAYOUTS = dict.fromkeys(
     ("llama", "command-r", "granite", "granitemoe", "smollm3", "olmo", "llama4", "deepseek2"),
     NEIGHBOURS,
@@ -94,6 +113,8 @@ LAYOUTS = dict.fromkeys(
     "gpt-oss": TensorLayout(((BLOCK + "post_attention_norm.", LAYER + "feedforward_norm."),)),
     "bert": TensorLayout(BERT_NORMS),
     "modern-bert": TensorLayout(GATED, fused=True, gated=True),
+    "t5": TensorLayout(T5_SHARED + T5_NAMES),
+    "t5 with a bias per layer": TensorLayout(T5_NAMES),
 }
 """Of the architectures that have peculiarities."""
 QKV_PROJ, GATE_UP = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
@@ -107,13 +128,17 @@ TOGETHER = {"attn_k_b": "attn_v_b"}
 def get_layout(architecture: str, config: ModelConfig) -> TensorLayout:
     """The layout of a configuration's tensors in an architecture."""
     has_two = architecture == "falcon" and config.parallel_norms == 2
-    return LAYOUTS.get(architecture + " with two norms" * has_two, TensorLayout())
+    is_own = architecture == "t5" and not config.position.shared
+    kind = architecture + " with two norms" * has_two + " with a bias per layer" * is_own
+    return LAYOUTS.get(kind, TensorLayout())
 
 
 def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str) -> StateDict:
     """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
     layout, part = get_layout(architecture, config), config.attention
     state = rename_tensors(state, layout.names + NAMES)
+    if architecture == "t5" and config.tied_embeddings:
+        state.pop("lm_head.weight", None)  # the scaled copy
     sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
     state = split_fused(split_fused(state, QKV_PROJ, QKV, sizes), GATE_UP, GATE_UP_PARTS)
     if layout.neighbours and not config.position.interleaved:
@@ -141,6 +166,8 @@ def to_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: str)
         state = map_tensors(state, r"norm\.weight", lambda weight: weight.float() + 1)
     state = fuse_parts(state, QKV_PROJ, QKV) if layout.fused else state
     state = fuse_parts(state, GATE_UP, GATE_UP_PARTS) if layout.gated else state
+    if architecture == "t5" and config.tied_embeddings:  # which llama.cpp does not scale
+        state["lm_head.weight"] = state["embed_tokens.weight"] * config.output.scale
     table, offset = "embed_positions.weight", config.position.offset
     state = map_tensors(state, table, lambda rows: rows[offset:]) if offset else state
     return rename_tensors(state, layout.names + NAMES, to_hf=True)

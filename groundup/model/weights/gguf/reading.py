@@ -14,7 +14,8 @@ from groundup.core import ArtifactError, DataError, write_json
 from ...configuration.config import ModelConfig
 from ...describe.costs import count_parameters
 from ...transformer import Transformer
-from ..directory import CONFIG, GENERATION, load_model_state, read_json_object, save
+from ..directory import CONFIG, GENERATION, START_ID_KEY, load_model_state, read_json_object, save
+from .architectures import START
 from .configuration import ARCHITECTURE, config_from_metadata
 from .format import GgufFile, open_gguf
 from .layouts import TOGETHER, from_gguf_state_dict
@@ -94,4 +95,6 @@ def _special_token_ids(file: GgufFile) -> dict[str, Any]:
         values = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]
         ids = list(dict.fromkeys(id for id in values if isinstance(id, int)))
         special_ids[key] = ids if len(ids) > 1 else next(iter(ids), None)
+    if (start := file.metadata.get(f"{file.metadata[ARCHITECTURE]}.{START}")) is not None:
+        special_ids[START_ID_KEY] = start
     return special_ids

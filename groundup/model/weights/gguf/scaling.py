@@ -124,8 +124,8 @@ def write_scaling(config: ModelConfig) -> tuple[dict[str, Any], dict[str, Diviso
             usual = 0.1 * math.log(scaling.factor) + 1
             fields["rope.scaling.attn_factor"] = scaling.attention / usual
     elif scaling.kind != "linear":
-        what = f"RopeScaling.kind={scaling.kind!r} cannot be written as GGUF"
-        raise ConfigError(f"{what}; llama.cpp has linear, YaRN, Llama 3's and LongRoPE.")
+        what = f"its positions are scaled by {scaling.kind}"
+        raise ConfigError(f"{what}; llama.cpp has linear, YaRN, Llama 3's and LongRoPE")
     return fields, {}
 
 

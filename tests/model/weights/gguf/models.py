@@ -35,7 +35,8 @@ WRITTEN = ROOT / ".oracles" / "gguf"
 """Where the files pass from the script that writes them to the one that runs llama.cpp."""
 TOKENIZERS = ("llama", "gemma", "tied", "t5")
 """SentencePiece's among the small tokenizers, whose ids of texts llama.cpp tells."""
-VOCAB = 40
+SEQ2SEQ_PEER = PEER.with_name("t5.json")
+VOCAB, START = 40, 38
 MERGES = [(b" ", b"t"), (b"h", b"e"), (b" t", b"he")]
 """Of our tokenizer."""
 
@@ -242,6 +243,25 @@ ENCODERS = {
         "position": PositionConfig(base=160_000.0, window_base=10_000.0),
     }),
 }  # fmt: skip
+T5 = ModelConfig(
+    kind="encoder_decoder", vocab_size=VOCAB, width=20, layers=2, encoder_layers=3,
+    context_length=256, attention=attention(heads=3, kv_heads=3, head_dim=6, scale=1.0),
+    feedforward=FeedForwardConfig(width=28, activation="relu", gated=False),
+    position=PositionConfig(kind="buckets", buckets=10), tied_embeddings=True,
+    output=OutputConfig(scale=20**-0.5),
+)  # fmt: skip
+UNTIED = {"tied_embeddings": False, "output.scale": 1.0}
+SEQ2SEQ = {
+    "t5": T5,
+    "t5_untied": with_fields(T5, UNTIED | {"encoder_layers": 2, "position.buckets": 32}),
+    "t5_gated": with_fields(T5, UNTIED | {"feedforward": GEGLU}),
+    "mt5": with_fields(T5, UNTIED | {
+        "feedforward": GEGLU, "width": 24, "attention.head_dim": 10, "layers": 1, "norm.eps": 1e-5,
+    }),
+    "umt5": with_fields(T5, UNTIED | {"feedforward": GEGLU, "position.shared": False}),
+    "umt5_tied": with_fields(T5, {"position.shared": False, "layers": 1}),
+}  # fmt: skip
+"""T5 and its kin, of odd sizes."""
 STORED = decoder(width=32, vocab_size=265, feedforward=FeedForwardConfig(width=64),
                  attention=attention(head_dim=16, qk_norm="head"))  # fmt: skip
 """What is written in every type, with our tokenizer of 262 ids."""
@@ -309,6 +329,24 @@ def write_all(place):
         save_gguf(exact_model(model), place / f"texts_{name}.gguf", "F32", metadata)
 
 
+def seq2seq_model(name):
+    """An encoder–decoder; gates of mT5 and UMT5 are beyond llama.cpp's table of GELU in halves."""
+    model = exact_model(SEQ2SEQ[name])
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            if name in ("mt5", "umt5") and "gate_proj" in key:
+                weight *= 2**14
+    return model
+
+
+def write_seq2seq(place):
+    """Every encoder–decoder in single precision."""
+    place.mkdir()
+    for name in SEQ2SEQ:
+        metadata = small_vocabulary() | {"t5.decoder_start_token_id": START}
+        save_gguf(seq2seq_model(name), place / f"{name}.gguf", "F32", metadata)
+
+
 CAPACITY = 64
 """Of llama.cpp's cache, by which it chooses LongRoPE's factors."""
 GREEDY = [[(5 * place + row * row + 3 * row) % 31 for place in range(8)] for row in range(20)]
@@ -347,3 +385,15 @@ def greedy_margins(model, found):
     ours = logprobs(model, whole)[:, len(GREEDY[0]) - 1 : -1, : VOCAB - 1]  # without the end
     chosen = torch.tensor(found["greedy"])[..., None]
     return ours.max(-1).values - ours.gather(-1, chosen)[..., 0]
+
+
+@torch.no_grad()
+def seq2seq_difference(model, found):
+    """Between our log-probabilities and llama.cpp's, after the last ids of each target."""
+    differences = []
+    for pair in found["pairs"]:
+        encoded = model.encode(torch.tensor([pair["source"]]))
+        ours = model.logits(torch.tensor([pair["target"]]), encoded=encoded).log_softmax(-1)[0]
+        theirs = torch.tensor(pair["logprobs"])
+        differences.append(float((ours[-len(theirs) :] - theirs).abs().max()))
+    return max(differences)

@@ -6,9 +6,18 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import AttentionPattern
-from groundup.model import PositionConfig, RopeScaling, Transformer, preset, presets
+from groundup.model import (
+    ExpertsConfig,
+    OutputConfig,
+    PositionConfig,
+    RopeScaling,
+    Transformer,
+    preset,
+    presets,
+)
 from groundup.model.families.decoder_keys import with_fields
 from groundup.model.families.names import parse_rope
+from groundup.model.families.registry import read_config
 from groundup.model.positions import compute_rotation, rope_frequencies, rotate
 from groundup.model.weights.gguf.configuration import config_from_metadata, describe_for_gguf
 from groundup.model.weights.gguf.layouts import (
@@ -25,7 +34,14 @@ from groundup.model.weights.gguf.scaling import (
     write_scaling,
 )
 from tests.model.shapes import ENCODER_DECODERS, ENCODERS
-from tests.model.weights.gguf.models import MODELS, decoder, exact_model
+from tests.model.weights.gguf.models import (
+    ENCODER,
+    MODELS,
+    SEQ2SEQ,
+    VOCAB,
+    decoder,
+    exact_model,
+)
 
 OPENED = ("Llama 3", "Qwen 2", "Qwen 3", "Gemma 3", "OLMo 2", "GPT-2", "Mixtral", "LLaMA")
 """Families of presets whose every size llama.cpp has."""
@@ -135,7 +151,7 @@ WRONG = {
     "window": (llama(attention__sliding_window=4), "sliding_window is 4; groundup supports None"),
     "scaling": (llama(rope__scaling__type="axial"), "rope_type 'axial'; groundup supports"),
     "dynamic": (llama(rope__scaling__type="dynamic", rope__scaling__factor=2.0),
-                "kind='dynamic' cannot be written as GGUF"),
+                "its positions are scaled by dynamic; llama.cpp has linear"),
     "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
     "experts": (llama(expert_count=4), "have no llama.expert_used_count"),
 }  # fmt: skip
@@ -163,24 +179,28 @@ def test_a_table_of_tokens_is_needed():
     ],
 )  # fmt: skip
 def test_what_no_architecture_computes_is_refused(config):
-    with pytest.raises(ConfigError, match="No architecture of llama.cpp supports this model: "):
+    with pytest.raises(ConfigError, match="No architecture of llama.cpp can hold this "):
         describe_for_gguf(config, sketch(config))
 
 
 def test_dynamic_scaling_is_refused_by_name():
     scaling = RopeScaling(kind="dynamic", factor=2.0, original_length=32)
     config = decoder(position=PositionConfig(scaling=scaling))
-    with pytest.raises(ConfigError, match="kind='dynamic' cannot be written as GGUF; llama.cpp"):
+    with pytest.raises(ConfigError, match="this llama model: its positions are scaled by dyn"):
         describe_for_gguf(config, sketch(config))
 
 
 def test_the_reason_is_the_nearest_architectures():
     t5, gpt2 = ENCODER_DECODERS["t5"], MODELS["gpt2"]
-    with pytest.raises(ConfigError, match="it is a t5; groundup writes qwen3, llama, "):
+    with pytest.raises(ConfigError, match="this t5 model: its positions know distances up to 16, "):
         describe_for_gguf(t5, sketch(t5))
+    values = {"model_type": "gptj", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": VOCAB}
+    gptj = read_config(values | {"rotary_dim": 4, "n_positions": 64}, "gptj")
+    with pytest.raises(ConfigError, match="this gptj model: groundup writes qwen3, llama, "):
+        describe_for_gguf(gptj, sketch(gptj))
     feed = gpt2.feedforward.model_copy(update={"activation": "relu"})
     relu = gpt2.model_copy(update={"feedforward": feed})
-    with pytest.raises(ConfigError, match="'relu' cannot be written as gpt2, which has"):
+    with pytest.raises(ConfigError, match="activation is relu, that of llama.cpp's gpt2 gelu_tanh"):
         describe_for_gguf(relu, sketch(relu))
 
 
@@ -190,7 +210,7 @@ def test_heads_that_llama_cpp_refuses_are_not_written(name):
     part = config.attention.model_copy(update={"head_dim": 2 * config.attention.head_dim})
     wide = config.model_copy(update={"attention": part})
     width = part.heads * part.head_dim
-    with pytest.raises(ConfigError, match=f"{name} needs heads .* got {width} and"):
+    with pytest.raises(ConfigError, match=f"{name} needs heads .* features and they {width}"):
         describe_for_gguf(wide, exact_model(wide).state_dict())
 
 
@@ -303,7 +323,7 @@ def test_an_old_name_and_a_size_of_yarn_are_read():
 
 def test_a_ramp_that_llama_cpp_rounds_is_refused():
     exact = scaled(BY_METADATA["yarn"].model_copy(update={"truncate": False}))
-    with pytest.raises(ConfigError, match="truncate=False cannot be written as llama"):
+    with pytest.raises(ConfigError, match="llama.cpp's llama has a rounded ramp of YaRN"):
         describe_for_gguf(exact, sketch(exact))
 
 
@@ -312,23 +332,68 @@ UNTIED, WINDOWS = (
     {"attention.patterns": (AttentionPattern("window", 4),)},
 )
 REFUSED = {
-    "gemma": (UNTIED, "tied_embeddings=False cannot be written as gemma, for which llama"),
-    "stablelm": ({"tied_embeddings": True}, "written as stablelm, for which llama.cpp needs False"),
-    "phi3": (WINDOWS, "cannot be written as phi3, whose windows llama.cpp ignores"),
-    "starcoder2": (WINDOWS, "patterns=.* cannot be written as starcoder2"),
-    "exaone4": (WINDOWS, "llama.cpp applies them in models of 64 layers"),
+    "gemma": (UNTIED, "gemma needs no head but the embedding, and this model has a head"),
+    "stablelm": ({"tied_embeddings": True}, "llama.cpp's stablelm needs a head of its own, and"),
+    "phi3": (WINDOWS, "it has windows of attention, which llama.cpp's phi3 ignores"),
+    "starcoder2": (WINDOWS, "it has windows of attention, which llama.cpp's starcoder2 has not"),
+    "exaone4": (WINDOWS, "has windows of attention in models of 64 layers alone, and this"),
     "qwen3": ({"position.scaling": MODELS["llama_scaled"].position.scaling},
-              "kind='llama3' cannot be written as qwen3: llama.cpp opens no tensor of divisors"),
-    "command-r": ({"attention.bias": "all"}, "bias='all' cannot be written as command-r"),
-    "qwen3moe": ({"feedforward.experts.normalised": False}, "normalised=False cannot be written"),
-    "deepseek2": ({"attention.latent.query_rank": 0}, r"llama.cpp needs \(26, 27\) layers"),
+              "scaled by llama3, for which llama.cpp's qwen3 opens no tensor of divisors"),
+    "command-r": ({"attention.bias": "all"}, "bias is all, that of llama.cpp's command-r none"),
+    "qwen3moe": ({"feedforward.experts.normalised": False}, "experts that add up to one, which"),
+    "deepseek2": ({"attention.latent.query_rank": 0}, r"queries has \(26, 27\) layers, and this"),
     "deepseek2_lite": ({"attention.latent.mscale": 0.0}, "has both YaRN and mscale, or neither"),
-    "minicpm3": ({"embedding.scale": 2.0}, "scale=2.0 cannot be written as minicpm3, which has 12"),
-    "llama4": ({"attention.temperature_length": 4096}, "temperature_length=4096 cannot be written"),
-    "smollm3": ({"position.rotated_layers": (True, False)}, "rotated_layers=.* cannot be written"),
-    "gpt-oss": ({"feedforward.experts.limit": 6.0}, "limit=6.0 cannot be written as gpt-oss"),
-    "olmo": ({"attention.head_dim": 16}, "olmo needs heads .* got 32 and width=16"),
+    "minicpm3": ({"embedding.scale": 2.0}, "scale is 2.0, that of llama.cpp's minicpm3 12"),
+    "llama4": ({"attention.temperature_length": 4096}, "temperature length is 4096, that of ll"),
+    "smollm3": ({"position.rotated_layers": (True, False)}, "layers with positions are not those"),
+    "gpt-oss": ({"feedforward.experts.limit": 6.0}, "limit is 6.0, that of llama.cpp's gpt-oss 7"),
+    "olmo": ({"attention.head_dim": 16}, "olmo needs heads as wide .* 16 features and they 32"),
 }  # fmt: skip
+
+
+SEQ2SEQ_REFUSED = {
+    "t5": ({"feedforward.activation": "silu"}, "gate have silu, those of llama.cpp's t5 relu"),
+    "t5_gated": ({"feedforward.activation": "relu"}, "with a gate have relu, .* t5 gelu_tanh"),
+    "mt5": ({"layers": 4}, "opens no decoder with more layers than the encoder: 4 and 3"),
+    "umt5": ({"position.max_distance": 64}, "this umt5 model: its positions know .* to 64"),
+    "t5_untied": ({"feedforward.experts": ExpertsConfig(count=2, chosen=1, normalised=False)},
+                  "this switch_transformers model: groundup writes qwen3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEQ2SEQ_REFUSED)
+def test_what_llama_cpps_t5_computes_otherwise_is_refused_in_words(name):
+    change, said = SEQ2SEQ_REFUSED[name]
+    config = with_fields(SEQ2SEQ[name], change)
+    with pytest.raises(ConfigError, match=said):
+        describe_for_gguf(config, Transformer(config, seed=None).to("meta").state_dict())
+
+
+def test_an_encoder_decoder_of_llama_cpps_own_converter_is_read_as_transformers_computes_it():
+    """It writes a tied T5 without a head and without our key, and once wrote one depth alone."""
+    config = with_fields(SEQ2SEQ["t5"], {"encoder_layers": 2})
+    tensors = Transformer(config, seed=None).to("meta").state_dict()
+    told = describe_for_gguf(config, tensors).metadata
+    theirs = {key: value for key, value in told.items() if not key.endswith(
+        ("output_is_scaled_embedding", "decoder_block_count"))}  # fmt: skip
+    assert len(told) == len(theirs) + 2
+    named = to_gguf_state_dict(tensors, config, "t5")
+    shapes = {name: tuple(each.shape) for name, each in named.items() if name != "output.weight"}
+    assert config_from_metadata(theirs, shapes, {}, "a.gguf") == config
+
+
+def test_a_refusal_speaks_of_the_family_of_the_models_files_and_of_no_field():
+    windows = with_fields(MODELS["llama"], {"attention.patterns": (AttentionPattern("window", 4),)})
+    encoder = with_fields(ENCODER, {"output": OutputConfig(transform="dense", bias=True)})
+    for config, first, said in (
+        (windows, "phi3", "phi3 model: it has windows of attention, which llama.cpp's phi3"),
+        (windows, "", "mistral model: it has windows of attention, which llama.cpp's llam"),
+        (encoder, "bert", "bert model: it has a head of masked words, which llama.cpp's bert"),
+    ):
+        tensors = Transformer(config, seed=None).to("meta").state_dict()
+        with pytest.raises(ConfigError, match=said) as caught:
+            describe_for_gguf(config, tensors, first)
+        assert "Config" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", REFUSED)
