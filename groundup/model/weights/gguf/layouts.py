@@ -99,6 +99,8 @@ T5_NAMES: NamePairs = tuple(
     )
 )  # fmt: skip
 T5_SHARED: NamePairs = tuple((f"{a}blk.0.attn_rel_b.", b + "relative.") for a, b in STACKS)
+T5_UNUSED = "dec.blk.0.cross_attn_rel_b.weight"
+"""A tensor of the oldest T5 that llama.cpp's converter copies and nothing reads."""
 LAYOUTS = dict.fromkeys(
     ("llama", "command-r", "granite", "granitemoe", "smollm3", "olmo", "llama4", "deepseek2"),
     NEIGHBOURS,
@@ -137,6 +139,7 @@ def from_gguf_state_dict(state: StateDict, config: ModelConfig, architecture: st
     """Convert llama.cpp's tensors (float32; some or all of a model) to groundup's."""
     layout, part = get_layout(architecture, config), config.attention
     state = rename_tensors(state, layout.names + NAMES)
+    state.pop(T5_UNUSED, None)
     if architecture == "t5" and config.tied_embeddings:
         state.pop("lm_head.weight", None)  # the scaled copy
     sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]

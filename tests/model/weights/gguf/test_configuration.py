@@ -380,6 +380,8 @@ def test_an_encoder_decoder_of_llama_cpps_own_converter_is_read_as_transformers_
     named = to_gguf_state_dict(tensors, config, "t5")
     shapes = {name: tuple(each.shape) for name, each in named.items() if name != "output.weight"}
     assert config_from_metadata(theirs, shapes, {}, "a.gguf") == config
+    unused = {"dec.blk.0.cross_attn_rel_b.weight": torch.ones(10, 3)}  # of the oldest T5
+    assert from_gguf_state_dict(named | unused, config, "t5").keys() == tensors.keys()
 
 
 def test_a_refusal_speaks_of_the_family_of_the_models_files_and_of_no_field():
