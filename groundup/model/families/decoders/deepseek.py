@@ -12,14 +12,7 @@ from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES as LLAMA_NAMES
 from ..experts import MLP_NAMES, OURS, ExpertFiles
 from ..keys import AllowedValues, Family, word_set
-from ..names import (
-    StateDict,
-    drop_tensors,
-    get_float,
-    get_int,
-    require_supported,
-    to_rope_parameters,
-)
+from ..names import drop_tensors, get_float, get_int, require_supported, to_rope_parameters
 from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, expert_counts, rms_eps
 
 ATTENTION = "model.layers.{}.self_attn."
@@ -143,10 +136,8 @@ _V3 = _family(
     },
     {"scoring_func": ("sigmoid",)},
 )  # fmt: skip
-
-
-def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    return _V3.from_hf_state_dict(drop_tensors(state, rf"model\.layers\.{config.layers}\."), config)
-
-
-DEEPSEEK_V3 = _V3._replace(from_hf_state_dict=_from_hf_state_dict)
+DEEPSEEK_V3 = _V3._replace(
+    from_hf_state_dict=lambda state, config: _V3.from_hf_state_dict(
+        drop_tensors(state, rf"model\.layers\.{config.layers}\."), config
+    )
+)
