@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import ConfigError
 
 from .configuration.config import AttentionConfig, ExpertsConfig, ModelConfig, largest_divisor
+from .families.decoder_keys import with_fields
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
 """Its training objective, by its name in groundup.train."""
@@ -114,45 +115,38 @@ def _make_tiny_preset(family: Sequence[Preset]) -> Preset:
         if scaling.original_length:  # linear scaling has none
             length = round(TINY_CONTEXT / scaling.factor)
             scaling = scaling.model_copy(update={"original_length": length})
-        position = config.position.model_copy(update={"scaling": scaling})
-        config = config.model_copy(update={"position": position})
+        config = with_fields(config, {"position.scaling": scaling})
         differs += f", and {scaled[0].name}'s scaled rotary positions"
     name = first.family.lower().replace(" ", "-") + TINY_SUFFIX
     return first._replace(name=name, config=config, paper="", differs=differs + ".")
 
 
-def _shrink_config(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
+def _shrink_config(config: ModelConfig) -> ModelConfig:
     part, feed, width = config.attention, config.feedforward, config.width
     layers = config.layers if config.repeats > 1 else max(TINY_LAYERS, len(part.patterns))
     groups = min(part.heads // part.kv_heads, TINY_HEADS)
-    attention = {
-        "heads": TINY_HEADS,
-        "kv_heads": largest_divisor(TINY_HEADS, max(1, TINY_HEADS // groups)),
-        "head_dim": TINY_WIDTH // TINY_HEADS,
-        "patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
-                          for each in part.patterns),
-        "scale": _shrink_scale(part),
-        "temperature_length": min(part.temperature_length, TINY_WINDOW),
+    fields: dict[str, Any] = {
+        "vocab_size": TINY_VOCABULARY, "width": TINY_WIDTH, "layers": layers,
+        "repeats": min(config.repeats, TINY_LAYERS),
+        "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
+        "attention.heads": TINY_HEADS,
+        "attention.kv_heads": largest_divisor(TINY_HEADS, max(1, TINY_HEADS // groups)),
+        "attention.head_dim": TINY_WIDTH // TINY_HEADS,
+        "attention.patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
+                                    for each in part.patterns),
+        "attention.scale": _shrink_scale(part),
+        "attention.temperature_length": min(part.temperature_length, TINY_WINDOW),
+        "feedforward.width": max(round(feed.width / width * TINY_WIDTH / 32) * 32, 2 * TINY_WIDTH),
+        "feedforward.experts": feed.experts and _shrink_experts(feed.experts),
+        "embedding.scale": _rescale(config.embedding.scale, width),
+        "embedding.width": min(config.embedding.width, TINY_WIDTH // 4),
+        "output.scale": _output_scale(config),
     }  # fmt: skip
     if part.latent is not None:
         query_rank = min(part.latent.query_rank, 3 * TINY_WIDTH // 4)
         sizes = {"rank": TINY_WIDTH // 2, "query_rank": query_rank, "rotated": 16, "value_dim": 24}
-        attention["latent"] = part.latent.model_copy(update=sizes)
-    inner = max(round(feed.width / width * TINY_WIDTH / 32) * 32, 2 * TINY_WIDTH)
-    experts = feed.experts and _shrink_experts(feed.experts)
-    feedforward = {"width": inner, "experts": experts}
-    updates = {
-        "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
-        "repeats": min(config.repeats, TINY_LAYERS),
-        "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
-        "attention": part.model_copy(update=attention),
-        "feedforward": feed.model_copy(update=feedforward),
-        "embedding": config.embedding.model_copy(update={
-            "scale": _rescale(config.embedding.scale, width),
-            "width": min(config.embedding.width, TINY_WIDTH // 4)}),
-        "output": config.output.model_copy(update={"scale": _output_scale(config)}),
-    }  # fmt: skip
-    return ModelConfig(**(dict(config) | updates))
+        fields["attention.latent"] = part.latent.model_copy(update=sizes)
+    return with_fields(config, fields)
 
 
 def _shrink_experts(experts: ExpertsConfig) -> ExpertsConfig:
@@ -164,7 +158,7 @@ def _shrink_experts(experts: ExpertsConfig) -> ExpertsConfig:
         "groups": min(experts.groups, 2), "chosen_groups": min(experts.chosen_groups, 1),
         "dense_layers": min(experts.dense_layers, 1),
     }  # fmt: skip
-    return ExpertsConfig(**(dict(experts) | sizes))
+    return with_fields(experts, sizes)
 
 
 def _shrink_scale(part: AttentionConfig) -> float | None:

@@ -320,9 +320,8 @@ class Description(NamedTuple):
     def __str__(self) -> str:
         """A short table."""
         config, count = self.config, self.parameters
-        share = (
-            f"{name} {number / count.total:.0%}" for name, number in _nonzero_counts(count).items()
-        )
+        parts = ((name, number) for name, number in count._asdict().items() if number)
+        share = (f"{name} {number / count.total:.0%}" for name, number in parts)
         full = self.cache_bytes_per_token * config.context_length
         rows = {
             "shape": _format_shape(config),
@@ -403,10 +402,6 @@ def _format_shape(config: ModelConfig) -> str:
         text += f" in every {experts.every}. layer" if experts.every > 1 else ""
         text += f" from layer {experts.dense_layers} on" if experts.dense_layers else ""
     return text
-
-
-def _nonzero_counts(count: ParameterCounts) -> dict[str, int]:
-    return {name: number for name, number in count._asdict().items() if number}
 
 
 def describe(model: Path) -> Description:

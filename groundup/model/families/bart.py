@@ -13,7 +13,7 @@ from groundup.core import ArtifactError
 
 from ..configuration.config import ModelConfig
 from .decoder_keys import DECODERS_ONLY
-from .decoders.outline import Key, Outline, Values, decoder_family
+from .decoders.outline import Key, Outline, Values
 from .keys import AllowedValues, Family, word_set
 from .names import (
     NamePairs,
@@ -105,41 +105,39 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
 
 
 def _family(name: str, class_prefix: str, always: Values, fixed: AllowedValues) -> Family:
-    return decoder_family(
-        Outline(
-            name, f"{class_prefix}ForConditionalGeneration",
-            (
-                Key("encoder_layers", "encoder_layers", int),
-                Key("activation_function", "feedforward.activation", "gelu"),
-            ),
-            {
-                "kind": "encoder_decoder", "norm.kind": "layer", "norm.eps": 1e-5,
-                "position.kind": "learned", "position.offset": 2, "attention.bias": "all",
-                "feedforward.gated": False, "feedforward.bias": True, "embedding.norm": True,
-                "output.bias": True, **always,
-            },
-            tied=True, read_more=_read, write_more=_write,
-            renamed={
-                "d_model": "hidden_size", "decoder_layers": "num_hidden_layers",
-                "encoder_attention_heads": "num_attention_heads",
-                "encoder_ffn_dim": "intermediate_size",
-            },
-            absent=DECODERS_ONLY,
-            more_keys=word_set("""
-                decoder_attention_heads decoder_ffn_dim is_encoder_decoder scale_embedding
-                """),
-            fixed={
-                "add_bias_logits": (False,), "do_blenderbot_90_layernorm": (False,),
-                "extra_pos_embeddings": (2,), "normalize_before": (False, None),
-                "add_final_layer_norm": (False, None), "static_position_embeddings": (False, None),
-                "normalize_embedding": (True, None), **fixed,
-            },
-            ignored=word_set(
-                "replacing_rate save_step student_decoder_layers student_encoder_layers"),
-            aliases={"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads",
-                     "num_hidden_layers": "encoder_layers"},
-        )
-    )._replace(
+    return Outline(
+        name, f"{class_prefix}ForConditionalGeneration",
+        (
+            Key("encoder_layers", "encoder_layers", int),
+            Key("activation_function", "feedforward.activation", "gelu"),
+        ),
+        {
+            "kind": "encoder_decoder", "norm.kind": "layer", "norm.eps": 1e-5,
+            "position.kind": "learned", "position.offset": 2, "attention.bias": "all",
+            "feedforward.gated": False, "feedforward.bias": True, "embedding.norm": True,
+            "output.bias": True, **always,
+        },
+        tied=True, read_more=_read, write_more=_write,
+        renamed={
+            "d_model": "hidden_size", "decoder_layers": "num_hidden_layers",
+            "encoder_attention_heads": "num_attention_heads",
+            "encoder_ffn_dim": "intermediate_size",
+        },
+        absent=DECODERS_ONLY,
+        more_keys=word_set("""
+            decoder_attention_heads decoder_ffn_dim is_encoder_decoder scale_embedding
+            """),
+        fixed={
+            "add_bias_logits": (False,), "do_blenderbot_90_layernorm": (False,),
+            "extra_pos_embeddings": (2,), "normalize_before": (False, None),
+            "add_final_layer_norm": (False, None), "static_position_embeddings": (False, None),
+            "normalize_embedding": (True, None), **fixed,
+        },
+        ignored=word_set(
+            "replacing_rate save_step student_decoder_layers student_encoder_layers"),
+        aliases={"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads",
+                 "num_hidden_layers": "encoder_layers"},
+    ).family()._replace(
         from_hf_state_dict=_from_hf_state_dict, to_hf_state_dict=_to_hf_state_dict
     )  # fmt: skip
 

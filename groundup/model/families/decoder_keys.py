@@ -6,7 +6,6 @@ Source: transformers 5.24, models/llama; LLaMA: arXiv:2302.13971.
 """
 
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 from groundup.core import ArtifactError, Config, ConfigError
@@ -14,16 +13,7 @@ from groundup.kernels import AttentionPattern
 
 from ..configuration.config import ExpertsConfig, LatentConfig, ModelConfig
 from .keys import CAUSAL, ROPE, AllowedValues, word_set
-from .names import (
-    LAYER_TYPES,
-    extended_context,
-    get_bool,
-    get_int,
-    get_rotated,
-    parse_rope,
-    to_rope_parameters,
-    written_context,
-)
+from .names import LAYER_TYPES, get_int
 
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
@@ -45,8 +35,7 @@ SIZES = {
     "intermediate_size": "feedforward.width",
 }  # fmt: skip
 """Keys of sizes, and their fields."""
-SHARED_KEYS = word_set(SIZES, ROPE, "hidden_act original_max_position_embeddings rms_norm_eps"
-                       " tie_word_embeddings")  # fmt: skip
+SHARED_KEYS = word_set(SIZES, ROPE, "original_max_position_embeddings tie_word_embeddings")
 """Keys that every decoder of this kind reads."""
 UNUSED_FEATURES: AllowedValues = CAUSAL | {
     "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
@@ -57,37 +46,6 @@ DECODERS_ONLY = ROPE | word_set("""
     sliding_window
     """)  # fmt: skip
 """Keys that families with an encoder do not have."""
-
-
-def decoder_fields(
-    values: Mapping[str, Any], family: str, *, base: float = 10_000.0, tied: bool = False,
-    rotated: float | None = None, own: Mapping[str, str] = {},
-) -> dict[str, Any]:  # fmt: skip
-    """The fields, by path, of the sizes and rotary positions that every config.json has.
-
-    base, tied   defaults where config.json does not set them
-    rotated      and of the share of rotated features; None: the family rotates all
-    own          the family's names of keys
-
-    Raises ArtifactError naming a missing or invalid key.
-    """
-
-    def size(key: str, default: int | None = None) -> int:
-        maximum = MAX_LAYERS if key == "num_hidden_layers" else 2**31
-        return get_int(values, own.get(key, key), family, default, maximum=maximum)
-
-    width, heads = size("hidden_size"), size("num_attention_heads")
-    defaults = {"num_key_value_heads": heads, "head_dim": max(1, width // heads)}
-    theta, scaling = parse_rope(values, base, partial=rotated is not None)
-    sizes = {field: size(key, defaults.get(key)) for key, field in SIZES.items()}
-    return sizes | {
-        "context_length": extended_context(sizes["context_length"], scaling),
-        "attention.qk_norm": "none",
-        "position.base": theta,
-        "position.scaling": scaling,
-        "position.rotated": 1.0 if rotated is None else get_rotated(values, rotated),
-        "tied_embeddings": get_bool(values, "tie_word_embeddings", tied),
-    }
 
 
 OPTIONAL_PARTS: dict[str, type[Config]] = {"latent": LatentConfig, "experts": ExpertsConfig}
@@ -107,29 +65,6 @@ def with_fields(config: AnyConfig, fields: Mapping[str, Any]) -> AnyConfig:
     for part, changes in parts.items():
         own[part] = with_fields(getattr(config, part) or OPTIONAL_PARTS[part](), changes)
     return type(config)(**(dict(config) | own))
-
-
-def decoder_to_hf_config(config: ModelConfig, family: str, architecture: str) -> dict[str, Any]:
-    """The config.json keys that every LLaMA-like family writes, for Transformers 4 and 5.
-
-    Raises ConfigError for a rotary scaling that the format cannot express.
-    """
-    position = config.position
-    rope = to_rope_parameters(position.base, position.scaling, family)
-    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
-    return {
-        "architectures": [architecture],
-        "model_type": family,
-        **{key: attrgetter(field)(config) for key, field in SIZES.items()},
-        "max_position_embeddings": written_context(config),
-        "attention_dropout": 0.0,
-        "rms_norm_eps": config.norm.eps,
-        "rope_parameters": rope,
-        "rope_theta": position.base,
-        "rope_scaling": None if position.scaling.kind == "none" else scaling,
-        "tie_word_embeddings": config.tied_embeddings,
-        "use_cache": True,
-    }
 
 
 def get_layers(values: Mapping[str, Any], family: str) -> int:

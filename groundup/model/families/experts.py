@@ -1,4 +1,4 @@
-"""The tensors of families whose feed-forwards are experts, and the keys of their numbers.
+"""The tensors of families whose feed-forwards are experts.
 
 Files hold three matrices for every expert (Mixtral's w1 is gate_proj, w3 up_proj, w2 down_proj), or
 stack the experts and fuse gate and up, as Transformers 5 does in memory; there some transpose the
@@ -8,7 +8,7 @@ Source: transformers 5.24, models/mixtral, qwen3_moe, gpt_oss and deepseek_v3.
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,7 @@ from groundup.core import ArtifactError
 
 from ..configuration.config import ModelConfig
 from .decoder_keys import NAMES as LLAMA_NAMES
-from .decoders.outline import Key
-from .keys import ROTARY_BUFFERS, Family
-from .names import NamePairs, StateDict, drop_tensors, rename_tensors
+from .names import StateDict
 
 OURS = "layers.{}.experts."
 MLP_NAMES = (
@@ -40,7 +38,6 @@ STACKED = re.compile(r"(layers\.\d+\.experts\.)(gate_up_proj|down_proj)(_bias)?$
 class ExpertFiles(NamedTuple):
     """How the files of a family hold experts."""
 
-    names: NamePairs
     parts: Mapping[str, str] = dict(zip(PARTS, PARTS, strict=True))
     """Names of an expert's matrices there."""
     is_stacked: bool = False
@@ -51,24 +48,15 @@ class ExpertFiles(NamedTuple):
     """Whether gate and up alternate in fused ones."""
 
 
-def with_experts(family: Family, files: ExpertFiles) -> Family:
-    """A family whose tensors are read and written with these experts."""
-    return family._replace(
-        from_hf_state_dict=lambda state, config: read_experts(state, config, files),
-        to_hf_state_dict=lambda state, config: write_experts(state, files),
-        supports_packed=False,
-    )
-
-
 def read_experts(state: StateDict, config: ModelConfig, files: ExpertFiles) -> StateDict:
-    """Rename Hugging Face's tensors, and stack or split the experts'.
+    """Stack or split the experts of renamed tensors.
 
     Raises ArtifactError naming an expert that is missing or misshapen.
     """
     others: StateDict = {}
     experts: dict[str, dict[int, Tensor]] = {}
     parts = {theirs: part for part, theirs in files.parts.items()}
-    for name, tensor in rename_tensors(drop_tensors(state, ROTARY_BUFFERS), files.names).items():
+    for name, tensor in state.items():
         if (match := ONE_EXPERT.match(name)) and match[3] in parts:
             experts.setdefault(match[1] + parts[match[3]], {})[int(match[2])] = tensor
         elif (match := STACKED.match(name)) and tensor.ndim >= 2:
@@ -103,7 +91,7 @@ def _stack_experts(name: str, experts: dict[int, Tensor], count: int) -> Tensor:
 
 
 def write_experts(state: StateDict, files: ExpertFiles) -> StateDict:
-    """Hugging Face's tensors; the inverse of `read_experts`."""
+    """The inverse of `read_experts`."""
     result: StateDict = {}
     for name, tensor in state.items():
         prefix, _, part = name.rpartition(".")
@@ -114,7 +102,7 @@ def write_experts(state: StateDict, files: ExpertFiles) -> StateDict:
         else:
             for i, expert in enumerate(tensor):
                 result[f"{prefix}.{i}.{files.parts[part]}.weight"] = expert.contiguous()
-    return rename_tensors(result, files.names, to_hf=True)
+    return result
 
 
 def _fuse_stacked(prefix: str, part: str, state: StateDict, files: ExpertFiles) -> StateDict:
@@ -128,9 +116,3 @@ def _fuse_stacked(prefix: str, part: str, state: StateDict, files: ExpertFiles) 
     name = name.removesuffix("_bias").removesuffix("_proj") + "_proj"
     tensor = tensor.mT if files.transposed and ending == "proj" else tensor
     return {name + ("_bias" if ending == "bias" else ""): tensor.contiguous()}
-
-
-def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
-    """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
-    path = "feedforward.experts."
-    return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)

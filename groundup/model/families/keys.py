@@ -6,27 +6,13 @@ error: it could change the logits. The lists were checked against the configurat
 transformers 5.24 (tests/oracles/configurations.py) and against published models since 2018.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from groundup.core import ConfigError
 
 from ..configuration.config import ModelConfig
-from .names import (
-    QKV,
-    QKV_ROWS,
-    NamePairs,
-    StateDict,
-    drop_tensors,
-    fuse_parts,
-    group_by_head,
-    group_by_kind,
-    map_tensors,
-    rename_tensors,
-    require_defaults,
-    split_fused,
-    transpose_matrix,
-)
+from .names import StateDict, require_defaults
 
 GENERATION = frozenset("""
     assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens
@@ -191,48 +177,3 @@ class Family(NamedTuple):
 
 ROTARY_BUFFERS = r".*\.rotary_emb\.inv_freq$"
 """Buffers of rotary frequencies in files from before 2023-07; they follow from config.json."""
-
-
-def renaming_family(
-    name: str, keys: ConfigKeys, from_hf_config: Callable[[dict[str, Any]], ModelConfig],
-    write_config: Callable[[ModelConfig], dict[str, Any]],
-    names: NamePairs | Callable[[ModelConfig], NamePairs], *,
-    dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
-    fused: Mapping[str, Sequence[str]] = {}, by_head: bool = False,
-) -> Family:  # fmt: skip
-    """A family whose tensors are groundup's under other names.
-
-    names       pairs, or those of a configuration
-    dropped     pattern of the names of unused tensors
-    prefix      of all names in the files; some omit it
-    transposed  pattern of the endings of groundup's names whose matrices the files transpose
-    fused       groundup's names of fused tensors, and of their parts
-    by_head     whether fused queries, keys and values are ordered by key head
-    """
-
-    def pairs(config: ModelConfig) -> NamePairs:
-        return names(config) if callable(names) else names
-
-    def read(state: StateDict, config: ModelConfig) -> StateDict:
-        part = config.attention
-        sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        state = rename_tensors(drop_tensors(state, dropped), pairs(config))
-        state = map_tensors(state, transposed, transpose_matrix) if transposed else state
-        if by_head:
-            state = map_tensors(state, QKV_ROWS, lambda rows: group_by_kind(rows, part))
-        for whole, parts in fused.items():
-            state = split_fused(state, whole, parts, sizes if parts is QKV else ())
-        return state
-
-    def write(state: StateDict, config: ModelConfig) -> StateDict:
-        for whole, parts in fused.items():
-            state = fuse_parts(state, whole, parts)
-        if by_head:
-            part = config.attention
-            state = map_tensors(state, QKV_ROWS, lambda rows: group_by_head(rows, part))
-        state = map_tensors(state, transposed, transpose_matrix) if transposed else state
-        return rename_tensors(state, tuple((prefix + a, b) for a, b in pairs(config)), to_hf=True)
-
-    plain = not transposed and not fused
-    return Family(name, keys, from_hf_config, write_config, read, write, supports_packed=plain)

@@ -11,15 +11,7 @@ from typing import Any
 
 from ..configuration.config import ModelConfig
 from .decoder_keys import FULL, WINDOW, get_layers, parse_layer_types, to_layer_types
-from .decoders.outline import (
-    ATTENTION_BIAS,
-    MLP_BIAS,
-    Key,
-    Outline,
-    Values,
-    decoder_family,
-    write_layer_ropes,
-)
+from .decoders.outline import ATTENTION_BIAS, MLP_BIAS, Key, Outline, Values, write_layer_ropes
 from .encoders.outline import BIDIRECTIONAL, has_mlm_head
 from .keys import word_set
 from .names import (
@@ -150,32 +142,30 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     return rename_tensors(fused, (*encoder, *HEAD_NAMES), to_hf=True)
 
 
-MODERNBERT = decoder_family(
-    Outline(
-        FAMILY, "ModernBertModel",
-        (
-            Key("hidden_activation", "feedforward.activation", "gelu"),
-            Key("norm_eps", "norm.eps", 1e-5), Key("norm_bias", "norm.bias", False),
-            ATTENTION_BIAS, MLP_BIAS,
-        ),
-        {"kind": "encoder", "norm.kind": "layer", "embedding.norm": True}, tied=True,
-        has_layer_ropes=True, read_more=_read, write_more=_write,
-        absent=word_set("""
-            attention_dropout head_dim num_key_value_heads original_max_position_embeddings
-            rope_scaling rope_theta use_cache
-            """),
-        more_keys=word_set("""
-            classifier_activation classifier_bias classifier_pooling decoder_bias
-            global_attn_every_n_layers global_rope_theta layer_types local_attention
-            local_rope_theta rope_scaling sliding_window
-            """),
-        fixed=BIDIRECTIONAL | {"causal_mask": (False,)},
-        ignored=word_set("""
-            compile deterministic_flash_attn layer_norm_eps reference_compile
-            repad_logits_with_grad sparse_pred_ignore_index sparse_prediction
-            """),
-    )
-)._replace(
+MODERNBERT = Outline(
+    FAMILY, "ModernBertModel",
+    (
+        Key("hidden_activation", "feedforward.activation", "gelu"),
+        Key("norm_eps", "norm.eps", 1e-5), Key("norm_bias", "norm.bias", False),
+        ATTENTION_BIAS, MLP_BIAS,
+    ),
+    {"kind": "encoder", "norm.kind": "layer", "embedding.norm": True}, tied=True,
+    has_layer_ropes=True, read_more=_read, write_more=_write,
+    absent=word_set("""
+        attention_dropout head_dim num_key_value_heads original_max_position_embeddings
+        rope_scaling rope_theta use_cache
+        """),
+    more_keys=word_set("""
+        classifier_activation classifier_bias classifier_pooling decoder_bias
+        global_attn_every_n_layers global_rope_theta layer_types local_attention
+        local_rope_theta rope_scaling sliding_window
+        """),
+    fixed=BIDIRECTIONAL | {"causal_mask": (False,)},
+    ignored=word_set("""
+        compile deterministic_flash_attn layer_norm_eps reference_compile
+        repad_logits_with_grad sparse_pred_ignore_index sparse_prediction
+        """),
+).family()._replace(
     from_hf_state_dict=_from_hf_state_dict, to_hf_state_dict=_to_hf_state_dict,
     supports_packed=False,
 )  # fmt: skip

@@ -22,7 +22,7 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..configuration.config import Activation, ModelConfig
 from .decoder_keys import DECODERS_ONLY
-from .decoders.outline import Key, Outline, Values, decoder_family
+from .decoders.outline import Key, Outline, Values
 from .keys import Family, word_set
 from .names import (
     ACTIVATIONS,
@@ -319,38 +319,34 @@ def _t5_family(
     shared  whether all layers of a stack share a bias of distances
     scale   the key of its scaled output, if it has one
     """
-    return decoder_family(
-        SHARED._replace(
-            name=name, architecture=f"{name.upper()}ForConditionalGeneration",
-            always={**SHARED.always, "position.shared": shared}, read_more=_read_t5,
-            write_more=lambda config: _write_t5(config, name),
-            more_keys=SHARED.more_keys | word_set("feed_forward_proj is_gated_act", scale),
-            ignored=word_set(ignored), aliases=ALIASES | {"head_dim": "d_kv"},
-        )
-    )._replace(
+    return SHARED._replace(
+        name=name, architecture=f"{name.upper()}ForConditionalGeneration",
+        always={**SHARED.always, "position.shared": shared}, read_more=_read_t5,
+        write_more=lambda config: _write_t5(config, name),
+        more_keys=SHARED.more_keys | word_set("feed_forward_proj is_gated_act", scale),
+        ignored=word_set(ignored), aliases=ALIASES | {"head_dim": "d_kv"},
+    ).family()._replace(
         from_hf_state_dict=_t5_from_hf_state_dict, to_hf_state_dict=_t5_to_hf_state_dict
     )  # fmt: skip
 
 
 T5, MT5 = _t5_family("t5"), _t5_family("mt5", scale="")
 UMT5 = _t5_family("umt5", shared=False, ignored="scalable_attention")
-SWITCH = decoder_family(
-    SHARED._replace(
-        name=SWITCH_FAMILY, architecture="SwitchTransformersForConditionalGeneration",
-        keys=(*SHARED.keys, Key("dense_act_fn", "feedforward.activation", "relu"),
-              Key("num_experts", EXPERTS + "count", int)),
-        always={**SHARED.always, "feedforward.gated": False, EXPERTS + "chosen": 1,
-                EXPERTS + "normalised": False},
-        read_more=_read_switch, write_more=_write_switch,
-        more_keys=SHARED.more_keys | word_set("""
-            capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity
-            num_sparse_decoder_layers num_sparse_encoder_layers
-            """),
-        fixed={"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",),
-               "is_gated_act": (False,), "router_bias": (False, None),
-               "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
-        ignored=word_set("add_router_probs router_ignore_padding_tokens"),
-    )
-)._replace(
+SWITCH = SHARED._replace(
+    name=SWITCH_FAMILY, architecture="SwitchTransformersForConditionalGeneration",
+    keys=(*SHARED.keys, Key("dense_act_fn", "feedforward.activation", "relu"),
+          Key("num_experts", EXPERTS + "count", int)),
+    always={**SHARED.always, "feedforward.gated": False, EXPERTS + "chosen": 1,
+            EXPERTS + "normalised": False},
+    read_more=_read_switch, write_more=_write_switch,
+    more_keys=SHARED.more_keys | word_set("""
+        capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity
+        num_sparse_decoder_layers num_sparse_encoder_layers
+        """),
+    fixed={"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",),
+           "is_gated_act": (False,), "router_bias": (False, None),
+           "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
+    ignored=word_set("add_router_probs router_ignore_padding_tokens"),
+).family()._replace(
     from_hf_state_dict=_switch_from_hf_state_dict, to_hf_state_dict=_switch_to_hf_state_dict
 )  # fmt: skip

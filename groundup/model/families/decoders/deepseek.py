@@ -10,11 +10,10 @@ from groundup.core import ConfigError
 
 from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES as LLAMA_NAMES
-from ..decoder_keys import decoder_to_hf_config
-from ..experts import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
+from ..experts import MLP_NAMES, OURS, ExpertFiles
 from ..keys import AllowedValues, Family, word_set
-from ..names import StateDict, drop_tensors, get_float, get_int, require_supported
-from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
+from ..names import drop_tensors, get_float, get_int, require_supported, to_rope_parameters
+from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, expert_counts, rms_eps
 
 ATTENTION = "model.layers.{}.self_attn."
 NAMES = (
@@ -66,7 +65,7 @@ def write_latent(config: ModelConfig) -> Values:
     assert latent is not None, "the outline has keys of it"
     sizes = {"qk_nope_head_dim": part.head_dim - latent.rotated, "qk_head_dim": part.head_dim,
              "head_dim": latent.rotated}  # fmt: skip
-    rope = decoder_to_hf_config(config, "it", "")["rope_parameters"]
+    rope = to_rope_parameters(config.position.base, config.position.scaling, "it")
     rope["mscale_all_dim"] = latent.mscale
     return sizes | ({"rope_parameters": rope, "rope_scaling": rope} if latent.mscale else {})
 
@@ -97,29 +96,25 @@ def _family(
     name: str, keys: tuple[Key, ...], always: Values, defaults: Values, one: AllowedValues
 ) -> Family:  # fmt: skip
     """A family of these keys besides those of both; `one` are keys of one supported value."""
-    return with_experts(
-        decoder_family(
-            Outline(
-                name, f"DeepseekV{name[-1]}ForCausalLM",
-                (
-                    SILU, rms_eps(), ATTENTION_BIAS, *latent_keys(512, 1536, 64), *keys,
-                    *expert_counts(int, int, "n_routed_experts"),
-                    Key("moe_intermediate_size", EXPERTS + "width", int),
-                    Key("first_k_dense_replace", EXPERTS + "dense_layers", 0, minimum=0),
-                    Key("routed_scaling_factor", EXPERTS + "scale", 1.0),
-                    Key("n_group", EXPERTS + "groups", 1),
-                    Key("topk_group", EXPERTS + "chosen_groups", 1),
-                ),
-                always, {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, **defaults},
-                prepare=prepare_heads, names=EXPERT_NAMES, read_more=_read, write_more=_write,
-                more_keys=HEAD_KEYS | {"n_shared_experts", "topk_method"}, ignored=UNUSED,
-                fixed={"moe_layer_freq": (1,), **one},
-                aliases={"num_local_experts": "n_routed_experts", "num_experts": "n_routed_experts",
-                         "num_mtp_layers": "num_nextn_predict_layers"},
-            )
+    return Outline(
+        name, f"DeepseekV{name[-1]}ForCausalLM",
+        (
+            SILU, rms_eps(), ATTENTION_BIAS, *latent_keys(512, 1536, 64), *keys,
+            *expert_counts(int, int, "n_routed_experts"),
+            Key("moe_intermediate_size", EXPERTS + "width", int),
+            Key("first_k_dense_replace", EXPERTS + "dense_layers", 0, minimum=0),
+            Key("routed_scaling_factor", EXPERTS + "scale", 1.0),
+            Key("n_group", EXPERTS + "groups", 1),
+            Key("topk_group", EXPERTS + "chosen_groups", 1),
         ),
-        ExpertFiles(EXPERT_NAMES),
-    )  # fmt: skip
+        always, {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, **defaults},
+        prepare=prepare_heads, names=EXPERT_NAMES, read_more=_read, write_more=_write,
+        more_keys=HEAD_KEYS | {"n_shared_experts", "topk_method"}, ignored=UNUSED,
+        fixed={"moe_layer_freq": (1,), **one},
+        aliases={"num_local_experts": "n_routed_experts", "num_experts": "n_routed_experts",
+                 "num_mtp_layers": "num_nextn_predict_layers"},
+        experts=ExpertFiles(),
+    ).family()  # fmt: skip
 
 
 DEEPSEEK_V2 = _family(
@@ -141,10 +136,8 @@ _V3 = _family(
     },
     {"scoring_func": ("sigmoid",)},
 )  # fmt: skip
-
-
-def _from_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
-    return _V3.from_hf_state_dict(drop_tensors(state, rf"model\.layers\.{config.layers}\."), config)
-
-
-DEEPSEEK_V3 = _V3._replace(from_hf_state_dict=_from_hf_state_dict)
+DEEPSEEK_V3 = _V3._replace(
+    from_hf_state_dict=lambda state, config: _V3.from_hf_state_dict(
+        drop_tensors(state, rf"model\.layers\.{config.layers}\."), config
+    )
+)

@@ -13,7 +13,6 @@ from .outline import (
     WINDOW_KEYS,
     Outline,
     Values,
-    decoder_family,
     read_layer_windows,
     rms_eps,
     write_layer_windows,
@@ -39,11 +38,9 @@ def _write(config: ModelConfig) -> Values:
     return values
 
 
-EXAONE4 = decoder_family(
-    Outline(
-        NAME, "Exaone4ForCausalLM", (SILU, rms_eps(1e-5)),
-        {"norm.place": "output", "attention.qk_norm": "head"},
-        defaults={"num_key_value_heads": 32, "sliding_window": 4096}, names=OLMO2_NAMES,
-        read_more=_read, write_more=_write, more_keys=WINDOW_KEYS | {"sliding_window_pattern"},
-    )
-)  # fmt: skip
+EXAONE4 = Outline(
+    NAME, "Exaone4ForCausalLM", (SILU, rms_eps(1e-5)),
+    {"norm.place": "output", "attention.qk_norm": "head"},
+    defaults={"num_key_value_heads": 32, "sliding_window": 4096}, names=OLMO2_NAMES,
+    read_more=_read, write_more=_write, more_keys=WINDOW_KEYS | {"sliding_window_pattern"},
+).family()  # fmt: skip

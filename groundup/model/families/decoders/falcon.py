@@ -13,7 +13,7 @@ from ..keys import word_set
 from ..names import QKV, NamePairs, get_bool, get_int
 from .bloom import LAYER_NAMES
 from .gpt import LAYER_NORM_EPSILON
-from .outline import BIAS, Key, Outline, Values, decoder_family
+from .outline import BIAS, Key, Outline, Values
 
 
 def _names(config: ModelConfig) -> NamePairs:
@@ -62,23 +62,21 @@ def _write(config: ModelConfig) -> Values:
     }  # fmt: skip
 
 
-FALCON = decoder_family(
-    Outline(
-        "falcon", "FalconForCausalLM",
-        (
-            LAYER_NORM_EPSILON, Key("activation", "feedforward.activation", "gelu"),
-            Key("bias", "attention.bias", False, BIAS), Key("bias", "feedforward.bias", False),
-        ),
-        {"norm.kind": "layer", "feedforward.gated": False},
-        {"max_position_embeddings": 2048}, tied=True, inner=4, names=_names,
-        renamed={"ffn_hidden_size": "intermediate_size"},
-        absent=frozenset(("head_dim", "num_key_value_heads")), read_more=_read, write_more=_write,
-        more_keys=word_set("""
-            alibi multi_query new_decoder_architecture num_kv_heads num_ln_in_parallel_attn
-            parallel_attn
-            """),
-        fixed={"apply_residual_connection_post_layernorm": (False, None)},
-        ignored=word_set("ff_factor hidden_dropout"), aliases={"n_embed": "hidden_size"},
+FALCON = Outline(
+    "falcon", "FalconForCausalLM",
+    (
+        LAYER_NORM_EPSILON, Key("activation", "feedforward.activation", "gelu"),
+        Key("bias", "attention.bias", False, BIAS), Key("bias", "feedforward.bias", False),
     ),
+    {"norm.kind": "layer", "feedforward.gated": False},
+    {"max_position_embeddings": 2048}, tied=True, inner=4, names=_names,
+    renamed={"ffn_hidden_size": "intermediate_size"},
+    absent=frozenset(("head_dim", "num_key_value_heads")), read_more=_read, write_more=_write,
+    more_keys=word_set("""
+        alibi multi_query new_decoder_architecture num_kv_heads num_ln_in_parallel_attn
+        parallel_attn
+        """),
+    fixed={"apply_residual_connection_post_layernorm": (False, None)},
+    ignored=word_set("ff_factor hidden_dropout"), aliases={"n_embed": "hidden_size"},
     prefix="transformer.", fused={".attention.qkv_proj.": QKV}, by_head=True,
-)  # fmt: skip
+).family()  # fmt: skip

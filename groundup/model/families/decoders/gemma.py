@@ -22,7 +22,6 @@ from .outline import (
     Key,
     Outline,
     Values,
-    decoder_family,
     read_layer_ropes,
     read_layer_windows,
     rms_eps,
@@ -44,15 +43,13 @@ def _read_scale(values: Values) -> Values:
     return {"embedding.scale": get_int(values, "hidden_size", "gemma") ** 0.5}
 
 
-GEMMA = decoder_family(
-    Outline(
-        "gemma", "GemmaForCausalLM",
-        (rms_eps(), ATTENTION_BIAS, Key("hidden_act", "feedforward.activation", TANH, ACTS)),
-        {"norm.zero_centred": True}, {"num_key_value_heads": 16, "head_dim": 256}, tied=True,
-        read_more=_read_scale,
-        fixed={"use_bidirectional_attention": (False, None), "hidden_activation": (TANH, None)},
-    )
-)  # fmt: skip
+GEMMA = Outline(
+    "gemma", "GemmaForCausalLM",
+    (rms_eps(), ATTENTION_BIAS, Key("hidden_act", "feedforward.activation", TANH, ACTS)),
+    {"norm.zero_centred": True}, {"num_key_value_heads": 16, "head_dim": 256}, tied=True,
+    read_more=_read_scale,
+    fixed={"use_bidirectional_attention": (False, None), "hidden_activation": (TANH, None)},
+).family()  # fmt: skip
 
 
 def _read_windows(values: Values, cycle: int) -> Values:
@@ -73,21 +70,19 @@ def _write_gemma2(config: ModelConfig) -> Values:
 
 
 WINDOWED = {"norm.zero_centred": True, "norm.place": "sandwich"}
-GEMMA2 = decoder_family(
-    Outline(
-        "gemma2", "Gemma2ForCausalLM",
-        (
-            rms_eps(), ATTENTION_BIAS, Key("hidden_activation", "feedforward.activation", TANH),
-            Key("attn_logit_softcapping", "attention.softcap", 50.0, optional=True),
-            Key("final_logit_softcapping", "output.softcap", 30.0, optional=True),
-        ),
-        WINDOWED, tied=True, names=SANDWICH_NAMES,
-        defaults={"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
-        read_more=lambda values: _read_windows(values, 2), write_more=_write_gemma2,
-        more_keys=WINDOW_KEYS | {"query_pre_attn_scalar"},
-        fixed={"use_bidirectional_attention": (False, None), "hidden_act": (TANH, None)},
-    )
-)  # fmt: skip
+GEMMA2 = Outline(
+    "gemma2", "Gemma2ForCausalLM",
+    (
+        rms_eps(), ATTENTION_BIAS, Key("hidden_activation", "feedforward.activation", TANH),
+        Key("attn_logit_softcapping", "attention.softcap", 50.0, optional=True),
+        Key("final_logit_softcapping", "output.softcap", 30.0, optional=True),
+    ),
+    WINDOWED, tied=True, names=SANDWICH_NAMES,
+    defaults={"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
+    read_more=lambda values: _read_windows(values, 2), write_more=_write_gemma2,
+    more_keys=WINDOW_KEYS | {"query_pre_attn_scalar"},
+    fixed={"use_bidirectional_attention": (False, None), "hidden_act": (TANH, None)},
+).family()  # fmt: skip
 
 GEMMA3_DEFAULTS: dict[str, Any] = {
     "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216,
@@ -119,24 +114,22 @@ def _write_gemma3(config: ModelConfig) -> Values:
 
 
 # Transformers reads attn_logit_softcapping of Gemma 3 but never applies it, so it must be null.
-PLAIN = decoder_family(
-    Outline(
-        "gemma3_text", "Gemma3ForCausalLM",
-        (
-            rms_eps(), ATTENTION_BIAS,
-            Key("hidden_activation", "feedforward.activation", TANH, {TANH: "gelu_tanh"}),
-            Key("final_logit_softcapping", "output.softcap", None, optional=True),
-        ),
-        {**WINDOWED, "attention.qk_norm": "head"}, GEMMA3_DEFAULTS, tied=True,
-        has_layer_ropes=True, absent=frozenset(("original_max_position_embeddings",)),
-        names=SANDWICH_NAMES, read_more=_read_gemma3, write_more=_write_gemma3,
-        more_keys=WINDOW_KEYS | word_set(
-            "query_pre_attn_scalar rope_local_base_freq sliding_window_pattern"),
-        fixed={"attn_logit_softcapping": (None,), "use_bidirectional_attention": (False, None)},
-        ignored=word_set("_sliding_window_pattern"),
+PLAIN = Outline(
+    "gemma3_text", "Gemma3ForCausalLM",
+    (
+        rms_eps(), ATTENTION_BIAS,
+        Key("hidden_activation", "feedforward.activation", TANH, {TANH: "gelu_tanh"}),
+        Key("final_logit_softcapping", "output.softcap", None, optional=True),
     ),
+    {**WINDOWED, "attention.qk_norm": "head"}, GEMMA3_DEFAULTS, tied=True,
+    has_layer_ropes=True, absent=frozenset(("original_max_position_embeddings",)),
+    names=SANDWICH_NAMES, read_more=_read_gemma3, write_more=_write_gemma3,
+    more_keys=WINDOW_KEYS | word_set(
+        "query_pre_attn_scalar rope_local_base_freq sliding_window_pattern"),
+    fixed={"attn_logit_softcapping": (None,), "use_bidirectional_attention": (False, None)},
+    ignored=word_set("_sliding_window_pattern"),
     dropped=VISION_TENSORS,
-)  # fmt: skip
+).family()  # fmt: skip
 
 
 def _read_text_config(values: Values) -> ModelConfig:

@@ -4,7 +4,7 @@ Source: transformers 5.24, models/glm4; Team GLM 2024, arXiv:2406.12793.
 """
 
 from ..names import GATE_UP
-from .outline import QKV_BIAS, SILU, Key, Outline, decoder_family, rms_eps
+from .outline import QKV_BIAS, SILU, Key, Outline, rms_eps
 
 LAYER = "model.layers.{}."
 NAMES = (
@@ -17,15 +17,13 @@ NAMES = (
     ("model.embed_tokens.", "embed_tokens."),
     ("model.norm.", "norm."),
 )
-GLM4 = decoder_family(
-    Outline(
-        "glm4", "Glm4ForCausalLM",
-        (
-            SILU, rms_eps(1.5625e-07),
-            Key("attention_bias", "attention.bias", True, QKV_BIAS),
-        ),
-        {"norm.place": "sandwich", "position.interleaved": True},
-        defaults={"num_key_value_heads": 2, "head_dim": 128}, rotated=0.5, names=NAMES,
+GLM4 = Outline(
+    "glm4", "Glm4ForCausalLM",
+    (
+        SILU, rms_eps(1.5625e-07),
+        Key("attention_bias", "attention.bias", True, QKV_BIAS),
     ),
+    {"norm.place": "sandwich", "position.interleaved": True},
+    defaults={"num_key_value_heads": 2, "head_dim": 128}, rotated=0.5, names=NAMES,
     fused={".feedforward.gate_up_proj.": GATE_UP},
-)  # fmt: skip
+).family()  # fmt: skip

@@ -6,11 +6,9 @@ is always four times as wide as the model.
 Source: transformers 5.24, models/gpt2 and models/openai; Radford et al. 2018 and 2019.
 """
 
-from functools import partial
-
 from ..keys import ROPE, word_set
 from ..names import QKV
-from .outline import Key, Outline, decoder_family
+from .outline import Key, Outline
 
 LAYER_NAMES = (
     ("h.{}.attn.c_attn.", "layers.{}.attention.qkv_proj."),
@@ -36,48 +34,41 @@ FIELDS = {
     "position.kind": "learned", "norm.kind": "layer", "attention.bias": "all",
     "feedforward.gated": False, "feedforward.bias": True,
 }  # fmt: skip
-conv_family = partial(
-    decoder_family,
+GPT2_OUTLINE = Outline(
+    "gpt2", "GPT2LMHeadModel",
+    (
+        LAYER_NORM_EPSILON, Key("activation_function", "feedforward.activation", "gelu_new"),
+        Key("scale_attn_weights", "attention.scale", True, {True: None, False: 1.0}),
+    ),
+    FIELDS, tied=True, inner=4, renamed=SIZES | {"n_inner": "intermediate_size"},
+    absent=ABSENT, aliases=ALIASES,
+    names=(
+        *LAYER_NAMES,
+        ("h.{}.ln_1.", "layers.{}.attention_norm."),
+        ("h.{}.ln_2.", "layers.{}.feedforward_norm."),
+        ("wte.", "embed_tokens."),
+        ("wpe.", "embed_positions."),
+        ("ln_f.", "norm."),
+    ),
+    fixed={"scale_attn_by_inverse_layer_idx": (False, None)},
+    ignored=UNUSED_KEYS | {"reorder_and_upcast_attn"},
     dropped=r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$",  # buffers of older files
     prefix="transformer.", transposed=r"\.(attention|feedforward)\.\w+\.weight",
     fused={".attention.qkv_proj.": QKV},
 )  # fmt: skip
-GPT2 = conv_family(
-    Outline(
-        "gpt2", "GPT2LMHeadModel",
-        (
-            LAYER_NORM_EPSILON, Key("activation_function", "feedforward.activation", "gelu_new"),
-            Key("scale_attn_weights", "attention.scale", True, {True: None, False: 1.0}),
-        ),
-        FIELDS, tied=True, inner=4, renamed=SIZES | {"n_inner": "intermediate_size"},
-        absent=ABSENT, aliases=ALIASES,
-        names=(
-            *LAYER_NAMES,
-            ("h.{}.ln_1.", "layers.{}.attention_norm."),
-            ("h.{}.ln_2.", "layers.{}.feedforward_norm."),
-            ("wte.", "embed_tokens."),
-            ("wpe.", "embed_positions."),
-            ("ln_f.", "norm."),
-        ),
-        fixed={"scale_attn_by_inverse_layer_idx": (False, None)},
-        ignored=UNUSED_KEYS | {"reorder_and_upcast_attn"},
-    )
-)  # fmt: skip
+GPT2 = GPT2_OUTLINE.family()
 AFN = Key("afn", "feedforward.activation", "gelu", {
     "gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu",
 })  # fmt: skip
-GPT1 = conv_family(
-    Outline(
-        "openai-gpt", "OpenAIGPTLMHeadModel", (LAYER_NORM_EPSILON, AFN),
-        FIELDS | {"norm.place": "post"}, tied=True, inner=4, renamed=SIZES,
-        absent=ABSENT | {"intermediate_size"}, aliases=ALIASES,
-        names=(
-            *LAYER_NAMES,
-            ("h.{}.ln_1.", "layers.{}.attention_out_norm."),
-            ("h.{}.ln_2.", "layers.{}.feedforward_out_norm."),
-            ("tokens_embed.", "embed_tokens."),
-            ("positions_embed.", "embed_positions."),
-        ),
-        ignored=UNUSED_KEYS | word_set("n_special predict_special_tokens"),
-    )
-)  # fmt: skip
+GPT1 = GPT2_OUTLINE._replace(
+    name="openai-gpt", architecture="OpenAIGPTLMHeadModel", keys=(LAYER_NORM_EPSILON, AFN),
+    always=FIELDS | {"norm.place": "post"}, renamed=SIZES, absent=ABSENT | {"intermediate_size"},
+    names=(
+        *LAYER_NAMES,
+        ("h.{}.ln_1.", "layers.{}.attention_out_norm."),
+        ("h.{}.ln_2.", "layers.{}.feedforward_out_norm."),
+        ("tokens_embed.", "embed_tokens."),
+        ("positions_embed.", "embed_positions."),
+    ),
+    fixed={}, ignored=UNUSED_KEYS | word_set("n_special predict_special_tokens"),
+).family()  # fmt: skip

@@ -6,7 +6,7 @@ Source: transformers 5.24, models/gpt_neox; Black et al. 2022, arXiv:2204.06745;
 """
 
 from ..names import QKV, get_bool
-from .outline import BIAS, Key, Outline, Values, decoder_family
+from .outline import BIAS, Key, Outline, Values
 
 LAYER = "gpt_neox.layers.{}."
 NAMES = (
@@ -29,20 +29,18 @@ def _read(values: Values) -> Values:
     return {"parallel": is_parallel, "parallel_norms": 2 if is_parallel else 1}
 
 
-GPT_NEOX = decoder_family(
-    Outline(
-        "gpt_neox", "GPTNeoXForCausalLM",
-        (
-            Key("hidden_act", "feedforward.activation", "gelu"),
-            Key("layer_norm_eps", "norm.eps", 1e-5),
-            Key("attention_bias", "attention.bias", True, BIAS),
-        ),
-        {"norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True},
-        rotated=0.25, names=NAMES, read_more=_read,
-        renamed={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"},
-        absent=frozenset(("head_dim", "num_key_value_heads")),
-        write_more=lambda config: {"use_parallel_residual": config.parallel},
-        more_keys=frozenset(("use_parallel_residual",)), ignored=frozenset(("hidden_dropout",)),
+GPT_NEOX = Outline(
+    "gpt_neox", "GPTNeoXForCausalLM",
+    (
+        Key("hidden_act", "feedforward.activation", "gelu"),
+        Key("layer_norm_eps", "norm.eps", 1e-5),
+        Key("attention_bias", "attention.bias", True, BIAS),
     ),
+    {"norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True},
+    rotated=0.25, names=NAMES, read_more=_read,
+    renamed={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"},
+    absent=frozenset(("head_dim", "num_key_value_heads")),
+    write_more=lambda config: {"use_parallel_residual": config.parallel},
+    more_keys=frozenset(("use_parallel_residual",)), ignored=frozenset(("hidden_dropout",)),
     dropped=DROPPED, fused={".attention.qkv_proj.": QKV}, by_head=True,
-)  # fmt: skip
+).family()  # fmt: skip

@@ -14,7 +14,7 @@ from groundup.core import ArtifactError, ShapeError
 from groundup.kernels import unpack_mxfp4
 
 from ..decoder_keys import NAMES as LLAMA_NAMES
-from ..experts import MLP_NAMES, OURS, ExpertFiles, expert_counts, with_experts
+from ..experts import MLP_NAMES, OURS, ExpertFiles
 from ..names import StateDict
 from .outline import (
     BIAS,
@@ -23,7 +23,7 @@ from .outline import (
     Key,
     Outline,
     Values,
-    decoder_family,
+    expert_counts,
     read_layer_windows,
     rms_eps,
     write_layer_windows,
@@ -68,27 +68,23 @@ def unpack_experts(state: StateDict) -> StateDict:
     return result
 
 
-_NUMBERS = with_experts(
-    decoder_family(
-        Outline(
-            "gpt_oss", "GptOssForCausalLM",
-            (
-                SILU, rms_eps(1e-5), *expert_counts(128, 4),
-                Key("attention_bias", "attention.bias", True, BIAS),
-                Key("swiglu_limit", "feedforward.experts.limit", 7.0),
-                Key("swiglu_alpha", "feedforward.experts.gain", 1.702),
-            ),
-            {"attention.sinks": True, "feedforward.experts.bias": True},
-            {"num_key_value_heads": 8, "head_dim": 64, "sliding_window": 128},
-            base=150_000.0, prepare=_prepare, more_keys=WINDOW_KEYS,
-            read_more=lambda values: {"attention.patterns": read_layer_windows(values, 2)},
-            write_more=write_layer_windows,
-            ignored=frozenset(("experts_per_token", "initial_context_length")),
-            aliases={"num_experts": "num_local_experts"},
-        )
+_NUMBERS = Outline(
+    "gpt_oss", "GptOssForCausalLM",
+    (
+        SILU, rms_eps(1e-5), *expert_counts(128, 4),
+        Key("attention_bias", "attention.bias", True, BIAS),
+        Key("swiglu_limit", "feedforward.experts.limit", 7.0),
+        Key("swiglu_alpha", "feedforward.experts.gain", 1.702),
     ),
-    ExpertFiles(NAMES, is_stacked=True, transposed=True, interleaved=True),
-)  # fmt: skip
+    {"attention.sinks": True, "feedforward.experts.bias": True},
+    {"num_key_value_heads": 8, "head_dim": 64, "sliding_window": 128},
+    base=150_000.0, prepare=_prepare, more_keys=WINDOW_KEYS,
+    read_more=lambda values: {"attention.patterns": read_layer_windows(values, 2)},
+    write_more=write_layer_windows,
+    ignored=frozenset(("experts_per_token", "initial_context_length")),
+    aliases={"num_experts": "num_local_experts"},
+    names=NAMES, experts=ExpertFiles(is_stacked=True, transposed=True, interleaved=True),
+).family()  # fmt: skip
 GPT_OSS = _NUMBERS._replace(
     from_hf_state_dict=lambda state, config: _NUMBERS.from_hf_state_dict(
         unpack_experts(state), config

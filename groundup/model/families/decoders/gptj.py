@@ -5,7 +5,7 @@ Source: transformers 5.24, models/gptj; Wang and Komatsuzaki 2021, GPT-J-6B.
 
 from ..names import get_int
 from .gpt import ABSENT, ALIASES, LAYER_NORM_EPSILON, SIZES, UNUSED_KEYS
-from .outline import Key, Outline, Values, decoder_family
+from .outline import Key, Outline, Values
 
 LAYER = "transformer.h.{}."
 NAMES = (
@@ -25,20 +25,18 @@ def _read(values: Values) -> Values:
     return {"position.rotated": size / max(1, width // heads)}
 
 
-GPTJ = decoder_family(
-    Outline(
-        "gptj", "GPTJForCausalLM",
-        (LAYER_NORM_EPSILON, Key("activation_function", "feedforward.activation", "gelu_new")),
-        {
-            "norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True,
-            "output.bias": True, "position.interleaved": True, "parallel": True,
-        },
-        {"rotary_dim": 64}, inner=4, renamed=SIZES | {"n_inner": "intermediate_size"},
-        absent=ABSENT, names=NAMES, read_more=_read,
-        write_more=lambda config: {"rotary_dim": config.rotary_dim},
-        more_keys=frozenset(("rotary_dim",)),
-        fixed={"rotary": (True,), "scale_attn_weights": (True,)},
-        ignored=UNUSED_KEYS, aliases=ALIASES,
-    ),
+GPTJ = Outline(
+    "gptj", "GPTJForCausalLM",
+    (LAYER_NORM_EPSILON, Key("activation_function", "feedforward.activation", "gelu_new")),
+    {
+        "norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True,
+        "output.bias": True, "position.interleaved": True, "parallel": True,
+    },
+    {"rotary_dim": 64}, inner=4, renamed=SIZES | {"n_inner": "intermediate_size"},
+    absent=ABSENT, names=NAMES, read_more=_read,
+    write_more=lambda config: {"rotary_dim": config.rotary_dim},
+    more_keys=frozenset(("rotary_dim",)),
+    fixed={"rotary": (True,), "scale_attn_weights": (True,)},
+    ignored=UNUSED_KEYS, aliases=ALIASES,
     dropped=r".*\.attn\.(bias|masked_bias)$",
-)  # fmt: skip
+).family()  # fmt: skip

@@ -3,7 +3,7 @@
 Source: transformers 5.24, models/granite; Granite Team 2024, Granite 3.0 Language Models.
 """
 
-from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, decoder_family, rms_eps
+from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, rms_eps
 
 GRANITE_KEYS = (
     SILU, rms_eps(),
@@ -12,6 +12,6 @@ GRANITE_KEYS = (
     Key("residual_multiplier", "residual_scale", 1.0),
     Key("logits_scaling", "output.scale", 1.0, inverse=True),
 )  # fmt: skip
-GRANITE = decoder_family(
-    Outline("granite", "GraniteForCausalLM", (*GRANITE_KEYS, ATTENTION_BIAS, MLP_BIAS))
-)
+GRANITE = Outline(
+    "granite", "GraniteForCausalLM", (*GRANITE_KEYS, ATTENTION_BIAS, MLP_BIAS)
+).family()

@@ -4,9 +4,9 @@ Source: transformers 5.24, models/granitemoe; Granite Team 2024, Granite 3.0 Lan
 """
 
 from ..decoder_keys import NAMES as LLAMA_NAMES
-from ..experts import OURS, ExpertFiles, expert_counts, with_experts
+from ..experts import OURS, ExpertFiles
 from .granite import GRANITE_KEYS
-from .outline import ATTENTION_BIAS, Outline, decoder_family
+from .outline import ATTENTION_BIAS, Outline, expert_counts
 
 MIXTURE = "model.layers.{}.block_sparse_moe."
 NAMES = (
@@ -18,7 +18,6 @@ NAMES = (
     *LLAMA_NAMES,
 )
 KEYS = (*GRANITE_KEYS, ATTENTION_BIAS, *expert_counts(8, 2))
-GRANITE_MOE = with_experts(
-    decoder_family(Outline("granitemoe", "GraniteMoeForCausalLM", KEYS)),
-    ExpertFiles(NAMES, is_stacked=True),
-)
+GRANITE_MOE = Outline(
+    "granitemoe", "GraniteMoeForCausalLM", KEYS, names=NAMES, experts=ExpertFiles(is_stacked=True)
+).family()

@@ -10,10 +10,10 @@ from groundup.core import ArtifactError
 from ...configuration.config import ModelConfig
 from ..decoder_keys import FULL, get_layers, parse_layer_types, shortest_cycle
 from ..decoder_keys import NAMES as LLAMA_NAMES
-from ..experts import OURS, ExpertFiles, expert_counts, with_experts
+from ..experts import OURS, ExpertFiles
 from ..keys import word_set
 from ..names import get_bool, get_int
-from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
+from .outline import ATTENTION_BIAS, SILU, Key, Outline, Values, expert_counts, rms_eps
 from .smollm3 import read_rotated_layers
 
 NAME, FEED, EXPERTS = "llama4_text", "model.layers.{}.feed_forward.", "feedforward.experts."
@@ -60,29 +60,25 @@ def _write(config: ModelConfig) -> Values:
     } | ({} if part.temperature_length else untuned)  # fmt: skip
 
 
-LLAMA4 = with_experts(
-    decoder_family(
-        Outline(
-            NAME, "Llama4ForCausalLM",
-            (
-                SILU, rms_eps(1e-5), ATTENTION_BIAS, *expert_counts(16, 1),
-                Key("intermediate_size_mlp", "feedforward.width", 16_384),
-                Key("intermediate_size", EXPERTS + "width", 8192),
-                Key("use_qk_norm", "attention.qk_norm", True, {True: "rotated", False: "none"}),
-                Key("floor_scale", "attention.temperature_length", 8192),
-                Key("attn_scale", "attention.temperature", 0.1),
-            ),
-            {
-                "position.interleaved": True, EXPERTS + "scores": "sigmoid",
-                EXPERTS + "normalised": False, EXPERTS + "weighs_input": True,
-            },
-            {"num_key_value_heads": 8, "head_dim": 128, "attention_chunk_size": 8192},
-            base=500_000.0, names=NAMES, read_more=_read, write_more=_write,
-            more_keys=word_set("""
-                attention_chunk_size attn_temperature_tuning interleave_moe_layer_step layer_types
-                moe_layers no_rope_layer_interval no_rope_layers
-                """),
-        )
+LLAMA4 = Outline(
+    NAME, "Llama4ForCausalLM",
+    (
+        SILU, rms_eps(1e-5), ATTENTION_BIAS, *expert_counts(16, 1),
+        Key("intermediate_size_mlp", "feedforward.width", 16_384),
+        Key("intermediate_size", EXPERTS + "width", 8192),
+        Key("use_qk_norm", "attention.qk_norm", True, {True: "rotated", False: "none"}),
+        Key("floor_scale", "attention.temperature_length", 8192),
+        Key("attn_scale", "attention.temperature", 0.1),
     ),
-    ExpertFiles(NAMES, is_stacked=True, transposed=True),
-)  # fmt: skip
+    {
+        "position.interleaved": True, EXPERTS + "scores": "sigmoid",
+        EXPERTS + "normalised": False, EXPERTS + "weighs_input": True,
+    },
+    {"num_key_value_heads": 8, "head_dim": 128, "attention_chunk_size": 8192},
+    base=500_000.0, names=NAMES, read_more=_read, write_more=_write,
+    more_keys=word_set("""
+        attention_chunk_size attn_temperature_tuning interleave_moe_layer_step layer_types
+        moe_layers no_rope_layer_interval no_rope_layers
+        """),
+    experts=ExpertFiles(is_stacked=True, transposed=True),
+).family()  # fmt: skip

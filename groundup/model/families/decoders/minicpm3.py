@@ -8,7 +8,7 @@ import math
 from ...configuration.config import ModelConfig
 from ..names import get_float, get_int
 from .deepseek import HEAD_KEYS, NAMES, latent_keys, prepare_heads, read_latent, write_latent
-from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, Values, decoder_family, rms_eps
+from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Key, Outline, Values, rms_eps
 
 NAME = "minicpm3"
 
@@ -39,18 +39,16 @@ def _write(config: ModelConfig) -> Values:
     }
 
 
-MINICPM3 = decoder_family(
-    Outline(
-        NAME, "MiniCPM3ForCausalLM",
-        (
-            SILU, rms_eps(1e-5), ATTENTION_BIAS, MLP_BIAS, *latent_keys(256, 768, 32),
-            Key("scale_emb", "embedding.scale", 12.0),
-        ),
-        defaults={
-            "num_key_value_heads": 40, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32,
-            "scale_depth": 1.4, "dim_model_base": 256,
-        },
-        names=NAMES, tied=True, prepare=_prepare, read_more=_read, write_more=_write,
-        more_keys=HEAD_KEYS | {"dim_model_base", "scale_depth"},
-    )
-)  # fmt: skip
+MINICPM3 = Outline(
+    NAME, "MiniCPM3ForCausalLM",
+    (
+        SILU, rms_eps(1e-5), ATTENTION_BIAS, MLP_BIAS, *latent_keys(256, 768, 32),
+        Key("scale_emb", "embedding.scale", 12.0),
+    ),
+    defaults={
+        "num_key_value_heads": 40, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32,
+        "scale_depth": 1.4, "dim_model_base": 256,
+    },
+    names=NAMES, tied=True, prepare=_prepare, read_more=_read, write_more=_write,
+    more_keys=HEAD_KEYS | {"dim_model_base", "scale_depth"},
+).family()  # fmt: skip

@@ -15,7 +15,6 @@ from .outline import (
     Key,
     Outline,
     Values,
-    decoder_family,
     read_layer_ropes,
     read_layer_windows,
     rms_eps,
@@ -23,25 +22,21 @@ from .outline import (
     write_layer_windows,
 )
 
-OLMO = decoder_family(
-    Outline(
-        "olmo", "OlmoForCausalLM",
-        (SILU, ATTENTION_BIAS, Key("clip_qkv", "attention.clip", None, optional=True)),
-        {"norm.kind": "layer", "norm.eps": 1e-5, "norm.bias": False, "norm.weights": False},
-    )
-)  # fmt: skip
+OLMO = Outline(
+    "olmo", "OlmoForCausalLM",
+    (SILU, ATTENTION_BIAS, Key("clip_qkv", "attention.clip", None, optional=True)),
+    {"norm.kind": "layer", "norm.eps": 1e-5, "norm.bias": False, "norm.weights": False},
+).family()  # fmt: skip
 OLMO2_NAMES = (
     ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
     ("model.layers.{}.post_feedforward_layernorm.", "layers.{}.feedforward_out_norm."),
     *NAMES,
 )
 OLMO2_FIELDS = {"norm.place": "output", "attention.qk_norm": "all"}
-OLMO2 = decoder_family(
-    Outline(
-        "olmo2", "Olmo2ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
-        names=OLMO2_NAMES, is_divided=False,
-    )
-)  # fmt: skip
+OLMO2 = Outline(
+    "olmo2", "Olmo2ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
+    names=OLMO2_NAMES, is_divided=False,
+).family()  # fmt: skip
 
 BASE, OWN_BASE = 500_000.0, "position.window_base"
 
@@ -58,10 +53,8 @@ def _write_olmo3(config: ModelConfig) -> Values:
     return write_layer_windows(config) | write_layer_ropes(config)
 
 
-OLMO3 = decoder_family(
-    Outline(
-        "olmo3", "Olmo3ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
-        names=OLMO2_NAMES, read_more=_read_olmo3, write_more=_write_olmo3,
-        more_keys=WINDOW_KEYS, has_layer_ropes=True,
-    )
-)  # fmt: skip
+OLMO3 = Outline(
+    "olmo3", "Olmo3ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
+    names=OLMO2_NAMES, read_more=_read_olmo3, write_more=_write_olmo3,
+    more_keys=WINDOW_KEYS, has_layer_ropes=True,
+).family()  # fmt: skip

@@ -8,7 +8,7 @@ from ...configuration.config import ModelConfig
 from ..keys import ROPE, word_set
 from ..names import NamePairs, require_supported
 from .gpt import FIELDS
-from .outline import BIAS, Key, Outline, Values, decoder_family
+from .outline import BIAS, Key, Outline, Values
 
 LAYER = "decoder.layers.{}."
 
@@ -33,23 +33,21 @@ def _read(values: Values) -> Values:
 
 
 NORM = "layer_norm_elementwise_affine"
-OPT = decoder_family(
-    Outline(
-        "opt", "OPTForCausalLM",
-        (
-            Key("activation_function", "feedforward.activation", "relu"),
-            Key("do_layer_norm_before", "norm.place", True, {True: "pre", False: "post"}),
-            Key("enable_bias", "attention.bias", True, BIAS),
-            Key("enable_bias", "feedforward.bias", True),
-            Key(NORM, "norm.weights", True), Key(NORM, "norm.bias", True),
-        ),
-        FIELDS | {"norm.eps": 1e-5, "position.offset": 2}, tied=True, names=_names,
-        renamed={"ffn_dim": "intermediate_size"},
-        absent=ROPE | word_set("head_dim num_key_value_heads original_max_position_embeddings"),
-        read_more=_read, more_keys=frozenset(("word_embed_proj_dim",)),
-        write_more=lambda config: {"word_embed_proj_dim": config.width},
-        fixed={"_remove_final_layer_norm": (False, None), "learned_embeddings": (True,),
-               "scale_embeddings": (False,)},
+OPT = Outline(
+    "opt", "OPTForCausalLM",
+    (
+        Key("activation_function", "feedforward.activation", "relu"),
+        Key("do_layer_norm_before", "norm.place", True, {True: "pre", False: "post"}),
+        Key("enable_bias", "attention.bias", True, BIAS),
+        Key("enable_bias", "feedforward.bias", True),
+        Key(NORM, "norm.weights", True), Key(NORM, "norm.bias", True),
     ),
+    FIELDS | {"norm.eps": 1e-5, "position.offset": 2}, tied=True, names=_names,
+    renamed={"ffn_dim": "intermediate_size"},
+    absent=ROPE | word_set("head_dim num_key_value_heads original_max_position_embeddings"),
+    read_more=_read, more_keys=frozenset(("word_embed_proj_dim",)),
+    write_more=lambda config: {"word_embed_proj_dim": config.width},
+    fixed={"_remove_final_layer_norm": (False, None), "learned_embeddings": (True,),
+           "scale_embeddings": (False,)},
     prefix="model.",
-)  # fmt: skip
+).family()  # fmt: skip

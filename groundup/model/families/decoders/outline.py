@@ -7,6 +7,7 @@ knows: any other is refused.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -16,35 +17,48 @@ from groundup.kernels import AttentionPattern
 from ...configuration.config import ModelConfig
 from ..decoder_keys import (
     FULL,
+    MAX_LAYERS,
     NAMES,
     SHARED_KEYS,
+    SIZES,
     UNUSED_FEATURES,
     WINDOW,
-    decoder_fields,
-    decoder_to_hf_config,
     get_layers,
     parse_layer_types,
     to_layer_types,
     with_fields,
 )
-from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family, renaming_family
+from ..experts import ExpertFiles, read_experts, write_experts
+from ..keys import ROTARY_BUFFERS, AllowedValues, ConfigKeys, Family
 from ..names import (
     ACTIVATIONS,
+    QKV,
+    QKV_ROWS,
     NamePairs,
+    StateDict,
+    drop_tensors,
     extended_context,
+    fuse_parts,
     get_activation,
     get_bool,
     get_float,
     get_int,
+    get_rotated,
+    group_by_head,
+    group_by_kind,
     hf_activation,
+    map_tensors,
     parse_layer_rope,
+    parse_rope,
     parse_window_base,
+    rename_tensors,
+    split_fused,
     to_rope_parameters,
+    transpose_matrix,
+    written_context,
 )
 
 Values = dict[str, Any]
-SIZES = SHARED_KEYS - {"hidden_act", "rms_norm_eps"}
-"""Keys of sizes and rotary positions."""
 WIDTH, INNER = "hidden_size", "intermediate_size"
 
 
@@ -153,15 +167,63 @@ class Outline(NamedTuple):
     """Keys that do not affect the logits."""
     aliases: Mapping[str, str] = {}
     """Other names of keys."""
+    dropped: str = ROTARY_BUFFERS
+    """Pattern of the names of unused tensors."""
+    prefix: str = ""
+    """Of all names in the files; some omit it."""
+    transposed: str = ""
+    """Pattern of the endings of groundup's names whose matrices the files transpose."""
+    fused: Mapping[str, tuple[str, ...]] = {}
+    """groundup's names of fused tensors, and of their parts."""
+    by_head: bool = False
+    """Whether fused queries, keys and values are ordered by key head."""
+    experts: ExpertFiles | None = None
+    """How the files hold experts, if they do."""
+
+    def family(self) -> Family:
+        """The family of this outline."""
+        return Family(
+            self.name, config_keys(self), partial(read_outline, self), partial(write_outline, self),
+            partial(read_state, self), partial(write_state, self),
+            supports_packed=not (self.transposed or self.fused or self.experts),
+        )  # fmt: skip
 
 
 def config_keys(outline: Outline) -> ConfigKeys:
     """The keys of a family's config.json."""
-    sizes = SIZES - outline.absent.union(outline.renamed.values())
+    sizes = SHARED_KEYS - outline.absent.union(outline.renamed.values())
     used = sizes.union((key.name for key in outline.keys), outline.more_keys, outline.renamed)
     known = used | outline.absent
     unused = {key: each for key, each in UNUSED_FEATURES.items() if key not in known}
     return ConfigKeys(used, {**unused, **outline.fixed}, outline.ignored, outline.aliases)
+
+
+def read_sizes(outline: Outline, values: Values, own: Mapping[str, str]) -> Values:
+    """The fields, by path, of the sizes and rotary positions that every config.json has.
+
+    own  the family's names of keys
+
+    Raises ArtifactError naming a missing or invalid key.
+    """
+
+    def size(key: str, default: int | None = None) -> int:
+        maximum = MAX_LAYERS if key == "num_hidden_layers" else 2**31
+        return get_int(values, own.get(key, key), outline.name, default, maximum=maximum)
+
+    width, heads, rotated = size(WIDTH), size("num_attention_heads"), outline.rotated
+    defaults = {"num_key_value_heads": heads, "head_dim": max(1, width // heads)}
+    flat = values | {"rope_parameters": None, "rope_scaling": None}
+    rope = flat if outline.has_layer_ropes else values
+    theta, scaling = parse_rope(rope, outline.base, partial=rotated is not None)
+    sizes = {field: size(key, defaults.get(key)) for key, field in SIZES.items()}
+    return sizes | {
+        "context_length": extended_context(sizes["context_length"], scaling),
+        "attention.qk_norm": "none",
+        "position.base": theta,
+        "position.scaling": scaling,
+        "position.rotated": 1.0 if rotated is None else get_rotated(rope, rotated),
+        "tied_embeddings": get_bool(values, "tie_word_embeddings", outline.tied),
+    }
 
 
 def read_outline(outline: Outline, values: Values) -> ModelConfig:
@@ -175,15 +237,35 @@ def read_outline(outline: Outline, values: Values) -> ModelConfig:
     if outline.inner and values.get(inner := own.get(INNER, INNER)) is None:
         values[inner] = outline.inner * get_int(values, own.get(WIDTH, WIDTH), outline.name)
     values |= {usual: values[name] for usual, name in own.items() if name in values}
-    flat = values | {"rope_parameters": None, "rope_scaling": None}
-    fields = decoder_fields(
-        flat if outline.has_layer_ropes else values, outline.name, base=outline.base,
-        tied=outline.tied, rotated=outline.rotated, own=own,
-    )  # fmt: skip
+    fields = read_sizes(outline, values, own)
     if "head_dim" in outline.absent and fields["width"] % fields["attention.heads"]:
         what = f"width {fields['width']}, which {fields['attention.heads']} heads do not divide"
         raise ArtifactError(f"config.json has {what}.")
     return with_fields(ModelConfig(), {**fields, **further, **outline.read_more(values)})
+
+
+def write_sizes(outline: Outline, config: ModelConfig) -> Values:
+    """The keys of `read_sizes`, for Transformers 4 and 5.
+
+    Raises ConfigError for a rotary scaling that the format cannot express.
+    """
+    position = config.position
+    rope = to_rope_parameters(position.base, position.scaling, outline.name)
+    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+    share = {} if outline.rotated is None else {"partial_rotary_factor": position.rotated}
+    return {
+        "architectures": [outline.architecture],
+        "model_type": outline.name,
+        **{key: attrgetter(field)(config) for key, field in SIZES.items()},
+        "max_position_embeddings": written_context(config),
+        "attention_dropout": 0.0,
+        "rope_parameters": rope | share,
+        "rope_theta": position.base,
+        "rope_scaling": None if position.scaling.kind == "none" else scaling,
+        "tie_word_embeddings": config.tied_embeddings,
+        "use_cache": True,
+        **share,
+    }
 
 
 def write_outline(outline: Outline, config: ModelConfig) -> Values:
@@ -199,26 +281,49 @@ def write_outline(outline: Outline, config: ModelConfig) -> Values:
         if is_read and getattr(part, name) is None:
             what = f"{type(part).__name__}.{name}=None"
             raise ConfigError(f"{what} cannot be written as {outline.name}.")
-    values = decoder_to_hf_config(config, outline.name, outline.architecture)
-    if outline.rotated is not None:
-        share = {"partial_rotary_factor": config.position.rotated}
-        values |= {"rope_parameters": values["rope_parameters"] | share, **share}
-    unwritten, own = outline.absent | {"rms_norm_eps"}, {b: a for a, b in outline.renamed.items()}
-    values = {own.get(key, key): each for key, each in values.items() if key not in unwritten}
+    sizes, own = write_sizes(outline, config), {b: a for a, b in outline.renamed.items()}
+    values = {own.get(key, key): size for key, size in sizes.items() if key not in outline.absent}
     values |= {key.name: key.write(config) for key in outline.keys}
     return values | outline.write_more(config)
 
 
-def decoder_family(
-    outline: Outline, *, dropped: str = ROTARY_BUFFERS, prefix: str = "", transposed: str = "",
-    fused: Mapping[str, tuple[str, ...]] = {}, by_head: bool = False,
-) -> Family:  # fmt: skip
-    """A family of an outline; see `renaming_family`."""
-    return renaming_family(
-        outline.name, config_keys(outline), lambda values: read_outline(outline, values),
-        lambda config: write_outline(outline, config), outline.names, dropped=dropped,
-        prefix=prefix, transposed=transposed, fused=fused, by_head=by_head,
-    )  # fmt: skip
+def tensor_names(outline: Outline, config: ModelConfig) -> NamePairs:
+    """The pairs of names of a configuration's tensors."""
+    return outline.names(config) if callable(outline.names) else outline.names
+
+
+def read_state(outline: Outline, state: StateDict, config: ModelConfig) -> StateDict:
+    """Hugging Face tensors under groundup's names and in its layout."""
+    part = config.attention
+    sizes = [part.head_dim * heads for heads in (part.heads, part.kv_heads, part.kv_heads)]
+    state = {name.removeprefix(outline.prefix): tensor for name, tensor in state.items()}
+    state = rename_tensors(drop_tensors(state, outline.dropped), tensor_names(outline, config))
+    if outline.transposed:
+        state = map_tensors(state, outline.transposed, transpose_matrix)
+    if outline.by_head:
+        state = map_tensors(state, QKV_ROWS, lambda rows: group_by_kind(rows, part))
+    for whole, parts in outline.fused.items():
+        state = split_fused(state, whole, parts, sizes if parts is QKV else ())
+    return read_experts(state, config, outline.experts) if outline.experts else state
+
+
+def write_state(outline: Outline, state: StateDict, config: ModelConfig) -> StateDict:
+    """The inverse of `read_state`."""
+    for whole, parts in outline.fused.items():
+        state = fuse_parts(state, whole, parts)
+    if outline.by_head:
+        state = map_tensors(state, QKV_ROWS, lambda rows: group_by_head(rows, config.attention))
+    if outline.transposed:
+        state = map_tensors(state, outline.transposed, transpose_matrix)
+    state = write_experts(state, outline.experts) if outline.experts else state
+    pairs = tuple((outline.prefix + a, b) for a, b in tensor_names(outline, config))
+    return rename_tensors(state, pairs, to_hf=True)
+
+
+def expert_counts(count: Any, chosen: Any, name: str = "num_local_experts") -> tuple[Key, Key]:
+    """Keys of the numbers of experts and of those that serve a token; see `Key.default`."""
+    path = "feedforward.experts."
+    return Key(name, path + "count", count), Key("num_experts_per_tok", path + "chosen", chosen)
 
 
 WINDOW_KEYS = frozenset(("layer_types", "sliding_window"))

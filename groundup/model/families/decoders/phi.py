@@ -11,7 +11,7 @@ from groundup.core import ArtifactError
 from ...configuration.config import ModelConfig
 from ..decoder_keys import NAMES
 from ..names import GATE_UP, QKV, parse_rope
-from .outline import SILU, Key, Outline, Values, decoder_family, read_window, rms_eps, write_window
+from .outline import SILU, Key, Outline, Values, read_window, rms_eps, write_window
 
 PHI_NAMES = (
     ("model.layers.{}.self_attn.dense.", "layers.{}.attention.o_proj."),
@@ -23,21 +23,19 @@ PHI_NAMES = (
     ("lm_head.bias", "lm_bias"),
     *NAMES,
 )
-PHI = decoder_family(
-    Outline(
-        "phi", "PhiForCausalLM",
-        (
-            Key("hidden_act", "feedforward.activation", "gelu_new"),
-            Key("layer_norm_eps", "norm.eps", 1e-5),
-            Key("qk_layernorm", "attention.qk_norm", False, {False: "none", True: "head"}),
-        ),
-        {
-            "norm.kind": "layer", "attention.bias": "all", "feedforward.gated": False,
-            "feedforward.bias": True, "output.bias": True, "parallel": True,
-        },
-        rotated=0.5, names=PHI_NAMES,
-    )
-)  # fmt: skip
+PHI = Outline(
+    "phi", "PhiForCausalLM",
+    (
+        Key("hidden_act", "feedforward.activation", "gelu_new"),
+        Key("layer_norm_eps", "norm.eps", 1e-5),
+        Key("qk_layernorm", "attention.qk_norm", False, {False: "none", True: "head"}),
+    ),
+    {
+        "norm.kind": "layer", "attention.bias": "all", "feedforward.gated": False,
+        "feedforward.bias": True, "output.bias": True, "parallel": True,
+    },
+    rotated=0.5, names=PHI_NAMES,
+).family()  # fmt: skip
 
 
 def _read_phi3(values: Values) -> Values:
@@ -53,12 +51,10 @@ def _write_phi3(config: ModelConfig) -> Values:
     return write_window(config) | length
 
 
-PHI3 = decoder_family(
-    Outline(
-        "phi3", "Phi3ForCausalLM", (SILU, rms_eps(1e-5)),
-        defaults={"original_max_position_embeddings": 4096}, rotated=1.0,
-        read_more=_read_phi3, write_more=_write_phi3, more_keys=frozenset(("sliding_window",)),
-        fixed={"full_attn_mod": (1,), "interpolate_factor": (1,), "lm_head_bias": (False, None)},
-    ),
+PHI3 = Outline(
+    "phi3", "Phi3ForCausalLM", (SILU, rms_eps(1e-5)),
+    defaults={"original_max_position_embeddings": 4096}, rotated=1.0,
+    read_more=_read_phi3, write_more=_write_phi3, more_keys=frozenset(("sliding_window",)),
+    fixed={"full_attn_mod": (1,), "interpolate_factor": (1,), "lm_head_bias": (False, None)},
     fused={".attention.qkv_proj.": QKV, ".feedforward.gate_up_proj.": GATE_UP},
-)  # fmt: skip
+).family()  # fmt: skip

@@ -16,7 +16,7 @@ from ..decoder_keys import (
     to_layer_types,
 )
 from ..names import get_bool, get_int
-from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Outline, Values, decoder_family, rms_eps
+from .outline import ATTENTION_BIAS, MLP_BIAS, SILU, Outline, Values, rms_eps
 
 NAME = "smollm3"
 
@@ -55,13 +55,11 @@ def _write(config: ModelConfig) -> Values:
     }  # fmt: skip
 
 
-SMOLLM3 = decoder_family(
-    Outline(
-        NAME, "SmolLM3ForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS, MLP_BIAS),
-        defaults={"num_key_value_heads": 4}, base=2_000_000.0, tied=True,
-        read_more=_read, write_more=_write,
-        more_keys=frozenset(("layer_types", "no_rope_layer_interval", "no_rope_layers",
-                             "sliding_window", "use_sliding_window")),
-        ignored=frozenset(("max_window_layers",)),
-    )
-)  # fmt: skip
+SMOLLM3 = Outline(
+    NAME, "SmolLM3ForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS, MLP_BIAS),
+    defaults={"num_key_value_heads": 4}, base=2_000_000.0, tied=True,
+    read_more=_read, write_more=_write,
+    more_keys=frozenset(("layer_types", "no_rope_layer_interval", "no_rope_layers",
+                         "sliding_window", "use_sliding_window")),
+    ignored=frozenset(("max_window_layers",)),
+).family()  # fmt: skip

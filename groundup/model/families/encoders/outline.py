@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...configuration.config import Activation, ModelConfig
 from ..decoder_keys import DECODERS_ONLY
-from ..decoders.outline import Key, Outline, Values, decoder_family
+from ..decoders.outline import Key, Outline, Values
 from ..keys import AllowedValues, ConfigKeys, Family
 from ..names import (
     NamePairs,
@@ -194,19 +194,17 @@ def encoder_family(outline: EncoderOutline) -> Family:
         Key(outline.key("hidden_act"), "feedforward.activation", outline.act),
         Key("layer_norm_eps", "norm.eps", outline.eps),
     )
-    family = decoder_family(
-        Outline(
-            outline.name, outline.class_prefix + "Model",
-            tuple(key for key in keys if key.name not in outline.absent),
-            FIELDS | {"norm.eps": outline.eps}, tied=True,
-            absent=DECODERS_ONLY | {"attention_dropout", "use_cache"},
-            renamed={name: usual for usual, name in outline.renamed.items()},
-            read_more=lambda values: _read(outline, values),
-            write_more=lambda config: _write(outline, config),
-            more_keys=own.used | {"type_vocab_size"} - outline.absent,
-            fixed=BIDIRECTIONAL | own.fixed, ignored=own.ignored, aliases=own.aliases,
-        )
-    )  # fmt: skip
+    family = Outline(
+        outline.name, outline.class_prefix + "Model",
+        tuple(key for key in keys if key.name not in outline.absent),
+        FIELDS | {"norm.eps": outline.eps}, tied=True,
+        absent=DECODERS_ONLY | {"attention_dropout", "use_cache"},
+        renamed={name: usual for usual, name in outline.renamed.items()},
+        read_more=lambda values: _read(outline, values),
+        write_more=lambda config: _write(outline, config),
+        more_keys=own.used | {"type_vocab_size"} - outline.absent,
+        fixed=BIDIRECTIONAL | own.fixed, ignored=own.ignored, aliases=own.aliases,
+    ).family()  # fmt: skip
     return family._replace(
         from_hf_state_dict=lambda state, config: _from_hf_state_dict(outline, state, config),
         to_hf_state_dict=lambda state, config: _to_hf_state_dict(outline, state, config),
