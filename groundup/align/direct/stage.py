@@ -59,7 +59,7 @@ from ..packing import (
     with_reference,
 )
 from ..preferences import SPLITS, Preference, read_preferences
-from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
+from .losses import Answers, PreferenceLossConfig, kto, preference_losses
 
 USUAL = UsualOptim(
     OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
@@ -112,8 +112,7 @@ class PairObjective(NamedTuple):
         """Nats of a micro-batch, and its number of pairs."""
         both = answer_logprobs(model, batch)
         chosen, rejected = (Answers(*(values[side::2] for values in both)) for side in (0, 1))
-        assert self.config.name != "kto", "KTO has another objective"
-        total = PAIR_LOSSES[self.config.name](chosen, rejected, self.config).sum()
+        total = preference_losses(chosen, rejected, self.config).sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
@@ -151,9 +150,7 @@ class KtoObjective(NamedTuple):
             device_type, loss = batches[0].ids.device.type, 0.0
             with precision.autocast(device_type):
                 other = self.usual_change(model, batches)
-            for batch in batches:
-                if not bool(batch.weights.any()):
-                    continue
+            for batch in (each for each in batches if bool(each.weights.any())):
                 with precision.autocast(device_type):
                     total = self.total(model, batch, other).total / weight
                 (total * precision.scale).backward()

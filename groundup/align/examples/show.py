@@ -1,7 +1,6 @@
 """Conversations as a model reads them, with the trained tokens marked."""
 
-from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from groundup.tokenizer import RenderedChat
 from ..form import load_chat_format, read_template
 from .exchanges import ChatExample
 from .make import read_examples
-
-TRAINED_STYLE = "bold green"
-"""Style on a terminal; elsewhere trained text is between ⟦ and ⟧."""
 
 
 def show_examples(
@@ -37,15 +33,11 @@ def show_examples(
     """
     artifact = Artifact.open(path, "examples")
     form = load_chat_format(tokenizer, read_template(template))
-    console = Console(highlight=False)
-    shown = 0
-    for example in read_examples(artifact, split):
-        if shown == count:
-            break
-        if kind in ("", example.kind):
-            shown += 1
-            rendered = form.render(example.messages, example.id)
-            _print_example(console, example, rendered, form.tokenizer)
+    wanted = (each for each in read_examples(artifact, split) if kind in ("", each.kind))
+    shown = list(islice(wanted, None if count < 0 else count))
+    for each in shown:
+        rendered = form.render(each.messages, each.id)
+        _print_example(Console(highlight=False), each, rendered, form.tokenizer)
     if not shown and count:
         kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
         raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")
@@ -54,19 +46,13 @@ def show_examples(
 def _print_example(
     console: Console, example: ChatExample, rendered: RenderedChat, tokenizer: Tokenizer
 ) -> None:
-    trained = sum(rendered.mask)
     head = f"{example.id} · {example.kind} · {example.group} · {len(rendered.ids)} tokens"
-    console.print(f"{head}, {trained} trained", style="bold", markup=False)
+    console.print(f"{head}, {sum(rendered.mask)} trained", style="bold", markup=False)
     text = Text()
-    for segment, is_trained in _masked_segments(rendered, tokenizer):
+    for is_trained, pairs in groupby(zip(rendered.ids, rendered.mask, strict=True), itemgetter(1)):
+        segment = tokenizer.decode([token for token, _ in pairs])
         if console.is_terminal:
-            text.append(segment, style=TRAINED_STYLE if is_trained else "dim")
+            text.append(segment, style="bold green" if is_trained else "dim")
         else:
             text.append(f"⟦{segment}⟧" if is_trained else segment)
     console.print(text, soft_wrap=True)
-
-
-def _masked_segments(rendered: RenderedChat, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
-    """Yield the text of each run of tokens that are all trained or all not trained."""
-    for is_trained, pairs in groupby(zip(rendered.ids, rendered.mask, strict=True), itemgetter(1)):
-        yield tokenizer.decode([token for token, _ in pairs]), is_trained

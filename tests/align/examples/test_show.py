@@ -1,10 +1,11 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from groundup.align.examples.exchanges import ChatExample
-from groundup.align.examples.show import _masked_segments, _print_example, show_examples
+from groundup.align.examples.show import _print_example, show_examples
 from groundup.core import Config, ConfigError, Message, produce
 from groundup.tokenizer import FastTokenizer, render, save_tokenizer
 
@@ -17,22 +18,17 @@ TALK = (
 EXAMPLE = ChatExample("train-00000", "topic", "m", TALK)
 
 
-def test_what_is_marked_is_what_is_trained():
-    tokenizer = FastTokenizer([])
-    rendered = render(tokenizer, TALK)
-    pieces = list(_masked_segments(rendered, tokenizer))
-    assert "".join(piece for piece, _ in pieces) == rendered.text
-    assert [piece for piece, is_trained in pieces if is_trained] == [
-        "Yes, ⟨é⟩.<|im_end|>",
-        "Sure.<|im_end|>",
-    ]
-
-
 def printed(is_terminal: bool) -> str:
     tokenizer, screen = FastTokenizer([]), io.StringIO()
     console = Console(file=screen, force_terminal=is_terminal, width=80, no_color=False)
     _print_example(console, EXAMPLE, render(tokenizer, TALK), tokenizer)
     return screen.getvalue()
+
+
+def test_what_is_marked_is_what_is_trained():
+    _, plain = printed(is_terminal=False).split("\n", 1)
+    assert re.findall("⟦(.*?)⟧", plain) == ["Yes, ⟨é⟩.<|im_end|>", "Sure.<|im_end|>"]
+    assert re.sub("[⟦⟧]", "", plain) == render(FastTokenizer([]), TALK).text + "\n"
 
 
 def test_a_pipe_gets_plain_signs_and_a_terminal_styles():
