@@ -12,13 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from pydantic import field_validator, model_validator
 
-from groundup.adapt import (
-    AdapterConfig,
-    adapter_sizes,
-    attach_adapter,
-    load_adapter,
-    save_adapter,
-)
+from groundup.adapt import AdapterConfig, adapter_sizes, attach_adapter, load_adapter, save_adapter
 from groundup.core import Artifact, ConfigError, Draft, device, record
 from groundup.model import Transformer, load, load_to_train, save
 from groundup.train import OptimConfig, TrainingConfig, with_usual_optim

@@ -31,21 +31,10 @@ from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import Field
-
-from groundup.core import (
-    Artifact,
-    Conversation,
-    DataError,
-    Draft,
-    Message,
-    produce,
-    record,
-)
-from groundup.corpus import split_paths
+from groundup.core import Artifact, Conversation, DataError, Draft, Message, produce, record
 
 from .examples.balance import balance_of, preference_row
-from .examples.cleaning import Cleaner, CleaningConfig, question_groups
+from .examples.cleaning import Cleaner, CleaningConfig, split_rows
 from .examples.layouts import (
     KeptRows,
     check_calls,
@@ -104,13 +93,6 @@ class Preference(NamedTuple):
 class PreferencesConfig(CleaningConfig):
     """How preferences are cleaned and split."""
 
-    validation_share: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts that are held out."""
-    seed: int = 0
-    """Of the split."""
-    files_digest: str = ""
-    """Hash of the files; set by the stage."""
-
 
 def import_preferences(
     config: PreferencesConfig, files: list[Path], out: Path, *, exclude: list[Path] | None = None
@@ -144,17 +126,7 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
 
 def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:
     """Write preferences by split, and what was left out; DataError if a split would be empty."""
-    found.require_some()
-    leaders = question_groups(found, _texts, config.near_duplicate_threshold)
-    groups = [json.dumps(each.prompt, ensure_ascii=False) for each in leaders]
-    split = split_paths(groups, config.validation_share, 0.0, config.seed)
-    for name in SPLITS:
-        own = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
-        if not own:
-            raise DataError(
-                f"{len(found.kept)} usable rows with {len(split)} prompts leave none for {name}; "
-                f"give more ({len(found.rejected)} were left out). {found.reasons}".rstrip()
-            )
+    for name, own in split_rows(found, config, _texts, _question).items():
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         write_rows(draft.path / f"{name}.jsonl", rows)
         numbers = balance_of(map(preference_row, rows), languages=False)
@@ -176,6 +148,10 @@ def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference]:
         good = "\n".join(each.steps) or each.chosen
         cleaner.check(each.conversation(good or each.rejected), [good])
     return found
+
+
+def _question(row: Preference) -> str:
+    return json.dumps(row.prompt, ensure_ascii=False)
 
 
 def _texts(row: Preference) -> tuple[str, str]:

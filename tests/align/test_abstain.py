@@ -182,7 +182,7 @@ def test_known_questions_are_repeated_until_refusals_are_few_enough(
     assert len(asked_once) == len(set(asked_once)) == many.numbers["train"]["all"]
     known, unknown = many.numbers["train"]["known"], many.numbers["train"]["unknown"]
     assert few.numbers["train"] == {
-        "known": min(3 * unknown, 4 * known), "unknown": unknown,
+        "known": min(3 * unknown, 4 * known), "unknown": unknown, "refusals": unknown,
         "all": min(3 * unknown, 4 * known) + unknown,
     }  # fmt: skip
     rare = refusals(chat_model, half_known, tmp_path / "rare", max_unknown=0.1).numbers["train"]

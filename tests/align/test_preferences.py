@@ -135,7 +135,7 @@ def test_a_missing_file_and_one_without_rows_are_told(tmp_path):
     with pytest.raises(DataError, match="There is no file .*none.jsonl"):
         import_preferences(PreferencesConfig(), [tmp_path / "none.jsonl"], tmp_path / "a")
     (tmp_path / "one.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
-    with pytest.raises(DataError, match="1 usable rows with 1 prompts leave none for validation"):
+    with pytest.raises(DataError, match="1 usable rows with 1 questions leave none for validation"):
         import_preferences(PreferencesConfig(), [tmp_path / "one.jsonl"], tmp_path / "b")
     assert not (tmp_path / "b" / "manifest.json").exists()
     with open(tmp_path / "one.jsonl", "a") as file:

@@ -15,9 +15,7 @@ Sources: Zhang et al. 2024, arXiv:2311.09677; Zhu et al. 2025, arXiv:2410.06913.
 """
 
 import random
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -39,7 +37,7 @@ from groundup.generate import Engine
 
 from ..examples.exchanges import ChatExample, is_refusal, shuffle_copy
 from ..examples.layouts import digest_of, write_rows
-from ..examples.make import read_examples
+from ..examples.make import read_examples, write_examples
 from .questions import (
     ANSWERS,
     AnsweredQuestion,
@@ -137,20 +135,12 @@ def _write_examples(
             raise DataError(f"{len(split)} groups of questions leave none for {name}; give more.")
         if rehearse is not None:
             rows += _rehearsal(rehearse, name, round(config.rehearsal * len(rows)), config)
-        _write_split(draft, name, shuffle_copy(rows, random.Random(f"{config.seed} {name}")))
+        write_examples(draft, name, shuffle_copy(rows, random.Random(f"{config.seed} {name}")))
     write_rows(draft.file(ANSWERS), (
         {"question": each.question.prompt[-1].content, "known": each.is_known}
         | each.answered._asdict() for each in labelled
     ))  # fmt: skip
     found.write_rejected(draft)
-
-
-def _write_split(draft: Draft, name: str, rows: Sequence[ChatExample]) -> None:
-    with open(draft.file(f"{name}.jsonl"), "w", encoding="utf-8") as file:
-        for number, row in enumerate(rows):
-            file.write(replace(row, id=f"{name}-{number:05d}").to_json() + "\n")
-    kinds = Counter(row.kind for row in rows)
-    draft.numbers[name] = {kind: kinds[kind] for kind in sorted(kinds)} | {"all": len(rows)}
 
 
 def label_questions(

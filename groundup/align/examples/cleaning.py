@@ -6,25 +6,27 @@ are those of one before.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field
 
-from groundup.core import Artifact, Config, Conversation, DataError, Sample
+from groundup.core import Artifact, Config, Conversation, DataError
 from groundup.corpus import (
+    SPLITS,
     UNDETERMINED,
     IdentifyConfig,
     SampleMatcher,
     identify_language,
     near_duplicates,
+    split_paths,
 )
 from groundup.documents import find_disclaimers
 from groundup.measure import read_samples
 
 from .exchanges import is_refusal
-from .layouts import KeptRows
+from .layouts import KeptRow, KeptRows
 
 EXCUSE = re.compile(
     r"\W*(?:i'm|i am|sorry)[^.!?\n]{0,20}?,? but i "
@@ -40,7 +42,7 @@ Row = TypeVar("Row", bound=Hashable)
 
 
 class CleaningConfig(Config):
-    """What is left out."""
+    """What is left out, and how the rest is split."""
 
     max_characters: int = Field(default=20_000, ge=1)
     """Of a conversation, all messages together; longer ones are left out."""
@@ -53,6 +55,12 @@ class CleaningConfig(Config):
     near_duplicate_threshold: float = Field(default=0.8, ge=0, le=1)
     """Similarity from which two questions (Jaccard, runs of 5 words) are in one split, and of which
     one is left out if the answers (Jaccard, words) are as similar; 0: equal ones alone."""
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the questions that are held out for validation."""
+    seed: int = 0
+    """Of the split."""
+    files_digest: str = ""
+    """Hash of the files; set by the stage."""
 
 
 class Cleaner:
@@ -64,7 +72,10 @@ class Cleaner:
         self.config, self.parents = config, {f"testset_{n}": each for n, each in enumerate(opened)}
         self.samples = [sample for testset in opened for sample in read_samples(testset)]
         self.matcher = SampleMatcher(self.samples) if self.samples else None
-        self.asked = {plain_words(text) for sample in self.samples for text in _questions(sample)}
+        self.asked = {
+            plain_words(turn.content)
+            for sample in self.samples for turn in sample.conversation if turn.role == "user"
+        }  # fmt: skip
 
     def check(self, messages: Conversation, answers: Sequence[str]) -> None:
         """Raise DataError saying why a conversation is left out.
@@ -97,6 +108,30 @@ class Cleaner:
         return ""
 
 
+def split_rows(
+    found: KeptRows[Row], config: CleaningConfig, texts: Callable[[Row], tuple[str, str]],
+    question: Callable[[Row], str], test_share: float = 0.0,
+) -> dict[str, list[KeptRow[Row]]]:  # fmt: skip
+    """The kept rows of each split; near duplicates are left out. DataError if a split is empty.
+
+    texts     question and answer of a row, by which it may nearly be another
+    question  what two rows of different splits never share
+    """
+    found.require_some()
+    leaders = question_groups(found, texts, config.near_duplicate_threshold)
+    groups = [question(each) for each in leaders]
+    split = split_paths(groups, config.validation_share, test_share, config.seed)
+    rows = {name: list[KeptRow[Row]]() for name in (SPLITS if test_share else SPLITS[:2])}
+    for row, group in zip(found.kept, groups, strict=True):
+        rows[split[group]].append(row)
+    if empty := [name for name, own in rows.items() if not own]:
+        raise DataError(
+            f"{len(found.kept)} usable rows with {len(split)} questions leave none for {empty[0]}; "
+            f"give more ({len(found.rejected)} were left out). {found.reasons}".rstrip()
+        )
+    return rows
+
+
 def question_groups(
     rows: KeptRows[Row], texts: Callable[[Row], tuple[str, str]], threshold: float
 ) -> list[Row]:
@@ -123,9 +158,10 @@ def question_groups(
     dropped = set[int]()
     for number, group in enumerate(groups) if threshold else ():
         words, before = set(plain_words(answers[number]).split()), kept.setdefault(group, [])
-        if any(
+        near = (
             len(words & each) >= threshold * len(words | each) for each in before[:MAX_SIBLINGS]
-        ):
+        )
+        if any(near):
             dropped.add(number)
         else:
             before.append(words)
@@ -148,7 +184,3 @@ def conversation_language(messages: Conversation) -> str:
 def plain_words(text: str) -> str:
     """A text's words in small letters, without signs."""
     return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def _questions(sample: Sample) -> Iterable[str]:
-    return (turn.content for turn in sample.conversation if turn.role == "user")

@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.core import Artifact, DataError, Draft, produce, record, write_text
-from groundup.corpus import SPLITS, split_paths
+from groundup.core import Artifact, Draft, produce, record
 
 from .balance import balance_of, example_row
-from .cleaning import Cleaner, CleaningConfig, plain_words, question_groups, refuses
+from .cleaning import Cleaner, CleaningConfig, plain_words, refuses, split_rows
 from .exchanges import ChatExample
 from .layouts import ReadRow, digest_of, keep_rows, read_row
+from .make import write_examples
 
 
 class ImportExamplesConfig(CleaningConfig):
@@ -26,10 +26,6 @@ class ImportExamplesConfig(CleaningConfig):
     """Share of the conversations for validation."""
     test_share: float = Field(default=0.05, gt=0, lt=1)
     """Share of the conversations for test."""
-    seed: int = 0
-    """Of the split."""
-    files_digest: str = ""
-    """Hash of the files; set by the stage."""
 
 
 def import_examples(
@@ -46,50 +42,42 @@ def import_examples(
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "conversations")})
     cleaner = Cleaner(config, exclude)
+
+    def write(draft: Draft) -> None:
+        found = keep_rows(files, partial(_clean, cleaner))
+        splits = split_rows(found, config, _texts, _last_question, config.test_share)
+        for name, rows in splits.items():
+            talks = [
+                ChatExample("", each.row.kind, "", each.row.messages,
+                            refuses(each.row.messages[-1].content), source=each.source)
+                for each in rows
+            ]  # fmt: skip
+            examples = write_examples(draft, name, talks)
+            draft.numbers[name] = balance_of(map(example_row, examples), languages=False)
+        found.write_rejected(draft)
+        record.log(f"{len(found.kept)} conversations, {len(found.rejected)} left out; see "
+                   "`groundup balance`.")  # fmt: skip
+
     return produce(
         out, kind="examples", stage="import-examples", version=2, config=config,
-        parents=cleaner.parents, write=partial(_write_examples, config, files, cleaner),
+        parents=cleaner.parents, write=write,
     )  # fmt: skip
-
-
-def _write_examples(
-    config: ImportExamplesConfig, files: Sequence[Path], cleaner: Cleaner, draft: Draft
-) -> None:
-    found = keep_rows(files, partial(_clean, cleaner))
-    found.require_some()
-    leaders = question_groups(found, _texts, config.near_duplicate_threshold)
-    groups = [plain_words(each.messages[-2].content) for each in leaders]
-    split = split_paths(groups, config.validation_share, config.test_share, config.seed)
-    for name in SPLITS:
-        rows = [row for row, group in zip(found.kept, groups, strict=True) if split[group] == name]
-        if not rows:
-            raise DataError(
-                f"{len(found.kept)} conversations leave none for {name}; give more "
-                f"({len(found.rejected)} were left out). {found.reasons}".rstrip()
-            )
-        examples = [
-            ChatExample(
-                f"{name}-{n:05d}", each.row.kind, f"{name}-{n:05d}", each.row.messages,
-                refusal=refuses(each.row.messages[-1].content), source=each.source,
-            )
-            for n, each in enumerate(rows)
-        ]  # fmt: skip
-        write_text(draft.file(f"{name}.jsonl"), "".join(f"{each.to_json()}\n" for each in examples))
-        draft.numbers[name] = balance_of(map(example_row, examples), languages=False)
-    found.write_rejected(draft)
-    record.log(f"{len(found.kept)} conversations, {len(found.rejected)} left out; see "
-               "`groundup balance`.")  # fmt: skip
 
 
 def _clean(cleaner: Cleaner, row: Any) -> Sequence[ReadRow]:
     """A row's conversation; DataError saying why it is left out."""
     found = read_row(row)
-    answers = [turn.content for turn in found.messages if turn.role == "assistant"]
-    cleaner.check(found.messages, answers)
+    cleaner.check(found.messages, _said(found, "assistant"))
     return [found]
 
 
+def _said(row: ReadRow, role: str) -> list[str]:
+    return [turn.content for turn in row.messages if turn.role == role]
+
+
 def _texts(row: ReadRow) -> tuple[str, str]:
-    said = {role: [turn.content for turn in row.messages if turn.role == role]
-            for role in ("user", "assistant")}  # fmt: skip
-    return "\n".join(said["user"]), "\n".join(said["assistant"])
+    return "\n".join(_said(row, "user")), "\n".join(_said(row, "assistant"))
+
+
+def _last_question(row: ReadRow) -> str:
+    return plain_words(row.messages[-2].content)

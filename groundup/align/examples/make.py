@@ -164,8 +164,7 @@ def _exclude(splits: Mapping[str, Iterable[Record]], cleaner: Cleaner) -> SplitD
     """Leave out the documents that test sets ask about, by path or content."""
     keys = ("document", "sha256")
     asked = {str(s.metadata[key]) for s in cleaner.samples for key in keys if s.metadata.get(key)}
-    left: dict[str, list[Record]] = {split: [] for split in SPLITS}
-    excluded = list[Record]()
+    left, excluded = {split: list[Record]() for split in SPLITS}, list[Record]()
     for split, documents in splits.items():
         for document in documents:
             is_asked = bool({document.path, document.sha256} & asked)
@@ -181,10 +180,10 @@ def _split(config: ExamplesConfig, found: SplitDocuments) -> SplitDocuments:
     # By other numbers than a test set of the same seed, whose documents would be one split.
     names = {each.path: f"examples/{each.path}" for each in found.splits["train"]}
     split = split_paths([*names.values()], config.validation_share, config.test_share, config.seed)
-    splits: dict[str, list[Record]] = {name: [] for name in SPLITS}
+    splits = {name: list[Record]() for name in SPLITS}
     for document in found.splits["train"]:
         splits[split[names[document.path]]].append(document)
-    return SplitDocuments(splits, found.excluded)
+    return found._replace(splits=splits)
 
 
 def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
@@ -199,6 +198,22 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
                     f"{path} line {number}: expected an example with id, kind, group and "
                     f"messages; {type(error).__name__}: {error}."
                 ) from None
+
+
+def write_examples(draft: Draft, split: str, examples: Iterable[ChatExample]) -> list[ChatExample]:
+    """Write a split's examples with their ids, which are the groups of those without; count them.
+
+    Returns what is written.
+    """
+    rows = list[ChatExample]()
+    for number, each in enumerate(examples):
+        name = f"{split}-{number:05d}"
+        rows.append(replace(each, id=name, group=each.group or name))
+    write_text(draft.file(f"{split}.jsonl"), "".join(f"{row.to_json()}\n" for row in rows))
+    kinds = sorted(Counter(row.kind for row in rows).items())
+    refusals = sum(row.refusal for row in rows)
+    draft.numbers[split] = {**dict(kinds), "refusals": refusals, "all": len(rows)}
+    return rows
 
 
 def _write_examples(
@@ -220,13 +235,7 @@ def _write_examples(
         rng = random.Random(f"{config.seed} {split} order")
         kept = shuffle_copy(_deduplicate(talks[split], config.max_chars), rng)
         free = [talk for talk in kept if not cleaner.overlap(talk.messages)]
-        overlapping += len(kept) - len(free)
-        rows = [replace(talk, id=f"{split}-{n:05d}") for n, talk in enumerate(free)]
-        write_text(draft.file(f"{split}.jsonl"), "".join(f"{row.to_json()}\n" for row in rows))
-        kinds = Counter(talk.kind for talk in rows)
-        draft.numbers[split] = {kind: kinds[kind] for kind in sorted(kinds)} | {
-            "refusals": sum(talk.refusal for talk in rows), "all": len(rows)
-        }  # fmt: skip
+        overlapping += len(kept) - len(write_examples(draft, split, free))
     if cleaner.samples:
         numbers = {"documents": len(documents.excluded), "conversations": overlapping}
         draft.numbers["excluded"] = numbers
@@ -238,31 +247,25 @@ def _conversations(
     """Each split's conversations by rules, of every kind."""
     found = {
         split: [
-            function
-            for document in documents.splits[split]
-            if document.kind == "python"
+            function for document in documents.splits[split] if document.kind == "python"
             for function in documented_functions(document)
         ]
         for split in SPLITS
-    }
+    }  # fmt: skip
     named = _name_conversations(config, found["train"], documents)
     quoted = dict(_quoted_conversations(config, documents))
     return {
-        split: [
-            *_drawn_conversations(config, split, found, documents.splits[split]),
-            *named[split],
-            *quoted.get(split, ()),
-        ]
+        split: [*_drawn_conversations(config, split, found, documents.splits[split]),
+                *named[split], *quoted.get(split, ())]
         for split in SPLITS
-    }
+    }  # fmt: skip
 
 
 def _deduplicate(talks: Iterable[ChatExample | None], max_chars: int) -> Iterator[ChatExample]:
-    seen: set[Conversation] = set()
-    for talk in talks:
-        if talk is None or talk.messages in seen:
-            continue
-        if sum(len(message.content) for message in talk.messages) <= max_chars:
+    seen = set[Conversation]()
+    for talk in filter(None, talks):
+        size = sum(len(message.content) for message in talk.messages)
+        if talk.messages not in seen and size <= max_chars:
             seen.add(talk.messages)
             yield talk
 
@@ -284,8 +287,8 @@ def _drawn_conversations(
     }
     for kind, (asked, make, limit) in makers.items():
         rng = random.Random(f"{config.seed} {split} {kind}")
-        talks = (make(each, rng) for each in shuffle_copy(asked, rng))
-        fits = _deduplicate(talks, config.max_chars)
+        made = (make(each, rng) for each in shuffle_copy(asked, rng))
+        fits = _deduplicate(made, config.max_chars)
         yield from islice(fits, limit if split == "train" else config.held_out)
 
 
@@ -295,13 +298,13 @@ def _quoted_conversations(
     """Yield each split's questions with quoted answers; a name is known if any document has it."""
     every, trained = documents.every, {each.sha256 for each in documents.splits["train"]}
     collection = DocumentCollection(every)
+    choice = QuestionsConfig(
+        unanswerable=config.unanswerable, per_document=config.per_document, seed=config.seed
+    )
     for split in SPLITS:
         count = config.questions if split == "train" else min(config.questions, config.held_out)
         if count < 1:
             continue
-        choice = QuestionsConfig(
-            unanswerable=config.unanswerable, per_document=config.per_document, seed=config.seed
-        )
         asked = [each.path for each in documents.splits[split]
                  if split == "train" or each.sha256 not in trained]  # fmt: skip
         pool = list(question_candidates(collection, asked, (), choice.max_words))
@@ -326,13 +329,12 @@ def _name_conversations(
     unasked, asked = read[:held_out], read[held_out : held_out + config.names]
     reused, pairs = shuffle_copy(asked, rng), dict[str, list[NameQuestion]]()
     for split, i in (("validation", 0), ("test", held_out // 2)):
-        held_out_slice = slice(i, i + held_out // 2)
-        known = [naming._replace(exposure="read") for naming in unasked[held_out_slice]]
-        known += [naming._replace(exposure="asked") for naming in reused[held_out_slice]]
+        own = slice(i, i + held_out // 2)
+        known = [naming._replace(exposure="read") for naming in unasked[own]]
+        known += [naming._replace(exposure="asked") for naming in reused[own]]
         pairs[split] = pair_with_made_up(known, pools, taken, rng)
-    train = pair_with_made_up(
-        [naming for naming in asked for _ in range(config.asks_per_name)], pools, taken, rng
-    )
+    often = [naming for naming in asked for _ in range(config.asks_per_name)]
+    train = pair_with_made_up(often, pools, taken, rng)
     trained = {naming.name for naming in train}
     talks = {"train": list(name_conversations(train, PHRASINGS["name"], rng))}
     for split, namings in pairs.items():
@@ -354,12 +356,10 @@ def _learnable_names(
     error) and occur often enough.
     """
     counts = count_identifiers(document.text for document in train)
-    namings: dict[str, NameQuestion] = {}
+    namings = dict[str, NameQuestion]()
     for function in found:
         often = counts[function.identifier] >= config.min_occurrences
         words = sum(word.isalpha() for word in identifier_words(function.identifier))
-        if function.is_public and often and words > 1:
-            naming = ask_name(function)
-            if naming:
-                namings.setdefault(naming.name, naming)
+        if function.is_public and often and words > 1 and (naming := ask_name(function)):
+            namings.setdefault(naming.name, naming)
     return list(namings.values())

@@ -37,15 +37,7 @@ from groundup.corpus import split_paths
 from groundup.generate import Engine, ExactForward, read_end_ids
 from groundup.kernels import LossSum
 from groundup.measure import read_votes
-from groundup.model import (
-    Head,
-    HeadConfig,
-    ModelWithHead,
-    Transformer,
-    load,
-    may_fork,
-    supports,
-)
+from groundup.model import Head, HeadConfig, ModelWithHead, Transformer, load, may_fork, supports
 from groundup.train import (
     MicroBatch,
     OptimConfig,

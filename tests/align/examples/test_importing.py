@@ -104,7 +104,7 @@ def test_bytes_that_are_no_text_are_left_out_and_a_mark_of_utf_8_is_not_read(tmp
 
 def test_too_few_are_told(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
-    with pytest.raises(DataError, match="1 conversations leave none for"):
+    with pytest.raises(DataError, match="1 usable rows with 1 questions leave none for"):
         import_examples(ImportExamplesConfig(), [tmp_path / "c.jsonl"], tmp_path / "out")
     with pytest.raises(DataError, match="There is no file .*d.jsonl; expected conversations"):
         import_examples(ImportExamplesConfig(), [tmp_path / "d.jsonl"], tmp_path / "out")
