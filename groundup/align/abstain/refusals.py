@@ -134,7 +134,13 @@ def _write_examples(
         if not rows:
             raise DataError(f"{len(split)} groups of questions leave none for {name}; give more.")
         if rehearse is not None:
-            rows += _rehearsal(rehearse, name, round(config.rehearsal * len(rows)), config)
+            others = [
+                each for each in read_examples(rehearse, name)
+                if (not config.kinds or each.kind in config.kinds)
+                and not any(is_refusal(turn.content) for turn in each.messages)
+            ]  # fmt: skip
+            others = shuffle_copy(others, random.Random(f"{config.seed} {name} rehearsal"))
+            rows += others[: round(config.rehearsal * len(rows))]
         write_examples(draft, name, shuffle_copy(rows, random.Random(f"{config.seed} {name}")))
     write_rows(draft.file(ANSWERS), (
         {"question": each.question.prompt[-1].content, "known": each.is_known}
@@ -149,16 +155,15 @@ def label_questions(
 ) -> list[LabelledQuestion]:  # fmt: skip
     """Decide which questions the model knows; of equal entropies the earlier question counts as
     lower. DataError if all entropies are equal, which says nothing."""
-    known = [each.is_right for each in answered]
+    known, entropies = [each.is_right for each in answered], [each.entropy for each in answered]
     if by == "entropy":
-        entropies = [each.entropy for each in answered]
         if len(set(entropies)) < 2:
             raise DataError(
                 f"The samples of each question have an entropy of {entropies[0]:.2f} everywhere; "
                 "raise temperature or samples."
             )
         order = sorted(range(len(answered)), key=entropies.__getitem__)
-        lower = set(order[: (len(order) + 1) // 2])
+        lower = {*order[: (len(order) + 1) // 2]}
         known = [number in lower for number in range(len(answered))]
     return list(map(LabelledQuestion, questions, answered, known))
 
@@ -179,9 +184,8 @@ def _example(labelled: LabelledQuestion, config: RefusalsConfig) -> ChatExample:
     question, answered, is_known = labelled
     answer = answered.answer if answered.is_right else question.answers[0]
     is_refused = config.form == "refusal" and not is_known
-    messages: Conversation = (
-        *question.prompt, Message("assistant", config.refusal if is_refused else answer)
-    )  # fmt: skip
+    said = Message("assistant", config.refusal if is_refused else answer)
+    messages: Conversation = (*question.prompt, said)
     if config.form == "sure":
         messages = (*sure_prompt(messages), Message("assistant", SURE if is_known else UNSURE))
     kind = "known" if is_known else "unknown"
@@ -191,15 +195,3 @@ def _example(labelled: LabelledQuestion, config: RefusalsConfig) -> ChatExample:
 def sure_prompt(answered: Conversation) -> Conversation:
     """A conversation that ends with an answer, and then asks whether the model is sure of it."""
     return (*answered, Message("user", SURE_QUESTION))
-
-
-def _rehearsal(
-    examples: Artifact, split: str, count: int, config: RefusalsConfig
-) -> list[ChatExample]:
-    """Conversations that refuse nothing."""
-    rows = [
-        each for each in read_examples(examples, split)
-        if (not config.kinds or each.kind in config.kinds)
-        and not any(is_refusal(turn.content) for turn in each.messages)
-    ]  # fmt: skip
-    return shuffle_copy(rows, random.Random(f"{config.seed} {split} rehearsal"))[:count]

@@ -31,12 +31,18 @@ from groundup.core import (
     Sampling,
     produce,
     record,
-    write_text,
 )
 from groundup.generate import open_language_model
 from groundup.measure import TIE, ReviewItem, is_simulated, pairwise_votes, record_vote
 
-from ..examples.layouts import KeptRows, digest_of, keep_rows, read_prompt, read_texts
+from ..examples.layouts import (
+    KeptRows,
+    digest_of,
+    keep_rows,
+    read_prompt,
+    read_texts,
+    write_rows,
+)
 from ..preferences import parse_preference
 from .asking import Asker, AskingConfig
 
@@ -74,10 +80,6 @@ class AnswerComparison(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """A row of the file."""
         return self._asdict() | {"prompt": [message._asdict() for message in self.prompt]}
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 class AnswersConfig(AskingConfig):
@@ -117,12 +119,10 @@ def sample_answers(
         if any(not row.answers for row in found.rows):
             opened = open_language_model(model, config.endpoint).model
             found = _sample(config, Asker(opened, draft.scratch, config.accept_failures), found)
-        rows = write_comparisons(draft, found)
-        if who := config.labelled_by:
-            for row in rows:
-                if row.origins == PAIR:
-                    vote = Judgement(who, "", row.id, "choice", "a", shown=row.names)
-                    record_vote(draft.path, vote)
+        for row in write_comparisons(draft, found):
+            if config.labelled_by and row.origins == PAIR:
+                vote = Judgement(config.labelled_by, "", row.id, "choice", "a", shown=row.names)
+                record_vote(draft.path, vote)
 
     return produce(out, kind="comparisons", stage="preferences-sample", version=1, config=config,
                    parents=parents, write=write)  # fmt: skip
@@ -143,7 +143,7 @@ def write_comparisons(draft: Draft, found: KeptRows[AnswerComparison]) -> list[A
     """Write the rows with their ids, and what was left out; DataError if there is none."""
     found.require_some()
     rows = [row._replace(id=f"c{number:05d}") for number, row in enumerate(found.rows, 1)]
-    write_text(draft.file(ROWS), "".join(f"{row.to_json()}\n" for row in rows))
+    write_rows(draft.file(ROWS), (row.to_dict() for row in rows))
     found.write_rejected(draft)
     draft.numbers |= {"comparisons": len(rows), "answers": sum(len(row.answers) for row in rows)}
     record.log(f"{len(rows)} prompts with answers to compare, {len(found.rejected)} rows left out.")
@@ -155,13 +155,11 @@ def read_comparisons(artifact: Artifact) -> list[AnswerComparison]:
     lines = artifact.file(ROWS).read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
     rows += [entry.content for entry in Ledger(artifact.path / ASKED).read()]
+    lists = ("answers", "references", "origins")
     return [
-        AnswerComparison(
-            read_prompt(row["prompt"]), tuple(row["answers"]), tuple(row["references"]),
-            tuple(row["origins"]), row["id"],
-        )
+        AnswerComparison(read_prompt(row["prompt"]), *(tuple(row[n]) for n in lists), id=row["id"])
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 PAIR = ("chosen", "rejected")
@@ -213,14 +211,13 @@ def _sample(
         )  # fmt: skip
         for at, answer in asker.ask(f"answer {number + 1}", prompts, sampling).items():
             sampled[at][answer] = None
-    rows = dict(enumerate(found.rows))
+    rows, few = dict(enumerate(found.rows)), f"Its {config.answers} sampled answers are all equal."
     for at, answers in sampled.items():
         if len(answers) > 1:
             origins = ("model",) * len(answers)
             rows[at] = rows[at]._replace(answers=tuple(answers), origins=origins)
-            continue
-        few = f"Its {config.answers} sampled answers are all equal."
-        reject(found, rows.pop(at), asker.failed.get(at, few))
+        else:
+            reject(found, rows.pop(at), asker.failed.get(at, few))
     return found.with_rows(rows)
 
 
@@ -248,13 +245,12 @@ def pair_winners(votes: Iterable[Judgement]) -> dict[tuple[str, ...], str]:
 def majority(votes: Sequence[Judgement]) -> str:
     """What more of the votes on a pair chose, or a tie."""
     counts = Counter(vote.value for vote in votes)
-    one, other = votes[0].shown
-    if counts[one] == counts[other]:
-        return TIE
-    return one if counts[one] > counts[other] else other
+    less, more = sorted(votes[0].shown, key=counts.__getitem__)
+    return TIE if counts[less] == counts[more] else more
 
 
 def reject(found: KeptRows[Any], row: AnswerComparison, reason: str) -> None:
     """Keep a row aside with its reason."""
+    line = json.dumps(row.to_dict(), ensure_ascii=False)
     place = row.id or row.prompt[-1].content[:80]
-    found.rejected.append({"place": place, "reason": reason, "row": row.to_json()})
+    found.rejected.append({"place": place, "reason": reason, "row": line})

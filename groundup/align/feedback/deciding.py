@@ -23,7 +23,6 @@ from groundup.core import (
     Reason,
     digest,
     produce,
-    write_text,
 )
 from groundup.measure import (
     TIE,
@@ -43,7 +42,7 @@ from groundup.measure import (
     sample_items,
 )
 
-from ..examples.layouts import KeptRow, KeptRows
+from ..examples.layouts import KeptRow, KeptRows, write_rows
 from ..preferences import Preference, PreferencesConfig, write_preferences
 from .comparisons import (
     AnswerComparison,
@@ -93,8 +92,7 @@ class VoteReport(NamedTuple):
             for each in self.raters
         ]
         several = sum(not each.simulated for each in self.raters) > 1
-        pairs = (*self.agreement.pairs, *(self.with_people if several else ()))
-        lines += map(format_agreement, pairs)
+        lines += map(format_agreement, self.agreement.pairs + (self.with_people if several else ()))
         return "\n".join([*lines, f"{len(self.disputed)} disputed (--disputed shows them)"])
 
 
@@ -121,11 +119,8 @@ def review_comparisons(
         raise ConfigError(f"--sample {sample} must be 0 for all prompts, or how many to look at.")
     votes = read_votes(comparisons.path)
     report = report_votes(votes, read_quarantine(comparisons.path))
-    items = [
-        row.item
-        for row in read_comparisons(comparisons)
-        if not disputed or row.id in report.disputed
-    ]
+    rows = read_comparisons(comparisons)
+    items = [row.item for row in rows if not disputed or row.id in report.disputed]
     review = partial(run_review, title=comparisons.path.resolve().name, compares=True)
     if comparisons.stage == STAGE and not (results or disputed or sample or page):
         desk = ReviewDesk(comparisons)
@@ -133,12 +128,12 @@ def review_comparisons(
     if results or not items:
         return report
     items = sample_items(items, sample, seed)
-    return review(
-        lambda name: ReviewSheet(
-            comparisons.path, items, name if who or page else piped_name(name), comparisons.id
-        ),
-        who, port=port if page else None,
-    )  # fmt: skip
+
+    def sheet(name: str) -> ReviewSheet:
+        name = name if who or page else piped_name(name)
+        return ReviewSheet(comparisons.path, items, name, comparisons.id)
+
+    return review(sheet, who, port=port if page else None)
 
 
 def report_votes(votes: Iterable[Judgement], aside: Iterable[Judgement] = ()) -> VoteReport:
@@ -221,17 +216,17 @@ def _write_votes(
     for row in read_comparisons(comparisons):
         own = counted.get(row.id, [])
         preferences = _decide(row, own, config.pairs)
+        if not own and row.id in voted:
+            preferences = f"It has no vote that counts: raters={config.raters}."
         if isinstance(preferences, str):
-            reason = aside.get(row.id, preferences) if row.id not in voted else preferences
-            if not own and row.id in voted:
-                reason = f"It has no vote that counts: raters={config.raters}."
-            reject(found, row, reason)
+            reject(found, row, preferences if row.id in voted else aside.get(row.id, preferences))
             continue
         label = "simulated" if all(is_simulated(vote.who) for vote in own) else "by people"
         labels[label] += len(preferences)
-        found.kept.extend(KeptRow(each, label, row.id, row.to_json()) for each in preferences)
-    lines = (json.dumps(vote._asdict()) + "\n" for each in counted.values() for vote in each)
-    write_text(draft.file("votes.jsonl"), "".join(lines))
+        line = json.dumps(row.to_dict(), ensure_ascii=False)
+        found.kept.extend(KeptRow(each, label, row.id, line) for each in preferences)
+    rows = (vote._asdict() for each in counted.values() for vote in each)
+    write_rows(draft.file("votes.jsonl"), rows)
     write_preferences(draft, config, found)
     draft.numbers |= {
         "labels by people": labels["by people"], "labels simulated": labels["simulated"],
