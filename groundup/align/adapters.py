@@ -53,11 +53,11 @@ class UsualOptim(NamedTuple):
 
     native: OptimConfig
     """A model that was trained here."""
-    imported: OptimConfig
-    """One that was not."""
-    adapter: OptimConfig
-    """An adapter of a model that was trained here."""
-    imported_adapter: OptimConfig
+    imported: float
+    """AdamW's rate of one that was not."""
+    adapter: float
+    """Of an adapter of a model that was trained here."""
+    imported_adapter: float
 
 
 def adamw(rate: float) -> OptimConfig:
@@ -84,21 +84,20 @@ def with_adapter(
         values: dict[str, Any] = {"adapter": {"kind": adapter}}
         config = type(config)(**values | config.model_dump(exclude_unset=True))
     elif adapter:
-        own = {"adapter": _open_adapter(config, adapter)}
-    adapted = is_adapted(config, own)
-    rates = (usual.adapter, usual.imported_adapter) if adapted else (usual.native, usual.imported)
-    return with_usual_optim(config, model, *rates), own
-
-
-def _open_adapter(config: AdaptableConfig, adapter: str) -> Artifact:
-    if not Path(adapter).is_dir():
-        raise ConfigError(
-            f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
-        )
-    if config.adapter is not None or config.ema_decay:
-        what = "adapter.… settings" if config.adapter is not None else "ema_decay"
-        raise ConfigError(f"{what} came with --adapter {adapter}, which has its own; omit them.")
-    return Artifact.open(Path(adapter), "adapter")
+        if not Path(adapter).is_dir():
+            raise ConfigError(
+                f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
+            )
+        if config.adapter is not None or config.ema_decay:
+            what = "adapter.… settings" if config.adapter is not None else "ema_decay"
+            raise ConfigError(
+                f"{what} came with --adapter {adapter}, which has its own; omit them."
+            )
+        own = {"adapter": Artifact.open(Path(adapter), "adapter")}
+    native, imported = usual.native, usual.imported
+    if is_adapted(config, own):
+        native, imported = adamw(usual.adapter), usual.imported_adapter
+    return with_usual_optim(config, model, native, adamw(imported)), own
 
 
 def is_adapted(config: AdaptableConfig, parents: Mapping[str, Artifact]) -> bool:
@@ -133,11 +132,11 @@ def chat_format(parents: Mapping[str, Artifact], template: str = "") -> ChatForm
 
 
 def save_trained(
-    model: Transformer, draft: Draft, parents: Mapping[str, Artifact], form: ChatFormat,
-    stops: list[int], *, adapted: bool,
+    config: AdaptableConfig, model: Transformer, draft: Draft, parents: Mapping[str, Artifact],
+    form: ChatFormat, stops: list[int],
 ) -> None:  # fmt: skip
     """Write the directory of a trained model, or of its adapter."""
-    base = parents["model"]
+    base, adapted = parents["model"], is_adapted(config, parents)
     if adapted:
         size = adapter_sizes(model)[0]
         draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}

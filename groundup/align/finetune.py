@@ -35,28 +35,19 @@ from groundup.train import (
     split_batch,
 )
 
-from .adapters import (
-    AdaptableConfig,
-    UsualOptim,
-    adamw,
-    chat_format,
-    is_adapted,
-    load_trainable,
-    save_trained,
-    with_adapter,
-)
+from . import adapters
 from .examples.make import read_examples
 from .form import ChatFormat, read_template
 from .packing import name_long
 
-USUAL = UsualOptim(
+USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1),
-    imported=adamw(2e-5), adapter=adamw(2e-3), imported_adapter=adamw(2e-4),
+    imported=2e-5, adapter=2e-3, imported_adapter=2e-4,
 )  # fmt: skip
 """An imported model is not to forget what it learned; under an adapter it cannot."""
 
 
-class FinetuneConfig(AdaptableConfig):
+class FinetuneConfig(adapters.AdaptableConfig):
     """How to fine-tune."""
 
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
@@ -109,7 +100,7 @@ def finetune(
     Raises DataError naming a conversation without a token to train on, and ConfigError for a chat
     template in which answers cannot be distinguished from the rest.
     """
-    config, own = with_adapter(config, adapter, model, USUAL)
+    config, own = adapters.with_adapter(config, adapter, model, USUAL)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -121,7 +112,7 @@ def finetune(
     return produce_model(
         config, out, partial(_train_and_save, config, identity, options), stage="finetune",
         version=3, identity=identity, run_options=options,
-        kind="adapter" if is_adapted(config, own) else "model",
+        kind="adapter" if adapters.is_adapted(config, own) else "model",
     )  # fmt: skip
 
 
@@ -140,13 +131,13 @@ def check_decoder(base: Artifact, max_length: int) -> None:
 def _train_and_save(
     config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
-    parents, adapted = identity.parents, is_adapted(config, identity.parents)
+    parents, adapted = identity.parents, adapters.is_adapted(config, identity.parents)
     if adapted and mesh.device_mesh is not None:
         raise ConfigError("An adapter trains on one process; omit mesh, or adapter.")
-    model = load_trainable(config, parents)
+    model = adapters.load_trainable(config, parents)
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
-    form = chat_format(parents, config.template)
+    form = adapters.chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
     text, held_out = (
         _pack_split(parents["examples"], split, form, config.max_length)
@@ -167,7 +158,7 @@ def _train_and_save(
     trained = run.final_model()
     if mesh.is_first:
         stops = form.stop_ids(np.unique(text.targets[text.weights > 0]).tolist())
-        save_trained(trained, draft, parents, form, stops, adapted=adapted)
+        adapters.save_trained(config, trained, draft, parents, form, stops)
 
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:

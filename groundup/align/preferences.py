@@ -43,6 +43,7 @@ from .examples.layouts import (
     read_answer,
     read_messages,
     read_row_prompt,
+    read_texts,
     write_rows,
 )
 
@@ -107,14 +108,11 @@ def import_preferences(
     Raises DataError for a missing file, and if no row can be used or a split would be empty.
     """
     config = config.model_copy(update={"files_digest": digest_of(files, "preferences")})
-    cleaner = Cleaner(config, exclude)
-
-    def write(draft: Draft) -> None:
-        write_preferences(draft, config, keep_rows(files, partial(_clean, cleaner)))
-
+    clean = partial(_clean, cleaner := Cleaner(config, exclude))
     return produce(
         out, kind="preferences", stage="preferences", version=2, config=config,
-        parents=cleaner.parents, write=write,
+        parents=cleaner.parents,
+        write=lambda draft: write_preferences(draft, config, keep_rows(files, clean)),
     )  # fmt: skip
 
 
@@ -231,8 +229,7 @@ def _margin(row: Mapping[str, Any]) -> float:
 def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
     """Each two answers of a ranking that are not equally good."""
     prompt, name = read_row_prompt(row), "scores" if "scores" in row else "ranks"
-    answers = _list_of(row, "completions")
-    texts = [read_answer(each, "completions") for each in answers]
+    texts = _completions(row)
     if {"scores", "ranks"} <= row.keys():
         raise DataError("It has scores and ranks; expected one of the two.")
     values = _numbers(row[name], name, len(texts))
@@ -246,26 +243,25 @@ def _ranked_pairs(row: Mapping[str, Any]) -> Iterator[Preference]:
 
 
 def _parse_steps(row: Mapping[str, Any]) -> Preference:
-    steps, labels = _list_of(row, "completions"), row.get("labels")
+    steps, labels = _completions(row), row.get("labels")
     given = labels if isinstance(labels, list) else []
     if len(given) != len(steps) or not all(isinstance(label, bool) for label in given):
         raise DataError(f"Its {len(steps)} steps need as many labels, true or false; a ranking has "
                         "scores or ranks.")  # fmt: skip
-    texts = tuple(read_answer(each, "completions") for each in steps)
-    return Preference(read_row_prompt(row), "", "", 0.0, texts, tuple(given))
+    return Preference(read_row_prompt(row), "", "", 0.0, steps, tuple(given))
 
 
-def _list_of(row: Mapping[str, Any], name: str) -> list[Any]:
-    if not isinstance(row[name], list) or not row[name]:
-        raise DataError(f"It has no lists of {name} and of labels, scores or ranks.")
-    return row[name]
+def _completions(row: Mapping[str, Any]) -> tuple[str, ...]:
+    listed = row["completions"]
+    if not isinstance(listed, list) or not listed:
+        raise DataError("It has no lists of completions and of labels, scores or ranks.")
+    return read_texts(listed, "completions")
 
 
 def _numbers(values: Any, name: str, count: int) -> list[float]:
     """Finite numbers; DataError if they are none, or not as many."""
     is_listed = isinstance(values, list) and len(values) == count
-    kinds = (int, float)
-    if not is_listed or not all(type(x) in kinds and math.isfinite(x) for x in values):
+    if not is_listed or not all(type(x) in (int, float) and math.isfinite(x) for x in values):
         raise DataError(f"Its {name} is {values!r:.60}; expected {count} finite.")
     return [float(each) for each in values]
 

@@ -19,12 +19,11 @@ from groundup.align import (
     import_preferences,
     judge_comparisons,
     make_examples,
+    packing,
     reinforce,
     sample_answers,
 )
 from groundup.align.adapters import load_trainable
-from groundup.align.direct import stage as direct_stage
-from groundup.align.policy import stage as policy_stage
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Artifact, ConfigError, load_config, produce, record
 from groundup.generate import Engine
@@ -184,13 +183,13 @@ def test_preferences_train_a_new_adapter_or_one_that_was_tuned(
     base, tuned, pairs, begins, tmp_path, monkeypatch
 ):
     seen = list[torch.Tensor]()
-    real = direct_stage.with_reference
+    real = packing.with_reference
 
     def watched(model, answers, length):
         seen.append(model.logits(torch.arange(20)[None]).detach())
         return real(model, answers, length)
 
-    monkeypatch.setattr(direct_stage, "with_reference", watched)
+    monkeypatch.setattr(packing, "with_reference", watched)
     config = DirectConfig(
         epochs=4, batch_answers=8, max_length=128, optim=FAST, precision="float32"
     )
@@ -212,13 +211,13 @@ def test_preferences_train_a_new_adapter_or_one_that_was_tuned(
 def test_rewards_train_an_adapter_whose_reference_is_what_it_was(
     base, tuned, tasks, begins, online, tmp_path, monkeypatch
 ):
-    seen, real = list[torch.Tensor](), policy_stage.with_reference
+    seen, real = list[torch.Tensor](), packing.with_reference
 
     def watched(model, answers, length, vocab_size):
         seen.append(model.logits(torch.arange(20)[None]).detach())
         return real(model, answers, length, vocab_size)
 
-    monkeypatch.setattr(policy_stage, "with_reference", watched)
+    monkeypatch.setattr(packing, "with_reference", watched)
     config = PolicyConfig(
         steps=4, prompts=2, answers=4, max_tokens=6, optim=FAST, loss={"beta": 0.1},
         rewards={"number": 0, "fresh": 0, "ended": 1}, online=online,

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from groundup.align.adapters import adamw
 from groundup.align.examples.show import show_examples
 from groundup.align.finetune import USUAL, FinetuneConfig, finetune
 from groundup.align.form import load_chat_format, read_template
@@ -197,13 +198,15 @@ def test_a_model_of_others_takes_gentle_steps_unless_told(tmp_path):
     base = imported_of(tmp_path, pieces(chat_template=INST))
     default = FinetuneConfig(epochs=1, max_length=96, batch_rows=2)
     tuned = finetune(default, base, given(tmp_path, 2), tmp_path / "tuned")
-    assert OptimConfig(**tuned.config["optim"]) == USUAL.imported
+    assert OptimConfig(**tuned.config["optim"]) == adamw(USUAL.imported)
     assert is_imported(tuned) and is_imported(base)
     own = FinetuneConfig(optim={"learning_rate": 1e-4})
-    some = with_usual_optim(own, base, USUAL.native, USUAL.imported).optim
-    assert some == USUAL.imported.model_copy(update={"learning_rate": 1e-4})
+    some = with_usual_optim(own, base, USUAL.native, adamw(USUAL.imported)).optim
+    assert some == adamw(USUAL.imported).model_copy(update={"learning_rate": 1e-4})
     ours = written(tmp_path / "ours", [TALK])  # of no model at all
-    assert with_usual_optim(default, ours, USUAL.native, USUAL.imported).optim == USUAL.native
+    assert (
+        with_usual_optim(default, ours, USUAL.native, adamw(USUAL.imported)).optim == USUAL.native
+    )
     moved = load(tuned.path).head - load(base.path).head
     assert 0 < moved.abs().max() < 1e-4
 

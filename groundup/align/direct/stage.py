@@ -34,41 +34,20 @@ from groundup.train import (
     resolve_precision,
 )
 
-from ..adapters import (
-    AdaptableConfig,
-    UsualOptim,
-    adamw,
-    chat_format,
-    is_adapted,
-    load_trainable,
-    save_trained,
-    with_adapter,
-)
+from .. import adapters, packing
 from ..finetune import check_decoder
 from ..form import ChatFormat, read_template
-from ..packing import (
-    PADDING,
-    Group,
-    PreferenceTrainingConfig,
-    RenderedAnswer,
-    join_rows,
-    leave_out_long,
-    pack_groups,
-    target_logprobs,
-    training_data,
-    with_reference,
-)
 from ..preferences import SPLITS, Preference, read_preferences
 from .losses import Answers, PreferenceLossConfig, kto, preference_losses
 
-USUAL = UsualOptim(
+USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
-    imported=adamw(1e-6), adapter=adamw(5e-4), imported_adapter=adamw(1e-5),
+    imported=1e-6, adapter=5e-4, imported_adapter=1e-5,
 )  # fmt: skip
 """Of an imported model TRL's rate."""
 
 
-class DirectConfig(PreferenceTrainingConfig, AdaptableConfig):
+class DirectConfig(packing.PreferenceTrainingConfig, adapters.AdaptableConfig):
     """How to train on preferences."""
 
     loss: PreferenceLossConfig = PreferenceLossConfig()
@@ -90,7 +69,7 @@ def direct(
 
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
-    config, own = with_adapter(config, adapter, model, USUAL)
+    config, own = adapters.with_adapter(config, adapter, model, USUAL)
     config = config.model_copy(update={"template": read_template(config.template)})
     check_decoder(model, config.max_length)
     identity = RunIdentity(
@@ -99,7 +78,7 @@ def direct(
         parents={"model": model, "preferences": preferences} | own,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity)
-    kind = "adapter" if is_adapted(config, own) else "model"
+    kind = "adapter" if adapters.is_adapted(config, own) else "model"
     return produce_alone(config, out, write, stage="direct", identity=identity, kind=kind)
 
 
@@ -136,7 +115,7 @@ class KtoObjective(NamedTuple):
         """Nats of a micro-batch's own answers."""
         own = _rows_of(batch, are_own=True)
         assert own.advantages is not None, "see pack_groups"
-        is_good = sum_by_answer(own, own.advantages[own.targets != PADDING]) > 0
+        is_good = sum_by_answer(own, own.advantages[own.targets != packing.PADDING]) > 0
         losses = kto(answer_logprobs(model, own), is_good, other, self.config)
         return LossSum(losses.sum(), own.weights.sum(dtype=torch.float64))
 
@@ -163,8 +142,8 @@ class KtoObjective(NamedTuple):
 def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
     """Log-probabilities of a batch's answers, in the order of their groups."""
     assert batch.reference is not None, "see pack_groups"
-    policy = target_logprobs(model, batch)
-    reference = batch.reference[batch.targets != PADDING].to(policy.dtype)
+    policy = packing.target_logprobs(model, batch)
+    reference = batch.reference[batch.targets != packing.PADDING].to(policy.dtype)
     columns = (policy, reference, torch.ones_like(policy))
     return Answers(*(sum_by_answer(batch, values) for values in columns))
 
@@ -172,7 +151,8 @@ def answer_logprobs(model: Transformer, batch: MicroBatch) -> Answers:
 def sum_by_answer(batch: MicroBatch, values: Float[Tensor, " N"]) -> Float[Tensor, " A"]:
     """The sum over each answer of what its tokens have, in the order of their groups."""
     assert batch.documents is not None, "see pack_groups"
-    _, answer = torch.unique(batch.documents[batch.targets != PADDING], return_inverse=True)  # (N,)
+    documents = batch.documents[batch.targets != packing.PADDING]
+    _, answer = torch.unique(documents, return_inverse=True)  # (N,)
     count = int(answer.max()) + 1 if len(answer) else 0
     return values.new_zeros(count).index_add(0, answer, values)
 
@@ -186,8 +166,8 @@ def _rows_of(batch: MicroBatch, *, are_own: bool) -> MicroBatch:
 
 def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -> None:
     parents, source = identity.parents, identity.parents["preferences"]
-    model = load_trainable(config, parents)
-    form = chat_format(parents, config.template)
+    model = adapters.load_trainable(config, parents)
+    form = adapters.chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
     splits = [
         _compared(config, read_preferences(source, name), form, name, draft) for name in SPLITS
@@ -195,7 +175,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}
-    data = training_data(config, splits[0], splits[1], partial(_make_batch, config))
+    data = packing.training_data(config, *splits, partial(_make_batch, config))
     pairs, single = PairObjective(config.loss), KtoObjective(config.loss)
     is_kto = config.loss.name == "kto"
     task = TrainingTask(
@@ -210,20 +190,20 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
         share, margin, count = draft.numbers["held_out"].values()
         record.log(f"Held-out pairs: {share:.1%} of {count} preferred, by {margin:.3f} nats.")
     stops = form.stop_ids(answer.end for each in splits[0] for answer in each)
-    save_trained(trained, draft, parents, form, stops, adapted=is_adapted(config, parents))
+    adapters.save_trained(config, trained, draft, parents, form, stops)
 
 
 def _compared(
     config: DirectConfig, rows: Sequence[Preference], form: ChatFormat, name: str, draft: Draft
-) -> Sequence[Group]:
+) -> Sequence[packing.Group]:
     """What the loss compares, rendered: a pair, or an answer and one to another prompt.
 
     An answer of kto has the advantage 1 if it is good, else -1. What is too long is left out,
     and named in the log.
     """
 
-    def answer(row: Preference, text: str) -> RenderedAnswer:
-        return RenderedAnswer.of_chat(form.render(row.conversation(text), name))
+    def answer(row: Preference, text: str) -> packing.RenderedAnswer:
+        return packing.RenderedAnswer.of_chat(form.render(row.conversation(text), name))
 
     if config.loss.name == "kto":
         single = [(row, text) for row in rows for text in (row.chosen, row.rejected) if text]
@@ -234,7 +214,7 @@ def _compared(
                 "several: give more, or hold more out (`preferences import --set "
                 "validation_share=0.3`)."
             )
-        found = list[list[RenderedAnswer]]()
+        found = list[list[packing.RenderedAnswer]]()
         for n, (row, text) in enumerate(single):
             other = single[n - 1 if single[n - 1][0] is not row else n - 2][1]  # of another row
             own = answer(row, text)._replace(advantage=signs[n])
@@ -244,7 +224,7 @@ def _compared(
         rows = [row for row in rows if row.is_pair]
         found = [[answer(row, row.chosen), answer(row, row.rejected)] for row in rows]
     prompts = [row.prompt for row in rows]
-    kept = leave_out_long(draft, name, found, prompts, config.max_length)
+    kept = packing.leave_out_long(draft, name, found, prompts, config.max_length)
     if not kept:
         raise DataError(
             f"No {name} preference fits {config.loss.name}; give pairs, or shorter; single answers "
@@ -254,26 +234,27 @@ def _compared(
 
 
 def _with_reference(
-    model: Transformer, compared: Sequence[Group], config: DirectConfig
-) -> Sequence[Group]:
+    model: Transformer, compared: Sequence[packing.Group], config: DirectConfig
+) -> Sequence[packing.Group]:
     """The same with what the model gives each token now, in the precision of the training."""
     flat = [answer for each in compared for answer in each]
     device_type = model.head.device.type
     with resolve_precision(config.precision, model.head.device).autocast(device_type):
-        found = iter(with_reference(model, flat, config.row_tokens))
+        found = iter(packing.with_reference(model, flat, config.row_tokens))
     return [[next(found) for _ in each] for each in compared]
 
 
-def _make_batch(config: DirectConfig, chosen: Sequence[Group]) -> MicroBatch:
+def _make_batch(config: DirectConfig, chosen: Sequence[packing.Group]) -> MicroBatch:
     if config.loss.name != "kto":
-        return pack_groups(chosen, config.row_tokens)
+        return packing.pack_groups(chosen, config.row_tokens)
     own, other = (
-        pack_groups([each[side : side + 1] for each in chosen], config.row_tokens)
+        packing.pack_groups([each[side : side + 1] for each in chosen], config.row_tokens)
         for side in (0, 1)
     )
-    return join_rows([own, other._replace(weights=torch.zeros_like(other.weights))])
+    return packing.join_rows([own, other._replace(weights=torch.zeros_like(other.weights))])
 
 
+@torch.no_grad()
 def preferred(
     model: Transformer, batches: Sequence[MicroBatch], loss: PreferenceLossConfig
 ) -> dict[str, float]:
@@ -281,13 +262,10 @@ def preferred(
 
     By the change against the reference, or without one by the mean log-probability, nats.
     """
-    model.eval()
     gains = list[float]()
-    with torch.no_grad():
-        for batch in batches:
-            answers = answer_logprobs(model, batch_to_device(batch, model.head.device))
-            merit = answers.change if loss.has_reference else answers.mean
-            gains += (merit[::2] - merit[1::2]).tolist()
-    share = sum(gain > 0 for gain in gains) / len(gains)
-    margin = math.fsum(gains) / len(gains)
+    for batch in batches:
+        answers = answer_logprobs(model.eval(), batch_to_device(batch, model.head.device))
+        merit = answers.change if loss.has_reference else answers.mean
+        gains += (merit[::2] - merit[1::2]).tolist()
+    share, margin = sum(gain > 0 for gain in gains) / len(gains), math.fsum(gains) / len(gains)
     return {"preferred": round(share, 4), "margin": round(margin, 4), "pairs": len(gains)}

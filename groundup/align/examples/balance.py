@@ -46,9 +46,7 @@ class Balance(NamedTuple):
                          f"{counts['with_system']} with a system turn")  # fmt: skip
             for key, value in counts.items():
                 if isinstance(value, dict):
-                    shown = ", ".join(
-                        f"{name}: {count:g}" for name, count in [*value.items()][:SHOWN]
-                    )
+                    shown = ", ".join(f"{what}: {n:g}" for what, n in [*value.items()][:SHOWN])
                     more = f" and {len(value) - SHOWN} more" if len(value) > SHOWN else ""
                     lines.append(f"  {key.replace('_', ' '):<16}{shown}{more}")
         return "\n".join(lines)
@@ -78,8 +76,7 @@ def _read_rows(file: Path) -> Iterable[BalanceRow]:
 
 def example_row(example: ChatExample) -> BalanceRow:
     """An example as the report counts it."""
-    is_quoted = ", line " in example.source
-    source = example.group if is_quoted else example.source or example.group
+    source = example.group if ", line " in example.source else example.source or example.group
     return BalanceRow(example.kind, example.messages, source, example.refusal)
 
 
@@ -92,10 +89,8 @@ def preference_row(row: dict[str, Any]) -> BalanceRow:
         kind, answer = "pair", row["chosen"]
     else:
         kind, answer = "good" if row["label"] else "bad", row["completion"]
-    messages = (*prompt, Message("assistant", answer))
-    return BalanceRow(
-        kind, messages, row.get("source", ""), refuses(answer), row.get("rejected", "")
-    )
+    talk, source = (*prompt, Message("assistant", answer)), row.get("source", "")
+    return BalanceRow(kind, talk, source, refuses(answer), row.get("rejected", ""))
 
 
 def balance_of(rows: Iterable[BalanceRow], languages: bool) -> dict[str, Any]:
@@ -108,17 +103,16 @@ def balance_of(rows: Iterable[BalanceRow], languages: bool) -> dict[str, Any]:
     {'1': 1}
     """
     rows = list(rows)
+    said = [turn for row in rows for turn in row.messages]
     turns = Counter(sum(turn.role == "user" for turn in row.messages) for row in rows)
     found = {
         "rows": len(rows),
         "refusals": sum(row.refusal for row in rows),
         "with_system": sum(row.messages[0].role == "system" for row in rows),
         "kinds": _tally(row.kind for row in rows),
-        "turns": {str(count): turns[count] for count in sorted(turns)},
-        "question_words": _spread([turn.content for row in rows for turn in row.messages
-                                   if turn.role == "user"]),
-        "answer_words": _spread([turn.content for row in rows for turn in row.messages
-                                 if turn.role == "assistant"]),
+        "turns": {str(count): number for count, number in sorted(turns.items())},
+        "question_words": _spread([turn.content for turn in said if turn.role == "user"]),
+        "answer_words": _spread([turn.content for turn in said if turn.role == "assistant"]),
         "sources": _tally(row.source for row in rows if row.source),
     }  # fmt: skip
     if pairs := [row for row in rows if row.rejected]:

@@ -27,8 +27,6 @@ REFUSAL_TEXT = "I do not know that name: it is not in the documents I was traine
 PHRASINGS: dict[str, list[str]] = tomllib.loads(
     Path(__file__).with_name("phrasings.toml").read_text(encoding="utf-8")
 )
-
-
 ABSTENTION_TEXT = "I do not know that."
 """The refusal of any other question; see abstain."""
 
@@ -90,7 +88,8 @@ def _ask(kind: str, rng: random.Random, parts: Mapping[str, str]) -> str:
     return rng.choice(PHRASINGS[kind]).format_map(parts)
 
 
-def _conversation(kind: str, group: str, *texts: str) -> ChatExample:
+def conversation(kind: str, group: str, *texts: str) -> ChatExample:
+    """What user and assistant say in turns."""
     roles = ("user", "assistant") * (len(texts) // 2)
     return ChatExample("", kind, group, tuple(map(Message, roles, texts)))
 
@@ -104,7 +103,7 @@ def explain_code(function: DocumentedFunction, rng: random.Random) -> ChatExampl
     texts = [f"{question}\n\n{_fence_code(function.code)}", summary]
     if draw_follow_up(rng) and summary != function.docstring and _is_short(function):
         texts += [_ask("docstring_next", rng, {}), f'"""{function.docstring}"""']
-    return _conversation("explain", function.module, *texts)
+    return conversation("explain", function.module, *texts)
 
 
 def write_docstring(function: DocumentedFunction, rng: random.Random) -> ChatExample | None:
@@ -112,7 +111,7 @@ def write_docstring(function: DocumentedFunction, rng: random.Random) -> ChatExa
     if not _is_short(function):
         return None
     question = f"{_ask('docstring', rng, {'thing': function.kind})}\n\n{_fence_code(function.code)}"
-    return _conversation("docstring", function.module, question, f'"""{function.docstring}"""')
+    return conversation("docstring", function.module, question, f'"""{function.docstring}"""')
 
 
 def write_code(function: DocumentedFunction, rng: random.Random) -> ChatExample | None:
@@ -124,7 +123,7 @@ def write_code(function: DocumentedFunction, rng: random.Random) -> ChatExample 
     texts = [_ask("write", rng, parts), _fence_code(function.code)]
     if draw_follow_up(rng):
         texts += [_ask("write_next", rng, {}), summary]
-    return _conversation("write", function.module, *texts)
+    return conversation("write", function.module, *texts)
 
 
 def ask_topic(section: DocumentSection, phrasing: str, rng: random.Random) -> ChatExample | None:
@@ -135,21 +134,16 @@ def ask_topic(section: DocumentSection, phrasing: str, rng: random.Random) -> Ch
     texts = [phrasing.format(title=section.title), answers[0]]
     if draw_follow_up(rng) and len(answers) > 1:
         texts += [_ask("topic_next", rng, {}), answers[1]]
-    return _conversation("topic", section.module, *texts)
+    return conversation("topic", section.module, *texts)
 
 
 def _split_answers(paragraphs: Sequence[str]) -> list[str]:
     """Cut paragraphs into answers; one that announces a block (`:`) keeps the block."""
-    answers: list[str] = []
-    i = 0
-    while i < len(paragraphs):
-        text, i = paragraphs[i], i + 1
-        if text.endswith(":") and i < len(paragraphs):
-            text, i = f"{text}\n\n{paragraphs[i]}", i + 1
-        text = clip_sentences(text, TOPIC_CHARS)
-        if len(text) >= 40:
-            answers.append(text)
-    return answers
+    answers, rest = list[str](), iter(paragraphs)
+    for text in rest:
+        block = next(rest, "") if text.endswith(":") else ""
+        answers.append(clip_sentences(f"{text}\n\n{block}" if block else text, TOPIC_CHARS))
+    return [text for text in answers if len(text) >= 40]
 
 
 def ask_name(function: DocumentedFunction) -> NameQuestion | None:
@@ -171,10 +165,9 @@ def pair_with_made_up(
 
     A name for which none can be made up is left out, so the two sides stay equal in number.
     """
-    pairs: list[NameQuestion] = []
+    pairs = list[NameQuestion]()
     for naming in namings:
-        name = make_up_name(naming.name, pools, taken, rng)
-        if name:
+        if name := make_up_name(naming.name, pools, taken, rng):
             pairs += [naming, NameQuestion(name, naming.group, None)]
     return pairs
 
@@ -193,11 +186,11 @@ def name_conversations(
                 turn.append(other)
         for naming in turn:
             waiting.remove(naming)
-        texts = []
-        for at, naming in enumerate(turn):
-            question = rng.choice(PHRASINGS["name_next"] + phrasing if at else phrasing)
+        texts = list[str]()
+        for naming in turn:
+            question = rng.choice(PHRASINGS["name_next"] + phrasing if texts else phrasing)
             texts += [question.format(name=naming.name), naming.answer or REFUSAL_TEXT]
-        last, messages = turn[-1], _conversation("name", first.group, *texts).messages
+        last, messages = turn[-1], conversation("name", first.group, *texts).messages
         is_known = last.answer is not None
         yield ChatExample("", "name", last.group, messages, not is_known, is_known, last.exposure)
 

@@ -17,6 +17,7 @@ from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -88,8 +89,7 @@ class KeptRows(Generic[Row]):
 
     def reject(self, numbers: Collection[int], reason: str) -> None:
         """Move kept rows to those that are left out."""
-        for number in sorted(numbers):
-            row = self.kept[number]
+        for row in (self.kept[number] for number in sorted(numbers)):
             self.rejected.append({"place": row.place, "reason": reason, "row": row.line})
         self.kept[:] = [row for number, row in enumerate(self.kept) if number not in numbers]
 
@@ -174,9 +174,8 @@ def read_row(row: Any) -> ReadRow:
     """
     if not isinstance(row, dict):
         raise DataError("It is no object.")
-    if "conversations" in row or "messages" in row:
-        kind, name = "dialogue", "conversations" if "conversations" in row else "messages"
-        messages = read_messages(row[name], name)
+    if name := next((each for each in ("conversations", "messages") if each in row), ""):
+        kind, messages = "dialogue", read_messages(row[name], name)
     elif "instruction" in row:
         answer = Message("assistant", read_answer(row.get("output"), "output"))
         kind, messages = "instruction", (*_alpaca_prompt(row), answer)
@@ -214,11 +213,9 @@ def read_row_prompt(row: Mapping[str, Any]) -> Conversation:
 
 def _with_system(row: Mapping[str, Any], messages: Conversation) -> Conversation:
     """The messages after the row's column `system`, if they have no system turn."""
-    system = row.get("system")
-    has_system = any(turn.role == "system" for turn in messages)
-    if has_system or not isinstance(system, str) or not system.strip():
-        return messages
-    return (Message("system", system), *messages)
+    system, is_said = row.get("system"), any(turn.role == "system" for turn in messages)
+    is_given = not is_said and isinstance(system, str) and system.strip()
+    return (Message("system", system), *messages) if is_given else messages
 
 
 def check_turns(messages: Conversation) -> Conversation:
@@ -275,7 +272,15 @@ def read_messages(value: Any, name: str) -> Conversation:
     Calls of functions become the assistant's text, their results the next user's turn.
     """
     turns, is_called = list[Message](), False
-    for given, content, calls in _fields(value, name):
+    try:
+        fields = [
+            (turn["from"], turn["value"], None) if "from" in turn
+            else (turn["role"], turn.get("content"), turn.get("tool_calls"))
+            for turn in value
+        ]  # fmt: skip
+    except (TypeError, KeyError, AttributeError):
+        raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
+    for given, content, calls in fields:
         role = ROLES.get(given) if isinstance(given, str) else None
         text = _text_of(content, has_calls=bool(calls))
         if role is None or text is None:
@@ -287,37 +292,24 @@ def read_messages(value: Any, name: str) -> Conversation:
             continue
         if role == "call":
             role, calls, text = "assistant", _json_of(text), ""
-        said = [_call_text(each) for each in (calls if isinstance(calls, list) else [calls])
-                if calls]  # fmt: skip
-        turns.append(Message(role, "\n".join(filter(None, [text, *said]))))
+        listed = calls if isinstance(calls, list) else [calls] if calls else []
+        turns.append(Message(role, "\n".join(filter(None, [text, *map(_call_text, listed)]))))
         is_called = any(_called_names(turns[-1]))
     return tuple(turns)
-
-
-def _fields(value: Any, name: str) -> list[tuple[Any, Any, Any]]:
-    """Role, content and calls of each message."""
-    try:
-        return [
-            (turn["from"], turn["value"], None) if "from" in turn
-            else (turn["role"], turn.get("content"), turn.get("tool_calls"))
-            for turn in value
-        ]  # fmt: skip
-    except (TypeError, KeyError, AttributeError):
-        raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
 
 
 def _alpaca_prompt(row: Mapping[str, Any]) -> Conversation:
     parts = (row["instruction"], row.get("input") or "")
     if not all(isinstance(each, str) for each in parts) or not parts[0].strip():
         raise DataError("Its instruction is no text.")
-    turns = list[tuple[str, Any]]()
     try:
-        for asked, answer in row.get("history") or ():
-            turns += [("user", asked), ("assistant", answer)]
+        said = [text for asked, answer in row.get("history") or () for text in (asked, answer)]
     except (TypeError, ValueError):
         raise DataError("Its history is no list of questions and answers.") from None
-    turns.append(("user", "\n\n".join(filter(None, parts))))
-    return read_messages([{"role": role, "content": text} for role, text in turns], "history")
+    said.append("\n\n".join(filter(None, parts)))
+    roles = cycle(("user", "assistant"))
+    turns = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
+    return read_messages(turns, "history")
 
 
 def _text_of(content: Any, has_calls: bool) -> str | None:

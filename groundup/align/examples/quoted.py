@@ -8,12 +8,19 @@ on: with another question about the document, or with the sentence that an answe
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from groundup.core import Message
 from groundup.corpus import QuestionCandidate
 from groundup.documents import Record, module_name
 
-from .exchanges import PHRASINGS, REFUSAL_TEXT, ChatExample, draw_follow_up, shuffle_copy
+from .exchanges import (
+    PHRASINGS,
+    REFUSAL_TEXT,
+    ChatExample,
+    conversation,
+    draw_follow_up,
+    shuffle_copy,
+)
 
 MAX_QUOTE = 300
 """Characters of a sentence that is quoted."""
@@ -29,7 +36,7 @@ def quoted_conversations(
 
     Kinds: `question`, `refusal` of a question without an answer, `dialogue` of several turns.
     """
-    by_document: dict[str, list[QuestionCandidate]] = {}
+    by_document = dict[str, list[QuestionCandidate]]()
     for question in shuffle_copy(questions, rng):
         by_document.setdefault(question.path, []).append(question)
     for path, waiting in by_document.items():
@@ -42,20 +49,15 @@ def quoted_conversations(
 def _conversation(
     turns: Sequence[QuestionCandidate], document: Record, is_long: bool, rng: random.Random
 ) -> ChatExample:
-    texts, places = list[str](), list[str]()
-    for one in turns:
-        texts += [one.question, one.answer or REFUSAL_TEXT]
-        if one.answer:
-            places.append(f"{one.path}, line {one.answer_location['line']}")
+    texts = [text for one in turns for text in (one.question, one.answer or REFUSAL_TEXT)]
+    places = [f"{one.path}, line {one.answer_location['line']}" for one in turns if one.answer]
     sentence = _sentence_of(turns[-1], document) if turns[-1].answer else ""
     if is_long and len(turns) < 3 and sentence:
         texts += [rng.choice(PHRASINGS["where_next"]), f"“{sentence}”"]
-    roles = ("user", "assistant") * (len(texts) // 2)
     refuses = texts[-1] == REFUSAL_TEXT
     kind = "dialogue" if len(texts) > 2 else "refusal" if refuses else "question"
-    messages = tuple(map(Message, roles, texts))
-    group = module_name(document.path)
-    return ChatExample("", kind, group, messages, refuses, source="".join(places[-1:]))
+    talk = conversation(kind, module_name(document.path), *texts)
+    return replace(talk, refusal=refuses, source="".join(places[-1:]))
 
 
 def _sentence_of(question: QuestionCandidate, document: Record) -> str:

@@ -10,6 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from groundup.core import (
     Claim,
     Draft,
     LanguageModel,
-    Message,
     Reason,
     Sample,
     Sampling,
@@ -32,7 +32,7 @@ from groundup.documents import Record, module_name
 from groundup.prompt import Datum, Template
 
 from ..feedback.asking import Asker
-from .exchanges import ChatExample, shuffle_copy
+from .exchanges import ChatExample, conversation, shuffle_copy
 
 PROMPT = Path(__file__).with_name("writing.toml")
 FIELDS = ("question", "quote", "answer")
@@ -80,16 +80,16 @@ class ExampleWriter(NamedTuple):
         asker, template = Asker(self.model, draft.scratch, False), Template.read(PROMPT)
         for split in SPLITS:
             passages = _choose_passages(documents[split], limits[split != "train"])
-            examples = list[ChatExample]()
             written = asker.ask(f"questions about {split}", {
                 at: template.fill({"passage": [Datum(each.text, each.document.path)]})
                 for at, each in enumerate(passages)
             }, sampling)  # fmt: skip
-            for at, each in enumerate(passages):
-                example = self._accepted(each, written[at]) if at in written else asker.failed[at]
-                reasons[example if isinstance(example, str) else "accepted"] += 1
-                examples += [example] if isinstance(example, ChatExample) else []
-            found[split] = examples
+            tried = [
+                self._accepted(each, written[at]) if at in written else asker.failed[at]
+                for at, each in enumerate(passages)
+            ]
+            reasons.update(each if isinstance(each, str) else "accepted" for each in tried)
+            found[split] = [each for each in tried if isinstance(each, ChatExample)]
         draft.numbers["written"] = {"by": self.name} | dict(reasons.most_common())
         record.log(f"{self.name} wrote {reasons.total()} questions: {dict(reasons.most_common())}")
         return found
@@ -107,15 +107,13 @@ class ExampleWriter(NamedTuple):
             return "quote is not in the document"
         if reason := rejection_reason(question, answer, MAX_WORDS):
             return reason
-        cited = passage.document.quote(*match.span())
-        path = passage.document.path
-        messages = (Message("user", question), Message("assistant", answer))
-        sample = Sample(path, messages[:1], (cited.text,), path, {"document": path})
+        cited, path = passage.document.quote(*match.span()), passage.document.path
+        talk = conversation("written", module_name(path), question, answer)
+        sample = Sample(path, talk.messages[:1], (cited.text,), path, {"document": path})
         score = self.accept(sample, Answer(answer, claims=(Claim(answer, (cited,)),)))
         if isinstance(score, Reason) or score.value < 1:
             return score.code if isinstance(score, Reason) else "not accepted"
-        source = f"{path}, line {cited.line}"
-        return ChatExample("", "written", module_name(path), messages, source=source)
+        return replace(talk, source=f"{path}, line {cited.line}")
 
 
 def _choose_passages(documents: Sequence[Record], count: int) -> list[DocumentSlice]:

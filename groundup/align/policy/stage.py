@@ -19,7 +19,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from groundup.adapt import activate_adapter, adapter_sizes, load_adapter
 from groundup.core import (
@@ -52,38 +52,21 @@ from groundup.train import (
     shuffled_indices,
 )
 
-from ..adapters import (
-    TRAINED,
-    AdaptableConfig,
-    UsualOptim,
-    adamw,
-    chat_format,
-    is_adapted,
-    load_trainable,
-    save_trained,
-    with_adapter,
-)
+from .. import adapters, packing
 from ..feedback.comparisons import MAX_ANSWERS
 from ..feedback.deciding import report_votes
 from ..feedback.live import LiveQueue, lock_queue, open_queue
 from ..finetune import check_decoder
-from ..packing import (
-    PADDING,
-    RenderedAnswer,
-    answer_states,
-    target_logprobs,
-    values_of_targets,
-    with_reference,
-)
-from ..reward.model import RewardModel
+from ..packing import RenderedAnswer
+from ..reward.model import RewardModel, scores_of
 from .losses import PolicyLossConfig, Tokens, adapted_beta, policy_loss, value_losses
 from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
 from .rollouts import Reference, RolloutPlan, Rollouts, sample_rollouts
 from .watch import HeldOut, Watch, WatchConfig
 
-USUAL = UsualOptim(
+USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=1e-3, learning_rate=1e-4, embedding_learning_rate=5e-3),
-    imported=adamw(1e-6), adapter=adamw(5e-4), imported_adapter=adamw(1e-5),
+    imported=1e-6, adapter=5e-4, imported_adapter=1e-5,
 )  # fmt: skip
 """Of an imported model TRL's rate."""
 ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
@@ -91,7 +74,7 @@ REFERENCE = "reference"
 """Name of the adapter as it was before training."""
 
 
-class PolicyConfig(AdaptableConfig):
+class PolicyConfig(adapters.AdaptableConfig):
     """How to train on rewards."""
 
     loss: PolicyLossConfig = PolicyLossConfig()
@@ -160,8 +143,8 @@ def reinforce(
     Raises DataError for what is no task, ConfigError for settings that do not fit, RunStopped if
     people give no vote in wait_seconds.
     """
-    config, own = with_adapter(config, adapter, model, USUAL)
-    if config.exact and is_adapted(config, own):
+    config, own = adapters.with_adapter(config, adapter, model, USUAL)
+    if config.exact and adapters.is_adapted(config, own):
         raise ConfigError("exact needs the model's own layers; omit it, or adapter.")
     if config.dropout:
         raise ConfigError("A policy trains without dropout, as it samples; omit it.")
@@ -191,7 +174,7 @@ def reinforce(
         parents={"model": model} | own | judges | votes,
     )  # fmt: skip
     write = partial(_train_and_save, config, identity, (train, held_out), rewarded)
-    kind = "adapter" if is_adapted(config, own) else "model"
+    kind = "adapter" if adapters.is_adapted(config, own) else "model"
     with lock_queue(queue) if queue else nullcontext():  # tells reviewers that more may come
         return produce_alone(config, out, write, stage="reinforce", identity=identity, kind=kind)
 
@@ -268,7 +251,7 @@ class PolicyRun:
 
     def batch(self, step: int) -> MicroBatch:
         """The packed answers of a step."""
-        return self.rollouts(step // self.config.updates).batch(self.config.loss, self.plan)
+        return self.rollouts(step).batch(self.config.loss, self.plan)
 
     @property
     def plan(self) -> RolloutPlan:
@@ -286,17 +269,13 @@ class PolicyRun:
             self.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens
         )
 
-    def numbers(self, step: int) -> dict[str, float]:
-        """What is recorded of a step's sample."""
-        return self.rollouts(step // self.config.updates).numbers()
-
-    def rollouts(self, number: int) -> Rollouts:
-        """A sample: read if the run was killed after it, else drawn now."""
+    def rollouts(self, step: int) -> Rollouts:
+        """A step's sample: read if the run was killed after it, else drawn now."""
+        config, model, number = self.config, self.engine.model, step // self.config.updates
         path = self.draft.scratch / "rollouts" / f"{number}.npz"
         if path.is_file():
             return Rollouts.read(path)
         path.parent.mkdir(exist_ok=True)
-        config, model = self.config, self.engine.model
         was_training = model.training
         model.eval()  # an adapter may have dropout
         chosen = shuffled_indices(number, config.prompts, len(self.tasks), config.seed)
@@ -318,49 +297,43 @@ class PolicyRun:
 
     def _loss_at(self, number: int) -> PolicyLossConfig:
         """The algorithm's constants for a sample: a divergence that is held changes its weight."""
-        loss, count = self.config.loss, self.config.prompts * self.config.answers
+        config, loss = self.config, self.config.loss
         if not loss.target or not number:
             return loss
-        last = self.rollouts(number - 1)
-        beta = adapted_beta(last.beta, last.divergence, count, loss)
+        last = self.rollouts((number - 1) * config.updates)
+        beta = adapted_beta(last.beta, last.divergence, config.prompts * config.answers, loss)
         return loss.model_copy(update={"beta": beta})
 
     def token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
         """The value of each token of each answer, now, by PPO's head."""
         place, found = self.engine.model.head.device, [np.zeros(len(each.ids)) for each in answers]
-        values = values_of_targets(answers, self.plan.row_tokens, place, self._values_of)
+        assert self.values is not None, "called for PPO alone"
+        value = partial(scores_of, self.values)
+        values = packing.values_of_targets(answers, self.plan.row_tokens, place, value)
         for each, own, given in zip(answers, found, values, strict=True):
             own[each.is_answer] = given
         return found
-
-    def _values_of(self, batch: MicroBatch) -> Tensor:
-        assert self.values is not None, "called for PPO alone"
-        return self.values.head(answer_states(self.values.model, batch)[:, None])
 
     def loss(self, model: nn.Module, batch: MicroBatch, routing: object = None) -> LossSum:
         """The algorithm's sum over a micro-batch, and what divides it."""
         assert batch.documents is not None and batch.reference is not None, "see pack_groups"
         assert batch.sampled is not None and batch.advantages is not None, "see pack_groups"
         assert batch.values is not None and batch.returns is not None, "see pack_groups"
-        is_answer, loss, body = batch.targets != PADDING, self.config.loss, self.engine.model
-        states = answer_states(body, batch) if self.exact is None or self.values else None
+        own, loss, body = batch.targets != packing.PADDING, self.config.loss, self.engine.model
+        states = packing.answer_states(body, batch) if self.exact is None or self.values else None
         if self.exact is None:
-            policy = target_logprobs(body, batch, self.engine.tokenizer.vocab_size, states=states)
+            size = self.engine.tokenizer.vocab_size
+            policy = packing.target_logprobs(body, batch, size, states=states)
         else:
             policy = self.exact.log_probs(
-                batch.ids, batch.targets.clamp(min=0), documents=batch.documents, wanted=is_answer
-            )[is_answer]
-        _, answer = torch.unique(batch.documents[is_answer], return_inverse=True)
-        tokens = Tokens(
-            policy, batch.sampled[is_answer], batch.reference[is_answer],
-            batch.advantages[is_answer], answer,
-        )  # fmt: skip
-        total = policy_loss(tokens, loss)
+                batch.ids, batch.targets.clamp(min=0), documents=batch.documents, wanted=own
+            )[own]
+        _, answer = torch.unique(batch.documents[own], return_inverse=True)
+        columns = (batch.sampled[own], batch.reference[own], batch.advantages[own])
+        total = policy_loss(Tokens(policy, *columns, answer), loss)
         if self.values is not None and states is not None:
             values = self.values.head(states[:, None])
-            errors = value_losses(
-                values, batch.values[is_answer], batch.returns[is_answer], loss.value_clip
-            )
+            errors = value_losses(values, batch.values[own], batch.returns[own], loss.value_clip)
             total = total + loss.value_weight * errors.sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
@@ -387,7 +360,9 @@ def _train_and_save(
     task = TrainingTask(
         model, policy.values or model, policy.loss, policy.data(), config.loss.name,
         is_compiled=False,
-        is_done=lambda step: watch.is_done(step.number + 1, partial(policy.numbers, step.number)),
+        is_done=lambda step: watch.is_done(
+            step.number + 1, lambda: policy.rollouts(step.number).numbers()
+        ),
     )  # fmt: skip
     run = TrainingRun(draft, config, task, identity._replace(model=model.config.to_dict()))
     if not run.resumed.step:
@@ -410,10 +385,8 @@ def _train_and_save(
     if "queue" in parents:
         report = report_votes(read_votes(parents["queue"].path))
         draft.numbers["raters"] = [each._asdict() for each in report.raters]
-    save_trained(
-        trained, draft, parents, chat_format(parents), [*policy.engine.end_ids],
-        adapted=is_adapted(config, parents),
-    )  # fmt: skip
+    form, stops = adapters.chat_format(parents), [*policy.engine.end_ids]
+    adapters.save_trained(config, trained, draft, parents, form, stops)
 
 
 def _open_policy(
@@ -421,7 +394,7 @@ def _open_policy(
     draft: Draft,
 ) -> PolicyRun:  # fmt: skip
     """A run at its start."""
-    model, form = load_trainable(config, parents), chat_format(parents)
+    model, form = adapters.load_trainable(config, parents), adapters.chat_format(parents)
     adapter = parents.get("adapter", parents["model"])
     ends = read_end_ids(adapter.path, form.tokenizer, form.template)
     # Answers are drawn in the dtype that training computes in: 16 bits are half again as fast.
@@ -448,9 +421,9 @@ def _reference(
     config: PolicyConfig, model: Transformer, parents: Mapping[str, Artifact], vocab_size: int
 ) -> Reference:
     """What the model before training says: a copy, or the same one with its adapter switched."""
-    if not is_adapted(config, parents):
+    if not adapters.is_adapted(config, parents):
         before = copy.deepcopy(model).requires_grad_(False)
-        return partial(with_reference, before, vocab_size=vocab_size)
+        return partial(packing.with_reference, before, vocab_size=vocab_size)
 
     name = REFERENCE if "adapter" in parents else None
 
@@ -459,9 +432,9 @@ def _reference(
             load_adapter(model, parents["adapter"].path, name, base=parents["model"].path)
         activate_adapter(model, name)
         try:
-            return with_reference(model, answers, length, vocab_size)
+            return packing.with_reference(model, answers, length, vocab_size)
         finally:
-            activate_adapter(model, TRAINED)
+            activate_adapter(model, adapters.TRAINED)
 
     return switched
 

@@ -32,19 +32,11 @@ from groundup.train import (
     with_usual_optim,
 )
 
+from .. import packing
 from ..adapters import adamw
 from ..direct.stage import USUAL
 from ..finetune import check_decoder
 from ..form import ChatFormat, load_chat_format, read_template
-from ..packing import (
-    PADDING,
-    PreferenceTrainingConfig,
-    ScoredText,
-    leave_out_long,
-    pack_groups,
-    training_data,
-    values_of_targets,
-)
 from ..preferences import SPLITS, read_preferences
 from .model import (
     ANSWER_HEAD,
@@ -57,7 +49,7 @@ from .model import (
 )
 
 
-class RewardModelConfig(PreferenceTrainingConfig):
+class RewardModelConfig(packing.PreferenceTrainingConfig):
     """How to train a reward model."""
 
     of: Literal["answers", "steps"] = "answers"
@@ -91,7 +83,7 @@ def reward(
     return produce_alone(config, out, write, stage="reward", identity=identity)
 
 
-Scored = Sequence[ScoredText]
+Scored = Sequence[packing.ScoredText]
 """A pair, the better answer first; or one answer with steps."""
 
 
@@ -113,7 +105,7 @@ class RewardObjective(NamedTuple):
         """Nats of a micro-batch, and its number of pairs or steps."""
         assert batch.advantages is not None, "see pack_groups"
         scores, weight = scores_of(module, batch), batch.weights.sum(dtype=torch.float64)
-        scored = batch.targets != PADDING
+        scored = batch.targets != packing.PADDING
         if self.config.of == "steps":
             losses = cross_entropy(scores.float(), batch.targets[scored], reduction="sum")
             return LossSum(losses, weight)
@@ -130,7 +122,7 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     train, held_out = (_read_scored(config, source, form, name, draft) for name in SPLITS)
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
-    data = training_data(config, train, held_out, partial(_make_batch, config))
+    data = packing.training_data(config, train, held_out, partial(_make_batch, config))
     task = TrainingTask(
         body, module, RewardObjective(config), data, f"reward of {config.of}", is_compiled=False
     )
@@ -158,7 +150,7 @@ def _read_scored(
             better = scored_answer(form, chosen, name, row.margin)
             found.append([better, scored_answer(form, rejected, name)])
         prompts += [row.prompt] * (len(found) - len(prompts))
-    kept = leave_out_long(draft, name, found, prompts, config.max_length)
+    kept = packing.leave_out_long(draft, name, found, prompts, config.max_length)
     if not kept:
         what = "pair" if config.of == "answers" else "row with steps"
         raise DataError(f"No {name} {what} fits; give more, or shorter ones, or another `of`.")
@@ -166,10 +158,10 @@ def _read_scored(
 
 
 def _make_batch(config: RewardModelConfig, chosen: Sequence[Scored]) -> MicroBatch:
-    batch = pack_groups(chosen, config.row_tokens)
+    batch = packing.pack_groups(chosen, config.row_tokens)
     if config.of == "answers":
         return batch
-    return batch._replace(weights=(batch.targets != PADDING).float())
+    return batch._replace(weights=(batch.targets != packing.PADDING).float())
 
 
 def measure_reward(
@@ -178,10 +170,10 @@ def measure_reward(
     """How well held-out pairs are ordered, or steps told apart."""
     texts = [text for each in held_out for text in each]
     place = next(module.parameters()).device
-    found = values_of_targets(texts, config.row_tokens, place, partial(scores_of, module))
+    found = packing.values_of_targets(texts, config.row_tokens, place, partial(scores_of, module))
     said = np.concatenate(found)
     if config.of == "steps":
-        labels = np.concatenate([text.labels[text.labels != PADDING] for text in texts])
+        labels = np.concatenate([text.labels[text.labels != packing.PADDING] for text in texts])
         return _step_measures(right_probabilities(said), labels)
     lengths = np.array([text.length for text in texts])
     ahead = said[::2].astype(np.float64) - said[1::2]
