@@ -139,15 +139,15 @@ def _train_and_save(
     model.config = model.config.model_copy(update={"prefix": False})
     form = adapters.chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
-    text, held_out = (
-        _pack_split(parents["examples"], split, form, config.max_length)
-        for split in ("train", "validation")
-    )
+    splits = {
+        name: _pack_split(parents["examples"], name, form, config.max_length)
+        for name in ("train", "validation")
+    }
+    text, held_out = splits.values()
     draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
-    if mesh.is_first:
-        for split, rows in (("train", text), ("validation", held_out)):
-            reasons = [reason.message for reason in rows.dropped.values()]
-            name_long(draft, split, config.max_length, reasons)
+    for name, rows in splits.items() if mesh.is_first else ():
+        reasons = [reason.message for reason in rows.dropped.values()]
+        name_long(draft, name, config.max_length, reasons)
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)
@@ -163,14 +163,13 @@ def _train_and_save(
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:
     """Render a split's conversations with the chat template and pack them."""
-    examples_of_split = list(read_examples(examples, name))
-    if not examples_of_split:
+    talks = list(read_examples(examples, name))
+    if not talks:
         raise DataError(
             f"{examples.path} has no {name} conversations; make examples of more documents."
         )
-    rendered = [form.render(example.messages, example.id) for example in examples_of_split]
-    names = [example.id for example in examples_of_split]
-    return pack_examples(rendered, length, too_long="drop", names=names)
+    rendered = [form.render(each.messages, each.id) for each in talks]
+    return pack_examples(rendered, length, too_long="drop", names=[each.id for each in talks])
 
 
 def _training_data(

@@ -35,9 +35,8 @@ from groundup.tokenizer import (
     required_vocab_size,
 )
 
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-GENERATION_CONFIG_FILE, CONFIG_FILE = "generation_config.json", "config.json"
-TEXT_END_FILES = (GENERATION_CONFIG_FILE, CONFIG_FILE)
+CHAT_TEMPLATE_FILE, GENERATION_CONFIG_FILE = "chat_template.jinja", "generation_config.json"
+TEXT_END_FILES = (GENERATION_CONFIG_FILE, "config.json")
 
 
 def read_template(template: str) -> str:
@@ -147,11 +146,8 @@ def _stored_template(path: Path) -> str | None:
 
 def _text_ends(base: Path, stops: list[int]) -> dict[str, Any]:
     """The end-of-text ids: those that end an answer before those of the base."""
-    listed = next(filter(None, (_eos_ids(base / name) for name in TEXT_END_FILES)), [])
-    ids = list(dict.fromkeys([*stops, *listed]))
+    files = [base / name for name in TEXT_END_FILES if (base / name).is_file()]
+    listed = [read_json_object(file).get("eos_token_id") for file in files]
+    own = next((eos for eos in listed if eos not in (None, [])), [])
+    ids = list(dict.fromkeys([*stops, *([own] if isinstance(own, int) else own)]))
     return {"eos_token_id": ids if len(ids) > 1 else ids[0]}
-
-
-def _eos_ids(file: Path) -> list[int]:
-    eos = read_json_object(file).get("eos_token_id") if file.is_file() else None
-    return [eos] if isinstance(eos, int) else list(eos or [])

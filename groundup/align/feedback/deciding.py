@@ -27,7 +27,6 @@ from groundup.core import (
 from groundup.measure import (
     TIE,
     Agreement,
-    Interval,
     PairAgreement,
     ReviewSheet,
     ReviewSummary,
@@ -139,7 +138,7 @@ def review_comparisons(
 def report_votes(votes: Iterable[Judgement], aside: Iterable[Judgement] = ()) -> VoteReport:
     """What raters said; `aside`: what judges gave no vote on."""
     votes = current_votes(votes)
-    raters = []
+    raters = list[RaterVotes]()
     for who in dict.fromkeys(vote.who for vote in votes):
         own = [vote for vote in votes if vote.who == who]
         ties = sum(vote.value == TIE or "=" in vote.value for vote in own if vote.shown)
@@ -154,8 +153,7 @@ def report_votes(votes: Iterable[Judgement], aside: Iterable[Judgement] = ()) ->
     both = rater_agreement([*simulated, *together], "choice", groups).pairs
     with_people = tuple(pair for pair in both if PEOPLE in pair[:2])
     people = {vote.subject for vote in votes if not is_simulated(vote.who)}
-    unsure = {vote.subject for vote in votes if vote.reason.startswith(CHANGED)}
-    unsure |= {vote.subject for vote in aside}
+    unsure = {v.subject for v in (*aside, *(v for v in votes if v.reason.startswith(CHANGED)))}
     settled = {name for name, own in by_people.items() if _is_settled(own)}
     disputed = {groups[pair] for pair in {*agreement.disputed} - settled} | (unsure - people)
     return VoteReport(tuple(raters), agreement, with_people, tuple(sorted(disputed)))
@@ -274,10 +272,8 @@ def _check_agreement(config: VotesConfig, report: VoteReport) -> None:
 
 
 def _pair_numbers(pair: PairAgreement) -> dict[str, Any]:
-    def bounds(value: Interval | Reason) -> Any:
-        return value.message if isinstance(value, Reason) else [*value[:3]]
-
-    return {
-        "raters": [pair.first, pair.second], "pairs": pair.subjects,
-        "share": bounds(pair.share), "kappa": bounds(pair.kappa),
-    }  # fmt: skip
+    found = {
+        name: value.message if isinstance(value, Reason) else [*value[:3]]
+        for name, value in (("share", pair.share), ("kappa", pair.kappa))
+    }
+    return {"raters": [pair.first, pair.second], "pairs": pair.subjects} | found

@@ -161,8 +161,7 @@ class ReviewDesk:
     def sheet(self, who: str) -> ReviewSheet:
         """What this reviewer decided or may decide."""
         who = piped_name(who)
-        rows = self._rows(besides=who)
-        items = [row.item for row in rows.values()]
+        items = [row.item for row in self._rows(besides=who).values()]
         return ReviewSheet(self.comparisons.path, items, who, self.comparisons.id, self.takes)
 
     def takes(self, subject: str) -> bool:
@@ -201,8 +200,7 @@ class ReviewDesk:
             return True
 
     def _report_dead_run(self) -> None:
-        path = self.comparisons.path
-        if not (path / COMPLETE).exists():
+        if not ((path := self.comparisons.path) / COMPLETE).exists():
             record.log(f"No run is alive at {path}, and the last one was stopped or killed: votes "
                        "are kept, and its `groundup reinforce` command resumes it.")  # fmt: skip
 

@@ -100,17 +100,13 @@ def score_comparisons(comparisons: Artifact, *, config: RewardConfig) -> VotingR
     done = _subjects_by(comparisons, who)
 
     def outcomes() -> Iterator[tuple[str, Judgement | Reason]]:
-        for row in read_comparisons(comparisons):
-            if row.id in done:
-                continue
+        for row in (each for each in read_comparisons(comparisons) if each.id not in done):
             try:
-                scores = {
-                    name: reward(row.sample, Answer(text))
-                    for name, text in zip(row.names, row.answers, strict=True)
-                }
+                given = [reward(row.sample, Answer(text)) for text in row.answers]
             except DataError as error:
                 yield row.id, Reason("no_reward", str(error))
                 continue
+            scores = dict(zip(row.names, given, strict=True))
             reason = ", ".join(f"{name} {score:g}" for name, score in scores.items())
             yield row.id, ranking_vote(who, row.id, scores, reason)
 
@@ -162,14 +158,15 @@ def _judge_rows(
     judge: PairwiseJudge, who: str, rows: Sequence[AnswerComparison]
 ) -> Iterator[tuple[str, Judgement | Reason]]:
     """The vote on each comparison once all of its pairs have a verdict, or why there is none."""
-    asked = [(row, pair) for row in rows for pair in _pairs(row)]
+    pairs = {row.id: _pairs(row) for row in rows}
+    asked = [(row, pair) for row in rows for pair in pairs[row.id]]
     found = {row.id: dict[tuple[int, int], PairVerdict | Reason]() for row in rows}
     with record.progress("judge", len(asked), "pairs") as bar:
-        for index, verdict in judge.verdicts([_prompted(*each) for each in asked]):
+        for index, verdict in judge.verdicts([pairs[row.id][pair] for row, pair in asked]):
             bar.advance(1)
             row, pair = asked[index]
             found[row.id][pair] = verdict
-            if len(found[row.id]) < len(_pairs(row)):
+            if len(found[row.id]) < len(pairs[row.id]):
                 continue
             verdicts = found.pop(row.id)
             reasons = [each for each in verdicts.values() if isinstance(each, Reason)]
@@ -179,12 +176,10 @@ def _judge_rows(
                 yield row.id, _vote_of_verdicts(who, row, verdicts)
 
 
-def _pairs(row: AnswerComparison) -> list[tuple[int, int]]:
-    return list(combinations(range(len(row.answers)), 2))
-
-
-def _prompted(row: AnswerComparison, pair: tuple[int, int]) -> PromptedPair:
-    return PromptedPair(row.prompt, row.answers[pair[0]], row.answers[pair[1]])
+def _pairs(row: AnswerComparison) -> dict[tuple[int, int], PromptedPair]:
+    """Each two answers, by their numbers."""
+    numbers = combinations(range(len(row.answers)), 2)
+    return {(a, b): PromptedPair(row.prompt, row.answers[a], row.answers[b]) for a, b in numbers}
 
 
 def _vote_of_verdicts(
@@ -204,7 +199,7 @@ def _vote_of_verdicts(
 
 def _describe_requests(judge: PairwiseJudge, rows: Sequence[AnswerComparison], who: str) -> str:
     """The counts and what they may cost, and the first prompt in full."""
-    pairs = [_prompted(row, pair) for row in rows for pair in _pairs(row)]
+    pairs = [pair for row in rows for pair in _pairs(row).values()]
     prompts = [prompt for pair in pairs for prompt in judge.prompts(pair)]
     size = sum(len(turn.content) for prompt in prompts for turn in prompt) // CHARACTERS_PER_TOKEN
     replies, prices = judge.config.max_tokens * len(prompts), judge.config.endpoint.prices

@@ -57,9 +57,8 @@ class Rollouts(NamedTuple):
     @property
     def distinct(self) -> float:
         """Share of different answers among those to one prompt."""
-        texts = [each.ids[each.is_answer].tobytes() for each in self.answers]
-        prompts, count = self.rewards.shape
-        groups = [texts[at * count : (at + 1) * count] for at in range(prompts)]
+        texts, count = [e.ids[e.is_answer].tobytes() for e in self.answers], self.rewards.shape[1]
+        groups = [texts[at : at + count] for at in range(0, len(texts), count)]
         return sum(len(set(group)) for group in groups) / len(texts)
 
     def numbers(self) -> dict[str, float]:
@@ -78,12 +77,8 @@ class Rollouts(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Keep them in a file, which appears whole or not."""
-        buffer = io.BytesIO()
-        columns = {
-            f"{name}_{n}": getattr(each, name)
-            for n, each in enumerate(self.answers)
-            for name in RenderedAnswer._fields
-        }
+        buffer, of_answers = io.BytesIO(), [each._asdict().items() for each in self.answers]
+        columns = {f"{name}_{n}": v for n, own in enumerate(of_answers) for name, v in own}
         np.savez(buffer, rewards=self.rewards, ended=self.ended, beta=self.beta, **columns)
         write_bytes(path, buffer.getvalue())
 
@@ -103,12 +98,10 @@ class Rollouts(NamedTuple):
         shared = (self.answers, plan.answers, plan.row_tokens)
         forked = fork_rows(*shared) if plan.forks else None
         packed = forked or pack_groups([[each] for each in self.answers], plan.row_tokens)
-        weights = packed.weights
         if loss.name in ("dapo", "ppo"):
-            weights = (packed.targets != PADDING).float()
-        if loss.name == "dr_grpo":
-            weights = weights * plan.max_tokens
-        return packed._replace(weights=weights)
+            return packed._replace(weights=(packed.targets != PADDING).float())
+        scale = plan.max_tokens if loss.name == "dr_grpo" else 1
+        return packed._replace(weights=packed.weights * scale)
 
 
 Reference = Callable[[Sequence[RenderedAnswer], int], list[RenderedAnswer]]
@@ -131,21 +124,20 @@ def sample_rollouts(
     """
     repeated = [task for task in tasks for _ in range(plan.answers)]
     prompts = [engine.prompt_ids(task.conversation) for task in repeated]
-    seeds = np.random.default_rng([plan.seed, step]).integers(2**31, size=len(prompts)).tolist()
-    sampling = Sampling(temperature=1.0, max_tokens=plan.max_tokens)
     if keep is not None and keep.is_file():
         kept = json.loads(keep.read_text("utf-8"))
         said = [Generation(text, tuple(ids), tuple(nats), why) for text, ids, nats, why in kept]
     else:
+        seeds = np.random.default_rng([plan.seed, step]).integers(2**31, size=len(prompts)).tolist()
+        sampling = Sampling(temperature=1.0, max_tokens=plan.max_tokens)
         said = engine.continue_ids(prompts, sampling, seeds, shows_progress=False)
         if keep is not None:
             write_text(keep, json.dumps([[*vars(each).values()][:4] for each in said]))
     made = list[RenderedAnswer]()
     for prompt, answer in zip(prompts, said, strict=True):
-        begins = len(prompt)
         ids = np.array([*prompt, *answer.ids])
-        sampled = np.array([0.0] * begins + list(answer.logprobs), np.float32)
-        is_answer = np.arange(len(ids)) >= begins
+        sampled = np.array([0.0] * len(prompt) + list(answer.logprobs), np.float32)
+        is_answer = np.arange(len(ids)) >= len(prompt)
         made.append(RenderedAnswer(ids, is_answer, np.zeros_like(sampled), sampled))
     if reference is not None:
         made = reference(made, plan.row_tokens)

@@ -104,9 +104,8 @@ class Watch:
         numbers = sampled()
         self.rows = [row for row in self.rows if row["step"] < step]
         values, reward = self.look()
-        row = {"step": step, "measure": float(values.mean()), "held out": reward}
-        row |= {"values": values.tolist(), **numbers}
-        row["lost"] = self._loss_of(values)
+        row = {"step": step, "measure": float(values.mean()), "held out": reward,
+               "values": values.tolist(), **numbers, "lost": self._loss_of(values)}  # fmt: skip
         again = row["lost"] if self.rows and self.rows[-1]["lost"] else ""
         row["stopped"] = self.config.exceeded(numbers) or again
         self.rows.append(row)

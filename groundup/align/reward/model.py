@@ -54,7 +54,7 @@ def scored_steps(
         pairs = zip(whole, ids(*steps[:count], ""), strict=False)
         ends.append(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) - 1)
     ends.append(len(whole) - 1)
-    if any(one >= other for one, other in zip(ends, ends[1:], strict=False)):
+    if ends != sorted({*ends}):
         raise DataError(f"{name}: two of its steps end with the same token; give no empty steps.")
     return ScoredText(np.array(whole), _labels(len(whole), dict(zip(ends, labels, strict=True))))
 
@@ -101,15 +101,11 @@ class RewardModel(NamedTuple):
         module = load_with_head(path).to(device.default_device())
         body, head = module.model, module.head
         kinds = (ANSWER_HEAD.kind, STEP_HEAD.kind)
-        if (
-            not isinstance(body, Transformer) or not isinstance(head, Head)
-            or body.config.kind != "decoder" or head.config.kind not in kinds
-        ):  # fmt: skip
+        is_decoder = isinstance(body, Transformer) and body.config.kind == "decoder"
+        if not is_decoder or not isinstance(head, Head) or head.config.kind not in kinds:
             raise DataError(f"{path} is no reward model; train one with `groundup reward`.")
-        return cls(
-            module, body.config.context_length, load_chat_format(path, ""), path,
-            is_of_steps=head.config.kind == STEP_HEAD.kind,
-        )  # fmt: skip
+        form, is_of_steps = load_chat_format(path, ""), head.config.kind == STEP_HEAD.kind
+        return cls(module, body.config.context_length, form, path, is_of_steps)
 
     def score(self, conversations: Sequence[Conversation]) -> Float64[np.ndarray, " N"]:
         """The score of each conversation's last answer: a number, or p(right) of its worst step.

@@ -159,9 +159,8 @@ def _read_scored(
 
 def _make_batch(config: RewardModelConfig, chosen: Sequence[Scored]) -> MicroBatch:
     batch = packing.pack_groups(chosen, config.row_tokens)
-    if config.of == "answers":
-        return batch
-    return batch._replace(weights=(batch.targets != packing.PADDING).float())
+    is_scored = (batch.targets != packing.PADDING).float()
+    return batch if config.of == "answers" else batch._replace(weights=is_scored)
 
 
 def measure_reward(
@@ -206,9 +205,8 @@ def _step_measures(
     right: Float64[np.ndarray, " S"], labels: Int64[np.ndarray, " S"]
 ) -> dict[str, Any]:
     """Of the probabilities of steps, and whether they are right."""
-    correct = (right > 0.5) == (labels == RIGHT)
+    correct, both = (right > 0.5) == (labels == RIGHT), 0 < labels.sum() < len(labels)
     error = calibration.calibration_error(right, labels)
-    both = 0 < labels.sum() < len(labels)
     return {
         "steps": len(labels), "right": round(float(labels.mean()), 4),
         "accuracy": [round(value, 4) for value in rate(correct.astype(float))[:3]],
