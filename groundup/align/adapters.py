@@ -75,12 +75,10 @@ def with_adapter(
     The parent is the adapter that is trained on. Raises ConfigError for neither a kind nor an
     adapter's directory.
     """
-    own = dict[str, Artifact]()
+    own, given = dict[str, Artifact](), config.adapter
     if adapter in KINDS:
-        if config.adapter is not None and config.adapter.kind != adapter:
-            raise ConfigError(
-                f"--adapter {adapter} came with adapter.kind={config.adapter.kind!r}."
-            )
+        if given is not None and given.kind != adapter:
+            raise ConfigError(f"--adapter {adapter} came with adapter.kind={given.kind!r}.")
         values: dict[str, Any] = {"adapter": {"kind": adapter}}
         config = type(config)(**values | config.model_dump(exclude_unset=True))
     elif adapter:
@@ -88,8 +86,8 @@ def with_adapter(
             raise ConfigError(
                 f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
             )
-        if config.adapter is not None or config.ema_decay:
-            what = "adapter.… settings" if config.adapter is not None else "ema_decay"
+        if given is not None or config.ema_decay:
+            what = "adapter.… settings" if given is not None else "ema_decay"
             raise ConfigError(
                 f"{what} came with --adapter {adapter}, which has its own; omit them."
             )

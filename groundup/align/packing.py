@@ -31,9 +31,11 @@ from groundup.train import (
     shuffled_indices,
 )
 
-PADDING = -1
+PADDING, ROW_TOKENS, VALIDATION_BATCHES = -1, 2048, 16
 SHORT_ROW = 256
 """Positions of a row of short answers: attention costs the square of a row, whatever it holds."""
+ROWS = 8
+"""Rows of a batch without gradients."""
 FILLINGS = {
     "ids": 0, "targets": PADDING, "weights": 0.0, "documents": -1, "positions": 0,
     "reference": 0.0, "sampled": 0.0, "advantages": 0.0, "values": 0.0, "returns": 0.0,
@@ -143,12 +145,8 @@ def pack_groups(groups: Sequence[Sequence[Packable]], length: int) -> MicroBatch
 
 def empty_rows(rows: int, positions: int) -> dict[str, np.ndarray]:
     """What a batch of rows holds, by name, all of it padding."""
-    return {
-        name: np.full(
-            (rows, positions), filling, np.float32 if isinstance(filling, float) else np.int64
-        )
-        for name, filling in FILLINGS.items()
-    }
+    kinds, shape = {int: np.int64, float: np.float32}, (rows, positions)
+    return {name: np.full(shape, value, kinds[type(value)]) for name, value in FILLINGS.items()}
 
 
 def batch_of_rows(made: Mapping[str, np.ndarray], branches: Branches | None = None) -> MicroBatch:
@@ -255,10 +253,6 @@ def name_long(draft: Draft, split: str, max_length: int, reasons: Sequence[str])
                f"left out; {file.parent.name}/{file.name} has all: {reasons[0]}")  # fmt: skip
 
 
-ROWS = 8
-"""Rows of a batch without gradients."""
-
-
 def batches_of(sizes: Sequence[int], length: int) -> list[list[int]]:
     """Indices of texts of some sizes, shortest first, in batches that fill some rows."""
     batches, filled = [list[int]()], 0
@@ -268,10 +262,6 @@ def batches_of(sizes: Sequence[int], length: int) -> list[list[int]]:
         batches[-1].append(at)
         filled += sizes[at]
     return batches if sizes else []
-
-
-ROW_TOKENS = 2048
-VALIDATION_BATCHES = 16
 
 
 class PreferenceTrainingConfig(TrainingConfig):
@@ -308,9 +298,7 @@ def training_data(
 
     starts = range(0, len(held_out), size)[:VALIDATION_BATCHES]
     return TrainingData(
-        batch,
-        max(1, round(config.epochs * len(train) / size)),
-        lambda step: step * tokens,
-        lambda step: config.row_tokens,
+        batch, max(1, round(config.epochs * len(train) / size)),
+        lambda step: step * tokens, lambda step: config.row_tokens,
         {"": [make_batch(held_out[start : start + size]) for start in starts]},
-    )
+    )  # fmt: skip

@@ -124,7 +124,10 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
 
 def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:
     """Write preferences by split, and what was left out; DataError if a split would be empty."""
-    for name, own in split_rows(found, config, _texts, _question).items():
+    splits = split_rows(
+        found, config, _texts, lambda row: json.dumps(row.prompt, ensure_ascii=False)
+    )
+    for name, own in splits.items():
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         write_rows(draft.path / f"{name}.jsonl", rows)
         numbers = balance_of(map(preference_row, rows), languages=False)
@@ -146,10 +149,6 @@ def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference]:
         good = "\n".join(each.steps) or each.chosen
         cleaner.check(each.conversation(good or each.rejected), [good])
     return found
-
-
-def _question(row: Preference) -> str:
-    return json.dumps(row.prompt, ensure_ascii=False)
 
 
 def _texts(row: Preference) -> tuple[str, str]:

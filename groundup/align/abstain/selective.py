@@ -262,14 +262,15 @@ def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: Selectiv
     curves = [page.Series("measured", [p.coverage for p in drawn], risks, risks, bounds)]
     sheet.add(page.line_chart("Wrong answers", curves, x_label="questions answered",
                               y_label="share of wrong answers"))  # fmt: skip
+    names = ("threshold", "coverage", "wrong", "bound")
     rows = [
-        (f"{float(risk):.0%}", *((p["threshold"], p["coverage"],
-                                  f"{p['wrong']} of {p['answered']}", p["bound"])
-                                 if p else ("none keeps it", *"–––")))
+        (f"{float(risk):.0%}", *(
+            map((p | {"wrong": f"{p['wrong']} of {p['answered']}"}).get, names) if p
+            else ("none keeps it", *"–––")
+        ))
         for risk, p in numbers["thresholds"].items()
     ]  # fmt: skip
-    columns = ["at most wrong", *(page.TableColumn(name, True) for name in
-               ("threshold", "coverage", "wrong", "bound"))]  # fmt: skip
+    columns = ["at most wrong", *(page.TableColumn(name, True) for name in names)]
     sheet.section(
         "Thresholds", f"Each keeps its risk with a confidence of {config.confidence:.0%}.",
         page.table_element("Thresholds by risk", columns, rows),

@@ -237,9 +237,8 @@ def _with_reference(
     model: Transformer, compared: Sequence[packing.Group], config: DirectConfig
 ) -> Sequence[packing.Group]:
     """The same with what the model gives each token now, in the precision of the training."""
-    flat = [answer for each in compared for answer in each]
-    device_type = model.head.device.type
-    with resolve_precision(config.precision, model.head.device).autocast(device_type):
+    flat, place = [answer for each in compared for answer in each], model.head.device
+    with resolve_precision(config.precision, place).autocast(place.type):
         found = iter(packing.with_reference(model, flat, config.row_tokens))
     return [[next(found) for _ in each] for each in compared]
 
@@ -247,10 +246,8 @@ def _with_reference(
 def _make_batch(config: DirectConfig, chosen: Sequence[packing.Group]) -> MicroBatch:
     if config.loss.name != "kto":
         return packing.pack_groups(chosen, config.row_tokens)
-    own, other = (
-        packing.pack_groups([each[side : side + 1] for each in chosen], config.row_tokens)
-        for side in (0, 1)
-    )
+    sides = ([each[side : side + 1] for each in chosen] for side in (0, 1))
+    own, other = (packing.pack_groups(groups, config.row_tokens) for groups in sides)
     return packing.join_rows([own, other._replace(weights=torch.zeros_like(other.weights))])
 
 

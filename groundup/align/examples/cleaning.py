@@ -98,7 +98,7 @@ class Cleaner:
 
     def overlap(self, messages: Conversation) -> str:
         """How a conversation repeats a test set's samples; empty if it does not."""
-        for turn in messages if self.samples else ():
+        for turn in messages if self.matcher else ():
             if turn.role == "user" and plain_words(turn.content) in self.asked:
                 return "asks a question of"
             found = self.matcher.find(turn.content, turn.role == "user") if self.matcher else []

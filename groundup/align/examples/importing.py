@@ -45,7 +45,10 @@ def import_examples(
 
     def write(draft: Draft) -> None:
         found = keep_rows(files, partial(_clean, cleaner))
-        splits = split_rows(found, config, _texts, _last_question, config.test_share)
+        splits = split_rows(
+            found, config, _texts, lambda row: plain_words(row.messages[-2].content),
+            config.test_share,
+        )  # fmt: skip
         for name, rows in splits.items():
             talks = [
                 ChatExample("", each.row.kind, "", each.row.messages,
@@ -77,7 +80,3 @@ def _said(row: ReadRow, role: str) -> list[str]:
 
 def _texts(row: ReadRow) -> tuple[str, str]:
     return "\n".join(_said(row, "user")), "\n".join(_said(row, "assistant"))
-
-
-def _last_question(row: ReadRow) -> str:
-    return plain_words(row.messages[-2].content)

@@ -219,10 +219,8 @@ def _with_system(row: Mapping[str, Any], messages: Conversation) -> Conversation
 
 
 def check_turns(messages: Conversation) -> Conversation:
-    """The same; DataError unless user and assistant take turns, an answer is last, none is empty.
-
-    A system's message may stand first.
-    """
+    """The same; DataError unless, after a system's message or none, user and assistant take turns,
+    an answer is last and no turn is empty."""
     own = messages[1:] if messages and messages[0].role == "system" else messages
     roles = [message.role for message in own]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):

@@ -27,7 +27,6 @@ from groundup.core import (
     Draft,
     Judgement,
     Ledger,
-    Sample,
     Sampling,
     produce,
     record,
@@ -66,11 +65,6 @@ class AnswerComparison(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """Names of the answers in votes."""
         return tuple(ascii_lowercase[: len(self.answers)])
-
-    @property
-    def sample(self) -> Sample:
-        """The prompt as a scorer sees it."""
-        return Sample(self.id, self.prompt, self.references)
 
     @property
     def item(self) -> ReviewItem:

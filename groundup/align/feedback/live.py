@@ -88,16 +88,16 @@ class LiveQueue(NamedTuple):
 
         Waits until all are compared; equal answers tie unasked. Raises RunStopped if no vote comes.
         """
-        rows = [_comparison(*each) for each in zip(prompts, answers, strict=True)]
+        texts = [tuple(sorted({*each})) for each in answers]
+        rows = list(map(AnswerComparison, prompts, texts))
+        rows = [row._replace(id=digest(row.to_dict())[:16]) for row in rows]
         asked = {row.id: row for row in rows if len(row.answers) > 1}
         ledger = Ledger(self.path / ASKED)
         new = asked.keys() - {entry.content["id"] for entry in ledger.read()}
         ledger.append_all(row.to_dict() for row in asked.values() if row.id in new)
         votes = self._wait(asked)
-        return np.concatenate([
-            _wins(row, votes.get(row.id, []), texts)
-            for row, texts in zip(rows, answers, strict=True)
-        ])  # fmt: skip
+        said = zip(rows, answers, strict=True)
+        return np.concatenate([_wins(row, votes.get(row.id, []), own) for row, own in said])
 
     def _wait(self, asked: Collection[str]) -> dict[str, list[Judgement]]:
         """The votes on some comparisons, once each has one."""
@@ -120,11 +120,6 @@ class LiveQueue(NamedTuple):
                 f"vote came for {record.format_duration(now - since)}. Compare them by {command}, "
                 "and run the same command again to resume."
             )
-
-
-def _comparison(prompt: Conversation, texts: Sequence[str]) -> AnswerComparison:
-    row = AnswerComparison(prompt, tuple(sorted({*texts})))
-    return row._replace(id=digest(row.to_dict())[:16])
 
 
 def _wins(

@@ -94,10 +94,13 @@ def _revise(
     sampling = Sampling(
         temperature=config.temperature, max_tokens=config.max_tokens, seed=config.seed
     )
-    principles, template = config.principles, Template.read(PROMPT)
-    random = np.random.default_rng(config.seed)
-    drawn = [principles[at] for at in random.integers(len(principles), size=len(found.rows))]
-    kept = dict(enumerate(found.rows))
+    principles, template, kept = (
+        config.principles,
+        Template.read(PROMPT),
+        dict(enumerate(found.rows)),
+    )
+    chosen = np.random.default_rng(config.seed).integers(len(principles), size=len(kept))
+    drawn = [principles[at] for at in chosen]
 
     def prompt(at: int, question: str, critique: Sequence[str] = ()) -> Conversation:
         return template.fill({
@@ -115,9 +118,8 @@ def _revise(
     rows, reasons = dict[int, AnswerComparison](), list[str]()
     for at, row in kept.items():
         if at not in asker.failed and original[at].strip() != revised[at].strip():
-            pair = original[at], revised[at]
-            rows[at] = row._replace(answers=pair, origins=ORIGINS)
+            rows[at] = row._replace(answers=(original[at], revised[at]), origins=ORIGINS)
             reasons.append(critiques[at])
-            continue
-        reject(found, row, asker.failed.get(at, "Its revised answer equals the original one."))
+        else:
+            reject(found, row, asker.failed.get(at, "Its revised answer equals the original one."))
     return found.with_rows(rows), reasons

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import Answer, Artifact, DataError, Judgement, Ledger, Reason, record
+from groundup.core import Answer, Artifact, DataError, Judgement, Ledger, Reason, Sample, record
 from groundup.generate import open_language_model
 from groundup.measure import SIMULATED, current_votes, ranking_vote, read_votes, record_vote
 from groundup.prompt import Template
@@ -102,7 +102,8 @@ def score_comparisons(comparisons: Artifact, *, config: RewardConfig) -> VotingR
     def outcomes() -> Iterator[tuple[str, Judgement | Reason]]:
         for row in (each for each in read_comparisons(comparisons) if each.id not in done):
             try:
-                given = [reward(row.sample, Answer(text)) for text in row.answers]
+                sample = Sample(row.id, row.prompt, row.references)
+                given = [reward(sample, Answer(text)) for text in row.answers]
             except DataError as error:
                 yield row.id, Reason("no_reward", str(error))
                 continue

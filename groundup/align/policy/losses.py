@@ -139,8 +139,7 @@ def advantages(rewards: Float[Tensor, "P G"], name: AlgorithmName) -> Float[Tens
 def policy_loss(tokens: Tokens, config: PolicyLossConfig) -> Float[Tensor, ""]:
     """The sum over answers or tokens that the step's weight divides (rollouts.py)."""
     count = int(tokens.answer.max()) + 1 if len(tokens.answer) else 0
-    change = tokens.policy - tokens.sampled
-    gains = tokens.advantages
+    change, gains = tokens.policy - tokens.sampled, tokens.advantages
     if config.is_by_answer:
         change = change.new_zeros(count).index_add(0, tokens.answer, change)
         gains = change.new_zeros(count).index_copy(0, tokens.answer, gains)

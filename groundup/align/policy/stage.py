@@ -58,6 +58,7 @@ from ..feedback.deciding import report_votes
 from ..feedback.live import LiveQueue, lock_queue, open_queue
 from ..finetune import check_decoder
 from ..packing import RenderedAnswer
+from ..preferences import SPLITS
 from ..reward.model import RewardModel, scores_of
 from .losses import PolicyLossConfig, Tokens, adapted_beta, policy_loss, value_losses
 from .rewards import OF_REFERENCES, Reward, RewardConfig, read_tasks
@@ -70,8 +71,6 @@ USUAL = adapters.UsualOptim(
 )  # fmt: skip
 """Of an imported model TRL's rate."""
 ROLLOUTS, SOME_TASKS = "rollouts.jsonl", 50
-REFERENCE = "reference"
-"""Name of the adapter as it was before training."""
 
 
 class PolicyConfig(adapters.AdaptableConfig):
@@ -161,9 +160,7 @@ def reinforce(
     config = config.model_copy(update={"tasks_digest": content})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
-    train, held_out = (
-        [each for each in samples if split[each.id] == name] for name in ("train", "validation")
-    )
+    train, held_out = ([each for each in samples if split[each.id] == name] for name in SPLITS)
     if not held_out or len(train) < config.prompts:
         raise DataError(
             f"{len(samples)} tasks are too few for prompts={config.prompts} and held-out ones."
@@ -209,16 +206,16 @@ def _open_rewards(
         config = config.model_copy(update={"watchdog": patient})
     if (judges or people) and "rewards" not in config.model_fields_set:
         config = config.model_copy(update={"rewards": RewardConfig(number=0)})
-    rewarded, measure = Reward.of(config.rewards, models, people), config.watch.measure
-    if measure is None and not rewarded.parts and not rewarded.models:
+    rewarded = measured = Reward.of(config.rewards, models, people)
+    if (measure := config.watch.measure) is not None:
+        own = models if "model" in measure.model_fields_set else []  # they may be what is misled
+        measured = Reward.of(measure, own)
+    elif not rewarded.parts and not rewarded.models:
         raise ConfigError(
             "People compare answers and measure none alone; set what the held-out tasks are "
             "measured by, such as watch.measure.number=1."
         )
-    if measure is None:
-        return config, judges, (rewarded, rewarded)
-    counted = models if "model" in measure.model_fields_set else []  # they may be what is misled
-    return config, judges, (rewarded, Reward.of(measure, counted))
+    return config, judges, (rewarded, measured)
 
 
 @dataclass
@@ -276,11 +273,10 @@ class PolicyRun:
         if path.is_file():
             return Rollouts.read(path)
         path.parent.mkdir(exist_ok=True)
-        was_training = model.training
+        was_training, keep = model.training, path.with_suffix(".json")
+        was_killed = keep.is_file()
         model.eval()  # an adapter may have dropout
         chosen = shuffled_indices(number, config.prompts, len(self.tasks), config.seed)
-        keep = path.with_suffix(".json")
-        was_killed = keep.is_file()
         made = sample_rollouts(
             self.sampler or self.engine, [self.tasks[at] for at in chosen], number, self.plan,
             reward=self.reward, loss=self._loss_at(number), reference=self.reference,
@@ -306,8 +302,8 @@ class PolicyRun:
 
     def token_values(self, answers: Sequence[RenderedAnswer]) -> list[np.ndarray]:
         """The value of each token of each answer, now, by PPO's head."""
-        place, found = self.engine.model.head.device, [np.zeros(len(each.ids)) for each in answers]
         assert self.values is not None, "called for PPO alone"
+        place, found = self.engine.model.head.device, [np.zeros(len(each.ids)) for each in answers]
         value = partial(scores_of, self.values)
         values = packing.values_of_targets(answers, self.plan.row_tokens, place, value)
         for each, own, given in zip(answers, found, values, strict=True):
@@ -425,7 +421,7 @@ def _reference(
         before = copy.deepcopy(model).requires_grad_(False)
         return partial(packing.with_reference, before, vocab_size=vocab_size)
 
-    name = REFERENCE if "adapter" in parents else None
+    name = "reference" if "adapter" in parents else None  # the adapter as it was, or none
 
     def switched(answers: Sequence[RenderedAnswer], length: int) -> list[RenderedAnswer]:
         if name and name not in [size.name for size in adapter_sizes(model)]:

@@ -22,7 +22,7 @@ PAIR = {"prompt": "2+2?", "chosen": "4", "rejected": "5"}
 def test_rows_of_each_layout_are_read():
     found = parse_comparison({"prompt": "2+2?", "answers": ["4", "5", "6"], "answer": "4", "x": 1})
     assert found.prompt == (Message("user", "2+2?"),) and found.names == ("a", "b", "c")
-    assert found.sample.references == ("4",)
+    assert found.references == ("4",)
     pair = parse_comparison(PAIR)
     assert (pair.answers, pair.origins) == (("4", "5"), ("chosen", "rejected"))
     assert parse_comparison({"prompt": "2+2?", "answer": ["4", "four"]}, samples=True) == (
