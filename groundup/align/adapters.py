@@ -62,9 +62,8 @@ class UsualOptim(NamedTuple):
 
 def adamw(rate: float) -> OptimConfig:
     """AdamW with one rate for all weights, as peers have it."""
-    return OptimConfig(
-        matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate, epsilon=1e-8
-    )
+    rates = {"learning_rate": rate, "embedding_learning_rate": rate}
+    return OptimConfig(matrix_optimizer="adamw", **rates, epsilon=1e-8)
 
 
 def with_adapter(
@@ -83,9 +82,8 @@ def with_adapter(
         config = type(config)(**values | config.model_dump(exclude_unset=True))
     elif adapter:
         if not Path(adapter).is_dir():
-            raise ConfigError(
-                f"--adapter {adapter} is neither a kind ({', '.join(KINDS)}) nor a directory."
-            )
+            kinds = ", ".join(KINDS)
+            raise ConfigError(f"--adapter {adapter} is neither a kind ({kinds}) nor a directory.")
         if given is not None or config.ema_decay:
             what = "adapter.… settings" if given is not None else "ema_decay"
             raise ConfigError(

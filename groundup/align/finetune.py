@@ -69,10 +69,8 @@ class FinetuneConfig(adapters.AdaptableConfig):
     def check_rows(self) -> "FinetuneConfig":
         """Reject more micro-batches than sequences."""
         if self.micro_batches > self.batch_rows:
-            raise ConfigError(
-                f"micro_batches={self.micro_batches} exceeds batch_rows={self.batch_rows}; give "
-                "at most that."
-            )
+            came = f"micro_batches={self.micro_batches} exceeds batch_rows={self.batch_rows}"
+            raise ConfigError(f"{came}; give at most that.")
         return self
 
 
@@ -120,10 +118,8 @@ def check_decoder(base: Artifact, max_length: int) -> None:
     """Reject a model that is no decoder, and sequences beyond its context."""
     own = open_config(base.path)
     if max_length > own.context_length:
-        raise ConfigError(
-            f"max_length={max_length} exceeds the model's context_length="
-            f"{own.context_length}; give at most that."
-        )
+        came = f"max_length={max_length} exceeds the model's context_length={own.context_length}"
+        raise ConfigError(f"{came}; give at most that.")
     if own.kind != "decoder":
         raise ConfigError(f"{base.path} is of kind {own.kind!r}; fine-tuning needs a decoder.")
 
@@ -163,11 +159,9 @@ def _train_and_save(
 
 def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:
     """Render a split's conversations with the chat template and pack them."""
-    talks = list(read_examples(examples, name))
+    talks, path = list(read_examples(examples, name)), examples.path
     if not talks:
-        raise DataError(
-            f"{examples.path} has no {name} conversations; make examples of more documents."
-        )
+        raise DataError(f"{path} has no {name} conversations; make examples of more documents.")
     rendered = [form.render(each.messages, each.id) for each in talks]
     return pack_examples(rendered, length, too_long="drop", names=[each.id for each in talks])
 

@@ -124,9 +124,8 @@ def read_preferences(artifact: Artifact, split: str) -> list[Preference]:
 
 def write_preferences(draft: Draft, config: PreferencesConfig, found: KeptRows[Preference]) -> None:
     """Write preferences by split, and what was left out; DataError if a split would be empty."""
-    splits = split_rows(
-        found, config, _texts, lambda row: json.dumps(row.prompt, ensure_ascii=False)
-    )
+    dump = partial(json.dumps, ensure_ascii=False)
+    splits = split_rows(found, config, _texts, lambda row: dump(row.prompt))
     for name, own in splits.items():
         rows = [each.row.to_dict() | {"source": each.source} for each in own]
         write_rows(draft.path / f"{name}.jsonl", rows)

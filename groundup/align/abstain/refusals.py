@@ -125,9 +125,8 @@ def _write_examples(
             f"The model knows {counts['known']} of {len(labelled)} questions; to learn the "
             "difference it needs some that it knows and some that it does not."
         )
-    split = split_paths(
-        sorted({each.group for each in found.rows}), config.validation_share, 0.0, config.seed
-    )
+    groups = sorted({each.group for each in found.rows})
+    split = split_paths(groups, config.validation_share, 0.0, config.seed)
     for name in SPLITS:
         own = [each for each in labelled if split[each.question.group] == name]
         rows = [_example(each, config) for each in _balance(own, config)]

@@ -81,18 +81,16 @@ def preference_losses(
     chosen: Answers, rejected: Answers, config: PreferenceLossConfig
 ) -> Float[Tensor, " P"]:
     """Nats of each pair; ipo is per token, as of TRL and the authors (OpenRLHF takes sums)."""
-    scale, wrong = config.beta, config.smoothing
+    scale, flip = config.beta, config.smoothing
     logits = scale * (chosen.change - rejected.change)
     by_token = chosen.change / chosen.tokens - rejected.change / rejected.tokens
     match config.name:
         case "dpo":
             return -logsigmoid(logits)
         case "cdpo":
-            return -(1 - wrong) * logsigmoid(logits) - wrong * logsigmoid(-logits)
+            return -(1 - flip) * logsigmoid(logits) - flip * logsigmoid(-logits)
         case "robust":
-            return (wrong * logsigmoid(-logits) - (1 - wrong) * logsigmoid(logits)) / (
-                1 - 2 * wrong
-            )
+            return (flip * logsigmoid(-logits) - (1 - flip) * logsigmoid(logits)) / (1 - 2 * flip)
         case "hinge":
             return relu(1 - logits)
         case "ipo":

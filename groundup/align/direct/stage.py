@@ -169,9 +169,8 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     model = adapters.load_trainable(config, parents)
     form = adapters.chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
-    splits = [
-        _compared(config, read_preferences(source, name), form, name, draft) for name in SPLITS
-    ]
+    rows = {name: read_preferences(source, name) for name in SPLITS}
+    splits = [_compared(config, own, form, name, draft) for name, own in rows.items()]
     if config.loss.has_reference:
         splits = [_with_reference(model, split, config) for split in splits]
     draft.numbers |= {"preferences": len(splits[0])}

@@ -158,9 +158,7 @@ def question_groups(
     dropped = set[int]()
     for number, group in enumerate(groups) if threshold else ():
         words, before = set(plain_words(answers[number]).split()), kept.setdefault(group, [])
-        near = (
-            len(words & each) >= threshold * len(words | each) for each in before[:MAX_SIBLINGS]
-        )
+        near = (len(words & w) >= threshold * len(words | w) for w in before[:MAX_SIBLINGS])
         if any(near):
             dropped.add(number)
         else:

@@ -70,13 +70,13 @@ def import_examples(
 def _clean(cleaner: Cleaner, row: Any) -> Sequence[ReadRow]:
     """A row's conversation; DataError saying why it is left out."""
     found = read_row(row)
-    cleaner.check(found.messages, _said(found, "assistant"))
+    cleaner.check(found.messages, _turns_of(found, "assistant"))
     return [found]
 
 
-def _said(row: ReadRow, role: str) -> list[str]:
+def _turns_of(row: ReadRow, role: str) -> list[str]:
     return [turn.content for turn in row.messages if turn.role == role]
 
 
 def _texts(row: ReadRow) -> tuple[str, str]:
-    return "\n".join(_said(row, "user")), "\n".join(_said(row, "assistant"))
+    return "\n".join(_turns_of(row, "user")), "\n".join(_turns_of(row, "assistant"))

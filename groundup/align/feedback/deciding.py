@@ -235,9 +235,7 @@ def _write_votes(
     }  # fmt: skip
 
 
-def _decide(
-    row: AnswerComparison, votes: Sequence[Judgement], pairs: str
-) -> list[Preference] | str:
+def _decide(row: AnswerComparison, votes: Sequence[Judgement], by: str) -> list[Preference] | str:
     """The preferences that votes on a comparison make, or why there is none."""
     if not votes:
         return "It has no vote."
@@ -249,7 +247,7 @@ def _decide(
     better = [(best, *{*pair} - {best}) for pair, best in winners if best != TIE]
     for best, worse in better:
         won[best], won[worse] = won[best] + 1, won[worse] - 1
-    if pairs == "best_worst" and better:
+    if by == "best_worst" and better:
         ends = max(row.names, key=won.__getitem__), min(row.names, key=won.__getitem__)
         better = [ends] if won[ends[0]] > won[ends[1]] else []
     if not better:

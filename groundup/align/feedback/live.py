@@ -48,6 +48,7 @@ from .comparisons import (
 
 STAGE, CLAIMS, COMPLETE = "reinforce-queue", "ledger/claims", "ledger/complete"
 POLL_SECONDS, SAY_SECONDS, START_SECONDS = 0.5, 60.0, 30.0
+Shares = Float64[np.ndarray, " N"]
 
 
 def open_queue(path: Path, model: Artifact) -> Artifact:
@@ -81,9 +82,7 @@ class LiveQueue(NamedTuple):
     wait_seconds: float
     """How long it waits for the next vote."""
 
-    def wins(
-        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[str]]
-    ) -> Float64[np.ndarray, " N"]:
+    def wins(self, prompts: Sequence[Conversation], answers: Sequence[Sequence[str]]) -> Shares:
         """The share of a prompt's other answers that each answer is better than, a tie half.
 
         Waits until all are compared; equal answers tie unasked. Raises RunStopped if no vote comes.
@@ -122,9 +121,7 @@ class LiveQueue(NamedTuple):
             )
 
 
-def _wins(
-    row: AnswerComparison, votes: Sequence[Judgement], texts: Sequence[str]
-) -> Float64[np.ndarray, " N"]:
+def _wins(row: AnswerComparison, votes: Sequence[Judgement], texts: Sequence[str]) -> Shares:
     names = dict(zip(row.answers, row.names, strict=True))
     said, winners = [names[text] for text in texts], pair_winners(counting_votes(votes))
 

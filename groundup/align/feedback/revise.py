@@ -91,16 +91,11 @@ def _revise(
     config: ReviseConfig, asker: Asker, found: KeptRows[AnswerComparison]
 ) -> tuple[KeptRows[AnswerComparison], list[str]]:
     """The rows with original and revised answers, and a critique for each."""
-    sampling = Sampling(
-        temperature=config.temperature, max_tokens=config.max_tokens, seed=config.seed
-    )
-    principles, template, kept = (
-        config.principles,
-        Template.read(PROMPT),
-        dict(enumerate(found.rows)),
-    )
-    chosen = np.random.default_rng(config.seed).integers(len(principles), size=len(kept))
-    drawn = [principles[at] for at in chosen]
+    limit, seed, wanted = config.max_tokens, config.seed, config.principles
+    sampling = Sampling(temperature=config.temperature, max_tokens=limit, seed=seed)
+    template, kept = Template.read(PROMPT), dict(enumerate(found.rows))
+    chosen = np.random.default_rng(seed).integers(len(wanted), size=len(kept))
+    drawn = [wanted[at] for at in chosen]
 
     def prompt(at: int, question: str, critique: Sequence[str] = ()) -> Conversation:
         return template.fill({

@@ -146,9 +146,8 @@ def _record_votes(
                 {"who": who, "subject": subject, "code": vote.code, "reason": vote.message}
             )
             aside[vote.code] += 1
-    report = VotingReport(
-        who, counts["voted"], earlier, counts["ties"], counts["changed"], dict(aside)
-    )
+    kinds = (counts["ties"], counts["changed"], dict(aside))
+    report = VotingReport(who, counts["voted"], earlier, *kinds)
     if failures:
         record.log(str(report))
     require_all(failures)

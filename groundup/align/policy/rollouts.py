@@ -23,6 +23,8 @@ from .forks import fork_rows
 from .losses import PolicyLossConfig, advantages, token_advantages, whiten
 from .rewards import Reward
 
+Drawn = list[RenderedAnswer]
+
 
 class RolloutPlan(NamedTuple):
     """How many answers are sampled, and how long they may be."""
@@ -150,9 +152,7 @@ def sample_rollouts(
     return Rollouts(made, rewards, ended, loss.beta)
 
 
-def _with_answers_advantages(
-    made: list[RenderedAnswer], rewards: np.ndarray, loss: PolicyLossConfig
-) -> list[RenderedAnswer]:
+def _with_answers_advantages(made: Drawn, rewards: np.ndarray, loss: PolicyLossConfig) -> Drawn:
     scored = torch.from_numpy(rewards).float()
     if loss.beta and loss.is_penalised:
         change = [float((each.sampled - each.reference).sum()) for each in made]
@@ -162,9 +162,8 @@ def _with_answers_advantages(
 
 
 def _with_tokens_advantages(
-    made: list[RenderedAnswer], rewards: np.ndarray, values: list[np.ndarray],
-    loss: PolicyLossConfig,
-) -> list[RenderedAnswer]:  # fmt: skip
+    made: Drawn, rewards: np.ndarray, values: list[np.ndarray], loss: PolicyLossConfig
+) -> Drawn:
     """With PPO's advantages, and with values and returns for its value head."""
     gains, found = list[np.ndarray](), list[RenderedAnswer]()
     for each, score, value in zip(made, rewards, values, strict=True):

@@ -162,9 +162,8 @@ def reinforce(
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
     train, held_out = ([each for each in samples if split[each.id] == name] for name in SPLITS)
     if not held_out or len(train) < config.prompts:
-        raise DataError(
-            f"{len(samples)} tasks are too few for prompts={config.prompts} and held-out ones."
-        )
+        count = f"{len(samples)} tasks are too few"
+        raise DataError(f"{count} for prompts={config.prompts} and held-out ones.")
     votes = {"queue": open_queue(queue, model)} if queue else {}
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
@@ -194,10 +193,8 @@ def _open_rewards(
 
     With those or a queue, what a program can check counts only if it is set.
     """
-    if queue is not None and not 2 <= config.answers <= MAX_ANSWERS:
-        raise ConfigError(
-            f"People compare 2 to {MAX_ANSWERS} answers; answers={config.answers} came."
-        )
+    if queue is not None and not 2 <= (count := config.answers) <= MAX_ANSWERS:
+        raise ConfigError(f"People compare 2 to {MAX_ANSWERS} answers; answers={count} came.")
     judges = {f"reward {n}": Artifact.open(path, "model") for n, path in enumerate(paths, 1)}
     models, people = [RewardModel.open(each.path).score for each in judges.values()], None
     if queue is not None:

@@ -120,9 +120,8 @@ class RewardModel(NamedTuple):
             )
         place = next(self.module.parameters()).device
         found = values_of_targets(texts, self.context, place, partial(scores_of, self.module))
-        return np.array([
-            right_probabilities(own).min() if self.is_of_steps else own.item() for own in found
-        ], np.float64)  # fmt: skip
+        worth = [right_probabilities(e).min() if self.is_of_steps else e.item() for e in found]
+        return np.array(worth, np.float64)
 
     def _scored(self, conversation: Conversation) -> ScoredText:
         if not self.is_of_steps:

@@ -123,9 +123,8 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))
     data = packing.training_data(config, train, held_out, partial(_make_batch, config))
-    task = TrainingTask(
-        body, module, RewardObjective(config), data, f"reward of {config.of}", is_compiled=False
-    )
+    name = f"reward of {config.of}"
+    task = TrainingTask(body, module, RewardObjective(config), data, name, is_compiled=False)
     run = TrainingRun(draft, config, task, identity._replace(model=body.config.to_dict()))
     run.train_to_end()
     module.model = run.final_model()
@@ -184,36 +183,37 @@ def _pair_measures(
 ) -> dict[str, Any]:
     """Of how far better answers are ahead in score, and by how many tokens they are longer."""
 
-    def accuracy(chosen: Bool[np.ndarray, " P"]) -> list[float] | None:
-        if not chosen.any():
-            return None
-        return [round(value, 4) for value in rate((ahead[chosen] > 0).astype(float))[:3]]
-
     sure = 1 / (1 + np.exp(-np.abs(ahead)))  # probability of the answer that is put first
-    error = calibration.calibration_error(sure, ahead > 0)
     return {
-        "pairs": len(ahead), "accuracy": accuracy(ahead == ahead),
+        "pairs": len(ahead), "accuracy": _share(ahead > 0),
         "longer_is_better": round(float(((longer > 0) + (longer == 0) / 2).mean()), 4),
-        "accuracy_longer": accuracy(longer > 0), "accuracy_shorter": accuracy(longer < 0),
+        "accuracy_longer": _share(ahead[longer > 0] > 0),
+        "accuracy_shorter": _share(ahead[longer < 0] > 0),
         "margin": round(float(ahead.mean()), 4),
-        "calibration_error": round(error.value, 4),
-        "calibration_error_by_chance": round(error.by_chance, 4),
-    }  # fmt: skip
+    } | _calibration(sure, ahead > 0)  # fmt: skip
 
 
 def _step_measures(
     right: Float64[np.ndarray, " S"], labels: Int64[np.ndarray, " S"]
 ) -> dict[str, Any]:
     """Of the probabilities of steps, and whether they are right."""
-    correct, both = (right > 0.5) == (labels == RIGHT), 0 < labels.sum() < len(labels)
-    error = calibration.calibration_error(right, labels)
+    both = 0 < labels.sum() < len(labels)
     return {
         "steps": len(labels), "right": round(float(labels.mean()), 4),
-        "accuracy": [round(value, 4) for value in rate(correct.astype(float))[:3]],
+        "accuracy": _share((right > 0.5) == (labels == RIGHT)),
         "auroc": round(auroc(right, labels), 4) if both else None,
-        "calibration_error": round(error.value, 4),
-        "calibration_error_by_chance": round(error.by_chance, 4),
-    }  # fmt: skip
+    } | _calibration(right, labels)  # fmt: skip
+
+
+def _share(is_right: Bool[np.ndarray, " _"]) -> list[float] | None:
+    """Of what is right, with the bounds of its interval."""
+    return [round(x, 4) for x in rate(is_right.astype(float))[:3]] if len(is_right) else None
+
+
+def _calibration(said: Float64[np.ndarray, " _"], is_right: Any) -> dict[str, float]:
+    found = calibration.calibration_error(said, is_right)
+    errors = {"calibration_error": found.value, "calibration_error_by_chance": found.by_chance}
+    return {name: round(error, 4) for name, error in errors.items()}
 
 
 def describe_measures(found: dict[str, Any]) -> str:
