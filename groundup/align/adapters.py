@@ -49,21 +49,20 @@ Settings = TypeVar("Settings", bound=AdaptableConfig)
 
 
 class UsualOptim(NamedTuple):
-    """A stage's optimizers, by what is trained, if nothing is set of them."""
+    """What a stage has if nothing is set: an optimizer of models that were trained here, and rates
+    of AdamW for others, for adapters of models that were trained here, and of others."""
 
     native: OptimConfig
-    """A model that was trained here."""
     imported: float
-    """AdamW's rate of one that was not."""
     adapter: float
-    """Of an adapter of a model that was trained here."""
     imported_adapter: float
 
 
 def adamw(rate: float) -> OptimConfig:
     """AdamW with one rate for all weights, as peers have it."""
-    rates = {"learning_rate": rate, "embedding_learning_rate": rate}
-    return OptimConfig(matrix_optimizer="adamw", **rates, epsilon=1e-8)
+    return OptimConfig(
+        matrix_optimizer="adamw", learning_rate=rate, embedding_learning_rate=rate, epsilon=1e-8
+    )
 
 
 def with_adapter(

@@ -214,8 +214,9 @@ def read_row_prompt(row: Mapping[str, Any]) -> Conversation:
 def _with_system(row: Mapping[str, Any], messages: Conversation) -> Conversation:
     """The messages after the row's column `system`, if they have no system turn."""
     system, is_said = row.get("system"), any(turn.role == "system" for turn in messages)
-    is_given = not is_said and isinstance(system, str) and system.strip()
-    return (Message("system", system), *messages) if is_given else messages
+    if is_said or not isinstance(system, str) or not system.strip():
+        return messages
+    return (Message("system", system), *messages)
 
 
 def check_turns(messages: Conversation) -> Conversation:

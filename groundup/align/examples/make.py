@@ -201,10 +201,7 @@ def read_examples(artifact: Artifact, split: str) -> Iterator[ChatExample]:
 
 
 def write_examples(draft: Draft, split: str, examples: Iterable[ChatExample]) -> list[ChatExample]:
-    """Write a split's examples with their ids, which are the groups of those without; count them.
-
-    Returns what is written.
-    """
+    """Write a split's examples with ids, which are the groups of those without, and count them."""
     rows = list[ChatExample]()
     for number, each in enumerate(examples):
         name = f"{split}-{number:05d}"
@@ -237,8 +234,8 @@ def _write_examples(
         free = [talk for talk in kept if not cleaner.overlap(talk.messages)]
         overlapping += len(kept) - len(write_examples(draft, split, free))
     if cleaner.samples:
-        numbers = {"documents": len(documents.excluded), "conversations": overlapping}
-        draft.numbers["excluded"] = numbers
+        excluded = {"documents": len(documents.excluded), "conversations": overlapping}
+        draft.numbers["excluded"] = excluded
 
 
 def _conversations(

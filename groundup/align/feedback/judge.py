@@ -53,10 +53,9 @@ def read_principles(path: Path | None = None) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The principles {path} cannot be read ({error}).") from None
-    found = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
-    if not found:
-        raise ConfigError(f"{path} has no principle; expected a sentence a line.")
-    return found
+    if found := tuple(line.strip() for line in lines if line.strip() and line[0] != "#"):
+        return found
+    raise ConfigError(f"{path} has no principle; expected a sentence a line.")
 
 
 class PromptedPair(NamedTuple):

@@ -178,7 +178,8 @@ def _scorers_of(config: RewardConfig) -> dict[str, Scorer]:
     return {
         "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
         "f1": token_f1(), "ended": natural_stop(), "quoted": score_quoted, "code": score_code,
-    } | {name: AnswerScorer(*each) for name, each in of_answers.items()}  # fmt: skip
+        **{name: AnswerScorer(*each) for name, each in of_answers.items()},
+    }  # fmt: skip
 
 
 OF_REFERENCES = ("number", "exact", "f1")

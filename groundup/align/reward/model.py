@@ -101,8 +101,10 @@ class RewardModel(NamedTuple):
         module = load_with_head(path).to(device.default_device())
         body, head = module.model, module.head
         kinds = (ANSWER_HEAD.kind, STEP_HEAD.kind)
-        is_decoder = isinstance(body, Transformer) and body.config.kind == "decoder"
-        if not is_decoder or not isinstance(head, Head) or head.config.kind not in kinds:
+        if (
+            not isinstance(body, Transformer) or not isinstance(head, Head)
+            or body.config.kind != "decoder" or head.config.kind not in kinds
+        ):  # fmt: skip
             raise DataError(f"{path} is no reward model; train one with `groundup reward`.")
         form, is_of_steps = load_chat_format(path, ""), head.config.kind == STEP_HEAD.kind
         return cls(module, body.config.context_length, form, path, is_of_steps)
