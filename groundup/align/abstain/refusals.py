@@ -169,8 +169,7 @@ def label_questions(
 
 def _balance(rows: Sequence[LabelledQuestion], config: RefusalsConfig) -> list[LabelledQuestion]:
     """Known questions, repeated if they are too few, and as many unknown ones as may be."""
-    known = [each for each in rows if each.is_known]
-    unknown = [each for each in rows if not each.is_known]
+    known, unknown = ([e for e in rows if e.is_known == wanted] for wanted in (True, False))
     if not (known and unknown):
         return list(rows)
     odds = config.max_unknown / (1 - config.max_unknown)

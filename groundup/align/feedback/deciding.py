@@ -206,10 +206,8 @@ def _write_votes(
     _check_agreement(config, report)
     aside = {vote.subject: vote.reason for vote in read_quarantine(comparisons.path)}
     voted = {vote.subject for vote in votes}
-    counted = votes_by_subject(
-        vote for vote in votes
-        if config.raters == "all" or is_simulated(vote.who) == (config.raters == "simulated")
-    )  # fmt: skip
+    wanted = {"all": (True, False), "people": (False,), "simulated": (True,)}[config.raters]
+    counted = votes_by_subject(vote for vote in votes if is_simulated(vote.who) in wanted)
     found, labels = KeptRows[Preference]([], []), Counter[str]()
     for row in read_comparisons(comparisons):
         own = counted.get(row.id, [])

@@ -166,14 +166,11 @@ def _judge_rows(
             bar.advance(1)
             row, pair = asked[index]
             found[row.id][pair] = verdict
-            if len(found[row.id]) < len(pairs[row.id]):
-                continue
-            verdicts = found.pop(row.id)
-            reasons = [each for each in verdicts.values() if isinstance(each, Reason)]
-            if reasons:
-                yield row.id, next(filter(is_transient, reasons), reasons[0])
-            else:
-                yield row.id, _vote_of_verdicts(who, row, verdicts)
+            if len(found[row.id]) == len(pairs[row.id]):
+                verdicts = found.pop(row.id)
+                reasons = [each for each in verdicts.values() if isinstance(each, Reason)]
+                why = next(filter(is_transient, reasons), reasons[0]) if reasons else None
+                yield row.id, why or _vote_of_verdicts(who, row, verdicts)
 
 
 def _pairs(row: AnswerComparison) -> dict[tuple[int, int], PromptedPair]:

@@ -89,10 +89,10 @@ class Rollouts(NamedTuple):
         """What `write` kept."""
         with np.load(path, allow_pickle=False) as file:
             rewards, ended, beta = file["rewards"], file["ended"], float(file["beta"])
-            answers = [
-                RenderedAnswer(*(file[f"{name}_{n}"] for name in RenderedAnswer._fields))
-                for n in range(rewards.size)
+            names = [
+                [f"{name}_{n}" for name in RenderedAnswer._fields] for n in range(rewards.size)
             ]
+            answers = [RenderedAnswer(*map(file.__getitem__, own)) for own in names]
         return cls(answers, rewards, ended, beta)
 
     def batch(self, loss: PolicyLossConfig, plan: RolloutPlan) -> MicroBatch:
