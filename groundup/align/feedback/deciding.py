@@ -127,16 +127,18 @@ def review_comparisons(
         if not disputed or row.id in report.disputed
     ]
     review = partial(run_review, title=comparisons.path.resolve().name, compares=True)
+
+    def named(name: str) -> str:
+        return name if who or page else piped_name(name)
+
     if comparisons.stage == STAGE and not (results or disputed or sample or page):
         desk = ReviewDesk(comparisons)
-        return review(desk.sheet, who, waits=desk.waits)
+        return review(lambda name: desk.sheet(named(name)), who, waits=desk.waits)
     if results or not items:
         return report
     items = sample_items(items, sample, seed)
     return review(
-        lambda name: ReviewSheet(
-            comparisons.path, items, name if who or page else piped_name(name), comparisons.id
-        ),
+        lambda name: ReviewSheet(comparisons.path, items, named(name), comparisons.id),
         who, port=port if page else None,
     )  # fmt: skip
 

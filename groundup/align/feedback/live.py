@@ -160,7 +160,6 @@ class ReviewDesk:
 
     def sheet(self, who: str) -> ReviewSheet:
         """What this reviewer decided or may decide."""
-        who = piped_name(who)
         rows = self._rows(besides=who)
         items = [row.item for row in rows.values()]
         return ReviewSheet(self.comparisons.path, items, who, self.comparisons.id, self.takes)

@@ -134,7 +134,7 @@ class PolicyConfig(AdaptableConfig):
     spikes: SpikeConfig = SpikeConfig(policy="off")
     """Off: the loss of a policy is no measure of its quality and has no level."""
     tasks_digest: str = ""
-    """Hash of the tasks, and of an own scorer; set by the stage."""
+    """Hash of the tasks, of lexicons and an own scorer; set by the stage."""
 
     @model_validator(mode="after")
     def check(self) -> "PolicyConfig":
@@ -182,7 +182,8 @@ def reinforce(
     config, judges, rewarded = _open_rewards(config, reward or (), queue)
     samples = _read_rewardable(tasks, rewarded)
     own_code = [name for side in rewarded for name in side.parts if "#" in name]
-    content = " ".join([hash_file(tasks), *own_code])
+    lexicons = [each.lexicon for each in (config.rewards, config.watch.measure) if each]
+    content = " ".join([*map(hash_file, filter(None, (tasks, *lexicons))), *own_code])
     config = config.model_copy(update={"tasks_digest": content})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
