@@ -103,7 +103,8 @@ def question_groups(
     """The first row of the group of each kept row, after near duplicates are left out.
 
     Rows whose questions are equal or nearly so are one group, which splits do not divide; of a
-    group, a row is left out if its answer, too, has nearly the words of one before.
+    group, a row is left out if its answer, too, has nearly the words of one before that is not of
+    the same line, as pairs of a ranking are.
 
     texts  question and answer of a row
     """
@@ -119,16 +120,21 @@ def question_groups(
     for one, other, _ in near_duplicates(questions, threshold) if threshold else ():
         low, high = sorted((leader(one), leader(other)))
         leaders[high] = low
-    groups, kept = [leader(number) for number in range(len(leaders))], dict[int, list[set[str]]]()
+    groups, kept = (
+        [leader(number) for number in range(len(leaders))],
+        dict[int, list[tuple[str, set[str]]]](),
+    )
     dropped = set[int]()
     for number, group in enumerate(groups) if threshold else ():
         words, before = set(plain_words(answers[number]).split()), kept.setdefault(group, [])
+        place = rows.kept[number].place
         if any(
-            len(words & each) >= threshold * len(words | each) for each in before[:MAX_SIBLINGS]
+            len(words & each) >= threshold * len(words | each) and place != other
+            for other, each in before[:MAX_SIBLINGS]
         ):
             dropped.add(number)
         else:
-            before.append(words)
+            before.append((place, words))
     first_rows = [rows.kept[group].row for n, group in enumerate(groups) if n not in dropped]
     rows.reject(dropped, "It nearly is there twice.")
     return first_rows

@@ -233,8 +233,9 @@ def _open_rewards(
         people = LiveQueue(queue, config.wait_seconds).wins
         patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
         config = config.model_copy(update={"watchdog": patient})
-    if (judges or people) and "rewards" not in config.model_fields_set:
-        config = config.model_copy(update={"rewards": RewardConfig(number=0)})
+    if (judges or people) and "number" not in config.rewards.model_fields_set:
+        rewards = config.rewards.model_copy(update={"number": 0.0})
+        config = config.model_copy(update={"rewards": rewards})
     rewarded, measure = Reward.of(config.rewards, models, people), config.watch.measure
     if measure is None and not rewarded.parts and not rewarded.models:
         raise ConfigError(
