@@ -184,7 +184,7 @@ def test_the_watch_ends_a_run_that_its_rewards_mislead(chat_model, tasks, tmp_pa
     made = reinforce(settings(watch={"every": 2}), chat_model, tasks, tmp_path / "out")
     found = made.numbers["watch"]
     assert found["stopped"] == "the held-out measure fell from 0.900 to 0.300"
-    assert (found["best_step"], found["last_step"]) == (2, 6)
+    assert (found["best_step"], found["last_step"], made.numbers["steps"]) == (2, 6, 6)
     assert torch.equal(load(made.path).head, seen[1]), "the weights are those of the best look"
     assert not torch.equal(seen[1], seen[3])
     scores = made.numbers["held_out"]
