@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import random
+import signal
 import socket
 from collections import Counter
 from contextlib import suppress
@@ -45,6 +46,8 @@ with suppress(ImportError):  # a plugin of pytest may have loaded numpy before t
 
 gc.disable()  # until all is imported, of which nothing is garbage
 
+# A shell that runs this in the background has it ignored, also by the children of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.fsync = lambda handle: None  # no file of a test need outlive a power failure
 
 DURATIONS = Path(__file__).with_name("durations.json")

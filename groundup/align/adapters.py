@@ -12,14 +12,23 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from pydantic import field_validator, model_validator
 
-from groundup.adapt import AdapterConfig, adapter_sizes, attach_adapter, load_adapter, save_adapter
+from groundup.adapt import (
+    AdapterConfig,
+    BottleneckConfig,
+    LoraConfig,
+    PrefixConfig,
+    adapter_sizes,
+    attach_adapter,
+    load_adapter,
+    save_adapter,
+)
 from groundup.core import Artifact, ConfigError, Draft, device, record
 from groundup.model import Transformer, load, load_to_train, save
 from groundup.train import OptimConfig, TrainingConfig, with_usual_optim
 
 from .form import CHAT_TEMPLATE_FILE, ChatFormat, load_chat_format
 
-KINDS = ("lora", "prefix", "bottleneck")
+KINDS = {"lora": LoraConfig, "prefix": PrefixConfig, "bottleneck": BottleneckConfig}
 TRAINED = "default"
 """Name of the adapter that is trained."""
 
@@ -34,8 +43,11 @@ class AdaptableConfig(TrainingConfig):
     @field_validator("adapter", mode="before")
     @classmethod
     def default_kind(cls, values: Any) -> Any:
-        """Read settings of an adapter without a kind as LoRA's."""
-        return {"kind": "lora"} | dict(values) if isinstance(values, Mapping) else values
+        """Read settings without a kind as the first one's that has them all, or as LoRA's."""
+        if not isinstance(values, Mapping):
+            return values
+        fits = (name for name, kind in KINDS.items() if values.keys() <= kind.model_fields.keys())
+        return {"kind": next(fits, "lora")} | dict(values)
 
     @model_validator(mode="after")
     def check_average(self) -> "AdaptableConfig":

@@ -101,7 +101,7 @@ class OwnScorer:
             score: object = self.score(sample, answer)
             if isinstance(score, Score):
                 return score._replace(value=float(score.value))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = record.single_line(f"{type(error).__name__}: {error}")
             return Reason("scorer_failed", f"{self.name} raised {what}.")
         finally:
@@ -125,7 +125,7 @@ def load_scorer(name: str, settings: str = "") -> Scorer:
     place, _, inner = name.rpartition(":")
     try:
         module = _import_place(place)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = record.single_line(f"{type(error).__name__}: {error}")
         raise ConfigError(
             f"scorer={name!r} cannot be loaded; expected FILE.py:name or module:name ({what})."

@@ -145,9 +145,13 @@ def test_an_adapter_that_files_cannot_name_is_refused_before_training(name, base
         load_trainable(TUNING, {"model": made})
 
 
-def test_settings_name_the_kind_or_mean_lora(base, examples, tmp_path):
+def test_settings_are_of_the_kind_that_has_them(base, examples, tmp_path):
     config = load_config(FinetuneConfig, settings=["adapter.rank=3"])
     assert config.adapter.rank == 3 and config.adapter.kind == "lora"
+    for setting, kind in (("length=4", "prefix"), ("style=houlsby", "bottleneck")):
+        config = load_config(FinetuneConfig, settings=[f"adapter.{setting}"])
+        assert config.adapter.kind == kind
+    config = load_config(FinetuneConfig, settings=["adapter.rank=3"])
     with pytest.raises(ConfigError, match="adapter prefix came with adapter.kind='lora'"):
         finetune(config, base, examples, tmp_path / "out", adapter="prefix")
     with pytest.raises(ConfigError, match="ema_decay averages"):

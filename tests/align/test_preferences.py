@@ -131,6 +131,17 @@ def test_prompts_are_split_whole_and_reasons_are_counted(tmp_path):
     assert [each["place"] for each in aside] == [f"pairs.jsonl line {n}" for n in (61, 62, 63)]
 
 
+def test_pairs_of_a_ranking_that_share_their_words_are_all_kept(tmp_path):
+    answers = ["Boats are lifted by the crane on Monday.", "Boats are lifted by a crane on Monday.",
+               "Boats are lifted by the big crane on Monday."]  # fmt: skip
+    rows = [{"prompt": f"Question {n}?", "completions": answers, "ranks": [1, 2, 3]}
+            for n in ("one", "two", "three", "four")]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = PreferencesConfig(validation_share=0.5)
+    made = import_preferences(config, [tmp_path / "rows.jsonl"], tmp_path / "out")
+    assert sum(len(read_preferences(made, split)) for split in ("train", "validation")) == 12
+
+
 def test_a_missing_file_and_one_without_rows_are_told(tmp_path):
     with pytest.raises(DataError, match="There is no file .*none.jsonl"):
         import_preferences(PreferencesConfig(), [tmp_path / "none.jsonl"], tmp_path / "a")

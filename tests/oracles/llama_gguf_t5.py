@@ -2,8 +2,9 @@
 
 Run by `make oracles` after gguf_models.py; llama.cpp's server aborts on them, so its C interface is
 called: llama_encode, then llama_decode of all ids at once. Writes tests/fixtures/gguf/t5.json: for
-each file its sha256, the id with which the decoder begins, and for some pairs of sources and
-targets the log-probabilities after the last ids of the target.
+each file its sha256, the id with which the decoder begins, for some pairs of sources and targets
+the log-probabilities after the last ids of the target, and for twenty sources the likeliest twelve
+ids, the end of text apart.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ PLACE = ROOT / "tests" / "fixtures" / "gguf" / "t5.json"
 VOCAB, DIGITS = 40, 6
 LENGTHS, KEPT = ((1, 1), (3, 9), (17, 5), (150, 160)), 9
 """Of source and target, and how many last rows are kept; the longest exceed all buckets."""
+GREEDY = [[(5 * place + row * row + 3 * row) % 31 for place in range(8)] for row in range(20)]
+FOLLOWING = 12
 
 
 def ids_of(length: int, first: int) -> list[int]:
@@ -58,6 +61,14 @@ def logprobs(context, source: list[int], target: list[int]) -> np.ndarray:
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
+def follow(context, source: list[int], start: int) -> list[int]:
+    """The likeliest ids behind the one with which the decoder begins."""
+    target = [start]
+    for _ in range(FOLLOWING):
+        target.append(int(logprobs(context, source, target)[-1, : VOCAB - 1].argmax()))
+    return target[1:]
+
+
 def main() -> None:
     """Write the fixture anew."""
     get_lib().llama_backend_init()
@@ -69,9 +80,10 @@ def main() -> None:
             source, target = ids_of(before, place), ids_of(after, 3 * place + 1)
             values = logprobs(context, source, target)[-KEPT:].round(DIGITS).tolist()
             pairs.append({"source": source, "target": target, "logprobs": values})
+        start = get_lib().llama_model_decoder_start_token(model)
         found[path.stem] = {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "start": get_lib().llama_model_decoder_start_token(model), "pairs": pairs,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "start": start, "pairs": pairs,
+            "greedy": [follow(context, source, start) for source in GREEDY],
         }  # fmt: skip
     PLACE.write_text(json.dumps(found) + "\n")
 

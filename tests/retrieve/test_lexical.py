@@ -199,6 +199,12 @@ def test_names_are_found_whole_by_their_ending_or_by_their_parts():
     assert term_credit(term, text_terms("join it", context="os.path.join")) == 1.0
 
 
+def test_a_number_is_no_part_of_a_longer_one():
+    [term] = parse_question("9.1").terms
+    found = ("of 9.1 and", "9.1.2", "9.1", "1.9.1", "name-1.9.1", "9 of 1")
+    assert [term_credit(term, text_terms(text)) for text in found] == [1, 1, 1, 0, 0, 0]
+
+
 def test_names_of_text_are_dotted_called_or_spelt_like_code():
     text = "A Path, a read_bytes, an OrderedDict, f(), plain words, --out"
     assert list(code_names(text)) == ["read_bytes", "OrderedDict", "f", "--out"]

@@ -83,6 +83,8 @@ def test_the_grid_has_every_size_and_grows_overlap_and_parents_with_it():
     assert [each.overlap for each in grid] == [30, 60, 120, 240, 30, 60, 120]
     assert [each.parent_characters for each in grid[4:]] == [600, 1200, 2400]
     assert {each.strategy for each in size_grid(ChunkConfig(strategy="fixed"))} == {"fixed"}
+    own = ChunkConfig(max_characters=500)
+    assert own in size_grid(own), "the usual size is compared too"
     with pytest.raises(ConfigError, match="did you mean `sentence`"):
         size_grid(ChunkConfig(), ["sentense"])
 

@@ -138,7 +138,8 @@ def question_groups(
     """The first row of the group of each kept row, after near duplicates are left out.
 
     Rows whose questions are equal or nearly so are one group, which splits do not divide; of a
-    group, a row is left out if its answer, too, has nearly the words of one before.
+    group, a row is left out if its answer, too, has nearly the words of one before that is not of
+    the same line, as pairs of a ranking are.
 
     texts  question and answer of a row
     """
@@ -154,15 +155,18 @@ def question_groups(
     for one, other, _ in near_duplicates(questions, threshold) if threshold else ():
         low, high = sorted((leader(one), leader(other)))
         leaders[high] = low
-    groups, kept = [leader(number) for number in range(len(leaders))], dict[int, list[set[str]]]()
+    groups, kept = (
+        [leader(number) for number in range(len(leaders))],
+        dict[int, list[tuple[str, set[str]]]](),
+    )
     dropped = set[int]()
     for number, group in enumerate(groups) if threshold else ():
         words, before = set(plain_words(answers[number]).split()), kept.setdefault(group, [])
-        near = (len(words & w) >= threshold * len(words | w) for w in before[:MAX_SIBLINGS])
-        if any(near):
+        place, near = rows.kept[number].place, before[:MAX_SIBLINGS]
+        if any(place != at and len(words & w) >= threshold * len(words | w) for at, w in near):
             dropped.add(number)
         else:
-            before.append(words)
+            before.append((place, words))
     first_rows = [rows.kept[group].row for n, group in enumerate(groups) if n not in dropped]
     rows.reject(dropped, "It nearly is there twice.")
     return first_rows

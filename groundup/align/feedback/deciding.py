@@ -121,16 +121,19 @@ def review_comparisons(
     rows = read_comparisons(comparisons)
     items = [row.item for row in rows if not disputed or row.id in report.disputed]
     review = partial(run_review, title=comparisons.path.resolve().name, compares=True)
+
+    def named(name: str) -> str:
+        return name if who or page else piped_name(name)
+
     if comparisons.stage == STAGE and not (results or disputed or sample or page):
         desk = ReviewDesk(comparisons)
-        return review(desk.sheet, who, waits=desk.waits)
+        return review(lambda name: desk.sheet(named(name)), who, waits=desk.waits)
     if results or not items:
         return report
     items = sample_items(items, sample, seed)
 
     def sheet(name: str) -> ReviewSheet:
-        name = name if who or page else piped_name(name)
-        return ReviewSheet(comparisons.path, items, name, comparisons.id)
+        return ReviewSheet(comparisons.path, items, named(name), comparisons.id)
 
     return review(sheet, who, port=port if page else None)
 

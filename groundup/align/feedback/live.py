@@ -152,7 +152,6 @@ class ReviewDesk:
 
     def sheet(self, who: str) -> ReviewSheet:
         """What this reviewer decided or may decide."""
-        who = piped_name(who)
         items = [row.item for row in self._rows(besides=who).values()]
         return ReviewSheet(self.comparisons.path, items, who, self.comparisons.id, self.takes)
 

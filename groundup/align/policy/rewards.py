@@ -9,7 +9,6 @@ one of steps the probability that all steps are right, so outcome and steps may 
 """
 
 import json
-import math
 import operator
 import re
 from collections import Counter
@@ -56,8 +55,9 @@ NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 RUN_WORDS = 3
-Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-"""So that no sum of rewards leaves float32."""
+LARGEST = 1e6
+"""Of a weight and of a scorer's value, so that no sum of rewards leaves float32."""
+Weight = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
 
 class RewardConfig(Config):
@@ -234,8 +234,10 @@ class Reward(NamedTuple):
             where = f"Task {sample.id}: the reward {name} is"
             if isinstance(score, Reason):
                 raise DataError(f"{where} undefined: {score.message}")
-            if not math.isfinite(score.value):
-                raise DataError(f"{where} {score.value}.")
+            if not abs(score.value) <= LARGEST:
+                raise DataError(
+                    f"{where} {score.value}; expected a number of at most {LARGEST:.0e}."
+                )
             total += weight * score.value
         return total
 

@@ -108,7 +108,7 @@ class PolicyConfig(adapters.AdaptableConfig):
     spikes: SpikeConfig = SpikeConfig(policy="off")
     """Off: the loss of a policy is no measure of its quality and has no level."""
     tasks_digest: str = ""
-    """Hash of the tasks, and of an own scorer; set by the stage."""
+    """Hash of the tasks, of lexicons and an own scorer; set by the stage."""
 
     @model_validator(mode="after")
     def check(self) -> "PolicyConfig":
@@ -156,7 +156,8 @@ def reinforce(
     config, judges, rewarded = _open_rewards(config, reward or (), queue)
     samples = _read_rewardable(tasks, rewarded)
     own_code = [name for side in rewarded for name in side.parts if "#" in name]
-    content = " ".join([hash_file(tasks), *own_code])
+    lexicons = [each.lexicon for each in (config.rewards, config.watch.measure) if each]
+    content = " ".join([*map(hash_file, filter(None, (tasks, *lexicons))), *own_code])
     config = config.model_copy(update={"tasks_digest": content})
     check_decoder(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
@@ -201,8 +202,9 @@ def _open_rewards(
         people = LiveQueue(queue, config.wait_seconds).wins
         patient = WatchdogConfig(floor_seconds=1e9, limit_seconds=1e9)  # a step waits for people
         config = config.model_copy(update={"watchdog": patient})
-    if (judges or people) and "rewards" not in config.model_fields_set:
-        config = config.model_copy(update={"rewards": RewardConfig(number=0)})
+    if (judges or people) and "number" not in config.rewards.model_fields_set:
+        rewards = config.rewards.model_copy(update={"number": 0.0})
+        config = config.model_copy(update={"rewards": rewards})
     rewarded = measured = Reward.of(config.rewards, models, people)
     if (measure := config.watch.measure) is not None:
         own = models if "model" in measure.model_fields_set else []  # they may be what is misled

@@ -99,7 +99,7 @@ class ReviewSummary(NamedTuple):
         """A line or two for a terminal."""
         if isinstance(self.error, Reason) and self.error.code == "compared":
             return (
-                f"{self.who} has compared {self.reviewed} of {self.total}: {self.ties} ties, "
+                f"{self.who} has compared {self.reviewed} of {self.total}: {self.ties} with ties, "
                 f"{self.dropped} dropped."
             )
         head = (

@@ -90,9 +90,11 @@ FAMILIES: dict[str, Family] = {
 STATES = "a state of linear attention, convolutions or a recurrence"
 UNSUPPORTED_LAYERS = dict.fromkeys(
     word_set("""
-    bamba bailing_hybrid falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe
-    mamba mamba2 minimax nemotron_h olmo_hybrid qwen3_5 qwen3_5_moe qwen3_next recurrent_gemma rwkv
-    xlstm zamba zamba2
+    bailing_hybrid bailing_moe_linear bamba falcon_h1 falcon_mamba glm5_next glm5_next_text
+    granitemoehybrid inkling inkling2 inkling2_text inkling_text jamba kimi_linear lara_mini lfm2
+    lfm2_moe lfm3 mamba mamba2 minimax minimax_text_01 nemotron_h olmo_hybrid plamo2 qwen3_5
+    qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next qwen4_exp qwen4_exp_text recurrent_gemma
+    rwkv rwkv5 rwkv6 rwkv7 xlstm zamba zamba2 zaya
     """),
     STATES,
 ) | dict.fromkeys(("deepseek_v32", "deepseek_v4"), "keys that an indexer selects")

@@ -143,7 +143,8 @@ class Session:
         before = _words_before(question, new[0]) if new else []
         runs = self._runs(last)
         alike = [run for run in runs if new and run[3:] == (is_named, new[0].is_number)]
-        alike = alike or (runs if new and len(runs) == 1 else [])  # "who is the cook? and Ann?"
+        is_typed_as_word = new and question[new[0].start].islower()  # "and antifouling?"
+        alike = alike or (runs if is_typed_as_word or new and len(runs) == 1 else [])
         after = [(run, _words_before(last, run)) for run in alike]
         same = [run for run, words in after if words == before]  # "of the"
         same = same or [run for run, words in after if words[-1:] == before[-1:]] or alike
@@ -168,7 +169,8 @@ class Session:
         whole = [question] if word_pattern("question").search(begin) else []  # "and who runs it?"
         if before and PREPOSITION.fullmatch(before[-1]) and f" {before[-1]} " not in last:
             whole.append(f"{last.rstrip(' ?!.')} {before[-1]} {phrase}?")  # "and on Sundays?"
-        lead = question[: new[0].start]
+        lead, sounded = question[: new[0].start], "an " if phrase[:1] in "aeioAEIO" else "a "
+        lead = lead if re.search(r"\ban? \Z", lead) else sounded
         full = [_with_article(last[:start], lead) + phrase + last[end:] for start, end in cuts]
         measures = [self.index.parse(each).measure.name for each in (last, *full)]  # still a cost
         kept = [x for x, name in zip(full, measures[1:], strict=True) if name == measures[0]]

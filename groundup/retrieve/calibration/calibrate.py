@@ -122,7 +122,7 @@ class CalibrationResult(NamedTuple):
             for p in self.shown
         ]
         if not self.promises:
-            lines.append(f"no risk up to {RISKS[-1]:.0%} can be promised on so few")
+            lines.append(f"no risk up to {RISKS[-1]:.0%} can be promised by these answers")
         return "\n".join([*lines, f"curve: {self.page}"])
 
 

@@ -64,10 +64,11 @@ class ChunkResult(NamedTuple):
 
 
 def size_grid(config: ChunkConfig, strategies: Sequence[str] = ()) -> list[ChunkConfig]:
-    """Each size with each strategy; overlap and parents grow with it, these to what is read."""
+    """Each size and the one it has with each strategy; overlap and parents grow with it, these to
+    what is read."""
     most, configs = config.max_characters, list[ChunkConfig]()
     for strategy in strategies or (config.strategy,):
-        for size in SIZES:
+        for size in sorted({*SIZES, most}):
             parent = config.parent_characters * size // most
             values = {"strategy": strategy, "max_characters": size, "parent_characters": parent}
             values["overlap"] = config.overlap * size // most

@@ -32,7 +32,11 @@ DATES = [
 ]
 """Dates as they are written; a month has a large letter, unlike "may"."""
 ON = re.compile(r"\b(?:on|am) \d{1,2} (?=[^\W\d]+ [12]\d{3}\b)", re.IGNORECASE)
-SIGNED = re.compile(r"([€$£])\s?(\d[\d.,]*\d|\d)")
+SIGNED = re.compile(r"([€$£]|\b(?:EUR|USD|GBP))\s?(\d[\d.,]*\d|\d)")
+HOUR = re.compile(r"\b(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])(?:m\b|\.m\.?)", re.IGNORECASE)
+EARLY = re.compile(r"(?<![\d:.,])0(?=\d:\d\d)")
+"""The zero of 08:00."""
+YEARS = re.compile(r"(?<![\d.,-])(\d+)[ -](?:month|(Monat))(?:s|e|en)?\b", re.IGNORECASE)
 UNIT = re.compile(r"(?<=\d)(?:[ \u00a0\u202f-]?)([^\W\d_]+|[%€$£])(?!\w)")
 ROUND = re.compile(r"(?<![\d.,:])(\d+|\d{1,3}(?:[.,]\d{3})+)[.,]00(?![.,]?\d)")
 """An amount without cents: 35.00."""
@@ -42,12 +46,13 @@ ROUND = re.compile(r"(?<![\d.,:])(\d+|\d{1,3}(?:[.,]\d{3})+)[.,]00(?![.,]?\d)")
 def with_quantities(text: str, language: str = FALLBACK) -> str:
     """A text with numbers in digits, and with dates and units as they are written most.
 
-    >>> with_quantities("It rose five m on March 3, 2021, by 5 % or €7.00.")
-    'It rose 5 metre on 3 March 2021, by 5 percent or 7 euro.'
+    >>> with_quantities("It rose five m on March 3, 2021, by 5 % or €7.00, until 5:30 pm.")
+    'It rose 5 metre on 3 March 2021, by 5 percent or 7 euro, until 17:30.'
     """
     text = with_digits(text, language)
     for pattern in DATES:
         text = pattern.sub(lambda found: _date(found, language), text)
+    text = EARLY.sub("", HOUR.sub(_hour, YEARS.sub(_years, text)))
     text = ROUND.sub(r"\1", SIGNED.sub(r"\2 \1", text))
     if language == "german":
         text = re.sub(r"(?<=\d)\.(?=\d{3}\b)", "", text)
@@ -61,6 +66,16 @@ def _date(found: re.Match[str], language: str) -> str:
         return found[0]
     name = MONTHS.get(language, MONTHS[FALLBACK])[month - 1]
     return " ".join(filter(None, (str(int(parts["day"])), name, parts["year"])))
+
+
+def _hour(found: re.Match[str]) -> str:
+    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "p")
+    return f"{hour}:{found[2] or '00'}"
+
+
+def _years(found: re.Match[str]) -> str:
+    years, rest = divmod(int(found[1]), 12)
+    return found[0] if rest or not years else f"{years} {'Jahre' if found[2] else 'years'}"
 
 
 def _unit(found: re.Match[str]) -> str:

@@ -61,6 +61,8 @@ whose subject was replaced by a word of another document 274 are nowhere, 172 wi
 many true ones are supported (2026-12-01)."""
 MIN_SUPPORT = 0.75
 """Share of a sentence's terms that a row must cover. Own choice."""
+ROW_PART = re.compile(r"[\t\n|,;\"]|(?<=[.!?])\s")
+LETTER_END = re.compile(r"(?<=[a-z] [A-Z]\.)\s+(?=[A-Z])")
 KEY = re.compile(r"[^\W\d_]\d")
 """In the name of a row, such as B1, whose number is of no column."""
 PASSAGE_FILES = (".csv", ".tsv", ".md", ".rst")
@@ -134,9 +136,17 @@ def check_text(text: str, against: Path, critic: str = "", allow: Path | None = 
                 lines = [_check_sentence(known, line, asked) for line in each.splitlines()]
                 is_all = all(line.support != "nowhere" for line in lines)
                 one = lines[0]._replace(text=each, support="supported") if is_all else one
-            is_allowed = one.support == "nowhere" and _plain(each) in allowed
-            checked.append(one._replace(support="allowed") if is_allowed else one)
+            parts = [_check_sentence(known, part, asked) for part in _after_letters(each, one)]
+            for part in parts if any(part.support != "nowhere" for part in parts) else [one]:
+                is_allowed = part.support == "nowhere" and _plain(part.text) in allowed
+                checked.append(part._replace(support="allowed") if is_allowed else part)
         return TextCheck(tuple(checked))
+
+
+def _after_letters(sentence: str, checked: CheckedSentence) -> list[str]:
+    """The sentences that a letter with a full stop may divide: "on pontoon C. Welding is"."""
+    parts = LETTER_END.split(sentence) if checked.support == "nowhere" else []
+    return parts if all(len(part.split()) > 2 for part in parts) else []
 
 
 def read_text(file: Path) -> str:
@@ -291,7 +301,7 @@ def _find_quote(sentence: str, texts: Iterable[PassageText]) -> CheckedSentence 
         start = text.passage.start
         for at, unit in enumerate(text.units):  # whole: not "open it" of "do not open it"
             runs = [text.passage.text[unit.start : last.end] for last in text.units[at : at + 3]]
-            runs += re.split(r"[\t\n|,;\"]|(?<=[.!?])\s", runs[0]) if unit.kind == "row" else []
+            runs += (ROW_PART if unit.kind == "row" else LETTER_END).split(runs[0])
             if any(_plain(run) == plain for run in runs):
                 place = text.document.quote(start + unit.start, start + unit.end)
                 return CheckedSentence(sentence, "quoted", place.location)

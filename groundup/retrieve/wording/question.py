@@ -48,6 +48,7 @@ MISSING_NAME, MISSING_PROPERTY, MISSING_QUANTITY = 0.5, 0.7, 0.55
 
 NAME = re.compile(r"(?<!\w)-{0,2}[^\W\d]L*(?:[.\-/]L+)*".replace("L", rf"[\w{INDIC}]"))
 NUMERAL = re.compile(r"(?<![\w.])(?<!\w-)\d(?:[\w.]*\w)?(?:[-/]\d(?:[\w.]*\w)?)*\b")
+WHOLE_NUMBER = re.compile(r"(?<!\d)(?<!\d\.)\d+")
 YEAR = re.compile(r"1\d{3}|20\d\d")
 AXIS_WORD = re.compile(r"[\W_]{0,3}(?:de |di |in |of )?([^\W\d_]+)")
 ADDRESS = re.compile(r"\w+://\S+|\]\([^)\s]*\)")
@@ -134,7 +135,7 @@ class TextTerms(NamedTuple):
 
     stems: frozenset[str]
     pairs: frozenset[tuple[str, str]]
-    """Adjacent stems."""
+    """Adjacent stems, and an empty one before a number that is no part of another."""
     names: frozenset[str]
     numbered: frozenset[tuple[str, str]] = frozenset()
     """Stems with the number that one of the two words before it, or the head of its cell, is."""
@@ -402,7 +403,7 @@ def _suffixes(name: str) -> list[str]:  # of pathlib.Path.open: Path.open, open
 def text_terms(text: str, language: str = FALLBACK, context: str = "") -> TextTerms:
     """Collect the stems and exact names of a text; `context` adds names that surround it."""
     stems = stem_words(text, language)
-    pairs = zip(stems, stems[1:], strict=False)
+    pairs = (*zip(stems, stems[1:], strict=False), *(("", n) for n in WHOLE_NUMBER.findall(text)))
     exact_names = code_names(f"{context} {text}" if context else text)
     numbered = {
         (word, number)
@@ -437,7 +438,8 @@ def _numbered_credit(term: QuestionTerm, words: TextTerms, share: float) -> floa
     """1 for its number, 0 for another one, half if the words and the number are apart."""
     number = tuple(stem for stem in term.stems if stem[0].isdigit())
     word = "".join(term.stems[: len(term.stems) - len(number)][-1:])
-    follow = all(pair in words.pairs for pair in zip(number, number[1:], strict=False))
+    parts = zip(("", *number), number, strict=False) if len(number) > 1 else ()
+    follow = all(pair in words.pairs for pair in parts)  # 9.1 is no part of 1.9.1
     if not word:
         return share if follow else 0.0
     for head in (word, ""):  # the first cell of a row is the number of what the table is of

@@ -229,16 +229,18 @@ class TrainingRun:
 
     def train_to_end(self) -> None:
         """Train to the end and write the run's numbers into the draft."""
+        done = self.data.steps
         with ExitStack() as stack:
             self.open_monitors(stack)
             for step in self.steps_from(self.resumed.step, SERVICES):
                 if self.task.is_done(step):
+                    done = step.number + 1
                     break
             self.checkpoints.save(self.data.steps, wait=True)
             self.checkpoints.wait()
         if self.mesh.is_first:
-            numbers = {"parameters": self.parameters, "steps": self.data.steps}
-            numbers |= {"tokens": self.data.tokens_before(self.data.steps)}
+            numbers = {"parameters": self.parameters, "steps": done}
+            numbers |= {"tokens": self.data.tokens_before(done)}
             numbers |= {"compiled": self.compiled, "began": self.draft.started_at}
             self.draft.numbers |= numbers | summarise_metrics(self.draft.log / METRICS_FILE)
 

@@ -56,7 +56,7 @@ def test_people_see_answers_blind_in_orders_of_their_own(comparisons, typed, cap
     for who in ("ana", "ben", "cleo", "dora"):
         typed("=\n" * 6)
         summary = review_comparisons(comparisons, who=who)
-        assert str(summary) == f"{who} has compared 6 of 6: 6 ties, 0 dropped."
+        assert str(summary) == f"{who} has compared 6 of 6: 6 with ties, 0 dropped."
         votes = [vote for vote in read_votes(comparisons.path) if vote.who == who]
         shown[who] = {vote.subject: vote.shown for vote in votes}
     out = capsys.readouterr().out

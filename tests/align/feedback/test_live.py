@@ -27,7 +27,7 @@ from groundup.core import (
     child,
     lock_folder,
 )
-from groundup.measure import read_votes, record_vote
+from groundup.measure import is_simulated, read_votes, record_vote
 from tests.align.feedback.conftest import write_rows
 from tests.measure.review.sheets import Terminal
 from tests.train.small import without_compiler
@@ -202,8 +202,8 @@ def test_a_kill_of_either_side_loses_no_vote(chat_model, tasks, tmp_path, start)
     assert (run.wait(SECONDS), person.wait(SECONDS)) == (0, 0), "the reviewer ends with the run"
     assert len(votes(queue)) == len(asked(queue)) == 6
     assert Artifact.open(out).numbers["raters"] == [
-        {"who": "simulated:ana", "votes": 6, "ties": 0, "dropped": 0, "simulated": True}
-    ], "who pipes decisions is a script"
+        {"who": "ana", "votes": 6, "ties": 0, "dropped": 0, "simulated": False}
+    ]
 
 
 def test_each_comparison_is_given_to_one_person(chat_model, tmp_path, start, monkeypatch):
@@ -220,22 +220,21 @@ def test_each_comparison_is_given_to_one_person(chat_model, tmp_path, start, mon
         with pytest.raises(RunStopped):
             LiveQueue(path, 0).wins(prompts, [["x", "y"]] * 2)
         hers = "first" if "first" in ana.until("q quit") else "second"
-        ben = start(*review, "--who", "ben")
+        ben = start(*review)  # who pipes decisions without a name is a script
         assert until(ben, *{"first", "second"} - {hers}) and decide(ben)
         assert until(ben, "Waiting for the next answers", stream="stderr")
         ben.send_signal(signal.SIGINT)
         assert not decide(ben) and ben.wait(SECONDS) == 0
         os.kill(ana.process, signal.SIGKILL)
     [other] = votes(path).values()
-    assert (
-        other.who == "simulated:ben" and read_comparisons(made)[hers == "first"].id == other.subject
-    )
+    script = other.who
+    assert is_simulated(script) and read_comparisons(made)[hers == "first"].id == other.subject
     with Terminal(path, verb=("preferences", "review")) as again:
         again.until(hers)
         again.press("2")
         again.until("ana has compared 1 of 1")
         assert again.end() == 0
-    assert sorted(vote.who for vote in votes(path).values()) == ["ana", "simulated:ben"]
+    assert sorted(vote.who for vote in votes(path).values()) == ["ana", script]
 
 
 def test_what_does_not_fit_a_queue_is_told(chat_model, tasks, tmp_path):

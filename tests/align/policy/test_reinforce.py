@@ -184,7 +184,7 @@ def test_the_watch_ends_a_run_that_its_rewards_mislead(chat_model, tasks, tmp_pa
     made = reinforce(settings(watch={"every": 2}), chat_model, tasks, tmp_path / "out")
     found = made.numbers["watch"]
     assert found["stopped"] == "the held-out measure fell from 0.900 to 0.300"
-    assert (found["best_step"], found["last_step"]) == (2, 6)
+    assert (found["best_step"], found["last_step"], made.numbers["steps"]) == (2, 6, 6)
     assert torch.equal(load(made.path).head, seen[1]), "the weights are those of the best look"
     assert not torch.equal(seen[1], seen[3])
     scores = made.numbers["held_out"]
@@ -211,11 +211,12 @@ def test_a_reward_model_is_rewarded_and_those_that_disagree_less(
 def test_the_watch_measures_without_the_reward_models_unless_they_are_named(chat_model):
     judges, read = [Always([1.0])], stage._open_rewards
     for measure, counts in (({"ended": 1}, 0), ({"ended": 1, "model": 1}, 1), (None, 1)):
-        config = settings(rewards={"number": 0}, watch={"measure": measure})
+        config = settings(rewards={"spread": 0}, watch={"measure": measure})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stage.RewardModel, "open", lambda path: judges[0])
             rewarded, watched = read(config, [chat_model.path])[2]
         assert len(rewarded.models) == 1 and len(watched.models) == counts
+        assert not rewarded.parts, "with a reward model it alone counts, whatever its spread"
 
 
 def test_an_ensemble_is_worth_its_mean_less_its_spread():
@@ -303,6 +304,8 @@ def broken(sample, answer): return 1 / 0
 def endless(sample, answer):
     while True: pass
 def odd(sample, answer): return "good"
+def huge(sample, answer): return Score(1e300, "huge")
+def leaving(sample, answer): raise SystemExit(0)
 def lost(sample, answer): return Score(float("nan"), "lost")
 def wordy(sample, answer): return Score("a", "wordy")
 def mute(sample, answer): return Reason("mute", "I say nothing.")
@@ -334,6 +337,8 @@ def test_an_own_scorer_is_a_reward_by_its_file_or_its_module(own, tmp_path, monk
      ("endless", "endless raised TimeoutError: it took longer than 0.05 seconds"),
      ("odd", "odd returned 'good'; expected a Score"),
      ("lost", "the reward .*own.py:lost#.* is nan"),
+     ("huge", "the reward .*own.py:huge#.* is 1e.300; expected a number of at most 1e.06"),
+     ("leaving", "leaving raised SystemExit: 0"),
      ("wordy", "wordy raised ValueError: could not convert"),
      ("mute", "own.py:mute#.* is undefined: I say nothing")],
 )  # fmt: skip

@@ -201,7 +201,7 @@ def test_comparisons_are_ranked_by_name_in_a_blind_order(tmp_path):
             first, second, third = item.names
             assert (vote.form, vote.value) == ("ranking", f"{third}>{first}={second}")
     assert len({item.names for item in one.items.values() if len(item.names) == 2}) == 2
-    assert str(one.summary()) == "ana has compared 6 of 6: 2 ties, 0 dropped."
+    assert str(one.summary()) == "ana has compared 6 of 6: 2 with ties, 0 dropped."
     assert compared_sheet(tmp_path).items == one.items  # a new session shows the same order
     others = [compared_sheet(tmp_path, who).items["p2"].names for who in ("ben", "cleo", "dora")]
     assert len({one.items["p2"].names, *others}) > 1

@@ -118,6 +118,13 @@ def test_values_that_no_model_here_has_are_refused(name, changes, message, tmp_p
         load(tmp_path / "m")
 
 
+def test_gpt_oss_has_yarn_where_nothing_is_said_of_positions_alone():
+    values = json.loads((DECODERS / "gpt_oss" / "unbiased" / "config.json").read_text())
+    for said, kind in ((None, "yarn"), ({}, "none"), ({"rope_type": "default"}, "none")):
+        read = read_config(values | {"rope_parameters": said, "rope_scaling": None}, "it")
+        assert read.position.scaling.kind == kind
+
+
 def test_the_layer_after_the_last_is_dropped_and_one_more_is_not(tmp_path):
     source = DECODERS / "deepseek_v3" / "groups_yarn"
     number = load(source).config.layers

@@ -30,6 +30,22 @@ DECODERS = {
     "Granite 3 MoE": "granitemoe", "GPT-OSS": "gpt_oss", "DeepSeek V2": "deepseek_v2",
     "DeepSeek V3": "deepseek_v3", "MiniCPM 3": "minicpm3", "Llama 4": "llama4_text",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("gemma-tiny", "gemma"), ("glm-4-tiny", "glm4"), ("nemotron-4-tiny", "nemotron"),
+     ("llama-4-tiny", "llama4_text"), ("qwen-3-moe-tiny", "qwen3_moe"),
+     ("gpt-oss-tiny", "gpt_oss"), ("deepseek-v3-tiny", "deepseek_v3"),
+     ("gemma-2-tiny", "groundup"), ("deepseek-v2-tiny", "groundup")],
+)  # fmt: skip
+def test_heads_need_not_divide_the_width_where_transformers_opens_such_files(name, family):
+    config = preset(name).config
+    heads = config.attention.model_copy(update={"heads": 3, "kv_heads": 3})
+    odd = config.model_copy(update={"attention": heads})
+    assert odd.width % 3 and choose_family(odd).name == family
+
+
 OURS = DECODERS | {
     "BERT": "bert", "SpanBERT": "bert", "RoBERTa": "roberta", "ModernBERT": "modernbert",
     "XLM-RoBERTa": "roberta", "DistilBERT": "distilbert", "ELECTRA": "electra", "ALBERT": "albert",
@@ -83,8 +99,8 @@ def test_an_unknown_family_is_named_with_the_known_ones():
 
 
 @pytest.mark.parametrize("kind, layers", [
-    *((kind, "a state of linear attention") for kind in ("qwen3_next", "mamba", "rwkv", "jamba",
-                                                         "falcon_h1")),
+    *((kind, "a state of linear attention") for kind in ("qwen3_next", "mamba", "rwkv", "rwkv7",
+                                                         "qwen3_5_text", "jamba", "falcon_h1")),
     ("deepseek_v32", "keys that an indexer selects"),
 ])  # fmt: skip
 def test_layers_that_are_no_attention_are_named(kind, layers):

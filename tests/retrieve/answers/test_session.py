@@ -436,6 +436,18 @@ def test_a_follow_up_is_not_answered_with_what_the_question_before_asked(harbour
     assert session.ask("and the winch?").refused
 
 
+def test_a_name_typed_in_small_letters_takes_the_place_of_a_word(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(
+        "The mast check costs 95 euros. Antifouling: 310 euros."
+    )
+    index(tmp_path / "docs", tmp_path / "i")
+    session = Session(open_index(tmp_path / "i"))
+    session.ask("How much is a mast check?")
+    found = session.ask("and antifouling?")
+    assert "asked as: How much is an antifouling" in answer_to_text(found)
+
+
 def test_what_follows_on_a_refused_question_is_asked_of_that_one(harbour):
     session = Session(open_index(harbour))
     session.ask("Who is the chair of the harbour committee?")

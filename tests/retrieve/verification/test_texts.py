@@ -399,6 +399,14 @@ def test_a_word_of_the_denied_sentence_before_supports_nothing(tmp_path):
     assert check_text("See it there.", tmp_path).sentences[0].support == "nowhere"
 
 
+def test_a_letter_with_a_full_stop_may_end_a_sentence(tmp_path):
+    text = "It is forbidden on pontoon C. Life jackets are worn by all. J. Smith is the warden.\n"
+    (tmp_path / "a.md").write_text(text)
+    said = "It is allowed on pontoon C. It is forbidden on pontoon C. J. Smith is the warden."
+    checked = check_text(said, tmp_path).sentences
+    assert [each.support for each in checked] == ["nowhere", "quoted", "quoted"]
+
+
 def test_a_sentence_of_frequent_words_is_found_in_a_large_folder(tmp_path):
     (tmp_path / "a.md").write_text(
         "# Mill\n\nDo not open it while it is there. That is what it is.\n"
@@ -413,14 +421,21 @@ def test_a_sentence_of_frequent_words_is_found_in_a_large_folder(tmp_path):
 LENGTHS = [("12 m", "12 metres"), ("12 mm", "12 millimetres"), ("12 cm", "12 Zentimeter")]
 TIMES = [("12 s", "12 seconds"), ("12 min", "12 minutes"), ("12 h", "12 Stunden")]
 OTHERS = [("12 GB", "12 gigabytes"), ("12 %", "12 percent"), ("12 kg", "twelve kilograms")]
-SUMS = [("€1,250", "1250 euros"), ("$1,250.00", "1250 dollars"), ("£1,250", "1,250 pounds")]
+HOURS = [("at 5:30 pm", "at 17:30"), ("at 8 a.m.", "at 08:00"), ("at 8 pm", "at 20:00"),
+         ("at 12 am", "at 0:00"), ("for 36 months", "for three years"),
+         ("for 24 months", "for 2 years"), ("for 6 months", "for six months")]  # fmt: skip
+SUMS = [
+    ("€1,250", "1250 euros", "EUR 1,250"),
+    ("$1,250.00", "1250 dollars"),
+    ("£1,250", "1,250 pounds"),
+]
 DAYS = [
     (f"on {day} {month} 2021", f"on {month} {day}, 2021", f"on 2021-{number:02}-{day:02}")
     for day in (3, 4) for number, month in ((3, "March"), (4, "April"))
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("written", [LENGTHS + TIMES + OTHERS, SUMS, DAYS])
+@pytest.mark.parametrize("written", [LENGTHS + TIMES + OTHERS, HOURS, SUMS, DAYS])
 def test_units_and_dates_are_compared_by_what_they_mean(written):
     for own in written:
         for said in (each for one in written for each in one):

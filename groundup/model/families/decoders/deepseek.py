@@ -110,7 +110,7 @@ def _family(
         always, {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, **defaults},
         prepare=prepare_heads, names=EXPERT_NAMES, read_more=_read, write_more=_write,
         more_keys=HEAD_KEYS | {"n_shared_experts", "topk_method"}, ignored=UNUSED,
-        fixed={"moe_layer_freq": (1,), **one},
+        is_divided=name == "deepseek_v2", fixed={"moe_layer_freq": (1,), **one},
         aliases={"num_local_experts": "n_routed_experts", "num_experts": "n_routed_experts",
                  "num_mtp_layers": "num_nextn_predict_layers"},
         experts=ExpertFiles(),

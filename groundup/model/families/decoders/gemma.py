@@ -47,7 +47,7 @@ GEMMA = Outline(
     "gemma", "GemmaForCausalLM",
     (rms_eps(), ATTENTION_BIAS, Key("hidden_act", "feedforward.activation", TANH, ACTS)),
     {"norm.zero_centred": True}, {"num_key_value_heads": 16, "head_dim": 256}, tied=True,
-    read_more=_read_scale,
+    is_divided=False, read_more=_read_scale,
     fixed={"use_bidirectional_attention": (False, None), "hidden_activation": (TANH, None)},
 ).family()  # fmt: skip
 

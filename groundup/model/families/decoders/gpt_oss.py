@@ -44,7 +44,7 @@ BLOCKS = re.compile(r"(model\.layers\.\d+\.mlp\.experts\.\w+)_(blocks|scales)$")
 
 
 def _prepare(values: Values) -> Values:
-    has_rope = values.get("rope_parameters") or values.get("rope_scaling")
+    has_rope = values.get("rope_parameters") is not None or values.get("rope_scaling")
     return values if has_rope else values | {"rope_parameters": YARN}
 
 
@@ -78,7 +78,7 @@ _NUMBERS = Outline(
     ),
     {"attention.sinks": True, "feedforward.experts.bias": True},
     {"num_key_value_heads": 8, "head_dim": 64, "sliding_window": 128},
-    base=150_000.0, prepare=_prepare, more_keys=WINDOW_KEYS,
+    base=150_000.0, is_divided=False, prepare=_prepare, more_keys=WINDOW_KEYS,
     read_more=lambda values: {"attention.patterns": read_layer_windows(values, 2)},
     write_more=write_layer_windows,
     ignored=frozenset(("experts_per_token", "initial_context_length")),

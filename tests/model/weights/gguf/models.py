@@ -388,6 +388,16 @@ def greedy_margins(model, found):
 
 
 @torch.no_grad()
+def seq2seq_margins(model, found):
+    """What `greedy_margins` gives, of the targets of twenty sources."""
+    replies = torch.tensor(found["greedy"])
+    targets = torch.cat([torch.full((len(replies), 1), START), replies[:, :-1]], 1)
+    logits = model.logits(targets, encoded=model.encode(torch.tensor(GREEDY)))
+    ours = logits.log_softmax(-1)[..., : VOCAB - 1]  # without the end
+    return ours.max(-1).values - ours.gather(-1, replies[..., None])[..., 0]
+
+
+@torch.no_grad()
 def seq2seq_difference(model, found):
     """Between our log-probabilities and llama.cpp's, after the last ids of each target."""
     differences = []
