@@ -40,7 +40,8 @@ published shapes are in [models](../benchmarks/models.md).
 - *cache*: decoding in pieces against the full pass, in float64
 - *keys*: configurations with one key changed, deleted or added: the same logits / refused in one
   line that names what is wrong. Other logits without a word: {changed}
-  keys, and odd models: {different}; tracebacks: {crashed}; refused in a line that names another thing: {unclear}
+  keys, and odd models: {different}; tracebacks: {crashed}; refused in a line that names another
+  thing: {unclear}
 - *native*: whether the compiled stack decodes the default shape, or what it does not compute
 - *GGUF*: llama.cpp's architecture that `groundup export` writes
 

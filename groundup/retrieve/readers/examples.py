@@ -64,7 +64,8 @@ def read_articles(path: Path) -> list[Article]:
         articles = json.loads(path.read_bytes())["data"]
         return [Article(str(each.get("title", "")), list(_questions(each))) for each in articles]
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        why = f"{error}" if isinstance(error, OSError | ValueError) else "something of it is missing"
+        is_told = isinstance(error, OSError | ValueError)
+        why = f"{error}" if is_told else "something of it is missing"
         raise DataError(
             f"{path} is no file of questions in SQuAD's format, an object with `data`, articles of "
             f"`paragraphs` with `context` and `qas`: {why}."
