@@ -210,8 +210,8 @@ def _compared(
         if len({*map(float, signs)}) < 2 or len({id(row) for row, _ in single}) < 2:
             raise DataError(
                 f"The {name} answers are of one kind or of one row; kto needs good and bad ones of "
-                "several: give more, or hold more out (`preferences import --set "
-                "validation_share=0.3`)."
+                "several: give more of both, or, if there are, hold more out (`preferences import "
+                "--set validation_share=0.3`)."
             )
         found = list[list[packing.RenderedAnswer]]()
         for n, (row, text) in enumerate(single):

@@ -265,6 +265,18 @@ def read_texts(value: Any, name: str) -> tuple[str, ...]:
     return tuple(read_answer(each, name) for each in values)
 
 
+TASK_TEXTS = ("source", "tests", "entry_point", "context")
+"""Columns that rewards of quotes and of code read."""
+
+
+def read_task_texts(row: dict[str, Any]) -> dict[str, str]:
+    """What a row has of TASK_TEXTS; DataError if one is no text."""
+    found = {name: row[name] for name in TASK_TEXTS if row.get(name)}
+    if unread := [name for name, value in found.items() if not isinstance(value, str)]:
+        raise DataError(f"Its {unread[0]} is no text.")
+    return found
+
+
 def read_messages(value: Any, name: str) -> Conversation:
     """Messages with role and content, or from and value; DataError for anything else.
 

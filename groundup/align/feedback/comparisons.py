@@ -7,6 +7,8 @@ Rows are JSON lines; other columns are ignored:
     {"prompt": …} or {"prompt": …, "answer": …}       a prompt, and what is right for rewards:
                                                       a model samples the answers
 
+An answer, a source and tests, as in the tasks of `groundup reinforce`, are kept for rewards.
+
 The votes on a comparison lie in the artifact's ledger; its answers are named a, b, … there. A live
 queue (live.py) has its comparisons there too.
 """
@@ -39,6 +41,7 @@ from ..examples.layouts import (
     digest_of,
     keep_rows,
     read_prompt,
+    read_task_texts,
     read_texts,
     write_rows,
 )
@@ -59,6 +62,8 @@ class AnswerComparison(NamedTuple):
     """Right answers, for rewards."""
     origins: tuple[str, ...] = ()
     """Where each answer comes from, which no rater sees."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """What rewards of quotes and of code read: see TASK_TEXTS."""
     id: str = ""
 
     @property
@@ -73,7 +78,9 @@ class AnswerComparison(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """A row of the file."""
-        return self._asdict() | {"prompt": [message._asdict() for message in self.prompt]}
+        row = self._asdict() | {"prompt": [message._asdict() for message in self.prompt]}
+        del row["texts"]
+        return row | ({"texts": dict(self.texts)} if self.texts else {})
 
 
 class AnswersConfig(AskingConfig):
@@ -151,9 +158,12 @@ def read_comparisons(artifact: Artifact) -> list[AnswerComparison]:
     rows += [entry.content for entry in Ledger(artifact.path / ASKED).read()]
     lists = ("answers", "references", "origins")
     return [
-        AnswerComparison(read_prompt(row["prompt"]), *(tuple(row[n]) for n in lists), id=row["id"])
+        AnswerComparison(
+            read_prompt(row["prompt"]), *(tuple(row[n]) for n in lists),
+            texts=tuple(row.get("texts", {}).items()), id=row["id"],
+        )
         for row in rows
-    ]
+    ]  # fmt: skip
 
 
 PAIR = ("chosen", "rejected")
@@ -175,11 +185,10 @@ def parse_comparison(row: Any, samples: bool = False) -> AnswerComparison:
         if "answers" in row:
             raise DataError("It has answers and a chosen one; expected one of the two.")
         pair = parse_preference(row)
-        return AnswerComparison(pair.prompt, (pair.chosen, pair.rejected), origins=PAIR)
+        return _with_right(AnswerComparison(pair.prompt, (pair.chosen, pair.rejected)), row, PAIR)
     prompt, answers = read_prompt(row.get("prompt")), row.get("answers")
-    references = read_texts(row.get("answer") or [], "answer")
     if answers is None and samples:
-        return AnswerComparison(prompt, (), references)
+        return _with_right(AnswerComparison(prompt, ()), row)
     if answers is None:
         raise DataError("It has no answers; give them, or a --model that samples them.")
     texts, origins = (read_texts(row.get(name) or [], name) for name in ("answers", "origins"))
@@ -189,7 +198,16 @@ def parse_comparison(row: Any, samples: bool = False) -> AnswerComparison:
         raise DataError("Two of its answers are equal.")
     if len(origins) not in (0, len(texts)):
         raise DataError("Its origins are not one for each answer.")
-    return AnswerComparison(prompt, texts, references, origins)
+    return _with_right(AnswerComparison(prompt, texts), row, origins)
+
+
+def _with_right(
+    comparison: AnswerComparison, row: dict[str, Any], origins: tuple[str, ...] = ()
+) -> AnswerComparison:
+    """A comparison with what its row says for rewards."""
+    references = read_texts(row.get("answer") or [], "answer")
+    texts = tuple(read_task_texts(row).items())
+    return comparison._replace(references=references, origins=origins, texts=texts)
 
 
 def _sample(

@@ -102,7 +102,7 @@ def score_comparisons(comparisons: Artifact, *, config: RewardConfig) -> VotingR
     def outcomes() -> Iterator[tuple[str, Judgement | Reason]]:
         for row in (each for each in read_comparisons(comparisons) if each.id not in done):
             try:
-                sample = Sample(row.id, row.prompt, row.references)
+                sample = Sample(row.id, row.prompt, row.references, metadata=dict(row.texts))
                 given = [reward(sample, Answer(text)) for text in row.answers]
             except DataError as error:
                 yield row.id, Reason("no_reward", str(error))

@@ -49,7 +49,7 @@ from groundup.measure import (
 )
 
 from ..examples.exchanges import is_refusal
-from ..examples.layouts import read_prompt, read_texts
+from ..examples.layouts import read_prompt, read_task_texts, read_texts
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
@@ -184,7 +184,6 @@ def _scorers_of(config: RewardConfig) -> dict[str, Scorer]:
 
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
-TASK_TEXTS = ("source", "tests", "entry_point", "context")
 """What a task may have for `quoted`, and for `code` as in groundup.measure.passes_tests."""
 
 ScoreAnswers = Callable[[Sequence[Conversation]], Float64[np.ndarray, " N"]]
@@ -310,8 +309,5 @@ def _parse_task(row: Any, name: str, needs_answer: bool) -> Sample:
     answers = () if answer is None else read_texts(answer, "answer")
     if needs_answer and answer is None:
         raise DataError("It has no answer.")
-    metadata: dict[str, Any] = {each: row[each] for each in TASK_TEXTS if row.get(each)}
-    if unread := [each for each, value in metadata.items() if not isinstance(value, str)]:
-        raise DataError(f"Its {unread[0]} is no text.")
-    metadata |= {"nothing_right": True} if answer == [] else {}
-    return Sample(name, prompt, answers, metadata=metadata)
+    nothing = {"nothing_right": True} if answer == [] else {}
+    return Sample(name, prompt, answers, metadata=read_task_texts(row) | nothing)

@@ -26,7 +26,7 @@ def test_rows_of_each_layout_are_read():
     pair = parse_comparison(PAIR)
     assert (pair.answers, pair.origins) == (("4", "5"), ("chosen", "rejected"))
     assert parse_comparison({"prompt": "2+2?", "answer": ["4", "four"]}, samples=True) == (
-        (Message("user", "2+2?"),), (), ("4", "four"), (), "",
+        (Message("user", "2+2?"),), (), ("4", "four"), (), (), "",
     )  # fmt: skip
 
 

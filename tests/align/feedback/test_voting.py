@@ -193,3 +193,21 @@ def test_rewards_rank_and_what_they_cannot_score_is_put_aside(tmp_path):
         voters.add(report.who)
         assert (report.voted, report.quarantined) in [(3, {}), (0, {"no_reward": 3})]
     assert len(voters) == 2 and all("own.py:long#" in each for each in voters)
+
+
+def test_code_and_quotes_are_scored_by_what_the_rows_say(tmp_path):
+    code = ("def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b")
+    lines = [
+        {"prompt": "Write add.", "answers": [*code], "tests": "assert add(1, 2) == 3"},
+        {"prompt": "How?", "chosen": "By wire.", "rejected": "By rod.", "source": "How? By wire."},
+        {"prompt": "Whose?", "answers": ["a", "b"], "tests": 3},
+    ]
+    file = write_rows(tmp_path / "rows.jsonl", lines)
+    made = sample_answers(AnswersConfig(), [file], tmp_path / "made")
+    assert "Its tests is no text." in (made.path / "rejected.jsonl").read_text()
+    report = score_comparisons(made, config=RewardConfig(number=0, code=1))
+    assert report.voted == 1 and report.quarantined == {"no_reward": 1}
+    assert score_comparisons(made, config=RewardConfig(number=0, quoted=1)).voted == 2
+    votes = {(vote.who, vote.subject): vote.value for vote in read_votes(made.path)}
+    assert votes["simulated:rewards code=1", "c00001"] == "a"
+    assert votes["simulated:rewards quoted=1", "c00002"] == "a"
