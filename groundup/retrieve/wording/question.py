@@ -438,8 +438,8 @@ def _numbered_credit(term: QuestionTerm, words: TextTerms, share: float) -> floa
     """1 for its number, 0 for another one, half if the words and the number are apart."""
     number = tuple(stem for stem in term.stems if stem[0].isdigit())
     word = "".join(term.stems[: len(term.stems) - len(number)][-1:])
-    parts = zip(("", *number), number, strict=False) if len(number) > 1 else ()
-    follow = all(pair in words.pairs for pair in parts)  # 9.1 is no part of 1.9.1
+    parts = zip(("", *number), number, strict=False)  # 9.1 is no part of 1.9.1
+    follow = len(number) == 1 or all(pair in words.pairs for pair in parts)
     if not word:
         return share if follow else 0.0
     for head in (word, ""):  # the first cell of a row is the number of what the table is of
