@@ -166,7 +166,7 @@ class Family(NamedTuple):
     to_hf_state_dict: Callable[[StateDict, ModelConfig], StateDict]
     """The inverse."""
     supports_packed: bool = True
-    """Whether its files can hold packed int8 weights; fused, transposed or stacked ones cannot."""
+    """Whether its files can hold packed int8 weights; transposed or stacked ones cannot."""
 
     def to_hf_config(self, config: ModelConfig) -> dict[str, Any]:
         """The config.json; raises ConfigError naming the field that the family cannot express."""

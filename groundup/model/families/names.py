@@ -427,6 +427,8 @@ def split_fused(
     """
     result: StateDict = {}
     for name, tensor in state.items():
+        if fused in name and name.endswith(SHAPE):
+            continue  # packed rows have as many, and say so themselves
         if fused in name and tensor.ndim:
             is_sized = sum(sizes) == len(tensor)
             chunks = tensor.split(list(sizes)) if is_sized else tensor.tensor_split(len(parts))
@@ -450,11 +452,16 @@ def fuse_parts(state: StateDict, fused: str, parts: Sequence[str]) -> StateDict:
             result[name] = tensor
         elif part == parts[0]:
             chunks = [state[name.replace(part, each)] for each in parts]
-            result[name.replace(part, fused)] = torch.cat(chunks)
+            whole = torch.cat(chunks)
+            if name.endswith(SHAPE):  # rows and columns of each
+                whole = torch.stack([whole[::2].sum(), whole[1]])
+            result[name.replace(part, fused)] = whole
     return result
 
 
-QKV_ROWS = r"\.attention\.qkv_proj\.(weight|bias)"
+SHAPE = ".weight_shape"
+"""Of packed integers: rows and columns."""
+QKV_ROWS = r"\.attention\.qkv_proj\.(weight|bias|weight_packed|weight_scale)"
 
 
 def group_by_kind(rows: Tensor, part: AttentionConfig) -> Tensor:

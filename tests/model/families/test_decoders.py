@@ -113,6 +113,17 @@ def test_transformers_opened_what_we_saved():
         assert FAMILIES[said["model_type"]] == choose_family(config), name
 
 
+def test_transformers_opened_our_quantised_copies():
+    found = json.loads((ROOT / "packed.json").read_text())
+    tiny = {name: each.config for name, each in presets().items()
+            if name.endswith("-tiny") and each.config.kind == "decoder"}  # fmt: skip
+    assert found.keys() == {f"{name} {bits}" for name in tiny for bits in (8, 4)}
+    for name, said in found.items():
+        family = choose_family(tiny[name.split()[0]], packed=True)
+        assert family.name == said["model_type"], name
+        assert family.name == "groundup" or said["largest_difference"] < 1e-5, name
+
+
 WRONG = [None, "x", -1, 0, 1, 1.5, True, [], {}, ["full_attention"], 2**30, 10**30, float("nan")]
 
 

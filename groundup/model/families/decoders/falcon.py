@@ -62,21 +62,36 @@ def _write(config: ModelConfig) -> Values:
     }  # fmt: skip
 
 
-FALCON = Outline(
-    "falcon", "FalconForCausalLM",
-    (
-        LAYER_NORM_EPSILON, Key("activation", "feedforward.activation", "gelu"),
-        Key("bias", "attention.bias", False, BIAS), Key("bias", "feedforward.bias", False),
-    ),
-    {"norm.kind": "layer", "feedforward.gated": False},
-    {"max_position_embeddings": 2048}, tied=True, inner=4, names=_names,
-    renamed={"ffn_hidden_size": "intermediate_size"},
-    absent=frozenset(("head_dim", "num_key_value_heads")), read_more=_read, write_more=_write,
-    more_keys=word_set("""
+FALCON = (
+    Outline(
+        "falcon",
+        "FalconForCausalLM",
+        (
+            LAYER_NORM_EPSILON,
+            Key("activation", "feedforward.activation", "gelu"),
+            Key("bias", "attention.bias", False, BIAS),
+            Key("bias", "feedforward.bias", False),
+        ),
+        {"norm.kind": "layer", "feedforward.gated": False},
+        {"max_position_embeddings": 2048},
+        tied=True,
+        inner=4,
+        names=_names,
+        renamed={"ffn_hidden_size": "intermediate_size"},
+        absent=frozenset(("head_dim", "num_key_value_heads")),
+        read_more=_read,
+        write_more=_write,
+        more_keys=word_set("""
         alibi multi_query new_decoder_architecture num_kv_heads num_ln_in_parallel_attn
         parallel_attn
         """),
-    fixed={"apply_residual_connection_post_layernorm": (False, None)},
-    ignored=word_set("ff_factor hidden_dropout"), aliases={"n_embed": "hidden_size"},
-    prefix="transformer.", fused={".attention.qkv_proj.": QKV}, by_head=True,
-).family()  # fmt: skip
+        fixed={"apply_residual_connection_post_layernorm": (False, None)},
+        ignored=word_set("ff_factor hidden_dropout"),
+        aliases={"n_embed": "hidden_size"},
+        prefix="transformer.",
+        fused={".attention.qkv_proj.": QKV},
+        by_head=True,
+    )
+    .family()
+    ._replace(supports_packed=False)
+)  # fmt: skip  Transformers opens no packed one

@@ -185,7 +185,7 @@ class Outline(NamedTuple):
         return Family(
             self.name, config_keys(self), partial(read_outline, self), partial(write_outline, self),
             partial(read_state, self), partial(write_state, self),
-            supports_packed=not (self.transposed or self.fused or self.experts),
+            supports_packed=not (self.transposed or self.experts),
         )  # fmt: skip
 
 
