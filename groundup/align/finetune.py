@@ -10,7 +10,7 @@ adapter alone is trained, checkpointed and saved.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from groundup.train import (
 from . import adapters
 from .examples.make import read_examples
 from .form import ChatFormat, read_template
-from .packing import name_long
+from .packing import PreferenceTrainingConfig, name_long
 
 USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1),
@@ -53,7 +53,8 @@ class FinetuneConfig(adapters.AdaptableConfig):
     epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Number of passes over the conversations."""
     max_length: int = Field(default=512, ge=1)
-    """Tokens of a packed sequence; longer conversations are left out, and named in the log."""
+    """Tokens of a packed sequence, by default at most the model's context; longer conversations are
+    left out, and named in the log."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
     template: str = ""
@@ -99,8 +100,7 @@ def finetune(
     template in which answers cannot be distinguished from the rest.
     """
     config, own = adapters.with_adapter(config, adapter, model, USUAL)
-    config = config.model_copy(update={"template": read_template(config.template)})
-    check_decoder(model, config.max_length)
+    config = fit_to(model, config)
     identity = RunIdentity(
         objective="chat", settings=config.hashed_values(),
         shards={"train": examples.files["train.jsonl"]["sha256"]},
@@ -112,6 +112,22 @@ def finetune(
         version=3, identity=identity, run_options=options,
         kind="adapter" if adapters.is_adapted(config, own) else "model",
     )  # fmt: skip
+
+
+Texts = TypeVar("Texts", bound="FinetuneConfig | PreferenceTrainingConfig")
+
+
+def fit_to(base: Artifact, config: Texts) -> Texts:
+    """A configuration with its template's text, and lengths of the model's context if none is set.
+
+    Raises ConfigError for a model that is no decoder, and for lengths beyond its context.
+    """
+    length = config.max_length
+    if "max_length" not in config.model_fields_set:
+        length = min(length, open_config(base.path).context_length)
+    check_decoder(base, length)
+    values = {"template": read_template(config.template), "max_length": length}
+    return config.model_copy(update=values)
 
 
 def check_decoder(base: Artifact, max_length: int) -> None:

@@ -272,7 +272,8 @@ class PreferenceTrainingConfig(TrainingConfig):
     batch_answers: int = Field(default=32, ge=2)
     """Pairs, or single answers, of an optimizer step."""
     max_length: int = Field(default=1024, ge=2)
-    """Tokens of a prompt with an answer; longer ones are left out and counted."""
+    """Tokens of a prompt with an answer, by default at most the model's context; what is longer is
+    left out and counted."""
     template: str = ""
     """As of `finetune`."""
     validations: int = Field(default=2, ge=1)

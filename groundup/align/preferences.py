@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, Conversation, DataError, Draft, Message, produce, record
 
 from .examples.balance import balance_of, preference_row
-from .examples.cleaning import Cleaner, CleaningConfig, split_rows
+from .examples.cleaning import Cleaner, CleaningConfig, plain_words, split_rows
 from .examples.layouts import (
     KeptRows,
     check_calls,
@@ -152,7 +152,8 @@ def _clean(cleaner: Cleaner, row: Any) -> Sequence[Preference]:
 
 def _texts(row: Preference) -> tuple[str, str]:
     asked = (turn.content for turn in row.prompt if turn.role == "user")
-    return "\n".join(asked), "\n".join((*row.steps, row.chosen, row.rejected))
+    worse = (f"worse_{word}" for word in plain_words(row.rejected).split())  # as of another rater
+    return "\n".join(asked), " ".join((*row.steps, row.chosen, *worse))
 
 
 def parse_row(row: Any) -> Sequence[Preference]:

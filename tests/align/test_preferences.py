@@ -142,6 +142,16 @@ def test_pairs_of_a_ranking_that_share_their_words_are_all_kept(tmp_path):
     assert sum(len(read_preferences(made, split)) for split in ("train", "validation")) == 12
 
 
+def test_contrary_labels_of_a_pair_are_no_duplicates(tmp_path):
+    one, other = "Boats are lifted by the crane.", "They go down the slip, slowly."
+    rows = [{"prompt": f"Question {n}?", "chosen": a, "rejected": b}
+            for n in ("one", "two", "three") for a, b in ((one, other), (other, one))]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows, rows[0]])))
+    config = PreferencesConfig(validation_share=0.5)
+    made = import_preferences(config, [tmp_path / "rows.jsonl"], tmp_path / "out")
+    assert sum(len(read_preferences(made, split)) for split in ("train", "validation")) == 6
+
+
 def test_a_missing_file_and_one_without_rows_are_told(tmp_path):
     with pytest.raises(DataError, match="There is no file .*none.jsonl"):
         import_preferences(PreferencesConfig(), [tmp_path / "none.jsonl"], tmp_path / "a")

@@ -35,8 +35,8 @@ from groundup.train import (
 )
 
 from .. import adapters, packing
-from ..finetune import check_decoder
-from ..form import ChatFormat, read_template
+from ..finetune import fit_to
+from ..form import ChatFormat
 from ..preferences import SPLITS, Preference, read_preferences
 from .losses import Answers, PreferenceLossConfig, kto, preference_losses
 
@@ -70,8 +70,7 @@ def direct(
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
     config, own = adapters.with_adapter(config, adapter, model, USUAL)
-    config = config.model_copy(update={"template": read_template(config.template)})
-    check_decoder(model, config.max_length)
+    config = fit_to(model, config)
     identity = RunIdentity(
         objective=config.loss.name, settings=config.hashed_values(),
         shards={"train": preferences.files["train.jsonl"]["sha256"]},

@@ -35,8 +35,8 @@ from groundup.train import (
 from .. import packing
 from ..adapters import adamw
 from ..direct.stage import USUAL
-from ..finetune import check_decoder
-from ..form import ChatFormat, load_chat_format, read_template
+from ..finetune import fit_to
+from ..form import ChatFormat, load_chat_format
 from ..preferences import SPLITS, read_preferences
 from .model import (
     ANSWER_HEAD,
@@ -72,8 +72,7 @@ def reward(
     Raises DataError if too few preferences fit, ConfigError for a setting that does not.
     """
     config = with_usual_optim(config, model, USUAL.native, adamw(2e-5))
-    config = config.model_copy(update={"template": read_template(config.template)})
-    check_decoder(model, config.max_length)
+    config = fit_to(model, config)
     identity = RunIdentity(
         objective=f"reward of {config.of}", settings=config.hashed_values(),
         shards={"train": preferences.files["train.jsonl"]["sha256"]},

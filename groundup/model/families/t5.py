@@ -67,7 +67,6 @@ SHARED = Outline(
         Key("relative_attention_max_distance", "position.max_distance", 128),
     ),
     {"kind": "encoder_decoder", "attention.scale": 1.0, "position.kind": "buckets"},
-    is_divided=False,
     renamed={"d_model": "hidden_size", "num_heads": "num_attention_heads", "d_kv": "head_dim",
              "num_decoder_layers": "num_hidden_layers", "d_ff": "intermediate_size",
              "n_positions": "max_position_embeddings"},

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from groundup.align import (
     DirectConfig,
+    FinetuneConfig,
     Preference,
     PreferenceLossConfig,
     PreferencesConfig,
@@ -17,6 +18,7 @@ from groundup.align import (
 )
 from groundup.align.direct import stage
 from groundup.align.direct.stage import KtoObjective, PairObjective, _make_batch, answer_logprobs
+from groundup.align.finetune import fit_to
 from groundup.align.form import load_chat_format
 from groundup.align.packing import (
     RenderedAnswer,
@@ -249,7 +251,9 @@ def test_a_stopped_run_ends_with_the_same_bits(chat_model, preferences, tmp_path
 
 def test_settings_that_do_not_fit_are_told(chat_model, preferences, tmp_path):
     with pytest.raises(ConfigError, match="max_length=1024 exceeds the model's context_length=256"):
-        direct(DirectConfig(), chat_model, preferences, tmp_path / "a")
+        direct(DirectConfig(max_length=1024), chat_model, preferences, tmp_path / "a")
+    assert fit_to(chat_model, DirectConfig()).max_length == 256, "by default as much as fits"
+    assert fit_to(chat_model, FinetuneConfig(max_length=9)).max_length == 9
     with pytest.raises(DataError, match="No train preference fits"):
         direct(settings(max_length=4), chat_model, preferences, tmp_path / "a")
     with pytest.raises(ConfigError, match="label_smoothing"):

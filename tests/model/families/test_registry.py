@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError
+from groundup.kernels import AttentionPattern
 from groundup.model import PositionConfig, Transformer, preset, presets
 from groundup.model.families import FAMILIES, choose_family, get_family, read_config
 from groundup.model.families.registry import OWN
@@ -37,13 +38,25 @@ DECODERS = {
     [("gemma-tiny", "gemma"), ("glm-4-tiny", "glm4"), ("nemotron-4-tiny", "nemotron"),
      ("llama-4-tiny", "llama4_text"), ("qwen-3-moe-tiny", "qwen3_moe"),
      ("gpt-oss-tiny", "gpt_oss"), ("deepseek-v3-tiny", "deepseek_v3"),
-     ("gemma-2-tiny", "groundup"), ("deepseek-v2-tiny", "groundup")],
+     ("smollm-3-tiny", "smollm3"), ("granite-3-tiny", "granite"), ("exaone-4-tiny", "exaone4"),
+     ("starcoder-2-tiny", "starcoder2"), ("phi-2-tiny", "phi"), ("phi-4-mini-tiny", "phi3"),
+     ("command-r-tiny", "cohere"), ("granite-3-moe-tiny", "granitemoe"),
+     ("mixtral-tiny", "mixtral"), ("gemma-2-tiny", "groundup"), ("deepseek-v2-tiny", "groundup")],
 )  # fmt: skip
 def test_heads_need_not_divide_the_width_where_transformers_opens_such_files(name, family):
     config = preset(name).config
     heads = config.attention.model_copy(update={"heads": 3, "kv_heads": 3})
     odd = config.model_copy(update={"attention": heads})
     assert odd.width % 3 and choose_family(odd).name == family
+
+
+@pytest.mark.parametrize("name", ["gemma-2", "gemma-3", "gpt-oss", "olmo-3"])
+def test_a_window_has_a_size_in_files_though_no_layer_has_one(name):
+    config = preset(f"{name}-tiny").config
+    full = config.attention.model_copy(update={"patterns": (AttentionPattern("full"),)})
+    config = config.model_copy(update={"attention": full})
+    family = choose_family(config)
+    assert family.name != "groundup" and family.to_hf_config(config)["sliding_window"]
 
 
 OURS = DECODERS | {

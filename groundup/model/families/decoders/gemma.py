@@ -47,7 +47,7 @@ GEMMA = Outline(
     "gemma", "GemmaForCausalLM",
     (rms_eps(), ATTENTION_BIAS, Key("hidden_act", "feedforward.activation", TANH, ACTS)),
     {"norm.zero_centred": True}, {"num_key_value_heads": 16, "head_dim": 256}, tied=True,
-    is_divided=False, read_more=_read_scale,
+    read_more=_read_scale,
     fixed={"use_bidirectional_attention": (False, None), "hidden_activation": (TANH, None)},
 ).family()  # fmt: skip
 
@@ -66,7 +66,7 @@ def _read_windows(values: Values, cycle: int) -> Values:
 def _write_gemma2(config: ModelConfig) -> Values:
     scale = config.attention.scale
     scalar = round(scale**-2) if scale else config.attention.head_dim
-    return write_layer_windows(config) | {"query_pre_attn_scalar": scalar}
+    return write_layer_windows(config, 4096) | {"query_pre_attn_scalar": scalar}
 
 
 WINDOWED = {"norm.zero_centred": True, "norm.place": "sandwich"}
@@ -77,7 +77,7 @@ GEMMA2 = Outline(
         Key("attn_logit_softcapping", "attention.softcap", 50.0, optional=True),
         Key("final_logit_softcapping", "output.softcap", 30.0, optional=True),
     ),
-    WINDOWED, tied=True, names=SANDWICH_NAMES,
+    WINDOWED, tied=True, names=SANDWICH_NAMES, is_divided=True,
     defaults={"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
     read_more=lambda values: _read_windows(values, 2), write_more=_write_gemma2,
     more_keys=WINDOW_KEYS | {"query_pre_attn_scalar"},
@@ -109,8 +109,7 @@ def _read_gemma3(values: Values) -> Values:
 
 def _write_gemma3(config: ModelConfig) -> Values:
     values = _write_gemma2(config) | write_layer_ropes(config)
-    window = {"sliding_window": values["sliding_window"] or GEMMA3_DEFAULTS["sliding_window"]}
-    return values | window | {"rope_local_base_freq": config.position.window_base}
+    return values | {"rope_local_base_freq": config.position.window_base}
 
 
 # Transformers reads attn_logit_softcapping of Gemma 3 but never applies it, so it must be null.
@@ -123,7 +122,7 @@ PLAIN = Outline(
     ),
     {**WINDOWED, "attention.qk_norm": "head"}, GEMMA3_DEFAULTS, tied=True,
     has_layer_ropes=True, absent=frozenset(("original_max_position_embeddings",)),
-    names=SANDWICH_NAMES, read_more=_read_gemma3, write_more=_write_gemma3,
+    names=SANDWICH_NAMES, is_divided=True, read_more=_read_gemma3, write_more=_write_gemma3,
     more_keys=WINDOW_KEYS | word_set(
         "query_pre_attn_scalar rope_local_base_freq sliding_window_pattern"),
     fixed={"attn_logit_softcapping": (None,), "use_bidirectional_attention": (False, None)},

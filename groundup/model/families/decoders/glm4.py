@@ -25,5 +25,5 @@ GLM4 = Outline(
     ),
     {"norm.place": "sandwich", "position.interleaved": True},
     defaults={"num_key_value_heads": 2, "head_dim": 128}, rotated=0.5, names=NAMES,
-    is_divided=False, fused={".feedforward.gate_up_proj.": GATE_UP},
+    fused={".feedforward.gate_up_proj.": GATE_UP},
 ).family()  # fmt: skip

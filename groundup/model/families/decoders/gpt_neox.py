@@ -37,7 +37,7 @@ GPT_NEOX = Outline(
         Key("attention_bias", "attention.bias", True, BIAS),
     ),
     {"norm.kind": "layer", "feedforward.gated": False, "feedforward.bias": True},
-    rotated=0.25, names=NAMES, read_more=_read,
+    rotated=0.25, names=NAMES, is_divided=True, read_more=_read,
     renamed={"rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"},
     absent=frozenset(("head_dim", "num_key_value_heads")),
     write_more=lambda config: {"use_parallel_residual": config.parallel},

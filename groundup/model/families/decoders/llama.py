@@ -27,11 +27,11 @@ from .outline import (
 
 LLAMA = Outline(
     "llama", "LlamaForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS, MLP_BIAS),
-    fixed={"activation": ("swiglu",), "rope_interleaved": (False,)},
+    is_divided=True, fixed={"activation": ("swiglu",), "rope_interleaved": (False,)},
     ignored=word_set("is_llama_config max_sequence_length"),
 ).family()  # fmt: skip
 MISTRAL = Outline(
-    "mistral", "MistralForCausalLM", (SILU, rms_eps()), is_divided=False,
+    "mistral", "MistralForCausalLM", (SILU, rms_eps()),
     defaults={"num_key_value_heads": 8, "sliding_window": 4096},
     read_more=read_window, write_more=write_window, more_keys=WINDOW_KEYS,
     ignored=word_set("max_sequence_length"),
@@ -73,11 +73,11 @@ UPPER_KEYS = WINDOW_KEYS | word_set("max_window_layers use_sliding_window")
 DEFAULTS = {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
 QWEN2 = Outline(
     "qwen2", "Qwen2ForCausalLM", (SILU, rms_eps()), {"attention.bias": "qkv"}, DEFAULTS,
-    is_divided=False, read_more=_read_upper_windows, write_more=_write_upper_windows,
+    read_more=_read_upper_windows, write_more=_write_upper_windows,
     more_keys=UPPER_KEYS, fixed={"attention_bias": (True,), "use_mrope": (False,)},
 ).family()  # fmt: skip
 QWEN3 = Outline(
     "qwen3", "Qwen3ForCausalLM", (SILU, rms_eps(), ATTENTION_BIAS),
-    {"attention.qk_norm": "head"}, DEFAULTS | {"head_dim": 128}, is_divided=False,
+    {"attention.qk_norm": "head"}, DEFAULTS | {"head_dim": 128},
     read_more=_read_upper_windows, write_more=_write_upper_windows, more_keys=UPPER_KEYS,
 ).family()  # fmt: skip

@@ -75,7 +75,7 @@ LLAMA4 = Outline(
         EXPERTS + "normalised": False, EXPERTS + "weighs_input": True,
     },
     {"num_key_value_heads": 8, "head_dim": 128, "attention_chunk_size": 8192},
-    base=500_000.0, names=NAMES, is_divided=False, read_more=_read, write_more=_write,
+    base=500_000.0, names=NAMES, read_more=_read, write_more=_write,
     more_keys=word_set("""
         attention_chunk_size attn_temperature_tuning interleave_moe_layer_step layer_types
         moe_layers no_rope_layer_interval no_rope_layers

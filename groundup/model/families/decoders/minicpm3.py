@@ -49,6 +49,6 @@ MINICPM3 = Outline(
         "num_key_value_heads": 40, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32,
         "scale_depth": 1.4, "dim_model_base": 256,
     },
-    names=NAMES, tied=True, prepare=_prepare, read_more=_read, write_more=_write,
+    names=NAMES, tied=True, is_divided=True, prepare=_prepare, read_more=_read, write_more=_write,
     more_keys=HEAD_KEYS | {"dim_model_base", "scale_depth"},
 ).family()  # fmt: skip

@@ -39,7 +39,7 @@ QWEN3_MOE = Outline(
     },
     more_keys=WINDOW_KEYS | {"max_window_layers", "use_sliding_window"},
     fixed={"mlp_only_layers": ([], None)}, aliases={"num_experts": "num_local_experts"},
-    names=NAMES[2:], experts=ExpertFiles(), is_divided=False,
+    names=NAMES[2:], experts=ExpertFiles(),
 ).family()  # fmt: skip
 MIXTRAL = Outline(
     "mixtral", "MixtralForCausalLM", (SILU, rms_eps(1e-5), *expert_counts(int, int)),

@@ -13,5 +13,5 @@ NEMOTRON = Outline(
         Key("norm_eps", "norm.eps", 1e-5), ATTENTION_BIAS, MLP_BIAS,
     ),
     {"norm.kind": "layer", "norm.zero_centred": True, "feedforward.gated": False},
-    rotated=0.5, is_divided=False,
+    rotated=0.5,
 ).family()  # fmt: skip

@@ -35,7 +35,7 @@ OLMO2_NAMES = (
 OLMO2_FIELDS = {"norm.place": "output", "attention.qk_norm": "all"}
 OLMO2 = Outline(
     "olmo2", "Olmo2ForCausalLM", (SILU, rms_eps(1e-5), ATTENTION_BIAS), OLMO2_FIELDS,
-    names=OLMO2_NAMES, is_divided=False,
+    names=OLMO2_NAMES,
 ).family()  # fmt: skip
 
 BASE, OWN_BASE = 500_000.0, "position.window_base"
@@ -50,7 +50,7 @@ def _read_olmo3(values: Values) -> Values:
 
 
 def _write_olmo3(config: ModelConfig) -> Values:
-    return write_layer_windows(config) | write_layer_ropes(config)
+    return write_layer_windows(config, 4096) | write_layer_ropes(config)
 
 
 OLMO3 = Outline(

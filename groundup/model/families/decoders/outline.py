@@ -144,7 +144,7 @@ class Outline(NamedTuple):
     """Default of the share of rotated features; None: all are."""
     inner: int | None = None
     """Default of the feed-forward's width, in widths of the model."""
-    is_divided: bool = True
+    is_divided: bool = False
     """Whether Transformers opens only files whose heads divide the width."""
     has_layer_ropes: bool = False
     """Whether rotary parameters are by layer type, which `read_more` reads."""
@@ -357,10 +357,13 @@ def read_layer_windows(values: Values, cycle: int) -> tuple[AttentionPattern, ..
     return parse_layer_types(values, str(values["model_type"]))
 
 
-def write_layer_windows(config: ModelConfig) -> Values:
-    """The keys of windows by layer."""
+def write_layer_windows(config: ModelConfig, usual: int | None = None) -> Values:
+    """The keys of windows by layer.
+
+    usual  a size where no layer has one, if Transformers asks for it nevertheless
+    """
     types, window = to_layer_types(config, "this family")
-    return {"layer_types": types, "sliding_window": window}
+    return {"layer_types": types, "sliding_window": window or usual}
 
 
 def read_layer_ropes(values: Values, base: float, window_base: float) -> Values:
