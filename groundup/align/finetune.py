@@ -10,6 +10,7 @@ adapter alone is trained, checkpointed and saved.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -36,6 +37,7 @@ from groundup.train import (
 )
 
 from . import adapters
+from .examples.exchanges import ChatExample, shuffle_copy
 from .examples.make import read_examples
 from .form import ChatFormat, read_template
 from .packing import PreferenceTrainingConfig, name_long
@@ -57,6 +59,8 @@ class FinetuneConfig(adapters.AdaptableConfig):
     left out, and named in the log."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
+    rehearsal: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    """Conversations of --rehearse for each one of the examples, at most."""
     template: str = ""
     """A file with a chat template, or `plain` for turns in plain words; empty: the model's own, or
     groundup's if the model has none and its vocabulary has the special tokens."""
@@ -78,7 +82,7 @@ class FinetuneConfig(adapters.AdaptableConfig):
 def finetune(
     config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path, *, adapter: str = "",
     mesh: str = "", zero: Literal[1, 2, 3] = 3, schedule: Literal["gpipe", "1f1b"] = "1f1b",
-    profile: int | None = None, tensorboard: bool = False,
+    profile: int | None = None, tensorboard: bool = False, rehearse: Artifact | None = None,
 ) -> Artifact:  # fmt: skip
     """Fine-tune a model, or an adapter of it; a stopped run resumes from its last checkpoint.
 
@@ -86,6 +90,7 @@ def finetune(
 
     model        a base model, also an imported one, with its tokenizer and chat template
     examples     conversations made by `groundup examples make`
+    rehearse     other conversations, of which some are trained on too, against forgetting
     adapter      train an adapter alone: a new lora, prefix or bottleneck, or on from an adapter's
                  directory; the result is a directory that PEFT or AdapterHub opens, and `groundup
                  merge` adds to the model
@@ -104,7 +109,8 @@ def finetune(
     identity = RunIdentity(
         objective="chat", settings=config.hashed_values(),
         shards={"train": examples.files["train.jsonl"]["sha256"]},
-        parents={"model": model, "examples": examples} | own,
+        parents={"model": model, "examples": examples} | own
+        | ({"rehearse": rehearse} if rehearse else {}),
     )  # fmt: skip
     options = RunOptions(mesh, zero, schedule, profile, tensorboard)
     return produce_model(
@@ -151,9 +157,13 @@ def _train_and_save(
     model.config = model.config.model_copy(update={"prefix": False})
     form = adapters.chat_format(parents, config.template)
     form.check_fit(model.config.vocab_size)
+    others = [*read_examples(parents["rehearse"], "train")] if "rehearse" in parents else []
+    others = shuffle_copy(others, Random(config.seed))
     splits = {
-        name: _pack_split(parents["examples"], name, form, config.max_length)
-        for name in ("train", "validation")
+        "train": _pack_split(
+            parents["examples"], "train", form, config.max_length, others, config.rehearsal
+        ),
+        "validation": _pack_split(parents["examples"], "validation", form, config.max_length),
     }
     text, held_out = splits.values()
     draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
@@ -173,11 +183,18 @@ def _train_and_save(
         adapters.save_trained(config, trained, draft, parents, form, stops)
 
 
-def _pack_split(examples: Artifact, name: str, form: ChatFormat, length: int) -> PackedSequences:
-    """Render a split's conversations with the chat template and pack them."""
+def _pack_split(
+    examples: Artifact, name: str, form: ChatFormat, length: int,
+    others: Sequence[ChatExample] = (), share: float = 0.0,
+) -> PackedSequences:  # fmt: skip
+    """Render a split's conversations with the chat template and pack them.
+
+    others  from which so many more are taken, `share` for each
+    """
     talks, path = list(read_examples(examples, name)), examples.path
     if not talks:
         raise DataError(f"{path} has no {name} conversations; make examples of more documents.")
+    talks += others[: round(share * len(talks))]
     rendered = [form.render(each.messages, each.id) for each in talks]
     return pack_examples(rendered, length, too_long="drop", names=[each.id for each in talks])
 

@@ -123,6 +123,8 @@ class CachedTransformer(CachedModel):
     """A decoder or an encoder–decoder."""
 
     model: Transformer
+    forced: tuple[int, ...] = ()
+    """Ids that the decoder of an encoder–decoder reads behind the first."""
 
     def __init__(
         self, model: Transformer, start: int | None = None, bits: Bits | None = None
@@ -178,12 +180,13 @@ class CachedTransformer(CachedModel):
     def prefill_sources(
         self, sources: Sequence[Sequence[int]], capacity: int
     ) -> tuple[CachedBatch, Tensor]:
-        """Encode sources and feed the start id, with room for `capacity` target positions."""
+        """Encode sources and feed the first ids, with room for `capacity` target positions."""
         ids, lengths = pad_right(sources, self.head.device)
-        state = self.begin(len(sources), capacity)
+        state = self.begin(len(sources), capacity + len(self.forced))
         state.encoded = self.model.encode(ids, documents=_padding_documents(ids, lengths))
-        starts = torch.full_like(lengths, self.start or 0)
-        hidden = self.extend(state, starts[:, None], torch.ones_like(lengths))
+        first = torch.tensor([self.start or 0, *self.forced], device=ids.device)
+        starts = first.expand(len(sources), -1)
+        hidden = self.extend(state, starts, torch.full_like(lengths, len(first)))
         return state, hidden[:, -1]
 
     def extend(

@@ -117,7 +117,10 @@ def begin_decoding(
         )  # fmt: skip
         own = {index: replace(requests[index], salt=str(index)) for index in batch.indices}
         if isinstance(model, CachedTransformer) and model.start is not None:
-            own = {i: replace(r, ids=[model.start], source=r.ids) for i, r in own.items()}
+            own = {
+                i: replace(r, ids=[model.start, *model.forced], source=r.ids)
+                for i, r in own.items()
+            }
         yield _start(engine, own, observe)
 
 

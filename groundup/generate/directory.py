@@ -36,6 +36,8 @@ class SourceFrame(NamedTuple):
     """Ids before a source, such as BART's bos."""
     after: tuple[int, ...] = ()
     """Ids after a source, such as its eos."""
+    forced: tuple[int, ...] = ()
+    """Ids that the decoder reads behind the first, such as mBART's language."""
 
     def wrap(self, ids: Sequence[int]) -> list[int]:
         """The ids that the encoder reads for a text."""
@@ -178,7 +180,10 @@ def read_source_frame(path: Path) -> SourceFrame | None:
     ends = values.get("eos_token_id")
     after = () if ends is None else (ends[0] if isinstance(ends, list) else ends,)
     bos = values.get("bos_token_id")
-    return SourceFrame(start, () if bos is None else (bos,), after)
+    forced = values.get("forced_bos_token_id")
+    return SourceFrame(
+        start, () if bos is None else (bos,), after, () if forced is None else (forced,)
+    )
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:

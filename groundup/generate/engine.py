@@ -122,7 +122,8 @@ class Engine(PromptEncoder):
         source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None
         super().__init__(tokenizer, template, source_frame)
         self.model, self.end_ids = model, ends
-        self.cached.start = source_frame and source_frame.start
+        if source_frame is not None:
+            self.cached.start, self.cached.forced = source_frame.start, source_frame.forced
 
     @classmethod
     def open(

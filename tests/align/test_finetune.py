@@ -6,7 +6,12 @@ import signal
 import numpy as np
 import pytest
 
-from groundup.align.examples.make import ChatExample, ExamplesConfig, make_examples
+from groundup.align.examples.make import (
+    ChatExample,
+    ExamplesConfig,
+    make_examples,
+    read_examples,
+)
 from groundup.align.finetune import FinetuneConfig, _pack_split, finetune
 from groundup.align.form import load_chat_format
 from groundup.core import (
@@ -94,6 +99,20 @@ def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
     trained = tokenizer.decode(rows.targets[rows.weights > 0].tolist())
     assert trained == "A lamp.<|im_end|>A tree.<|im_end|>"
     assert not rows.weights[rows.documents < 0].any()
+
+
+def test_other_conversations_are_rehearsed(base, tmp_path):
+    other = (Message("user", "Which?"), Message("assistant", "The old one."))
+    own, others = written(tmp_path / "own", [TURNS] * 4), written(tmp_path / "others", [other] * 9)
+    more, form = [*read_examples(others, "train")], load_chat_format(base.path, "")
+    for share, count in ((0.5, 2), (9.0, 9)):
+        rows = _pack_split(own, "train", form, 128, more, share)
+        said = load_tokenizer(base.path).decode(rows.targets[rows.weights > 0].tolist())
+        assert (said.count("A lamp."), said.count("The old one.")) == (4, count)
+    made = finetune(TUNING, base, own, tmp_path / "out", rehearse=others)
+    plain = finetune(TUNING, base, own, tmp_path / "plain")
+    assert others.id in {parent.id for parent in made.parents}
+    assert made.files["model.safetensors"] != plain.files["model.safetensors"]
 
 
 def test_a_conversation_without_an_answer_is_named(base, tmp_path):

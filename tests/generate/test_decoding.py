@@ -160,6 +160,21 @@ def test_a_directory_opens_with_the_start_that_it_was_saved_with(tmp_path):
         assert opened.continue_text("abc", sampling) == reader.continue_text("abc", sampling)
 
 
+def test_a_forced_id_is_read_behind_the_first():
+    reader, sampling = tiny_reader(), Sampling(temperature=0.0, max_tokens=1)
+    reader.model.double()
+    start = reader.source_frame.start
+    for forced in ((), (7,), (9,)):
+        frame = SourceFrame(start, forced=forced)
+        engine = Engine(reader.model, reader.tokenizer, frame=frame, end_ids=[])
+        [said] = engine.continue_ids([[5, 6, 4]], sampling)
+        encoded = reader.model.encode(torch.tensor([[5, 6, 4]]))
+        logits = reader.model.logits(torch.tensor([[start, *forced]]), encoded=encoded)[0, -1]
+        assert said.ids == (int(logits[: reader.tokenizer.vocab_size].argmax()),)
+        [beam] = beam_search(engine, [[5, 6, 4]], BeamConfig(width=2, max_tokens=3))
+        assert len(beam[0].generation.ids) == 3
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature):

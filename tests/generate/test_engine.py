@@ -255,6 +255,8 @@ def test_a_frame_is_read_from_the_directory(tmp_path):
     frame = read_source_frame(tmp_path)
     assert frame == SourceFrame(0, (3,), (5,))
     assert frame.wrap([8, 9]) == [3, 8, 9, 5]
+    write_json(tmp_path / "config.json", {"forced_bos_token_id": 7})
+    assert read_source_frame(tmp_path).forced == (7,)
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(ArtifactError, match="holds no JSON object"):
         read_source_frame(tmp_path)

@@ -54,6 +54,8 @@ ROLES = ("bos", "eos", "pad")
 SPECIAL_ID_KEYS = tuple(f"{role}_token_id" for role in ROLES)
 START_ID_KEY = "decoder_start_token_id"
 """Key of the start token of an encoder–decoder."""
+TARGET_ID_KEYS = (START_ID_KEY, "forced_bos_token_id")
+"""Keys of what the decoder of an encoder–decoder reads first, such as the language it writes."""
 DTYPES = {
     "float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -192,7 +194,7 @@ def write_directory(
         save_tensors(tensors, temporary)
     if tokenizer is not None:
         _copy_tokenizer(Path(tokenizer), path)
-    ids = {key: values[key] for key in (*SPECIAL_ID_KEYS, START_ID_KEY) if key in values}
+    ids = {key: values[key] for key in (*SPECIAL_ID_KEYS, *TARGET_ID_KEYS) if key in values}
     write_json(path / GENERATION, ids)
     write_json(path / CONFIG, values)
 
@@ -238,7 +240,7 @@ def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[
         generation = Path(tokenizer) / GENERATION
         if chat is None and generation.is_file():
             values = read_json_object(generation)
-            start = {START_ID_KEY: values[START_ID_KEY]} if START_ID_KEY in values else {}
+            start = {key: values[key] for key in TARGET_ID_KEYS if key in values}
             return {key: values.get(key) for key in SPECIAL_ID_KEYS} | start
         from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 

@@ -40,7 +40,7 @@ from .directory import (
     GENERATION,
     INDEX,
     SPECIAL_ID_KEYS,
-    START_ID_KEY,
+    TARGET_ID_KEYS,
     TOKENIZER_FILES,
     has_shards,
     load,
@@ -246,7 +246,10 @@ def _rewrite_model(model: Transformer | ModelWithHead, path: Path, source: Path)
     else:
         save(model, path)
     values = read_json_object(source / CONFIG)
-    special_ids = {key: values[key] for key in (*SPECIAL_ID_KEYS, START_ID_KEY) if key in values}
+    told = read_json_object(source / GENERATION) if (source / GENERATION).is_file() else {}
+    special_ids = {key: values[key] for key in SPECIAL_ID_KEYS if key in values}
+    targets = {key: told.get(key, values.get(key)) for key in TARGET_ID_KEYS}
+    special_ids |= {key: id for key, id in targets.items() if id is not None}
     for name in (CONFIG, GENERATION):
         write_json(path / name, read_json_object(path / name) | special_ids)
 

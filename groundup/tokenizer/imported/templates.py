@@ -184,7 +184,10 @@ class ChatTemplate:
             ends = stop.match(_remove_markers(after, marks))
             if ends is None:
                 what = "The chat template puts no special token after the answer in message"
-                raise ConfigError(f"{what} {place}: a model could not learn where to stop.")
+                raise ConfigError(
+                    f"{what} {place}: a model could not learn where to stop; give another template,"
+                    " such as --set template=plain."
+                )
             start = words = len(_remove_markers(before, marks))
             prompt = self.prompt_text(safe, place, variables)
             if prompt is not None and plain.startswith(prompt) and len(prompt) <= words:
