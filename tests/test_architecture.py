@@ -32,7 +32,7 @@ BUDGET = 119_990
 SHARES = {
     "core": 5_006, "measure": 8_900, "kernels": 3_403, "documents": 15_081, "corpus": 12_606,
     "tokenizer": 4_184, "model": 11_318, "embeddings": 2_587, "adapt": 1_491, "train": 12_571,
-    "generate": 6_851, "prompt": 211, "align": 6_907, "compress": 133, "retrieve": 10_463,
+    "generate": 6_857, "prompt": 211, "align": 6_990, "compress": 133, "retrieve": 10_463,
     "evaluate": 9_099, "redteam": 0, "monitor": 0, "serve": 4_653, "console": 0,
     "recipes": 3_291, "": 883,
 }  # fmt: skip

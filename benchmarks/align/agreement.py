@@ -9,7 +9,7 @@ a test compares the page with what this script makes. A new loss is a row here.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from groundup.adapt import load_adapter, merge_adapter
-from groundup.align.direct.losses import (
-    Answers,
-    PairLossName,
-    PreferenceLossConfig,
-    kto,
-    preference_losses,
-)
+from groundup.align.direct.losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 from groundup.align.policy.losses import (
     PolicyLossConfig,
     Tokens,
@@ -80,10 +74,10 @@ def preferences() -> Iterator[Row]:
     columns = [torch.tensor(found[name]).float() for name in ("logps", "reference", "tokens")]
     both, pairs = Answers(*columns), len(columns[0]) // 2
     chosen, rejected = (Answers(*(v[at] for v in both)) for at in np.split(np.arange(2 * pairs), 2))
-    for name in get_args(PairLossName):
+    for name, loss in PAIR_LOSSES.items():
         beta, gamma = (2.0, 0.4) if name == "simpo" else (0.3, PreferenceLossConfig().gamma)
         config = PreferenceLossConfig(name=name, beta=beta, gamma=gamma, smoothing=0.2)
-        ours = preference_losses(chosen, rejected, config).mean()
+        ours = loss(chosen, rejected, config).mean()
         if name == "orpo":
             theirs = found["losses"]["orpo without its tuning term"]
             yield row("orpo, its term of odds", peer, ours + chosen.mean.mean(), theirs)

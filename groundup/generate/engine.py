@@ -117,6 +117,12 @@ class Engine(PromptEncoder):
             raise ArtifactError(
                 f"The end tokens {wrong} are not ids of the tokenizer; use the model's own."
             )
+        first, size = () if frame is None else (frame.start, *frame.forced), model.config.vocab_size
+        if wrong := [each for each in first if type(each) is not int or not 0 <= each < size]:
+            raise ArtifactError(
+                f"The decoder begins with the ids {wrong}, which the model lacks; mend "
+                "decoder_start_token_id or forced_bos_token_id in its generation_config.json."
+            )
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
         has_source = model.config.kind == "encoder_decoder"
         source_frame = frame or SourceFrame(end, after=(end,)) if has_source else None

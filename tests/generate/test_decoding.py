@@ -173,6 +173,9 @@ def test_a_forced_id_is_read_behind_the_first():
         assert said.ids == (int(logits[: reader.tokenizer.vocab_size].argmax()),)
         [beam] = beam_search(engine, [[5, 6, 4]], BeamConfig(width=2, max_tokens=3))
         assert len(beam[0].generation.ids) == 3
+    for wrong in (10**6, -1, "x", [3], True):
+        with pytest.raises(ArtifactError, match="begins with the ids .* which the model lacks"):
+            Engine(reader.model, reader.tokenizer, frame=SourceFrame(start, forced=(wrong,)))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

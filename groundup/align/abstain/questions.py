@@ -107,6 +107,9 @@ def contains_answer(text: str, references: Sequence[str]) -> float:
     return float(any(f" {each} " in said for each in wanted))
 
 
+COMPARISONS = {"contained": contains_answer, "exact": exact_match().compare}
+
+
 def answer_entropy(answers: Sequence[str]) -> float:
     """Entropy of sampled answers in nats; those that differ in case or punctuation are the same.
 
@@ -142,7 +145,7 @@ def _answer_some(
     entropies = [0.0] * len(questions)
     if count := config.samples:
         sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-        seeds = [config.seed + number for number in range(count)] * len(prompts)
+        seeds = [config.seed + number for _ in prompts for number in range(count)]
         repeated = [prompt for prompt in prompts for _ in range(count)]
         sampled = engine.continue_ids(repeated, sampling, seeds, shows_progress=False)
         texts = [each.text for each in sampled]
@@ -163,5 +166,5 @@ def is_abstention(text: str, config: AnsweringConfig) -> bool:
 
 def is_right(question: ClosedBookQuestion, text: str, config: AnsweringConfig) -> bool:
     """Whether an answer is right; a refusal never is."""
-    compare = contains_answer if config.right == "contained" else exact_match().compare
-    return compare(text, question.answers) == 1.0 and not is_abstention(text, config)
+    is_equal = COMPARISONS[config.right](text, question.answers) == 1.0
+    return is_equal and not is_abstention(text, config)

@@ -162,12 +162,13 @@ def score_confidence(
 ) -> list[ScoredAnswer]:
     """Answer every question and score the answers."""
     answered = answer_questions(engine, questions, config, draft)
+    texts, likelihoods = [e.answer for e in answered], [e.likelihood for e in answered]
+    refused = [number for number, each in enumerate(answered) if each.is_refusal]
+    other = answer_instead(engine, [questions[number].prompt for number in refused], config)
+    for number, (text, likelihood) in zip(refused, other, strict=True):
+        texts[number], likelihoods[number] = text, likelihood
     prompts = [question.prompt for question in questions]
-    refused = [prompt for prompt, each in zip(prompts, answered, strict=True) if each.is_refusal]
-    instead = iter(answer_instead(engine, refused, config))
-    texts, scores = zip(*(
-        next(instead) if each.is_refusal else (each.answer, each.likelihood) for each in answered
-    ), strict=True)  # fmt: skip
+    scores = likelihoods
     if config.score == "refusal":
         refusals = engine.logprobs(prompts, [config.refusal] * len(prompts))
         scores = [-math.expm1(sum(each)) for each in refusals]
@@ -190,11 +191,10 @@ def answer_instead(
     that does not begin with the refusal's first token."""
     ids = [engine.prompt_ids(prompt) for prompt in prompts]
     first = engine.continue_ids(ids, Sampling(max_tokens=1, logprobs=8), shows_progress=False)
-    begun = [
-        max((t for t in said.alternatives[0] if t.id not in (said.ids[0], *engine.end_ids)),
-            key=lambda token: token.logprob)
-        for said in first
-    ]  # fmt: skip
+    begun = []
+    for said in first:
+        others = [t for t in said.alternatives[0] if t.id not in (said.ids[0], *engine.end_ids)]
+        begun.append(max(others, key=lambda token: token.logprob))
     longer = [[*row, token.id] for row, token in zip(ids, begun, strict=True)]
     rest = engine.continue_ids(longer, Sampling(max_tokens=config.max_tokens), shows_progress=False)
     return [
@@ -207,9 +207,11 @@ def answer_instead(
 def sure_probabilities(engine: Engine, answered: Sequence[Conversation]) -> list[float]:
     """P("I am sure.") of conversations that end with an answer, of both that may be said."""
     asked = [sure_prompt(each) for each in answered]
-    said = [engine.logprobs(asked, [text] * len(asked)) for text in (SURE, UNSURE)]
-    odds = [sum(unsure) - sum(sure) for sure, unsure in zip(*said, strict=True)]
-    return [1 / (1 + math.exp(min(each, 700.0))) for each in odds]
+    sure, unsure = (
+        [sum(each) for each in engine.logprobs(asked, [text] * len(asked))]
+        for text in (SURE, UNSURE)
+    )
+    return [1 / (1 + math.exp(min(b - a, 700.0))) for a, b in zip(sure, unsure, strict=True)]
 
 
 def risk_coverage(scores: Sequence[float], right: Sequence[bool]) -> list[RiskPoint]:
@@ -248,10 +250,10 @@ def choose_threshold(
 
 
 def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: SelectiveConfig) -> str:
-    area, order = numbers["auroc"], "No score can order them, as they are all right or all wrong."
-    if area is not None:
-        order = (f"The score, {config.score}, puts a right answer above a wrong one {area:.1%} of "
-                 "the time.")  # fmt: skip
+    order = "No score can order them, as they are all right or all wrong."
+    if (area := numbers["auroc"]) is not None:
+        order = f"The score, {config.score}, puts a right answer above a wrong one {area:.1%} "
+        order += "of the time."
     sheet = page.HtmlPage(
         "Risk and coverage",
         f"{numbers['right']} of {numbers['questions']} answers are right; the model refuses "
@@ -262,15 +264,14 @@ def _draw(points: Sequence[RiskPoint], numbers: dict[str, Any], config: Selectiv
     curves = [page.Series("measured", [p.coverage for p in drawn], risks, risks, bounds)]
     sheet.add(page.line_chart("Wrong answers", curves, x_label="questions answered",
                               y_label="share of wrong answers"))  # fmt: skip
-    names = ("threshold", "coverage", "wrong", "bound")
     rows = [
-        (f"{float(risk):.0%}", *(
-            map((p | {"wrong": f"{p['wrong']} of {p['answered']}"}).get, names) if p
-            else ("none keeps it", *"–––")
-        ))
+        (f"{float(risk):.0%}", *((p["threshold"], p["coverage"],
+                                  f"{p['wrong']} of {p['answered']}", p["bound"])
+                                 if p else ("none keeps it", *"–––")))
         for risk, p in numbers["thresholds"].items()
     ]  # fmt: skip
-    columns = ["at most wrong", *(page.TableColumn(name, True) for name in names)]
+    columns = ["at most wrong", *(page.TableColumn(name, True) for name in
+               ("threshold", "coverage", "wrong", "bound"))]  # fmt: skip
     sheet.section(
         "Thresholds", f"Each keeps its risk with a confidence of {config.confidence:.0%}.",
         page.table_element("Thresholds by risk", columns, rows),

@@ -22,7 +22,8 @@ arXiv:2310.12036; SimPO Meng et al. 2024, arXiv:2405.14734; ORPO Hong et al. 202
 KTO Ethayarajh et al. 2024, arXiv:2402.01306.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,6 +35,7 @@ from groundup.core import Config
 
 PairLossName = Literal["dpo", "cdpo", "robust", "hinge", "ipo", "dpo_mean", "simpo", "orpo"]
 LossName = Literal[PairLossName, "kto"]
+WITHOUT_REFERENCE = ("simpo", "orpo")
 
 
 class PreferenceLossConfig(Config):
@@ -55,7 +57,7 @@ class PreferenceLossConfig(Config):
     @property
     def has_reference(self) -> bool:
         """Whether the loss compares with the model before training."""
-        return self.name not in ("simpo", "orpo")
+        return self.name not in WITHOUT_REFERENCE
 
 
 class Answers(NamedTuple):
@@ -77,32 +79,66 @@ class Answers(NamedTuple):
         return self.policy / self.tokens
 
 
-def preference_losses(
+PairLoss = Callable[[Answers, Answers, PreferenceLossConfig], Float[Tensor, " P"]]
+"""(chosen, rejected, constants) -> nats of each pair."""
+
+
+def dpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """Direct preference optimisation."""
+    return -logsigmoid(config.beta * (chosen.change - rejected.change))
+
+
+def cdpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """DPO of labels of which a share is wrong."""
+    logits, wrong = config.beta * (chosen.change - rejected.change), config.smoothing
+    return -(1 - wrong) * logsigmoid(logits) - wrong * logsigmoid(-logits)
+
+
+def robust(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """DPO's loss of right labels, estimated without bias from labels of which a share is wrong."""
+    logits, wrong = config.beta * (chosen.change - rejected.change), config.smoothing
+    return (wrong * logsigmoid(-logits) - (1 - wrong) * logsigmoid(logits)) / (1 - 2 * wrong)
+
+
+def hinge(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """Sequence likelihood calibration: no loss beyond the margin."""
+    return relu(1 - config.beta * (chosen.change - rejected.change))
+
+
+def ipo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """Identity preference optimisation: the difference is to be 1 / (2 b), not as large as may be.
+
+    Per token, as TRL and the authors; OpenRLHF takes sums.
+    """
+    difference = chosen.change / chosen.tokens - rejected.change / rejected.tokens
+    return (difference - 1 / (2 * config.beta)).square()
+
+
+def dpo_mean(
     chosen: Answers, rejected: Answers, config: PreferenceLossConfig
 ) -> Float[Tensor, " P"]:
-    """Nats of each pair; ipo is per token, as of TRL and the authors (OpenRLHF takes sums)."""
-    scale, flip = config.beta, config.smoothing
-    logits = scale * (chosen.change - rejected.change)
-    by_token = chosen.change / chosen.tokens - rejected.change / rejected.tokens
-    match config.name:
-        case "dpo":
-            return -logsigmoid(logits)
-        case "cdpo":
-            return -(1 - flip) * logsigmoid(logits) - flip * logsigmoid(-logits)
-        case "robust":
-            return (flip * logsigmoid(-logits) - (1 - flip) * logsigmoid(logits)) / (1 - 2 * flip)
-        case "hinge":
-            return relu(1 - logits)
-        case "ipo":
-            return (by_token - 1 / (2 * scale)).square()
-        case "dpo_mean":
-            return -logsigmoid(scale * by_token)
-        case "simpo":
-            return -logsigmoid(scale * (chosen.mean - rejected.mean) - config.gamma)
-        case "orpo":
-            odds = [each.mean - torch.log1p(-each.mean.exp()) for each in (chosen, rejected)]
-            return -chosen.mean - scale * logsigmoid(odds[0] - odds[1])
-    raise AssertionError(f"{config.name} is not of pairs")
+    """DPO per token, which does not favour long answers."""
+    difference = chosen.change / chosen.tokens - rejected.change / rejected.tokens
+    return -logsigmoid(config.beta * difference)
+
+
+def simpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """Simple preference optimisation, without a reference."""
+    return -logsigmoid(config.beta * (chosen.mean - rejected.mean) - config.gamma)
+
+
+def orpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
+    """Odds ratio preference optimisation: tuning on chosen answers, and a penalty of the others."""
+    odds = [each.mean - torch.log1p(-each.mean.exp()) for each in (chosen, rejected)]
+    return -chosen.mean - config.beta * logsigmoid(odds[0] - odds[1])
+
+
+PAIR_LOSSES: dict[PairLossName, PairLoss] = {
+    "dpo": dpo, "cdpo": cdpo, "robust": robust, "hinge": hinge, "ipo": ipo,
+    "dpo_mean": dpo_mean,
+    "simpo": simpo, "orpo": orpo,
+}  # fmt: skip
+assert PAIR_LOSSES.keys() == set(get_args(PairLossName))
 
 
 def kto(

@@ -38,7 +38,7 @@ from .. import adapters, packing
 from ..finetune import fit_to
 from ..form import ChatFormat
 from ..preferences import SPLITS, Preference, read_preferences
-from .losses import Answers, PreferenceLossConfig, kto, preference_losses
+from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 
 USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=2e-3, learning_rate=2e-4, embedding_learning_rate=1e-2),
@@ -90,7 +90,8 @@ class PairObjective(NamedTuple):
         """Nats of a micro-batch, and its number of pairs."""
         both = answer_logprobs(model, batch)
         chosen, rejected = (Answers(*(values[side::2] for values in both)) for side in (0, 1))
-        total = preference_losses(chosen, rejected, self.config).sum()
+        assert self.config.name != "kto", "KTO has another objective"
+        total = PAIR_LOSSES[self.config.name](chosen, rejected, self.config).sum()
         return LossSum(total, batch.weights.sum(dtype=torch.float64))
 
 
@@ -128,7 +129,9 @@ class KtoObjective(NamedTuple):
             device_type, loss = batches[0].ids.device.type, 0.0
             with precision.autocast(device_type):
                 other = self.usual_change(model, batches)
-            for batch in (each for each in batches if bool(each.weights.any())):
+            for batch in batches:
+                if not bool(batch.weights.any()):
+                    continue
                 with precision.autocast(device_type):
                     total = self.total(model, batch, other).total / weight
                 (total * precision.scale).backward()
@@ -257,9 +260,10 @@ def preferred(
 
     By the change against the reference, or without one by the mean log-probability, nats.
     """
+    model.eval()
     gains = list[float]()
     for batch in batches:
-        answers = answer_logprobs(model.eval(), batch_to_device(batch, model.head.device))
+        answers = answer_logprobs(model, batch_to_device(batch, model.head.device))
         merit = answers.change if loss.has_reference else answers.mean
         gains += (merit[::2] - merit[1::2]).tolist()
     share, margin = sum(gain > 0 for gain in gains) / len(gains), math.fsum(gains) / len(gains)

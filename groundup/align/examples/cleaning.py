@@ -155,10 +155,8 @@ def question_groups(
     for one, other, _ in near_duplicates(questions, threshold) if threshold else ():
         low, high = sorted((leader(one), leader(other)))
         leaders[high] = low
-    groups, kept = (
-        [leader(number) for number in range(len(leaders))],
-        dict[int, list[tuple[str, set[str]]]](),
-    )
+    groups = [leader(number) for number in range(len(leaders))]
+    kept = dict[int, list[tuple[str, set[str]]]]()
     dropped = set[int]()
     for number, group in enumerate(groups) if threshold else ():
         words, before = set(plain_words(answers[number]).split()), kept.setdefault(group, [])

@@ -266,7 +266,7 @@ def read_texts(value: Any, name: str) -> tuple[str, ...]:
 
 
 TASK_TEXTS = ("source", "tests", "entry_point", "context")
-"""Columns that rewards of quotes and of code read."""
+"""What a row may have for the reward of quotes, and of code as in groundup.measure.passes_tests."""
 
 
 def read_task_texts(row: dict[str, Any]) -> dict[str, str]:

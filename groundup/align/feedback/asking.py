@@ -53,15 +53,18 @@ def ask_model(
         return
     for start in range(0, len(prompts), BATCH):
         batch = prompts[start : start + BATCH]
-        answers = list[str | Reason]()
         try:
-            answers += [each.text for each in model.generate(batch, sampling)]
-        except GroundupError as error:
-            if len(batch) == 1:
-                answers = [Reason(type(error).__name__, str(error))]
-            for each in batch if len(batch) > 1 else ():
-                answers += [answer for _, answer in ask_model(model, [each], sampling)]
+            answers = [each.text for each in model.generate(batch, sampling)]
+        except GroundupError:
+            answers = [_ask_alone(model, each, sampling) for each in batch]
         yield from enumerate(answers, start)
+
+
+def _ask_alone(model: LanguageModel, prompt: Conversation, sampling: Sampling) -> str | Reason:
+    try:
+        return model.generate([prompt], sampling)[0].text
+    except GroundupError as error:
+        return Reason(type(error).__name__, str(error))
 
 
 @dataclass

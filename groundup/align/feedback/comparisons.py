@@ -257,8 +257,10 @@ def pair_winners(votes: Iterable[Judgement]) -> dict[tuple[str, ...], str]:
 def majority(votes: Sequence[Judgement]) -> str:
     """What more of the votes on a pair chose, or a tie."""
     counts = Counter(vote.value for vote in votes)
-    less, more = sorted(votes[0].shown, key=counts.__getitem__)
-    return TIE if counts[less] == counts[more] else more
+    one, other = votes[0].shown
+    if counts[one] == counts[other]:
+        return TIE
+    return one if counts[one] > counts[other] else other
 
 
 def reject(found: KeptRows[Any], row: AnswerComparison, reason: str) -> None:

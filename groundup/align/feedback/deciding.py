@@ -156,7 +156,8 @@ def report_votes(votes: Iterable[Judgement], aside: Iterable[Judgement] = ()) ->
     both = rater_agreement([*simulated, *together], "choice", groups).pairs
     with_people = tuple(pair for pair in both if PEOPLE in pair[:2])
     people = {vote.subject for vote in votes if not is_simulated(vote.who)}
-    unsure = {v.subject for v in (*aside, *(v for v in votes if v.reason.startswith(CHANGED)))}
+    unsure = {vote.subject for vote in votes if vote.reason.startswith(CHANGED)}
+    unsure |= {vote.subject for vote in aside}
     settled = {name for name, own in by_people.items() if _is_settled(own)}
     disputed = {groups[pair] for pair in {*agreement.disputed} - settled} | (unsure - people)
     return VoteReport(tuple(raters), agreement, with_people, tuple(sorted(disputed)))

@@ -53,9 +53,10 @@ def read_principles(path: Path | None = None) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The principles {path} cannot be read ({error}).") from None
-    if found := tuple(line.strip() for line in lines if line.strip() and line[0] != "#"):
-        return found
-    raise ConfigError(f"{path} has no principle; expected a sentence a line.")
+    found = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
+    if not found:
+        raise ConfigError(f"{path} has no principle; expected a sentence a line.")
+    return found
 
 
 class PromptedPair(NamedTuple):
@@ -111,17 +112,18 @@ class PairwiseJudge:
     def verdicts(self, pairs: Sequence[PromptedPair]) -> Iterator[tuple[int, PairVerdict | Reason]]:
         """The verdicts and their pairs' indices, as they come."""
         assert self.model is not None or not pairs
-        choices = tuple(SWAPPED) if self.config.reply == "choice" else None
-        sampling = Sampling(max_tokens=self.config.max_tokens, choices=choices)
+        sampling = Sampling(max_tokens=self.config.max_tokens)
+        if self.config.reply == "choice":
+            sampling = Sampling(max_tokens=self.config.max_tokens, choices=("1", "2", "tie"))
         prompts = [prompt for pair in pairs for prompt in self.prompts(pair)]
-        earlier = dict[int, str | Reason]()
+        earlier: dict[int, str | Reason] = {}
         for index, reply in ask_model(self.model, prompts, sampling) if self.model else ():
             at, is_swapped = divmod(index, 2)
-            if at in earlier:
-                other = earlier.pop(at)
-                yield at, _combine(other, reply) if is_swapped else _combine(reply, other)
-            else:
+            if at not in earlier:
                 earlier[at] = reply
+                continue
+            other = earlier.pop(at)
+            yield at, _combine(other, reply) if is_swapped else _combine(reply, other)
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
         """1 if an answer is better than the sample's first reference, 0 if worse, 0.5 for a tie."""
@@ -152,8 +154,9 @@ def parse_verdict(reply: str) -> str | Reason:
 def _combine(reply: str | Reason, swapped: str | Reason) -> PairVerdict | Reason:
     """The verdict of both orders' replies."""
     both = [each if isinstance(each, Reason) else parse_verdict(each) for each in (reply, swapped)]
-    if reasons := [each for each in both if isinstance(each, Reason)]:
-        return reasons[0]
+    for each in both:
+        if isinstance(each, Reason):
+            return each
     is_same = both[0] == SWAPPED[str(both[1])]
     score = FIRST_SCORES[str(both[0])] if is_same else 0.5
     return PairVerdict(score, is_same, str(reply).strip()[:MAX_QUOTED])

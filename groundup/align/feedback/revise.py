@@ -91,11 +91,13 @@ def _revise(
     config: ReviseConfig, asker: Asker, found: KeptRows[AnswerComparison]
 ) -> tuple[KeptRows[AnswerComparison], list[str]]:
     """The rows with original and revised answers, and a critique for each."""
-    limit, seed, wanted = config.max_tokens, config.seed, config.principles
-    sampling = Sampling(temperature=config.temperature, max_tokens=limit, seed=seed)
-    template, kept = Template.read(PROMPT), dict(enumerate(found.rows))
-    chosen = np.random.default_rng(seed).integers(len(wanted), size=len(kept))
-    drawn = [wanted[at] for at in chosen]
+    sampling = Sampling(
+        temperature=config.temperature, max_tokens=config.max_tokens, seed=config.seed
+    )
+    principles, template = config.principles, Template.read(PROMPT)
+    random = np.random.default_rng(config.seed)
+    drawn = [principles[at] for at in random.integers(len(principles), size=len(found.rows))]
+    kept = dict(enumerate(found.rows))
 
     def prompt(at: int, question: str, critique: Sequence[str] = ()) -> Conversation:
         return template.fill({
@@ -113,8 +115,9 @@ def _revise(
     rows, reasons = dict[int, AnswerComparison](), list[str]()
     for at, row in kept.items():
         if at not in asker.failed and original[at].strip() != revised[at].strip():
-            rows[at] = row._replace(answers=(original[at], revised[at]), origins=ORIGINS)
+            pair = original[at], revised[at]
+            rows[at] = row._replace(answers=pair, origins=ORIGINS)
             reasons.append(critiques[at])
-        else:
-            reject(found, row, asker.failed.get(at, "Its revised answer equals the original one."))
+            continue
+        reject(found, row, asker.failed.get(at, "Its revised answer equals the original one."))
     return found.with_rows(rows), reasons

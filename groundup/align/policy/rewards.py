@@ -133,6 +133,25 @@ def fresh_share(answer: Answer) -> float:
     return sum(count == 1 for count in runs.values()) / max(1, runs.total())
 
 
+def within_words(count: int) -> AnswerScorer:
+    """Scorer: 1 for an answer of up to `count` words, falling to 0 at twice as many."""
+    return AnswerScorer(
+        f"within_words|words:{count}",
+        lambda answer: min(1.0, max(0.0, 2.0 - len(answer.text.split()) / count)),
+    )
+
+
+def of_form(pattern: str) -> AnswerScorer:
+    """Scorer: 1 if a regular expression matches an answer whole; ConfigError if it is none."""
+    try:
+        whole = re.compile(pattern, re.DOTALL)
+    except re.error as error:
+        raise ConfigError(
+            f"rewards.pattern={pattern!r} is no regular expression: {error}."
+        ) from None
+    return AnswerScorer("of_form", lambda answer: float(whole.fullmatch(answer.text) is not None))
+
+
 def true_share(answer: Answer) -> float:
     """The share of an answer's equations of two whole numbers that hold."""
     found = EQUATION.findall(answer.text)
@@ -161,30 +180,21 @@ def score_code(sample: Sample, answer: Answer) -> Score | Reason:
 
 
 def _scorers_of(config: RewardConfig) -> dict[str, Scorer]:
-    """Each scorer by the name of its weight; ConfigError if `pattern` is no regular expression."""
-    words, lexicon = config.max_words, config.lexicon
-    try:
-        form = re.compile(config.pattern, re.DOTALL)
-    except re.error as error:
-        why = f"rewards.pattern={config.pattern!r} is no regular expression: {error}."
-        raise ConfigError(why) from None
-    of_answers: dict[str, tuple[str, Callable[[Answer], float]]] = {
-        "length": (f"within_words|words:{words}",
-                   lambda answer: min(1.0, max(0.0, 2.0 - len(answer.text.split()) / words))),
-        "format": ("of_form", lambda answer: float(form.fullmatch(answer.text) is not None)),
-        "fresh": ("fresh_runs|words:3", fresh_share), "equations": ("true_equations", true_share),
-        "clean": ("clean_words", lambda answer: float(not toxic_words(answer.text, lexicon))),
-    }  # fmt: skip
+    """Each scorer by the name of its weight."""
     return {
         "number": ReferenceScorer("number_match|last", match_number), "exact": exact_match(),
-        "f1": token_f1(), "ended": natural_stop(), "quoted": score_quoted, "code": score_code,
-        **{name: AnswerScorer(*each) for name, each in of_answers.items()},
+        "f1": token_f1(), "ended": natural_stop(), "length": within_words(config.max_words),
+        "format": of_form(config.pattern),
+        "fresh": AnswerScorer("fresh_runs|words:3", fresh_share),
+        "equations": AnswerScorer("true_equations", true_share),
+        "clean": AnswerScorer(
+            "clean_words", lambda answer: float(not toxic_words(answer.text, config.lexicon))
+        ), "quoted": score_quoted, "code": score_code,
     }  # fmt: skip
 
 
 OF_REFERENCES = ("number", "exact", "f1")
 """Those for which a task needs a right answer."""
-"""What a task may have for `quoted`, and for `code` as in groundup.measure.passes_tests."""
 
 ScoreAnswers = Callable[[Sequence[Conversation]], Float64[np.ndarray, " N"]]
 """One number for the last answer of each conversation, such as a RewardModel's score."""
@@ -230,12 +240,14 @@ class Reward(NamedTuple):
             if name in OF_REFERENCES and sample.metadata.get("nothing_right"):
                 continue
             score = scorer(sample, answer)
-            where = f"Task {sample.id}: the reward {name} is"
             if isinstance(score, Reason):
-                raise DataError(f"{where} undefined: {score.message}")
+                raise DataError(
+                    f"Task {sample.id}: the reward {name} is undefined: {score.message}"
+                )
             if not abs(score.value) <= LARGEST:
                 raise DataError(
-                    f"{where} {score.value}; expected a number of at most {LARGEST:.0e}."
+                    f"Task {sample.id}: the reward {name} is {score.value}; expected a number of "
+                    f"at most {LARGEST:.0e}."
                 )
             total += weight * score.value
         return total
@@ -259,22 +271,27 @@ class Reward(NamedTuple):
             self(sample, Answer(each.text, details={"finish_reason": each.finish_reason}))
             for sample, each in zip(samples, said, strict=True)
         ], np.float64)  # fmt: skip
-        if self.models:
-            talks = [
-                (*sample.conversation, Message("assistant", each.text))
-                for sample, each in zip(samples, said, strict=True)
-            ]
-            scores = np.array([score(talks) for score in self.models])  # (models, N)
-            if not np.isfinite(scores).all():
-                at = int(np.argmax(~np.isfinite(scores).all(0)))
-                raise DataError(f"Task {samples[at].id}: a reward model gives no finite score.")
-            wanted = scores.mean(0) - self.config.spread * scores.std(0)
-            verified = verified + self.config.model * wanted
+        scores = verified + self._of_models(samples, said)
         if self.people is None or among == 1:
-            return verified
+            return scores
         groups = [[e.text for e in said[at : at + among]] for at in range(0, len(said), among)]
         prompts = [each.conversation for each in samples[::among]]
-        return verified + self.config.people * self.people(prompts, groups)
+        return scores + self.config.people * self.people(prompts, groups)
+
+    def _of_models(
+        self, samples: Sequence[Sample], said: Sequence[Generation]
+    ) -> Float64[np.ndarray, " N"]:
+        if not self.models:
+            return np.zeros(len(samples))
+        talks = [
+            (*sample.conversation, Message("assistant", each.text))
+            for sample, each in zip(samples, said, strict=True)
+        ]
+        scores = np.array([score(talks) for score in self.models])  # (models, N)
+        if not np.isfinite(scores).all():
+            at = int(np.argmax(~np.isfinite(scores).all(0)))
+            raise DataError(f"Task {samples[at].id}: a reward model gives no finite score.")
+        return self.config.model * (scores.mean(0) - self.config.spread * scores.std(0))
 
 
 def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
@@ -288,7 +305,9 @@ def read_tasks(path: Path, *, needs_answer: bool = True) -> list[Sample]:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise DataError(f"The tasks {path} cannot be read: {why}.") from None
     samples = list[Sample]()
-    for number, line in ((n, line) for n, line in enumerate(lines, 1) if line.strip()):
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             samples.append(_parse_task(json.loads(line), str(number), needs_answer))
         except (json.JSONDecodeError, RecursionError):

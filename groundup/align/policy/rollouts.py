@@ -23,8 +23,6 @@ from .forks import fork_rows
 from .losses import PolicyLossConfig, advantages, token_advantages, whiten
 from .rewards import Reward
 
-Drawn = list[RenderedAnswer]
-
 
 class RolloutPlan(NamedTuple):
     """How many answers are sampled, and how long they may be."""
@@ -59,8 +57,9 @@ class Rollouts(NamedTuple):
     @property
     def distinct(self) -> float:
         """Share of different answers among those to one prompt."""
-        texts, count = [e.ids[e.is_answer].tobytes() for e in self.answers], self.rewards.shape[1]
-        groups = [texts[at : at + count] for at in range(0, len(texts), count)]
+        texts = [each.ids[each.is_answer].tobytes() for each in self.answers]
+        prompts, count = self.rewards.shape
+        groups = [texts[at * count : (at + 1) * count] for at in range(prompts)]
         return sum(len(set(group)) for group in groups) / len(texts)
 
     def numbers(self) -> dict[str, float]:
@@ -79,8 +78,12 @@ class Rollouts(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Keep them in a file, which appears whole or not."""
-        buffer, of_answers = io.BytesIO(), [each._asdict().items() for each in self.answers]
-        columns = {f"{name}_{n}": v for n, own in enumerate(of_answers) for name, v in own}
+        buffer = io.BytesIO()
+        columns = {
+            f"{name}_{n}": getattr(each, name)
+            for n, each in enumerate(self.answers)
+            for name in RenderedAnswer._fields
+        }
         np.savez(buffer, rewards=self.rewards, ended=self.ended, beta=self.beta, **columns)
         write_bytes(path, buffer.getvalue())
 
@@ -89,10 +92,10 @@ class Rollouts(NamedTuple):
         """What `write` kept."""
         with np.load(path, allow_pickle=False) as file:
             rewards, ended, beta = file["rewards"], file["ended"], float(file["beta"])
-            names = [
-                [f"{name}_{n}" for name in RenderedAnswer._fields] for n in range(rewards.size)
+            answers = [
+                RenderedAnswer(*(file[f"{name}_{n}"] for name in RenderedAnswer._fields))
+                for n in range(rewards.size)
             ]
-            answers = [RenderedAnswer(*map(file.__getitem__, own)) for own in names]
         return cls(answers, rewards, ended, beta)
 
     def batch(self, loss: PolicyLossConfig, plan: RolloutPlan) -> MicroBatch:
@@ -100,10 +103,12 @@ class Rollouts(NamedTuple):
         shared = (self.answers, plan.answers, plan.row_tokens)
         forked = fork_rows(*shared) if plan.forks else None
         packed = forked or pack_groups([[each] for each in self.answers], plan.row_tokens)
+        weights = packed.weights
         if loss.name in ("dapo", "ppo"):
-            return packed._replace(weights=(packed.targets != PADDING).float())
-        scale = plan.max_tokens if loss.name == "dr_grpo" else 1
-        return packed._replace(weights=packed.weights * scale)
+            weights = (packed.targets != PADDING).float()
+        if loss.name == "dr_grpo":
+            weights = weights * plan.max_tokens
+        return packed._replace(weights=weights)
 
 
 Reference = Callable[[Sequence[RenderedAnswer], int], list[RenderedAnswer]]
@@ -126,20 +131,21 @@ def sample_rollouts(
     """
     repeated = [task for task in tasks for _ in range(plan.answers)]
     prompts = [engine.prompt_ids(task.conversation) for task in repeated]
+    seeds = np.random.default_rng([plan.seed, step]).integers(2**31, size=len(prompts)).tolist()
+    sampling = Sampling(temperature=1.0, max_tokens=plan.max_tokens)
     if keep is not None and keep.is_file():
         kept = json.loads(keep.read_text("utf-8"))
         said = [Generation(text, tuple(ids), tuple(nats), why) for text, ids, nats, why in kept]
     else:
-        seeds = np.random.default_rng([plan.seed, step]).integers(2**31, size=len(prompts)).tolist()
-        sampling = Sampling(temperature=1.0, max_tokens=plan.max_tokens)
         said = engine.continue_ids(prompts, sampling, seeds, shows_progress=False)
         if keep is not None:
             write_text(keep, json.dumps([[*vars(each).values()][:4] for each in said]))
     made = list[RenderedAnswer]()
     for prompt, answer in zip(prompts, said, strict=True):
+        begins = len(prompt)
         ids = np.array([*prompt, *answer.ids])
-        sampled = np.array([0.0] * len(prompt) + list(answer.logprobs), np.float32)
-        is_answer = np.arange(len(ids)) >= len(prompt)
+        sampled = np.array([0.0] * begins + list(answer.logprobs), np.float32)
+        is_answer = np.arange(len(ids)) >= begins
         made.append(RenderedAnswer(ids, is_answer, np.zeros_like(sampled), sampled))
     if reference is not None:
         made = reference(made, plan.row_tokens)
@@ -152,7 +158,9 @@ def sample_rollouts(
     return Rollouts(made, rewards, ended, loss.beta)
 
 
-def _with_answers_advantages(made: Drawn, rewards: np.ndarray, loss: PolicyLossConfig) -> Drawn:
+def _with_answers_advantages(
+    made: list[RenderedAnswer], rewards: np.ndarray, loss: PolicyLossConfig
+) -> list[RenderedAnswer]:
     scored = torch.from_numpy(rewards).float()
     if loss.beta and loss.is_penalised:
         change = [float((each.sampled - each.reference).sum()) for each in made]
@@ -162,8 +170,9 @@ def _with_answers_advantages(made: Drawn, rewards: np.ndarray, loss: PolicyLossC
 
 
 def _with_tokens_advantages(
-    made: Drawn, rewards: np.ndarray, values: list[np.ndarray], loss: PolicyLossConfig
-) -> Drawn:
+    made: list[RenderedAnswer], rewards: np.ndarray, values: list[np.ndarray],
+    loss: PolicyLossConfig,
+) -> list[RenderedAnswer]:  # fmt: skip
     """With PPO's advantages, and with values and returns for its value head."""
     gains, found = list[np.ndarray](), list[RenderedAnswer]()
     for each, score, value in zip(made, rewards, values, strict=True):

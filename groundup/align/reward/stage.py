@@ -157,8 +157,9 @@ def _read_scored(
 
 def _make_batch(config: RewardModelConfig, chosen: Sequence[Scored]) -> MicroBatch:
     batch = packing.pack_groups(chosen, config.row_tokens)
-    is_scored = (batch.targets != packing.PADDING).float()
-    return batch if config.of == "answers" else batch._replace(weights=is_scored)
+    if config.of == "answers":
+        return batch
+    return batch._replace(weights=(batch.targets != packing.PADDING).float())
 
 
 def measure_reward(

@@ -3,19 +3,12 @@
 import json
 import math
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.align.direct.losses import (
-    Answers,
-    PairLossName,
-    PreferenceLossConfig,
-    kto,
-    preference_losses,
-)
+from groundup.align.direct.losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/align/trl_losses.json"
 SETTINGS = {"simpo": {"beta": 2.0, "gamma": 0.4}}
@@ -46,7 +39,7 @@ def settings(name: str) -> PreferenceLossConfig:
 def test_losses_of_pairs_equal_trl(name, trl):
     answers = answers_of(trl)
     chosen, rejected = part(answers, 0, PAIRS), part(answers, PAIRS)
-    found = preference_losses(chosen, rejected, settings(name)).mean()
+    found = PAIR_LOSSES[name](chosen, rejected, settings(name)).mean()
     expected = trl["losses"].get(name)
     if name == "orpo":  # its tuning term is the answer's, TRL's the batch's
         found, expected = found + chosen.mean.mean(), trl["losses"]["orpo without its tuning term"]
@@ -73,23 +66,26 @@ def test_conservative_dpo_is_torch_s_cross_entropy_of_soft_labels():
     logits = 0.3 * (chosen.change - rejected.change)
     soft = torch.full_like(logits, 0.8)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")
-    assert_close(preference_losses(chosen, rejected, settings("cdpo")), expected)
-    plain = preference_losses(chosen, rejected, settings("dpo"))
-    for name in ("cdpo", "robust"):
-        zero = settings(name).model_copy(update={"smoothing": 0.0})
-        assert_close(preference_losses(chosen, rejected, zero), plain)
+    assert_close(PAIR_LOSSES["cdpo"](chosen, rejected, settings("cdpo")), expected)
+    zero = settings("cdpo").model_copy(update={"smoothing": 0.0})
+    assert_close(
+        PAIR_LOSSES["cdpo"](chosen, rejected, zero), PAIR_LOSSES["dpo"](chosen, rejected, zero)
+    )
+    assert_close(
+        PAIR_LOSSES["robust"](chosen, rejected, zero), PAIR_LOSSES["dpo"](chosen, rejected, zero)
+    )
 
 
 def test_before_training_a_pair_costs_the_logarithm_of_two():
     same = torch.tensor([-7.0, -2.0, -90.0])
     answers = Answers(same, same, torch.tensor([3.0, 1.0, 40.0]))
     for name in ("dpo", "cdpo", "dpo_mean"):
-        found = preference_losses(answers, answers, settings(name))
+        found = PAIR_LOSSES[name](answers, answers, settings(name))
         assert_close(found, torch.full((3,), math.log(2)))
-    assert_close(preference_losses(answers, answers, settings("hinge")), torch.ones(3))
+    assert_close(PAIR_LOSSES["hinge"](answers, answers, settings("hinge")), torch.ones(3))
 
 
-@pytest.mark.parametrize("name", get_args(PairLossName))
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_a_step_down_the_gradient_prefers_the_chosen_answer(name):
     policy = torch.tensor([-6.0, -5.0], requires_grad=True)
     tokens, reference = torch.tensor([4.0, 3.0]), torch.tensor([-6.0, -5.0])
@@ -98,7 +94,7 @@ def test_a_step_down_the_gradient_prefers_the_chosen_answer(name):
         sides = [
             Answers(policy[i : i + 1], reference[i : i + 1], tokens[i : i + 1]) for i in (0, 1)
         ]
-        return preference_losses(*sides, settings(name)).sum()
+        return PAIR_LOSSES[name](*sides, settings(name)).sum()
 
     slopes = torch.autograd.grad(loss(), policy)[0]
     assert slopes[0] < 0 < slopes[1]
