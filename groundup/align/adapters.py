@@ -27,6 +27,7 @@ from groundup.model import Transformer, load, load_to_train, save
 from groundup.train import OptimConfig, TrainingConfig, with_usual_optim
 
 from .form import CHAT_TEMPLATE_FILE, ChatFormat, load_chat_format
+from .sources import SourceFormat
 
 KINDS = {"lora": LoraConfig, "prefix": PrefixConfig, "bottleneck": BottleneckConfig}
 TRAINED = "default"
@@ -140,7 +141,7 @@ def chat_format(parents: Mapping[str, Artifact], template: str = "") -> ChatForm
 
 def save_trained(
     config: AdaptableConfig, model: Transformer, draft: Draft, parents: Mapping[str, Artifact],
-    form: ChatFormat, stops: list[int],
+    form: ChatFormat | SourceFormat, stops: list[int],
 ) -> None:  # fmt: skip
     """Write the directory of a trained model, or of its adapter."""
     base, adapted = parents["model"], is_adapted(config, parents)
@@ -149,5 +150,6 @@ def save_trained(
         draft.numbers |= {"parameters": size.parameters, "adapter_bytes": size.bytes}
         save_adapter(model, TRAINED, draft.path, str(base.numbers.get("source", base.stage)))
     else:
-        save(model, draft.path, base.path, chat=True)
-    form.save(draft.path, base.path, stops, adapted=adapted)
+        save(model, draft.path, base.path, chat=True if isinstance(form, ChatFormat) else None)
+    if isinstance(form, ChatFormat):
+        form.save(draft.path, base.path, stops, adapted=adapted)

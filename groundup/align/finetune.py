@@ -4,7 +4,8 @@ Only assistant tokens and their stop token have a loss. Conversations are render
 template of serving (form.py) and packed into sequences with block-diagonal attention; their order
 is a function of the step. Imported models start with the usual small learning rates, models that
 were trained here with large ones. With an adapter the base is frozen, packed if it is, and the
-adapter alone is trained, checkpointed and saved.
+adapter alone is trained, checkpointed and saved. An encoder–decoder learns to write each answer
+from what was said before it (sources.py).
 """
 
 from collections.abc import Sequence
@@ -13,16 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import Literal, TypeVar
 
-import numpy as np
-import torch
 from pydantic import Field, model_validator
 
 from groundup.core import Artifact, ConfigError, DataError, Draft
 from groundup.model import open_config
-from groundup.tokenizer import PackedSequences, pack_examples
 from groundup.train import (
     Mesh,
-    MicroBatch,
     OptimConfig,
     RunIdentity,
     RunOptions,
@@ -32,6 +29,7 @@ from groundup.train import (
     causal_loss,
     check_batch_divides,
     produce_model,
+    sequence_to_sequence_loss,
     shuffled_indices,
     split_batch,
 )
@@ -39,8 +37,9 @@ from groundup.train import (
 from . import adapters
 from .examples.exchanges import ChatExample, shuffle_copy
 from .examples.make import read_examples
-from .form import ChatFormat, read_template
-from .packing import PreferenceTrainingConfig, name_long
+from .form import ChatFormat, check_fit, read_template
+from .packing import PackedTalks, PreferenceTrainingConfig, name_long
+from .sources import SourceFormat
 
 USUAL = adapters.UsualOptim(
     OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1),
@@ -56,7 +55,7 @@ class FinetuneConfig(adapters.AdaptableConfig):
     """Number of passes over the conversations."""
     max_length: int = Field(default=512, ge=1)
     """Tokens of a packed sequence, by default at most the model's context; longer conversations are
-    left out, and named in the log."""
+    left out, and named in the log. Of an encoder–decoder: of a source, and of a target."""
     batch_rows: int = Field(default=6, ge=1)
     """Packed sequences per optimizer step."""
     rehearsal: float = Field(default=0.5, ge=0, allow_inf_nan=False)
@@ -88,7 +87,8 @@ def finetune(
 
     `torchrun --nproc-per-node N -m groundup finetune` trains on N processes.
 
-    model        a base model, also an imported one, with its tokenizer and chat template
+    model        a base model, also an imported one, with its tokenizer and chat template, or an
+                 encoder–decoder, which needs no template
     examples     conversations made by `groundup examples make`
     rehearse     other conversations, of which some are trained on too, against forgetting
     adapter      train an adapter alone: a new lora, prefix or bottleneck, or on from an adapter's
@@ -105,7 +105,7 @@ def finetune(
     template in which answers cannot be distinguished from the rest.
     """
     config, own = adapters.with_adapter(config, adapter, model, USUAL)
-    config = fit_to(model, config)
+    config = fit_to(model, config, ("decoder", "encoder_decoder"))
     identity = RunIdentity(
         objective="chat", settings=config.hashed_values(),
         shards={"train": examples.files["train.jsonl"]["sha256"]},
@@ -123,40 +123,43 @@ def finetune(
 Texts = TypeVar("Texts", bound="FinetuneConfig | PreferenceTrainingConfig")
 
 
-def fit_to(base: Artifact, config: Texts) -> Texts:
+def fit_to(base: Artifact, config: Texts, kinds: Sequence[str] = ("decoder",)) -> Texts:
     """A configuration with its template's text, and lengths of the model's context if none is set.
 
-    Raises ConfigError for a model that is no decoder, and for lengths beyond its context.
+    Raises ConfigError for a model of another kind, and for lengths beyond its context.
     """
     length = config.max_length
     if "max_length" not in config.model_fields_set:
         length = min(length, open_config(base.path).context_length)
-    check_decoder(base, length)
+    check_model(base, length, kinds)
     values = {"template": read_template(config.template), "max_length": length}
     return config.model_copy(update=values)
 
 
-def check_decoder(base: Artifact, max_length: int) -> None:
-    """Reject a model that is no decoder, and sequences beyond its context."""
+def check_model(base: Artifact, max_length: int, kinds: Sequence[str] = ("decoder",)) -> None:
+    """Reject a model of another kind, and sequences beyond its context."""
     own = open_config(base.path)
     if max_length > own.context_length:
         came = f"max_length={max_length} exceeds the model's context_length={own.context_length}"
         raise ConfigError(f"{came}; give at most that.")
-    if own.kind != "decoder":
-        raise ConfigError(f"{base.path} is of kind {own.kind!r}; fine-tuning needs a decoder.")
+    if own.kind not in kinds:
+        needed = " or ".join(kinds)
+        raise ConfigError(f"{base.path} is of kind {own.kind!r}; this training needs a {needed}.")
 
 
 def _train_and_save(
     config: FinetuneConfig, identity: RunIdentity, options: RunOptions, draft: Draft, mesh: Mesh
 ) -> None:
-    parents, adapted = identity.parents, adapters.is_adapted(config, identity.parents)
+    parents, base = identity.parents, identity.parents["model"]
+    adapted = adapters.is_adapted(config, parents)
     if adapted and mesh.device_mesh is not None:
         raise ConfigError("An adapter trains on one process; omit mesh, or adapter.")
     model = adapters.load_trainable(config, parents)
     # Attention is causal from here on, even if the base was trained with a bidirectional prefix.
     model.config = model.config.model_copy(update={"prefix": False})
-    form = adapters.chat_format(parents, config.template)
-    form.check_fit(model.config.vocab_size)
+    is_decoder = model.encoder is None
+    form = adapters.chat_format(parents, config.template) if is_decoder else SourceFormat(base.path)
+    check_fit(form.tokenizer, model.config.vocab_size, base.path)
     others = [*read_examples(parents["rehearse"], "train")] if "rehearse" in parents else []
     others = shuffle_copy(others, Random(config.seed))
     splits = {
@@ -166,28 +169,27 @@ def _train_and_save(
         "validation": _pack_split(parents["examples"], "validation", form, config.max_length),
     }
     text, held_out = splits.values()
-    draft.numbers |= {"rows": len(text.ids), "dropped": len(text.dropped)}
+    draft.numbers |= {"rows": text.count, "dropped": len(text.dropped)}
     for name, rows in splits.items() if mesh.is_first else ():
-        reasons = [reason.message for reason in rows.dropped.values()]
-        name_long(draft, name, config.max_length, reasons)
+        name_long(draft, name, config.max_length, rows.dropped)
     data = _training_data(config, text, held_out)
     options.check_profile(data.steps)
     check_batch_divides(config.batch_rows, mesh)
-    task = TrainingTask(model, model, causal_loss, data, "chat", is_compiled=not adapted)
+    loss = causal_loss if is_decoder else sequence_to_sequence_loss
+    task = TrainingTask(model, model, loss, data, "chat", is_compiled=not adapted)
     identity = identity._replace(model=model.config.to_dict())
     run = TrainingRun(draft, config, task, identity, run_options=options, mesh=mesh)
     run.train_to_end()
     trained = run.final_model()
     if mesh.is_first:
-        stops = form.stop_ids(np.unique(text.targets[text.weights > 0]).tolist())
-        adapters.save_trained(config, trained, draft, parents, form, stops)
+        adapters.save_trained(config, trained, draft, parents, form, text.stops)
 
 
 def _pack_split(
-    examples: Artifact, name: str, form: ChatFormat, length: int,
+    examples: Artifact, name: str, form: ChatFormat | SourceFormat, length: int,
     others: Sequence[ChatExample] = (), share: float = 0.0,
-) -> PackedSequences:  # fmt: skip
-    """Render a split's conversations with the chat template and pack them.
+) -> PackedTalks:  # fmt: skip
+    """Render a split's conversations and pack them.
 
     others  from which so many more are taken, `share` for each
     """
@@ -195,25 +197,17 @@ def _pack_split(
     if not talks:
         raise DataError(f"{path} has no {name} conversations; make examples of more documents.")
     talks += others[: round(share * len(talks))]
-    rendered = [form.render(each.messages, each.id) for each in talks]
-    return pack_examples(rendered, length, too_long="drop", names=[each.id for each in talks])
+    return form.pack(talks, length)
 
 
 def _training_data(
-    config: FinetuneConfig, text: PackedSequences, held_out: PackedSequences
+    config: FinetuneConfig, text: PackedTalks, held_out: PackedTalks
 ) -> TrainingData:
     """The batches of a run: packed sequences in the order of each epoch."""
-    rows, step_tokens = len(text.ids), config.batch_rows * config.max_length
-    validation = _make_batch(held_out, range(len(held_out.ids)))
+    step_tokens = config.batch_rows * config.max_length
     return TrainingData(
-        lambda n: _make_batch(text, shuffled_indices(n, config.batch_rows, rows, config.seed)),
-        max(1, round(config.epochs * rows / config.batch_rows)),
+        lambda n: text.batch(shuffled_indices(n, config.batch_rows, text.count, config.seed)),
+        max(1, round(config.epochs * text.count / config.batch_rows)),
         lambda step: step * step_tokens, lambda step: config.max_length,
-        {"": split_batch(validation, len(held_out.ids) // 4 + 1)},
+        {"": split_batch(held_out.batch(range(held_out.count)), held_out.count // 4 + 1)},
     )  # fmt: skip
-
-
-def _make_batch(rows: PackedSequences, chosen: Sequence[int]) -> MicroBatch:
-    arrays = (rows.ids, rows.targets, rows.weights, rows.documents)
-    tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])) for array in arrays]
-    return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))

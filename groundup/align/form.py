@@ -6,16 +6,20 @@ PLAIN needs only an end-of-text token. The template is saved with the tuned weig
 that end an answer come first among the end-of-text ids.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from groundup.core import (
     ArtifactError,
     ConfigError,
     Conversation,
     DataError,
+    Tokenizer,
     require_regular_file,
     write_json,
     write_text,
@@ -31,9 +35,14 @@ from groundup.tokenizer import (
     RenderedChat,
     load_chat_template,
     load_tokenizer,
+    pack_examples,
     render,
     required_vocab_size,
 )
+from groundup.train import MicroBatch
+
+from .examples.exchanges import ChatExample
+from .packing import PackedTalks
 
 CHAT_TEMPLATE_FILE, GENERATION_CONFIG_FILE = "chat_template.jinja", "generation_config.json"
 TEXT_END_FILES = (GENERATION_CONFIG_FILE, "config.json")
@@ -70,14 +79,6 @@ class ChatFormat:
         """The template's text."""
         return CHATML_TEMPLATE if self.template is None else self.template.source
 
-    def check_fit(self, vocab_size: int) -> None:
-        """Raise ArtifactError if the tokenizer has ids beyond the model's vocabulary."""
-        if (size := required_vocab_size(self.tokenizer)) > vocab_size:
-            raise ArtifactError(
-                f"{self.path} has a tokenizer of {size} ids and a model of {vocab_size}; "
-                "give a model whose vocabulary fits."
-            )
-
     def render(self, conversation: Conversation, name: str) -> RenderedChat:
         """Render to text, ids and loss mask; errors name the conversation."""
         try:
@@ -88,6 +89,21 @@ class ChatFormat:
             return rendered
         except (ConfigError, DataError) as error:
             raise type(error)(f"{name}: {error}") from None
+
+    def pack(self, talks: Sequence[ChatExample], length: int) -> PackedTalks:
+        """Render conversations and pack them; raises what `render` and `pack_examples` raise."""
+        rendered = [self.render(each.messages, each.id) for each in talks]
+        names = [each.id for each in talks]
+        packed = pack_examples(rendered, length, too_long="drop", names=names)
+
+        def batch(chosen: Sequence[int]) -> MicroBatch:
+            arrays = (packed.ids, packed.targets, packed.weights, packed.documents)
+            tensors = [torch.from_numpy(np.ascontiguousarray(array[chosen])) for array in arrays]
+            return MicroBatch(*tensors, names=tuple(f"row {row}" for row in chosen))
+
+        dropped = [reason.message for reason in packed.dropped.values()]
+        stops = self.stop_ids(np.unique(packed.targets[packed.weights > 0]).tolist())
+        return PackedTalks(len(packed.ids), batch, dropped, stops)
 
     def stop_ids(self, trained: Iterable[int]) -> list[int]:
         """The special tokens among the trained ones, which end answers."""
@@ -105,6 +121,15 @@ class ChatFormat:
         elif isinstance(self.tokenizer, ImportedTokenizer):  # else `save` has written the ids
             for name in TEXT_END_FILES:
                 write_json(path / name, read_json_object(path / name) | _text_ends(base, stops))
+
+
+def check_fit(tokenizer: Tokenizer, vocab_size: int, path: Path) -> None:
+    """Raise ArtifactError if the tokenizer has ids beyond the vocabulary of a directory's model."""
+    if (size := required_vocab_size(tokenizer)) > vocab_size:
+        raise ArtifactError(
+            f"{path} has a tokenizer of {size} ids and a model of {vocab_size}; "
+            "give a model whose vocabulary fits."
+        )
 
 
 def load_chat_format(path: Path, template: str) -> ChatFormat:

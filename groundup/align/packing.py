@@ -98,6 +98,19 @@ class RenderedAnswer(NamedTuple):
         return cls(np.array(chat.ids), mask, np.zeros(len(mask), np.float32))
 
 
+class PackedTalks(NamedTuple):
+    """Conversations in packed rows, and those that were left out."""
+
+    count: int
+    """Rows."""
+    batch: Callable[[Sequence[int]], MicroBatch]
+    """Makes a batch of some of them."""
+    dropped: list[str]
+    """Why, with the name of the conversation."""
+    stops: list[int]
+    """Special ids that end the answers."""
+
+
 class ScoredText(NamedTuple):
     """Ids of a conversation, and where a reward model scores it."""
 

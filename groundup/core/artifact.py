@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import reprlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,6 +48,9 @@ UNHASHED_NAMES = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
 MAX_LISTED = 4
 """Number of differing settings that an error lists."""
+SHORT = reprlib.Repr()
+"""Shortens their values, such as a list of special tokens or a chat template."""
+SHORT.maxstring = SHORT.maxother = 80
 
 
 @dataclass(frozen=True)
@@ -396,8 +400,8 @@ def _describe_difference(
         made_with = found.config
     differs = list(setting_differences(made_with, config.hashed_values()))
     if differs:
-        had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MAX_LISTED])
-        now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MAX_LISTED])
+        had = ", ".join(f"{each.name}={SHORT.repr(each.old)}" for each in differs[:MAX_LISTED])
+        now = ", ".join(f"{each.name}={SHORT.repr(each.new)}" for each in differs[:MAX_LISTED])
         more = len(differs) - MAX_LISTED
         now += f" and {more} other setting{'s' * (more > 1)}" if more > 0 else ""
         verb = "is" if len(differs) == 1 else "are"

@@ -60,11 +60,14 @@ class PromptEncoder:
         self.prefix_ids = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
-        """Ids of a conversation, ending with the generation prompt."""
+        """Ids of a conversation, ending with the generation prompt.
+
+        An encoder–decoder reads what was said line by line: it has no turns.
+        """
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
         if self.source_frame is not None:
-            raise ConfigError("An encoder_decoder has no chat format; give it a plain text.")
+            return self.encode_prompt("\n".join(message.content for message in conversation))
         if self.template is not None:
             return self.template.ids(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
@@ -121,8 +124,10 @@ def read_model_text(path: Path, *, needs_template: bool = True) -> ModelText:
         if needs_template:
             raise
     ends = path if (path / "generation_config.json").is_file() else base
-    ids = read_end_ids(ends, tokenizer, template)
-    return ModelText(tokenizer, template, ids, read_source_frame(base))
+    ids, frame = read_end_ids(ends, tokenizer, template), read_source_frame(base)
+    if frame is not None and isinstance(tokenizer, ImportedTokenizer) and any(tokenizer.frame):
+        frame = frame._replace(**tokenizer.frame._asdict())  # such as mBART's language
+    return ModelText(tokenizer, template, ids, frame)
 
 
 def read_chat_template(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:

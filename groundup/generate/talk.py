@@ -306,9 +306,10 @@ class _Session:
 
 
 def _is_chat_tuned(model: Path, engine: Engine) -> bool:
-    """Whether a model has a chat template, or its configuration ends texts at `<|im_end|>`."""
+    """Whether it has a chat template, ends texts at `<|im_end|>`, or answers what it reads."""
     ends = read_eos_ids(model, engine.tokenizer.vocab_size)
-    return engine.template is not None or engine.tokenizer.specials.get("<|im_end|>") in ends
+    is_tuned = engine.tokenizer.specials.get("<|im_end|>") in ends
+    return engine.template is not None or is_tuned or engine.source_frame is not None
 
 
 def _open_for_one_sequence(model: Path, bits: Bits | None = None) -> Engine:

@@ -92,13 +92,15 @@ TURNS = (
 
 
 def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
-    rows = _pack_split(
+    packed = _pack_split(
         written(tmp_path / "given", [TURNS]), "train", load_chat_format(base.path, ""), 128
     )
+    rows = packed.batch(range(packed.count))
     tokenizer = load_tokenizer(base.path)
     trained = tokenizer.decode(rows.targets[rows.weights > 0].tolist())
     assert trained == "A lamp.<|im_end|>A tree.<|im_end|>"
     assert not rows.weights[rows.documents < 0].any()
+    assert packed.stops == [tokenizer.specials["<|im_end|>"]]
 
 
 def test_other_conversations_are_rehearsed(base, tmp_path):
@@ -106,7 +108,8 @@ def test_other_conversations_are_rehearsed(base, tmp_path):
     own, others = written(tmp_path / "own", [TURNS] * 4), written(tmp_path / "others", [other] * 9)
     more, form = [*read_examples(others, "train")], load_chat_format(base.path, "")
     for share, count in ((0.5, 2), (9.0, 9)):
-        rows = _pack_split(own, "train", form, 128, more, share)
+        packed = _pack_split(own, "train", form, 128, more, share)
+        rows = packed.batch(range(packed.count))
         said = load_tokenizer(base.path).decode(rows.targets[rows.weights > 0].tolist())
         assert (said.count("A lamp."), said.count("The old one.")) == (4, count)
     made = finetune(TUNING, base, own, tmp_path / "out", rehearse=others)

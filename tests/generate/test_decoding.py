@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from groundup.core import ArtifactError, CapacityError, ConfigError, DataError, Sampling
+from groundup.core import ArtifactError, CapacityError, ConfigError, DataError, Message, Sampling
 from groundup.generate import Engine, SourceFrame, cached
 from groundup.generate import decoding as module
 from groundup.generate.batching import contiguous
@@ -132,8 +132,13 @@ def test_what_cannot_generate_says_so_in_a_line():
     for kind in ENCODERS:
         with pytest.raises(ConfigError, match="^An encoder cannot generate: [^\n]*$"):
             Engine(tiny_model(ENCODERS[kind]), FastTokenizer([]))
-    with pytest.raises(ConfigError, match="no chat format"):
-        tiny_reader().generate([user("a")], Sampling())
+
+
+def test_an_encoder_decoder_reads_what_was_said_line_by_line():
+    reader, said = tiny_reader(), (*user("Who?"), Message("assistant", "Me."), *user("And?"))
+    assert reader.prompt_ids(said) == reader.encode_prompt("Who?\nMe.\nAnd?")
+    answer = reader.generate([said], Sampling(max_tokens=5))[0]
+    assert answer.ids == reader.continue_text("Who?\nMe.\nAnd?", Sampling(max_tokens=5)).ids
 
 
 def test_ends_of_the_fixtures_are_reached():

@@ -36,7 +36,7 @@ from groundup.train import (
 
 from .. import adapters, packing
 from ..finetune import fit_to
-from ..form import ChatFormat
+from ..form import ChatFormat, check_fit
 from ..preferences import SPLITS, Preference, read_preferences
 from .losses import PAIR_LOSSES, Answers, PreferenceLossConfig, kto
 
@@ -170,7 +170,7 @@ def _train_and_save(config: DirectConfig, identity: RunIdentity, draft: Draft) -
     parents, source = identity.parents, identity.parents["preferences"]
     model = adapters.load_trainable(config, parents)
     form = adapters.chat_format(parents, config.template)
-    form.check_fit(model.config.vocab_size)
+    check_fit(form.tokenizer, model.config.vocab_size, form.path)
     rows = {name: read_preferences(source, name) for name in SPLITS}
     splits = [_compared(config, own, form, name, draft) for name, own in rows.items()]
     if config.loss.has_reference:

@@ -56,7 +56,7 @@ from .. import adapters, packing
 from ..feedback.comparisons import MAX_ANSWERS
 from ..feedback.deciding import report_votes
 from ..feedback.live import LiveQueue, lock_queue, open_queue
-from ..finetune import check_decoder
+from ..finetune import check_model
 from ..packing import RenderedAnswer
 from ..preferences import SPLITS
 from ..reward.model import RewardModel, scores_of
@@ -159,7 +159,7 @@ def reinforce(
     lexicons = [each.lexicon for each in (config.rewards, config.watch.measure) if each]
     content = " ".join([*map(hash_file, filter(None, (tasks, *lexicons))), *own_code])
     config = config.model_copy(update={"tasks_digest": content})
-    check_decoder(model, config.max_tokens)
+    check_model(model, config.max_tokens)
     split = split_paths([each.id for each in samples], config.held_out, 0.0, config.seed)
     train, held_out = ([each for each in samples if split[each.id] == name] for name in SPLITS)
     if not held_out or len(train) < config.prompts:

@@ -36,7 +36,7 @@ from .. import packing
 from ..adapters import adamw
 from ..direct.stage import USUAL
 from ..finetune import fit_to
-from ..form import ChatFormat, load_chat_format
+from ..form import ChatFormat, check_fit, load_chat_format
 from ..preferences import SPLITS, read_preferences
 from .model import (
     ANSWER_HEAD,
@@ -117,7 +117,7 @@ def _train_and_save(config: RewardModelConfig, identity: RunIdentity, draft: Dra
     base, source = identity.parents["model"], identity.parents["preferences"]
     body = load_to_train(base.path).to(device.default_device())
     form = load_chat_format(base.path, config.template)
-    form.check_fit(body.config.vocab_size)
+    check_fit(form.tokenizer, body.config.vocab_size, base.path)
     train, held_out = (_read_scored(config, source, form, name, draft) for name in SPLITS)
     head = ANSWER_HEAD if config.of == "answers" else STEP_HEAD
     module = ModelWithHead(body, Head(head, body.config.width).to(body.head.device))

@@ -237,16 +237,17 @@ def packed_state_dict(model: Transformer) -> dict[str, Tensor]:
 def _special_token_ids(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
     specials: Mapping[str, int] = {}
     if tokenizer is not None:
-        generation = Path(tokenizer) / GENERATION
-        if chat is None and generation.is_file():
-            values = read_json_object(generation)
-            start = {key: values[key] for key in TARGET_ID_KEYS if key in values}
-            return {key: values.get(key) for key in SPECIAL_ID_KEYS} | start
+        files = [Path(tokenizer) / name for name in (CONFIG, GENERATION)]
+        said = [read_json_object(file) if file.is_file() else {} for file in files]
+        start = {key: id for values in said for key, id in values.items()
+                 if key in TARGET_ID_KEYS and id is not None}  # fmt: skip
+        if chat is None and said[1]:
+            return {key: said[1].get(key) for key in SPECIAL_ID_KEYS} | start
         from groundup.tokenizer import ImportedTokenizer, load_tokenizer  # lazy: only needed here
 
         loaded = load_tokenizer(tokenizer)
         if isinstance(loaded, ImportedTokenizer):
-            return {f"{role}_token_id": loaded.role_ids.get(role) for role in ROLES}
+            return {f"{role}_token_id": loaded.role_ids.get(role) for role in ROLES} | start
         specials = loaded.specials
     end, turn = specials.get("<|endoftext|>"), specials.get("<|im_end|>")
     ends = [turn, end] if chat and turn is not None else end
