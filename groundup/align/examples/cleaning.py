@@ -8,7 +8,7 @@ are those of one before.
 import re
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
@@ -49,9 +49,9 @@ class CleaningConfig(Config):
     keep_boilerplate: bool = False
     """Whether answers that speak "as an AI language model", or refuse in words like "I'm sorry, but
     I cannot", are kept."""
-    languages: tuple[str, ...] = ()
-    """Languages that are kept, such as ["en"], and what is too short to tell; empty: all. Needs the
-    extra `corpus`."""
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2,3}$")], ...] = ()
+    """Codes of the languages that are kept, such as ["en"]; so is what is too short to tell. Empty:
+    all. Needs the extra `corpus`."""
     near_duplicate_threshold: float = Field(default=0.8, ge=0, le=1)
     """Similarity from which two questions (Jaccard, runs of 5 words) are in one split, and of which
     one is left out if the answers (Jaccard, words) are as similar; 0: equal ones alone."""

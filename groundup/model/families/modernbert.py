@@ -21,11 +21,8 @@ from .names import (
     drop_tensors,
     extended_context,
     fuse_parts,
-    get_activation,
-    get_bool,
     get_float,
     get_int,
-    hf_activation,
     parse_layer_rope,
     parse_window_base,
     rename_tensors,
@@ -35,34 +32,30 @@ from .names import (
 FAMILY = "modernbert"
 FUSED_QKV, FUSED_GATE_UP = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
 LAYER_NAMES = (
-    ("attn.Wqkv.", "attention.qkv_proj."),
-    ("attn.Wo.", "attention.o_proj."),
-    ("attn_norm.", "attention_norm."),
-    ("mlp.Wi.", "feedforward.gate_up_proj."),
-    ("mlp.Wo.", "feedforward.down_proj."),
-    ("mlp_norm.", "feedforward_norm."),
-)
+    ("attn.Wqkv.", "attention.qkv_proj."), ("attn.Wo.", "attention.o_proj."),
+    ("attn_norm.", "attention_norm."), ("mlp.Wi.", "feedforward.gate_up_proj."),
+    ("mlp.Wo.", "feedforward.down_proj."), ("mlp_norm.", "feedforward_norm."),
+)  # fmt: skip
 ENCODER_NAMES = (
-    ("embeddings.tok_embeddings.", "embed_tokens."),
-    ("embeddings.norm.", "embed_norm."),
+    ("embeddings.tok_embeddings.", "embed_tokens."), ("embeddings.norm.", "embed_norm."),
     ("final_norm.", "norm."),
     *(("layers.{}." + a, "layers.{}." + b) for a, b in LAYER_NAMES),
-)
+)  # fmt: skip
 HEAD_NAMES = (
-    ("head.dense.", "transform.dense."),
-    ("head.norm.", "transform.norm."),
-    ("decoder.bias", "lm_bias"),
-    ("decoder.", "lm_head."),
-)
+    ("head.dense.", "transform.dense."), ("head.norm.", "transform.norm."),
+    ("decoder.bias", "lm_bias"), ("decoder.", "lm_head."),
+)  # fmt: skip
+NO_HEAD = {
+    "output.activation": "gelu", "output.dense_bias": True, "output.bias": False,
+    "output.logits": False, "tied_embeddings": True,
+}  # fmt: skip
 
 
 def _read(values: Values) -> Values:
     patterns = parse_layer_types(values | _parse_windows(values), FAMILY)
     has_windows = any(pattern.kind == "window" for pattern in patterns)
     fields = _parse_position(values, has_windows=has_windows) | {"attention.patterns": patterns}
-    if has_mlm_head(values):
-        return fields | _parse_mlm_output(values)
-    return fields | {"output.logits": False, "tied_embeddings": True}
+    return fields | ({"output.transform": "dense"} if has_mlm_head(values) else NO_HEAD)
 
 
 def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,9 +76,8 @@ def _parse_windows(values: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_position(values: Values, *, has_windows: bool) -> Values:
     """Fields of rotary positions; older files have the bases as keys of their own."""
     usual = get_float(values, "local_rope_theta", 10_000.0)
-    base, scaling = parse_layer_rope(
-        values, FULL, get_float(values, "global_rope_theta", 160_000.0)
-    )
+    base = get_float(values, "global_rope_theta", 160_000.0)
+    base, scaling = parse_layer_rope(values, FULL, base)
     window_base = parse_window_base(values, usual) if has_windows else base
     is_own = has_windows and (window_base != base or scaling.kind != "none")
     length = get_int(values, "max_position_embeddings", FAMILY)
@@ -96,32 +88,18 @@ def _parse_position(values: Values, *, has_windows: bool) -> Values:
     }  # fmt: skip
 
 
-def _parse_mlm_output(values: Values) -> Values:
-    return {
-        "output.transform": "dense",
-        "output.activation": get_activation(values, "classifier_activation", "gelu"),
-        "output.dense_bias": get_bool(values, "classifier_bias", False),
-        "output.bias": get_bool(values, "decoder_bias", True),
-    }
-
-
 def _write(config: ModelConfig) -> Values:
     types, window = to_layer_types(config, FAMILY)
-    position, output = config.position, config.output
-    kind = "ForMaskedLM" if output.transform == "dense" else "Model"
+    position = config.position
+    kind = "ForMaskedLM" if config.output.transform == "dense" else "Model"
     only_first = [WINDOW if i else FULL for i in range(len(config.attention.patterns))]
     is_regular = types == [only_first[i % len(only_first)] for i in range(config.layers)]
     values = {
-        "architectures": ["ModernBert" + kind],
-        "layer_types": types,
+        "architectures": ["ModernBert" + kind], "layer_types": types,
         "local_attention": 2 * (window - 1) if window else 128,
         "global_rope_theta": position.base,
-        "local_rope_theta": position.window_base or position.base,
-        **write_layer_ropes(config),
-        "classifier_activation": hf_activation(output.activation),
-        "classifier_bias": output.dense_bias,
-        "decoder_bias": output.bias,
-    }
+        "local_rope_theta": position.window_base or position.base, **write_layer_ropes(config),
+    }  # fmt: skip
     if is_regular:  # older versions of Transformers can express nothing else
         values["global_attn_every_n_layers"] = len(only_first)
     return values
@@ -147,7 +125,9 @@ MODERNBERT = Outline(
     (
         Key("hidden_activation", "feedforward.activation", "gelu"),
         Key("norm_eps", "norm.eps", 1e-5), Key("norm_bias", "norm.bias", False),
-        ATTENTION_BIAS, MLP_BIAS,
+        ATTENTION_BIAS, MLP_BIAS, Key("classifier_activation", "output.activation", "gelu"),
+        Key("classifier_bias", "output.dense_bias", False),
+        Key("decoder_bias", "output.bias", True),
     ),
     {"kind": "encoder", "norm.kind": "layer", "embedding.norm": True}, tied=True,
     has_layer_ropes=True, read_more=_read, write_more=_write,
@@ -156,9 +136,8 @@ MODERNBERT = Outline(
         rope_scaling rope_theta use_cache
         """),
     more_keys=word_set("""
-        classifier_activation classifier_bias classifier_pooling decoder_bias
-        global_attn_every_n_layers global_rope_theta layer_types local_attention
-        local_rope_theta rope_scaling sliding_window
+        classifier_pooling global_attn_every_n_layers global_rope_theta layer_types
+        local_attention local_rope_theta rope_scaling sliding_window
         """),
     fixed=BIDIRECTIONAL | {"causal_mask": (False,)},
     ignored=word_set("""

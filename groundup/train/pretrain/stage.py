@@ -207,8 +207,10 @@ def pretrain(
     _check_same_tokenizer(tokens, tokenizer, base)
     setting = _objective_context(config, tokenizer)
     shape = own or config.model_config_for(len(setting.token_properties.byte_lengths))
-    longest = max(config.context_length, max_length(config))
-    config.resolved_objective().check(shape, setting, longest)
+    if (longest := max_length(config)) > (context := config.context_length):
+        what = f"Sequences of {longest:,} tokens exceed context_length={context:,}"
+        raise ConfigError(f"{what}; raise it, or set length={context} or less.")
+    config.resolved_objective().check(shape, setting, context)
     identity = _run_identity(config, parents)
     run_options.check_profile(make_batch_ramp(config).steps)
     return produce_model(

@@ -7,7 +7,7 @@ import pytest
 from groundup.align import ImportExamplesConfig, balance, import_examples, read_examples
 from groundup.align.examples.cleaning import Cleaner, CleaningConfig, question_groups, refuses
 from groundup.align.examples.layouts import KeptRow, KeptRows
-from groundup.core import DataError, Message, Sample
+from groundup.core import ConfigError, DataError, Message, Sample
 from groundup.measure import TestSetCard, make_testset
 
 ASKED = "How is the heating of the old observatory restarted after a power failure in winter?"
@@ -39,6 +39,8 @@ def testset(tmp_path):
     ],
 )  # fmt: skip
 def test_each_reason_is_told(testset, messages, reason):
+    with pytest.raises(ConfigError, match="languages.*klingon"):
+        CleaningConfig(languages=("klingon",))
     config = CleaningConfig(max_characters=400, languages=("en",))
     cleaner = Cleaner(config, [testset.path])
     with pytest.raises(DataError, match=reason):

@@ -327,6 +327,13 @@ def test_a_base_of_another_tokenizer_is_refused(made, special, tmp_path):
         pretrain(config, special.tokens, special.tokenizer, tmp_path / "again", base=first)
 
 
+def test_sequences_beyond_the_context_are_refused_before_the_run(made, tmp_path):
+    config = PretrainConfig(tokens=512, batch_tokens=512, length=64, context_length=32)
+    with pytest.raises(ConfigError, match="of 64 tokens exceed context_length=32; raise it"):
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_stages_read_their_own_mixtures(made, tmp_path):
     sources = {"one": made.tokens, "two": made.tokens}
     settings = MixConfig(tokens=2048, weights={"one": 1, "two": 1})
