@@ -221,15 +221,16 @@ def test_a_run_may_resume_with_other_checkpoints_but_no_other_settings(base, exa
 
 def test_tuning_has_what_every_run_has(base, examples, tmp_path):
     """Recomputation changes no bit; statistics, events and a profile are written; NaN is caught."""
-    plain = finetune(TUNING, base, examples, tmp_path / "plain")
-    config = TUNING.model_copy(update={"recompute": "all", "statistics_every": 2})
+    short = TUNING.model_copy(update={"epochs": 1})
+    plain = finetune(short, base, examples, tmp_path / "plain")
+    config = short.model_copy(update={"recompute": "all", "statistics_every": 2})
     rich = finetune(config, base, examples, tmp_path / "rich", profile=1, tensorboard=True)
     assert np.array_equal(weights(plain), weights(rich))
     rows = record.read_metrics(rich.path / "log" / "metrics.jsonl")
     assert any("logits rms" in row for row in rows) and all("mfu" in r for r in rows if "loss" in r)
     names = {path.name for path in (rich.path / "log").iterdir()}
     assert {"profile.txt", "trace.json.gz", "tensorboard"} <= names
-    average = TUNING.model_copy(update={"ema_decay": 0.5, "precision": "bfloat16"})
+    average = short.model_copy(update={"ema_decay": 0.5, "precision": "bfloat16"})
     mean = finetune(average, base, examples, tmp_path / "mean")
     assert not np.array_equal(weights(plain), weights(mean))
     wild = OptimConfig(matrix_optimizer="adamw", learning_rate=1e30, clip=1e30, warmup=0.0)
@@ -237,7 +238,7 @@ def test_tuning_has_what_every_run_has(base, examples, tmp_path):
         finetune(TUNING.model_copy(update={"optim": wild, "epochs": 8.0}), base, examples,
                  tmp_path / "wild")  # fmt: skip
     with pytest.raises(ConfigError, match="--profile 99 must be a step of this run"):
-        finetune(TUNING, base, examples, tmp_path / "late", profile=99)
+        finetune(short, base, examples, tmp_path / "late", profile=99)
 
 
 def test_two_processes_tune_the_model_of_one(base, examples, tmp_path):
