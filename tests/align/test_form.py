@@ -190,7 +190,7 @@ def test_an_encoder_is_refused(tmp_path):
     directory = tmp_path / "encoder"
     save(Transformer(config, seed=0), directory, tmp_path / "words")
     base = import_model(ImportConfig(), directory, tmp_path / "imported")
-    with pytest.raises(ConfigError, match="is of kind 'encoder'; this training needs a decoder or enc"):
+    with pytest.raises(ConfigError, match="is of kind 'encoder'; this training needs a decoder or"):
         finetune(QUICK, base, given(tmp_path), tmp_path / "tuned")
 
 
