@@ -392,6 +392,7 @@ def _describe_difference(
 ) -> str:
     """How an existing artifact differs from the requested one, as the end of an error message."""
     remedy = "choose another --out, or remove it to make it anew."
+    own = kind_with_article(found.kind)
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
     try:  # former names are read, and what was not yet a setting has its default
@@ -405,12 +406,12 @@ def _describe_difference(
         more = len(differs) - MAX_LISTED
         now += f" and {more} other setting{'s' * (more > 1)}" if more > 0 else ""
         verb = "is" if len(differs) == 1 else "are"
-        return f"a {found.kind} made with {had}, and now {now} {verb} asked for; {remedy}"
+        return f"{own} made with {had}, and now {now} {verb} asked for; {remedy}"
     old = {parent.name: parent.id for parent in found.parents}
     for name, parent in parents.items():
         if old.get(name) != parent.id:
-            return f"a {found.kind} made from another {name}; {remedy}"
-    return f"a {found.kind} of another version of its stage, or with fewer settings; {remedy}"
+            return f"{own} made from another {name.partition('_')[0]}; {remedy}"
+    return f"{own} of another version of its stage, or with fewer settings; {remedy}"
 
 
 @contextmanager

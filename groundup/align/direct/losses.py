@@ -129,14 +129,14 @@ def simpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> F
 
 def orpo(chosen: Answers, rejected: Answers, config: PreferenceLossConfig) -> Float[Tensor, " P"]:
     """Odds ratio preference optimisation: tuning on chosen answers, and a penalty of the others."""
-    odds = [each.mean - torch.log1p(-each.mean.exp()) for each in (chosen, rejected)]
+    means = [each.mean.clamp(max=-1e-6) for each in (chosen, rejected)]  # odds of 1 are infinite
+    odds = [mean - torch.log1p(-mean.exp()) for mean in means]
     return -chosen.mean - config.beta * logsigmoid(odds[0] - odds[1])
 
 
 PAIR_LOSSES: dict[PairLossName, PairLoss] = {
     "dpo": dpo, "cdpo": cdpo, "robust": robust, "hinge": hinge, "ipo": ipo,
-    "dpo_mean": dpo_mean,
-    "simpo": simpo, "orpo": orpo,
+    "dpo_mean": dpo_mean, "simpo": simpo, "orpo": orpo,
 }  # fmt: skip
 assert PAIR_LOSSES.keys() == set(get_args(PairLossName))
 

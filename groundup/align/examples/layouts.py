@@ -41,6 +41,7 @@ ROLES: dict[str, Literal["system", "user", "assistant", "tool", "call"]] = {
     "tool": "tool", "function": "tool", "observation": "tool", "function_call": "call",
 }  # fmt: skip
 """Whose turn a message is; a `call` is an assistant's turn that calls a function."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 RESULT_TAGS = re.compile(r"\s*</?tool_response>\s*")
 """Which some results have already."""
 Row = TypeVar("Row", bound=Hashable)
@@ -141,8 +142,8 @@ def _keep_line(
         if line.encode() != data.removeprefix(BOM_UTF8):
             raise DataError("It is no UTF-8.")
         read = json.loads(line)
-        if "\\ud" in line.lower():
-            json.dumps(read, ensure_ascii=False).encode()  # a lone surrogate is no text
+        if "\\ud" in line.lower() and SURROGATE.search(json.dumps(read, ensure_ascii=False)):
+            raise DataError("It has half of a pair of surrogates, which is no text.")
         rows = [row for row in parse(read) if row not in seen]
         if not rows:
             raise DataError("It is there twice.")
@@ -289,8 +290,11 @@ def read_messages(value: Any, name: str) -> Conversation:
             else (turn["role"], turn.get("content"), turn.get("tool_calls"))
             for turn in value
         ]  # fmt: skip
+        unweighted = any(turn.get("weight") == 0 for turn in value)
     except (TypeError, KeyError, AttributeError):
         raise DataError(f"Its {name} is neither a text nor a list of messages.") from None
+    if unweighted:
+        raise DataError(f"Its {name} has a turn of weight 0, and every answer is trained on.")
     for given, content, calls in fields:
         role = ROLES.get(given) if isinstance(given, str) else None
         text = _text_of(content, has_calls=bool(calls))

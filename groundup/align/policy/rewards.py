@@ -9,7 +9,6 @@ one of steps the probability that all steps are right, so outcome and steps may 
 """
 
 import json
-import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -52,8 +51,10 @@ from ..examples.exchanges import is_refusal
 from ..examples.layouts import read_prompt, read_task_texts, read_texts
 
 NUMBER = re.compile(r"(?:(?<!\d)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
-EQUATION = re.compile(r"(?<![\d.])(-?\d{1,9}) *([-+*]) *(-?\d{1,9}) *= *(-?\d{1,18})(?![\d.]*\d)")
-OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+EQUATION = re.compile(
+    r"(?<![\d.])(-?\d{1,9}(?: *[-+*] *-?\d{1,9}){1,9}) *= *(-?\d{1,18})(?![\d.]*\d)"
+)
+TERM = re.compile(r"([-+*]?) *(-?\d+)")
 RUN_WORDS = 3
 LARGEST = 1e6
 """Of a weight and of a scorer's value, so that no sum of rewards leaves float32."""
@@ -153,18 +154,32 @@ def of_form(pattern: str) -> AnswerScorer:
 
 
 def true_share(answer: Answer) -> float:
-    """The share of an answer's equations of two whole numbers that hold."""
-    found = EQUATION.findall(answer.text)
-    holds = [OPERATORS[sign](int(a), int(b)) == int(c) for a, sign, b, c in found]
+    """The share of an answer's equations of whole numbers that hold."""
+    holds = [_value_of(left) == int(right) for left, right in EQUATION.findall(answer.text)]
     return sum(holds) / max(1, len(holds))
+
+
+def _value_of(text: str) -> int:
+    """The value of sums, differences and products of whole numbers.
+
+    >>> _value_of("10 - 3 + 2*-4")
+    -1
+    """
+    terms = list[int]()
+    for sign, number in TERM.findall(text):
+        if sign == "*":
+            terms[-1] *= int(number)
+        else:
+            terms.append(-int(number) if sign == "-" else int(number))
+    return sum(terms)
 
 
 def score_quoted(sample: Sample, answer: Answer) -> Score:
     """Scorer: 1 if an answer stands in the sample's source as whole words, or refuses, else 0."""
-    source = f" {' '.join(sample.metadata.get('source', '').split())} "
+    source = " ".join(sample.metadata.get("source", "").split())
     text = " ".join(answer.text.split())
-    is_quoted = bool(text) and f" {text} " in source
-    return Score(float(bool(source.strip()) and (is_quoted or is_refusal(text))), "quoted")
+    is_quoted = bool(text) and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", source) is not None
+    return Score(float(bool(source) and (is_quoted or is_refusal(text))), "quoted")
 
 
 @cache

@@ -46,6 +46,16 @@ def test_losses_of_pairs_equal_trl(name, trl):
     assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-6)
 
 
+def test_a_certain_answer_gives_orpo_a_gradient_that_is_a_number():
+    policy = torch.tensor([0.0, -1e-9, -4.0], requires_grad=True)
+    answers = Answers(policy, torch.zeros(3), torch.full((3,), 2.0))
+    for chosen, rejected in ((0, 2), (0, 1), (2, 1)):
+        pair = (part(answers, chosen, chosen + 1), part(answers, rejected, rejected + 1))
+        loss = PAIR_LOSSES["orpo"](*pair, settings("orpo")).sum()
+        (gradient,) = torch.autograd.grad(loss, policy)
+        assert loss.isfinite() and gradient.isfinite().all()
+
+
 def test_kto_equals_trl(trl):
     answers = answers_of(trl)
     is_good = torch.tensor([True, False, False, True, False])

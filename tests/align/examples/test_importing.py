@@ -96,10 +96,17 @@ def test_bytes_that_are_no_text_are_left_out_and_a_mark_of_utf_8_is_not_read(tmp
     rows = [{"prompt": f"{n} + 1?", "completion": f"{n + 1} is right."} for n in range(40)]
     lines = [json.dumps(row).encode() for row in rows]
     lines[7] = b'{"prompt": "caf\xe9?", "completion": "x"}'
+    lines[9] = b'{"prompt": "\\ud83d?", "completion": "x"}'
+    said = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]
+    lines[11] = json.dumps({"messages": said}).encode()
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
     made = import_examples(ImportExamplesConfig(), [tmp_path / "a.jsonl"], tmp_path / "out")
-    [left] = map(json.loads, (made.path / "rejected.jsonl").read_text().splitlines())
-    assert (left["place"], left["reason"]) == ("a.jsonl line 8", "It is no UTF-8.")
+    left = list(map(json.loads, (made.path / "rejected.jsonl").read_text().splitlines()))
+    assert [(each["place"], each["reason"]) for each in left] == [
+        ("a.jsonl line 8", "It is no UTF-8."),
+        ("a.jsonl line 10", "It has half of a pair of surrogates, which is no text."),
+        ("a.jsonl line 12", "Its messages has a turn of weight 0, and every answer is trained on."),
+    ]
 
 
 def test_too_few_are_told(tmp_path):

@@ -249,7 +249,8 @@ def test_a_run_whose_rewards_never_differ_says_that_nothing_was_learnt(
 @pytest.mark.parametrize(
     ("text", "share"),
     [("40 + 30 = 70\n7 - 8 = -1\n70 + -1 = 69", 1.0), ("2 + 2 = 5, 2*3=6", 0.5), ("none", 0.0),
-     ("12 + 1 = 130", 0.0), ("1.5 + 1 = 2", 0.0), ("9 + 1 = 10.", 1.0), ("1 + 1 = 2.5", 0.0)],
+     ("10 - 3 + 2 = 9, 2 + 3*4 = 20", 0.5), ("12 + 1 = 130", 0.0), ("1.5 + 1 = 2", 0.0),
+     ("9 + 1 = 10.", 1.0), ("1 + 1 = 2.5", 0.0)],
 )  # fmt: skip
 def test_the_equations_of_an_answer_are_checked(text, share):
     reward = Reward.of(RewardConfig(number=0, equations=1))
@@ -418,6 +419,7 @@ def test_answers_may_quote_a_source_be_clean_and_have_nothing_right(tmp_path):
         found = reward(asked, Answer(text))
         assert found > 6 if value is None else found == pytest.approx(value)
         assert reward(open_ended, Answer(text)) == 4
+    assert reward(asked, Answer("Ice melts")) == 6, "a quote may end before a full stop"
     assert reward(asked, Answer("")) == 4 and reward(asked, Answer("you turnip")) == 0
     assert reward(open_ended, Answer("turnips")) == 4, "other forms are other words"
 
