@@ -71,7 +71,7 @@ def run_seed(
     base: Path, out: Path, steps: int, epochs: int, seed: int, only: list[str]
 ) -> dict[str, PolicyMeasures]:
     """The start and what was trained from it."""
-    files, tuned, _ = tune_for_sums(base, Path("none"), out, TASK, seed, epochs)
+    files, tuned, *_ = tune_for_sums(base, Path("none"), out, TASK, seed, epochs)
     models = {"tuned": tuned}
     if "longer" in only:
         examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")

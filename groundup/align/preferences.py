@@ -176,6 +176,8 @@ def parse_row(row: Any) -> Sequence[Preference]:
 
 def parse_preference(row: Mapping[str, Any]) -> Preference:
     """Read a row of an artifact, or one of a file that is no ranking; errors as of `parse_row`."""
+    if row.get("chosen") is not None and row.get("completion") is not None:
+        raise DataError("It has both chosen and completion; expected a pair or one answer.")
     if "completions" in row:
         return _parse_steps(row)
     if "completion" in row or "label" in row and "chosen" not in row:

@@ -72,6 +72,10 @@ def test_a_ranking_is_all_pairs_of_different_score_with_their_margins():
         ([], "It is no object"),
         ({"prompt": "a"}, "It has no chosen and no rejected"),
         ({"prompt": "a", "chosen": "b"}, "It has no rejected"),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "completion": "b", "label": True},
+            "It has both chosen and completion",
+        ),
         ({"prompt": "a", "chosen": "b", "rejected": "b"}, "chosen answer equals the rejected"),
         ({"prompt": "a", "chosen": " ", "rejected": "b"}, "Its chosen is empty"),
         ({"prompt": "", "chosen": "a", "rejected": "b"}, "turns are none"),

@@ -112,7 +112,10 @@ def write_rows(path: Path, rows: Iterable[Any]) -> None:
 def digest_of(files: Sequence[Path], what: str) -> str:
     """Hash of files of JSON lines; DataError if one is missing."""
     if missing := next((path for path in files if not path.is_file()), None):
-        raise DataError(f"There is no file {missing}; expected {what} as JSON lines.")
+        wrong = (
+            f"{missing} is no regular file" if missing.exists() else f"There is no file {missing}"
+        )
+        raise DataError(f"{wrong}; expected {what} as JSON lines.")
     return digest([hash_file(path) for path in files])
 
 
@@ -180,6 +183,8 @@ def read_row(row: Any) -> ReadRow:
     elif "instruction" in row:
         answer = Message("assistant", read_answer(row.get("output"), "output"))
         kind, messages = "instruction", (*_alpaca_prompt(row), answer)
+    elif "prompt" in row and "chosen" in row:
+        raise DataError("It has chosen and rejected: `groundup preferences import` reads it.")
     elif "prompt" in row:
         kind, messages, completion = "completion", read_prompt(row["prompt"]), row.get("completion")
         if isinstance(completion, list) and completion:  # may call functions between its messages
@@ -251,9 +256,11 @@ def read_answer(value: Any, name: str) -> str:
         if len(messages) != 1 or messages[0].role != "assistant":
             raise DataError(f"Its {name} is not one turn of the assistant.")
         value = messages[0].content
-    if not isinstance(value, str | None):
+    if value is None:
+        raise DataError(f"It has no {name}.")
+    if not isinstance(value, str):
         raise DataError(f"Its {name} is {value!r:.60}; expected a text.")
-    if not value or not value.strip():
+    if not value.strip():
         raise DataError(f"Its {name} is empty.")
     return value
 

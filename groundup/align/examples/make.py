@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ from groundup.core import (
     Conversation,
     DataError,
     Draft,
+    Unhashed,
     digest,
     produce,
     record,
@@ -69,37 +70,41 @@ from .exchanges import (
 from .quoted import quoted_conversations
 from .written import ExampleWriter
 
+Limit = Annotated[int, Field(ge=0)]
+
 
 class ExamplesConfig(Config):
     """Kinds and numbers of examples; every number is an upper limit."""
 
-    explain: int = 700
+    explain: Limit = 700
     """Training conversations that ask what given code does."""
-    docstring: int = 400
+    docstring: Limit = 400
     """Training conversations that ask for the docstring of given code."""
-    write: int = 500
+    write: Limit = 500
     """Training conversations that ask for the code of a short function."""
-    topic: int = 600
+    topic: Limit = 600
     """Training conversations about a titled section."""
-    names: int = 400
+    names: Limit = 400
     """Known names in training, each question paired with a made-up name. Few names asked often
     teach a small model to distinguish them from others; many names asked twice do not."""
     asks_per_name: int = 8
     """How often training asks each known name, in different words."""
-    held_out: int = 50
+    held_out: Limit = 50
     """Conversations of each kind except `name` in validation and in test."""
-    names_held_out: int = 200
+    names_held_out: Limit = 200
     """Known names of each exposure in validation and in test, and twice as many made-up names."""
-    min_occurrences: int = 2
+    min_occurrences: Limit = 2
     """Minimum occurrences of a known name's identifier in train's text."""
-    questions: int = 600
+    questions: Limit = 600
     """Training questions with answers quoted from the documents."""
     unanswerable: float = Field(default=0.2, ge=0, lt=1)
     """Share of those questions about names that no document has, which are refused."""
     per_document: int = Field(default=40, ge=1)
     """Quoted questions about one document."""
-    written: int = 200
+    written: Limit = 200
     """Passages of train that a model, if one is given, writes a question about."""
+    accept_failures: Annotated[bool, Unhashed()] = False
+    """Leave out what a model failed on for a transient reason, such as a server that hangs."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of a folder's documents for validation; a corpus is split already."""
     test_share: float = Field(default=0.1, ge=0, lt=1)
@@ -220,7 +225,8 @@ def _write_examples(
     talks = _conversations(config, documents)
     if writer is not None:
         limits = (config.written, config.held_out)
-        for split, more in writer.conversations(limits, documents.splits, draft).items():
+        made = writer.conversations(limits, documents.splits, draft, config.accept_failures)
+        for split, more in made.items():
             talks[split].extend(more)
     if not talks["train"]:
         raise DataError(

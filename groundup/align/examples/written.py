@@ -69,7 +69,11 @@ class ExampleWriter(NamedTuple):
         return digest([self.name, PROMPT.read_text(encoding="utf-8"), SCHEMA])
 
     def conversations(
-        self, limits: tuple[int, int], documents: Mapping[str, Sequence[Record]], draft: Draft
+        self,
+        limits: tuple[int, int],
+        documents: Mapping[str, Sequence[Record]],
+        draft: Draft,
+        accept_failures: bool = False,
     ) -> dict[str, list[ChatExample]]:
         """The accepted examples of each split; `numbers["written"]` of the draft has the rest.
 
@@ -77,7 +81,7 @@ class ExampleWriter(NamedTuple):
         """
         reasons, found = Counter[str](), dict[str, list[ChatExample]]()
         sampling = Sampling(max_tokens=MAX_TOKENS, json_schema=SCHEMA)
-        asker, template = Asker(self.model, draft.scratch, False), Template.read(PROMPT)
+        asker, template = Asker(self.model, draft.scratch, accept_failures), Template.read(PROMPT)
         for split in SPLITS:
             passages = _choose_passages(documents[split], limits[split != "train"])
             written = asker.ask(f"questions about {split}", {

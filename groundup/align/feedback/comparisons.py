@@ -255,12 +255,9 @@ def pair_winners(votes: Iterable[Judgement]) -> dict[tuple[str, ...], str]:
 
 
 def majority(votes: Sequence[Judgement]) -> str:
-    """What more of the votes on a pair chose, or a tie."""
-    counts = Counter(vote.value for vote in votes)
-    one, other = votes[0].shown
-    if counts[one] == counts[other]:
-        return TIE
-    return one if counts[one] > counts[other] else other
+    """What most of the votes on a pair chose, which may be a tie; a tie too if two lead."""
+    (best, most), *others = Counter(vote.value for vote in votes).most_common(2)
+    return TIE if others and others[0][1] == most else best
 
 
 def reject(found: KeptRows[Any], row: AnswerComparison, reason: str) -> None:

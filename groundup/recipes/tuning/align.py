@@ -69,7 +69,7 @@ def align(
     steps   updates of PPO and of GRPO
     seed    of the task, and of every training
     """
-    files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
+    files, tuned, text, bits = tune_for_sums(base, tokens, out, TASK, seed)
     made = _train_methods(tuned, files, out, steps, seed)
     models = {"tuned": tuned} | {name: made[name] for name in METHODS}
 
@@ -87,7 +87,7 @@ def align(
         )
         charts = rewards_chart({"ppo": made["ppo"]}) + rewards_chart({"grpo": made["grpo"]})
         sections = [("Rewards in training", lead, page.Html(charts))]
-        write_comparison(draft, "One task, four ways to train on", METHODS, found, sections)
+        write_comparison(draft, "One task, four ways to train on", METHODS, found, sections, bits)
 
     report = produce(
         out / "report", kind="report", stage="align-report", version=1,

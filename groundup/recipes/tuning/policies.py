@@ -79,6 +79,8 @@ class Start(NamedTuple):
     files: TaskFiles
     tuned: Artifact
     tokens: Artifact | None
+    base_bits: float | None
+    """What the base needs for a byte of unseen text; None without tokens."""
 
 
 def tune_for_sums(
@@ -90,7 +92,9 @@ def tune_for_sums(
     files = write_sums(out / "task", config, seed)
     examples = import_examples(ImportExamplesConfig(), [files.conversations], out / "examples")
     tuning = FinetuneConfig(epochs=epochs, max_length=256, seed=seed)
-    return Start(files, finetune(tuning, root, examples, out / "tuned"), text)
+    tuned = finetune(tuning, root, examples, out / "tuned")
+    bits = None if text is None else _bits_per_byte(root, text, out / "evaluations" / "base")
+    return Start(files, tuned, text, bits)
 
 
 def policy_config(steps: int, seed: int, rewards: RewardConfig = RIGHT) -> PolicyConfig:
@@ -214,12 +218,13 @@ def _bits_per_byte(model: Artifact, tokens: Artifact, out: Path) -> float:
 
 def write_comparison(
     draft: Draft, title: str, methods: Mapping[str, str], found: Mapping[str, PolicyMeasures],
-    sections: Iterable[tuple[str, str, page.Html]] = (),
+    sections: Iterable[tuple[str, str, page.Html]] = (), base_bits: float | None = None,
 ) -> None:  # fmt: skip
     """Write report.json and report.html.
 
-    methods   what each model but the first was trained on, in a few words
-    sections  title, lead and content of what else the page shows
+    methods    what each model but the first was trained on, in a few words
+    sections   title, lead and content of what else the page shows
+    base_bits  of the base, for a byte of unseen text
     """
     first = next(iter(found))
     usual = found[first].right.estimate
@@ -230,14 +235,18 @@ def write_comparison(
         f"{usual:.0%}; certainly better than it: {', '.join(better) or 'none'}."
     )
     draft.numbers |= {name: _as_numbers(each) for name, each in found.items()}
-    write_json(draft.path / "report.json", {"lead": lead, "models": draft.numbers})
+    known, of_base = {}, ""
+    if base_bits is not None:
+        known = {"base_bits_per_byte": round(base_bits, 4)}
+        of_base = f" The base needs {base_bits:.3f} bits per byte of unseen text."
+    write_json(draft.path / "report.json", {"lead": lead, "models": draft.numbers} | known)
     sheet = page.HtmlPage(title, lead)
     gates = [_gate(name, methods[name], found[name], first, usual) for name in methods]
     sheet.section("Right answers", f"The most likely answer to each task of the test, beside "
                   f"{first}.", page.forest_plot(gates))  # fmt: skip
     sheet.section(
         "Side by side", f"A sampled answer wins if it is right and that of {first} is not; ties "
-        f"count half. The divergence is that of an answer from {first}.", _table(found),
+        f"count half. The divergence is that of an answer from {first}.{of_base}", _table(found),
     )  # fmt: skip
     for section in sections:
         sheet.section(*section)

@@ -53,7 +53,7 @@ def reason(
     steps   updates of each training
     seed    of the task, and of every training
     """
-    files, tuned, text = tune_for_sums(base, tokens, out, TASK, seed)
+    files, tuned, text, bits = tune_for_sums(base, tokens, out, TASK, seed)
     models = {"tuned": tuned} | {
         name: reinforce(policy_config(steps, seed, rewards), tuned, files.tasks, out / name)
         for name, rewards in REWARDS.items()
@@ -67,7 +67,7 @@ def reason(
         charts = rewards_chart({name: models[name] for name in METHODS})
         lead = "Each in its own unit: outcome and steps give at most 1, both 2."
         sections = [("Rewards in training", lead, charts)]
-        write_comparison(draft, "Thinking in steps: what to reward", METHODS, found, sections)
+        write_comparison(draft, "Thinking in steps: what to reward", METHODS, found, sections, bits)
 
     report = produce(
         out / "report", kind="report", stage="reason-report", version=1,

@@ -6,8 +6,9 @@ import pytest
 
 from groundup.align import ExamplesConfig, ExampleWriter, is_refusal, make_examples, read_examples
 from groundup.align.examples.exchanges import PHRASINGS
-from groundup.core import Artifact, ConfigError, DataError, Generation
+from groundup.core import Artifact, ConfigError, DataError, Generation, Reason
 from groundup.corpus import QuestionsConfig, make_questions
+from groundup.generate import EndpointError
 from groundup.measure import read_samples
 from groundup.recipes.examples import examples_from_documents, proven_quotes
 from tests.handbook import THINGS, VERBS, write_handbook
@@ -138,9 +139,10 @@ def wrong_quote(passage):
     return default_of(passage, quote="The limit of {name} is {value} minutes")
 
 
-def write_with(model, handbook, out):
+def write_with(model, handbook, out, **settings):
     root, testset = handbook
-    config = CONFIG.model_copy(update={"written": 24, "suffixes": (".md",), "held_out": 4})
+    settings = {"written": 24, "suffixes": (".md",), "held_out": 4} | settings
+    config = CONFIG.model_copy(update=settings)
     writer = ExampleWriter(model, "double", proven_quotes(root / "handbook"))
     return make_examples(config, root / "handbook", out, exclude=[testset.path], writer=writer)
 
@@ -174,6 +176,34 @@ def test_a_killed_run_asks_for_the_rest_alone(handbook, tmp_path):
     at_once = WritingModel(default_of)
     assert made.id == write_with(at_once, handbook, tmp_path / "at_once").id
     assert len(rest.asked) == len(at_once.asked) - 12
+
+
+class FailingServer(WritingModel):
+    """Gives no answer to every second prompt."""
+
+    name = digest = signature = "server"
+    loglikelihood = rolling = WritingModel.generate
+
+    def render(self, conversation):
+        return conversation[-1].content
+
+    def complete(self, texts, sampling):
+        for at, text in enumerate(texts):
+            yield (
+                at,
+                Reason("timeout", "It took too long.")
+                if at % 2
+                else Generation(default_of(text), (), (), "stop"),
+            )
+
+
+def test_passages_on_which_a_server_fails_are_asked_again_or_left_out(handbook, tmp_path):
+    out = tmp_path / "e"
+    with pytest.raises(EndpointError, match="or set accept_failures=true"):
+        write_with(FailingServer(), handbook, out)
+    made = write_with(FailingServer(), handbook, out, accept_failures=True)
+    counts = made.numbers["written"]
+    assert counts["It took too long."] >= 6 and counts["accepted"] >= 6
 
 
 def test_one_source_and_a_folder_to_verify_in(handbook, made, tmp_path):

@@ -54,8 +54,9 @@ def test_rows_of_each_layout_are_read(row, expected):
         ({"messages": [turn("user", "a"), turn("assistant", None)]}, "'assistant' that is no text"),
         ({"conversations": [{"from": "robot", "value": "a"}]}, "'robot' that is no text turn"),
         ({"instruction": "", "output": "a"}, "Its instruction is no text"),
-        ({"instruction": "a"}, "Its output is empty"),
-        ({"prompt": "a", "completion": None}, "Its completion is empty"),
+        ({"instruction": "a"}, "It has no output"),
+        ({"prompt": "a", "completion": None}, "It has no completion"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "`groundup preferences import` reads it"),
     ],
 )
 def test_what_is_no_conversation_says_why(row, reason):

@@ -15,7 +15,7 @@ from groundup.align import (
     judge_comparisons,
     review_comparisons,
 )
-from groundup.align.feedback.comparisons import read_comparisons
+from groundup.align.feedback.comparisons import majority, read_comparisons
 from groundup.align.feedback.deciding import report_votes
 from groundup.align.preferences import read_preferences
 from groundup.core import ConfigError, DataError, Judgement, child
@@ -144,6 +144,19 @@ def test_rankings_become_pairs_and_ties_drops_and_silence_say_why(comparisons):
     best = VotesConfig(pairs="best_worst", validation_share=0.5)
     ends = pairs_of(apply_votes(best, comparisons, comparisons.path / "ends"))
     assert sorted(ends)[0] == ("Which fruit?", "no", "yes") and len(ends) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "winner"),
+    [("===a", "tie"), ("=a", "tie"), ("==aab", "tie"), ("=aab", "a"), ("ab", "tie"), ("b", "b")],
+)
+def test_ties_are_counted_as_the_answers_are(values, winner):
+    votes = [
+        Judgement(f"r{at}", "", "c1 a b", "choice", "tie" if value == "=" else value,
+                  shown=("a", "b"))
+        for at, value in enumerate(values)
+    ]  # fmt: skip
+    assert majority(votes) == winner
 
 
 def test_a_majority_decides_and_people_come_before_others(comparisons):

@@ -86,9 +86,10 @@ def test_the_page_says_which_is_certainly_better(tmp_path, low):
     found = {"tuned": measures(0.5, 0.45), "dpo": measures(0.7, low), "kto": measures(0.3, 0.2)}
     draft = Draft(tmp_path, tmp_path, tmp_path)
     methods = {"dpo": "pairs", "kto": "answers"}
-    write_comparison(draft, "Two ways", methods, found)
+    write_comparison(draft, "Two ways", methods, found, base_bits=1.743)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["models"]["dpo"]["right"] == [0.7, low, 0.8]
     assert report["lead"].endswith("better than it: dpo." if low > 0.5 else "better than it: none.")
     page = (tmp_path / "report.html").read_text()
     assert "Trained on pairs: right more often than tuned." in page and "2.0" in page
+    assert report["base_bits_per_byte"] == 1.743 and "The base needs 1.743 bits" in page
