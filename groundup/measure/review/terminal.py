@@ -179,14 +179,18 @@ def _parse_form(text: str) -> dict[str, object]:
     return {"question": questions[0], "references": [text for text in references if text]}
 
 
-def review_in_terminal(sheet: ReviewSheet) -> None:
+def open_input() -> KeyInput | LineInput:
+    """The keys of a terminal, or the lines of a file."""
+    return KeyInput() if sys.stdin.isatty() and sys.stdout.isatty() else LineInput(sys.stdin)
+
+
+def review_in_terminal(sheet: ReviewSheet, keyboard: KeyInput | LineInput) -> None:
     """Show the items and record decisions until all are done or the reviewer quits.
 
     A wrong key is reported and asked again; a wrong line of a file raises DataError, because the
     following lines would apply to the wrong samples. Earlier decisions are kept.
     """
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    keyboard = KeyInput() if is_terminal else LineInput(sys.stdin)
+    is_terminal = isinstance(keyboard, KeyInput)
     columns = min(MAX_COLUMNS, get_terminal_size().columns)
     console = Console(width=columns, highlight=False, soft_wrap=False)
     sheet.is_timed = is_terminal

@@ -71,14 +71,14 @@ def run_review(
     waits     waits for more once all is decided, in the terminal; whether more came
     """
     from .server import ReviewServer  # imports http.server
-    from .terminal import review_in_terminal  # imports rich
+    from .terminal import open_input, review_in_terminal  # imports rich
 
     who = _resolve_reviewer(who)
     with suppress(KeyboardInterrupt):
         if port is None:
-            is_going_on = True
+            keyboard, is_going_on = open_input(), True
             while is_going_on:
-                review_in_terminal(sheet := open_sheet(who))
+                review_in_terminal(sheet := open_sheet(who), keyboard)
                 is_going_on = sheet.current is None and waits()
         else:
             with ReviewServer(title, open_sheet, who, port, compares=compares) as server:

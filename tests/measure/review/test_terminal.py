@@ -15,8 +15,10 @@ from groundup.measure.review.terminal import (
     _edit_in_editor,
     _parse_form,
     _replace_controls,
+    open_input,
     review_in_terminal,
 )
+from groundup.measure.review.verb import run_review
 from tests.measure.review.sheets import (
     Terminal,
     compared_items,
@@ -33,7 +35,7 @@ def lines(monkeypatch, capsys):
 
     def run(one: ReviewSheet, text: str) -> str:
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-        review_in_terminal(one)
+        review_in_terminal(one, open_input())
         return capsys.readouterr().out
 
     return run
@@ -199,14 +201,23 @@ def test_answers_are_ranked_by_lines_and_their_writers_stay_hidden(tmp_path, lin
             lines(compared_sheet(tmp_path / line), f"{line}\n")
 
 
+def test_lines_are_numbered_through_the_rounds_of_a_review(tmp_path, monkeypatch):
+    rounds = iter([compared_items(2), compared_items(3)[2:]])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n1\n7\n"))
+    with pytest.raises(DataError, match="Line 3: "):
+        run_review(lambda who: ReviewSheet(tmp_path, next(rounds), who, "salt"), "ana",
+                   title="queue", waits=lambda: True)  # fmt: skip
+
+
 def test_keys_rank_answers_with_a_reason_in_a_real_terminal(tmp_path, monkeypatch):
     def review(self, path, *flags):
         def show(*_):
             from groundup.measure.review.sheet import ReviewSheet
 
-            review_in_terminal(ReviewSheet(path, compared_items(2), "ana", "salt"))
+            keyboard = open_input()
+            review_in_terminal(ReviewSheet(path, compared_items(2), "ana", "salt"), keyboard)
             two = ReviewSheet(path, compared_items(3)[2:], "ana", "salt")
-            review_in_terminal(two)
+            review_in_terminal(two, keyboard)
 
         os.environ |= {"COLUMNS": "80", "TERM": "xterm"}
         sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
