@@ -161,4 +161,6 @@ def test_targets_are_names_their_ends_or_all():
         attach_adapter(model, LoraConfig(targets=("q_proj", "lm_head")))
     with pytest.raises(ConfigError, match="DoRA of embed_tokens"):
         attach_adapter(model, LoraConfig(targets=("embed_tokens",), dora=True))
+    with pytest.raises(ConfigError, match="rank=100000 is above .*, the full rank"):
+        attach_adapter(model, LoraConfig(rank=100_000))
     assert not any(isinstance(module, LoraModule) for module in model.modules())

@@ -30,6 +30,7 @@ REFUSED = [
     ("bloom/power_of_two", {"n_embed": 24}, "n_embed=24 and hidden_size=16, two names"),
     ("bloom/power_of_two", {"rope_theta": 500.0}, "rope_theta=500.0, which is unknown in bloom"),
     ("opt/before", {"word_embed_proj_dim": 4}, "word_embed_proj_dim=4"),
+    ("smollm3/windows_yarn", {"use_sliding_window": False}, "use_sliding_window=false and"),
     ("opt/before", {"_remove_final_layer_norm": True}, "_remove_final_layer_norm=True"),
     ("opt/before", {"do_layer_norm_before": 1}, "do_layer_norm_before=1"),
     ("opt/before", {"ffn_dim": 0}, "ffn_dim=0; expected an integer"),

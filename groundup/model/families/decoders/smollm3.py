@@ -37,6 +37,11 @@ def _read(values: Values) -> Values:
     rotated = read_rotated_layers(values, NAME)
     has_window = get_bool(values, "use_sliding_window", False)
     if not has_window:
+        if WINDOW in (values.get("layer_types") or ()):
+            raise ArtifactError(
+                f"config.json has use_sliding_window=false and layer_types with {WINDOW!r}; "
+                "expected true, or full attention alone."
+            )
         values = values | {"sliding_window": None}
     elif values.get("layer_types") is None and values.get("sliding_window") is not None:
         types = [FULL if each else WINDOW for each in rotated]
