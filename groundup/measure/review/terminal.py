@@ -179,7 +179,7 @@ def _parse_form(text: str) -> dict[str, object]:
     return {"question": questions[0], "references": [text for text in references if text]}
 
 
-def open_input() -> KeyInput | LineInput:
+def open_reviewer_input() -> KeyInput | LineInput:
     """The keys of a terminal, or the lines of a file."""
     return KeyInput() if sys.stdin.isatty() and sys.stdout.isatty() else LineInput(sys.stdin)
 

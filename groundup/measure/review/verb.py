@@ -71,12 +71,12 @@ def run_review(
     waits     waits for more once all is decided, in the terminal; whether more came
     """
     from .server import ReviewServer  # imports http.server
-    from .terminal import open_input, review_in_terminal  # imports rich
+    from .terminal import open_reviewer_input, review_in_terminal  # imports rich
 
     who = _resolve_reviewer(who)
     with suppress(KeyboardInterrupt):
         if port is None:
-            keyboard, is_going_on = open_input(), True
+            keyboard, is_going_on = open_reviewer_input(), True
             while is_going_on:
                 review_in_terminal(sheet := open_sheet(who), keyboard)
                 is_going_on = sheet.current is None and waits()

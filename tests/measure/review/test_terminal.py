@@ -15,7 +15,7 @@ from groundup.measure.review.terminal import (
     _edit_in_editor,
     _parse_form,
     _replace_controls,
-    open_input,
+    open_reviewer_input,
     review_in_terminal,
 )
 from groundup.measure.review.verb import run_review
@@ -35,7 +35,7 @@ def lines(monkeypatch, capsys):
 
     def run(one: ReviewSheet, text: str) -> str:
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-        review_in_terminal(one, open_input())
+        review_in_terminal(one, open_reviewer_input())
         return capsys.readouterr().out
 
     return run
@@ -214,7 +214,7 @@ def test_keys_rank_answers_with_a_reason_in_a_real_terminal(tmp_path, monkeypatc
         def show(*_):
             from groundup.measure.review.sheet import ReviewSheet
 
-            keyboard = open_input()
+            keyboard = open_reviewer_input()
             review_in_terminal(ReviewSheet(path, compared_items(2), "ana", "salt"), keyboard)
             two = ReviewSheet(path, compared_items(3)[2:], "ana", "salt")
             review_in_terminal(two, keyboard)
