@@ -314,5 +314,5 @@ def training_data(
     return TrainingData(
         batch, max(1, round(config.epochs * len(train) / size)),
         lambda step: step * tokens, lambda step: config.row_tokens,
-        {"": [make_batch(held_out[start : start + size]) for start in starts]},
+        {"": [make_batch(held_out[start : start + size]) for start in starts]}, is_trained_on=False,
     )  # fmt: skip

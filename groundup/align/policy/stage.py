@@ -262,8 +262,9 @@ class PolicyRun:
         some = [len(engine.prompt_ids(each.conversation)) for each in self.tasks[:SOME_TASKS]]
         tokens = config.prompts * config.answers * (sum(some) // len(some) + config.max_tokens)
         return TrainingData(
-            self.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens
-        )
+            self.batch, config.steps, lambda step: step * tokens, lambda step: config.max_tokens,
+            is_trained_on=False,
+        )  # fmt: skip
 
     def rollouts(self, step: int) -> Rollouts:
         """A step's sample: read if the run was killed after it, else drawn now."""

@@ -306,7 +306,7 @@ def _draw_labels(texts: Sequence[LineLabel]) -> Html:
     size = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
     svg = element("svg", *strokes, attributes=size)
     width = max((len(label.text) for label in texts), default=0)
-    attributes = {"style": f"width:calc({width * 0.9:.1f}ch + 22px)", "aria-hidden": "true"}
+    attributes = {"style": f"width:calc({width}ch + 22px)", "aria-hidden": "true"}
     return element("div.ends", svg, *words, attributes=attributes)
 
 

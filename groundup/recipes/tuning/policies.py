@@ -268,7 +268,7 @@ def _table(found: Mapping[str, PolicyMeasures]) -> page.Html:
     )  # fmt: skip
     rows = [
         [name, 100 * each.right.estimate, 100 * each.sampled, 100 * each.wins.estimate,
-         f"{100 * each.wins.low:.0f} to {100 * each.wins.high:.0f}", each.divergence,
+         f"{100 * each.wins.low:.0f} to {100 * each.wins.high:.0f}", abs(round(each.divergence, 4)),
          100 * each.distinct, each.bits_per_byte, each.seconds]
         for name, each in found.items()
     ]  # fmt: skip

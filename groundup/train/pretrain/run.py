@@ -106,6 +106,8 @@ class TrainingData(NamedTuple):
     """Bytes of text of each id, for bits per byte."""
     lr_scale: Callable[[int], float] = lambda step: 1.0
     """Learning rate multiplier for a step's batch size."""
+    is_trained_on: bool = True
+    """Whether every token costs what training on it does; else `mfu` would count too much."""
 
 
 class TrainingTask(NamedTuple):
@@ -390,7 +392,8 @@ def _raise_alarms(steps: Steps, run: TrainingRun) -> Steps:
 def _log(steps: Steps, run: TrainingRun) -> Steps:
     if run.metrics is None:
         return steps
-    return log_steps(steps, run.metrics, run.bar, utilisation=run.utilisation())
+    utilisation = run.utilisation() if run.data.is_trained_on else None
+    return log_steps(steps, run.metrics, run.bar, utilisation=utilisation)
 
 
 def _validate(steps: Steps, run: TrainingRun) -> Steps:
