@@ -84,7 +84,7 @@ class PolicyConfig(adapters.AdaptableConfig):
     """Optimizer steps."""
     prompts: int = Field(default=8, ge=1)
     """Tasks of a sample."""
-    answers: int = Field(default=8, ge=1)
+    answers: int = Field(default=8, ge=1, le=1024)
     """Answers to each; two at least where they are compared with each other: not in ppo and
     reinforce."""
     updates: int = Field(default=1, ge=1)

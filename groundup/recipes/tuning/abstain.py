@@ -76,6 +76,10 @@ LAST_LAYER = (
 Updates of all layers learn by heart whom to refuse."""
 REFUSALS = RefusalsConfig(kinds=REHEARSED)
 TEXT = "documents-validation"
+BARS: tuple[tuple[str, str, float, Literal["lower", "higher"]], ...] = (
+    ("unknown refused", "Refuse at least this share of what was never taught.", 80, "higher"),
+    ("known refused", "Refuse at most this share of what it answers rightly.", 15, "lower"),
+)
 
 
 class PeopleConfig(Config):
@@ -187,7 +191,7 @@ def _write_rows(path: Path, rows: Iterable[str]) -> None:
 def _write_report(reports: Mapping[str, Artifact], draft: Draft) -> None:
     """Write what each model refuses and answers rightly, and what it has forgotten."""
     known = {each.group for each in read_scored(reports["taught held-out"]) if each.is_right}
-    lines, rows = list[str](), list[list[str]]()
+    lines, rows, gates = list[str](), list[list[str]](), list[page.Gate]()
     for name in ("taught", "abstains", "control"):
         scored = read_scored(reports[f"{name} held-out"])
         others = [each for each in scored if each.group not in known]
@@ -202,13 +206,27 @@ def _write_report(reports: Mapping[str, Artifact], draft: Draft) -> None:
         draft.numbers[name] = {key: value[:3] for key, value in found.items()}
         rows.append([name, *map(str, found.values())])
         lines.append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+        gates += _gates(found) if name == "abstains" else ()
     lines += _thresholds(reports)
     draft.numbers["lines"] = lines
     lead = f"{len(known)} of the people held out are known. 95 % intervals."
     sheet = page.HtmlPage("What a model does not know", lead)
-    sheet.add(page.table_element("Held-out people and text", ["model", *found], rows))
-    sheet.add(*(page.element("p", line) for line in lines[len(rows) :]))
+    sheet.section("Refusals", "Of the model that abstains, on the people held out.",
+                  page.forest_plot(gates))  # fmt: skip
+    table = page.table_element("Held-out people and text", ["model", *found], rows)
+    sheet.section("All models", "The control answered where the other refused.", table)
+    told = [page.element("p", line) for line in lines[len(rows) :]]
+    sheet.section("Thresholds", "Of how sure the model that abstains is of its answers.", *told)
     write_text(draft.file("report.html"), sheet.render())
+
+
+def _gates(found: Mapping[str, Interval]) -> Iterator[page.Gate]:
+    for key, asked, limit, better in BARS:
+        estimate, low, high = (100 * each for each in found[key][:3])
+        is_met = estimate >= limit if better == "higher" else estimate <= limit
+        yield page.Gate(
+            key, asked, estimate, low, high, limit, "%", better, is_met, decides="estimate"
+        )
 
 
 def _thresholds(reports: Mapping[str, Artifact]) -> Iterator[str]:
@@ -216,7 +234,9 @@ def _thresholds(reports: Mapping[str, Artifact]) -> Iterator[str]:
     scored = read_scored(reports["abstains held-out"])
     yield f"area under the curve of abstains: {reports['abstains held-out'].numbers['auroc']}"
     for risk, chosen in reports["abstains calibration"].numbers["thresholds"].items():
-        if chosen:
+        if not chosen:
+            yield f"at most {risk} wrong: no threshold holds that on the people who choose it"
+        else:
             kept = [each for each in scored if each.score >= chosen["threshold"]]
             wrong = sum(not each.is_right for each in kept)
             yield f"at most {risk} wrong: {wrong} of {len(kept)} answers to {len(scored)} questions"

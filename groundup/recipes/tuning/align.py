@@ -69,6 +69,7 @@ def align(
     steps   updates of PPO and of GRPO
     seed    of the task, and of every training
     """
+    policy_config(steps, seed)  # refuses what it cannot be before anything is trained
     files, tuned, text, bits = tune_for_sums(base, tokens, out, TASK, seed)
     made = _train_methods(tuned, files, out, steps, seed)
     models = {"tuned": tuned} | {name: made[name] for name in METHODS}

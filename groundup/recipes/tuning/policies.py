@@ -114,6 +114,8 @@ class PolicyMeasures(NamedTuple):
 
     right: Interval
     """Share of its most likely answers that are right."""
+    gain: Interval
+    """That share less the tuned model's, by task."""
     wins: Interval
     """Share of tasks on which its sampled answers are better than the tuned model's, ties half."""
     sampled: float
@@ -184,12 +186,15 @@ def measure_policies(
     """Measure models on tasks; the first is what the others are compared with."""
     found, scorer = dict[str, PolicyMeasures](), Reward.of(RIGHT)
     first = next(iter(models.values()))
-    before, usual = load(first.path).to(device.default_device()), np.zeros(0)
+    before = load(first.path).to(device.default_device())
+    usual_right, usual = np.zeros(0), np.zeros(0)
     for name, artifact in models.items():
         engine = Engine.open(artifact.path)
         prompts = [engine.prompt_ids(each.conversation) for each in tasks]
         said = engine.continue_ids(prompts, Sampling(max_tokens=max_tokens), shows_progress=False)
-        right = rate((scorer.of_answers(tasks, said) > 0).astype(float))
+        right = (scorer.of_answers(tasks, said) > 0).astype(float)
+        usual_right = usual_right if len(usual_right) else right
+        gain = bootstrap(right - usual_right, limits=(-1, 1))
         plan = RolloutPlan(SAMPLED, max_tokens, engine.model.config.context_length, seed)
         usual_logprobs = partial(with_reference, before, vocab_size=engine.tokenizer.vocab_size)
         drawn = sample_rollouts(
@@ -201,10 +206,10 @@ def measure_policies(
         wins = bootstrap((scores > usual) + (scores == usual) / 2, limits=(0, 1))
         left = None if tokens is None else _bits_per_byte(artifact, tokens, out / name)
         found[name] = PolicyMeasures(
-            right, wins, float(scores.mean()), drawn.divergence, drawn.distinct, left,
+            rate(right), gain, wins, float(scores.mean()), drawn.divergence, drawn.distinct, left,
             artifact.seconds,
         )  # fmt: skip
-        record.log(f"{name:<6} right {right}, better than tuned {wins}")
+        record.log(f"{name:<6} right {found[name].right}, better than tuned {wins}")
     return found
 
 
@@ -229,7 +234,7 @@ def write_comparison(
     first = next(iter(found))
     usual = found[first].right.estimate
     best = max(methods, key=lambda name: found[name].right.estimate)
-    better = [name for name in methods if found[name].right.low > usual]
+    better = [name for name in methods if found[name].gain.low > 0]
     lead = (
         f"{best} answers {found[best].right.estimate:.0%} of the test's tasks rightly, {first} "
         f"{usual:.0%}; certainly better than it: {', '.join(better) or 'none'}."
@@ -241,9 +246,9 @@ def write_comparison(
         of_base = f" The base needs {base_bits:.3f} bits per byte of unseen text."
     write_json(draft.path / "report.json", {"lead": lead, "models": draft.numbers} | known)
     sheet = page.HtmlPage(title, lead)
-    gates = [_gate(name, methods[name], found[name], first, usual) for name in methods]
-    sheet.section("Right answers", f"The most likely answer to each task of the test, beside "
-                  f"{first}.", page.forest_plot(gates))  # fmt: skip
+    gates = [_gate(name, methods[name], found[name].gain, first) for name in methods]
+    lead = f"Of the most likely answer to each task of the test, less those of {first}."
+    sheet.section("Right answers gained", lead, page.forest_plot(gates))
     sheet.section(
         "Side by side", f"A sampled answer wins if it is right and that of {first} is not; ties "
         f"count half. The divergence is that of an answer from {first}.{of_base}", _table(found),
@@ -253,11 +258,11 @@ def write_comparison(
     write_text(draft.path / "report.html", sheet.render())
 
 
-def _gate(name: str, what: str, found: PolicyMeasures, first: str, usual: float) -> page.Gate:
-    estimate, low, high = (100 * each for each in found.right[:3])
+def _gate(name: str, what: str, gain: Interval, first: str) -> page.Gate:
+    estimate, low, high = (100 * each for each in gain[:3])
     return page.Gate(
-        name, f"Trained on {what}: right more often than {first}.", estimate, low, high,
-        100 * usual, "%", "higher", low > 100 * usual, is_undecided=high > 100 * usual,
+        name, f"Trained on {what}: more right answers than {first}.", estimate, low, high, 0,
+        "points", "higher", low > 0, is_undecided=high > 0,
     )  # fmt: skip
 
 
@@ -290,6 +295,6 @@ def rewards_chart(models: Mapping[str, Artifact]) -> page.Html:
 
 def _as_numbers(found: PolicyMeasures) -> dict[str, Any]:
     values = found._asdict()
-    for name in ("right", "wins"):
+    for name in ("right", "gain", "wins"):
         values[name] = [round(each, 4) for each in values[name][:3]]
     return {name: round(v, 4) if isinstance(v, float) else v for name, v in values.items()}

@@ -53,6 +53,7 @@ def reason(
     steps   updates of each training
     seed    of the task, and of every training
     """
+    policy_config(steps, seed)  # refuses what it cannot be before anything is trained
     files, tuned, text, bits = tune_for_sums(base, tokens, out, TASK, seed)
     models = {"tuned": tuned} | {
         name: reinforce(policy_config(steps, seed, rewards), tuned, files.tasks, out / name)

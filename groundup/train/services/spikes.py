@@ -44,6 +44,11 @@ INITIAL_STEPS = 8
 MIN_PATIENCE = 4
 """Least steps for a median loss: a run of fewer than twice as many is not checked."""
 
+MIN_EXPLOSION = 0.1
+"""Nats above the initial loss below which none has exploded: of a text known by heart, any rise is
+a multiple.
+"""
+
 
 class SpikeConfig(Config):
     """What a spike is, and what is done about it."""
@@ -310,7 +315,7 @@ class SpikeDetector:
             return
         initial = min(self.initial_losses[0], median(self.initial_losses))  # it may explode at once
         recent = median(self.recent_losses)
-        if recent > self.config.explosion_ratio * initial:
+        if recent > max(self.config.explosion_ratio * initial, initial + MIN_EXPLOSION):
             # After the last step whose loss was below the initial loss.
             good = max((each.step + 1 for each in self.decisions if each.loss < initial), default=0)
             raise DataError(

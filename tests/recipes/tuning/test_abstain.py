@@ -75,4 +75,5 @@ def test_the_recipe_tunes_measures_and_resumes(parts, tmp_path, monkeypatch):
     assert refused["taught"] == refused["control"] == [0.0, 0.0] != refused["abstains"]
     assert numbers["taught"]["bits per byte of taught's"][0] == 1
     assert numbers["taught"]["known right"][0] == 1 and "abstains: " in said
-    assert "Held-out people" in (tmp_path / "report" / "report.html").read_text()
+    sheet = (tmp_path / "report" / "report.html").read_text()
+    assert "Held-out people" in sheet and "at least 80 %" in sheet and "at most 15 %" in sheet

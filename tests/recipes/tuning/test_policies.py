@@ -81,7 +81,8 @@ def test_a_model_is_measured_beside_the_first(chat_model: Artifact, tmp_path):  
 def test_the_page_says_which_is_certainly_better(tmp_path, low):
     def measures(right, low):
         share = Interval(right, low, right + 0.1, 0.95, 100, 100)
-        return PolicyMeasures(share, share, right, 1.5, 0.5, 2.0, 60.0)
+        gain = Interval(right - 0.5, low - 0.5, right - 0.4, 0.95, 100, 100)
+        return PolicyMeasures(share, gain, share, right, 1.5, 0.5, 2.0, 60.0)
 
     found = {"tuned": measures(0.5, 0.45), "dpo": measures(0.7, low), "kto": measures(0.3, 0.2)}
     draft = Draft(tmp_path, tmp_path, tmp_path)
@@ -91,5 +92,5 @@ def test_the_page_says_which_is_certainly_better(tmp_path, low):
     assert report["models"]["dpo"]["right"] == [0.7, low, 0.8]
     assert report["lead"].endswith("better than it: dpo." if low > 0.5 else "better than it: none.")
     page = (tmp_path / "report.html").read_text()
-    assert "Trained on pairs: right more often than tuned." in page and "2.0" in page
+    assert "Trained on pairs: more right answers than tuned." in page and "2.0" in page
     assert report["base_bits_per_byte"] == 1.743 and "The base needs 1.743 bits" in page

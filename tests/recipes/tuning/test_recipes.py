@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from groundup.core import Artifact
+from groundup.core import Artifact, ConfigError
 from groundup.recipes.tuning.align import METHODS, align
 from groundup.recipes.tuning.policies import SumsConfig
 from groundup.recipes.tuning.reason import REWARDS, reason
@@ -44,3 +44,10 @@ def test_four_methods_train_on_from_one_model_and_are_compared(base, tmp_path, m
     report = Artifact.open(tmp_path / "out/report")
     assert report.numbers.keys() == {"tuned", *METHODS}
     assert "dpo" in (report.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("recipe", [align, reason])
+def test_steps_are_looked_at_before_anything_is_trained(recipe, base, tmp_path):
+    with pytest.raises(ConfigError, match="steps: .*got 0"):
+        recipe(base=base.path, out=tmp_path / "out", steps=0)
+    assert not (tmp_path / "out").exists()

@@ -157,6 +157,11 @@ def test_ordinary_short_runs_have_not_exploded(steps, tmp_path, guarded):
             assert all(judge(guarded(SpikeConfig(), tmp_path / name, steps=steps), values))
 
 
+def test_a_text_known_by_heart_does_not_explode(tmp_path, guarded):
+    values = [(0.006 + 0.0105 * (step > 60), 1.0) for step in range(200)]
+    assert all(judge(guarded(SpikeConfig(deviations=1e6), tmp_path), values))
+
+
 @pytest.mark.parametrize("stop", [40, 130, 131, 135, 299])
 def test_a_resumed_guard_decides_as_the_undisturbed_one(stop, tmp_path, guarded):
     values, config = curve(400, 3), SpikeConfig(policy="skip", window=64)
