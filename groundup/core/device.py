@@ -210,7 +210,7 @@ def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
 
 def measure_speeds(again: bool = False) -> Speeds:
     """Measure matrix peaks and read bandwidth once; later calls read the cached figures."""
-    file = cache_folder() / f"device-{short_digest(fingerprint())}.json"
+    file = speeds_file()
     if not again:
         try:
             if (cached := Speeds(**json.loads(file.read_text()))).measured:
@@ -226,6 +226,12 @@ def measure_speeds(again: bool = False) -> Speeds:
     except OSError:
         pass  # an unwritable cache only costs two seconds the next time
     return speeds
+
+
+def speeds_file() -> Path:
+    """Where the figures of this machine are kept, for each OMP_NUM_THREADS its own."""
+    facts = fingerprint() | {"threads": os.environ.get("OMP_NUM_THREADS", "")}
+    return cache_folder() / f"device-{short_digest(facts)}.json"
 
 
 def cache_folder() -> Path:

@@ -29,6 +29,18 @@ def test_speeds_are_measured_once_and_anew_where_the_cache_is_damaged(tmp_path, 
     assert device.measure_speeds() == other == device.measure_speeds()
 
 
+def test_one_thread_has_speeds_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(device.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
+    for threads, flops in (("1", 1e11), ("2", 2e11)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found = device.Speeds(flops, flops, 1e10, "2026-12-03T14:00Z")
+        monkeypatch.setattr(device, "_measure_now", lambda found=found: found)
+        assert device.measure_speeds() == found
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert device.measure_speeds().float32_flops == 1e11
+
+
 def test_speeds_of_a_busy_machine_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(device.os, "getloadavg", lambda: (2.1 * device.available_cores(), 0.0, 0.0))

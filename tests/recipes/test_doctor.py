@@ -44,7 +44,7 @@ def test_without_a_compiler_it_says_what_that_means(monkeypatch):
 def test_kept_figures_have_their_date_and_the_command_that_renews_them(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
-    place = tmp_path / "groundup" / f"device-{device.short_digest(device.fingerprint())}.json"
+    place = device.speeds_file()
     place.parent.mkdir()
     kept = {"float32_flops": 1e11, "bfloat16_flops": 2e11, "read_bytes_per_second": 3e10}
     place.write_text(json.dumps(kept | {"measured": "2025-01-31T12:00Z"}))
