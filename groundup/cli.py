@@ -73,8 +73,10 @@ def _report_error(error: BaseException, flags: set[str]) -> int:
 
 
 def _error_message(error: BaseException) -> tuple[str, int]:
-    from groundup.core import GroundupError
+    from groundup.core import GroundupError, find_extra
 
+    if isinstance(error, ModuleNotFoundError):
+        error = find_extra(error) or error
     if isinstance(error, GroundupError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):

@@ -311,3 +311,13 @@ def test_a_closed_stream_is_an_empty_one(closed, documents, tmp_path):
     words = ["sh", "-c", command, sys.executable, documents, tmp_path / "i"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (done.returncode, "defect" in done.stderr) == (0, False)
+
+
+@pytest.mark.parametrize(("name", "says"), [
+    ("fastapi", "needs the package fastapi, which is not installed; run: pip"),
+    ("httpx._api", "run: pip install 'groundup[generate]'"), ("fast", "(a defect"),
+    ("prometheus_client", "run: pip install 'groundup[serve]'"), ("", "(a defect"),
+])  # fmt: skip
+def test_a_module_of_an_extra_is_named_with_it(name, says):
+    said, code = cli._error_message(ModuleNotFoundError("No module", name=name))
+    assert says in said and code == (1 if "defect" in says else 2)

@@ -75,6 +75,7 @@ from .errors import (
     ShapeError,
     disk_error,
     disk_remedy,
+    find_extra,
     import_extra,
 )
 from .ledger import Ledger, LedgerEntry, Pointer, user_name
@@ -156,6 +157,7 @@ __all__ = [
     "disk_remedy",
     "documented_fields",
     "find_artifacts",
+    "find_extra",
     "find_nearby_artifacts",
     "format_toml",
     "fsync_path",

@@ -19,6 +19,7 @@ Kinds of artifacts and the commands that produce them are here for the messages 
 
 import errno
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +79,16 @@ def import_extra(module: str, extra: str, package: str = "") -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise MissingExtra(package or module, extra) from None
+
+
+def find_extra(error: ModuleNotFoundError) -> MissingExtra | None:
+    """The error of the extra that has a missing module; None for a module of no extra."""
+    from importlib import metadata  # takes as long as all other imports of this room
+
+    package = (error.name or "").partition(".")[0].replace("_", "-")
+    pattern = re.compile(rf"{re.escape(package)}(?![\w-]).*extra == \W([\w-]+)", re.IGNORECASE)
+    found = filter(None, map(pattern.match, metadata.requires("groundup") or ()))
+    return next((MissingExtra(package, match[1]) for match in found if package), None)
 
 
 class GateFailed(GroundupError):
