@@ -148,10 +148,15 @@ def _lora_keys(module: str, config: LoraConfig, rows: Rows) -> dict[str, str]:
 
 
 def _hf_rows(model: Transformer) -> dict[str, Rows]:
-    """Hugging Face's modules, and the rows there of those that LoRA adapts."""
+    """Hugging Face's modules, and the rows there of those that LoRA adapts.
+
+    Not of the embeddings of an encoder–decoder: each half has a module of its own there, and PEFT
+    adapts a third, which nothing calls.
+    """
     sizes = {
         path: base.num_embeddings if isinstance(base, nn.Embedding) else base.out_features
         for path, base in adaptable_modules(model)
+        if path != EMBEDDING or model.config.kind != "encoder_decoder"
     }
     return to_hf_rows(sizes, model.config, model.family)
 

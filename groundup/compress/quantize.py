@@ -71,6 +71,10 @@ def _write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
     after = _weight_bytes(model)
     draft.numbers |= {"weight_bytes_before": before, "weight_bytes": after, "error": worst}
     record.log(f"{before / 2**20:.1f} MiB of weights became {after / 2**20:.1f} MiB.")
+    experts = [weight for name, weight in model.named_parameters() if ".experts." in name]
+    if kept := sum(weight.numel() * weight.element_size() for weight in experts):
+        halved = "" if config.others == "bfloat16" else "; others=bfloat16 halves float32"
+        record.log(f"{kept / 2**20:.1f} MiB of them are experts, which stay floats{halved}.")
 
 
 UNQUANTIZED_SUFFIX = ".router"

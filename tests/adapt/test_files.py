@@ -236,6 +236,13 @@ def test_no_adapter_is_written_of_modules_that_the_model_s_files_lack(name, tmp_
         assert stored[f"{each}.weight"].shape == (len(B), A.shape[1]), each
 
 
+@pytest.mark.parametrize("name", ["t5-tiny", "bart-tiny"])
+def test_embeddings_that_peft_would_not_call_are_refused(name, tmp_path):
+    attach_adapter(model := of_preset(name), LoraConfig(rank=2, targets=("embed_tokens",)))
+    with pytest.raises(ConfigError, match="repeat embed_tokens, so that an adapter of it has no"):
+        save_adapter(model, "default", tmp_path)
+
+
 def test_dora_of_what_peft_takes_for_experts_is_refused(tmp_path):
     model = of_preset("deepseek-v3-tiny")
     attach_adapter(model, LoraConfig(rank=2, dora=True))
@@ -250,7 +257,7 @@ def test_an_adapter_of_experts_is_refused(tmp_path):
         load_adapter(small_model(), tmp_path)
 
 
-NAMELESS = ("gpt2", "openai-gpt", "bart", "mbart", "switch_transformers")
+NAMELESS = ("gpt2", "openai-gpt", "switch_transformers")
 
 
 def test_families_that_transpose_matrices_have_no_names_for_an_adapter(tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from groundup.compress import QuantizeConfig, quantize, quantize_weights
-from groundup.core import ArtifactError, Config, ConfigError, produce
+from groundup.core import ArtifactError, Config, ConfigError, produce, record
 from groundup.kernels import QuantizedLinear
 from groundup.model import (
     AttentionConfig,
@@ -152,6 +152,24 @@ def test_routers_stay_exact_so_that_every_token_keeps_its_experts(tmp_path):
     assert_close(after[0], before[0], atol=0.1, rtol=0.1)
     save(model, tmp_path)
     assert torch.equal(load(tmp_path)(ids), hidden)
+
+
+def test_experts_stay_floats_and_are_told(tmp_path, monkeypatch):
+    said = list[str]()
+    monkeypatch.setattr(record, "log", said.append)
+    experts = ExpertsConfig(count=4, chosen=1)
+    config = CONFIG.model_copy(update={"feedforward": FeedForwardConfig(width=48, experts=experts)})
+    original = produce(
+        tmp_path / "model", kind="model", stage="t", version=1, config=Config(), parents={},
+        write=lambda draft: save(Transformer(config, seed=2), draft.path),
+    )  # fmt: skip
+    for others, size, end in (
+        ("kept", 4, "; others=bfloat16 halves float32."),
+        ("bfloat16", 2, "."),
+    ):
+        quantize(QuantizeConfig(others=others), original, tmp_path / others)
+        mib = config.layers * 3 * 4 * 48 * config.width * size / 2**20
+        assert said[-1] == f"{mib:.1f} MiB of them are experts, which stay floats{end}"
 
 
 @pytest.fixture

@@ -98,6 +98,8 @@ def _to_hf_state_dict(state: StateDict, config: ModelConfig) -> StateDict:
     With an untied head Transformers 5 ties no embeddings, so both copies are written too.
     """
     result = rename_tensors(state, _tensor_names(config), to_hf=True)
+    if "final_logits_bias" not in result:  # the layers of an adapter
+        return result
     result["final_logits_bias"] = result["final_logits_bias"][None]
     if not config.tied_embeddings:
         result |= {name: result["model.shared.weight"].clone() for name in EMBEDDING_COPIES}

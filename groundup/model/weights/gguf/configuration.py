@@ -138,7 +138,8 @@ WORDS = {
     "attention.softcap": "a cap of scores", "attention.scale": "a scale of scores",
     "attention.clip": "a bound of queries, keys and values", "attention.latent": "latent attention",
     "position.shared": "a bias of distances that all layers share", "norm.eps": "epsilon of norms",
-    "position.scaling.truncate": "a rounded ramp of YaRN", "prefix": "prefixes seen both ways",
+    "position.scaling.truncate": "a rounded ramp of YaRN by its files",
+    "prefix": "prefixes seen both ways",
     "feedforward.experts.normalised": "shares of experts that add up to one",
 }  # fmt: skip
 """What parts of a configuration are called, if not by the names of their fields."""

@@ -8,6 +8,7 @@ The tokenizer's metadata are groundup.tokenizer's, both ways.
 Source: ggml-org/ggml, docs/gguf.md.
 """
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -77,7 +78,13 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> GgufExp
     gguf.parent.mkdir(parents=True, exist_ok=True)
     network = load(model.path)
     tokenizer = _tokenizer_metadata(model.path, network.config.vocab_size)
-    general: dict[str, Value] = {"general.name": model.path.resolve().name}
+    scaling = network.config.position.scaling
+    if scaling.kind == "yarn" and not scaling.truncate:
+        record.log("llama.cpp rounds the bounds of YaRN's ramp, and this model does not: it will "
+                   "rotate features a little otherwise.")  # fmt: skip
+    # In files that are named so llama.cpp asks the vocabulary for "</s>", and ends without it.
+    name = re.sub(r"phi-?3", "phi 3", model.path.resolve().name, flags=re.IGNORECASE)
+    general: dict[str, Value] = {"general.name": name}
     source = read_json_object(model.path / SOURCE) if (model.path / SOURCE).is_file() else {}
     if (licence := source.get("licence", {}).get("name", UNKNOWN)) != UNKNOWN:
         general["general.license"] = licence

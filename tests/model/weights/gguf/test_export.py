@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.core import ArtifactError, Config, ConfigError, DataError, Message, produce
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    DataError,
+    Message,
+    produce,
+)
 from groundup.kernels import QuantizedLinear
 from groundup.model import FeedForwardConfig, ImportConfig, Transformer, import_model, load, save
 from groundup.model.families.decoder_keys import with_fields
@@ -208,6 +216,13 @@ def test_the_verb_says_what_it_wrote(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(ConfigError, match="is a folder; name a file in it"):
         export_gguf(artifact, tmp_path / "deep", "F16")
+
+
+def test_no_file_has_a_name_of_which_llama_cpp_makes_a_tokenizer(tmp_path):
+    made = artifact_of(tmp_path)
+    made.path.rename(tmp_path / "My-Phi-3.5")
+    export_gguf(Artifact.open(tmp_path / "My-Phi-3.5"), tmp_path / "a.gguf", "F32")
+    assert open_gguf(tmp_path / "a.gguf").metadata["general.name"] == "My-phi 3.5"
 
 
 def test_the_licence_of_an_imported_model_travels(tmp_path):
