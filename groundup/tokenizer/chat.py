@@ -62,7 +62,10 @@ def render(
     if missing:
         what = f"Chats need the special token {missing[0]}; the tokenizer has only"
         known = [*list(tokenizer.specials)[:8], "…"][: len(tokenizer.specials)] or ["none"]
-        raise ConfigError(f"{what} {', '.join(known)}. Train it with {TURN_START} and {TURN_END}.")
+        raise ConfigError(
+            f"{what} {', '.join(known)}. Train it with {TURN_START} and {TURN_END}; an imported "
+            "model needs a chat template instead, as finetune --set template=plain gives it."
+        )
     check_conversation(conversation)
     start, end = tokenizer.specials[TURN_START], tokenizer.specials[TURN_END]
     text, ids, mask = list[str](), list[int](), list[bool]()
