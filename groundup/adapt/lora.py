@@ -145,17 +145,14 @@ def attach_lora(
     targets = find_targets(model, config.targets)
     if config.dora and EMBEDDING in targets:
         raise ConfigError(f"DoRA of {EMBEDDING} is not supported; leave out the target, or dora.")
-    full = max(min(_shape(each)) for each in targets.values())
-    if config.rank > full:  # PEFT takes it, and memory goes for nothing
+    shapes = (
+        (each.num_embeddings, each.embedding_dim) if isinstance(each, nn.Embedding)
+        else (each.in_features, each.out_features) for each in targets.values()
+    )  # fmt: skip
+    if config.rank > (full := max(map(min, shapes))):  # PEFT takes it, and memory is for nothing
         raise ConfigError(f"rank={config.rank} is above {full}, the full rank of every target.")
     updates = {path: LowRankUpdate(base, config) for path, base in targets.items()}
     put_updates(model, name, updates, selection)
-
-
-def _shape(base: Adaptable) -> tuple[int, int]:
-    if isinstance(base, nn.Embedding):
-        return base.num_embeddings, base.embedding_dim
-    return base.in_features, base.out_features
 
 
 def put_updates(

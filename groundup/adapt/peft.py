@@ -148,10 +148,8 @@ def _lora_keys(module: str, config: LoraConfig, rows: Rows) -> dict[str, str]:
 
 
 def _hf_rows(model: Transformer) -> dict[str, Rows]:
-    """Hugging Face's modules, and the rows there of those that LoRA adapts.
-
-    Not of the embeddings of an encoder–decoder: each half has a module of its own there, and PEFT
-    adapts a third, which nothing calls.
+    """Hugging Face's modules, and the rows there of those that LoRA adapts: not of embeddings of an
+    encoder–decoder, whose halves have a module each, and PEFT adapts a third that nothing calls.
     """
     sizes = {
         path: base.num_embeddings if isinstance(base, nn.Embedding) else base.out_features
