@@ -31,7 +31,7 @@ ROOM_FILES, PARAMETERS = 13, 6
 BUDGET = 119_990
 SHARES = {
     "core": 5_030, "measure": 8_904, "kernels": 3_403, "documents": 15_081, "corpus": 12_606,
-    "tokenizer": 4_187, "model": 11_313, "embeddings": 2_587, "adapt": 1_500, "train": 12_581,
+    "tokenizer": 4_187, "model": 11_325, "embeddings": 2_587, "adapt": 1_500, "train": 12_581,
     "generate": 6_863, "prompt": 211, "align": 7_130, "compress": 137, "retrieve": 10_463,
     "evaluate": 9_099, "redteam": 0, "monitor": 0, "serve": 4_653, "console": 0,
     "recipes": 3_327, "": 885,

@@ -23,6 +23,7 @@ from .decoders.paged import (
     PagedPart,
     PagedShape,
     supports,
+    unsupported_reason,
 )
 from .describe.costs import (
     Description,
@@ -136,5 +137,6 @@ __all__ = [
     "supports",
     "to_hf_module",
     "to_hf_rows",
+    "unsupported_reason",
     "z_loss",
 ]

@@ -11,6 +11,7 @@ from groundup.model import (
     PagedBatch,
     Transformer,
     supports,
+    unsupported_reason,
 )
 from tests.model.paged import PagedTransformer
 from tests.model.shapes import DECODERS, ENCODERS, NATIVE, VOCAB, tiny_model
@@ -44,12 +45,14 @@ IDS = torch.randint(VOCAB, (2, 64), generator=torch.Generator().manual_seed(0)).
 
 
 @needs_compiler
-def test_the_stack_supports_dense_decoders_alone(native_model):
+def test_the_stack_supports_dense_decoders_alone(native_model, monkeypatch):
     assert supports(native_model)
     for config in [*(DECODERS[name] for name in set(DECODERS) - set(NATIVE)), *ENCODERS.values()]:
         assert not supports(tiny_model(config, torch.float32))
-    assert not supports(native_model.double())
-    native_model.float()
+    assert unsupported_reason(native_model) == ""
+    assert unsupported_reason(native_model.double()) == "weights of torch.float64"
+    monkeypatch.setenv("GROUNDUP_STACK", "torch")
+    assert unsupported_reason(native_model.float()) == "GROUNDUP_STACK=torch"
 
 
 @needs_compiler

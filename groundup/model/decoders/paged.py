@@ -150,21 +150,26 @@ def unsupported_parts(config: ModelConfig) -> list[str]:
     return [name for name, is_there in parts.items() if is_there]
 
 
-def supports(model: Transformer) -> bool:
-    """Whether the native stack computes this model here.
+def unsupported_reason(model: Transformer) -> str:
+    """Why the native stack does not compute this model here; empty where it does.
 
-    On a CPU with a compiler, in float32 or bfloat16, for the parts that the module names, and
-    without adapters, which it would not see.
-    GROUNDUP_STACK=torch turns it off.
+    It runs on a CPU with a compiler, in float32 or bfloat16, for the parts that the module names,
+    and without adapters, which it would not see. GROUNDUP_STACK=torch turns it off.
     """
-    weight = model.head
-    if device.env_choice("GROUNDUP_STACK", "native", "torch") == "torch":
-        return False
-    return (
-        not unsupported_parts(model.config) and not has_adapters(model)
-        and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
-        and stack_library() is not None
-    )  # fmt: skip
+    weight, parts = model.head, unsupported_parts(model.config)
+    reasons = {
+        "GROUNDUP_STACK=torch": device.env_choice("GROUNDUP_STACK", "native", "torch") == "torch",
+        ", ".join(parts): bool(parts), "adapters": has_adapters(model),
+        f"weights on {weight.device}": weight.device.type != "cpu",
+        f"weights of {weight.dtype}": weight.dtype not in (torch.float32, torch.bfloat16),
+    }  # fmt: skip
+    found = next((reason for reason, is_there in reasons.items() if is_there), "")
+    return found or ("" if stack_library() is not None else "no compiler")
+
+
+def supports(model: Transformer) -> bool:
+    """Whether the native stack computes this model here; see `unsupported_reason`."""
+    return not unsupported_reason(model)
 
 
 class NativeDecoder:
@@ -187,9 +192,8 @@ class NativeDecoder:
             raise ConfigError(f"bits={bits} are no format of weights; use 32, 16, 8 or 4.")
         if num_blocks < 1:
             raise ConfigError(f"num_blocks={num_blocks} must be at least 1.")
-        if not supports(model):
-            parts = ", ".join(unsupported_parts(model.config)) or "see `supports`"
-            raise ConfigError(f"The native stack cannot run this model: {parts}.")
+        if reason := unsupported_reason(model):
+            raise ConfigError(f"The native stack cannot run this model: {reason}.")
         self.model, self.config, self.num_blocks = model, model.config, num_blocks
         self.shape = PagedShape.of(model.config)
         self.cache_dtype = cache_dtype or model.head.dtype

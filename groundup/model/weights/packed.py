@@ -110,7 +110,13 @@ def is_packed(config: dict[str, Any]) -> bool:
 
 
 def _is_mxfp4(quantization: Any) -> bool:
-    return isinstance(quantization, dict) and quantization.get("quant_method") == "mxfp4"
+    if not isinstance(quantization, dict) or quantization.get("quant_method") != "mxfp4":
+        return False
+    known = {"quant_method", "modules_to_not_convert", "dequantize"}
+    if unknown := sorted(quantization.keys() - known):
+        what = f"quantization_config.{unknown[0]}={quantization[unknown[0]]!r:.60}"
+        raise ArtifactError(f"config.json has {what}, which is unknown in MXFP4's blocks of 32.")
+    return True
 
 
 def _is_supported(group: dict[str, Any]) -> bool:

@@ -22,9 +22,11 @@ from groundup.model import (
     preset,
     save,
     supports,
+    unsupported_reason,
 )
 from groundup.model.families import FAMILIES, read_config
 from groundup.model.families.registry import choose_family
+from groundup.model.weights.packed import is_packed
 from tests.model.shapes import DECODERS as SHAPES
 from tests.model.shapes import VOCAB, tiny_model
 
@@ -42,6 +44,14 @@ def test_experts_of_four_bits_are_the_numbers_that_they_stand_for(tmp_path):
     assert "quantization_config" not in json.loads((tmp_path / "config.json").read_text())
     again = load(tmp_path)
     assert all(torch.equal(again.state_dict()[n], t) for n, t in model.state_dict().items())
+
+
+def test_blocks_of_another_size_are_refused(tmp_path):
+    values = json.loads((MXFP4 / "config.json").read_text())
+    assert not is_packed(values)
+    values["quantization_config"] |= {"block_size": 64}
+    with pytest.raises(ArtifactError, match="block_size=64, which is unknown in MXFP4's blocks of"):
+        is_packed(values)
 
 
 def changed(source, target, change):
@@ -154,7 +164,7 @@ def test_a_correction_stays_exact_when_weights_are_rounded():
 ])  # fmt: skip
 def test_the_native_stack_says_why_it_cannot_run_them(name, reasons):
     model = Transformer(preset(f"{name}-tiny").config)
-    assert not supports(model)
+    assert not supports(model) and unsupported_reason(model) == ", ".join(reasons)
     with pytest.raises(ConfigError, match=f"cannot run this model: {', '.join(reasons)}.$"):
         NativeDecoder(model, 4)
 
